@@ -23,7 +23,7 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand
+from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
 
@@ -94,19 +94,17 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         ("train", TrainCommand, "train a speaker-independent model"),
         ("adapt", AdaptCommand, "adapt a model to a speaker"),
         ("evaluate", EvaluateCommand, "score a model on recordings with transcripts"),
+        ("transcribe", TranscribeCommand, "print the text of recordings"),
     ):
         part = _parser(name, f"{summary[0].upper()}{summary[1:]}.")
         part.add_argument("--config", action="config", help="YAML file with any of the options")
         part.add_class_arguments(settings)
+        if name == "transcribe":
+            part.add_argument(
+                "files", nargs="+", type=str, help="recordings, and manifests (.jsonl) whose utterances need no text"
+            )
         commands.add_subcommand(name, part, help=summary)
         parts[name] = part
-    part = _parser("transcribe", "Print the text of recordings.")
-    part.add_argument("--model", type=Path, required=True, help="model folder, or the run folder of `train` or `adapt`")
-    part.add_argument("--profile", type=Path, default=None, help="speaker's profile, or the run folder of `adapt`")
-    part.add_argument("--head", type=str, default=None, help="which head, where the model has several")
-    part.add_argument("files", nargs="+", type=str, help="recordings")
-    commands.add_subcommand("transcribe", part, help="print the text of recordings")
-    parts["transcribe"] = part
     part = _parser("compare", "Compare runs, with significance, and write a report.")
     part.add_argument("--config", action="config", help="YAML file with any of the options")
     part.add_argument(
@@ -171,7 +169,7 @@ def _profile_parsers() -> dict[str, ArgumentParser]:
     )
     part.add_argument("--profile", type=Path, required=True, help="profile folder, or the run folder of `adapt`")
     part.add_argument("--out", type=Path, required=True, help="model folder to write")
-    part.add_argument("--head", type=str, default=None, help="which head, where the model has several")
+    part.add_argument("--language", type=str, default=None, help="which head, where the model has several")
     part.add_argument("--overwrite", type=bool, default=False, help="replace the model that --out holds")
     parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
     return parsers
@@ -275,27 +273,35 @@ def _adapt(arguments: Namespace) -> int:
 
 
 def _evaluate(arguments: Namespace) -> int:
-    from asr_transfer.adaptation.profile_commands import load_with_profile
     from asr_transfer.adaptation.run import take
     from asr_transfer.evaluation.record import RunRecord
-    from asr_transfer.training.run import evaluate_run
+    from asr_transfer.listening import evaluate_run, open_recogniser
 
     command = _settings(EvaluateCommand, arguments)
-    recogniser = load_with_profile(command.model, command.profile)
+    recogniser = open_recogniser(command)
     utterances = take(_utterances(command.data, recogniser.head), command.speaker, None, 0)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
-    _say(str(evaluate_run(recogniser, utterances, command.data, record)))
+    _say(str(evaluate_run(recogniser, utterances, command, record, _say)))
     return 0
 
 
 def _transcribe(arguments: Namespace) -> int:
-    from asr_transfer.adaptation.profile_commands import load_with_profile
+    from asr_transfer.listening import explained, listen, open_recogniser, recordings
 
-    recogniser = load_with_profile(arguments.model, arguments.profile, arguments.head)
+    files = arguments.pop("files")
+    command = _settings(TranscribeCommand, arguments)
+    recogniser = open_recogniser(command)
     failed = 0
-    for file in arguments.files:
+    for file in files:
         try:
-            print(f"{file}\t{recogniser.transcribe([file])[0]}", flush=True)
+            manifest = Path(file).suffix == ".jsonl"
+            head = recogniser.head
+            utterances = _utterances(Path(file), head, labelled=False) if manifest else recordings([file], head)
+            for utterance, language, text in listen(recogniser, utterances, command.language):
+                told = f"{language}\t" if command.language == "auto" else ""
+                print(f"{utterance.id}\t{told}{text}", flush=True)
+                if command.explain is not None:
+                    print(explained(recogniser, utterance.audio, command.explain), flush=True)
         except DataError as error:
             # The other recordings are still worth having.
             print(f"asr-transfer: {error}", file=sys.stderr)
@@ -332,25 +338,25 @@ def _profile(arguments: Namespace) -> int:
     if name == "show":
         return commands.show_profile(given.profile, given.model)
     if name == "merge":
-        commands.merge_profile(given.model, given.profile, given.out, _say, head=given.head, overwrite=given.overwrite)
+        commands.merge_profile(
+            given.model, given.profile, given.out, _say, head=given.language, overwrite=given.overwrite
+        )
     else:
         commands.remove_profiles(given.profiles, _say)
     return 0
 
 
 def _utterances(source: Path, language: str, labelled: bool = True) -> list[Utterance]:
-    """Read a manifest, or a folder of recordings; one without transcripts will do where `labelled` is False."""
+    """Read a manifest, or a folder of recordings; where `labelled` is False they need no transcripts."""
     from asr_transfer.data.manifest import read_manifest
     from data_prep.folder import read_folder
-    from data_prep.unlabelled import is_unlabelled, read_unlabelled
+    from data_prep.unlabelled import read_unlabelled
 
     if source.is_dir():
-        if not labelled and is_unlabelled(source):
-            return read_unlabelled(source, language=language)
-        return read_folder(source, language=language)
+        return read_folder(source, language=language) if labelled else read_unlabelled(source, language=language)
     if not source.exists():
         raise DataError(f"{source}: there is neither a manifest nor a folder of that name.")
-    return read_manifest(source)
+    return read_manifest(source, labelled)
 
 
 def _settings(kind: type[Any], arguments: Namespace) -> Any:

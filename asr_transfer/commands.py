@@ -8,6 +8,10 @@ from typing import Literal
 
 from asr_transfer.config import AdaptConfig, ChoiceConfig, SourceConfig
 from asr_transfer.errors import ConfigError
+from asr_transfer.search_config import SearchConfig
+
+KEEP_SOURCE = 200
+"""Training utterances kept with a model: at three seconds each ten megabytes, about as much as a small model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +24,8 @@ class TrainCommand(SourceConfig):
         dev: manifest that the best weights are chosen on; without it the last weights are kept.
         dev_speakers: hold so many speakers of `train` out instead of giving `dev`.
         test: manifest to score the finished model on.
+        keep_source: keep so many training utterances, drawn by the seed, in the model's folder as features and
+            transcripts, for `adapt` to mix in; 0 for none.
         resume: go on with a run that was stopped.
         overwrite: replace the run that `out` holds.
     """
@@ -29,6 +35,7 @@ class TrainCommand(SourceConfig):
     dev: Path | None = None
     dev_speakers: int = 0
     test: Path | None = None
+    keep_source: int = KEEP_SOURCE
     resume: bool = False
     overwrite: bool = False
 
@@ -38,6 +45,8 @@ class TrainCommand(SourceConfig):
             raise ConfigError("`dev` and `dev_speakers` exclude each other; give one.")
         if self.dev_speakers < 0:
             raise ConfigError(f"`dev_speakers` must not be negative, got {self.dev_speakers}.")
+        if self.keep_source < 0:
+            raise ConfigError(f"`keep_source` must not be negative, got {self.keep_source}.")
         if self.trainer.patience and self.dev is None and not self.dev_speakers:
             raise ConfigError("`trainer.patience` needs development data; give `dev` or `dev_speakers`.")
 
@@ -48,14 +57,15 @@ class AdaptCommand(AdaptConfig):
 
     Attributes:
         model: model folder, or the run folder of `train`.
-        data: manifest, or folder of recordings with transcripts, of the new speaker.
+        data: manifest, or folder of recordings, of the new speaker; with transcripts where the method reads them.
         out: run folder to write; the adapted model is its `model` folder, what changed alone its `profile`.
         method: how to adapt; several joined with +. `auto` tries several on the speaker's own recordings and may
             leave the model as it is.
         profile: go on from this profile of the model, with more recordings.
         source: manifest or folder of recordings like those the model was trained on, for `replay` and for `auto`,
-            which then also sees what is forgotten.
+            which then also sees what is forgotten; by default the training utterances that the model's folder keeps.
         source_utterances: take so many of them, drawn by the seed.
+        use_summary: False leaves out the training utterances that the model's folder keeps.
         choice: how `auto` chooses.
         speaker: take this speaker's utterances of `data` only.
         utterances: take so many of them only, drawn by the seed.
@@ -74,6 +84,7 @@ class AdaptCommand(AdaptConfig):
     profile: Path | None = None
     source: Path | None = None
     source_utterances: int = 300
+    use_summary: bool = True
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     speaker: str | None = None
     utterances: int | None = None
@@ -93,22 +104,72 @@ class AdaptCommand(AdaptConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateCommand:
-    """Score a model on a manifest or folder.
+class ListenOptions:
+    """How a model listens.
 
     Attributes:
         model: model folder, or the run folder of `train` or `adapt`.
         profile: speaker's profile to put on the model: profile folder, or the run folder of `adapt`.
+        language: which head, where the model has several; `auto` takes the surest one for each recording.
+        lexicon: words that can be said, with their pronunciations; each recording is one of them.
+        sentences: each recording is a sentence of the lexicon's words.
+        lm: language model of the sentences, ARPA text.
+        hotwords: words or phrases to listen for, one per line.
+        search: how sentences and hot words are searched for.
+    """
+
+    model: Path
+    profile: Path | None = None
+    language: str | None = None
+    lexicon: Path | None = None
+    sentences: bool = False
+    lm: Path | None = None
+    hotwords: Path | None = None
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+    def __post_init__(self) -> None:
+        if self.sentences and self.lexicon is None:
+            raise ConfigError("`sentences` are made of a lexicon's words; give one with --lexicon.")
+        if self.lm is not None and not self.sentences:
+            raise ConfigError("`lm` is a language model of sentences; give --sentences and a --lexicon with it.")
+        if self.language == "auto" and (self.lexicon or self.hotwords):
+            raise ConfigError("a lexicon or hot words belong to one language; name it with --language instead of auto.")
+        if self.hotwords is not None and self.lexicon is not None and not self.sentences:
+            raise ConfigError(
+                "with a lexicon each recording is one of its words, so hot words add nothing; leave one out or give "
+                "--sentences."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscribeCommand(ListenOptions):
+    """Print the text of recordings, or of those that a manifest names.
+
+    Attributes:
+        explain: a word of the lexicon: say for each recording how well it fits, and what beat it.
+    """
+
+    explain: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.explain is not None and (self.lexicon is None or self.sentences):
+            raise ConfigError("`explain` tells about a word of a lexicon; give one with --lexicon.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateCommand(ListenOptions):
+    """Score a model on a manifest or folder.
+
+    Attributes:
         data: manifest, or folder of recordings with transcripts.
         out: run folder to write hypotheses and scores to.
         speaker: take this speaker's utterances only.
         overwrite: replace the run that `out` holds.
     """
 
-    model: Path
     data: Path
     out: Path
-    profile: Path | None = None
     speaker: str | None = None
     overwrite: bool = False
 

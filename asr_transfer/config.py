@@ -6,13 +6,14 @@ A reason stands beside each default; figures are from the project's own developm
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from asr_transfer.errors import ConfigError, nearest_hint
 
-Units = Literal["characters", "words"]
+Units = Literal["characters", "words", "phones", "toneless-phones"]
 EncoderName = Literal["bilstm", "tdnn", "conformer"]
 Normalisation = Literal["utterance", "utterance-mean", "fixed"]
 Precision = Literal["fp32", "bf16"]
@@ -173,16 +174,27 @@ class SourceConfig:
         trainer: its training.
         augment: SpecAugment masks.
         speeds: speed copies of the training speech; [1.0] for none.
+        isolated_words: every utterance is one word (or phrase) of those trained on: the recogniser keeps them as its
+            lexicon and takes what it hears for the likeliest of them.
+        units_of: by language, where its tokens are others than `model.units`.
+        alpha: languages are sampled in proportion to their speech to this power: 1 as it is, 0 as much of every one.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    isolated_words: bool = False
+    units_of: Mapping[str, Units] = field(default_factory=dict)
+    alpha: float = 0.5
 
     def __post_init__(self) -> None:
         if not self.speeds or any(not 0.5 <= speed <= 2 for speed in self.speeds):
             raise ConfigError(f"`speeds` must be factors from 0.5 to 2, got {list(self.speeds)}.")
+        if self.isolated_words and self.model.units == "characters":
+            raise ConfigError("`isolated_words` needs `model.units` of words or phones; characters spell any text.")
+        if not 0 <= self.alpha <= 1:
+            raise ConfigError(f"`alpha` must be from 0 to 1, got {self.alpha}.")
 
 
 @dataclass(frozen=True)
@@ -311,6 +323,7 @@ class ChoiceConfig:
             utterances are mixed in, the full strength is.
         refit: where they are, the chosen method is trained for so many times the steps on all recordings: on digits,
             100 steps instead of 40 took a fifth more errors away from 20 recordings on, and nothing was forgotten.
+        refit_speeds: speed copies of the recordings in that training; none for those of the trials.
         judged: held-out utterances after which no more folds are run.
         tolerance: greatest rise of the character error rate on source utterances.
         check_seconds: source speech kept from training to watch that on.
@@ -323,6 +336,7 @@ class ChoiceConfig:
     strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     prior_strength: float = 0.75
     refit: float = 2.5
+    refit_speeds: tuple[float, ...] = ()
     judged: int = 20
     tolerance: float = 0.01
     check_seconds: float = 60.0
@@ -336,6 +350,8 @@ class ChoiceConfig:
                 raise ConfigError(f"`choice.{name}` must hold numbers above 0, got {list(values)}.")
         if self.refit < 1:
             raise ConfigError(f"`choice.refit` must be at least 1, got {self.refit}.")
+        if self.refit_speeds and 1.0 not in self.refit_speeds:
+            raise ConfigError(f"`choice.refit_speeds` must contain 1.0, got {list(self.refit_speeds)}.")
         if self.judged < 1:
             raise ConfigError(f"`choice.judged` must be at least 1, got {self.judged}.")
         if max(self.strengths) > 1:

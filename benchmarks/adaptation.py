@@ -24,7 +24,6 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 import json
 import multiprocessing
-import random
 import re
 import tempfile
 import time
@@ -35,8 +34,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
-import numpy as np
-import soundfile
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -45,21 +42,15 @@ from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.checks import make_folds
 from asr_transfer.adaptation.choice import candidates, choose
 from asr_transfer.adaptation.judging import Candidate, Rung, answers
-from asr_transfer.adaptation.methods import METHODS, find_methods, needs_source
+from asr_transfer.adaptation.methods import METHODS, default_learning_rate, find_methods, needs_source
+from asr_transfer.adaptation.prefix import Shared
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
-from asr_transfer.adaptation.run import take
-from asr_transfer.audio import SAMPLE_RATE
-from asr_transfer.config import AdaptConfig, ChoiceConfig, MethodSettings, ModelConfig, Units
-from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
-from asr_transfer.data.speech import SpeechData, feasible
-from asr_transfer.data.tokens import Tokens
-from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.config import AdaptConfig, ChoiceConfig, MethodSettings
+from asr_transfer.data.speech import SpeechData
 from asr_transfer.errors import AsrTransferError
-from asr_transfer.models.acoustic import AcousticModel
+from benchmarks.adaptation_place import Place, prepare
+from benchmarks.adaptation_sharing import DEEP, SHARING, measure_sharing, sharing_table
 from benchmarks.training import machine
-from benchmarks.training_corpus import LENGTHS, LETTERS_PER_SECOND, QUANTILES
-from data_prep import fsdd
 
 METHOD_LIMIT, AUTO_LIMIT = 10.0, 60.0
 """CPU-seconds of one adaptation, and of `auto` with the adaptation that follows from it."""
@@ -68,35 +59,7 @@ RATIO_WANTED = 3.0
 
 QUICK_CANDIDATES, QUICK_STRENGTHS, QUICK_FOLDS = 2, (0.5, 1.0), 3
 
-HEAD = "en"
 TRAINED = tuple(name for name, method in METHODS.items() if method.learning_rate)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a measured process finds what it adapts, and how.
-
-    Attributes:
-        model: model folder.
-        own, source: manifests of the new speaker's utterances and of the source domain's; the latter may be empty.
-        cache: folder of the features.
-        config: of one adaptation.
-    """
-
-    model: Path
-    own: Path
-    source: Path
-    cache: Path
-    config: AdaptConfig
-
-    def load(self) -> tuple[Recogniser, list[Utterance], list[Utterance]]:
-        """Return the model, the speaker's utterances and those of the source domain."""
-        more = read_manifest(self.source) if self.source.stat().st_size else []
-        return Recogniser.load(self.model), read_manifest(self.own), more
-
-    def features(self, utterances: Sequence[Utterance], recogniser: Recogniser, cache: Path) -> FeatureStore:
-        """Compute features into `cache`, or find them there."""
-        return build_store(utterances, recogniser.model.config.features, self.config.speeds, cache)
 
 
 @dataclass(frozen=True)
@@ -183,8 +146,13 @@ def _memory(name: str) -> float | None:
     return int(found[1]) * 1024 / 1e6 if found else None
 
 
-def measure_auto(place: Place, choice: ChoiceConfig, tried: Sequence[Candidate], work: Path, naive: bool) -> Auto:
+def measure_auto(
+    place: Place, choice: ChoiceConfig, tried: Sequence[Candidate], work: Path, naive: bool, once: bool = True
+) -> Auto:
     """Choose as `auto` does and, if `naive`, also by training everything; see the module.
+
+    Without `once` the naive side also runs frozen layers at every step. As it then draws dropout in them, which `auto`
+    leaves out, the sides are not held to the same errors.
 
     Raises:
         RuntimeError: the sides disagree, so they did not do the same work.
@@ -207,7 +175,8 @@ def measure_auto(place: Place, choice: ChoiceConfig, tried: Sequence[Candidate],
             with tempfile.TemporaryDirectory(dir=work) as cache:
                 fresh = place.features(everything, recogniser, Path(cache))
                 told = settings(candidate, strength)
-                adapted = adapt(recogniser, rest, fresh, candidate.method, told, source_utterances=more)
+                shared = Shared(recogniser, fresh, once)
+                adapted = adapt(recogniser, rest, fresh, candidate.method, told, source_utterances=more, shared=shared)
                 data = SpeechData(own, fresh, recogniser.tokens)
                 answers(recogniser, data, held)  # to compare with
                 found = answers(adapted.recogniser, data, held).errors.sum()
@@ -227,71 +196,12 @@ def measure_auto(place: Place, choice: ChoiceConfig, tried: Sequence[Candidate],
     taken += choose_naively(trials[len(trials) // 2 :])
     for rung in ladder:
         naively = sum(errors.get((rung.method, rung.learning_rate, rung.strength), [])[: rung.folds])
-        if naive and naively != rung.errors:
+        if once and naive and naively != rung.errors:
             raise RuntimeError(f"{rung.method}: `auto` counted {rung.errors} errors, the naive side {naively}.")
     return Auto(
         tuple(candidate.method for candidate in tried), choice.strengths, len(folds), featured - begin,
         chosen - featured, adapting, sum(rung.folds for rung in ladder), taken if naive else None, len(trials),
     )  # fmt: skip
-
-
-def _generated(work: Path, own: int, source: int) -> list[Utterance]:
-    """Write noise with AN4's spread of lengths, by a speaker and by another one."""
-    generator = np.random.default_rng(0)
-    made = []
-    for speaker, number, count in [("a", n, own) for n in range(own)] + [("b", n, source) for n in range(source)]:
-        seconds = float(np.interp((number + 0.5) / count, QUANTILES, LENGTHS))
-        file = work / f"{speaker}-{number}.flac"
-        soundfile.write(file, 0.01 * generator.standard_normal(int(SAMPLE_RATE * seconds)), SAMPLE_RATE)
-        letters = "".join(generator.choice(list("abcdefghij "), max(2, int(LETTERS_PER_SECOND * seconds))))
-        made.append(Utterance(file.stem, str(file), seconds, " ".join(letters.split()) or "a", speaker, "en"))
-    return made
-
-
-def _untrained(texts: Sequence[str], units: Units) -> Recogniser:
-    tokens = Tokens.from_texts(texts, units)
-    torch.manual_seed(0)
-    model = AcousticModel(ModelConfig(units=units), {HEAD: len(tokens)})
-    with torch.no_grad():
-        # Not the blank everywhere: the model must hear something for `pseudo-label` to learn.
-        model.get_parameter(f"heads.{HEAD}.bias")[0] = -5.0
-    return Recogniser(model, tokens, HEAD, {})
-
-
-def _prepare(
-    root: Path | None, model: Path | None, data: Path | None, count: int, others: int, config: AdaptConfig, work: Path
-) -> tuple[Place, str]:
-    """Write model and manifests; return them with a sentence on what they are."""
-    if count < 2 or others < 0:
-        raise SystemExit("--utterances must be at least 2, --source_utterances at least 0.")
-    if root is not None and data is not None:
-        raise SystemExit("--root and --data both name recordings; give one.")
-    if model is not None and root is None and data is None:
-        raise SystemExit("--model needs recordings whose transcripts it can spell; give --data (or --root) too.")
-    if root is not None:
-        fsdd.prepare(root, work / "fsdd")
-        data = work / "fsdd" / "all.jsonl"
-    found = read_manifest(data) if data is not None else _generated(work, count, others)
-    units: Units = "words" if root is not None else "characters"  # FSDD's clips are too short to spell
-    recogniser = Recogniser.load(model) if model else _untrained([u.text for u in found], units)
-    speaker = min(u.speaker for u in found)
-    parts = [take(found, speaker, count, config.seed), [u for u in found if u.speaker != speaker]]
-    parts[1] = random.Random(config.seed).sample(parts[1], min(others, len(parts[1])))
-    store = build_store([*parts[0], *parts[1]], recogniser.model.config.features, config.speeds, work / "features")
-    strides = recogniser.model.config.strides
-    kept = [feasible(part, store, recogniser.tokens, strides, config.speeds)[0] for part in parts]
-    if len(kept[0]) < 2:
-        raise SystemExit("fewer than two utterances are long enough for CTC; give more with --utterances.")
-    place = Place(work / "model", work / "own.jsonl", work / "source.jsonl", work / "features", config)
-    recogniser.save(place.model, "", {})
-    write_manifest(place.own, kept[0])
-    write_manifest(place.source, kept[1])
-    size = sum(parameter.numel() for parameter in recogniser.model.parameters()) / 1e6
-    return place, (
-        f"{model or 'an untrained model of the default size'} ({recogniser.model.config.encoder}, {size:.2f} M "
-        f"parameters); {root or data or 'generated noise'}: {len(kept[0])} utterances of one speaker, "
-        f"{sum(u.duration for u in kept[0]):.1f} s, {len(kept[1])} of the source domain; {config.steps} steps"
-    )
 
 
 def _methods_table(costs: Sequence[Cost]) -> Table:
@@ -341,6 +251,7 @@ def main(
     methods: tuple[str, ...] = TRAINED,
     auto: bool = True,
     naive: bool = True,
+    sharing: bool = True,
     quick: bool = False,
     steps: int = 40,
     out: Path | None = None,
@@ -356,6 +267,7 @@ def main(
         methods: of the first table; an empty list leaves it out.
         auto: measure `auto`, without source utterances and with them.
         naive: also choose naively, without source utterances.
+        sharing: measure what adaptations compute once, and `auto` among methods that freeze layers or hold outputs.
         quick: two candidates, two strengths and three folds, on both sides.
         steps: of one adaptation.
         out: JSON file to write the figures to.
@@ -369,7 +281,7 @@ def main(
             find_methods(name)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
-            place, figures["what"] = _prepare(root, model, data, utterances, source_utterances, config, work)
+            place, figures["what"] = prepare(root, model, data, utterances, source_utterances, config, work)
             console.print(figures["what"])
             more = place.load()[2]
             if not more and (left := [name for name in methods if needs_source(name)]):
@@ -388,6 +300,16 @@ def main(
                 measured = measure_auto(where, choice, tried, work, naive and where is alone)
                 console.print(_auto_table(name, measured, quick))
                 figures["auto"][name] = {**asdict(measured), "total": measured.total, "ratio": measured.ratio}
+            if sharing:
+                deep = [Candidate(name, default_learning_rate(name)) for name in DEEP]
+                rows = measure_sharing(alone, SHARING, choice, deep)
+                console.print(sharing_table(rows))
+                measured = measure_auto(alone, choice, deep, work, naive, once=False)
+                console.print(_auto_table("among methods that share most", measured, quick))
+                figures["sharing"] = {
+                    "rows": [asdict(row) for row in rows],
+                    "auto": {**asdict(measured), "total": measured.total, "ratio": measured.ratio},
+                }
     except AsrTransferError as error:
         raise SystemExit(str(error)) from None
     console.print(figures["machine"])

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, read_lines, write_splits
+from data_prep.common import existing_folder, read_lines
+from data_prep.quality import write_checked
 
 _SUFFIXES = (".flac", ".wav", ".sph")
 _TRANSCRIPTION = re.compile(r"(?P<words>.*?)\s*\((?P<id>[^()\s]+)\)\s*")
@@ -44,7 +45,7 @@ def prepare(root: Path, out: Path) -> None:
             f"{root / 'etc'}: the speakers {', '.join(shared)} occur in an4_train.fileids and in an4_test.fileids; "
             "AN4's test speakers are unseen in training, restore the original lists."
         )
-    write_splits(splits, out)
+    write_checked(splits, out)
 
 
 def _read_split(root: Path, split: str) -> list[Utterance]:

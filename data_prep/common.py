@@ -30,7 +30,7 @@ def write_splits(
     Raises:
         DataError: an id occurs twice, a split has no usable utterance, or `out` cannot be written.
     """
-    _check_ids(splits)
+    check_ids(splits)
     kept: dict[str, list[Utterance]] = {}
     reports: dict[str, Report] = {}
     for split, utterances in splits.items():
@@ -107,11 +107,47 @@ def read_lines(file: Path) -> list[str]:
     return lines
 
 
+def read_table(table: Path, required: Sequence[str], corpus: str, example: str) -> list[dict[str, str]]:
+    """Return the rows of a tab-separated table without quoting, whose first line names its columns.
+
+    Args:
+        table: the file.
+        required: the columns that must be there.
+        corpus, example: whose table it is, and a folder that holds such tables, for messages.
+
+    Raises:
+        DataError: there is no such file, a column is missing, or a row has another number of columns.
+    """
+    if not table.is_file():
+        raise DataError(f"{table}: there is no such table; give the folder of one language, such as {example}.")
+    lines = read_lines(table)
+    head = lines[0].split("\t")
+    for column in required:
+        if column not in head:
+            raise DataError(f"{table} line 1: the column '{column}' is missing; restore {corpus}'s own table.")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        cells = line.split("\t")
+        if len(cells) != len(head):
+            raise DataError(
+                f"{table} line {number}: has {len(cells)} columns where the first line has {len(head)}; mend the row."
+            )
+        rows.append(dict(zip(head, cells, strict=True)))
+    return rows
+
+
 def _not_utf8(file: Path, line: int) -> str:
     return f"{file} line {line}: is not UTF-8 text; save the file as UTF-8."
 
 
-def _check_ids(splits: Mapping[str, Iterable[Utterance]]) -> None:
+def check_ids(splits: Mapping[str, Iterable[Utterance]]) -> None:
+    """Refuse an id that two splits have.
+
+    Raises:
+        DataError: there is one.
+    """
     split_of: dict[str, str] = {}
     for split, utterances in splits.items():
         for utterance in utterances:

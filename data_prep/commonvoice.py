@@ -12,7 +12,8 @@ from pathlib import Path
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError, nearest_hint
-from data_prep.common import existing_folder, read_lines, write_splits
+from data_prep.common import existing_folder, read_table
+from data_prep.quality import write_checked
 from data_prep.transcripts import rate_defect, spoken, text_defect
 
 _OFFICIAL = ("train", "dev", "test")
@@ -59,28 +60,11 @@ def prepare(root: Path, out: Path, accent: str | None = None, language: str | No
                 left_out[split].append((name, defect))
             else:
                 splits[split].append(Utterance(name, str(file), duration, text, row["client_id"], language))
-    write_splits(splits, out, left_out)
+    write_checked(splits, out, left_out)
 
 
 def _rows(table: Path) -> list[Row]:
-    if not table.is_file():
-        raise DataError(f"{table}: there is no such table; give the folder of one language, such as cv-corpus/en.")
-    lines = read_lines(table)
-    head = lines[0].split("\t")
-    for column in _REQUIRED:
-        if column not in head:
-            raise DataError(f"{table} line 1: the column '{column}' is missing; restore Common Voice's own table.")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip():
-            continue
-        cells = line.split("\t")
-        if len(cells) != len(head):
-            raise DataError(
-                f"{table} line {number}: has {len(cells)} columns where the first line has {len(head)}; mend the row."
-            )
-        rows.append(dict(zip(head, cells, strict=True)))
-    return rows
+    return read_table(table, _REQUIRED, "Common Voice", "cv-corpus/en")
 
 
 def _with_accent(rows: list[Row], accent: str, table: Path) -> list[Row]:

@@ -37,6 +37,13 @@ class Source:
     prepare: str
 
 
+_ASTERISK_LICENCES = {
+    "en": "CC BY-SA 3.0 (2003-2010, Allison Smith; Digium, Inc.)",
+    "es": "CC BY-SA 3.0 (2003-2010, Allison Smith; Digium, Inc.)",
+    "fr": "CC BY-SA 3.0 (2006-2008, June Wallack)",
+    "it": "CC BY 3.0 (2012, Carlo Flora)",
+    "ru": "CC BY 3.0 (2010, Maxim Topal, ivrvoice.ru)",
+}
 _FILLETS_LICENCE = "GNU General Public License, version 2 (sounds and texts of Fish Fillets NG)"
 
 SOURCES = {
@@ -48,6 +55,30 @@ SOURCES = {
     ),
     "fillets-cs": Source(("fillets-ng-data", "fillets-ng-data-cs"), _FILLETS_LICENCE, "fillets --language cs"),
     "fillets-nl": Source(("fillets-ng-data", "fillets-ng-data-nl"), _FILLETS_LICENCE, "fillets --language nl"),
+    **{
+        f"asterisk-{language}": Source(
+            (f"asterisk-core-sounds-{language}", f"asterisk-core-sounds-{language}-g722"),
+            licence,
+            f"asterisk --language {language}",
+        )
+        for language, licence in _ASTERISK_LICENCES.items()
+    },
+    "festvox-ru": Source(
+        ("festvox-ru",),
+        "BSD-like (2005, Nickolay V. Shmyrev): free to use, change and distribute with its notice, changes marked, "
+        "authors' names kept and not used to endorse",
+        "festvox_ru",
+    ),
+    "gcin-voice": Source(
+        ("gcin-voice",),
+        "the man's voice GPL-3 or LGPL-3 (2014, Edward Der-Hua Liu), the woman's CC BY 3.0 (ChionMeilin, Chu Lo)",
+        "gcin_voice",
+    ),
+    "tuxpaint": Source(
+        ("tuxpaint-stamps-default",),
+        "GNU General Public License, version 2 or later (2002-2022, Bill Kendrick and contributors)",
+        "tuxpaint --language fr",
+    ),
 }
 
 CHECKSUMS = {
@@ -55,6 +86,19 @@ CHECKSUMS = {
     "fillets-ng-data_1.0.1-1.1": "25de89afd8b1adf7bcace8290248a6a22c89cd42300317e69000e162c032cf84",
     "fillets-ng-data-cs_1.0.1-1.1": "3ecef99b9456f1c80c9625c6f2418642b52d58e7167a46bad7a412db17991b14",
     "fillets-ng-data-nl_1.0.1-1.1": "afb4443fda9ab507dee578b75be857d121718a1cd6017a474f30e0eb13dc9d10",
+    "asterisk-core-sounds-en_1.6.1-1": "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+    "asterisk-core-sounds-en-g722_1.6.1-1": "38c5261820b406dcb0ecb37675720da2b0864850690690352ca52707eb623806",
+    "asterisk-core-sounds-es_1.6.1-1": "9afdab7f559f036649fb406e625899306ca1004df8ebe39c30bfbd5912d66f74",
+    "asterisk-core-sounds-es-g722_1.6.1-1": "e4e3b4281057d3b81b779298fd6be705f57411513955c518eed1bcaabbd615b8",
+    "asterisk-core-sounds-fr_1.6.1-1": "04c82c78c570c43a7136cbc5e2488d0c470b775468dff9fbce4a131b18cf1056",
+    "asterisk-core-sounds-fr-g722_1.6.1-1": "7add61d5e42279ecff1bbdf842a5a946ac3644fac9a0fe44384731aa7270c8e0",
+    "asterisk-core-sounds-it_1.6.1-1": "3884d9457e12f21caa018c18f0d587df5d53ebea14b673d8453a134c5941ab3b",
+    "asterisk-core-sounds-it-g722_1.6.1-1": "46b4cf7afc508a5fcfc051b7ea233251c0d195dd4ef83cc4b7facb4c6429b016",
+    "asterisk-core-sounds-ru_1.6.1-1": "28a61616bb0cd3345a7ea532dec4df9f071e5d0fa9f8c1a563ea9669002f39ab",
+    "asterisk-core-sounds-ru-g722_1.6.1-1": "673b4238a6b8269960f055d868c6a11083f7a0d00979167cb01554046b48ed9b",
+    "festvox-ru_0.5+dfsg-6": "21ef3f0f2978ecf2e2eddb367cb0ff4a72572196d28dc69feb84f4177af5e6c4",
+    "gcin-voice_0~20170223-3": "6a0353f0294d06f7bd901bada3d5d9eec63b66c2ec029f92da3124d93d45de70",
+    "tuxpaint-stamps-default_2022.06.04-1": "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34",
 }
 """SHA-256 of the packages that this module was written with, by NAME_VERSION; the package index says it of others."""
 

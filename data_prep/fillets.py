@@ -18,8 +18,9 @@ from typing import Literal
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, read_lines, write_splits
-from data_prep.transcripts import rate_defect, shared_texts, spoken, text_defect
+from data_prep.common import existing_folder, read_lines
+from data_prep.quality import write_checked
+from data_prep.transcripts import rate_defect, spoken, text_defect
 
 TRAIN_VOICE, TEST_VOICE = "big", "small"
 """The fish to train on, some of whose levels are `dev`, and the fish to adapt to: one speaker each."""
@@ -69,7 +70,7 @@ def prepare(root: Path, out: Path, language: Literal["cs", "nl"] = "cs") -> None
         if voice in (TRAIN_VOICE, TEST_VOICE) and level in LATER_LEVELS.get(language, ()):
             voice += "-later"
         split = _split(voice, level)
-        name = f"{level}/{file.stem}"
+        name = f"fillets-{language}/{level}/{file.stem}"
         defect, duration = _listen(file, text) if voice else ("no text belongs to it", 0.0)
         if defect is not None:
             left_out[split].append((name, defect))
@@ -78,9 +79,7 @@ def prepare(root: Path, out: Path, language: Literal["cs", "nl"] = "cs") -> None
     if not splits["others"]:
         left_out["train"] += left_out.pop("others")
         del splits["others"]
-    write_splits(splits, out, left_out)
-    for line in shared_texts(splits):
-        print(line)
+    write_checked(splits, out, left_out)
 
 
 def _find(root: Path) -> Path:

@@ -8,24 +8,25 @@ kinds a quoted cell may hold the delimiter, as RFC 4180 says.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
-import os
-import unicodedata
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from asr_transfer import audio
-from asr_transfer.data.manifest import Report, Utterance
+from asr_transfer.data.manifest import Report, Utterance, write_manifest
 from asr_transfer.errors import DataError
-from data_prep.common import by_reason, existing_folder, read_lines, write_splits
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+from data_prep.common import by_reason, existing_folder, read_lines, summary, write_splits
+from data_prep.recordings import (
+    AUDIO_SUFFIXES,
+    UNREADABLE_SUFFIXES,
+    Recordings,
+    Row,
+    listen,
+    make_ids,
+    text_file,
+    tidy,
+)
 
 COLUMNS = {
     "file": ("file", "path", "audio_filepath", "audio", "audio_path", "filename", "file_name", "wav"),
@@ -36,70 +37,11 @@ COLUMNS = {
 }
 """The names, in lower case, under which a table's header may list what an utterance needs."""
 
-SILENCE_DBFS = -50.0
-"""Peak below which a recording is taken as silent: speech even at a bad microphone peaks above -40 dBFS."""
-
-_UNREADABLE_SUFFIXES = (".m4a", ".aac", ".wma", ".amr", ".webm", ".mp4", ".3gp", ".caf")
 _DELIMITERS = "\t,;|"
 _NO_TRANSCRIPT = "no transcript belongs to it"
 
-
-@dataclass(frozen=True)
-class Row:
-    """What a transcript says of one recording; `where` is the file and line that a message names."""
-
-    file: Path
-    where: str
-    text: str
-    speaker: str = ""
-    language: str = ""
-    id: str = ""
-
-
-@dataclass
-class Recordings:
-    """The recordings below a folder, found by relative path, by path without suffix, or by bare name when unique.
-
-    Names are compared in Unicode's composed form: macOS decomposes accents in file names, editors compose them.
-    """
-
-    root: Path
-    files: list[Path] = field(default_factory=list)
-    undecodable: list[Path] = field(default_factory=list)
-    _index: dict[str, list[Path]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for file in sorted(self.root.rglob("*")):
-            relative = file.relative_to(self.root)
-            if any(part.startswith(".") for part in relative.parts) or not file.is_file():
-                continue
-            if file.suffix.lower() in _UNREADABLE_SUFFIXES:
-                self.undecodable.append(file)
-            elif file.suffix.lower() in AUDIO_SUFFIXES:
-                self.files.append(file)
-                whole, bare = relative.as_posix(), relative.with_suffix("").as_posix()
-                for key in {_composed(name) for name in (whole, bare, file.name, file.stem)}:
-                    self._index.setdefault(key, []).append(file)
-
-    def name(self, file: Path) -> str:
-        """Return the path from the folder, as reports show it and ids begin."""
-        return Path(os.path.relpath(file, self.root)).as_posix()
-
-    def key(self, file: Path) -> str:
-        """Return the path without suffix, which a recording and its `.txt` share."""
-        return _composed(Path(self.name(file)).with_suffix("").as_posix())
-
-    def find(self, name: str, beside: Path) -> Path | str:
-        """Return the recording that a table calls `name`, or why there is none."""
-        name = name.replace("\\", "/") if "\\" in name and "/" not in name else name
-        for file in (self.root / name, beside / name):
-            with contextlib.suppress(OSError):  # a sentence in the wrong column can be too long for a name
-                if file.is_file():
-                    return file
-        found = self._index.get(Path(_composed(name)).as_posix(), [])
-        if len(found) > 1:
-            return f"{len(found)} recordings are called so; give the path below the folder"
-        return found[0] if found else "there is no such recording"
+UNLABELLED = "unlabelled.jsonl"
+"""The manifest of recordings without transcript."""
 
 
 def prepare(
@@ -110,11 +52,11 @@ def prepare(
     transcripts: Path | None = None,
     lowercase: bool = True,
 ) -> None:
-    """Write `all.jsonl` for a folder of recordings with transcripts.
+    """Write `all.jsonl` for a folder of recordings with transcripts, and `unlabelled.jsonl` for those without one.
 
     Args:
         root: the folder; recordings (.wav, .flac, .ogg, .opus, .mp3) are also looked for in its subfolders.
-        out: folder for the manifest.
+        out: folder for the manifests.
         speaker: who speaks, where the table does not say.
         language: ISO 639 code of what is spoken, where the table does not say.
         transcripts: the table of transcripts; without it the folder's only .tsv or .csv, or else one .txt per
@@ -124,8 +66,23 @@ def prepare(
     Raises:
         DataError: the folder or table is missing or ambiguous, a row of the table is broken, or nothing is usable.
     """
-    utterances, report = scan_folder(root, speaker, language, transcripts, lowercase)
-    write_splits({"all": utterances}, out, {"all": report.dropped})
+    found = divide(root, speaker, language, transcripts, lowercase)
+    _require_transcribed(found)
+    bare, left_out = found.listen_to_bare()
+    write_splits({"all": found.utterances}, out, {"all": found.report.dropped})
+    file = out / UNLABELLED
+    try:
+        if bare:
+            write_manifest(file, bare)
+        else:
+            # That of an earlier preparation would name recordings that have a transcript by now.
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be written ({error.strerror}); choose another folder with `--out`.") from None
+    if bare or left_out:
+        print(summary("unlabelled", bare, left_out))
+    if bare:
+        print(f"  {file}: recordings without transcript, which `adapt --method pseudo-label` and `transcribe` read")
 
 
 def read_folder(
@@ -156,6 +113,61 @@ def scan_folder(
 
     The arguments and errors are those of `prepare`.
     """
+    found = divide(root, speaker, language, transcripts, lowercase)
+    _require_transcribed(found)
+    return found.utterances, found.whole_report()
+
+
+@dataclass
+class Divided:
+    """The recordings below a folder: those with a transcript, and those without.
+
+    Attributes:
+        recordings: all that there are.
+        utterances: those with a transcript that can be used.
+        bare: those without one, each with its id and why it has none; nobody has listened to them.
+        report: what was left out for any other reason.
+        speaker, language: of what is said by no table.
+    """
+
+    recordings: Recordings
+    utterances: list[Utterance]
+    bare: list[tuple[Row, str, str]]
+    report: Report
+    speaker: str
+    language: str
+
+    def whole_report(self) -> Report:
+        """Return the report with the recordings that have no transcript."""
+        dropped = [(self.recordings.name(row.file), reason) for row, _, reason in self.bare]
+        return Report(self.report.kept, [*self.report.dropped, *dropped])
+
+    def listen_to_bare(self) -> tuple[list[Utterance], list[tuple[str, str]]]:
+        """Return the recordings without transcript as utterances of empty text, and those that cannot be used."""
+        found: list[Utterance] = []
+        left_out: list[tuple[str, str]] = []
+        for row, name, _ in self.bare:
+            defect, duration = listen(row.file)
+            if defect:
+                left_out.append((self.recordings.name(row.file), defect))
+            else:
+                who, language = row.speaker or self.speaker, row.language or self.language
+                found.append(Utterance(name, str(row.file), duration, "", who, language))
+        return found, left_out
+
+
+def divide(
+    root: Path,
+    speaker: str = "me",
+    language: str = "en",
+    transcripts: Path | None = None,
+    lowercase: bool = True,
+) -> Divided:
+    """Return what a folder holds; none of it need have a transcript. The arguments are those of `prepare`.
+
+    Raises:
+        DataError: the folder holds no recording, or see `prepare`.
+    """
     existing_folder(root, "the recordings and their transcripts")
     recordings = Recordings(root)
     report = Report()
@@ -165,15 +177,19 @@ def scan_folder(
         raise DataError(f"{root}: holds no recording ({', '.join(AUDIO_SUFFIXES)}); {_hint(report)}")
     table = find_table(recordings, transcripts)
     rows = _rows_of_table(table, recordings, report) if table else _rows_of_texts(recordings, report)
-    transcribed = {row.file.resolve() for row in rows}
+    known = {row.file.resolve() for row in rows}
     spoken_for = {name for name, _ in report.dropped}
-    for file in recordings.files:
-        if file.resolve() not in transcribed and recordings.name(file) not in spoken_for:
-            report.drop(recordings.name(file), _NO_TRANSCRIPT)
+    without = [f for f in recordings.files if f.resolve() not in known and recordings.name(f) not in spoken_for]
     ids = make_ids(rows, recordings)
+    where = {name: row.where for row, name in zip(rows, ids, strict=True)}
+    empty = [(r, name, f"its transcript is empty ({r.where})") for r, name in zip(rows, ids, strict=True) if not r.text]
+    bare = [Row(file, str(file), "") for file in without]
+    bare_ids = make_ids(bare, recordings, where)
     utterances: list[Utterance] = []
     for row, name in zip(rows, ids, strict=True):
-        defect, duration = listen(row.file) if row.text else (f"its transcript is empty ({row.where})", 0.0)
+        if not row.text:
+            continue
+        defect, duration = listen(row.file)
         if defect:
             report.drop(recordings.name(row.file), defect)
             continue
@@ -181,10 +197,14 @@ def scan_folder(
         utterances.append(
             Utterance(name, str(row.file), duration, text, row.speaker or speaker, row.language or language)
         )
-    if not utterances:
-        raise DataError(f"{root}: no recording can be used; {_hint(report)}")
     report.kept = len(utterances)
-    return utterances, report
+    lacking = [(row, name, _NO_TRANSCRIPT) for row, name in zip(bare, bare_ids, strict=True)]
+    return Divided(recordings, utterances, [*lacking, *empty], report, speaker, language)
+
+
+def _require_transcribed(found: Divided) -> None:
+    if not found.utterances:
+        raise DataError(f"{found.recordings.root}: no recording can be used; {_hint(found.whole_report())}")
 
 
 def _hint(report: Report) -> str:
@@ -227,7 +247,7 @@ def _rows_of_texts(recordings: Recordings, report: Report) -> list[Row]:
         if twin is not file:
             report.drop(recordings.name(file), f"{recordings.name(twin)} has the same name and transcript")
             continue
-        rows.append(Row(file, str(transcript), _tidy(" ".join(read_lines(transcript)))))
+        rows.append(Row(file, str(transcript), tidy(" ".join(read_lines(transcript)))))
     stems = {recordings.key(file) for file in (*recordings.files, *recordings.undecodable)}
     for text in sorted(recordings.root.rglob("*")):
         hidden = any(part.startswith(".") for part in text.relative_to(recordings.root).parts)
@@ -253,7 +273,7 @@ def _rows_of_table(table: Path, recordings: Recordings, report: Report) -> list[
                 f"{where}: has {len(cells)} columns where the first line has {width}; "
                 "put text that contains the delimiter in quotation marks, or mend the row."
             )
-        value = {column: _tidy(cells[index]) for column, index in columns.items()}
+        value = {column: tidy(cells[index]) for column, index in columns.items()}
         if not value["file"]:
             raise DataError(f"{where}: names no recording; fill in its file name or remove the row.")
         found = recordings.find(value["file"], table.parent)
@@ -315,7 +335,7 @@ def _is_header(cells: list[str]) -> bool:
 
 
 def _is_pair(cells: list[str]) -> bool:
-    return len(cells) == 2 and Path(cells[0].strip()).suffix.lower() in AUDIO_SUFFIXES + _UNREADABLE_SUFFIXES
+    return len(cells) == 2 and Path(cells[0].strip()).suffix.lower() in AUDIO_SUFFIXES + UNREADABLE_SUFFIXES
 
 
 def _columns(head: list[str], where: str) -> dict[str, int] | None:
@@ -336,55 +356,8 @@ def _columns(head: list[str], where: str) -> dict[str, int] | None:
     return columns
 
 
-def make_ids(rows: list[Row], recordings: Recordings) -> list[str]:
-    """Return the ids: the table's, or else the path without suffix, with suffix where two recordings share that."""
-    keys = [recordings.key(row.file) for row in rows]
-    times = Counter(keys)
-    first: dict[str, str] = {}
-    for row, key in zip(rows, keys, strict=True):
-        name = row.id or (key if times[key] == 1 else _composed(recordings.name(row.file)))
-        if name in first:
-            raise DataError(f"{row.where}: the id '{name}' is also that of {first[name]}; give it another.")
-        first[name] = row.where
-    return list(first)
-
-
-def listen(file: Path) -> tuple[str | None, float]:
-    """Return why a recording cannot be used, or None and its duration in seconds."""
-    try:
-        str(file).encode()
-        duration = audio.probe(file).duration
-        samples = audio.read(file)
-    except DataError as error:
-        return str(error), 0.0
-    except UnicodeEncodeError:
-        return "its name is not UTF-8; rename it", 0.0
-    peak = float(np.abs(samples - np.median(samples)).max())  # a constant offset is not sound
-    level = 20 * np.log10(peak) if peak > 0 else -np.inf
-    if level < SILENCE_DBFS:
-        return f"holds no speech: peak level {level:.0f} dBFS", 0.0
-    return None, duration
-
-
-def text_file(file: Path) -> Path | None:
-    """Return the text beside a recording, None where there is none."""
-    for suffix in (".txt", ".TXT"):
-        if file.with_suffix(suffix).is_file():
-            return file.with_suffix(suffix)
-    return None
-
-
 def _unquoted(cell: str) -> str:
     """Take spreadsheet quotation marks off a tab-separated cell, and leave those that belong to the text."""
     inner = cell.strip()[1:-1]
     quoted = len(cell.strip()) >= 2 and cell.strip()[0] == cell.strip()[-1] == '"'
     return inner.replace('""', '"') if quoted and '"' not in inner.replace('""', "") else cell
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def _tidy(text: str) -> str:
-    """Return text in composed Unicode, with single spaces."""
-    return " ".join(_composed(text).split())

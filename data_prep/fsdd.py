@@ -11,9 +11,22 @@ from pathlib import Path
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, write_splits
+from data_prep.common import existing_folder
+from data_prep.quality import write_checked
 
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PRONUNCIATIONS = {
+    "zero": "z ih r ow",
+    "one": "w ah n",
+    "two": "t uw",
+    "three": "th r iy",
+    "four": "f ao r",
+    "five": "f ay v",
+    "six": "s ih k s",
+    "seven": "s eh v ah n",
+    "eight": "ey t",
+    "nine": "n ay n",
+}
+"""The ten words in the order of their digits, in the CMU dictionary's phones without stress."""
 
 _SUFFIXES = (".wav", ".flac", ".opus")
 _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_(?P<take>[0-9]+)")
@@ -49,14 +62,16 @@ def prepare(root: Path, out: Path) -> None:
         except DataError as error:
             left_out.append((file.stem, str(error)))
             continue
-        text = DIGITS[int(match["digit"])]
-        utterances.append(Utterance(file.stem, str(file), duration, text, match["speaker"], "en"))
+        text, pronunciation = list(PRONUNCIATIONS.items())[int(match["digit"])]
+        utterances.append(
+            Utterance(file.stem, str(file), duration, text, match["speaker"], "en", pronunciation=pronunciation)
+        )
     if not utterances:
         raise DataError(
             f"{folder}: holds no usable recording named {{digit}}_{{speaker}}_{{n}} with one of the suffixes "
             f"{', '.join(_SUFFIXES)}; give `recordings` of the Free Spoken Digit Dataset or the folder above it."
         )
-    write_splits({"all": utterances}, out, {"all": left_out})
+    write_checked({"all": utterances}, out, {"all": left_out}, fits_ctc=False)
 
 
 def _natural(file: Path) -> tuple[str, int, str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from data_prep.common import existing_folder, read_lines, write_splits
+from data_prep.common import existing_folder, read_lines
+from data_prep.quality import write_checked
 from data_prep.transcripts import spoken, text_defect
 
 FIRST_LANGUAGES = {
@@ -76,4 +77,4 @@ def prepare(root: Path, out: Path, first_language: str | None = None) -> None:
                 left_out.append((name, defect))
                 continue
             utterances.append(Utterance(name, str(file), duration, text, folder.name, "en"))
-    write_splits({"all": utterances}, out, {"all": left_out})
+    write_checked({"all": utterances}, out, {"all": left_out})

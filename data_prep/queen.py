@@ -17,9 +17,10 @@ import soundfile
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, write_splits
+from data_prep.common import existing_folder
+from data_prep.quality import write_checked
 from data_prep.queen_format import JOE, Clip, DataFile
-from data_prep.transcripts import rate_defect, shared_texts, spoken, text_defect
+from data_prep.transcripts import rate_defect, spoken, text_defect
 
 DATA_FILE = "queen.1c"
 HERO = "joe"
@@ -125,9 +126,7 @@ def prepare(root: Path, out: Path) -> None:
             file = out / "audio" / character / f"{clip.sound}.flac"
             _write(file, samples)
             splits[split].append(Utterance(clip.sound, str(file), duration, text, character, "en"))
-    write_splits(splits, out, left_out)
-    for line in shared_texts(splits):
-        print(line)
+    write_checked(splits, out, left_out)
 
 
 def character_of(clip: Clip) -> str:

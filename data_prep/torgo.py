@@ -14,7 +14,8 @@ from typing import Literal
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, read_lines, write_splits
+from data_prep.common import existing_folder, read_lines
+from data_prep.quality import write_checked
 from data_prep.transcripts import spoken, text_defect
 
 _SPEAKER = re.compile(r"[FM](C?)\d\d")
@@ -61,7 +62,7 @@ def prepare(root: Path, out: Path, microphone: Literal["array", "head"] = "array
             f"{root}: holds no SPEAKER/Session1/prompts of TORGO (F01, MC02, …); unpack the speakers there."
         )
     splits = {group: utterances for group, utterances in groups.items() if utterances or left_out[group]}
-    write_splits(splits, out, left_out)
+    write_checked(splits, out, left_out)
 
 
 def _read(prompt: Path, file: Path) -> tuple[Path, float, str] | str:

@@ -17,6 +17,9 @@ SLOWEST = 2.0
 SHORT = 2.0
 """Seconds up to which a recording may be slower than `SLOWEST`: a lone "No." lies between pauses."""
 
+MOST_FITTED = 1000
+"""Utterances from which `usual_seconds` judges, half a million pairs."""
+
 
 def spoken(text: str) -> str:
     """Return a text in lower case without punctuation, apostrophes within words kept (the profile `basic`)."""
@@ -52,6 +55,22 @@ def rate_defect(text: str, duration: float) -> str | None:
     if rate < SLOWEST and duration > SHORT:
         return f"fewer than {SLOWEST:.0f} characters per second: the recording holds more than its text"
     return None
+
+
+def usual_seconds(utterances: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Return the seconds around a text and those of one character, by a robust line (Sen 1968).
+
+    Args:
+        utterances: characters (or other symbols) and seconds of each; of many, some evenly spaced ones are looked at.
+    """
+    from scipy.stats import theilslopes  # takes a second, which most commands can do without
+
+    sample = utterances[:: -(-len(utterances) // MOST_FITTED)] if utterances else utterances
+    lengths, seconds = [length for length, _ in sample], [duration for _, duration in sample]
+    if len(set(lengths)) < 2:
+        return min(seconds, default=0.0), 0.0
+    fit = theilslopes(seconds, lengths)
+    return float(fit.intercept), float(fit.slope)
 
 
 def shared_texts(splits: Mapping[str, Sequence[Utterance]]) -> list[str]:

@@ -1,23 +1,15 @@
-"""A folder of recordings without transcripts, for the methods that learn from speech alone."""
+"""A folder of recordings of which some or all have no transcript, for the methods that learn from speech alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from asr_transfer.data.manifest import Report, Utterance
+from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from data_prep.common import by_reason, existing_folder
-from data_prep.folder import AUDIO_SUFFIXES, Recordings, Row, find_table, listen, make_ids, text_file
-
-
-def is_unlabelled(root: Path) -> bool:
-    """Return whether a folder of recordings holds no table of transcripts and no text beside a recording.
-
-    Raises:
-        DataError: there is no such folder, or it holds several tables.
-    """
-    recordings = Recordings(existing_folder(root, "the recordings"))
-    return find_table(recordings, None) is None and not any(text_file(file) for file in recordings.files)
+from data_prep.folder import divide
+from data_prep.recordings import AUDIO_SUFFIXES
 
 
 def read_unlabelled(root: Path, speaker: str = "me", language: str = "en") -> list[Utterance]:
@@ -25,31 +17,22 @@ def read_unlabelled(root: Path, speaker: str = "me", language: str = "en") -> li
 
     Args:
         root: the folder; recordings are also looked for in its subfolders.
-        speaker: who speaks.
-        language: ISO 639 code of what is spoken.
+        speaker: who speaks, where no table says.
+        language: ISO 639 code of what is spoken, where no table says.
 
     Returns:
         Utterances with the ids that `folder.read_folder` gives them.
 
     Raises:
-        DataError: the folder is missing, or no recording in it can be used.
+        DataError: the folder is missing, its table is broken, or no recording in it can be used.
     """
-    recordings = Recordings(existing_folder(root, "the recordings"))
-    report = Report()
-    for file in recordings.undecodable:
-        report.drop(recordings.name(file), f"{file.suffix} cannot be read; convert it to WAV or FLAC")
-    ids = make_ids([Row(file, str(file), "") for file in recordings.files], recordings)
-    utterances: list[Utterance] = []
-    for file, name in zip(recordings.files, ids, strict=True):
-        defect, duration = listen(file)
-        if defect:
-            report.drop(recordings.name(file), defect)
-        else:
-            utterances.append(Utterance(name, str(file), duration, "", speaker, language))
-    left_out = by_reason(report.dropped)
+    found = divide(existing_folder(root, "the recordings"), speaker, language)
+    bare, unusable = found.listen_to_bare()
+    utterances = [*(replace(u, text="") for u in found.utterances), *bare]
+    dropped = [*found.report.dropped, *unusable]
     if not utterances:
-        shown = "".join(f"\n{line}" for line in by_reason(report.dropped[:10]))
+        shown = "".join(f"\n{line}" for line in by_reason(dropped[:10]))
         raise DataError(f"{root}: holds no recording that can be used ({', '.join(AUDIO_SUFFIXES)}).{shown}")
-    if left_out:
-        print("\n".join([f"{root}: {len(utterances)} kept, {len(report.dropped)} left out", *left_out]))
+    if dropped:
+        print("\n".join([f"{root}: {len(utterances)} kept, {len(dropped)} left out", *by_reason(dropped)]))
     return utterances

@@ -7,9 +7,8 @@ import io
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,60 +18,11 @@ import yaml
 
 from asr_transfer.adaptation.profile import Profile, base_checksum
 from asr_transfer.adaptation.profile_commands import load_with_profile
-from asr_transfer.cli import main
 from asr_transfer.config import SutaConfig
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
+from tests.adapting import QUICK, Ran, adapt, equal, recordings, run, weights
 from tests.tones import make_speaker
-
-QUICK = ("--steps", 12, "--device", "cpu", "--choice.folds", 2, "--choice.without_source", "[full, lhuc]",
-         "--choice.rates", "[10.0]")  # fmt: skip
-"""A short `auto`. Toy models move slowly, so ten times the learning rates of real ones."""
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A finished command: its run folder and what it printed."""
-
-    out: Path
-    printed: str
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Return the run's record."""
-        values: dict[str, Any] = json.loads((self.out / "run.json").read_text(encoding="utf-8"))
-        return values
-
-
-def run(*arguments: object) -> int:
-    """Run a command."""
-    return main([str(argument) for argument in arguments])
-
-
-def adapt(model: Path, data: Path, out: Path, *options: object) -> Ran:
-    """Run `adapt`, which must succeed."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        assert run("adapt", "--model", model, "--data", data, "--out", out, *options) == 0
-    return Ran(out, printed.getvalue())
-
-
-def recordings(folder: Path, name: str, shift: float, count: int, seed: int, table: bool = True) -> Path:
-    """Return a folder of recordings of a speaker, with a table of transcripts or without any."""
-    made = make_speaker(folder, name, shift, count, seed)
-    if table:
-        rows = [f"{Path(u.audio).name}\t{u.text}\n" for u in made]
-        (folder / name / "transcripts.tsv").write_text("file\ttext\n" + "".join(rows), encoding="utf-8")
-    return folder / name
-
-
-def weights(model: Path, profile: Path | None = None) -> dict[str, torch.Tensor]:
-    """Return a model's weights, with a profile on it where one is given."""
-    return load_with_profile(model, profile).model.state_dict()
-
-
-def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    """Return whether two states are equal bit for bit."""
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +108,12 @@ def test_source_utterances_make_auto_replay_them_and_watch_forgetting(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--method", "replay"), "`replay` mixes source utterances in; give some with --source"),
-        (("--choice.without_source", "[full, replay]"), "`replay` mixes source utterances in"),
-        (("--choice.without_source", "[full, suta]"), "`suta` trains nothing"),
+        (
+            ("--method", "replay", "--use_summary", "false"),
+            "`replay` mixes source utterances in; give some with --source",
+        ),
+        ((*QUICK, "--choice.without_source", "[full, replay]"), "`replay` mixes source utterances in"),
+        ((*QUICK, "--choice.without_source", "[full, suta]"), "`suta` trains nothing"),
         (("--settings.first", 2), "`settings.first` is 2"),
         (("--learning_rate", 0.01), "`learning_rate` is for a named method"),
         (("--strength", 0.5), "`strength` is for a named method"),
@@ -326,7 +279,7 @@ def test_suta_makes_a_model_that_adapts_to_each_recording(
 ) -> None:
     bare = recordings(tmp_path, "mia", 1.17, 6, 5, table=False)
     ran = adapt(tone_run, bare, tmp_path / "out", "--method", "suta", "--suta.steps", 3, "--suta.learning_rate", 0.05)
-    assert equal(weights(ran.out), weights(tone_run)) and not (ran.out / "profile").exists()
+    assert equal(weights(ran.out), weights(tone_run))
     config = yaml.safe_load((ran.out / "model" / "config.yaml").read_text(encoding="utf-8"))
     assert config["origin"]["test_time"]["steps"] == 3
     loaded, plain = Recogniser.load(ran.out), Recogniser.load(tone_run)
@@ -336,8 +289,27 @@ def test_suta_makes_a_model_that_adapts_to_each_recording(
     expected = plain.transcribe(files)
     plain.test_time = None
     assert expected != plain.transcribe(files), "large steps must change something, or the test sees nothing"
-    assert run("transcribe", "--model", ran.out, *files) == 0
-    assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == expected
+    profile = Profile.load(ran.out / "profile")
+    assert not profile.tensors and profile.facts.utterances == 0 and profile.facts.test_time == loaded.test_time
+    for options in (("--model", ran.out), ("--model", tone_run, "--profile", ran.out)):
+        assert run("transcribe", *options, *files) == 0
+        assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == expected
+
+
+def test_a_profile_keeps_what_it_learnt_when_suta_is_added_and_suta_when_it_learns_more(
+    tone_run: Path, kim: Path, adapted: Ran, tmp_path: Path
+) -> None:
+    ran = adapt(tone_run, kim, tmp_path / "suta", "--profile", adapted.out, "--method", "suta", "--suta.steps", 2)
+    profile, parent = Profile.load(ran.out / "profile"), Profile.load(adapted.out / "profile")
+    assert profile.facts.parent == parent.checksum == profile.checksum and profile.facts.test_time == SutaConfig(2)
+    assert equal(weights(tone_run, ran.out), weights(adapted.out))
+    again = adapt(tone_run, kim, tmp_path / "again", "--profile", ran.out, "--method", "suta", "--suta.steps", 2)
+    assert "stays the speaker's profile" in again.printed and not (again.out / "profile").exists()
+    later = adapt(tone_run, kim, tmp_path / "later", "--profile", ran.out, "--method", "lhuc", "--steps", 2,
+                  "--check", "false", "--learning_rate", 0.1)  # fmt: skip
+    profile = Profile.load(later.out / "profile")
+    assert profile.facts.method == "lhuc" and profile.facts.test_time == SutaConfig(2) and profile.facts.utterances
+    assert load_with_profile(tone_run, later.out).test_time == Recogniser.load(later.out).test_time == SutaConfig(2)
 
 
 def test_folders_that_name_their_files_alike_are_kept_apart(tone_run: Path, kim: Path, tmp_path: Path) -> None:

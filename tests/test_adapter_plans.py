@@ -31,7 +31,7 @@ def _with(spec: AdapterSpec) -> AcousticModel:
 
 
 def _save(folder: Path, model: AcousticModel) -> None:
-    save_model(folder, model, "A card.", lambda path: path.write_text("tokens"))
+    save_model(folder, model, "A card.", {"tokens.txt": lambda path: path.write_text("tokens")})
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_trained_saved_and_loaded_gives_the_same_outputs(spec: AdapterSpec, enco
 
 
 def _save(folder: Path, model: AcousticModel) -> None:
-    save_model(folder, model, "A card.", lambda path: path.write_text("tokens"))
+    save_model(folder, model, "A card.", {"tokens.txt": lambda path: path.write_text("tokens")})
 
 
 @every

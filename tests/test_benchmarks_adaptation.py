@@ -18,7 +18,7 @@ from asr_transfer.data.manifest import write_manifest
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.acoustic import AcousticModel
-from benchmarks import adaptation
+from benchmarks import adaptation, adaptation_sharing
 
 
 @pytest.fixture
@@ -48,7 +48,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_quick_run_measures_both_sides(speech: dict[str, Path], counted: list[str], tmp_path: Path) -> None:
     out = tmp_path / "figures" / "adaptation.json"
-    adaptation.main(**speech, utterances=4, source_utterances=3, methods=("head",), quick=True, steps=2, out=out)
+    adaptation.main(
+        **speech, utterances=4, source_utterances=3, methods=("head",), sharing=False, quick=True, steps=2, out=out
+    )
     figures = json.loads(out.read_text(encoding="utf-8"))
     (row,) = figures["methods"]
     assert row["method"] == "head" and row["cpu_seconds"] > 0 and 0 < row["profile_kb"] < 5
@@ -62,6 +64,29 @@ def test_a_quick_run_measures_both_sides(speech: dict[str, Path], counted: list[
     assert sum(method.endswith("+replay") for method in counted) == 2
 
 
+def test_sharing_is_measured_beside_everything_anew(
+    speech: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ways: list[tuple[str, bool]] = []
+
+    def count(*args: Any, shared: Any, **options: Any) -> Any:
+        ways.append((args[3], adapt(*args, shared=shared, **options).depth > 0))
+        return adapt(*args, shared=shared, **options)
+
+    monkeypatch.setattr(adaptation_sharing, "adapt", count)
+    monkeypatch.setattr(adaptation_sharing, "ROUNDS", 1)
+    out = tmp_path / "figures.json"
+    options: dict[str, Any] = {"methods": (), "auto": False, "naive": False, "quick": True, "steps": 2, "out": out}
+    adaptation.main(**speech, utterances=4, source_utterances=0, **options)
+    figures = json.loads(out.read_text(encoding="utf-8"))["sharing"]
+    assert [row["what"] for row in figures["rows"][:-1]] == list(adaptation_sharing.SHARING)
+    assert ways[:4] == [("head", True), ("head", False), ("head", True), ("head", True)]
+    assert {frozen for method, frozen in ways if method == "kld"} == {False}
+    assert figures["auto"]["candidates"] == list(adaptation_sharing.DEEP)
+    printed = capsys.readouterr().out
+    assert "shared with others" in printed and "choice: last-layers, head, kld" in printed
+
+
 def test_sides_that_disagree_are_not_compared(speech: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The naive side's models are spoilt, which its errors must give away."""
 
@@ -73,11 +98,11 @@ def test_sides_that_disagree_are_not_compared(speech: dict[str, Path], monkeypat
 
     monkeypatch.setattr(adaptation, "adapt", spoilt)
     with pytest.raises(RuntimeError, match="the naive side"):
-        adaptation.main(**speech, utterances=4, source_utterances=0, methods=(), quick=True, steps=2)
+        adaptation.main(**speech, utterances=4, source_utterances=0, methods=(), sharing=False, quick=True, steps=2)
 
 
 def test_the_default_model_needs_no_training_and_every_method_is_measured(tmp_path: Path) -> None:
-    place, what = adaptation._prepare(None, None, None, 3, 2, adaptation.AdaptConfig(steps=1, device="cpu"), tmp_path)
+    place, what = adaptation.prepare(None, None, None, 3, 2, adaptation.AdaptConfig(steps=1, device="cpu"), tmp_path)
     source, own, more = place.load()
     assert "untrained" in what and source.model.config == ModelConfig()
     assert (len(own), len(more)) == (3, 2) and not {u.speaker for u in own} & {u.speaker for u in more}
@@ -96,4 +121,4 @@ def test_the_default_model_needs_no_training_and_every_method_is_measured(tmp_pa
 )
 def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SystemExit, match=message):
-        adaptation.main(**{"methods": (), "auto": False, **options})
+        adaptation.main(**{"methods": (), "auto": False, "sharing": False, **options})

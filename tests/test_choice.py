@@ -280,9 +280,9 @@ def test_the_chosen_method_learns_from_everything(
 
     def noting(source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, method: str,
                config: AdaptConfig, folder: Path | None = None, log: Any = None,
-               source_utterances: Sequence[Utterance] = ()) -> Adapted:  # fmt: skip
+               source_utterances: Sequence[Utterance] = (), shared: Any = None) -> Adapted:  # fmt: skip
         calls.append(([u.id for u in utterances], [u.id for u in source_utterances], config, folder))
-        return adapt(source, utterances, store, method, config, folder, log, source_utterances)
+        return adapt(source, utterances, store, method, config, folder, log, source_utterances, shared)
 
     monkeypatch.setattr(choosing, "adapt", noting)
     settings = replace(CHOICE, with_source=("full+replay",), rates=(10.0,), tolerance=1.0)

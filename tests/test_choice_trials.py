@@ -99,13 +99,13 @@ class Stage:
     judged: list[tuple[Puppet, list[str]]] = field(default_factory=list)
 
     def adapt(self, source: Recogniser, utterances: Sequence[Utterance], store: Any, method: str, config: AdaptConfig,
-              source_utterances: Sequence[Utterance] = ()) -> Any:  # fmt: skip
+              source_utterances: Sequence[Utterance] = (), shared: Any = None) -> Any:  # fmt: skip
         rate = config.learning_rate
         assert rate is not None
         own, more = [u.id for u in utterances], [u.id for u in source_utterances]
         self.trainings.append((rate, own, more))
         heard = frozenset([*own, *(more if "replay" in method else ())])
-        return SimpleNamespace(at_strength=lambda strength: Puppet(*self.cast[rate], heard, strength))
+        return SimpleNamespace(at_strength=lambda strength: Puppet(*self.cast[rate], heard, strength), depth=0)
 
     def answers(self, model: Recogniser | Puppet, data: SpeechData, items: Sequence[int]) -> Answers:
         ids = [data.utterance(item).id for item in items]

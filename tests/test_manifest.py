@@ -115,6 +115,19 @@ def test_mistake_in_a_line(tmp_path: Path, line: dict[str, Any] | str, message: 
         read_manifest(file)
 
 
+def test_of_unlabelled_speech_the_text_may_be_missing_or_empty_and_nothing_else(tmp_path: Path) -> None:
+    lines = [GOOD, {**GOOD, "id": "u2", "text": " "}, {**without("text"), "id": "u3"}]
+    file = manifest(tmp_path, *lines)
+    assert [u.text for u in read_manifest(file, labelled=False)] == [GOOD["text"], "", ""]
+    write_manifest(tmp_path / "again.jsonl", read_manifest(file, labelled=False))
+    assert read_manifest(tmp_path / "again.jsonl", labelled=False) == read_manifest(file, labelled=False)
+    with pytest.raises(DataError, match=r"m\.jsonl line 2: `text` must be non-empty text, got ' '"):
+        read_manifest(file)
+    for line, message in (({**GOOD, "text": 7}, "`text` must be"), ({**without("text"), "id": ""}, "`id` must be")):
+        with pytest.raises(DataError, match=rf"m\.jsonl line 1: {message}"):
+            read_manifest(manifest(tmp_path, line), labelled=False)
+
+
 def test_missing_empty_and_ill_encoded_manifests(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jsonl: there is no such manifest; make one"):
         read_manifest(tmp_path / "none.jsonl")

@@ -98,7 +98,8 @@ def make_source(dtype: torch.dtype = torch.float32) -> Recogniser:
                 tensor.mul_(3)
     # Float64 is for identities: features are float32, so they are converted at the door.
     model.register_forward_pre_hook(lambda module, arguments: (arguments[0].to(dtype), *arguments[1:]))
-    return Recogniser(model.to(dtype).eval(), tokens, "en", {"trained_on": "nothing"})
+    others = {"other": Tokens(["x", "y"])}
+    return Recogniser(model.to(dtype).eval(), tokens, "en", {"trained_on": "nothing"}, others=others)
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_an_unknown_head_is_named() -> None:
 
 
 def _save(folder: Path, model: AcousticModel, card: str = "A card.") -> None:
-    save_model(folder, model, card, lambda path: path.write_text("tokens"), {"seed": 3, "corpus": "toy"})
+    save_model(folder, model, card, {"tokens.txt": lambda path: path.write_text("tokens")}, {"seed": 3, "corpus": "toy"})
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -204,7 +204,7 @@ def test_a_failing_write_leaves_the_old_model(tmp_path: Path, trained: AcousticM
     _save(tmp_path / "model", trained)
     old = {p.name: p.read_bytes() for p in (tmp_path / "model").iterdir()}
     with pytest.raises(ModelError, match=r"cannot be written \(.*No space left.*\).*untouched"):
-        save_model(tmp_path / "model", small_model(5), "New.", no_disk)
+        save_model(tmp_path / "model", small_model(5), "New.", {"tokens.txt": no_disk})
     assert {p.name: p.read_bytes() for p in (tmp_path / "model").iterdir()} == old
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_the_old_model(tmp_path: Path, limit: int, trained: A
 
 
 def _save_and_die(folder: Path) -> None:
-    save_model(folder, small_model(5), "New.", lambda path: kill_self())
+    save_model(folder, small_model(5), "New.", {"tokens.txt": lambda path: kill_self()})
 
 
 def test_a_killed_write_leaves_the_old_model_and_does_not_disturb_the_next(

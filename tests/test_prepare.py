@@ -12,8 +12,13 @@ from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import DataError
 from data_prep import an4, fsdd
 from data_prep.common import write_splits
+from tests.recorded import MakeAudio, distinct
 
-MakeAudio = Callable[..., Path]
+
+@pytest.fixture
+def make_audio(make_audio: MakeAudio) -> MakeAudio:
+    return distinct(make_audio)
+
 
 # write_splits
 

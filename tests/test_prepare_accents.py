@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,13 @@ from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from data_prep import commonvoice, l2arctic, torgo
 from data_prep.transcripts import rate_defect, shared_texts, spoken, text_defect
+from tests.recorded import MakeAudio, distinct
 
-MakeAudio = Callable[..., Path]
+
+@pytest.fixture
+def make_audio(make_audio: MakeAudio) -> MakeAudio:
+    return distinct(make_audio)
+
 
 # What they share
 
@@ -72,7 +76,7 @@ def arctic(tmp_path: Path, make_audio: MakeAudio) -> Path:
     root = tmp_path / "l2arctic"
     for speaker in ("ABA", "HJK"):
         for number, text in (("a0001", "Author of the danger trail, Philip Steels, etc."), ("a0002", "Not at this.")):
-            make_audio(root / speaker / "wav" / f"arctic_{number}.wav", rate=44_100)
+            make_audio(root / speaker / "wav" / f"arctic_{number}.wav", seconds=2.5, rate=44_100)
             transcript = root / speaker / "transcript" / f"arctic_{number}.txt"
             transcript.parent.mkdir(exist_ok=True)
             transcript.write_text(text + "\n")
@@ -129,7 +133,7 @@ def torgo_root(tmp_path: Path, make_audio: MakeAudio) -> Path:
             file = root / session / "prompts" / f"{number}.txt"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(prompt + "\n")
-            make_audio(root / session / "wav_arrayMic" / f"{number}.wav")
+            make_audio(root / session / "wav_arrayMic" / f"{number}.wav", seconds=2.5)
     make_audio(root / "FC/FC02/Session2/wav_headMic/0001.wav", seconds=0.7)
     (root / "F/F01/Session1/wav_arrayMic/0005.wav").unlink()
     return root

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,13 @@ from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import DataError
 from data_prep import fillets
 from data_prep.fetch import data_folder
+from tests.recorded import MakeAudio, distinct
 
-MakeAudio = Callable[..., Path]
+
+@pytest.fixture
+def make_audio(make_audio: MakeAudio) -> MakeAudio:
+    return distinct(make_audio)
+
 
 TEXTS = {
     "airplane/dialogs_cs.lua": """
@@ -79,20 +83,20 @@ def test_fillets(tmp_path: Path, game: Path, capsys: pytest.CaptureFixture[str])
     splits = {split: read_manifest(tmp_path / "out" / f"{split}.jsonl") for split in ("train", "dev", "test", "others")}
     found = {split: [(u.id, u.speaker, u.text, u.language) for u in splits[split]] for split in splits}
     assert found == {
-        "train": [("airplane/let-v-oko", "big", "vidíš to oko to oko", "cs")],
-        "dev": [("share/borejokes/ob-v-jit0", "big", "musí to nějak jít", "cs")],
-        "test": [("airplane/let-m-divna", "small", "co je to za divnou loď", "cs")],
+        "train": [("fillets-cs/airplane/let-v-oko", "big", "vidíš to oko to oko", "cs")],
+        "dev": [("fillets-cs/share/borejokes/ob-v-jit0", "big", "musí to nějak jít", "cs")],
+        "test": [("fillets-cs/airplane/let-m-divna", "small", "co je to za divnou loď", "cs")],
         "others": [
-            ("airplane/let-x-socha", "statue", "ale no tak", "cs"),
-            ("fdto/ted-m", "small-later", "teď hned", "cs"),
+            ("fillets-cs/airplane/let-x-socha", "statue", "ale no tak", "cs"),
+            ("fillets-cs/fdto/ted-m", "small-later", "teď hned", "cs"),
         ],
     }
     assert splits["train"][0].duration == pytest.approx(1.5, abs=0.01)
     printed = capsys.readouterr().out
-    assert "the text holds digits or symbols, whose reading is not known: airplane/let-v-tu154" in printed
-    assert "no text belongs to it: airplane/let-v-stary" in printed, "what is commented out is no text"
-    assert "the transcript is empty: airplane/let-v-ticho" in printed
-    assert "the text holds letters of another script: airplane/let-v-pozor" in printed
+    assert "the text holds digits or symbols, whose reading is not known: fillets-cs/airplane/let-v-tu154" in printed
+    assert "no text belongs to it: fillets-cs/airplane/let-v-stary" in printed, "what is commented out is no text"
+    assert "the transcript is empty: fillets-cs/airplane/let-v-ticho" in printed
+    assert "the text holds letters of another script: fillets-cs/airplane/let-v-pozor" in printed
 
 
 def test_the_other_language_has_its_own_texts_and_sounds(tmp_path: Path, game: Path) -> None:

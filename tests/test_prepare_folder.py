@@ -49,6 +49,45 @@ def test_folder_prepare_writes_what_read_folder_returns(tmp_path: Path, make_aud
     )
 
 
+def test_recordings_without_transcript_get_a_manifest_of_their_own(
+    tmp_path: Path, make_audio: MakeAudio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.wav", "a.flac", "b.wav", "sub/c.wav", "empty.wav"):
+        make_audio(root / name)
+    make_audio(root / "still.wav", level=1e-4)
+    (root / "t.tsv").write_text("file\ttext\tspeaker\na.wav\thello\tbob\nempty.wav\t\teve\n")
+    folder.prepare(root, out, speaker="ann", language="fr")
+    assert [u.id for u in read_manifest(out / "all.jsonl")] == ["a"]
+    found = read_manifest(out / "unlabelled.jsonl", labelled=False)
+    assert {(u.id, u.text, u.speaker, u.language) for u in found} == {
+        ("a.flac", "", "ann", "fr"), ("b", "", "ann", "fr"), ("sub/c", "", "ann", "fr"), ("empty", "", "eve", "fr"),
+    }  # fmt: skip
+    assert all(u.duration == pytest.approx(0.5, abs=0.05) and Path(u.audio).is_file() for u in found)
+    printed = capsys.readouterr().out
+    assert "all: 1 utterance, 1 speaker, 0.0 minutes, 0 left out" in printed and "no transcript belongs" not in printed
+    assert "unlabelled: 4 utterances, 2 speakers, 0.0 minutes, 1 left out" in printed
+    assert "left out, holds no speech" in printed and "still.wav" in printed
+    assert f"{out / 'unlabelled.jsonl'}: recordings without transcript" in printed
+    # Once everything is transcribed, nothing of it stays.
+    for name in ("a.flac", "still.wav", "b.wav"):
+        (root / name).unlink()
+    (root / "t.tsv").write_text("file\ttext\na.wav\thello\nempty.wav\tone\nc.wav\ttwo\n")
+    folder.prepare(root, out)
+    assert [u.id for u in read_manifest(out / "all.jsonl")] == ["a", "empty", "sub/c"]
+    assert [path.name for path in out.iterdir()] == ["all.jsonl"] and "unlabelled" not in capsys.readouterr().out
+
+
+def test_an_id_of_the_table_is_not_given_to_a_recording_without_transcript(
+    tmp_path: Path, make_audio: MakeAudio
+) -> None:
+    for name in ("a.wav", "b.wav"):
+        make_audio(tmp_path / "in" / name)
+    (tmp_path / "in" / "t.csv").write_text("id,file,text\nb,a.wav,hello\n")
+    folder.prepare(tmp_path / "in", tmp_path / "out")
+    assert [u.id for u in read_manifest(tmp_path / "out" / "unlabelled.jsonl", labelled=False)] == ["b.wav"]
+
+
 def test_folder_reports_what_has_no_counterpart(
     tmp_path: Path, make_audio: MakeAudio, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,11 +22,11 @@ from data_prep.queen_format import DataFile
 Lines = Sequence[tuple[int, str]]
 
 
-def mp3(seconds: float) -> bytes:
+def mp3(seconds: float, seed: int = 0) -> bytes:
     if "MP3" not in soundfile.available_formats():
         pytest.skip("this libsndfile cannot write MP3")
     buffer = io.BytesIO()
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * 11_025))
+    noise = np.random.default_rng(seed).uniform(-0.1, 0.1, round(seconds * 11_025))
     soundfile.write(buffer, noise, 11_025, format="MP3")
     return buffer.getvalue()
 
@@ -74,7 +74,7 @@ def data_file(path: Path, resources: dict[str, bytes], version: bytes = b"CEM10\
 @pytest.fixture
 def game(tmp_path: Path) -> Path:
     """Return a folder with a game of five dialogues."""
-    second, long = mp3(1.0), mp3(4.0)
+    long = mp3(4.0)
     resources = {
         "BOB1.DOG": dialogue(
             6,
@@ -90,7 +90,7 @@ def game(tmp_path: Path) -> Path:
     }
     sounds = ["06001FP1", "06001FP2", "06001FP3", "06SSSSJ1", "06001FJ1", "06XXXXP1", "06XXXXJ1"]
     sounds += ["070001P1", "070002P1", "070009J1", "080001P1", "08001FJ1", "090001P1", "100001P1", "C1A__011"]
-    resources |= {f"{sound}.SB": second for sound in sounds}
+    resources |= {f"{sound}.SB": mp3(1.0, seed) for seed, sound in enumerate(sounds)}
     resources |= {"080020J1.SB": long, "06XXXXJ1.SB": b"not MP3"}
     data_file(tmp_path / "game/usr/share/queen.1c", resources)
     return tmp_path / "game"
@@ -142,11 +142,11 @@ def test_queen(tmp_path: Path, game: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_texts_in_two_splits_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sound = mp3(1.0)
+    sounds = ("060001P1", "060002P1", "060001J1", "070001P1")
     resources = {
         "BOB1.DOG": dialogue(6, [(1, "Hello!"), (2, "Bye.")], [(1, "Hello.")]),
         "WITCH1.DOG": dialogue(7, [(1, "Bye!")], []),
-        **{f"{name}.SB": sound for name in ("060001P1", "060002P1", "060001J1", "070001P1")},
+        **{f"{name}.SB": mp3(1.0, seed) for seed, name in enumerate(sounds)},
     }
     queen.prepare(data_file(tmp_path / "queen.1c", resources), tmp_path / "out")
     printed = capsys.readouterr().out

@@ -9,7 +9,7 @@ import pytest
 
 from asr_transfer.errors import DataError
 from data_prep.folder import read_folder
-from data_prep.unlabelled import is_unlabelled, read_unlabelled
+from data_prep.unlabelled import read_unlabelled
 
 MakeAudio = Callable[..., Path]
 
@@ -26,15 +26,17 @@ def test_ids_are_those_that_transcripts_would_give(tmp_path: Path, make_audio: M
     assert [(u.id, u.audio, u.duration) for u in read_folder(tmp_path)] == [(u.id, u.audio, u.duration) for u in found]
 
 
-def test_a_folder_is_unlabelled_when_nothing_in_it_says_what_was_said(tmp_path: Path, make_audio: MakeAudio) -> None:
-    make_audio(tmp_path / "one.wav")
-    (tmp_path / "about.txt").write_text("made on a train")
-    assert is_unlabelled(tmp_path)
-    (tmp_path / "one.txt").write_text("hello")
-    assert not is_unlabelled(tmp_path)
-    (tmp_path / "one.txt").unlink()
-    (tmp_path / "t.csv").write_text("file,text\n")
-    assert not is_unlabelled(tmp_path)
+def test_of_a_partly_transcribed_folder_all_recordings_are_read_and_no_text(
+    tmp_path: Path, make_audio: MakeAudio
+) -> None:
+    for name in ("a.wav", "b.wav", "c.wav", "a.flac"):
+        make_audio(tmp_path / name)
+    (tmp_path / "t.csv").write_text("file,text,speaker\nb.wav,hello,bob\na.wav,,eve\n")
+    found = read_unlabelled(tmp_path, speaker="ann")
+    assert {(u.id, u.text, u.speaker) for u in found} == {
+        ("b", "", "bob"), ("a", "", "eve"), ("a.flac", "", "ann"), ("c", "", "ann"),
+    }  # fmt: skip
+    assert len(found) == 4 and [u.id for u in read_folder(tmp_path)] == ["b"]
 
 
 def test_what_cannot_be_used_is_named(

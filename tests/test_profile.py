@@ -98,7 +98,7 @@ def test_a_merged_model_needs_no_profile(plan: str, base: AcousticModel, tmp_pat
     whole = merged(base, Profile.load(save_profile(tmp_path / "profile", base, adapted, FACTS)))
     assert not different(snapshot(base), before)
     assert "lora" not in [spec.kind for spec in adapter_specs(whole)]
-    save_model(tmp_path / "model", whole, "A card.", lambda path: path.write_text("tokens"))
+    save_model(tmp_path / "model", whole, "A card.", {"tokens.txt": lambda path: path.write_text("tokens")})
     torch.testing.assert_close(_outputs(load_model(tmp_path / "model")), _outputs(adapted), rtol=1e-5, atol=1e-6)
 
 

@@ -379,13 +379,13 @@ def test_a_head_is_named_where_a_model_has_several(
 ) -> None:
     source = Recogniser.load(tone_run)
     size = len(source.tokens)
-    model = small_model(heads={"en": size, "nl": size + 1}).eval()
-    Recogniser(model, source.tokens, "en", {}).save(tmp_path / "two", "A card.", {})
+    model = small_model(heads={"en": size, "nl": size}).eval()
+    Recogniser(model, source.tokens, "en", {}, others={"nl": source.tokens}).save(tmp_path / "two", "A card.", {})
     add_adapter(adapted := copy.deepcopy(model), AdapterSpec("lora", 2))
     save_profile(tmp_path / "own", model, adapted, {"method": "lora", "utterances": 1, "seconds": 1.0})
     command = ["profile", "merge", "--model", tmp_path / "two", "--profile", tmp_path / "own", "--out", tmp_path / "o"]
     assert run(*command) == 1
-    assert "say which with --head" in capsys.readouterr().err
-    assert run(*command, "--head", "en") == 0
+    assert "say which with --language" in capsys.readouterr().err
+    assert run(*command, "--language", "en") == 0
     assert set(load_model(tmp_path / "o").heads) == {"en", "nl"}
     assert run("profile", "show", tmp_path / "own", "--model", tmp_path / "two") == 0

@@ -69,7 +69,7 @@ def test_confidence_is_the_probability_of_the_text_per_label_over_all_paths(spee
         data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
         for item, guessed in enumerate(guess(recogniser, data)):
             posteriors = _posteriors(recogniser, data, item)
-            labels = recogniser.tokens.encode(guessed.text)
+            labels = recogniser.tokens.encode(guessed.heard.text)
             if len(posteriors) > 4 or not labels:
                 continue
             wanted = _probability(posteriors, labels) ** (1 / len(labels))
@@ -84,8 +84,8 @@ def test_texts_are_those_of_recognition_and_the_model_is_left_alone(speech: Spee
     before = snapshot(recogniser.model)
     data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
     guesses = guess(recogniser, data)
-    assert [guessed.text for guessed in guesses] == recogniser.recognise(data)
-    assert len({guessed.text for guessed in guesses}) > 2
+    assert [guessed.heard.text for guessed in guesses] == recogniser.recognise(data)
+    assert len({guessed.heard.text for guessed in guesses}) > 2
     assert all(0 <= guessed.confidence <= 1 for guessed in guesses)
     assert not different(before, snapshot(recogniser.model))
 
@@ -94,17 +94,17 @@ def test_what_is_kept_is_what_is_sure_enough(speech: Speech) -> None:
     utterances, store = speech
     recogniser = _recogniser()
     guesses = guess(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
-    by_confidence = sorted(guessed.confidence for guessed in guesses if guessed.text)
+    by_confidence = sorted(guessed.confidence for guessed in guesses if guessed.heard.text)
     assert len(set(by_confidence)) > 3
     for threshold in (0.0, *by_confidence):
         kept, report = pseudo_label(recogniser, utterances, store, threshold)
-        sure = [bool(g.text) and g.confidence >= threshold for g in guesses]
-        assert kept == [replace(u, text=g.text) for u, g, s in zip(utterances, guesses, sure, strict=True) if s]
+        sure = [bool(g.heard.text) and g.confidence >= threshold for g in guesses]
+        assert kept == [replace(u, text=g.heard.text) for u, g, s in zip(utterances, guesses, sure, strict=True) if s]
         assert report.kept == len(kept) == sum(sure)
         assert [name for name, _ in report.dropped] == [u.id for u, s in zip(utterances, sure, strict=True) if not s]
         for name, reason in report.dropped:
             guessed = guesses[int(name[1:])]
-            assert (f"{guessed.confidence:.3f}" in reason) if guessed.text else ("nothing" in reason)
+            assert (f"{guessed.confidence:.3f}" in reason) if guessed.heard.text else ("nothing" in reason)
 
 
 def test_the_given_texts_have_no_influence(speech: Speech) -> None:

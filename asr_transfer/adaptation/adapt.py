@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from asr_transfer.adaptation.methods import STREAM, build, default_learning_rate, find_methods
+from asr_transfer.adaptation.prefix import Shared, above
 from asr_transfer.adaptation.unsupervised import pseudo_label
 from asr_transfer.config import AdaptConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore
@@ -19,8 +21,8 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training.session import speech_task
-from asr_transfer.training.streams import Task
 from asr_transfer.training.trainer import Result, Trainer
+from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.plan import Applied
 
 
@@ -34,6 +36,7 @@ class Adapted:
         plan: what it copied, added and froze.
         report: utterances left out.
         start, end: what was trained, by name, before and after.
+        depth: of the frozen layers whose activations it was trained on (see `prefix`); 0 for on features.
     """
 
     recogniser: Recogniser
@@ -42,6 +45,7 @@ class Adapted:
     report: Report
     start: Mapping[str, torch.Tensor]
     end: Mapping[str, torch.Tensor]
+    depth: int = 0
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
@@ -65,8 +69,12 @@ def adapt(
     folder: Path | None = None,
     log: Callable[[str], None] | None = None,
     source_utterances: Sequence[Utterance] = (),
+    shared: Shared | None = None,
 ) -> Adapted:
     """Adapt a copy of `source` to `utterances`; `source` is left as it is.
+
+    Layers below all that is trained run once over each utterance instead of at every step, with their dropout off;
+    see `prefix.Activations`.
 
     Args:
         source: the speaker-independent recogniser.
@@ -77,6 +85,7 @@ def adapt(
         folder: where checkpoints go, for resuming.
         log: called with a line when training ends.
         source_utterances: of the source domain, with features in `store`; what `replay` mixes in.
+        shared: what several adaptations of `source` on `store` compute once; the result is the same bits without.
 
     Raises:
         DataError: a transcript cannot be spelled, no utterance is long enough for CTC, or the method needs source
@@ -90,7 +99,7 @@ def adapt(
         applied = recipe.plan.apply(model)
         model.requires_grad_(True)
         test_time = config.suta if "suta" in names else source.test_time
-        adapted = Recogniser(model, source.tokens, source.head, source.origin, test_time)
+        adapted = replace(source, model=model, test_time=test_time)
         return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {})
     report = Report()
     if "pseudo-label" in names:
@@ -99,15 +108,24 @@ def adapt(
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)
     if not kept:
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
-    data = SpeechData(kept, store, source.tokens, config.speeds, config.augment)
+    shared = _fitting(shared, source, store)
+    applied = recipe.plan.apply(model)
+    depth = shared.depth(model, config.augment is not None, any(objective.taps for _, objective in recipe.objectives))
+    for _, objective in recipe.objectives:
+        if isinstance(objective, Distillation):
+            objective.teacher, objective.cache = above(source.model, depth), shared.posteriors()
+    inputs = shared.inputs(depth)
+    data = SpeechData(kept, inputs, source.tokens, config.speeds, config.augment)
     streams = [speech_task(STREAM, data, source.head, recipe.task_weight)]
     if recipe.source_weight:
-        streams.append(_replay(source, source_utterances, store, recipe.source_weight, method, config))
+        heard = _replayed(source, source_utterances, store, method)
+        task = speech_task("source", SpeechData(heard, inputs, source.tokens), source.head, recipe.source_weight)
+        streams.append(replace(task, budget=config.source_budget))
     trainer = Trainer(
-        model,
+        above(model, depth),
         streams,
         recipe.objectives,
-        recipe.plan,
+        _Done(applied),
         TrainerConfig(
             steps=config.steps,
             batch_budget=config.batch_budget,
@@ -125,9 +143,8 @@ def adapt(
     result = trainer.train()
     end = _trained(model)
     model.requires_grad_(True)
-    assert isinstance(trainer.applied, Applied)
-    recogniser = Recogniser(model.cpu().eval(), source.tokens, source.head, source.origin, source.test_time)
-    outcome = Adapted(recogniser, result, trainer.applied, report, start, end)
+    recogniser = replace(source, model=model.cpu().eval())
+    outcome = Adapted(recogniser, result, applied, report, start, end, depth)
     outcome.at_strength(config.strength)
     return outcome
 
@@ -136,17 +153,29 @@ def _trained(model: AcousticModel) -> dict[str, torch.Tensor]:
     return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def _replay(
-    source: Recogniser,
-    utterances: Sequence[Utterance],
-    store: FeatureStore,
-    weight: float,
-    method: str,
-    config: AdaptConfig,
-) -> Task:
-    """Return the task of the source utterances, in batches of `source_budget` frames."""
+def _replayed(
+    source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, method: str
+) -> Sequence[Utterance]:
+    """Return the source utterances that can be mixed in."""
     kept, _ = feasible(utterances, store, source.tokens, source.model.config.strides)
     if not kept:
         raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
-    data = SpeechData(kept, store, source.tokens)
-    return replace(speech_task("source", data, source.head, weight), budget=config.source_budget)
+    return kept
+
+
+def _fitting(shared: Shared | None, source: Recogniser, store: FeatureStore) -> Shared:
+    if shared is None:
+        return Shared(source, store)
+    if shared.source is not source or shared.store is not store:
+        raise ValueError("`shared` was made for another source model or other features; make one for these.")
+    return shared
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A plan that was applied already: what it froze decides what the trainer is given."""
+
+    applied: Applied
+
+    def apply(self, model: nn.Module) -> Applied:
+        return self.applied

@@ -187,8 +187,9 @@ def suspicious_transcripts(source: Recogniser, utterances: Sequence[Utterance], 
     blocks = -(-len(utterances) // BLOCK)
     for first in range(blocks):
         block = list(range(first, len(utterances), blocks))
-        texts = list(dict.fromkeys(utterances[n].text for n in block))
-        own = np.array([texts.index(utterances[n].text) for n in block])
+        spelled = [utterances[n].spelled(source.tokens.units) for n in block]
+        texts = list(dict.fromkeys(spelled))
+        own = np.array([texts.index(text) for text in spelled])
         labels = [source.tokens.encode(text) for text in texts]
         losses = np.stack([ctc_losses(log_probs[n], [*labels, heard[n]]) for n in block])
         tokens = np.array([len(label) for label in labels])

@@ -1,9 +1,10 @@
 """Choosing how to adapt on the speaker's own utterances, with "leave the model alone" among the answers.
 
 Every candidate (a method at a learning rate) is adapted to all folds but one and judged on that one, in turn (k-fold
-cross-validation). What the candidates share is computed once: features, the source model's answers, and one training
-for all strengths, since a strength only moves the weights between the source's and the adapted ones (Wortsman et al.
-2022). Candidates that lose on the first folds are not run on the others.
+cross-validation). What the candidates share is computed once: features, the source model's answers and posteriors, its
+activations below all that a candidate trains, and one training for all strengths, since a strength only moves the
+weights between the source's and the adapted ones (Wortsman et al. 2022). Candidates that lose on the first folds are
+not run on the others.
 
 The criterion is smoothed, because a handful of utterances holds few errors: half the character errors, half the CTC
 loss, each relative to the source model's; 1 is the source model, less is better.
@@ -22,6 +23,7 @@ from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.checks import make_folds
 from asr_transfer.adaptation.judging import Candidate, Entry, Floats, Judge, Rung, describe
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
+from asr_transfer.adaptation.prefix import Shared
 from asr_transfer.config import AdaptConfig, ChoiceConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
@@ -89,6 +91,7 @@ def choose(
     source_utterances: Sequence[Utterance] = (),
     groups: Sequence[int] | None = None,
     log: Callable[[str], None] | None = None,
+    shared: Shared | None = None,
 ) -> Choice:
     """Choose among candidates by cross-validation within the speaker's utterances.
 
@@ -102,6 +105,7 @@ def choose(
         source_utterances: of the source domain; a part is kept from training to see what is forgotten.
         groups: equal numbers for utterances that must share a fold, such as copies of one recording.
         log: called with a line per candidate.
+        shared: what trainings compute once; to be given where more follow on the same source model and features.
 
     Raises:
         ConfigError: there is no candidate, or one needs source utterances that are not there.
@@ -121,7 +125,8 @@ def choose(
         return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)
     usable, _ = feasible(source_utterances, store, source.tokens, source.model.config.strides)
     kept, check = _split_check(usable, choice)
-    judge = Judge(source, utterances, check, store)
+    shared = shared or Shared(source, store)
+    judge = Judge(source, utterances, check, store, shared)
     entries = [Entry(candidate) for candidate in tried]
 
     def run(entry: Entry, number: int) -> None:
@@ -129,7 +134,8 @@ def choose(
         rest = [u for n, u in enumerate(utterances) if n not in set(held)]
         settings = replace(config, learning_rate=entry.candidate.learning_rate)
         try:
-            adapted = adapt(source, rest, store, entry.candidate.method, settings, source_utterances=kept)
+            method = entry.candidate.method
+            adapted = adapt(source, rest, store, method, settings, source_utterances=kept, shared=shared)
         except TrainingError:
             entry.failed, entry.dropped = "its training did not stay finite", True
             return
@@ -137,9 +143,9 @@ def choose(
         entry.folds += 1
         for strength in choice.strengths:
             model = adapted.at_strength(strength)
-            entry.answers.setdefault(strength, []).append(judge.own(model, held))
+            entry.answers.setdefault(strength, []).append(judge.own(model, held, adapted.depth))
             if check and number == 0:
-                entry.forgetting[strength] = judge.forgetting(model)
+                entry.forgetting[strength] = judge.forgetting(model, adapted.depth)
 
     for number in range(len(folds)):
         live = [entry for entry in entries if not entry.dropped]
@@ -184,15 +190,18 @@ def adapt_by_choice(
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
     if groups is not None:
         groups = [group for group, utterance in zip(groups, utterances, strict=True) if utterance in usable]
-    chosen = choose(source, usable, store, config, choice, tried, source_utterances, groups, log)
+    shared = Shared(source, store)
+    chosen = choose(source, usable, store, config, choice, tried, source_utterances, groups, log, shared)
     settings = refit_settings(config, chosen, choice)
-    return adapt(source, utterances, store, chosen.method, settings, folder, log, source_utterances), chosen
+    adapted = adapt(source, utterances, store, chosen.method, settings, folder, log, source_utterances, shared)
+    return adapted, chosen
 
 
 def refit_settings(config: AdaptConfig, chosen: Choice, choice: ChoiceConfig | None) -> AdaptConfig:
     """Return the settings by which the chosen method is trained on all recordings; None stands for a named method."""
     steps = round(config.steps * choice.refit) if choice and needs_source(chosen.method) else config.steps
-    return replace(config, learning_rate=chosen.learning_rate, strength=chosen.strength, steps=steps)
+    speeds = choice.refit_speeds if choice and choice.refit_speeds else config.speeds
+    return replace(config, learning_rate=chosen.learning_rate, strength=chosen.strength, steps=steps, speeds=speeds)
 
 
 def _decide(

@@ -7,30 +7,29 @@ of one thread each, and give the same figures in any order and number of process
 from __future__ import annotations
 
 import json
-import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-from tqdm import tqdm
-
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods
 from asr_transfer.adaptation.protocol import Draw, Fold, ProtocolConfig, make_folds
+from asr_transfer.commands import KEEP_SOURCE
 from asr_transfer.config import AdaptConfig, ChoiceConfig, FeatureConfig, SourceConfig, to_plain
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.summary import CARD
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Counts, score
+from asr_transfer.training.run import keep_source
 from asr_transfer.training.session import hypotheses, train_recogniser
+from asr_transfer.training.workers import run_all
 
 WITHOUT_SOURCE = "auto-without-source"
 AUTOMATIC = (AUTO, WITHOUT_SOURCE)
@@ -156,7 +155,8 @@ class Workshop:
 
     def store(self) -> FeatureStore:
         """Return the features of all utterances at every speed that any stage uses."""
-        speeds = tuple(sorted({1.0, *self.config.source.speeds, *self.config.adapt.speeds}))
+        more = (*self.config.adapt.speeds, *self.config.choice.refit_speeds)
+        speeds = tuple(sorted({1.0, *self.config.source.speeds, *more}))
         return _store(tuple(sorted(self.manifests.items())), self.config.source.model.features, speeds)
 
     def source(self, fold: str) -> Recogniser:
@@ -192,7 +192,7 @@ def run_experiment(
     shop.store()
     log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
     to_train = [] if config.model is not None else [(shop, fold) for fold in folds]
-    for name in _map(_train_source, to_train, workers, "source models"):
+    for name in run_all(_train_source, to_train, workers, "source models"):
         log(f"source model '{name}' ready")
     trials = _read_trials(folder / "trials.jsonl")
 
@@ -200,7 +200,7 @@ def run_experiment(
         by_fold = {fold.name: fold for fold in folds}
         open_jobs = [(shop, by_fold[job[0]], job) for job in jobs if _key(job) not in trials]
         with (folder / "trials.jsonl").open("a", encoding="utf-8") as out:
-            for trial in _map(_run_trial, open_jobs, workers, label):
+            for trial in run_all(_run_trial, open_jobs, workers, label):
                 trials[trial.key] = trial
                 out.write(json.dumps(asdict(trial), ensure_ascii=False) + "\n")
                 out.flush()
@@ -272,7 +272,9 @@ def _train_source(argument: tuple[Workshop, Fold]) -> str:
     recogniser, result, report = train_recogniser(train, [], shop.store(), shop.config.source, path, record.log)
     record.data("train", path, train)
     card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{fold.name}'.\n"
-    recogniser.save(path / "model", card, {"trained_on": record.values["data"]["train"]["checksum"]})
+    kept = keep_source(train, report, shop.store(), KEEP_SOURCE, shop.config.source.trainer.seed)
+    origin = {"trained_on": record.values["data"]["train"]["checksum"]}
+    recogniser.save(path / "model", card + CARD, origin, kept)
     record.finish(
         history=result.history,
         training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)},
@@ -315,29 +317,6 @@ def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
         own_score.errors, own_score.reference, rest_score.errors, rest_score.reference,
         round(seconds, 3), {h.id: h.hypothesis for h in own}, chosen, unit,
     )  # fmt: skip
-
-
-def _map(function: Callable[[Any], Any], arguments: Sequence[Any], workers: int, label: str) -> Iterable[Any]:
-    """Run `function` over `arguments`, in this process or in `workers` fresh ones, and yield results as they come."""
-    results: Iterable[Any]
-    if workers <= 1 or not arguments:
-        results = map(function, arguments)
-        yield from tqdm(results, label, len(arguments), disable=None, leave=False)
-        return
-    # Forking a process in which torch has run can deadlock; a fresh one cannot, and gives its memory back when it ends.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(arguments)), context, _one_thread) as pool:
-        pending = [pool.submit(function, argument) for argument in arguments]
-        try:
-            for future in tqdm(as_completed(pending), label, len(pending), disable=None, leave=False):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _read_trials(file: Path) -> dict[tuple[Any, ...], Trial]:

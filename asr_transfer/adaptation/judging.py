@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from asr_transfer.adaptation.prefix import Shared, above
 from asr_transfer.config import ChoiceConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
-from asr_transfer.decoding.greedy import greedy
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.scoring import Hypothesis, align
 
@@ -98,29 +99,50 @@ class Judge:
     """Compares models with the source model on the same utterances."""
 
     def __init__(
-        self, source: Recogniser, utterances: Sequence[Utterance], check: Sequence[Utterance], store: FeatureStore
+        self,
+        source: Recogniser,
+        utterances: Sequence[Utterance],
+        check: Sequence[Utterance],
+        store: FeatureStore,
+        shared: Shared | None = None,
     ) -> None:
-        self._data = SpeechData(utterances, store, source.tokens)
-        self._check = SpeechData(check, store, source.tokens) if check else None
-        self._before = answers(source, self._data, range(len(utterances)))
-        self._check_before = answers(source, self._check, range(len(check))) if self._check else None
+        self._own, self._check, self._tokens = utterances, check, source.tokens
+        self._shared = shared or Shared(source, store)
+        self._data: dict[tuple[bool, int], SpeechData] = {}
+        self._before = self._answers(source, range(len(utterances)))
+        self._check_before = self._answers(source, range(len(check)), own=False) if check else None
 
-    def own(self, model: Recogniser, held: Sequence[int]) -> Answers:
-        """Return a model's answers on held-out utterances."""
-        return answers(model, self._data, held)
+    def own(self, model: Recogniser, held: Sequence[int], depth: int = 0) -> Answers:
+        """Return a model's answers on held-out utterances.
 
-    def forgetting(self, model: Recogniser) -> float:
-        """Return the estimated rise of the character error rate on source utterances.
+        Args:
+            model: an adapted recogniser.
+            held: numbers of the utterances.
+            depth: up to which it is still the source model, whose activations are then not computed again.
+        """
+        return self._answers(model, held, depth)
+
+    def forgetting(self, model: Recogniser, depth: int = 0) -> float:
+        """Return the estimated rise of the character error rate on source utterances; see `own` for the arguments.
 
         Half of it is counted, half follows from the loss: errors are taken to rise as it does.
         """
-        assert self._check is not None and self._check_before is not None
-        after, before = answers(model, self._check, range(len(self._check))), self._check_before
+        assert self._check_before is not None
+        after, before = self._answers(model, range(len(self._check)), depth, own=False), self._check_before
         rate = before.errors.sum() / before.units.sum()
         counted = (after.errors.sum() - before.errors.sum()) / before.units.sum()
         ratio = after.losses.sum() / max(before.losses.sum(), 1e-9)
         risen = float(0.5 * counted + 0.5 * rate * (ratio - 1))
         return risen if math.isfinite(risen) else 1.0
+
+    def _answers(self, model: Recogniser, items: Sequence[int], depth: int = 0, own: bool = True) -> Answers:
+        if (own, depth) not in self._data:
+            utterances = self._own if own else self._check
+            self._data[own, depth] = SpeechData(utterances, self._shared.inputs(depth), self._tokens)
+        if depth:
+            model = copy.copy(model)  # not `replace`, which would build a lexicon's tree anew
+            model.model = above(model.model, depth)
+        return answers(model, self._data[own, depth], items)
 
     def best(self, entry: Entry, choice: ChoiceConfig) -> Rung:
         """Return an entry at its best strength, preferring those that do not forget too much."""
@@ -181,11 +203,11 @@ def answers(recogniser: Recogniser, data: SpeechData, items: Sequence[int]) -> A
     losses = torch.nn.functional.ctc_loss(
         logits.log_softmax(-1).transpose(0, 1), batch.targets, lengths, batch.target_lengths, reduction="none"
     )
-    heard = [recogniser.tokens.decode(indices) for indices in greedy(logits, lengths)]
+    heard = recogniser.decode(logits, lengths)
     aligned = align(
         [
-            Hypothesis(str(n), "", "", data.utterance(item).text, text)
-            for n, (item, text) in enumerate(zip(items, heard, strict=True))
+            Hypothesis(str(n), "", "", recogniser.reference(data.utterance(item)), found.text)
+            for n, (item, found) in enumerate(zip(items, heard, strict=True))
         ],
         "character",
     )

@@ -22,7 +22,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
-from asr_transfer.config import from_plain, to_plain
+from asr_transfer.config import SutaConfig, from_plain, to_plain
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import (
@@ -59,6 +59,7 @@ class ProfileFacts:
         created: date and time, ISO 8601.
         parent: checksum of the profile that it went on from.
         origin: anything else, in plain values.
+        test_time: how the model is then adapted to each utterance alone; None for not, or as the base is.
 
     Raises:
         ConfigError: a value is of another type or impossible.
@@ -70,6 +71,7 @@ class ProfileFacts:
     created: str = field(default_factory=_now)
     parent: str | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    test_time: SutaConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("method", "created"):
@@ -83,6 +85,8 @@ class ProfileFacts:
             raise ConfigError(f"`parent` of a profile must be a profile's checksum, got {self.parent!r}.")
         if not isinstance(self.origin, Mapping):
             raise ConfigError(f"`origin` of a profile must be a mapping, got {self.origin!r}.")
+        if self.test_time is not None and type(self.test_time.steps) is not int:
+            raise ConfigError(f"`test_time.steps` of a profile must be whole, got {self.test_time.steps!r}.")
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,7 @@ class Profile:
         changed = [tensor for name, tensor in self.tensors.items() if not name.startswith(PREFIX)]
         parts = [str(spec) for spec in self.specs]
         parts += [f"{len(changed)} changed tensors of the base"] if changed else []
+        parts += ["adaptation to each utterance"] if self.facts.test_time else []
         values = sum(tensor.numel() for tensor in self.tensors.values())
         source = f", continues {self.facts.parent[:12]}" if self.facts.parent else ""
         return (
@@ -248,12 +253,16 @@ def save_profile(
             )
     tensors = adapter_state(adapted)
     tensors.update({name: after[name] for name in after if _bytes(after[name]) != _bytes(before[name])})
+    about = to_plain(facts)
+    if facts.test_time is None:
+        # A profile without it is as profiles were before there was any.
+        del about["test_time"]
     plain = {
         "format": FORMAT,
         "base": base_checksum(base),
         "checksum": _checksum(tensors),
         "adapters": [to_plain(spec) for spec in adapter_specs(adapted)],
-        **to_plain(facts),
+        **about,
     }
     try:
         text = yaml.safe_dump(plain, sort_keys=False)
@@ -297,7 +306,12 @@ def _facts(values: Mapping[str, Any], where: str) -> ProfileFacts:
     for name in ("method", "utterances", "seconds"):
         if name not in values:
             raise ConfigError(f"{where}: the field `{name}` is missing.")
-    return from_plain(ProfileFacts, dict(values), where)
+    plain = dict(values)
+    if isinstance(plain.get("test_time"), Mapping):
+        plain["test_time"] = from_plain(SutaConfig, dict(plain["test_time"]), f"{where}: `test_time`")
+    elif plain.get("test_time") is not None and not isinstance(plain["test_time"], SutaConfig):
+        raise ConfigError(f"{where}: `test_time` must hold settings, got {plain['test_time']!r}.")
+    return from_plain(ProfileFacts, plain, where)
 
 
 def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:

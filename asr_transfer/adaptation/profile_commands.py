@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from asr_transfer.adaptation.profile import FACTS, TENSORS, Profile, merged
+from asr_transfer.config import to_plain
+from asr_transfer.data.summary import CARD, FILES, FOLDER, Summary, summary_folder
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.evaluation.show import flat
@@ -24,7 +28,7 @@ Say = Callable[[str], None]
 DIGITS = 12
 """So many hex digits of a checksum are shown."""
 
-_MODEL_FILES = {"model.safetensors", "config.yaml", "README.md", "tokens.txt"}
+_MODEL_FILES = re.compile(r"model\.safetensors|config\.yaml|README\.md|(tokens|lexicon)(\.[\w-]+)?\.txt")
 
 
 def load_with_profile(model: Path, profile: Path | None, head: str | None = None) -> Recogniser:
@@ -40,7 +44,9 @@ def load_with_profile(model: Path, profile: Path | None, head: str | None = None
     """
     recogniser = Recogniser.load(model, head)
     if profile is not None:
-        open_profile(profile).apply(recogniser.model)
+        loaded = open_profile(profile)
+        loaded.apply(recogniser.model)
+        recogniser.test_time = loaded.facts.test_time or recogniser.test_time
     return recogniser
 
 
@@ -153,6 +159,8 @@ def show_profile(path: Path, model: Path | None = None, console: Console | None 
     changed = {name: tensor for name, tensor in profile.tensors.items() if not name.startswith(PREFIX)}
     rows.append(("changed", f"of the base: {_amount(changed.values())}" if changed else "nothing of the base"))
     rows += [("", f"{place}: {counted}") for place, counted in _places(changed).items()]
+    if facts.test_time is not None:
+        rows += [(f"test-time {name}", value) for name, value in to_plain(facts.test_time).items()]
     rows += [(f"origin {name}".rstrip(), value) for name, value in flat(facts.origin) if name]
     reason = _mismatch(profile, model) if model is not None else None
     if model is not None:
@@ -187,9 +195,10 @@ def merge_profile(
         if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
             raise ModelError(f"{out}: lies in the folder of the {what} that is merged; choose another --out.")
     with _sentences():
-        names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+        names = {path.relative_to(out).as_posix() for path in out.rglob("*")} if out.is_dir() else set()
     # A folder like a model's with other files besides would lose them.
-    if foreign := sorted(names - _MODEL_FILES):
+    known = {FOLDER, *(f"{FOLDER}/{name}" for name in FILES)}
+    if foreign := sorted(name for name in names - known if not _MODEL_FILES.fullmatch(name)):
         raise ModelError(f"{out}: holds other things than a model ({foreign[0]}); choose another --out.")
     if names and not overwrite:
         raise ModelError(f"{out}: already holds a model; give --overwrite to replace it, or another --out.")
@@ -200,6 +209,7 @@ def merge_profile(
     parts = [f"folded into its weights: {', '.join(folded)}"] if folded else []
     parts += [f"kept as adapters inside it: {', '.join(map(str, kept))}"] if kept else []
     facts = loaded.facts
+    parts += ["it adapts to each utterance while recognising it"] if facts.test_time else []
     card = (
         f"# Speech recogniser ({recogniser.head}), merged with a speaker's profile\n\nThe model `{model}` "
         f"({loaded.base[:DIGITS]}) with the profile `{profile}` ({loaded.checksum[:DIGITS]}), which `{facts.method}` "
@@ -208,7 +218,10 @@ def merge_profile(
         + "\n"
     )
     origin = {**recogniser.origin, "method": facts.method, "base": loaded.base, "profile": loaded.checksum}
-    Recogniser(whole, recogniser.tokens, recogniser.head, origin).save(out, card, origin)
+    test_time = facts.test_time or recogniser.test_time
+    place = summary_folder(model)
+    more = {FOLDER: Summary.load(place, whole.config.features).save} if place else {}
+    replace(recogniser, model=whole, test_time=test_time).save(out, card + (CARD if more else ""), origin, more)
     say(f"{out}: written, a model that needs no profile{''.join(f'; {part}' for part in parts)}")
 
 

@@ -23,6 +23,8 @@ from asr_transfer.commands import AdaptCommand
 from asr_transfer.config import to_record
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import spell
+from asr_transfer.data.summary import CARD, FOLDER, Summary, summary_folder
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.breakdown import per_speaker
@@ -70,7 +72,10 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     _refuse_shared(speech.own, speech.test)
     # What cannot work is refused before anything is written.
     labelled = reads_transcripts(command.method)
-    _refuse_impossible(command, source, speech, labelled)
+    place = summary_folder(command.model) if command.use_summary else None
+    summary = Summary.load(place, source.model.config.features) if place else None
+    replayed = _replayed(command, source, speech, summary, place)
+    _refuse_impossible(command, source, replace(speech, source=[*speech.source, *replayed]), labelled)
     # A folder in use is refused or gone on with at once; a run is replaced only by one that has recordings to learn.
     record = _open(command) if _in_use(command.out) and (command.resume or not command.overwrite) else None
     if record is not None and record.finished_before:
@@ -84,7 +89,13 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
 
     speech = _distinct(speech if labelled else replace(speech, own=[replace(u, text="") for u in speech.own]))
     everything = [*speech.own, *speech.test, *speech.others, *speech.source]
-    store = features_of(everything, source.model.config.features, command.speeds)
+    refit = command.choice.refit_speeds if command.method == AUTO else ()
+    speeds = tuple(dict.fromkeys((*command.speeds, *refit)))
+    store = features_of(everything, source.model.config.features, speeds)
+    if summary and replayed:
+        note(f"{place}: {len(replayed)} training utterances serve as source; --use_summary false leaves them out")
+        kept, store = Summary(replayed, summary.store).joined(store, {u.id for u in everything})
+        speech = replace(speech, source=kept)
     vetted = vet(source, speech.own, store, command.speeds, command.keep_suspicious, labelled, note)
     if "pseudo-label" in command.method.split("+"):
         pseudo_label(source, vetted.utterances, store, command.settings.confidence)
@@ -100,7 +111,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     if speech.test:
         record.data("test", command.test or "", speech.test)
     if speech.source:
-        record.data("source", command.source or "", speech.source)
+        record.data("source", command.source or place or "", speech.source)
     choice = _choose(command, source, vetted, store, speech.source, tell, record.log)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
     adapted = adapt(source, vetted.utterances, store, choice.method, settings, command.out, record.log, speech.source)
@@ -112,7 +123,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         for name, part in (("test", speech.test), ("others", speech.others))
         if part
     }
-    _save(command, base, adapted, vetted, choice, record, say)
+    _save(command, base, source, adapted, vetted, choice, summary, record, say)
     record.finish(
         scores=scores,
         history=adapted.result.history,
@@ -140,6 +151,17 @@ def reads_transcripts(method: str) -> bool:
     return "pseudo-label" not in names and "suta" not in names
 
 
+def _replayed(
+    command: AdaptCommand, source: Recogniser, speech: Speech, summary: Summary | None, place: Path | None
+) -> list[Utterance]:
+    """Return the training utterances that the model keeps and that serve as source; none where others are given."""
+    if summary is None or place is None or speech.source or not _reads_source(command):
+        return []
+    known = [u for u in summary.utterances if not source.others or u.language == source.head]
+    Summary(known, summary.store).require_spelled(source.tokens, place)
+    return take(known, None, min(command.source_utterances, len(known)), command.seed) if known else []
+
+
 def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech, labelled: bool) -> None:
     """Refuse methods, options and transcripts that cannot work or would be ignored."""
     tried = [command.method]
@@ -157,10 +179,15 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
         recipe.plan.apply(copy.deepcopy(source.model))
         if needs_source(name) and not speech.source:
             raise ConfigError(f"`{name}` mixes source utterances in; give some with --source.")
-    if speech.source and command.method != AUTO and not needs_source(command.method) and not _checked(command):
+    if speech.source and not _reads_source(command):
         raise ConfigError(f"`{command.method}` as asked for reads no source utterances; leave --source out.")
     for utterance in [*(speech.own if labelled else ()), *speech.source]:
-        source.tokens.encode(utterance.text, f"utterance '{utterance.id}'")
+        spell(utterance, source.tokens)
+
+
+def _reads_source(command: AdaptCommand) -> bool:
+    """Return whether source utterances are mixed in, or serve to see what is forgotten."""
+    return command.method == AUTO or needs_source(command.method) or _checked(command)
 
 
 def _checked(command: AdaptCommand) -> bool:
@@ -257,14 +284,16 @@ def _ladder(rungs: Sequence[Rung]) -> Table:
 def _save(
     command: AdaptCommand,
     base: Recogniser,
+    source: Recogniser,
     adapted: Adapted,
     vetted: Vetted,
     choice: Choice,
+    summary: Summary | None,
     record: RunRecord,
     say: Say,
 ) -> None:
     left_out = {name for name, _ in adapted.report.dropped}
-    learnt = [u for u in vetted.utterances if u.id not in left_out]
+    learnt = [u for u in vetted.utterances if u.id not in left_out] if adapted.end else []
     how = (
         f"Adapted from `{command.model}` to {len(learnt)} utterances by `{choice.method}`"
         if adapted.end
@@ -274,8 +303,10 @@ def _save(
     card = f"# Speech recogniser ({base.head}), adapted\n\n{how}; see `../run.json`.\n"
     checksum = record.values["data"]["adapt"]["checksum"]
     origin = {**base.origin, "adapted_to": checksum, "method": choice.method}
-    adapted.recogniser.save(command.out / "model", card, origin)
-    if not adapted.end:
+    # Kept with the adapted model too, for going on from there.
+    kept = {FOLDER: summary.save} if summary else {}
+    adapted.recogniser.save(command.out / "model", card + (CARD if kept else ""), origin, kept)
+    if not adapted.end and adapted.recogniser.test_time == source.test_time:
         if command.profile:
             say(f"{command.profile}: stays the speaker's profile, for nothing was learnt")
         return
@@ -285,6 +316,7 @@ def _save(
         round(sum(u.duration for u in learnt), 2),
         parent=open_profile(command.profile).checksum if command.profile else None,
         origin={"adapted_to": checksum, "learning_rate": choice.learning_rate, "strength": choice.strength},
+        test_time=adapted.recogniser.test_time,
     )
     folder = save_profile(command.out / "profile", base.model, adapted.recogniser.model, facts)
     say(f"{folder}: what changed alone, {Profile.load(folder).size_bytes / 1000:.0f} kB")

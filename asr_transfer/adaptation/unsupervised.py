@@ -15,7 +15,8 @@ from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import SpeechData
-from asr_transfer.decoding.greedy import greedy
+from asr_transfer.data.tokens import spells_phones
+from asr_transfer.decoding.decoders import Heard
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.training.forward import run
@@ -27,11 +28,11 @@ class Guess:
     """What a recogniser makes of an utterance without a transcript.
 
     Attributes:
-        text: the greedy hypothesis; may be empty.
+        heard: the hypothesis; its text may be empty.
         confidence: p(text | x)^(1/labels) by CTC, from 0 to 1; 0 for an empty text.
     """
 
-    text: str
+    heard: Heard
     confidence: float
 
 
@@ -47,13 +48,12 @@ def guess(source: Recogniser, data: SpeechData) -> list[Guess]:
     source.model.eval()
     device = next(source.model.parameters()).device
     task = speech_task("unlabelled", data, source.head)
-    guesses = [Guess("", 0.0)] * len(data)
+    guesses = [Guess(Heard("", ()), 0.0)] * len(data)
     for batch in sequential(data, BATCH_FRAMES):
         output = run(source.model, task, batch.to(device))
         assert output.lengths is not None
-        texts = [source.tokens.decode(indices) for indices in greedy(output.require_logits(), output.lengths)]
-        # Encoded again, for the confidence belongs to what is trained on: `decode` drops superfluous spaces.
-        labels = [torch.tensor(source.tokens.encode(text), dtype=torch.long) for text in texts]
+        found = source.decode(output.require_logits(), output.lengths)
+        labels = [torch.tensor(heard.labels, dtype=torch.long) for heard in found]
         counts = torch.tensor([len(label) for label in labels], device=device)
         losses = functional.ctc_loss(
             output.require_logits().log_softmax(-1).transpose(0, 1),
@@ -64,8 +64,8 @@ def guess(source: Recogniser, data: SpeechData) -> list[Guess]:
         )
         # Round-off can take a loss just below 0.
         confidences = (-losses / counts.clamp(min=1)).exp().clamp(max=1)
-        for item, text, confidence in zip(batch.items.tolist(), texts, confidences.tolist(), strict=True):
-            guesses[item] = Guess(text, confidence if text else 0.0)
+        for item, heard, confidence in zip(batch.items.tolist(), found, confidences.tolist(), strict=True):
+            guesses[item] = Guess(heard, confidence if heard.text else 0.0)
     return guesses
 
 
@@ -96,14 +96,13 @@ def pseudo_label(
     guesses = guess(source, SpeechData(utterances, store, source.tokens, with_targets=False))
     report, kept = Report(), []
     for utterance, guessed in zip(utterances, guesses, strict=True):
-        if not guessed.text:
+        if not guessed.heard.text:
             report.drop(utterance.id, "the model recognises nothing in it")
         elif guessed.confidence < confidence:
-            report.drop(
-                utterance.id, f"its confidence is {guessed.confidence:.3f}, below {confidence:g} ('{guessed.text}')"
-            )
+            sure = f"its confidence is {guessed.confidence:.3f}, below {confidence:g}"
+            report.drop(utterance.id, f"{sure} ('{guessed.heard.text}')")
         else:
-            kept.append(replace(utterance, text=guessed.text))
+            kept.append(_labelled(utterance, guessed.heard, source))
     report.kept = len(kept)
     if not kept:
         best = max(guessed.confidence for guessed in guesses)
@@ -117,3 +116,10 @@ def pseudo_label(
             f"utterances is {best:.3f}; lower `--settings.confidence` or transcribe some of them."
         )
     return kept, report
+
+
+def _labelled(utterance: Utterance, heard: Heard, source: Recogniser) -> Utterance:
+    if not spells_phones(source.tokens.units):
+        return replace(utterance, text=heard.text)
+    phones = " ".join(source.tokens.symbols[label] for label in heard.labels)
+    return replace(utterance, text=utterance.text if source.lexicon is None else heard.text, pronunciation=phones)

@@ -116,10 +116,15 @@ class LengthBuckets:
 
     def _epoch(self, number: int) -> list[np.ndarray]:
         random = np.random.default_rng((self._seed, number))
-        jitter = 1 + self.JITTER * random.standard_normal(len(self._costs))
-        order = np.lexsort((random.random(len(self._costs)), self._costs * jitter))
+        items = self._items(number)
+        jitter = 1 + self.JITTER * random.standard_normal(len(items))
+        order = items[np.lexsort((random.random(len(items)), self._costs[items] * jitter))]
         batches = cut(order, self._costs, self._budget)
         return [batches[index] for index in random.permutation(len(batches))]
+
+    def _items(self, number: int) -> np.ndarray:
+        """Return the items of an epoch; a subclass may leave some out or repeat some."""
+        return np.arange(len(self._costs))
 
 
 def cut(order: np.ndarray, costs: np.ndarray, budget: int) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from asr_transfer.errors import DataError
 
 VERSION = 1
 """Raise when the computation changes, so that old stores are not reused."""
+
+_FRAMES = "features.f16"
 
 _FLOOR = 1e-6
 """Added to mel energies before the logarithm: about -60 dB below full scale, under any recording's own noise."""
@@ -70,12 +72,16 @@ class FeatureStore:
         self.folder = folder
         self.config = FeatureConfig(**index["config"])
         self.offsets = np.asarray(index["offsets"], dtype=np.int64)
-        self.frames = np.memmap(
-            folder / "features.f16", dtype=np.float16, mode="r", shape=(int(self.offsets[-1]), self.config.mels)
+        self.frames: np.ndarray = np.memmap(
+            folder / _FRAMES, dtype=np.float16, mode="r", shape=(int(self.offsets[-1]), self.config.mels)
         )
         statistics = np.load(folder / "statistics.npy")
         self.mean, self.std = torch.from_numpy(statistics[0]), torch.from_numpy(statistics[1])
         self._views = {(str(i), float(s)): n for n, (i, s) in enumerate(index["views"])}
+
+    def __len__(self) -> int:
+        """Return the number of views."""
+        return len(self.offsets) - 1
 
     def view(self, utterance: str, speed: float = 1.0) -> int:
         """Return the row of an utterance's view at `speed`.
@@ -93,6 +99,51 @@ class FeatureStore:
         """Return the normalised features of a view, (frames, mels) float32."""
         block = torch.from_numpy(self.frames[self.offsets[view] : self.offsets[view + 1]].astype(np.float32))
         return _normalise(block, self.mean[view], self.std[view], self.config)
+
+    def save_part(self, folder: Path, utterances: Sequence[str]) -> None:
+        """Write a store of `utterances` alone, as they were spoken (speed 1), into an existing empty folder.
+
+        Raises:
+            KeyError: one of them is not there at speed 1.
+            OSError: the folder cannot be written.
+        """
+        rows = [self.view(name) for name in utterances]
+        blocks = [self.frames[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        with (folder / _FRAMES).open("wb") as out:
+            for block in blocks:
+                out.write(block.tobytes())
+        offsets = [0, *np.cumsum([len(block) for block in blocks]).tolist()]
+        statistics = np.stack([self.mean[rows].numpy(), self.std[rows].numpy()])
+        _write_index(folder, self.config, offsets, [[name, 1.0] for name in utterances], statistics)
+
+
+class JoinedStore(FeatureStore):
+    """The views of two stores behind each other, such as a speaker's recordings and what a model keeps of its source.
+
+    It has no files of its own: the frames of both are read into memory.
+
+    Args:
+        first: a store.
+        second: one with the same feature settings.
+        names: which of the second store's utterances to take: the name that each gets here, and its name there.
+
+    Raises:
+        DataError: the stores hold different features.
+        ValueError: a name is already in the first store.
+    """
+
+    def __init__(self, first: FeatureStore, second: FeatureStore, names: Mapping[str, str]) -> None:
+        if first.config != second.config:
+            raise DataError(f"{second.folder}: holds features of {second.config}, not of {first.config}; compute anew.")
+        if taken := {name for name, _ in first._views} & names.keys():
+            raise ValueError(f"'{min(taken)}' is in both stores; give one of them another name.")
+        self.folder, self.config = first.folder, first.config
+        self.offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
+        self.frames = np.concatenate([first.frames, second.frames])
+        self.mean, self.std = torch.cat([first.mean, second.mean]), torch.cat([first.std, second.std])
+        here = {own: name for name, own in names.items()}
+        more = {(here[own], speed): len(first) + row for (own, speed), row in second._views.items() if own in here}
+        self._views = {**first._views, **more}
 
 
 def model_input(samples: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
@@ -186,7 +237,7 @@ def _compute(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     offsets, views, statistics, failures = [0], [], [], []
-    with (folder / "features.f16").open("wb") as out:
+    with (folder / _FRAMES).open("wb") as out:
         for number, utterance in enumerate(utterances, start=1):
             try:
                 duration = None if utterance.start is None else utterance.duration
@@ -205,8 +256,15 @@ def _compute(
     if failures:
         more = f" (and {len(failures) - 5} more files)" if len(failures) > 5 else ""
         raise DataError(" ".join(failures[:5]) + more)
-    np.save(folder / "statistics.npy", np.stack(statistics, axis=1).astype(np.float32))
-    index: dict[str, Any] = {"config": config.__dict__, "offsets": offsets, "views": views}
+    _write_index(folder, config, offsets, views, np.stack(statistics, axis=1))
+
+
+def _write_index(
+    folder: Path, config: FeatureConfig, offsets: Sequence[int], views: Sequence[list[Any]], statistics: np.ndarray
+) -> None:
+    """Write all of a store but its frames; `statistics` are (2, views, mels), means and deviations."""
+    np.save(folder / "statistics.npy", statistics.astype(np.float32))
+    index: dict[str, Any] = {"config": config.__dict__, "offsets": list(offsets), "views": list(views)}
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from asr_transfer import audio
+from asr_transfer.config import Units
+from asr_transfer.data.tokens import spells_phones
 from asr_transfer.errors import DataError, nearest_hint
 
 PhoneSegment = tuple[str, float, float]
@@ -30,11 +32,12 @@ class Utterance:
         id: unique in its manifest.
         audio: path of the recording; absolute once read.
         duration: seconds.
-        text: transcript, non-empty.
+        text: transcript; empty only of speech that is read without transcripts.
         speaker: who speaks.
         language: ISO 639 code such as "en".
         start: seconds into the file where the utterance begins; None when it is the whole file.
         phones: time-aligned phones, where a corpus has them.
+        pronunciation: phones of what was said, separated by single spaces, without times; None where unknown.
     """
 
     id: str
@@ -45,6 +48,22 @@ class Utterance:
     language: str
     start: float | None = None
     phones: tuple[PhoneSegment, ...] | None = None
+    pronunciation: str | None = None
+
+    def spelled(self, units: Units) -> str:
+        """Return what tokens of `units` spell: the transcript, or the pronunciation.
+
+        Raises:
+            DataError: the units are phones and the utterance has no pronunciation.
+        """
+        if not spells_phones(units):
+            return self.text
+        if self.pronunciation is None:
+            raise DataError(
+                f"utterance '{self.id}': has no `pronunciation`, which the units `{units}` spell; prepare the corpus "
+                "with pronunciations or choose other units."
+            )
+        return self.pronunciation
 
 
 _KEYS = {
@@ -56,6 +75,7 @@ _KEYS = {
     "language": "language",
     "offset": "start",
     "phones": "phones",
+    "pronunciation": "pronunciation",
 }
 _REQUIRED = ("id", "audio_filepath", "duration", "text", "speaker", "language")
 
@@ -79,8 +99,8 @@ class Report:
         return "\n".join([head, *shown])
 
 
-def read_manifest(path: str | Path) -> list[Utterance]:
-    """Read a manifest, with every mistake reported by file and line.
+def read_manifest(path: str | Path, labelled: bool = True) -> list[Utterance]:
+    """Read a manifest, with every mistake reported by file and line; `labelled` False lets `text` be empty or missing.
 
     Raises:
         DataError: missing or empty file, a line that is not JSON, a missing, unknown or ill-typed key, a repeated id.
@@ -98,7 +118,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        utterance = _parse_line(line, f"{file} line {number}", file.parent.absolute())
+        utterance = _parse_line(line, f"{file} line {number}", file.parent.absolute(), labelled)
         if utterance.id in line_of:
             raise DataError(
                 f"{file} line {number}: id '{utterance.id}' was already used on line {line_of[utterance.id]}; "
@@ -153,7 +173,9 @@ def checksum(utterances: Iterable[Utterance]) -> str:
     for utterance in utterances:
         name = Path(utterance.audio).name
         start = f"{utterance.start or 0.0:.4f}"
-        fields = (utterance.id, name, start, f"{utterance.duration:.4f}", utterance.text)
+        fields = [utterance.id, name, start, f"{utterance.duration:.4f}", utterance.text]
+        if utterance.pronunciation is not None:
+            fields.append(utterance.pronunciation)
         digest.update(("\t".join((*fields, utterance.speaker, utterance.language)) + "\n").encode())
     return digest.hexdigest()[:16]
 
@@ -183,7 +205,7 @@ def _defect(utterance: Utterance, tolerance: float) -> str | None:
     return None
 
 
-def _parse_line(line: str, where: str, folder: Path) -> Utterance:
+def _parse_line(line: str, where: str, folder: Path, labelled: bool = True) -> Utterance:
     try:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
@@ -195,16 +217,20 @@ def _parse_line(line: str, where: str, folder: Path) -> Utterance:
     for key in entry:
         if key not in _KEYS:
             raise DataError(f"{where}: unknown key '{key}'.{nearest_hint(key, _KEYS)}")
+    entry = entry if labelled else {"text": "", **entry}
     for key in _REQUIRED:
         if key not in entry:
             raise DataError(f"{where}: the key '{key}' is missing; add it.")
     for key in ("id", "audio_filepath", "text", "speaker", "language"):
-        if not isinstance(entry[key], str) or not entry[key].strip():
+        if not isinstance(entry[key], str) or not (entry[key].strip() or (key == "text" and not labelled)):
             raise DataError(f"{where}: `{key}` must be non-empty text, got {entry[key]!r}.")
     duration = _seconds(entry["duration"], "duration", where)
     if duration == 0:
         raise DataError(f"{where}: `duration` must be above 0 seconds; leave the utterance out.")
     start = None if entry.get("offset") is None else _seconds(entry["offset"], "offset", where)
+    pronunciation = entry.get("pronunciation")
+    if pronunciation is not None and (not isinstance(pronunciation, str) or not pronunciation.strip()):
+        raise DataError(f"{where}: `pronunciation` must be phones separated by spaces, got {pronunciation!r}.")
     path = Path(entry["audio_filepath"])
     return Utterance(
         id=entry["id"],
@@ -215,6 +241,7 @@ def _parse_line(line: str, where: str, folder: Path) -> Utterance:
         language=entry["language"],
         start=start,
         phones=_parse_phones(entry.get("phones"), where),
+        pronunciation=None if pronunciation is None else " ".join(pronunciation.split()),
     )
 
 
@@ -250,4 +277,6 @@ def _to_json(utterance: Utterance, folder: Path) -> dict[str, Any]:
         entry["offset"] = round(utterance.start, 4)
     if utterance.phones is not None:
         entry["phones"] = [[phone, round(start, 4), round(end, 4)] for phone, start, end in utterance.phones]
+    if utterance.pronunciation is not None:
+        entry["pronunciation"] = utterance.pronunciation
     return entry

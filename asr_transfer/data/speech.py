@@ -46,10 +46,7 @@ class SpeechData:
         self.spec_augment = spec_augment
         self._views = np.asarray([store.view(u.id, s) for u in utterances for s in self.speeds])
         self._costs = np.asarray([store.length(view) for view in self._views])
-        self._targets = [
-            torch.tensor(tokens.encode(u.text, f"utterance '{u.id}'") if with_targets else [], dtype=torch.long)
-            for u in utterances
-        ]
+        self._targets = [torch.tensor(spell(u, tokens) if with_targets else [], dtype=torch.long) for u in utterances]
 
     def __len__(self) -> int:
         return len(self._views)
@@ -79,6 +76,15 @@ class SpeechData:
         )
 
 
+def spell(utterance: Utterance, tokens: Tokens) -> list[int]:
+    """Return an utterance's transcript or pronunciation, whichever `tokens` spell, in token indices.
+
+    Raises:
+        DataError: it cannot be spelled; the message names the utterance.
+    """
+    return tokens.encode(utterance.spelled(tokens.units), f"utterance '{utterance.id}'")
+
+
 def feasible(
     utterances: Sequence[Utterance],
     store: FeatureStore,
@@ -93,7 +99,7 @@ def feasible(
     """
     report, kept = Report(), []
     for utterance in utterances:
-        needed = frames_needed(tokens.encode(utterance.text, f"utterance '{utterance.id}'"))
+        needed = frames_needed(spell(utterance, tokens))
         frames = min(subsampled(store.length(store.view(utterance.id, speed)), strides) for speed in speeds)
         if needed > frames:
             report.drop(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from asr_transfer.config import Units
 from asr_transfer.errors import DataError
@@ -18,7 +19,8 @@ class Tokens:
 
     Args:
         symbols: distinct symbols without the blank; a space is a symbol like any other.
-        units: `characters` (a text is spelled letter by letter) or `words` (a token per word).
+        units: `characters` (a text is spelled letter by letter), `words` (a token per word), `phones` (a token per
+            symbol of a pronunciation), or `toneless-phones` (the same without the digits that tell tone or stress).
     """
 
     def __init__(self, symbols: Sequence[str], units: Units = "characters") -> None:
@@ -59,7 +61,7 @@ class Tokens:
         unknown = sorted({piece for piece in pieces if piece not in self._index})
         if unknown:
             listed = ", ".join(repr(piece) for piece in unknown[:5])
-            noun = "characters" if self.units == "characters" else "words"
+            noun = "phones" if spells_phones(self.units) else self.units
             raise DataError(
                 f"{where}: {listed} cannot be spelled by the model's {noun}; "
                 "rewrite the transcript (spell out digits, drop punctuation) or choose a model that knows them."
@@ -89,7 +91,7 @@ class Tokens:
         # Not `splitlines`, which would also split at exotic separators that may be symbols.
         lines = file.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
         units = lines[0].removeprefix("# units: ")
-        if len(lines) < 3 or lines[1] != BLANK or units not in ("characters", "words"):
+        if len(lines) < 3 or lines[1] != BLANK or units not in get_args(Units):
             raise DataError(f"{file}: is not a token file (`# units: …`, then `{BLANK}`, then a symbol per line).")
         try:
             return cls([" " if line == SPACE else line for line in lines[2:]], units)  # type: ignore[arg-type]
@@ -102,6 +104,18 @@ def frames_needed(indices: Sequence[int]) -> int:
     return len(indices) + sum(a == b for a, b in itertools.pairwise(indices))
 
 
+def spells_phones(units: Units) -> bool:
+    """Say whether tokens of `units` spell pronunciations instead of texts."""
+    return units in ("phones", "toneless-phones")
+
+
+def without_tone(phone: str) -> str:
+    """Cut off the digits that tell tone or stress (`ong1`, `AH0`), unless nothing would be left."""
+    return phone.rstrip("0123456789") or phone
+
+
 def _pieces(text: str, units: Units) -> list[str]:
     words = text.split()
+    if units == "toneless-phones":
+        return [without_tone(word) for word in words]
     return list(" ".join(words)) if units == "characters" else words

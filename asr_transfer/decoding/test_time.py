@@ -13,7 +13,6 @@ from torch import nn
 
 from asr_transfer.config import SutaConfig
 from asr_transfer.data.batching import Batch
-from asr_transfer.decoding.greedy import greedy
 from asr_transfer.errors import TrainingError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.encoders import valid_frames
@@ -44,10 +43,10 @@ def suta_loss(logits: torch.Tensor, lengths: torch.Tensor, config: SutaConfig) -
     return (config.entropy_weight * entropy + (1 - config.entropy_weight) * confusion).mean()
 
 
-def adapted_hypotheses(
+def adapted_logits(
     model: AcousticModel, head: str, batches: Iterable[tuple[str, Batch]], config: SutaConfig
-) -> Iterator[list[int]]:
-    """Yield the greedy token indices of each named batch of one utterance, by a model adapted to that one alone.
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield (1, frames, tokens) logits and (1,) lengths of each named utterance, by a model adapted to it alone.
 
     Only the front end and the scales and shifts of normalisation layers are trained, in evaluation mode: BatchNorm
     keeps its statistics. A copy of the model is trained and reset after each utterance, so that the model's own
@@ -79,8 +78,7 @@ def adapted_hypotheses(
                     optimizer.zero_grad()
                     suta_loss(logits, lengths, config).backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
-            found = greedy(logits, lengths)[0]
-        yield found
+        yield logits.detach(), lengths
 
 
 def _adapted_parameters(model: nn.Module) -> list[nn.Parameter]:

@@ -1,4 +1,4 @@
-"""Model folders: `model.safetensors`, `config.yaml` and `README.md`, plus `tokens.txt` where the model has tokens.
+"""Model folders: `model.safetensors`, `config.yaml` and `README.md`, plus `tokens.txt` and `lexicon.txt` where there are.
 
 Loading executes no code from the folder. A folder is written under a temporary name and renamed, so that a killed
 or failing write leaves the old model or the new one, never half of one.
@@ -18,10 +18,9 @@ import yaml
 from safetensors import SafetensorError
 from torch import nn
 
-from asr_transfer.config import ModelConfig, from_plain, to_plain
 from asr_transfer.errors import AsrTransferError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.adapters import adapter_specs, add_adapter, specs_from_plain
+from asr_transfer.models.progressive import build, describe
 
 FORMAT = 1
 
@@ -30,7 +29,7 @@ def save_model(
     folder: str | Path,
     model: AcousticModel,
     card: str,
-    save_tokens: Callable[[Path], None],
+    files: Mapping[str, Callable[[Path], None]],
     origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model folder, replacing an older one only when the new one is complete; adapters are kept with it.
@@ -39,7 +38,7 @@ def save_model(
         folder: where.
         model: what.
         card: text of the folder's README.md.
-        save_tokens: writes the token file to the path it is given.
+        files: by file name, such as `tokens.txt`, what writes it to the path it is given.
         origin: facts about the training kept in `config.yaml` (plain values only).
 
     Raises:
@@ -48,20 +47,14 @@ def save_model(
     """
     target = Path(folder)
     refuse_foreign(target, "config.yaml", "model")
-    config: dict[str, Any] = {
-        "format": FORMAT,
-        "model": to_plain(model.config),
-        "heads": {name: head.out_features for name, head in model.heads.items()},
-    }
-    if specs := adapter_specs(model):
-        config["adapters"] = [to_plain(spec) for spec in specs]
-    config["origin"] = dict(origin or {})
+    config = {"format": FORMAT, **describe(model), "origin": dict(origin or {})}
 
     def write(partial: Path) -> None:
         write_weights(partial / "model.safetensors", model.state_dict())
         (partial / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         (partial / "README.md").write_text(card, encoding="utf-8")
-        save_tokens(partial / "tokens.txt")
+        for name, save in files.items():
+            save(partial / name)
 
     try:
         replace_folder(target, write)
@@ -82,11 +75,7 @@ def load_model(folder: str | Path) -> AcousticModel:
     config = read_config(path)
     file = path / "config.yaml"
     try:
-        model_config = from_plain(ModelConfig, dict(config["model"]), f"{file}")
-        heads = {str(name): int(size) for name, size in dict(config["heads"]).items()}
-        model = AcousticModel(model_config, heads)
-        for spec in specs_from_plain(config.get("adapters", []), str(file)):
-            add_adapter(model, spec)
+        model = build(config, str(file))
     except AsrTransferError as error:
         raise ModelError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
     except KeyError as error:

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from asr_transfer.config import TrainerConfig
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.training.objective import Objective, Weight
-from asr_transfer.training.streams import Stream, Task
+from asr_transfer.training.streams import Mixture, Stream, Task, members
 from asr_transfer.training.validation import Tally
 from asr_transfer.training.validation import figures as validation_figures
 
 
 def refuse_conflicts(
     config: TrainerConfig,
-    streams: Sequence[Stream],
+    streams: Sequence[Stream | Mixture],
     objectives: Sequence[tuple[Weight, Objective]],
-    validation: Sequence[Task],
+    validation: Sequence[Task | Mixture],
     monitor: str,
 ) -> None:
     """Check what a trainer is given.
@@ -25,12 +25,15 @@ def refuse_conflicts(
         ConfigError: options conflict; all conflicts are named at once.
     """
     problems: list[str] = []
-    names = [stream.name for stream in streams]
-    checks = [task.name for task in validation]
-    for kind, given in (("streams", names), ("validation tasks", checks)):
+    flat = [stream for group in streams for stream in members(group)]
+    tasks = [task for check in validation for task in members(check) if isinstance(task, Task)]
+    names = [stream.name for stream in flat]
+    mixtures = [[group.name for group in groups if isinstance(group, Mixture)] for groups in (streams, validation)]
+    checks = [task.name for task in tasks]
+    for kind, given in (("streams", names + mixtures[0]), ("validation tasks", checks + mixtures[1])):
         problems += [f"two {kind} are called '{name}'" for name in sorted({n for n in given if given.count(n) > 1})]
     problems += [
-        f"the stream '{stream.name}' has no items" for stream in [*streams, *validation] if not len(stream.data.costs())
+        f"the stream '{stream.name}' has no items" for stream in [*flat, *tasks] if not len(stream.data.costs())
     ]
     for _, objective in objectives:
         method = type(objective).__name__
@@ -43,7 +46,7 @@ def refuse_conflicts(
             problems.append(f"{method} replaces weight decay; set `trainer.weight_decay` to 0")
     if config.patience and not validation:
         problems.append("`trainer.patience` needs validation data")
-    known = ["train_loss", *validation_figures([Tally(task) for task in validation])]
+    known = ["train_loss", *validation_figures([Tally(task) for task in tasks], validation)]
     if validation and monitor not in known:
         problems.append(f"the validation gives no figure '{monitor}' to monitor.{nearest_hint(monitor, known)}")
     if problems:

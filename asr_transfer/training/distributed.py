@@ -51,15 +51,21 @@ def share_weights(model: nn.Module) -> None:
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over processes; a parameter without one counts as zero."""
+    """Replace each gradient by its mean over processes; where only some have one, the others count as zero.
+
+    A parameter that has a gradient in no process keeps none: a zero would let momentum and weight decay move it.
+    """
     if not dist.is_initialized():
         return
+    present = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), present])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for parameter, part in zip(parameters, torch.split(flat, [p.numel() for p in parameters]), strict=True):
-        parameter.grad = part.view_as(parameter)
+    sizes = [p.numel() for p in parameters]
+    *parts, present = torch.split(flat, [*sizes, len(parameters)])
+    for parameter, part, seen in zip(parameters, parts, present.tolist(), strict=True):
+        parameter.grad = part.view_as(parameter) if seen else None
 
 
 def average_buffers(model: nn.Module) -> None:

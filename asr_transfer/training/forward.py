@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,10 @@ from torch import nn
 
 from asr_transfer.data.batching import Batch
 from asr_transfer.training.streams import Output, Stream, Task
+
+MANY = 3
+"""Parts of a joint batch from which their heads run in full precision: processors build a kernel for every new shape of
+a product in bf16, which took 2 ms per part and step where the small product itself takes 0.4."""
 
 
 def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()) -> Output:
@@ -23,8 +27,9 @@ def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()
         batch: on the model's device.
         taps: dotted paths of modules whose outputs are kept.
     """
-    hidden, lengths, kept = _forward(model, batch, taps)
-    return Output(_logits(model, stream, hidden), lengths, kept, batch)
+    with _keeping(model, taps) as kept:
+        hidden, lengths = model(batch.inputs, batch.lengths)
+        return Output(_logits(model, stream, hidden), lengths, kept, batch)
 
 
 def run_together(
@@ -44,23 +49,29 @@ def run_together(
     batches = [batch for _, batch in parts.values()]
     if len(batches) == 1 or not _fit(batches):
         return {name: run(model, stream, batch, taps[name]) for name, (stream, batch) in parts.items()}
-    every = list(dict.fromkeys(tap for wanted in taps.values() for tap in wanted))
-    hidden, lengths, kept = _forward(model, _join(batches), every)
+    joint = _join(batches)
+    with _keeping(model, [tap for wanted in taps.values() for tap in wanted]) as kept:
+        hidden, lengths = model(joint.inputs, joint.lengths)
     outputs, first = {}, 0
     for name, (stream, batch) in parts.items():
         rows = slice(first, first + len(batch.items))
         own = None if lengths is None else lengths[rows]
         # Frames beyond a stream's own longest item are padding of the joint batch.
         frames = slice(None) if own is None else slice(int(own.max()))
-        parted = {tap: _cut(kept[tap], rows, frames, hidden) for tap in taps[name]}
-        outputs[name] = Output(_logits(model, stream, _cut(hidden, rows, frames, hidden)), own, parted, batch)
+        # What a head runs of its own, such as a private encoder, sees this stream alone.
+        with _keeping(model, taps[name]) as parted:
+            logits = _logits(model, stream, _cut(hidden, rows, frames, hidden), len(parts) >= MANY)
+        for tap in taps[name]:
+            if tap in kept:
+                parted[tap] = _cut(kept[tap], rows, frames, hidden)
+        outputs[name] = Output(logits, own, parted, batch)
         first = rows.stop
     return outputs
 
 
-def _forward(
-    model: nn.Module, batch: Batch, taps: Sequence[str]
-) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, torch.Tensor]]:
+@contextmanager
+def _keeping(model: nn.Module, taps: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+    """Keep the outputs of the modules at `taps` that run meanwhile, by path."""
     kept: dict[str, torch.Tensor] = {}
 
     def keeper(tap: str) -> Callable[..., None]:
@@ -70,17 +81,22 @@ def _forward(
         return keep
 
     with ExitStack() as stack:
-        for tap in taps:
+        for tap in dict.fromkeys(taps):
             handle = model.get_submodule(tap).register_forward_hook(keeper(tap))
             stack.callback(handle.remove)
-        hidden, lengths = model(batch.inputs, batch.lengths)
-    return hidden, lengths, kept
+        yield kept
 
 
-def _logits(model: nn.Module, stream: Stream, hidden: torch.Tensor) -> torch.Tensor | None:
+def _logits(model: nn.Module, stream: Stream, hidden: torch.Tensor, full: bool = False) -> torch.Tensor | None:
+    if not isinstance(stream, Task):
+        return None
+    head: nn.Module = model.head(stream.head)  # type: ignore[operator]
+    if full and isinstance(head, nn.Linear) and hidden.device.type == "cpu" and hidden.dtype != torch.float64:
+        with torch.autocast("cpu", enabled=False):
+            return head(hidden.float())  # type: ignore[no-any-return]
     # Losses are computed in full precision: log-softmax over bf16 logits loses the small probabilities. Double stays.
-    logits: torch.Tensor | None = model.head(stream.head)(hidden) if isinstance(stream, Task) else None  # type: ignore[operator]
-    if logits is not None and logits.dtype in (torch.bfloat16, torch.float16):
+    logits: torch.Tensor = head(hidden)
+    if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     return logits
 

@@ -39,6 +39,48 @@ class Objective(Protocol):
         ...
 
 
+class TrainedObjective(nn.Module):
+    """Base of objectives with parameters of their own, such as a discriminator, or with figures to show.
+
+    The trainer trains these parameters with its one optimiser at the full learning rate, keeps them in checkpoints
+    and never makes them a part of the model. A subclass defines `setup` and `forward`.
+
+    Attributes:
+        progress: of the training, from 0 to 1; the trainer sets it before each `forward`.
+    """
+
+    streams: Sequence[str] = ()
+    taps: Sequence[str] = ()
+    replaces_weight_decay: bool = False
+    progress: float = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted: dict[str, list[torch.Tensor]] = {}
+
+    def setup(self, model: nn.Module, streams: Mapping[str, Stream]) -> None:
+        """See `Objective.setup`."""
+
+    def note(self, name: str, value: torch.Tensor) -> None:
+        """Keep a scalar of this step for `figures`."""
+        total, count = self._noted.get(name, (torch.zeros(()), torch.zeros(())))
+        self._noted[name] = [total + value.detach().float(), count + 1]
+
+    def figures(self) -> dict[str, float]:
+        """Return the mean of each noted scalar since the last call; the trainer adds them to its history."""
+        means = {name: float(total / count) for name, (total, count) in self._noted.items()}
+        self._noted = {}
+        return means
+
+    def get_extra_state(self) -> dict[str, list[torch.Tensor]]:
+        """Keep what is noted in checkpoints, so that a resumed run shows the same figures."""
+        return {name: [part.cpu() for part in parts] for name, parts in self._noted.items()}
+
+    def set_extra_state(self, state: dict[str, list[torch.Tensor]]) -> None:
+        """Take it from a checkpoint."""
+        self._noted = dict(state)
+
+
 class AppliedPlan(Protocol):
     """What a plan did to a model."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
@@ -12,16 +13,27 @@ from asr_transfer.config import TrainerConfig
 from asr_transfer.errors import TrainingError
 
 
-def make_optimizer(model: nn.Module, config: TrainerConfig, factors: Mapping[str, float]) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module,
+    config: TrainerConfig,
+    factors: Mapping[str, float],
+    others: Iterable[tuple[str, nn.Parameter]] = (),
+) -> torch.optim.Optimizer:
     """Group the trainable parameters by learning-rate factor and weight decay and make the optimiser.
 
     Weight decay acts on matrices only: on biases and normalisation scales it only shifts outputs.
+
+    Args:
+        model: what is trained.
+        config: kind of optimiser, learning rate and weight decay.
+        factors: on the learning rate, by the name of the model's parameter; 1 where absent.
+        others: named parameters beside the model's, such as those of objectives.
 
     Raises:
         TrainingError: nothing is trainable.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in itertools.chain(model.named_parameters(), others):
         if parameter.requires_grad:
             decay = config.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((factors.get(name, 1.0), decay), []).append(parameter)

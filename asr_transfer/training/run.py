@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -10,8 +10,8 @@ from tqdm import tqdm
 from asr_transfer.commands import TrainCommand
 from asr_transfer.config import FeatureConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.data.manifest import Report, Utterance, read_manifest
+from asr_transfer.data.summary import CARD, FOLDER, Summary
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Score, write_scores
@@ -67,11 +67,14 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     for name, path, part in (("train", command.train, train), ("dev", command.dev or command.train, dev)):
         if part:
             record.data(name, path, part)
+    languages = ", ".join(sorted({u.language for u in train}))
     card = (
-        f"# Speech recogniser ({recogniser.head})\n\nTrained on {len(train)} utterances of "
+        f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
         f"{len({u.speaker for u in train})} speakers by `asr-transfer train`; see `../run.json`.\n"
     )
-    recogniser.save(command.out / "model", card, {"trained_on": record.values["data"]["train"]["checksum"]})
+    kept = keep_source(train, report, store, command.keep_source, command.trainer.seed)
+    origin = {"trained_on": record.values["data"]["train"]["checksum"]}
+    recogniser.save(command.out / "model", card + (CARD if kept else ""), origin, kept)
     training = {
         "cpu_seconds": round(result.cpu_seconds, 2),
         "loading_seconds": round(result.loading_seconds, 2),
@@ -83,7 +86,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     scores, total = {}, None
     if test:
         record.data("test", command.test or "", test)
-        total = write_scores(command.out, hypotheses(recogniser, test, features_of(test, features)))
+        total = write_scores(command.out, hypotheses(recogniser, test, features_of(test, features), by_head=True))
         scores["test"] = total.to_plain()
         say(f"test: {total}")
     record.finish(history=result.history, best=result.best, training=training, scores=scores)
@@ -91,13 +94,29 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     return total
 
 
-def evaluate_run(recogniser: Recogniser, utterances: Sequence[Utterance], source: Path, record: RunRecord) -> Score:
-    """Score a recogniser on utterances and write hypotheses, scores and record."""
-    record.data("test", source, utterances)
-    store = features_of(utterances, recogniser.model.config.features)
-    total = write_scores(record.folder, hypotheses(recogniser, utterances, store))
-    record.finish(scores={"test": total.to_plain()})
-    return total
+def keep_source(
+    train: Sequence[Utterance], report: Report, store: FeatureStore, count: int, seed: int
+) -> Mapping[str, Callable[[Path], None]]:
+    """Return what writes a source summary into a model folder; nothing where `count` is 0.
+
+    Args:
+        train: what the model was trained on.
+        report: what of that was left out.
+        store: features of the rest; those at speed 1 are computed where it has none.
+        count: utterances to keep.
+        seed: draws them.
+    """
+    left_out = {name for name, _ in report.dropped}
+    usable = [u for u in train if u.id not in left_out]
+    if not count or not usable:
+        return {}
+    drawn = Summary.draw(usable, store, count, seed)
+    try:
+        store.view(drawn.utterances[0].id)
+    except KeyError:
+        names = {u.id for u in drawn.utterances}
+        drawn = Summary(drawn.utterances, features_of([u for u in usable if u.id in names], store.config))
+    return {FOLDER: drawn.save}
 
 
 def _refuse_shared(train: Sequence[Utterance], other: Sequence[Utterance], name: str) -> None:

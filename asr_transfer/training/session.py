@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 
-from asr_transfer.config import SourceConfig
+from asr_transfer.config import ModelConfig, SourceConfig, Units
 from asr_transfer.data.features import FeatureStore
+from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Report, Utterance
-from asr_transfer.data.speech import SpeechData, feasible
+from asr_transfer.data.speech import SpeechData, feasible, spell
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training import criteria
 from asr_transfer.training.metrics import ErrorRate
-from asr_transfer.training.streams import Task
+from asr_transfer.training.objective import Objective, Weight
+from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.trainer import Result, Trainer
 
 
@@ -30,43 +34,131 @@ def train_recogniser(
     config: SourceConfig,
     folder: Path | None = None,
     log: Callable[[str], None] | None = None,
+    objectives: Sequence[tuple[Weight, Objective]] = (),
+    make_model: Callable[[ModelConfig, Mapping[str, int]], AcousticModel] = AcousticModel,
 ) -> tuple[Recogniser, Result, Report]:
-    """Train a model from scratch.
+    """Train a model from scratch: of one language, or of several with shared layers and a head per language.
 
     Args:
-        train: training utterances; their language names the head.
+        train: training utterances; their languages name the heads.
         dev: validation utterances that early stopping and the choice of the best weights look at; may be empty, then
-            the last weights are kept.
+            the last weights are kept. Of several languages, the mean word error rate counts.
         store: features of both, of the training utterances at every speed.
         config: network and training.
         folder: where checkpoints go; training resumes from what it finds there.
         log: called with a line at each validation.
+        objectives: additions to the loss, with their weights; of several languages, each is a stream called like it.
+        make_model: makes the model of a network and of the tokens of each head.
 
     Returns:
-        The recogniser, what training did, and which utterances were left out as infeasible for CTC.
+        The recogniser, what training did, and which utterances were left out as infeasible for CTC. Of several
+        languages, the recogniser listens in the first by name; `for_head` gives the others.
 
     Raises:
-        DataError: nothing is left to train on, or a transcript of `dev` cannot be spelled.
+        DataError: nothing is left to train on in a language, or a transcript of `dev` cannot be spelled.
+        ConfigError: the settings name a language that is not trained.
     """
-    tokens = Tokens.from_texts((u.text for u in train), config.model.units)
-    kept, report = feasible(train, store, tokens, config.model.strides, config.speeds)
-    if not kept:
-        raise DataError(f"no utterance is long enough for CTC. {report}")
-    languages = sorted({u.language for u in train})
-    if len(languages) > 1:
-        raise DataError(
-            f"the training manifest mixes the languages {', '.join(languages)}; give one manifest per language."
-        )
-    head = languages[0]
+    languages = by_language(train)
+    _refuse_languages(languages, by_language(dev), config)
+    unheard = [language for language in languages if language not in by_language(dev)]
+    if len(languages) > 1 and dev and unheard and log:
+        log(f"no development utterances in {', '.join(unheard)}: the best weights are chosen without them")
+    tasks, tokens, report = language_tasks(languages, store, config)
     torch.manual_seed(config.trainer.seed)
-    model = AcousticModel(config.model, {head: len(tokens)})
-    task = speech_task("train", SpeechData(kept, store, tokens, config.speeds, config.augment), head)
-    validation = [speech_task("dev", SpeechData(dev, store, tokens), head)] if dev else []
+    model = make_model(config.model, {language: len(own) for language, own in tokens.items()})
+    streams: list[Task | Mixture] = [Mixture("train", tuple(tasks), alpha=config.alpha)]
+    validation: list[Task | Mixture] = []
+    if len(tasks) == 1:
+        streams = [replace(tasks[0], name="train")]
+        if dev:
+            own = tokens[tasks[0].head]
+            validation = [speech_task("dev", SpeechData(dev, store, own), tasks[0].head)]
+    elif dev:
+        checks = [
+            speech_task(language, SpeechData(part, store, tokens[language]), language)
+            for language, part in by_language(dev).items()
+        ]
+        validation = [Mixture("dev", tuple(checks))]
     trainer = Trainer(
-        model, [task], config=config.trainer, validation=validation, monitor="wer", folder=folder, log=log
+        model,
+        streams,
+        objectives,
+        config=config.trainer,
+        validation=validation,
+        monitor="wer",
+        folder=folder,
+        log=log,
     )
     result = trainer.train()
-    return Recogniser(model.cpu().eval(), tokens, head, {}), result, report
+    head, *rest = tokens
+    lexicon = None
+    if config.isolated_words:
+        symbols = tokens[head].symbols
+        spelled = {(u.text, " ".join(symbols[label] for label in spell(u, tokens[head]))) for u in train}
+        lexicon = Lexicon.from_pairs(sorted(spelled))
+    others = {language: tokens[language] for language in rest}
+    return Recogniser(model.cpu().eval(), tokens[head], head, {}, lexicon=lexicon, others=others), result, report
+
+
+def by_language(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+    """Return the utterances of each language, languages sorted by name."""
+    return {name: [u for u in utterances if u.language == name] for name in sorted({u.language for u in utterances})}
+
+
+def language_tasks(
+    languages: Mapping[str, Sequence[Utterance]], store: FeatureStore, config: SourceConfig
+) -> tuple[list[Task], dict[str, Tokens], Report]:
+    """Return a training task per language, called like it, with tokens of its own.
+
+    Args:
+        languages: training utterances of each.
+        store: their features at every speed.
+        config: units, speeds, augmentation and strides.
+
+    Returns:
+        Tasks and tokens by language, and which utterances were left out as infeasible for CTC.
+
+    Raises:
+        DataError: nothing is left of a language, or an utterance lacks what the units spell.
+    """
+    tasks, tokens, report = [], {}, Report()
+    for language, utterances in languages.items():
+        units = config.units_of.get(language, config.model.units)
+        tokens[language] = Tokens.from_texts((u.spelled(units) for u in utterances), units)
+        kept, left = feasible(utterances, store, tokens[language], config.model.strides, config.speeds)
+        if not kept:
+            where = f"of the language {language} " if len(languages) > 1 else ""
+            raise DataError(f"no utterance {where}is long enough for CTC. {left}")
+        report = Report(report.kept + left.kept, report.dropped + left.dropped)
+        data = SpeechData(kept, store, tokens[language], config.speeds, config.augment)
+        tasks.append(speech_task(language, data, language))
+    return tasks, tokens, report
+
+
+def _refuse_languages(train: Mapping[str, object], dev: Mapping[str, object], config: SourceConfig) -> None:
+    if not train:
+        raise DataError("there are no utterances to train on; check the manifest and what was held out of it.")
+    for language, units in config.units_of.items():
+        if units not in get_args(Units):
+            raise ConfigError(f"`units_of.{language}` is '{units}'.{nearest_hint(units, get_args(Units))}")
+        if language not in train:
+            raise ConfigError(
+                f"`units_of` names the language '{language}' but no training utterance is in it."
+                f"{nearest_hint(language, train)}"
+            )
+    if len(train) == 1:
+        return
+    if config.isolated_words:
+        raise ConfigError(
+            f"`isolated_words` keeps a lexicon of one language, but the training utterances are in {', '.join(train)}; "
+            "train them without it, or one by one."
+        )
+    for language in dev:
+        if language not in train:
+            raise DataError(
+                f"the development utterances hold the language '{language}', which is not trained; leave them out or "
+                f"correct their `language`.{nearest_hint(language, train)}"
+            )
 
 
 def speech_task(name: str, data: SpeechData, head: str, weight: float = 1.0) -> Task:
@@ -89,11 +181,25 @@ def hold_out_speakers(
     return [u for u in utterances if u.speaker not in chosen], [u for u in utterances if u.speaker in chosen]
 
 
-def hypotheses(recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[Hypothesis]:
+def hypotheses(
+    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, by_head: bool = False
+) -> list[Hypothesis]:
     """Recognise `utterances` and pair the results with their references.
 
     A reference that the tokens cannot spell is still scored: what the model cannot write is its error.
+
+    Args:
+        recogniser: what listens.
+        utterances: what to; at least one.
+        store: their features.
+        by_head: listen to each utterance through the head of its language, where the model has one.
     """
-    data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
-    texts = recogniser.recognise(data)
-    return [Hypothesis(u.id, u.speaker, u.language, u.text, text) for u, text in zip(utterances, texts, strict=True)]
+    found: dict[str, Hypothesis] = {}
+    for language, part in (by_language(utterances) if by_head else {"": list(utterances)}).items():
+        own = recogniser
+        if by_head and language != recogniser.head and language in recogniser.others:
+            own = recogniser.for_head(language)
+        texts = own.recognise(SpeechData(part, store, own.tokens, with_targets=False))
+        for u, text in zip(part, texts, strict=True):
+            found[u.id] = Hypothesis(u.id, u.speaker, u.language, own.reference(u), text)
+    return [found[u.id] for u in utterances]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import torch
 
-from asr_transfer.data.batching import Batch, Data
+from asr_transfer.data.batching import Batch, Data, LengthBuckets
+from asr_transfer.data.mixture import MixedBuckets, temperature_shares
+from asr_transfer.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -115,3 +118,92 @@ class Task(Stream):
     head: str
     weight: float = 1.0
     metric: Callable[[], Metric] | None = None
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Several tasks, such as one per language, that share batches; each item goes through its own task's head.
+
+    A batch holds items of similar length of any of the tasks, and of some tasks none: then nothing of that task's head
+    is trained in the step. The loss is the sum of the tasks' losses over the sum of their output positions, so that
+    every frame counts the same and a mixture of one task is that task. For objectives, each task is a stream of its
+    own name, absent from the outputs of a batch that has no item of it. In a validation, the tasks' figures are
+    averaged, each task counting the same.
+
+    Attributes:
+        name: of the whole.
+        tasks: each task's weight multiplies its loss.
+        alpha: tasks are sampled in proportion to their speech to this power: 1 takes the speech as it is, 0 as much of
+            every task.
+        shares: of each task in the frames, by its name, instead of `alpha`; normalised to add up to 1.
+        weight: of the mixture's mean loss in the total.
+        budget: padded cost of a batch; None takes the trainer's.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    alpha: float = field(default=0.5, kw_only=True)
+    shares: Mapping[str, float] | None = field(default=None, kw_only=True)
+    weight: float = field(default=1.0, kw_only=True)
+    budget: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise ConfigError(f"the mixture '{self.name}' has no tasks; give at least one.")
+        if not 0 <= self.alpha <= 1:
+            raise ConfigError(f"the mixture '{self.name}' needs an `alpha` from 0 to 1, got {self.alpha}.")
+        if self.shares is not None:
+            names = [task.name for task in self.tasks]
+            if sorted(self.shares) != sorted(names):
+                raise ConfigError(
+                    f"the mixture '{self.name}' has the tasks {', '.join(sorted(names))} but shares for "
+                    f"{', '.join(sorted(self.shares))}; give each task its share."
+                )
+            if not all(0 < share < float("inf") for share in self.shares.values()):
+                raise ConfigError(f"the shares of the mixture '{self.name}' must be numbers above 0.")
+
+    def sampling(self) -> dict[str, float]:
+        """Return the share of each task in the frames that are sampled, by name."""
+        names = [task.name for task in self.tasks]
+        if self.shares is not None:
+            total = sum(self.shares.values())
+            return {name: self.shares[name] / total for name in names}
+        amounts = [float(task.data.costs().sum()) for task in self.tasks]
+        return dict(zip(names, temperature_shares(amounts, self.alpha), strict=True))
+
+
+def members(group: Stream | Mixture) -> tuple[Stream, ...]:
+    """Return the streams of a mixture, or the stream itself."""
+    return group.tasks if isinstance(group, Mixture) else (group,)
+
+
+def make_buckets(group: Stream | Mixture, budget: int, seed: int, rank: int = 0, world: int = 1) -> LengthBuckets:
+    """Return what orders the items of a stream, or of all tasks of a mixture numbered through, into batches."""
+    if isinstance(group, Mixture):
+        costs = [task.data.costs() for task in group.tasks]
+        return MixedBuckets(costs, list(group.sampling().values()), group.budget or budget, seed, rank, world)
+    return LengthBuckets(group.data.costs(), group.budget or budget, seed, rank, world)
+
+
+def deal(group: Stream | Mixture, items: np.ndarray) -> Iterator[tuple[Stream, list[int]]]:
+    """Yield each stream that has some of `items`, with its own items in their order."""
+    first = 0
+    for stream in members(group):
+        size = len(stream.data.costs())
+        own = items[(items >= first) & (items < first + size)] - first
+        if len(own):
+            yield stream, own.tolist()
+        first += size
+
+
+def mean_loss(group: Stream | Mixture, outputs: Mapping[str, Output]) -> torch.Tensor | None:
+    """Return the weighted mean loss per output position of a task or mixture, or None where there is nothing to sum."""
+    loss, count = None, None
+    for stream in members(group):
+        if isinstance(stream, Task) and stream.weight and stream.name in outputs:
+            own, positions = stream.criterion(outputs[stream.name])
+            loss = stream.weight * own if loss is None else loss + stream.weight * own
+            count = positions if count is None else count + positions
+    if loss is None or count is None:
+        return None
+    return (group.weight * loss if isinstance(group, Mixture) else loss) / count

@@ -19,16 +19,16 @@ from torch import nn
 from tqdm import tqdm
 
 from asr_transfer.config import TrainerConfig
-from asr_transfer.data.batching import Batch, LengthBuckets, sequential
+from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.errors import TrainingError
 from asr_transfer.training import distributed
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.conflicts import refuse_conflicts
 from asr_transfer.training.forward import run_together
-from asr_transfer.training.objective import Objective, Plan, Weight
+from asr_transfer.training.objective import Objective, Plan, TrainedObjective, Weight
 from asr_transfer.training.optimisation import make_optimizer, scale_at, set_learning_rate
 from asr_transfer.training.progress import Progress
-from asr_transfer.training.streams import Output, Stream, Task
+from asr_transfer.training.streams import Mixture, Output, Stream, Task, deal, make_buckets, mean_loss, members
 from asr_transfer.training.validation import Tally
 from asr_transfer.training.validation import figures as validation_figures
 
@@ -61,13 +61,13 @@ class Trainer(sb.Brain):
 
     Args:
         model: `model(inputs, lengths) -> (hidden, lengths)` with `model.head(name)`.
-        streams: tasks and unlabelled streams; every step takes a batch of each.
+        streams: tasks, mixtures of tasks and unlabelled streams; every step takes a batch of each.
         objectives: (weight or schedule of the weight over progress 0..1, objective).
         plan: applied once, before anything else.
         config: budget, optimiser, precision, seed.
-        validation: tasks whose data is read whole at each validation.
+        validation: tasks and mixtures whose data is read whole at each validation.
         monitor: which figure of the validation is improved: `loss` or one of the metrics', prefixed by the task's name
-            when there are several tasks.
+            when there are several tasks. Of a single mixture, the mean over its tasks has the name without prefix.
         folder: where `checkpoints/` go; without it nothing is written and nothing can be resumed.
         log: called with a line at each validation.
 
@@ -78,20 +78,21 @@ class Trainer(sb.Brain):
     def __init__(
         self,
         model: nn.Module,
-        streams: Sequence[Stream],
+        streams: Sequence[Stream | Mixture],
         objectives: Sequence[tuple[Weight, Objective]] = (),
         plan: Plan | None = None,
         config: TrainerConfig | None = None,
-        validation: Sequence[Task] = (),
+        validation: Sequence[Task | Mixture] = (),
         monitor: str = "loss",
         folder: Path | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
         self.config = config or TrainerConfig()
-        self.streams = {stream.name: stream for stream in streams}
         self.objectives = list(objectives)
-        self.validation, self.monitor = list(validation), monitor
-        refuse_conflicts(self.config, streams, self.objectives, self.validation, monitor)
+        refuse_conflicts(self.config, streams, self.objectives, validation, monitor)
+        self._groups, self._checks, self.monitor = list(streams), list(validation), monitor
+        self.streams = {stream.name: stream for group in streams for stream in members(group)}
+        self.validation = [task for check in validation for task in members(check) if isinstance(task, Task)]
         torch.set_num_threads(self.config.threads)
         self.device = distributed.join(self.config.device)
         model.to(self.device)
@@ -103,14 +104,16 @@ class Trainer(sb.Brain):
         distributed.share_weights(model)
         for _, objective in self.objectives:
             objective.setup(model, self.streams)
+        self.trained = nn.ModuleList(o for _, o in self.objectives if isinstance(o, TrainedObjective))
         self.progress = Progress()
         checkpointer = None
         if folder is not None:
-            checkpointer = AtomicCheckpointer(
-                folder / "checkpoints", recoverables={"model": model, "progress": self.progress}
-            )
+            kept = {"model": model, "progress": self.progress}
+            if len(self.trained):
+                kept["objectives"] = self.trained
+            checkpointer = AtomicCheckpointer(folder / "checkpoints", recoverables=kept)
         super().__init__(
-            modules={"model": model},
+            modules={"model": model, "objectives": self.trained},
             run_opts={
                 "device": self.device,
                 "precision": self.config.precision,
@@ -123,10 +126,8 @@ class Trainer(sb.Brain):
         self.model = model
         self._log = log or (lambda line: None)
         self._buckets = {
-            name: LengthBuckets(
-                stream.data.costs(), stream.budget or self.config.batch_budget, self._seed(index), *distributed.place()
-            )
-            for index, (name, stream) in enumerate(self.streams.items())
+            group.name: make_buckets(group, self.config.batch_budget, self._seed(index), *distributed.place())
+            for index, group in enumerate(self._groups)
         }
         self._metrics: list[Tally] = []
         self._bar: tqdm[Any] | None = None
@@ -158,9 +159,9 @@ class Trainer(sb.Brain):
 
     def on_fit_start(self) -> None:
         """Make the optimiser and load the newest checkpoint."""
-        self.optimizer = make_optimizer(
-            self.model, self.config, self.applied.learning_rate_factors if self.applied else {}
-        )
+        factors = self.applied.learning_rate_factors if self.applied else {}
+        beside = self.trained.named_parameters(prefix="objectives")
+        self.optimizer = make_optimizer(self.model, self.config, factors, beside)
         self.optimizers_dict = {"optimizer": self.optimizer}
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("optimizer", self.optimizer)
@@ -181,16 +182,18 @@ class Trainer(sb.Brain):
         """Add up weight × mean loss of the tasks and, in training, weight × objective."""
         training = stage == sb.Stage.TRAIN
         total = torch.zeros((), device=self.device)
-        streams = self.streams if training else {task.name: task for task in self.validation}
-        for name, output in predictions.items():
-            stream = streams[name]
-            if isinstance(stream, Task) and stream.weight:
-                loss, count = stream.criterion(output)
-                total = total + stream.weight * loss / count
+        for group in self._groups if training else self.validation:
+            loss = mean_loss(group, predictions)
+            if loss is not None:
+                total = total + loss
         if training:
+            progress = self.optimizer_step / self.config.steps
             for weight, objective in self.objectives:
-                factor = weight(self.optimizer_step / self.config.steps) if callable(weight) else weight
-                if factor:
+                factor = weight(progress) if callable(weight) else weight
+                # A batch of a mixture may lack all the streams that an objective reads.
+                if factor and (not objective.streams or any(name in predictions for name in objective.streams)):
+                    if isinstance(objective, TrainedObjective):
+                        objective.progress = progress
                     total = total + factor * objective.forward(self.model, predictions)
         return total
 
@@ -248,7 +251,10 @@ class Trainer(sb.Brain):
                 return
         self._tick()
         figures = {"step": float(self.optimizer_step), "train_loss": self._train_loss}
-        figures.update(validation_figures(self._metrics))
+        for _, objective in self.objectives:
+            if isinstance(objective, TrainedObjective):
+                figures.update(objective.figures())
+        figures.update(validation_figures(self._metrics, self._checks))
         if self.validation:
             self.progress.note(figures, self.monitor, self.model)
         else:
@@ -294,11 +300,11 @@ class Trainer(sb.Brain):
         parts = []
         for micro in range(step * self.config.accumulate, (step + 1) * self.config.accumulate):
             part = {}
-            for index, (name, stream) in enumerate(self.streams.items()):
-                generator = torch.Generator().manual_seed(self._seed(index, micro)) if stream.augment else None
-                items = self._buckets[name].batch(micro).tolist()
-                part[name] = stream.data.collate(items, generator)
-                self.progress.cost += int(stream.data.costs()[items].sum())
+            for index, group in enumerate(self._groups):
+                generator = torch.Generator().manual_seed(self._seed(index, micro))
+                for stream, items in deal(group, self._buckets[group.name].batch(micro)):
+                    part[stream.name] = stream.data.collate(items, generator if stream.augment else None)
+                    self.progress.cost += int(stream.data.costs()[items].sum())
             parts.append(part)
         self.progress.loading_seconds += time.process_time() - begin
         return parts

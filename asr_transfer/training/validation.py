@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from asr_transfer.training.streams import Metric, Output, Task
+from asr_transfer.training.streams import Metric, Mixture, Output, Stream, Task
 
 
 @dataclass
@@ -36,10 +36,27 @@ class Tally:
         return {"loss": self.loss / max(1, self.count), **(self.metric.summary() if self.metric else {})}
 
 
-def figures(tallies: Sequence[Tally]) -> dict[str, float]:
-    """Return all figures by name, prefixed by the task's name when there are several tasks."""
+def figures(tallies: Sequence[Tally], checks: Sequence[Stream | Mixture] = ()) -> dict[str, float]:
+    """Return all figures by name.
+
+    They are prefixed by the task's name when there are several tasks. Of each mixture the means over its tasks follow,
+    prefixed by its name unless it is all there is.
+
+    Args:
+        tallies: of all tasks.
+        checks: the tasks and mixtures that these came from.
+    """
+    several = len(tallies) > 1
     named = {}
     for tally in tallies:
-        prefix = f"{tally.task.name}." if len(tallies) > 1 else ""
+        prefix = f"{tally.task.name}." if several else ""
         named.update({prefix + key: value for key, value in tally.summary().items()})
+    for check in checks:
+        if several and isinstance(check, Mixture):
+            tasks = {task.name for task in check.tasks}
+            own = [tally.summary() for tally in tallies if tally.task.name in tasks]
+            prefix = f"{check.name}." if len(checks) > 1 else ""
+            for key in own[0]:
+                if all(key in summary for summary in own):
+                    named[prefix + key] = sum(summary[key] for summary in own) / len(own)
     return named

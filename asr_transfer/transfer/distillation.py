@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Literal
 
 import torch
 from torch import nn
 
-from asr_transfer.data.batching import sequential
+from asr_transfer.data.batching import Batch, sequential
+from asr_transfer.data.speech import SpeechData
 from asr_transfer.errors import ConfigError
 from asr_transfer.training.forward import run
 from asr_transfer.training.streams import Output, Stream, Task
@@ -28,6 +29,12 @@ class Distillation:
         frames: `all`, or `non-blank` for positions where the teacher's best token is not the blank, which would
             otherwise dominate the sum. Both are divided by the number of all positions.
         blank: index of the blank.
+        cache: the teacher's posteriors by utterance id and speed, which this reads and completes; give the same to all
+            trainings with one teacher, head and set of recordings. The teacher then hears each utterance alone, so
+            that the posteriors are the same bits in whatever company, and whoever computes them.
+
+    Raises:
+        ConfigError: `frames` is neither, or with a cache the stream does not hold utterances.
     """
 
     taps: Sequence[str] = ()
@@ -39,12 +46,14 @@ class Distillation:
         stream: str,
         frames: Literal["all", "non-blank"] = "all",
         blank: int = 0,
+        cache: MutableMapping[tuple[str, float], torch.Tensor] | None = None,
     ) -> None:
         if frames not in ("all", "non-blank"):
             raise ConfigError(
                 f"The 'frames' parameter of Distillation must be 'all' or 'non-blank', got '{frames}' instead."
             )
         self.teacher, self.stream, self.frames, self.blank = teacher, stream, frames, blank
+        self.cache = cache
         self.streams: Sequence[str] = (stream,)
         self._posteriors = torch.empty(0)
         self._first = torch.empty(0, dtype=torch.long)
@@ -59,18 +68,23 @@ class Distillation:
         teacher = (self.teacher if self.teacher is not None else copy.deepcopy(model)).eval()
         device = next(model.parameters()).device
         teacher.to(device)
-        items = len(stream.data.costs())
-        self._counts = torch.zeros(items, dtype=torch.long)
-        pieces: dict[int, torch.Tensor] = {}
-        for batch in sequential(stream.data, budget=stream.budget or 6_000):
-            output = run(teacher, stream, batch.to(device))
-            posteriors = output.require_logits().softmax(-1)
-            counts = output.valid().reshape(len(batch.items), -1).sum(1).tolist()
-            for item, block, count in zip(batch.items.tolist(), posteriors, counts, strict=True):
-                pieces[item] = block.reshape(-1, block.shape[-1])[:count].clone()
-                self._counts[item] = count
-        self._posteriors = torch.cat([pieces[item] for item in range(items)])
+        pieces = self._cached(teacher, stream, device) if self.cache is not None else _run(teacher, stream, device)
+        self._counts = torch.tensor([len(piece) for piece in pieces])
+        self._posteriors = torch.cat(pieces)
         self._first = self._counts.cumsum(0) - self._counts
+
+    def _cached(self, teacher: nn.Module, task: Task, device: torch.device) -> list[torch.Tensor]:
+        assert self.cache is not None
+        if not isinstance(task.data, SpeechData):
+            raise ConfigError(
+                f"Distillation's 'cache' keeps posteriors of utterances, but the stream '{task.name}' holds none; "
+                "leave it out."
+            )
+        keys = [(u.id, speed) for u in task.data.utterances for speed in task.data.speeds]
+        for item, key in enumerate(keys):
+            if key not in self.cache:
+                ((_, self.cache[key]),) = _posteriors(teacher, task, task.data.collate([item]).to(device))
+        return [self.cache[key].to(device) for key in keys]
 
     def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
         """Return the cross-entropy per output position of the stream's batch."""
@@ -91,3 +105,22 @@ class Distillation:
         if self.frames == "non-blank":
             keep = keep & (target.argmax(-1) != self.blank)
         return target * keep[:, :, None]
+
+
+def _run(teacher: nn.Module, task: Task, device: torch.device) -> list[torch.Tensor]:
+    """Return the (positions, tokens) posteriors of every item, in the order of the items."""
+    pieces: dict[int, torch.Tensor] = {}
+    for batch in sequential(task.data, budget=task.budget or 6_000):
+        pieces.update(_posteriors(teacher, task, batch.to(device)))
+    return [pieces[item] for item in range(len(pieces))]
+
+
+def _posteriors(teacher: nn.Module, task: Task, batch: Batch) -> list[tuple[int, torch.Tensor]]:
+    """Return each item of a batch with its posteriors."""
+    output = run(teacher, task, batch)
+    posteriors = output.require_logits().softmax(-1)
+    counts = output.valid().reshape(len(batch.items), -1).sum(1).tolist()
+    return [
+        (item, block.reshape(-1, block.shape[-1])[:count].clone())
+        for item, block, count in zip(batch.items.tolist(), posteriors, counts, strict=True)
+    ]

@@ -1,0 +1,297 @@
+"""Pronunciation lexica: which words there are, and how each is pronounced.
+
+A file has a pronunciation per line: `word<TAB>phones separated by spaces`, optionally with a weight in a third column.
+
+    zero	z ih r ow
+    zero	z iy r ow	-0.7
+    zorro	z ao r ow	?
+
+The weight is a natural logarithm that is added to the pronunciation's score. A `?` behind it, or in its place, marks a
+pronunciation that was guessed by rule. Blank lines and lines that begin with `#` are skipped. A word with several
+pronunciations has several lines. Text is UTF-8, with or without byte order mark, and is read in Unicode's form NFC.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from sys import intern
+
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.errors import DataError, nearest_hint
+
+LONGEST_LINE = 10_000
+"""Characters. A longer line is no pronunciation but a file of another kind."""
+GUESSED = "?"
+
+_FORMAT = "`word<TAB>phones separated by spaces`, optionally with <TAB>weight"
+_BOM = "\ufeff"
+_CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f{_BOM}]")
+_DIGITS = "0123456789"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A pronunciation of a word.
+
+    Attributes:
+        word: as it is written; may hold spaces.
+        phones: at least one.
+        weight: natural logarithm, added to the score of this pronunciation.
+        guessed: it was made by rule rather than taken from a dictionary.
+        line: where it stands in its file; None when it came from elsewhere.
+    """
+
+    word: str
+    phones: tuple[str, ...]
+    weight: float = 0.0
+    guessed: bool = False
+    line: int | None = None
+
+
+class Lexicon:
+    """Pronunciations in a fixed order; no two entries have both the word and the phones in common.
+
+    Args:
+        entries: at least one; iterating over the lexicon gives them back.
+        source: where they came from, for messages: a file, or a description.
+
+    Raises:
+        DataError: no entries, an entry that no file could hold, or one that occurs twice.
+    """
+
+    def __init__(self, entries: Iterable[Entry], source: str = "the lexicon") -> None:
+        self.source = source
+        self._entries = tuple(entries)
+        if not self._entries:
+            raise DataError(f"{source}: holds no words; add lines {_FORMAT}.")
+        seen: dict[tuple[str, tuple[str, ...]], Entry] = {}
+        for entry in self._entries:
+            if entry.line is None:  # what came from a file has been looked at
+                _check_entry(entry, source)
+            first = seen.setdefault((entry.word, entry.phones), entry)
+            if first is not entry:
+                before = "" if first.line is None else f" on line {first.line}"
+                raise DataError(
+                    f"{self.where(entry)}: {_shown(entry.word)} already has the pronunciation "
+                    f"{_shown(' '.join(entry.phones))}{before}; keep one of the two."
+                )
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def __getitem__(self, index: int) -> Entry:
+        return self._entries[index]
+
+    @property
+    def words(self) -> list[str]:
+        """Distinct words, in the order of their first entries."""
+        return list(dict.fromkeys(entry.word for entry in self._entries))
+
+    def where(self, entry: Entry) -> str:
+        """Return the place of `entry` for a message."""
+        return self.source if entry.line is None else f"{self.source} line {entry.line}"
+
+    @classmethod
+    def read(cls, path: str | Path) -> Lexicon:
+        """Read a file; the module's docstring says what it looks like.
+
+        Raises:
+            DataError: the file is missing, empty or not UTF-8 text, or a line is wrong; the message names the line.
+        """
+        source = str(path)
+        return cls(_parse(_lines(path, source), source), source)
+
+    def save(self, path: str | Path) -> None:
+        """Write a file that `read` gives back, through a temporary name."""
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(file.name + ".partial")
+        with partial.open("w", encoding="utf-8", newline="\n") as out:
+            out.writelines(
+                "\t".join([entry.word, " ".join(entry.phones), *_weight_column(entry)]) + "\n" for entry in self
+            )
+        os.replace(partial, file)
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[str, str]], source: str = "the lexicon") -> Lexicon:
+        """Make a lexicon of words and their phones, the phones separated by spaces.
+
+        Raises:
+            DataError: as of the class.
+        """
+        return cls((Entry(_nfc(" ".join(word.split())), tuple(_nfc(phones).split())) for word, phones in pairs), source)
+
+    @classmethod
+    def from_utterances(cls, utterances: Iterable[Utterance], source: str = "the utterances") -> Lexicon:
+        """Take each utterance's text as a word and its pronunciation as the word's; repetitions count once.
+
+        Raises:
+            DataError: an utterance has no pronunciation.
+        """
+        pairs: dict[tuple[str, str], None] = {}
+        for utterance in utterances:
+            if utterance.pronunciation is None:
+                raise DataError(
+                    f"{source}: utterance '{utterance.id}' has no `pronunciation`; prepare the corpus with "
+                    "pronunciations or give a lexicon file."
+                )
+            pairs[_nfc(" ".join(utterance.text.split())), " ".join(_nfc(utterance.pronunciation).split())] = None
+        return cls.from_pairs(pairs, source)
+
+    def check(self, symbols: Sequence[str], where: str = "the model") -> None:
+        """Make sure that every phone is one of `symbols`.
+
+        Args:
+            symbols: what the model can emit, without the blank.
+            where: whose symbols they are, for the message.
+
+        Raises:
+            DataError: a phone is unknown; the message names the file, line, word, phone and the nearest known phone.
+        """
+        known = {_nfc(symbol) for symbol in symbols}
+        unknown = [entry for entry in self if not known.issuperset(entry.phones)]
+        if not unknown:
+            return
+        first = unknown[0]
+        phone = next(phone for phone in first.phones if phone not in known)
+        others = f" ({len(unknown) - 1} other entries have unknown phones too)" if len(unknown) > 1 else ""
+        close = phone.lower() if phone.lower() in known else phone
+        raise DataError(
+            f"{self.where(first)}: the word {_shown(first.word)} has the phone {_shown(phone)}, which {where} does not "
+            f"know{others}; write it in the model's phones.{nearest_hint(close[:40], known)}"
+        )
+
+    def homophones(self) -> dict[tuple[str, ...], list[str]]:
+        """Return the pronunciations that several words share, with those words."""
+        words: dict[tuple[str, ...], list[str]] = {}
+        for entry in self:
+            words.setdefault(entry.phones, []).append(entry.word)
+        return {phones: sharing for phones, sharing in words.items() if len(sharing) > 1}
+
+    def toneless(self) -> Lexicon:
+        """Return the lexicon with the digits at the end of each phone (tone, stress) cut off.
+
+        Entries that become equal are merged: the highest weight and the first line are kept, and the entry counts as
+        guessed if all of them were. A phone that is nothing but digits stays.
+        """
+        merged: dict[tuple[str, tuple[str, ...]], Entry] = {}
+        for entry in self:
+            phones = tuple(phone.rstrip(_DIGITS) or phone for phone in entry.phones)
+            first = merged.setdefault((entry.word, phones), replace(entry, phones=phones))
+            weight, guessed = max(first.weight, entry.weight), first.guessed and entry.guessed
+            if (weight, guessed) != (first.weight, first.guessed):
+                merged[entry.word, phones] = replace(first, weight=weight, guessed=guessed)
+        return Lexicon(merged.values(), self.source)
+
+
+def _lines(path: str | Path, source: str) -> list[str]:
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{source}: there is no such lexicon; write one with lines {_FORMAT}.") from None
+    except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
+        raise DataError(f"{source}: cannot be read ({error}); give a text file.") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{source} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
+    # Byte order marks also stand in the middle where files were put together.
+    text = _nfc(text.replace("\r\n", "\n").replace(_BOM, ""))
+    if (control := _CONTROL.search(text)) is not None:
+        name = "NUL" if control.group() == "\0" else f"U+{ord(control.group()):04X}"
+        line = text.count("\n", 0, control.start()) + 1
+        raise DataError(f"{source} line {line}: holds the control character {name}; remove it.")
+    return text.split("\n")  # not `splitlines`, which would also split at exotic separators
+
+
+def _parse(lines: list[str], source: str) -> Iterator[Entry]:
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST_LINE:
+            raise DataError(
+                f"{source} line {number}: is longer than {LONGEST_LINE:,} characters; "
+                f"a lexicon has a pronunciation per line, {_FORMAT}."
+            )
+        if not (start := line.lstrip()) or start[0] == "#":
+            continue
+        columns = line.split("\t")
+        if not 2 <= len(columns) <= 3:
+            raise DataError(
+                f"{source} line {number}: {_shown(line)} has {len(columns)} column{'s' * (len(columns) > 1)}; "
+                f"write {_FORMAT}."
+            )
+        word = columns[0] if columns[0].isalnum() else " ".join(columns[0].split())
+        phones = tuple(map(intern, columns[1].split()))
+        if not word:
+            raise DataError(f"{source} line {number}: the word is empty; write {_FORMAT}.")
+        if not phones:
+            raise DataError(
+                f"{source} line {number}: the word {_shown(word)} has an empty pronunciation; write its phones or "
+                "remove the line."
+            )
+        if len(columns) == 2:
+            yield Entry(word, phones, line=number)
+        else:
+            yield Entry(word, phones, *_weight(columns[2], f"{source} line {number}"), line=number)
+
+
+def _weight(column: str, where: str) -> tuple[float, bool]:
+    stripped = column.strip()
+    guessed = stripped.endswith(GUESSED)
+    number = stripped.removesuffix(GUESSED).strip()
+    try:
+        weight = float(number) if number else 0.0
+    except ValueError:
+        weight = math.nan
+    if not math.isfinite(weight):
+        raise DataError(
+            f"{where}: the weight {_shown(column)} is no finite number; write a logarithm such as -0.7, `{GUESSED}` "
+            "for a guessed pronunciation, or leave the column out."
+        )
+    return weight, guessed
+
+
+def _weight_column(entry: Entry) -> list[str]:
+    column = (repr(entry.weight) if entry.weight else "") + (GUESSED if entry.guessed else "")
+    return [column] if column else []
+
+
+def _check_entry(entry: Entry, source: str) -> None:
+    """Make sure that a file could hold `entry` and would give it back."""
+    if not entry.phones:
+        raise DataError(f"{source}: the word {_shown(entry.word)} has an empty pronunciation; give its phones.")
+    if not entry.word or entry.word[0] == "#" or " ".join(entry.word.split()) != entry.word:
+        raise DataError(
+            f"{source}: {_shown(entry.word)} cannot be a word; it must not be empty, begin with `#` or hold spaces "
+            "other than single ones between its parts."
+        )
+    if (unfit := next((phone for phone in entry.phones if phone.split() != [phone]), None)) is not None:
+        raise DataError(f"{source}: {unfit!r} in {_shown(entry.word)} cannot be a phone; phones hold no spaces.")
+    if not math.isfinite(entry.weight):
+        raise DataError(f"{source}: the weight of {_shown(entry.word)} is {entry.weight}; give a finite number.")
+    for text in (entry.word, *entry.phones):
+        if _CONTROL.search(text) or not (text.isascii() or (_nfc(text) == text and _encodes(text))):
+            raise DataError(
+                f"{source}: {_shown(text)} holds control characters or is not in Unicode's form NFC; normalise it."
+            )
+
+
+def _encodes(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _nfc(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")

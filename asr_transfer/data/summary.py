@@ -1,0 +1,182 @@
+"""A source summary: some utterances that a model was trained on, kept in its folder as features and transcripts.
+
+Adaptation replays them against forgetting, and sees on them what is forgotten, where nobody has the recordings any more
+(rehearsal; Robins 1995). The folder holds an ordinary feature store and `utterances.jsonl`, whose lines are those of a
+manifest without audio paths. Loading executes no code from it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from asr_transfer.config import FeatureConfig
+from asr_transfer.data.features import FeatureStore, JoinedStore
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import spell
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.errors import DataError
+
+FOLDER = "source"
+"""Its name in a model folder."""
+
+CARD = (
+    f"\n`{FOLDER}` holds features and transcripts of training utterances, which `asr-transfer adapt` mixes in; remove "
+    "that folder where they must not be passed on.\n"
+)
+"""What the card of a model with a summary says of it."""
+
+FILES = ("features.f16", "index.json", "statistics.npy", "utterances.jsonl")
+"""What it holds."""
+
+_TEXTS = ("id", "text", "speaker", "language")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Utterances without recordings, and their features.
+
+    Attributes:
+        utterances: their `audio` is empty.
+        store: features of all of them at speed 1, and perhaps of others.
+    """
+
+    utterances: Sequence[Utterance]
+    store: FeatureStore
+
+    @classmethod
+    def draw(cls, utterances: Sequence[Utterance], store: FeatureStore, count: int, seed: int) -> Summary:
+        """Return `count` of `utterances`, or all where there are fewer, drawn by `seed`; `store` has their features."""
+        chosen = random.Random(seed).sample(list(utterances), min(count, len(utterances)))
+        return cls([replace(u, audio="", start=None, phones=None) for u in chosen], store)
+
+    @classmethod
+    def load(cls, folder: Path, config: FeatureConfig) -> Summary:
+        """Read the summary of a model that listens to features of `config`.
+
+        Raises:
+            DataError: it is damaged, incomplete or holds other features; the message names the folder.
+        """
+        if not folder.is_dir() or (missing := [name for name in FILES if not (folder / name).is_file()]):
+            raise _damaged(folder, f"{missing[0]} is missing" if folder.is_dir() else "it is no folder")
+        try:
+            store = FeatureStore(folder)
+            foreign = store.config != config
+            utterances = [] if foreign else list(_read(folder / "utterances.jsonl"))
+            fault = "" if foreign else _fault(utterances, store)
+        except _UNREADABLE as error:
+            raise _damaged(folder, str(error) or type(error).__name__) from None
+        if foreign:
+            raise DataError(
+                f"{folder}: the source summary holds features of another model ({store.config}, not {config}); copy "
+                "the model again, or remove that folder to do without."
+            )
+        if fault:
+            raise _damaged(folder, fault)
+        return cls(utterances, store)
+
+    def save(self, folder: Path) -> None:
+        """Write the summary into a new folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        folder.mkdir()
+        self.store.save_part(folder, [u.id for u in self.utterances])
+        with (folder / "utterances.jsonl").open("w", encoding="utf-8") as out:
+            for utterance in self.utterances:
+                out.write(json.dumps(_to_json(utterance), ensure_ascii=False) + "\n")
+
+    def require_spelled(self, tokens: Tokens, folder: Path) -> None:
+        """Refuse a summary that belongs to a model with other tokens.
+
+        Raises:
+            DataError: a transcript cannot be spelled.
+        """
+        for utterance in self.utterances:
+            try:
+                spell(utterance, tokens)
+            except DataError:
+                raise DataError(
+                    f"{folder}: the source summary belongs to another model (the tokens of this one cannot spell its "
+                    f"utterance '{utterance.id}'); copy the model again, or remove that folder to do without."
+                ) from None
+
+    def joined(self, store: FeatureStore, taken: Collection[str]) -> tuple[list[Utterance], FeatureStore]:
+        """Return the utterances and a store of them and of `store`; those whose id is `taken` get another."""
+        own = {u.id for u in self.utterances}
+        names: dict[str, str] = {}
+        for utterance in self.utterances:
+            name = utterance.id
+            while name in taken or name in names or (name != utterance.id and name in own):
+                name = f"source/{name}"
+            names[name] = utterance.id
+        renamed = [replace(u, id=name) for u, name in zip(self.utterances, names, strict=True)]
+        return renamed, JoinedStore(store, self.store, names)
+
+
+def summary_folder(model: Path) -> Path | None:
+    """Return where a model folder, or that of a run folder, has its summary; None where it has none."""
+    place = model if (model / "config.yaml").is_file() or not (model / "model").is_dir() else model / "model"
+    return place / FOLDER if (place / FOLDER).exists() else None
+
+
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,
+               MemoryError, RecursionError)  # fmt: skip
+"""What numpy, JSON and our own reading raise on files that others wrote or that were cut off."""
+
+
+def _damaged(folder: Path, reason: str) -> DataError:
+    return DataError(
+        f"{folder}: the source summary is damaged ({' '.join(reason.split())}); copy the model again, or remove that "
+        "folder to do without."
+    )
+
+
+def _read(file: Path) -> Iterator[Utterance]:
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+        if line.strip():
+            yield _parse(json.loads(line), f"{file.name} line {number}")
+
+
+def _parse(entry: Any, where: str) -> Utterance:
+    pronunciation, seconds = entry.get("pronunciation"), entry["duration"]
+    values = [entry[key] for key in _TEXTS] + ([] if pronunciation is None else [pronunciation])
+    if not all(isinstance(value, str) and value.strip() for value in values):
+        raise ValueError(f"{where}: an empty field")
+    if type(seconds) not in (int, float) or not 0 < seconds < float("inf"):
+        raise ValueError(f"{where}: no duration")
+    return Utterance(
+        entry["id"], "", float(seconds), entry["text"], entry["speaker"], entry["language"], pronunciation=pronunciation
+    )
+
+
+def _fault(utterances: Sequence[Utterance], store: FeatureStore) -> str:
+    """Return what does not belong together in a summary, or nothing."""
+    lengths = np.diff(store.offsets)
+    shape = (len(lengths), store.config.mels)
+    size = 2 * int(store.offsets[-1]) * store.config.mels
+    if not utterances or len({u.id for u in utterances}) < len(utterances):
+        return "utterances.jsonl is empty or holds an id twice"
+    if store.offsets[0] != 0 or (lengths < 1).any() or (store.folder / "features.f16").stat().st_size != size:
+        return "features.f16 and index.json disagree"
+    if any(part.shape != shape or part.dtype != torch.float32 for part in (store.mean, store.std)):
+        return "statistics.npy and index.json disagree"
+    if sorted(store.view(u.id) for u in utterances) != list(range(len(store))):
+        return "utterances.jsonl and index.json disagree"
+    finite = np.isfinite(store.frames).all() and store.mean.isfinite().all() and store.std.isfinite().all()
+    return "" if finite and (store.std > 0).all() else "its features are no finite numbers"
+
+
+def _to_json(utterance: Utterance) -> dict[str, Any]:
+    entry: dict[str, Any] = {name: getattr(utterance, name) for name in ("id", "duration", *_TEXTS[1:])}
+    if utterance.pronunciation is not None:
+        entry["pronunciation"] = utterance.pronunciation
+    return entry

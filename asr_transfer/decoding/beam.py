@@ -1,0 +1,335 @@
+"""Beam search for sentences of a lexicon's words under CTC, with an n-gram language model.
+
+A sentence's score is the natural logarithm of the sum over all alignments that `Tokens.decode` turns into it, plus
+`lm_weight` · ln p_LM, plus `word_score` for every word, plus the weights of its pronunciations (likelihoods of several
+pronunciations are summed). Where the tokens have a space, words are separated by it, and spaces at either end of the
+utterance or in a row change nothing. A word ends at its last symbol rather than at what comes behind it, so that the
+last word needs no frame behind it.
+
+After Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs"
+(2014), with the lexicon as a tree and with look-ahead as in Collobert et al., "Wav2Letter" (2016). Hypotheses of an
+utterance are arrays: where they are in the tree, their last symbol, the state of the language model, what they have
+written (a key), and two log-probabilities, of the alignments that end in a blank and of those that do not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.tokens import Tokens, frames_needed
+from asr_transfer.decoding.alignment import Segment, best_path
+from asr_transfer.decoding.hypotheses import (
+    START,
+    Floats,
+    Integers,
+    Keys,
+    Records,
+    best,
+    checked,
+    longer,
+    merge,
+    placed,
+)
+from asr_transfer.decoding.ngram import NgramModel
+from asr_transfer.decoding.search_config import SearchConfig
+from asr_transfer.decoding.search_tree import SearchTree
+from asr_transfer.errors import ConfigError, DataError
+
+__all__ = ["SearchConfig", "Sentence", "SentenceSearch"]
+
+
+class Sentence(NamedTuple):
+    """A sentence of an n-best list.
+
+    Attributes:
+        words: of the lexicon.
+        score: see the module.
+        posterior: its share of all sentences that the beam held at the end.
+        entries: the lexicon's entry that each word was most probably pronounced as.
+    """
+
+    words: tuple[str, ...]
+    score: float
+    posterior: float
+    entries: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """The words with single spaces between them."""
+        return " ".join(self.words)
+
+
+@dataclass
+class _Beam:
+    """Hypotheses of an utterance, (n,) each.
+
+    Attributes:
+        key: of the words said so far.
+        place: node of the tree; the root where a word may begin, one behind the last node where a space must come.
+        last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
+        state: of the language model.
+        record: of the last word, -1 for none.
+        blank, symbol: log-probability of the alignments that end in a blank, and of the others.
+    """
+
+    key: Keys
+    place: Integers
+    last: Integers
+    state: Integers
+    record: Integers
+    blank: Floats
+    symbol: Floats
+
+    def take(self, rows: Integers) -> _Beam:
+        """Return some of the hypotheses."""
+        return _Beam(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+class SentenceSearch:
+    """A search, made once and used for many utterances.
+
+    Args:
+        lexicon: whose phones are tokens (phones, characters or words alike); the words that can be said.
+        tokens: of the model's head; index 0 is the blank. If one is a space, it separates words.
+        config: settings.
+        model: language model; None for none.
+
+    Raises:
+        DataError: a phone is not among the tokens.
+        ConfigError: the language model does not list a word and has no `<unk>`, and `unknown_score` is not set.
+    """
+
+    def __init__(
+        self, lexicon: Lexicon, tokens: Tokens, config: SearchConfig | None = None, model: NgramModel | None = None
+    ) -> None:
+        self.lexicon, self.tokens, self._given = lexicon, tokens, model
+        self.tree = SearchTree(lexicon, tokens)
+        self._prepare(config or SearchConfig())
+
+    def with_config(self, config: SearchConfig) -> SentenceSearch:
+        """Return the same search with other settings; cheaper than a new one."""
+        other = copy.copy(self)
+        other._prepare(config)
+        return other
+
+    def _prepare(self, config: SearchConfig) -> None:
+        lexicon, tokens, tree = self.lexicon, self.tokens, self.tree
+        self.config = config
+        self.model = self._given if config.lm_weight else None
+        self._space = tokens.symbols.index(" ") if " " in tokens.symbols else -1
+        self._done = len(tree) if self._space > 0 else 0
+        # The place behind the last node has no children.
+        self._children = np.append(tree.children, 0)
+        self._first_child = np.append(tree.first_child, 0)
+        self._several = len(tree.words) < len(lexicon)
+        self._extra: Floats = tree.weight + self.config.word_score
+        self._parts = self._numbers() if self.model is not None else None
+        bound = self._extra + (0.0 if self._parts is None else self._context_free()[tree.word])
+        here, below = tree.highest(bound) if self.config.look_ahead else (np.zeros(len(tree)), np.zeros(len(tree)))
+        self._ahead = here
+        self._below = np.append(below, 0.0)
+        self._below[0] = 0.0
+
+    def _numbers(self) -> Integers:
+        """Return the language model's numbers of each word's parts, padded with -1; -2 stands for unknown."""
+        assert self.model is not None
+        parts = [[self.model.index(part) for part in word.split()] for word in self.tree.words]
+        if self.config.unknown_score is not None:
+            parts = [[self.model.index(p) if p in self.model else -2 for p in word.split()] for word in self.tree.words]
+        missing = [word for word, numbers in zip(self.tree.words, parts, strict=True) if -1 in numbers]
+        if missing:
+            raise ConfigError(
+                f"{self.model.source}: does not list the word {missing[0]!r} "
+                f"({len(missing):,} of {len(parts):,} words of {self.lexicon.source}) and has no `<unk>`; "
+                "set `search.unknown_score` or add the words."
+            )
+        padded = np.full((len(parts), max(map(len, parts))), -1, dtype=np.int64)
+        for row, numbers in zip(padded, parts, strict=True):
+            row[: len(numbers)] = numbers
+        return padded
+
+    def _context_free(self) -> Floats:
+        scores, _ = self._said(np.arange(len(self.tree.words)), np.zeros(len(self.tree.words), dtype=np.int64))
+        return scores
+
+    def _said(self, words: Integers, states: Integers) -> tuple[Floats, Integers]:
+        """Return the language model's weighted scores of words in states, and the states that follow."""
+        if self.model is None or self._parts is None:
+            return np.zeros(len(words)), states
+        total = np.zeros(len(words))
+        for column in self._parts.T:
+            number = column[words]
+            known = number >= 0
+            if known.all():
+                ln, states = self.model.score(number, states)
+                total += ln
+                continue
+            states = states.copy()
+            ln, states[known] = self.model.score(number[known], states[known])
+            total[known] += ln
+            unknown = number == -2
+            total[unknown] += self.config.unknown_score or 0.0
+            states[unknown] = self._after_unknown()
+        return self.config.lm_weight * total, states
+
+    def _after_unknown(self) -> int:
+        """Return the state behind a word that the model does not list."""
+        assert self.model is not None
+        return 0 if self.model.unknown is None else int(self.model.score(self.model.unknown, 0)[1])
+
+    @torch.no_grad()
+    def best_sentences(self, log_probs: torch.Tensor, lengths: torch.Tensor, n: int = 1) -> list[list[Sentence]]:
+        """Return the `n` best sentences of each utterance, best first; a list may be shorter.
+
+        If no hypothesis ends with a whole word, those that the beam holds stand without their unfinished word.
+
+        Args:
+            log_probs: (batch, frames, tokens) natural logarithms; frames behind an utterance's end are not read.
+            lengths: (batch,) valid frames.
+            n: at least 1.
+
+        Raises:
+            ConfigError: `n` is not at least 1.
+            ModelError: the log-probabilities are not those of the search's tokens, or hold not-a-number.
+        """
+        if n < 1:
+            raise ConfigError(f"the number of best sentences must be at least 1, got {n}.")
+        return [self._search(frames, n) for frames in checked(log_probs, lengths, len(self.tokens))]
+
+    def times(self, log_probs: torch.Tensor, sentence: Sentence) -> list[Segment]:
+        """Return each word with its frames on the best alignment of the sentence (Viterbi).
+
+        Args:
+            log_probs: (frames, tokens) of the utterance, without padding.
+            sentence: found in it.
+
+        Raises:
+            DataError: the sentence needs more frames.
+        """
+        if not sentence.words:
+            return []
+        target, owner = [], []
+        for n, entry in enumerate(sentence.entries):
+            spaced = [self._space] if n and self._space > 0 else []
+            target += spaced + self.tree.targets[entry]
+            owner += [-1] * len(spaced) + [n] * len(self.tree.targets[entry])
+        if frames_needed(target) > len(log_probs):
+            raise DataError(f"the sentence '{sentence.text}' needs more frames than the utterance has; give its own.")
+        path = best_path(log_probs, target)
+        begin, end = [0] * len(sentence.words), [0] * len(sentence.words)
+        position, previous = -1, 0
+        for frame, index in enumerate(path):
+            starts = index not in (0, previous)
+            position += starts
+            word = owner[position] if index else -1
+            if word >= 0:
+                if starts and (position == 0 or owner[position - 1] != word):
+                    begin[word] = frame
+                end[word] = frame + 1
+            previous = index
+        return [Segment(*span) for span in zip(sentence.words, begin, end, strict=True)]
+
+    def _search(self, frames: Floats, n: int) -> list[Sentence]:
+        beam = _Beam(
+            key=np.array([START]),
+            place=np.zeros(1, dtype=np.int64),
+            last=np.array([len(self.tokens)]),
+            state=np.array([0 if self.model is None else self.model.start]),
+            record=np.array([-1]),
+            blank=np.zeros(1),
+            symbol=np.array([-math.inf]),
+        )
+        records = Records()
+        for t, emitted in enumerate(frames):
+            if len(beam.key):  # else nothing can be spelled: a frame has no probability at all
+                beam = self._step(beam, emitted, records, t + 1 == len(frames))
+        return self._finish(beam, records, n)
+
+    def _step(self, beam: _Beam, emitted: Floats, records: Records, final: bool) -> _Beam:
+        """Take a frame of (tokens + 1,) log-probabilities."""
+        tree, none = self.tree, len(self.tokens)
+        total = np.logaddexp(beam.blank, beam.symbol)
+        blank, again = total + emitted[0], beam.symbol + emitted[beam.last]
+        limit = (np.maximum(blank, again) + self._below[beam.place]).max() - self.config.beam_threshold
+        # Into the children: from everything, or only from a blank where the symbol is the same.
+        counts = self._children[beam.place]
+        source, child = _spread(self._first_child[beam.place], counts)
+        symbol = tree.symbol[child]
+        score = np.where(symbol == beam.last[source], beam.blank[source], total[source]) + emitted[symbol]
+        kept = np.flatnonzero(score + self._ahead[child] >= limit)
+        source, child, score, symbol = source[kept], child[kept], score[kept], symbol[kept]
+        # The words that end there.
+        where, ending = _spread(tree.first_entry[child], tree.entries[child])
+        entry, said_from, said_last = tree.ending[ending], source[where], symbol[where]
+        ln, said_state = self._said(tree.word[entry], beam.state[said_from])
+        said = score[where] + self._extra[entry] + ln
+        inner = np.flatnonzero(tree.children[child])
+        spaced, gap = self._spaces(beam, total, emitted)
+        # All candidates: as before, one symbol further in a word, with a new word, with a space.
+        origin = np.concatenate([np.arange(len(total)), source[inner], said_from, spaced])
+        place = np.concatenate(
+            [beam.place, child[inner], np.full(len(entry), self._done), np.zeros(len(spaced), dtype=np.int64)]
+        )
+        last = np.concatenate([beam.last, symbol[inner], said_last, np.full(len(spaced), self._space)])
+        key, state, record = beam.key[origin], beam.state[origin], beam.record[origin]
+        new = slice(len(total) + len(inner), len(total) + len(inner) + len(entry))
+        key[new] = longer(key[new], tree.word[entry])
+        state[new] = said_state
+        where_ = np.where(place == 0, len(tree) + 1 + last, place)
+        if self._space > 0:
+            where_[place == self._done] += 1 + none + last[place == self._done] + 1
+        candidates = np.full(len(origin), -math.inf)
+        candidates[: len(total)] = blank
+        chosen, blank, symbols = merge(
+            placed(key, where_), candidates, np.concatenate([again, score[inner], said, gap]), self._several
+        )
+        bound = np.logaddexp(blank, symbols) + self._below[place[chosen]]
+        if final:
+            whole = (place[chosen] == 0) | (place[chosen] == self._done)
+            if (bound[whole] > -math.inf).any():
+                bound[~whole] = -math.inf
+        rows = best(bound, self.config.beam, self.config.beam_threshold)
+        chosen = chosen[rows]
+        record = record[chosen]
+        fresh = np.flatnonzero((chosen >= new.start) & (chosen < new.stop))
+        record[fresh] = records.add(record[fresh], entry[chosen[fresh] - new.start])
+        return _Beam(key[chosen], place[chosen], last[chosen], state[chosen], record, blank[rows], symbols[rows])
+
+    def _spaces(self, beam: _Beam, total: Floats, emitted: Floats) -> tuple[Integers, Floats]:
+        """Return the hypotheses that a space can follow, and their scores with it."""
+        if self._space < 0:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        rows = np.flatnonzero((beam.place == self._done) | (beam.place == 0))
+        alike = beam.last[rows] == self._space
+        return rows, np.where(alike, beam.blank[rows], total[rows]) + emitted[self._space]
+
+    def _finish(self, beam: _Beam, records: Records, n: int) -> list[Sentence]:
+        if not len(beam.key):
+            return []
+        total = np.logaddexp(beam.blank, beam.symbol)
+        if self.model is not None:
+            total = total + self.config.lm_weight * self.model.end(beam.state)
+        rows, _, scores = merge(beam.key, np.full(len(total), -math.inf), total, likeliest=True)
+        order = np.argsort(-scores, kind="stable")
+        everything = np.logaddexp.reduce(scores)
+        found = []
+        for row in order[:n]:
+            entries = records.trace(int(beam.record[rows[row]]))
+            words = tuple(self.tree.words[self.tree.word[entry]] for entry in entries)
+            posterior = math.exp(min(0.0, scores[row] - everything))
+            found.append(Sentence(words, float(scores[row]), posterior, entries))
+        return found
+
+
+def _spread(first: Integers, counts: Integers) -> tuple[Integers, Integers]:
+    """Return the pairs of an index and each number in `first[index]` … `first[index] + counts[index] - 1`."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    shift = first - np.cumsum(counts) + counts
+    return owner, shift[owner] + np.arange(len(owner))

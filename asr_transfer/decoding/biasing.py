@@ -1,0 +1,206 @@
+"""Open-vocabulary CTC prefix beam search over tokens, with a bonus for hot words.
+
+A text's score is the natural logarithm of the sum over all alignments that `Tokens.decode` turns into it, plus the
+bonus of the hot words in it: `hot_weight` · weight · tokens for each occurrence. While a text is being written, the
+tokens matched so far have their bonus in advance; it is given back when the match is left unfinished. Where the tokens
+have a space, a hot word must begin and end at a word's edge.
+
+Prefix search after Graves, "Supervised sequence labelling with recurrent neural networks" (2012) and Hannun et al.
+(2014); the bonus in advance after Zhao et al., "Shallow-fusion end-to-end contextual biasing" (2019).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.hot_words import Automaton, HotWords
+from asr_transfer.decoding.hypotheses import (
+    START,
+    Floats,
+    Integers,
+    Keys,
+    Records,
+    best,
+    checked,
+    longer,
+    merge,
+    placed,
+)
+from asr_transfer.decoding.search_config import SearchConfig
+from asr_transfer.errors import ConfigError
+
+__all__ = ["PrefixSearch", "Spelling"]
+
+
+class Spelling(NamedTuple):
+    """A text of an n-best list.
+
+    Attributes:
+        text: as of `Tokens.decode`.
+        score: with the bonus, see the module.
+        bonus: of the hot words in it.
+        posterior: its share of all texts that the beam held at the end.
+        labels: token indices.
+    """
+
+    text: str
+    score: float
+    bonus: float
+    posterior: float
+    labels: tuple[int, ...]
+
+
+@dataclass
+class _Beam:
+    """Hypotheses of an utterance, (n,) each.
+
+    Attributes:
+        key: of the text; spaces count once something stands behind them.
+        last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
+        node: of the automaton.
+        bonus: so far, with what may have to be given back.
+        record: of the last symbol that is no space, -1 for none.
+        blank, symbol: log-probability of the alignments that end in a blank, and of the others.
+    """
+
+    key: Keys
+    last: Integers
+    node: Integers
+    bonus: Floats
+    record: Integers
+    blank: Floats
+    symbol: Floats
+
+
+class PrefixSearch:
+    """A search, made once and used for many utterances.
+
+    Args:
+        tokens: of the model's head; index 0 is the blank.
+        config: settings; of the weights only `hot_weight` counts.
+        hot_words: None for none.
+        lexicon: pronunciations of the hot words, for models that hear phones.
+
+    Raises:
+        ConfigError, DataError: as of `HotWords.spelled`.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        config: SearchConfig | None = None,
+        hot_words: HotWords | None = None,
+        lexicon: Lexicon | None = None,
+    ) -> None:
+        self.tokens, self.config = tokens, config or SearchConfig()
+        self._space = tokens.symbols.index(" ") if " " in tokens.symbols else -1
+        spellings = {} if hot_words is None else hot_words.spelled(tokens, lexicon)
+        self._automaton = automaton = Automaton(spellings, len(tokens), self._space)
+        self._potential = self.config.hot_weight * automaton.potential
+        self._kept = self.config.hot_weight * automaton.kept
+        # The most that a single symbol can add.
+        self._most = float((self._potential + self._kept).max() - self._potential.min())
+
+    @torch.no_grad()
+    def best_texts(self, log_probs: torch.Tensor, lengths: torch.Tensor, n: int = 1) -> list[list[Spelling]]:
+        """Return the `n` best texts of each utterance, best first; a list may be shorter.
+
+        Args:
+            log_probs: (batch, frames, tokens) natural logarithms; frames behind an utterance's end are not read.
+            lengths: (batch,) valid frames.
+            n: at least 1.
+
+        Raises:
+            ConfigError: `n` is not at least 1.
+            ModelError: the log-probabilities are not those of the search's tokens, or hold not-a-number.
+        """
+        if n < 1:
+            raise ConfigError(f"the number of best texts must be at least 1, got {n}.")
+        return [self._search(frames, n) for frames in checked(log_probs, lengths, len(self.tokens))]
+
+    def _search(self, frames: Floats, n: int) -> list[Spelling]:
+        beam = _Beam(
+            key=np.array([START]),
+            last=np.array([len(self.tokens)]),
+            node=np.array([self._automaton.start]),
+            bonus=np.zeros(1),
+            record=np.array([-1]),
+            blank=np.zeros(1),
+            symbol=np.array([-math.inf]),
+        )
+        records = Records()
+        for emitted in frames:
+            if len(beam.key):  # else nothing can be spelled: a frame has no probability at all
+                beam = self._step(beam, emitted, records)
+        return self._finish(beam, records, n)
+
+    def _step(self, beam: _Beam, emitted: Floats, records: Records) -> _Beam:
+        """Take a frame of (tokens + 1,) log-probabilities."""
+        automaton, threshold, old = self._automaton, self.config.beam_threshold, len(beam.key)
+        total = np.logaddexp(beam.blank, beam.symbol)
+        blank, again = total + emitted[0], beam.symbol + emitted[beam.last]
+        limit = (np.maximum(blank, again) + beam.bonus).max() - threshold
+        # Symbols that cannot reach the beam even with the highest bonus are not tried.
+        likely = 1 + np.flatnonzero(emitted[1:-1] >= emitted.max() - threshold - self._most)
+        score = np.where(likely == beam.last[:, None], beam.blank[:, None], total[:, None]) + emitted[likely]
+        node = automaton.table[beam.node[:, None], automaton.column[likely]]
+        if self._space > 0:  # further spaces change nothing, nor do any before the text
+            idle = (beam.last == self._space) | (beam.last == len(self.tokens))
+            node = np.where(idle[:, None] & (likely == self._space), beam.node[:, None], node)
+            moved = ~(idle[:, None] & (likely == self._space))
+        else:
+            moved = np.ones((1, 1), dtype=bool)
+        gain = self._potential[node] - self._potential[beam.node][:, None] + np.where(moved, self._kept[node], 0.0)
+        source, column = np.nonzero(score + (beam.bonus[:, None] + gain) >= limit)
+        symbol = likely[column]
+        key, record, preceded = beam.key[source], beam.record[source], np.zeros(len(source), dtype=bool)
+        spoken = np.ones(len(source), dtype=bool)
+        if self._space > 0:
+            spoken = symbol != self._space
+            preceded = spoken & (beam.last[source] == self._space) & (record >= 0)
+            key[preceded] = longer(key[preceded], np.full(int(preceded.sum()), self._space))
+        key[spoken] = longer(key[spoken], symbol[spoken])
+        last = np.concatenate([beam.last, symbol])
+        key = np.concatenate([beam.key, key])
+        candidates = np.full(len(key), -math.inf)
+        candidates[:old] = blank
+        bonus = np.concatenate([beam.bonus, beam.bonus[source] + gain[source, column]])
+        chosen, blank, symbols = merge(placed(key, last), candidates, np.concatenate([again, score[source, column]]))
+        rows = best(np.logaddexp(blank, symbols) + bonus[chosen], self.config.beam, threshold)
+        chosen = chosen[rows]
+        record = np.concatenate([beam.record, record])[chosen]
+        fresh = np.flatnonzero(chosen >= old)
+        fresh = fresh[spoken[chosen[fresh] - old]]
+        made = chosen[fresh] - old
+        record[fresh] = records.add(record[fresh], symbol[made] + len(self.tokens) * preceded[made])
+        nodes = np.concatenate([beam.node, node[source, column]])
+        return _Beam(key[chosen], last[chosen], nodes[chosen], bonus[chosen], record, blank[rows], symbols[rows])
+
+    def _finish(self, beam: _Beam, records: Records, n: int) -> list[Spelling]:
+        if not len(beam.key):
+            return []
+        node, bonus = beam.node, beam.bonus - self._potential[beam.node]
+        if self._space > 0:  # the end is a word's edge
+            open_ = (beam.last != self._space) & (beam.record >= 0)
+            node = self._automaton.table[node, self._automaton.column[self._space]]
+            bonus = bonus + np.where(open_, self._kept[node], 0.0)
+        total = np.logaddexp(beam.blank, beam.symbol) + bonus
+        rows, _, scores = merge(beam.key, np.full(len(total), -math.inf), total)
+        everything = np.logaddexp.reduce(scores)
+        found = []
+        for row in np.argsort(-scores, kind="stable")[:n]:
+            at = rows[row]
+            labels: list[int] = []
+            for made in records.trace(int(beam.record[at])):
+                labels += [self._space] * (made >= len(self.tokens)) + [made % len(self.tokens)]
+            posterior = math.exp(min(0.0, scores[row] - everything))
+            text = self.tokens.decode(labels)
+            found.append(Spelling(text, float(scores[row]), float(bonus[at]), posterior, tuple(labels)))
+        return found

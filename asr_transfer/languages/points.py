@@ -1,0 +1,269 @@
+"""Points of a language experiment: one trained model each, with a run folder of its own that `compare` reads.
+
+A point is named by its folder. A finished point is never run again, so an experiment that was killed goes on where it
+stopped; a point that was under way goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from asr_transfer.config import FeatureConfig, Units, to_plain
+from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
+from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.subsets import nested_subsets
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import DataError
+from asr_transfer.evaluation.normalisation import Unit
+from asr_transfer.evaluation.record import RunRecord, read_record
+from asr_transfer.evaluation.scoring import write_scores
+from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.transfer import learn_language
+from asr_transfer.models.folder import read_config
+from asr_transfer.training.session import hypotheses
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """Manifests of an experiment, by plain paths.
+
+    Attributes:
+        sources: training manifests of the source languages, by the name of the corpus.
+        train, dev: manifests of the target language, by the name of the corpus.
+        tests: manifests of the target language, by the name of the test set.
+        lexica: lexicon files of test sets whose utterances are single words, by the name of the test set; what is heard
+            is then also taken for one of these words, and scored in characters of their spelling.
+        source_tests: manifests of the source languages that no model is trained on, by the name of the corpus; source
+            models tell languages apart on them.
+    """
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    train: Mapping[str, str] = field(default_factory=dict)
+    dev: Mapping[str, str] = field(default_factory=dict)
+    tests: Mapping[str, str] = field(default_factory=dict)
+    lexica: Mapping[str, str] = field(default_factory=dict)
+    source_tests: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_folders(
+        cls, sources: Mapping[str, Path], targets: Mapping[str, Path], names: Mapping[str, str] | None = None
+    ) -> Corpora:
+        """Return the corpora in folders of manifests `train`, `dev` and `test`, as `prepare` writes them.
+
+        Of the sources, `train` and `dev` are trained on: source models are not chosen on anything.
+
+        Args:
+            sources, targets: folders by the name of the corpus.
+            names: of the targets' test sets, by the name of the corpus, where they are others.
+
+        Raises:
+            DataError: a manifest is missing.
+        """
+        found: dict[str, dict[str, str]] = {"train": {}, "dev": {}, "test": {}}
+        lexica = {}
+        for name, folder in targets.items():
+            test = (names or {}).get(name, name)
+            for split, own in found.items():
+                own[test if split == "test" else name] = _manifest(folder, split)
+            for lexicon in sorted(folder.glob("*lexicon.txt"))[:1]:
+                lexica[test] = str(lexicon)
+        return cls(
+            {f"{n} {split}": _manifest(folder, split) for n, folder in sources.items() for split in ("train", "dev")},
+            found["train"],
+            found["dev"],
+            found["test"],
+            lexica,
+            {name: _manifest(folder, "test") for name, folder in sources.items()},
+        )
+
+    def source_utterances(self) -> list[Utterance]:
+        """Return all source utterances."""
+        return read_corpora(self.sources)
+
+    def source_test_utterances(self) -> list[Utterance]:
+        """Return the utterances of the source languages that no model is trained on."""
+        return read_corpora(self.source_tests)
+
+    def target_utterances(self) -> list[Utterance]:
+        """Return all utterances of the target language, those of every test set included."""
+        return read_corpora({**_named(self.train, "train"), **_named(self.dev, "dev"), **_named(self.tests, "test")})
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model of the target language to train and test.
+
+    Attributes:
+        system: what it is compared under.
+        minutes: of the target language's speech.
+        seed: of subset, weights and batches.
+        source: name of the source model; none from scratch.
+        config: how the language is learnt.
+    """
+
+    system: str
+    minutes: float
+    seed: int
+    source: str | None
+    config: LanguageConfig
+
+    @property
+    def name(self) -> str:
+        """The name of its run folder."""
+        return f"{self.system}-{self.minutes:g}-{self.seed}"
+
+
+def read_corpora(manifests: Mapping[str, str]) -> list[Utterance]:
+    """Read several manifests into one list.
+
+    Raises:
+        DataError: two of them claim one id; both are named.
+    """
+    owner: dict[str, str] = {}
+    result: list[Utterance] = []
+    for name, path in manifests.items():
+        for utterance in read_manifest(path):
+            first = owner.setdefault(utterance.id, name)
+            if first != name:
+                raise DataError(
+                    f"{path}: the corpora '{first}' and '{name}' both claim the id '{utterance.id}'; leave one out or "
+                    "give its utterances other ids."
+                )
+            result.append(utterance)
+    return result
+
+
+def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
+    """Train and test a point in `FOLDER/points/NAME` unless that is done, and return its name.
+
+    The folder holds `run.json` with the scores of all test sets together and of each, and the hypotheses of all; a
+    folder below it has those of each test set.
+    """
+    folder, corpora, point, amounts = job
+    path = Path(folder) / "points" / point.name
+    settings = {**{k: v for k, v in asdict(point).items() if k != "config"}, "amount": point.minutes}
+    record = RunRecord(path, {**settings, **to_plain(point.config)}, resume=(path / "run.json").is_file())
+    if record.finished_before:
+        return point.name
+    source = None if point.source is None else load_source(Path(folder) / "sources" / point.source)
+    network = source.model.config if source is not None else point.config.model
+    assert network is not None  # planned so: without a source there is a network
+    features = network.features
+    store = target_store(corpora, features, point.config.speeds)
+    more: list[Utterance] = []
+    if point.config.mode == "joint":
+        store, more = _joined_store(corpora, features, point.config.speeds), corpora.source_utterances()
+    subset = nested_subsets(read_corpora(corpora.train), amounts, point.seed)[point.minutes]
+    learnt = learn_language(source, subset, read_corpora(corpora.dev), store, point.config, path, record.log, more)
+    found, scores = [], {}
+    for name, manifest in corpora.tests.items():
+        test = read_manifest(manifest)
+        own = hypotheses(learnt.recogniser, test, store)
+        found += own
+        scores[name] = write_scores(path / name, own).to_plain()
+        record.data(name, manifest, test)
+        if name in corpora.lexica:
+            words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), test, store)
+            scores[f"{name}-lexicon"] = write_scores(path / f"{name}-lexicon", words).to_plain()
+    card = f"# {point.system}, {point.minutes:g} minutes\n\nA point of an experiment; see `../run.json`.\n"
+    learnt.recogniser.save(path / "model", card, {"trained_on": checksum(subset)})
+    total = write_scores(path, found)
+    record.data("train", "subset", subset)
+    record.finish(
+        history=learnt.result.history,
+        best=learnt.result.best,
+        training={"cpu_seconds": round(learnt.result.cpu_seconds, 2), "steps": learnt.result.steps},
+        scores={"test": total.to_plain(), **scores},
+    )
+    return point.name
+
+
+def with_lexicon(recogniser: Recogniser, path: str | Path) -> Recogniser:
+    """Return a recogniser that takes each utterance for a word of a lexicon, without tones where it hears none."""
+    lexicon = Lexicon.read(path)
+    return replace(recogniser, lexicon=lexicon.toneless() if recogniser.tokens.units == "toneless-phones" else lexicon)
+
+
+def error_unit(units: Units) -> Unit:
+    """Return what errors are counted in: characters where tokens are characters, else words, or single phones."""
+    return "character" if units == "characters" else "word"
+
+
+def read_point(folder: Path) -> dict[str, Any]:
+    """Return a finished point's record.
+
+    Raises:
+        DataError: the point is not finished.
+    """
+    record = read_record(folder)
+    if record.get("status") != "finished":
+        raise DataError(f"{folder}: the point is not finished; go on with --resume.")
+    return record
+
+
+def check_languages(corpora: Corpora) -> tuple[list[str], str]:
+    """Return the source languages and the target language.
+
+    Raises:
+        DataError: the target's manifests are of several languages, or the target is among the sources.
+    """
+    sources = sorted({u.language for u in corpora.source_utterances()})
+    for what, manifests in (("train", corpora.train), ("test", corpora.tests)):
+        if not manifests:
+            raise DataError(f"the target language has no {what} manifest; give one.")
+    targets = sorted({u.language for u in corpora.target_utterances()})
+    if len(targets) != 1:
+        raise DataError(f"the target's manifests are in {', '.join(targets)}; give those of one language.")
+    if targets[0] in sources:
+        raise DataError(f"the target language '{targets[0]}' is among the sources too; leave it out there.")
+    return sources, targets[0]
+
+
+@cache
+def _store(manifests: str, config: FeatureConfig, speeds: tuple[float, ...]) -> FeatureStore:
+    return build_store(read_corpora(json.loads(manifests)), config, tuple(sorted({1.0, *speeds})))
+
+
+def source_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+    """Return the features of all source utterances."""
+    return _store(json.dumps(dict(corpora.sources)), config, tuple(speeds))
+
+
+def target_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+    """Return the features of all utterances of the target language."""
+    every = {**_named(corpora.train, "train"), **_named(corpora.dev, "dev"), **_named(corpora.tests, "test")}
+    return _store(json.dumps(every), config, tuple(speeds))
+
+
+def _joined_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+    names = {u.id: u.id for u in corpora.source_utterances()}
+    return JoinedStore(target_store(corpora, config, speeds), source_store(corpora, config, speeds), names)
+
+
+def source_test_store(corpora: Corpora, config: FeatureConfig) -> FeatureStore:
+    """Return the features of the source languages' held-out utterances."""
+    return _store(json.dumps(dict(corpora.source_tests)), config, (1.0,))
+
+
+@cache
+def load_source(folder: Path) -> Recogniser:
+    """Return the model in a source's run folder, listening in its first language; it is read once."""
+    heads = list(read_config(folder / "model")["heads"])
+    return Recogniser.load(folder, heads[0])
+
+
+def _manifest(folder: Path, split: str) -> str:
+    path = folder / f"{split}.jsonl"
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such manifest; prepare the corpus again.")
+    return str(path)
+
+
+def _named(manifests: Mapping[str, str], split: str) -> dict[str, str]:
+    return {f"{name} {split}": path for name, path in manifests.items()}

@@ -1,0 +1,189 @@
+"""Tables and files of a language experiment: what a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from asr_transfer.languages.curve import CurveConfig, Row, factors, plan, plot
+from asr_transfer.languages.negative import SURE, Effect
+from asr_transfer.languages.pairs import Pair
+from asr_transfer.languages.points import Corpora, check_languages
+
+HEADINGS = (
+    "minutes", "system", "seeds", "error %", "± seeds", "fewer errors than from scratch %", "95 % interval",
+    "CPU-s", "CPU-s of the source",
+)  # fmt: skip
+
+
+EFFECT_HEADINGS = (
+    "language", "error without %", "error with %", "fewer errors with %", "95 % interval", "p (Holm)", "verdict",
+)  # fmt: skip
+VERSUS = ("fewer errors than `transfer` %", "95 % interval")
+
+
+def curve_table(rows: Sequence[Row], test: str, saved: Mapping[str, str]) -> Table:
+    """Return a test set's rows as a table for the terminal, and below it how much data each system saves."""
+    caption = "; ".join(f"{system}: {factor} times the data" for system, factor in saved.items())
+    table = Table(title=f"Test set '{test}'", caption=caption or None)
+    own = [row for row in rows if row.test == test]
+    for heading in _headings(own):
+        table.add_column(heading, justify="left" if heading == "system" else "right")
+    for row in own:
+        table.add_row(*_cells(row, own))
+    return table
+
+
+def curve_markdown(rows: Sequence[Row], saved: Mapping[str, Mapping[str, str]]) -> str:
+    """Return all test sets' tables as Markdown."""
+    parts = []
+    for test in dict.fromkeys(row.test for row in rows):
+        own = [row for row in rows if row.test == test]
+        headings = _headings(own)
+        lines = [f"Test set `{test}`:", "", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+        lines += ["| " + " | ".join(_cells(row, own)) + " |" for row in own]
+        told = [f"`{system}` {factor}" for system, factor in saved.get(test, {}).items()]
+        if told:
+            lines += ["", f"Times the data that scratch needs for its error at the largest amount: {', '.join(told)}."]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def write_curve(config: CurveConfig, corpora: Corpora, folder: Path, rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+    """Write `table.md` and a plot for each test set, and return the data factors by test set and system."""
+    languages, _ = check_languages(corpora)
+    _, points = plan(config, corpora, languages)
+    base = next((name for name in ("scratch-long", "scratch") if name in config.systems), None)
+    saved: dict[str, dict[str, str]] = {}
+    for test in corpora.tests:
+        found = factors(folder, points, test, base) if base else {}
+        saved[test] = {name: str(factor) for name, factor in found.items()}
+        (folder / f"curve-{test}.svg").write_text(plot(rows, test, "unit error rate").svg(), encoding="utf-8")
+    (folder / "table.md").write_text(curve_markdown(rows, saved), encoding="utf-8")
+    return saved
+
+
+def pairs_markdown(pairs: Sequence[Pair]) -> str:
+    """Return what each source is worth to each target, against both controls, as Markdown."""
+    targets, sources = (list(dict.fromkeys(getattr(pair, end) for pair in pairs)) for end in ("target", "source"))
+    by_ends = {(pair.source, pair.target): pair for pair in pairs}
+    head = ["| source \\ target | " + " | ".join(targets) + " |", "|---" * (len(targets) + 1) + "|"]
+
+    def matrix(cell: Callable[[Pair], str]) -> list[str]:
+        lines = []
+        for source in sources:
+            texts = [cell(by_ends[source, target]) for target in targets]
+            marked = [f"**{text}**" if source == target else text for text, target in zip(texts, targets, strict=True)]
+            lines.append(f"| {source} | " + " | ".join(marked) + " |")
+        return lines
+
+    def controls(name: str, rate: Callable[[Pair], float]) -> str:
+        return f"| {name} | " + " | ".join(percent(rate(by_ends[sources[0], target])) for target in targets) + " |"
+
+    def gain(pair: Pair) -> str:
+        star = " *" if pair.gain_p < SURE else ""
+        return f"{percent(pair.gain, 0)} ({between(pair.gain_low, pair.gain_high)}){star}"
+
+    return "\n".join(
+        [
+            "Errors less than from scratch with as many steps as source and target together, %, with 95 % intervals; "
+            "bold: self-transfer; *: p < 0.05 after Holm's correction.",
+            "",
+            *head,
+            *matrix(gain),
+            "",
+            "The same against scratch with the target's steps only.",
+            "",
+            *head,
+            *matrix(lambda pair: f"{percent(pair.plain, 0)} ({between(pair.plain_low, pair.plain_high)})"),
+            "",
+            f"Error rates, %, in {' and '.join(sorted({pair.unit for pair in pairs}))}s.",
+            "",
+            *head,
+            *matrix(lambda pair: percent(pair.rate)),
+            controls("scratch", lambda pair: pair.scratch),
+            controls("scratch, all steps", lambda pair: pair.scratch_long),
+            "",
+        ]
+    )
+
+
+def negative_markdown(effects: Sequence[Effect]) -> str:
+    """Return what each source language does, a table for each test set and design, as Markdown."""
+    titles = {"leave-out": "left out of all", "add": "added"}
+    parts = []
+    for test, design in dict.fromkeys((effect.test, effect.design) for effect in effects):
+        own = [effect for effect in effects if (effect.test, effect.design) == (test, design)]
+        lines = [f"Test set `{test}`, each language {titles[design]}:", ""]
+        lines += ["| " + " | ".join(EFFECT_HEADINGS) + " |", "|" + "---|" * len(EFFECT_HEADINGS)]
+        lines += ["| " + " | ".join(_effect_cells(effect)) + " |" for effect in sorted(own, key=lambda e: e.share)]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def pairs_table(pairs: Sequence[Pair]) -> Table:
+    """Return what each source is worth to each target, as a table for the terminal."""
+    table = Table(title="Errors less than from scratch with all steps, %")
+    targets = list(dict.fromkeys(pair.target for pair in pairs))
+    for heading in ("source \\ target", *targets):
+        table.add_column(heading, justify="left" if heading not in targets else "right")
+    for source in dict.fromkeys(pair.source for pair in pairs):
+        own = {pair.target: pair for pair in pairs if pair.source == source}
+        table.add_row(source, *(f"{percent(own[t].gain, 0)}{' *' if own[t].gain_p < SURE else ''}" for t in targets))
+    return table
+
+
+def negative_table(effects: Sequence[Effect]) -> Table:
+    """Return what each source language does, the most harmful first, as a table for the terminal."""
+    table = Table(title="What each source language does")
+    for heading in ("test set", "design", *EFFECT_HEADINGS):
+        table.add_column(heading, justify="right" if "%" in heading or heading.startswith("p") else "left")
+    for effect in sorted(effects, key=lambda e: (e.test, e.design, e.share)):
+        table.add_row(effect.test, effect.design, *_effect_cells(effect))
+    return table
+
+
+def _effect_cells(effect: Effect) -> list[str]:
+    return [
+        effect.language,
+        percent(effect.without),
+        percent(effect.rate),
+        percent(effect.share),
+        between(effect.low, effect.high),
+        f"{effect.p:.3f}",
+        effect.verdict or "–",
+    ]
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share in per cent, a dash for None."""
+    return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def between(low: float | None, high: float | None) -> str:
+    """Return an interval in whole per cent."""
+    return "–" if low is None or high is None else f"{percent(low, 0)} … {percent(high, 0)}"
+
+
+def _headings(rows: Sequence[Row]) -> tuple[str, ...]:
+    return (*HEADINGS, *(VERSUS if any(row.versus is not None for row in rows) else ()))
+
+
+def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    values: list[Any] = [
+        f"{row.minutes:g}",
+        row.system,
+        row.seeds,
+        percent(row.rate),
+        percent(row.spread),
+        percent(row.reduction, 0),
+        between(row.low, row.high),
+        f"{row.cpu_seconds:.0f}",
+        f"{row.source_seconds:.0f}" if row.source_seconds else "–",
+        percent(row.versus, 0),
+        between(row.versus_low, row.versus_high),
+    ]
+    return [str(value) for value in values[: len(_headings(rows))]]

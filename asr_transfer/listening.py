@@ -1,0 +1,160 @@
+"""Putting a model to work as the command line asks: which head, which words, which search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from asr_transfer import audio
+from asr_transfer.adaptation.profile_commands import load_with_profile
+from asr_transfer.commands import EvaluateCommand, ListenOptions
+from asr_transfer.data.features import FeatureStore, model_input
+from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.tokens import spells_phones
+from asr_transfer.decoding.beam import SentenceSearch
+from asr_transfer.decoding.biasing import PrefixSearch
+from asr_transfer.decoding.decoders import HotWordDecoder, SentenceDecoder, WordDecoder
+from asr_transfer.decoding.hot_words import HotWords
+from asr_transfer.decoding.lexicon_search import explain
+from asr_transfer.decoding.ngram import NgramModel
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError
+from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.evaluation.scoring import Hypothesis, Score, write_scores
+from asr_transfer.languages.identify import identify
+from asr_transfer.models.folder import read_config
+from asr_transfer.training.run import features_of
+from asr_transfer.training.session import hypotheses
+
+AUTO = "auto"
+"""Asks for the language that each recording is in."""
+
+
+def open_recogniser(options: ListenOptions) -> Recogniser:
+    """Load the model that the options name, with its profile and the decoder that they ask for.
+
+    Raises:
+        ModelError: a folder is missing or damaged, or the head must be named.
+        ConfigError: the language is to be found out, but the model has one only.
+        DataError: lexicon, hot words or language model are damaged, or hold what the model does not know.
+    """
+    path = options.model / "model" if (options.model / "model").is_dir() else options.model
+    language = options.language
+    if language == AUTO:
+        heads = list(read_config(path)["heads"])
+        if len(heads) < 2:
+            raise ConfigError(f"{path}: knows the language '{heads[0]}' only; leave --language out.")
+        language = heads[0]
+    recogniser = load_with_profile(options.model, options.profile, language)
+    lexicon = None if options.lexicon is None else Lexicon.read(options.lexicon)
+    if lexicon is not None and recogniser.tokens.units == "toneless-phones":
+        lexicon = lexicon.toneless()
+    hot = None if options.hotwords is None else HotWords.read(options.hotwords)
+    if lexicon is not None and not options.sentences:
+        return replace(recogniser, lexicon=lexicon, decoder=WordDecoder(lexicon, recogniser.tokens))
+    if lexicon is not None:
+        model = None if options.lm is None else NgramModel.read(options.lm)
+        if hot is not None:
+            lexicon = hot.boosted(lexicon, options.search.hot_weight)
+        search = SentenceSearch(lexicon, recogniser.tokens, options.search, model)
+        return replace(recogniser, lexicon=lexicon, decoder=SentenceDecoder(search))
+    if hot is not None:
+        if spells_phones(recogniser.tokens.units):
+            raise ConfigError(
+                f"{options.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
+                "holds them, with --sentences."
+            )
+        return replace(recogniser, decoder=HotWordDecoder(PrefixSearch(recogniser.tokens, options.search, hot)))
+    return recogniser
+
+
+def listen(
+    recogniser: Recogniser, utterances: Sequence[Utterance], language: str | None, store: FeatureStore | None = None
+) -> Iterator[tuple[Utterance, str, str]]:
+    """Yield each utterance with the language it was taken to be in and what was heard.
+
+    Args:
+        recogniser: of `open_recogniser`.
+        utterances: their texts are not read and may be empty.
+        language: `auto` finds it out, with the offsets that the model keeps; otherwise it is the recogniser's head.
+        store: their features; computed where it is not given.
+    """
+    if store is None:
+        store = features_of(utterances, recogniser.model.config.features)
+    heads = [recogniser.head] * len(utterances)
+    if language == AUTO:
+        data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
+        heads = [found for found, _ in identify(recogniser, data, recogniser.origin.get("language_offsets"))]
+    texts: dict[int, str] = {}
+    for head in dict.fromkeys(heads):
+        own = recogniser if head == recogniser.head else recogniser.for_head(head)
+        chosen = [n for n, name in enumerate(heads) if name == head]
+        part = SpeechData([utterances[n] for n in chosen], store, own.tokens, with_targets=False)
+        texts.update(zip(chosen, own.recognise(part), strict=True))
+    for number, (utterance, head) in enumerate(zip(utterances, heads, strict=True)):
+        yield utterance, head, texts[number]
+
+
+def recordings(files: Sequence[str], language: str) -> list[Utterance]:
+    """Return audio files as utterances without text.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    return [Utterance(file, str(Path(file).absolute()), audio.probe(file).duration, "", "", language) for file in files]
+
+
+def by_found_language(
+    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
+) -> tuple[list[Hypothesis], float]:
+    """Recognise utterances in the language that each seems to be in; return them and the share of right languages."""
+    found, right = [], 0
+    for utterance, head, text in listen(recogniser, utterances, AUTO, store):
+        own = recogniser if head == recogniser.head else recogniser.for_head(head)
+        right += head == utterance.language
+        found.append(Hypothesis(utterance.id, utterance.speaker, utterance.language, own.reference(utterance), text))
+    return found, right / len(utterances)
+
+
+@torch.no_grad()
+def explained(recogniser: Recogniser, file: str, word: str) -> str:
+    """Say how well a word of the recogniser's lexicon fits a recording, and which words beat it.
+
+    Raises:
+        DataError: the file cannot be read, or the lexicon does not hold the word.
+    """
+    if not isinstance(recogniser.decode, WordDecoder):
+        raise ConfigError("`explain` tells about a word of a lexicon; give one with --lexicon.")
+    features = model_input(torch.from_numpy(audio.read(file)), recogniser.model.config.features)[None]
+    logits, _ = recogniser.logits(features, torch.tensor([features.shape[1]]))
+    return str(explain(logits[0].log_softmax(-1), word, recogniser.decode.tree))
+
+
+def evaluate_run(
+    recogniser: Recogniser,
+    utterances: Sequence[Utterance],
+    command: EvaluateCommand,
+    record: RunRecord,
+    say: Callable[[str], None],
+) -> Score:
+    """Score a recogniser on utterances and write hypotheses, scores and record.
+
+    With the language to be found out, the share of utterances whose language was found is said and recorded too.
+    """
+    record.data("test", command.data, utterances)
+    store = features_of(utterances, recogniser.model.config.features)
+    more: dict[str, float] = {}
+    if command.language == AUTO:
+        found, share = by_found_language(recogniser, utterances, store)
+        more = {"identification": share}
+        say(f"language: {100 * share:.1f} % of {len(utterances)} utterances")
+    else:
+        found = hypotheses(recogniser, utterances, store)
+    total = write_scores(record.folder, found)
+    record.finish(scores={"test": total.to_plain()}, **more)
+    return total

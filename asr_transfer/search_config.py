@@ -1,0 +1,48 @@
+"""Settings of the beam searches, readable without loading PyTorch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from asr_transfer.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How hypotheses are searched for.
+
+    Attributes:
+        beam: hypotheses kept at each frame.
+        beam_threshold: hypotheses this many nats below the best are dropped; infinity for none.
+        lm_weight: factor of the language model's natural log-probability.
+        word_score: added for every word; above 0 for more words, below for fewer.
+        unknown_score: natural log-probability of a word that the language model does not list; None takes the model's
+            own `<unk>`. Other words lose to it too easily if it is very low, which hides new words.
+        hot_weight: added for every token of a hot word, times the word's own weight.
+        look_ahead: unfinished words are compared as if the likeliest word that they can become had been said. It
+            changes what is dropped, not the scores.
+    """
+
+    beam: int = 100
+    beam_threshold: float = 25.0
+    lm_weight: float = 1.0
+    word_score: float = 0.0
+    unknown_score: float | None = None
+    hot_weight: float = 1.0
+    look_ahead: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.beam, bool) or not isinstance(self.beam, int) or self.beam < 1:
+            raise ConfigError(f"`search.beam` must be a whole number of at least 1, got {self.beam!r}.")
+        if not self.beam_threshold > 0:
+            raise ConfigError(f"`search.beam_threshold` must be a number above 0, got {self.beam_threshold}.")
+        if not 0 <= self.lm_weight < math.inf:
+            raise ConfigError(f"`search.lm_weight` must be a number not below 0, got {self.lm_weight}.")
+        for name, value in (("word_score", self.word_score), ("hot_weight", self.hot_weight)):
+            if not math.isfinite(value):
+                raise ConfigError(f"`search.{name}` must be a finite number, got {value}.")
+        if self.unknown_score is not None and not -math.inf < self.unknown_score <= 0:
+            raise ConfigError(
+                f"`search.unknown_score` must be a natural log-probability (0 or below), got {self.unknown_score}."
+            )

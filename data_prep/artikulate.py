@@ -1,0 +1,74 @@
+"""KDE Artikulate: courses of words and phrases, one native voice per language, read in single recordings.
+
+Layout: `XX/XX.xml` with `phrase` elements, whose `text` is read in the file that `soundFile` names; the file's suffix
+may be another than the one named there. Many phrases of a course have no recording. The Greek course is called `gr`.
+
+https://invent.kde.org/education/artikulate-data (CC BY-SA 3.0)
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Literal
+
+from asr_transfer.errors import DataError
+from data_prep.by_text import Gathering, plain_text, recording
+from data_prep.common import existing_folder
+
+FOLDERS = {"pl": "pl", "el": "gr", "fr": "fr"}
+"""The course's folder by language."""
+
+SCRIPTS = {"el": "GREEK"}
+
+
+def prepare(root: Path, out: Path, language: Literal["pl", "el", "fr"] = "pl") -> None:
+    """Write manifests of an Artikulate course: `train`, `dev` and `test` have no text in common.
+
+    The texts are in lower case without punctuation. Letters of the alphabet are left out: their names are said.
+
+    Args:
+        root: the folder of courses (`pl`, `gr`, `fr`), or one course's folder.
+        out: folder for the manifests.
+        language: pl (Polish), el (Greek) or fr (French).
+
+    Raises:
+        DataError: there is no such folder or course, or the course is not XML.
+    """
+    course = _find(root, FOLDERS[language])
+    found = Gathering(language, prefix=f"artikulate-{language}/")
+    recorded = 0
+    for phrase in _phrases(course):
+        sound = (phrase.findtext("soundFile") or "").strip()
+        file = recording(course.parent, Path(sound).stem) if sound else None
+        if file is None:
+            continue
+        recorded += 1
+        written = " ".join((phrase.findtext("text") or "").split())
+        text, defect = plain_text(written, SCRIPTS.get(language, "LATIN"))
+        if len(written) == 1 and written.isupper():
+            defect = "the text is a letter, whose name is said"
+        if defect is not None:
+            found.leave(file.stem, defect, text)
+        else:
+            found.take(file.stem, file, text, f"artikulate-{language}")
+    if not recorded:
+        raise DataError(f"{course.parent}: holds no recording that {course.name} names; put its sound files there.")
+    found.write(out)
+
+
+def _find(root: Path, folder: str) -> Path:
+    existing_folder(root, "Artikulate's courses")
+    for course in (root / folder / f"{folder}.xml", root / f"{folder}.xml"):
+        if course.is_file():
+            return course
+    raise DataError(f"{root}: holds no course `{folder}/{folder}.xml`; give the folder of Artikulate's courses.")
+
+
+def _phrases(course: Path) -> list[ElementTree.Element]:
+    try:
+        return ElementTree.fromstring(course.read_bytes()).findall(".//phrase")
+    except ElementTree.ParseError as error:
+        raise DataError(f"{course} line {error.position[0]}: is not XML; copy the course again.") from None
+    except OSError as error:
+        raise DataError(f"{course}: cannot be read ({error.strerror}); correct its permissions.") from None

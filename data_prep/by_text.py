@@ -1,0 +1,133 @@
+"""What corpora of one voice share: utterances gathered with what is left out, and splits in which no text recurs."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asr_transfer import audio
+from asr_transfer.data.manifest import Report, Utterance
+from asr_transfer.errors import DataError
+from data_prep.quality import write_checked
+from data_prep.transcripts import rate_defect, spoken, text_defect
+
+SHARES = {"test": 20, "dev": 10}
+"""Percent of all texts by split; the rest is `train`."""
+
+SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3")
+
+_UNCLEAR = re.compile(r"[()\[\]{}<>/|=+*_\\]")
+
+
+def split_of(text: str, shares: Mapping[str, int] = SHARES) -> str:
+    """Return the split of a text: the CRC-32 of its UTF-8 bytes decides, so it is the same on every machine.
+
+    Args:
+        text: what is said.
+        shares: percent of all texts by split, at most 100 together; the rest is `train`.
+    """
+    bucket = zlib.crc32(text.encode()) % 100
+    for split, share in shares.items():
+        if bucket < share:
+            return split
+        bucket -= share
+    return "train"
+
+
+def plain_text(written: str, script: str = "LATIN") -> tuple[str, str | None]:
+    """Return what a written text says, in lower case without punctuation, and why it cannot be a transcript or None.
+
+    Args:
+        written: the text as the corpus has it.
+        script: the first word of the Unicode names of the language's letters.
+    """
+    text = spoken(written)
+    if text and _UNCLEAR.search(written):
+        return text, "the text holds brackets or strokes, whose reading is not known"
+    return text, text_defect(text, script)
+
+
+def recording(folder: Path, name: str) -> Path | None:
+    """Return the recording `name` (without suffix) of a folder, whatever it is encoded with, or None."""
+    return next((file for suffix in SUFFIXES if (file := folder / f"{name}{suffix}").is_file()), None)
+
+
+@dataclass
+class Gathering:
+    """Utterances of one corpus in splits by text, and by split what was left out and why.
+
+    Attributes:
+        language: ISO 639 code of all of them.
+        shares: percent of the texts by split, as `split_of` takes them; without any, all is `train`.
+        prefix: what every id begins with, such as `asterisk-en/`: ids are unique across corpora and languages.
+        one_voice: no text may be in two splits, as `quality.check` takes it.
+    """
+
+    language: str
+    shares: Mapping[str, int] = field(default_factory=lambda: dict(SHARES))
+    prefix: str = ""
+    one_voice: bool = True
+    splits: dict[str, list[Utterance]] = field(default_factory=dict)
+    left_out: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for split in ("train", "dev", "test"):
+            if split == "train" or split in self.shares:
+                self.splits[split], self.left_out[split] = [], []
+
+    def leave(self, name: str, reason: str, text: str = "", split: str | None = None) -> None:
+        """Note that a recording is left out of the split that its text has, or of `split`."""
+        self.left_out.setdefault(split or split_of(text, self.shares), []).append((self.prefix + name, reason))
+
+    def take(
+        self,
+        name: str,
+        file: Path,
+        text: str,
+        speaker: str,
+        *,
+        split: str | None = None,
+        pronunciation: str | None = None,
+        letters: str | None = None,
+        phones: tuple[tuple[str, float, float], ...] | None = None,
+    ) -> None:
+        """Add a recording, or note why it cannot be used.
+
+        Args:
+            name: its id behind the prefix.
+            file: the recording.
+            text: what is said, as `plain_text` returns it.
+            speaker: who says it.
+            split: where it belongs; by its text where None.
+            pronunciation: its phones, separated by single spaces.
+            letters: its text in letters of sounds, where those of `text` are not: the speaking rate is theirs.
+            phones: its phones with their times in seconds.
+        """
+        split = split or split_of(text, self.shares)
+        try:
+            duration = audio.probe(file).duration
+        except DataError as error:
+            self.leave(name, str(error), split=split)
+            return
+        if defect := rate_defect(text if letters is None else letters, duration):
+            self.leave(name, defect, split=split)
+            return
+        self.splits.setdefault(split, []).append(
+            Utterance(
+                self.prefix + name,
+                str(file),
+                duration,
+                text,
+                speaker,
+                self.language,
+                phones=phones,
+                pronunciation=pronunciation,
+            )
+        )
+
+    def write(self, out: Path) -> dict[str, Report]:
+        """Check all splits and write their manifests into `out`, as `quality.write_checked` does."""
+        return write_checked(self.splits, out, self.left_out, self.one_voice)

@@ -1,0 +1,60 @@
+"""GCompris voices: single words of many languages, one voice each.
+
+Layout: `content-XX.json` maps `NAME.ogg` to the word, `XX/words/NAME.ogg` is the recording (its suffix may be another
+one). German words carry their article, and it is spoken.
+
+https://gcompris.net (per file GPL-3 or CC BY-SA: its LICENSE says which)
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from asr_transfer.errors import DataError
+from data_prep.by_text import Gathering, plain_text, recording
+from data_prep.common import existing_folder, read_lines
+
+
+def prepare(root: Path, out: Path, language: Literal["de", "es", "ro"] = "de") -> None:
+    """Write manifests of GCompris's words: `train`, `dev` and `test` have no text in common.
+
+    The texts are in lower case without punctuation.
+
+    Args:
+        root: the folder that holds `content-XX.json` and `XX/words`.
+        out: folder for the manifests.
+        language: de (German), es (Spanish) or ro (Romanian).
+
+    Raises:
+        DataError: there is no such folder, or it holds no texts or no recordings of the language.
+    """
+    existing_folder(root, f"GCompris's `content-{language}.json` and `{language}/words`")
+    folder = existing_folder(root / language / "words", f"GCompris's words, `{language}/words/NAME.ogg`")
+    found = Gathering(language, prefix=f"gcompris-{language}/")
+    texts = _texts(root / f"content-{language}.json")
+    recorded = {Path(name).stem: file for name in texts if (file := recording(folder, Path(name).stem))}
+    if not recorded:
+        raise DataError(f"{folder}: holds no recording of a word that content-{language}.json names.")
+    for name, written in sorted(texts.items()):
+        stem = Path(name).stem
+        if stem not in recorded:
+            continue
+        text, defect = plain_text(written)
+        if defect is not None:
+            found.leave(stem, defect, text)
+        else:
+            found.take(stem, recorded[stem], text, f"gcompris-{language}")
+    found.write(out)
+
+
+def _texts(file: Path) -> dict[str, str]:
+    """Return the words by the names of their recordings."""
+    try:
+        content = json.loads("\n".join(read_lines(file)))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file} line {error.lineno}: is not JSON ({error.msg}); copy the file again.") from None
+    if not isinstance(content, dict) or not all(isinstance(text, str) for text in content.values()):
+        raise DataError(f"{file}: must map the names of recordings to their words; copy the file again.")
+    return content

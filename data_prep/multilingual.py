@@ -1,0 +1,138 @@
+"""The corpora of the multilingual recipe: those that are on this machine, each prepared once.
+
+Source corpora are prompts, phrases, words and dialogues in eleven languages other than Mandarin; target corpora are
+Mandarin words, sentences and syllables. What lies in Debian packages is looked for where `asr-transfer fetch` puts it;
+the rest lies below one folder of corpora, each in its own layout, as its module documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr_transfer.errors import DataError
+from data_prep.artikulate import FOLDERS
+from data_prep.fetch import data_folder
+from data_prep.prepare import CORPORA, prepare
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a corpus lies.
+
+    Attributes:
+        below: its folder below the folder of corpora; empty where it is fetched.
+        holds: what must be in that folder, so that the corpus counts as there.
+        fetched: its name for `asr-transfer fetch`; empty where it cannot be.
+        source: where else it can be got.
+    """
+
+    below: str = ""
+    holds: str = ""
+    fetched: str = ""
+    source: str = ""
+
+    def find(self, speech: Path | None) -> Path | None:
+        """Return the corpus's folder where it is there: fetched, or below the folder of corpora `speech`."""
+        if self.fetched and (folder := data_folder() / self.fetched).is_dir():
+            return folder
+        name = self.below or self.fetched
+        if speech is not None and (speech / name / self.holds).exists():
+            return speech / name
+        return None
+
+    def how_to_get(self, speech: Path | None) -> str:
+        """Return what to do so that the corpus is there."""
+        if self.fetched:
+            return f"get it with `asr-transfer fetch {self.fetched}`"
+        where = f"{speech / self.below}" if speech is not None else f"`{self.below}` below the folder of corpora"
+        return f"put {self.source} into {where}"
+
+
+_ARTIKULATE = "https://invent.kde.org/education/artikulate-data"
+_GCOMPRIS = "GCompris's voices (https://gcompris.net)"
+
+SOURCES: Mapping[str, Place] = {
+    **{f"asterisk-{language}": Place(fetched=f"asterisk-{language}") for language in ("en", "es", "fr", "it", "ru")},
+    **{
+        f"artikulate-{language}": Place("artikulate", folder, source=_ARTIKULATE)
+        for language, folder in FOLDERS.items()
+    },
+    **{
+        f"gcompris-{language}": Place("gcompris-voices", f"{language}/words", source=_GCOMPRIS)
+        for language in ("de", "es", "ro")
+    },
+    **{f"fillets-{language}": Place(fetched=f"fillets-{language}") for language in ("cs", "nl")},
+}
+"""Where the corpora to learn from lie."""
+
+TARGETS: Mapping[str, Place] = {
+    "hsk": Place("audio-cmn", "hsk", source="https://github.com/hugolpz/audio-cmn"),
+    "aishell": Place("aishell-sample", source="AISHELL-1 or its sample (https://www.openslr.org/33)"),
+    "gcin": Place(fetched="gcin-voice"),
+}
+"""Where the corpora to transfer to lie."""
+
+OPTIONAL = ("gcin",)
+"""Corpora that do not suffice as the only target, and of which nothing is said where they are absent."""
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """The folders of manifests of what was found, by corpus name; `languages` says what is spoken in each."""
+
+    sources: Mapping[str, Path]
+    targets: Mapping[str, Path]
+
+    @property
+    def languages(self) -> dict[str, str]:
+        """Return the ISO 639 code of every corpus."""
+        return {name: CORPORA[name].language or "" for name in (*self.sources, *self.targets)}
+
+    def manifest(self, name: str, split: str) -> Path:
+        """Return the path of one manifest of a corpus."""
+        return {**self.sources, **self.targets}[name] / f"{split}.jsonl"
+
+
+def prepare_languages(speech: Path | None, out: Path, say: Say = print) -> Corpora:
+    """Prepare every corpus of the multilingual recipe that is there, into `out/NAME`, unless its manifests are.
+
+    Manifests that are there count also where the corpus itself is not: they are used as they are.
+
+    Args:
+        speech: the folder of corpora that cannot be fetched; None where there is none.
+        out: folder for the folders of manifests.
+        say: takes lines for a person to read, one for each corpus that is absent.
+
+    Raises:
+        ConfigError: a package that a corpus needs (PyAV, pypinyin) is not installed.
+        DataError: `speech` is no folder, a corpus is not as documented, or no source or no target is there.
+    """
+    if speech is not None and not speech.is_dir():
+        raise DataError(f"{speech}: there is no such folder; give the folder of corpora, or none.")
+    found: dict[str, dict[str, Path]] = {"source": {}, "target": {}}
+    for kind, places in (("source", SOURCES), ("target", TARGETS)):
+        for name, place in places.items():
+            if _prepare(name, place, speech, out, say):
+                found[kind][name] = out / name
+        if not set(found[kind]) - set(OPTIONAL):
+            ways = sorted({place.how_to_get(speech) for name, place in places.items() if name not in OPTIONAL})
+            raise DataError(f"no {kind} corpus is there; {ways[0]}, or {' or '.join(ways[1:])}.")
+    return Corpora(found["source"], found["target"])
+
+
+def _prepare(name: str, place: Place, speech: Path | None, out: Path, say: Say) -> bool:
+    """Prepare one corpus and return whether its manifests are there now."""
+    there = all((out / name / f"{split}.jsonl").is_file() for split in CORPORA[name].splits)
+    root = None if there else place.find(speech)
+    if there or root is not None:
+        if not there:
+            say(f"{name}: preparing {root}")
+        prepare(name, root, out / name)
+        return True
+    if name not in OPTIONAL:
+        say(f"{name}: is absent and left out; {place.how_to_get(speech)}")
+    return False

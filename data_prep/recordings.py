@@ -1,0 +1,134 @@
+"""The recordings below a folder: found by name, given ids, and listened to for what cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from asr_transfer import audio
+from asr_transfer.errors import DataError
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+UNREADABLE_SUFFIXES = (".m4a", ".aac", ".wma", ".amr", ".webm", ".mp4", ".3gp", ".caf")
+
+SILENCE_DBFS = -50.0
+"""Peak below which a recording is taken as silent: speech even at a bad microphone peaks above -40 dBFS."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a transcript says of one recording; `where` is the file and line that a message names."""
+
+    file: Path
+    where: str
+    text: str
+    speaker: str = ""
+    language: str = ""
+    id: str = ""
+
+
+@dataclass
+class Recordings:
+    """The recordings below a folder, found by relative path, by path without suffix, or by bare name when unique.
+
+    Names are compared in Unicode's composed form: macOS decomposes accents in file names, editors compose them.
+    """
+
+    root: Path
+    files: list[Path] = field(default_factory=list)
+    undecodable: list[Path] = field(default_factory=list)
+    _index: dict[str, list[Path]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for file in sorted(self.root.rglob("*")):
+            relative = file.relative_to(self.root)
+            if any(part.startswith(".") for part in relative.parts) or not file.is_file():
+                continue
+            if file.suffix.lower() in UNREADABLE_SUFFIXES:
+                self.undecodable.append(file)
+            elif file.suffix.lower() in AUDIO_SUFFIXES:
+                self.files.append(file)
+                whole, bare = relative.as_posix(), relative.with_suffix("").as_posix()
+                for key in {composed(name) for name in (whole, bare, file.name, file.stem)}:
+                    self._index.setdefault(key, []).append(file)
+
+    def name(self, file: Path) -> str:
+        """Return the path from the folder, as reports show it and ids begin."""
+        return Path(os.path.relpath(file, self.root)).as_posix()
+
+    def key(self, file: Path) -> str:
+        """Return the path without suffix, which a recording and its `.txt` share."""
+        return composed(Path(self.name(file)).with_suffix("").as_posix())
+
+    def find(self, name: str, beside: Path) -> Path | str:
+        """Return the recording that a table calls `name`, or why there is none."""
+        name = name.replace("\\", "/") if "\\" in name and "/" not in name else name
+        for file in (self.root / name, beside / name):
+            with contextlib.suppress(OSError):  # a sentence in the wrong column can be too long for a name
+                if file.is_file():
+                    return file
+        found = self._index.get(Path(composed(name)).as_posix(), [])
+        if len(found) > 1:
+            return f"{len(found)} recordings are called so; give the path below the folder"
+        return found[0] if found else "there is no such recording"
+
+
+def make_ids(rows: list[Row], recordings: Recordings, taken: Mapping[str, str] | None = None) -> list[str]:
+    """Return the ids: the table's, or else the path without suffix, with suffix where two recordings share that.
+
+    Args:
+        rows: the recordings to name.
+        recordings: all of the folder.
+        taken: ids of others, and where they stand.
+    """
+    keys = [recordings.key(row.file) for row in rows]
+    times = Counter([*keys, *(taken or {})])
+    first = dict(taken or {})
+    for row, key in zip(rows, keys, strict=True):
+        name = row.id or (key if times[key] == 1 else composed(recordings.name(row.file)))
+        if name in first:
+            raise DataError(f"{row.where}: the id '{name}' is also that of {first[name]}; give it another.")
+        first[name] = row.where
+    return list(first)[len(taken or {}) :]
+
+
+def listen(file: Path) -> tuple[str | None, float]:
+    """Return why a recording cannot be used, or None and its duration in seconds."""
+    try:
+        str(file).encode()
+        duration = audio.probe(file).duration
+        samples = audio.read(file)
+    except DataError as error:
+        return str(error), 0.0
+    except UnicodeEncodeError:
+        return "its name is not UTF-8; rename it", 0.0
+    peak = float(np.abs(samples - np.median(samples)).max())  # a constant offset is not sound
+    level = 20 * np.log10(peak) if peak > 0 else -np.inf
+    if level < SILENCE_DBFS:
+        return f"holds no speech: peak level {level:.0f} dBFS", 0.0
+    return None, duration
+
+
+def text_file(file: Path) -> Path | None:
+    """Return the text beside a recording, None where there is none."""
+    for suffix in (".txt", ".TXT"):
+        if file.with_suffix(suffix).is_file():
+            return file.with_suffix(suffix)
+    return None
+
+
+def composed(text: str) -> str:
+    """Return text in Unicode's composed form."""
+    return unicodedata.normalize("NFC", text)
+
+
+def tidy(text: str) -> str:
+    """Return text in composed Unicode, with single spaces."""
+    return " ".join(composed(text).split())

@@ -1,0 +1,89 @@
+"""Tux Paint stamps: captions of pictures, read aloud in nine languages.
+
+Layout: `NAME.txt` holds the English caption in its first line and then `XX.utf8=caption` for every language;
+`NAME_desc_XX.ogg` is the caption read aloud. Captions were rewritten after they had been recorded, and some recordings
+are of something shorter, so that what is said too fast or too slowly for its text is left out.
+
+The stamps lie in a Debian package (`asr-transfer fetch tuxpaint`). GPL-2 or later. https://tuxpaint.org
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from asr_transfer import audio
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.errors import DataError
+from data_prep.by_text import Gathering, plain_text
+from data_prep.common import existing_folder, read_lines
+from data_prep.quality import repeated_audio
+from data_prep.transcripts import spoken, usual_seconds
+
+FASTER = 1.7
+"""How many times as fast as a caption of its length is usually read one may be; beyond that stand, in Catalan, "la
+lletra v" in 0.4 seconds and long captions in one."""
+
+_SCRIPTS = {"ru": "CYRILLIC", "bg": "CYRILLIC", "be": "CYRILLIC", "el": "GREEK"}
+_CAPTION = re.compile(r"(?P<language>[\w@]+)\.utf8=(?P<text>.*)")
+
+
+def prepare(
+    root: Path, out: Path, language: Literal["fr", "ro", "ru", "ca", "bg", "es", "be", "el", "da"] = "fr"
+) -> None:
+    """Write manifests of Tux Paint's captions: `train`, `dev` and `test` have no text in common.
+
+    The texts are in lower case without punctuation. Who speaks is not documented; a language counts as one speaker.
+
+    Args:
+        root: the folder that holds the stamps, at any depth.
+        out: folder for the manifests.
+        language: fr, ro, ru, ca, bg, es, be, el or da.
+
+    Raises:
+        DataError: there is no such folder, or it holds no captions read in the language.
+    """
+    existing_folder(root, "Tux Paint's stamps")
+    ending = f"_desc_{language}.ogg"
+    files = sorted(root.rglob(f"*{ending}"))
+    if not files:
+        raise DataError(f"{root}: holds no NAME{ending}; get the stamps with `asr-transfer fetch tuxpaint`.")
+    found = Gathering(language, prefix=f"tuxpaint-{language}/")
+    captions = {file: _caption(file.with_name(file.name.removesuffix(ending) + ".txt"), language) for file in files}
+    names = {file: file.relative_to(root).as_posix().rpartition("stamps/")[2].removesuffix(ending) for file in files}
+    doubted = repeated_audio([u for file in files if (u := _listen(names[file], file, captions[file], language))])
+    usable: dict[str, tuple[Path, str, float]] = {}
+    for file, name in names.items():
+        text, defect = plain_text(captions[file], _SCRIPTS.get(language, "LATIN"))
+        defect = doubted.get(name, defect) if captions[file] else "no caption belongs to it"
+        if defect is None:
+            try:
+                usable[name] = file, text, audio.probe(file).duration
+                continue
+            except DataError as error:
+                defect = str(error)
+        found.leave(name, defect, text)
+    usual = usual_seconds([(len(text), seconds) for _, text, seconds in usable.values()])
+    for name, (file, text, seconds) in usable.items():
+        if seconds < (usual[0] + usual[1] * len(text)) / FASTER:
+            found.leave(name, f"more than {FASTER} times as fast as is usual for a caption of its length", text)
+        else:
+            found.take(name, file, text, f"tuxpaint-{language}")
+    found.write(out)
+
+
+def _listen(name: str, file: Path, caption: str, language: str) -> Utterance | None:
+    """Return a stamp's recording with its caption, None where it cannot be read; defects of the text do not matter."""
+    try:
+        return Utterance(name, str(file), audio.probe(file).duration, spoken(caption), f"tuxpaint-{language}", language)
+    except DataError:
+        return None
+
+
+def _caption(file: Path, language: str) -> str:
+    """Return the caption of a stamp, empty where there is none in the language."""
+    if not file.is_file():
+        return ""
+    captions = (_CAPTION.fullmatch(line.strip()) for line in read_lines(file))
+    return next((match["text"] for match in captions if match and match["language"] == language), "")

@@ -1,0 +1,298 @@
+"""Learning a further language from a trained recogniser, and telling languages apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small import MELS, different, small_model, snapshot
+from tones import make_speaker
+
+from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
+from asr_transfer.data.batching import Batch
+from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.identify import accuracy, calibrate, fit_offsets, head_scores, identify
+from asr_transfer.languages.transfer import Learnt, extend_head, learn_language
+from asr_transfer.training.session import by_language, train_recogniser
+
+FEATURES = FeatureConfig(mels=20)
+MASKS = SpecAugmentConfig(1, 4, 1, 4)
+NETWORK = ModelConfig("tdnn", layers=2, dim=24, channels=24, features=FEATURES)
+
+
+def _trainer(**changes: Any) -> TrainerConfig:
+    usual = {"steps": 8, "batch_budget": 1500, "validate_every": 4, "device": "cpu", "learning_rate": 0.01}
+    return TrainerConfig(**{**usual, **changes})  # type: ignore[arg-type]
+
+
+def _learning(mode: Any, **changes: Any) -> LanguageConfig:
+    trainer = _trainer(**changes.pop("trainer", {}))
+    return LanguageConfig(mode, trainer=trainer, augment=MASKS, speeds=(1.0,), **changes)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[Utterance]], FeatureStore]:
+    """Return utterances by language: tones an octave apart, and one language without some letters."""
+    folder = tmp_path_factory.mktemp("languages")
+    made = {
+        name: [replace(u, language=name) for u in make_speaker(folder, name, shift, 20, seed)]
+        for seed, (name, shift) in enumerate((("en", 1.0), ("nl", 2.3), ("fr", 1.5)))
+    }
+    everything = [u for part in made.values() for u in part]
+    return made, build_store(everything, FEATURES, (1.0,), tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def source(spoken: Any) -> Recogniser:
+    """Return a recogniser of two languages that has learnt something."""
+    made, store = spoken
+    settings = SourceConfig(NETWORK, _trainer(steps=90, batch_budget=4000), MASKS, (1.0,))
+    return train_recogniser(made["en"] + made["nl"], [], store, settings)[0]
+
+
+def _learn(spoken: Any, source: Recogniser | None, config: LanguageConfig, **options: Any) -> Learnt:
+    made, store = spoken
+    return learn_language(source, made["fr"][:14], made["fr"][14:], store, config, **options)
+
+
+def _logits(recogniser: Recogniser, head: str, spoken: Any) -> torch.Tensor:
+    own = recogniser.for_head(head)
+    with torch.no_grad():
+        batch: Batch = SpeechData(spoken[0]["en"], spoken[1], own.tokens, with_targets=False).collate(range(20))
+        return own.logits(batch.inputs, batch.lengths)[0]
+
+
+def test_a_new_head_alone_leaves_everything_else_bit_for_bit(spoken: Any, source: Recogniser) -> None:
+    before = snapshot(source.model)
+    learnt = _learn(spoken, source, _learning("head"))
+    assert learnt.recogniser.head == "fr" and set(learnt.recogniser.others) == {"en", "nl"}
+    after = snapshot(learnt.recogniser.model)
+    assert not different(before, {name: after[name] for name in before})
+    assert not different(before, snapshot(source.model))
+    for head in ("en", "nl"):
+        assert torch.equal(_logits(source, head, spoken), _logits(learnt.recogniser, head, spoken))
+    assert {row[0]: row[4] for row in learnt.plans[0].rows()}["heads.fr"] == "trained"
+    assert learnt.result.best is not None and learnt.result.steps == 8
+    assert not any(hasattr(module, "statistics_frozen") for module in learnt.recogniser.model.modules())
+
+
+def test_all_layers_move_but_not_the_heads_without_data(spoken: Any, source: Recogniser) -> None:
+    before = snapshot(source.model)
+    for config, still in (
+        (_learning("all", encoder_rate=0.1), set()),
+        (_learning("all", freeze_statistics=True), {n for n in before if "running" in n or "tracked" in n}),
+    ):
+        after = snapshot(_learn(spoken, source, config).recogniser.model)
+        same = {name for name in before if torch.equal(before[name], after[name])}
+        assert same == still | {name for name in before if name.startswith("heads.")}
+
+
+def test_gradual_opens_one_layer_after_the_other(spoken: Any, source: Recogniser) -> None:
+    learnt = _learn(spoken, source, _learning("gradual", trainer={"steps": 10, "validate_every": 0}, head_steps=0.4))
+    trained = [{row[0] for row in plan.rows() if row[4] == "trained"} for plan in learnt.plans]
+    top, second = {"encoder.layers.1", "encoder.norm"}, {"encoder.layers.0"}
+    assert trained[:3] == [{"heads.fr"}, {"heads.fr"} | top, {"heads.fr"} | top | second]
+    assert {name.split(".")[0] for name in trained[3] - trained[2]} == {"frontend"}
+    assert learnt.result.steps == 10
+    assert [(entry["phase"], entry["step"]) for entry in learnt.result.history] == [(1, 4), (2, 6), (3, 8), (4, 10)]
+    assert learnt.result.best == min(learnt.result.history, key=lambda entry: (entry["wer"], entry["loss"]))
+    with pytest.raises(ConfigError, match="4 phases on 2 layers, too many for `trainer.steps` = 3"):
+        _learn(spoken, source, _learning("gradual", trainer={"steps": 3}))
+
+
+def test_joint_training_keeps_the_source_languages_in_training(spoken: Any, source: Recogniser) -> None:
+    made, before = spoken[0], snapshot(source.model)
+    learnt = _learn(spoken, source, _learning("joint"), source_utterances=made["en"])
+    after = snapshot(learnt.recogniser.model)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {"heads.nl.weight", "heads.nl.bias"}
+    for wrong, message in (
+        ([], "there are no source utterances"),
+        (made["fr"][:2], "is the one that is learnt"),
+        ([replace(made["en"][0], language="de")], "'de' has no head in the source model"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=message):
+            _learn(spoken, source, _learning("joint"), source_utterances=wrong)
+    with pytest.raises(ConfigError, match="`all` trains on the new language alone"):
+        _learn(spoken, source, _learning("all"), source_utterances=made["en"])
+
+
+def test_from_scratch_is_what_the_monolingual_training_gives(spoken: Any, source: Recogniser) -> None:
+    made, store = spoken
+    alone = train_recogniser(made["fr"][:14], made["fr"][14:], store, SourceConfig(NETWORK, _trainer(), MASKS, (1.0,)))[
+        0
+    ]
+    for learnt in (
+        _learn(spoken, source, _learning("scratch")),
+        _learn(spoken, None, _learning("scratch", model=NETWORK)),
+    ):
+        assert not different(snapshot(alone.model), snapshot(learnt.recogniser.model))
+        assert learnt.recogniser.tokens == alone.tokens and not learnt.recogniser.others
+
+
+def test_a_stopped_gradual_run_ends_in_the_same_bits(spoken: Any, source: Recogniser, tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        if len(lines) == 2:
+            raise Stopped
+        lines.append(line)
+
+    lines: list[str] = []
+    config = _learning("gradual", trainer={"steps": 10, "validate_every": 2, "checkpoint_every": 1})
+    whole = _learn(spoken, source, config, folder=tmp_path / "whole")
+    with pytest.raises(Stopped):
+        _learn(spoken, source, config, folder=tmp_path / "cut", log=stop)
+    again = _learn(spoken, source, config, folder=tmp_path / "cut")
+    assert not different(snapshot(whole.recogniser.model), snapshot(again.recogniser.model))
+    assert whole.result.history == again.result.history
+
+
+def test_what_does_not_fit_is_refused_with_both_sides(spoken: Any, source: Recogniser) -> None:
+    made, store = spoken
+    for learner, config, message in (
+        (None, _learning("all"), "`language.mode` all needs a source model"),
+        (None, _learning("scratch"), "`language.model` must say"),
+        (source, _learning("all", model=replace(NETWORK, dim=32)), r"source model.*`dim` is 24 there and 32 here"),
+        (
+            None,
+            _learning("scratch", model=replace(NETWORK, features=FeatureConfig(mels=40))),
+            "`mels` is 40 there and 20 here",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            _learn(spoken, learner, config)
+    with pytest.raises(DataError, match="the training utterances are in en, fr"):
+        learn_language(source, made["en"] + made["fr"], [], store, _learning("all"))
+    with pytest.raises(DataError, match="is in 'en' but 'fr' is learnt"):
+        learn_language(source, made["fr"], made["en"], store, _learning("all"))
+    for changes, message in (
+        ({"mode": "al"}, "Did you mean 'all'"),
+        ({"head_steps": 1.0}, "`language.head_steps` must be between"),
+        ({"encoder_rate": 0.0}, "`language.encoder_rate` must be above 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            LanguageConfig(**changes)
+
+
+def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, source: Recogniser) -> None:
+    old = source.for_head("en")
+    wider = extend_head(source, "en", Tokens(["a", "x", "y"])).for_head("en")
+    assert wider.tokens.symbols == [*old.tokens.symbols, "x", "y"]
+    before, after = _logits(old, "en", spoken), _logits(wider, "en", spoken)
+    assert torch.equal(before, after[..., : before.shape[-1]])
+    first, second = snapshot(source.model), snapshot(wider.model)
+    heads = {"heads.en.weight", "heads.en.bias"}
+    assert all(torch.equal(first[name], second[name][: len(first[name])]) for name in heads)
+    assert all(torch.equal(first[name], second[name]) for name in first.keys() - heads)
+    size = before.shape[-1]
+    assert 0 < wider.model.head("en").weight[size:].abs().max() < 0.1 * old.model.head("en").weight.abs().max()
+    data = SpeechData(spoken[0]["en"], spoken[1], old.tokens, with_targets=False)
+    assert wider.recognise(data) == old.recognise(data)
+    with pytest.raises(ConfigError, match="emits characters but words are asked for"):
+        extend_head(source, "en", Tokens(["a"], "words"))
+
+
+def test_a_known_language_goes_on_from_its_head_or_starts_anew(spoken: Any, source: Recogniser) -> None:
+    made, store = spoken
+    own = by_language(made["en"])["en"]
+    still = {"steps": 1, "learning_rate": 1e-12, "validate_every": 0}
+    kept = learn_language(source, own, [], store, _learning("head", keep_head=True, trainer=still)).recogniser
+    new = learn_language(source, own, [], store, _learning("head", trainer=still)).recogniser
+    weight = source.model.head("en").weight
+    assert torch.allclose(kept.model.head("en").weight, weight, atol=1e-9)
+    assert not torch.allclose(new.model.head("en").weight, weight, atol=1e-2)
+
+
+def test_languages_are_told_apart_on_new_recordings(spoken: Any, source: Recogniser, tmp_path: Path) -> None:
+    made = [
+        replace(u, id=f"new-{u.id}", language=name)
+        for seed, (name, shift) in enumerate((("en", 1.0), ("nl", 2.3)))
+        for u in make_speaker(tmp_path, f"{name}2", shift, 6, 90 + seed)
+    ]
+    store = build_store(made, FEATURES, (1.0,), tmp_path / "cache")
+    data = SpeechData(made, store, source.tokens, with_targets=False)
+    truth = [u.language for u in made]
+    calibration = SpeechData(spoken[0]["en"] + spoken[0]["nl"], spoken[1], source.tokens, with_targets=False)
+    for kind in ("path", "labels"):
+        offsets = calibrate(source, calibration, kind)
+        assert accuracy(identify(source, data, offsets, kind), truth) > 0.9
+    with pytest.raises(ConfigError, match="heads of at least two"):
+        identify(source, data, {"en": 0.0})
+
+
+def _handmade() -> Recogniser:
+    """Return a recogniser whose heads hear nothing and say with fixed logits: 'en' is surer than 'nl'."""
+    model = small_model(heads={"en": 3, "nl": 3}).eval()
+    with torch.no_grad():
+        for name, logits in (("en", [2.0, 0.0, 0.0]), ("nl", [0.0, 1.0, 0.0])):
+            model.head(name).weight.zero_()
+            model.head(name).bias.copy_(torch.tensor(logits))
+    return Recogniser(model, Tokens(["a", "b"]), "en", {}, others={"nl": Tokens(["a", "b"])})
+
+
+def test_scores_are_those_of_brute_force() -> None:
+    class Noise:
+        def __len__(self) -> int:
+            return 3
+
+        def costs(self) -> np.ndarray:
+            return np.array([6, 9, 4])
+
+        def collate(self, items: Any, augment: Any = None) -> Batch:
+            lengths = torch.tensor(self.costs()[list(items)])
+            inputs = torch.randn(len(lengths), int(lengths.max()), MELS)
+            return Batch(torch.tensor(list(items)), inputs, torch.zeros(len(lengths), 0).long(), lengths)
+
+    noise: Any = Noise()
+    p = {"en": torch.tensor([2.0, 0, 0]).log_softmax(0), "nl": torch.tensor([0.0, 1, 0]).log_softmax(0)}
+    for scores in head_scores(_handmade(), noise, ["en", "nl"], "path"):
+        assert scores == pytest.approx({name: float(own.max()) for name, own in p.items()}, abs=1e-6)
+    # Three, five and two frames after subsampling: `nl` says "a" in all of them.
+    for frames, scores in zip((3, 5, 2), head_scores(_handmade(), noise, ["en", "nl"]), strict=True):
+        paths = torch.tensor(
+            [
+                sum(float(p["nl"][1 if first <= t < last else 0]) for t in range(frames))
+                for first in range(frames)
+                for last in range(first + 1, frames + 1)
+            ],
+            dtype=torch.float64,
+        )
+        assert scores["nl"] == pytest.approx(float(paths.logsumexp(0)) / frames, abs=1e-5)
+        assert scores["en"] == pytest.approx(float(p["en"][0]), abs=1e-5)
+
+
+def test_calibration_takes_out_what_a_head_has_too_much() -> None:
+    random, truth, scores = np.random.default_rng(0), [], []
+    handicap = {"en": 0.0, "nl": -3.0, "fr": -1.0}
+    for _ in range(400):
+        language = str(random.choice(list(handicap)))
+        truth.append(language)
+        scores.append({n: float(random.normal(1.0 if n == language else 0.0, 0.4)) + h for n, h in handicap.items()})
+    found = [(max(own, key=lambda name: own[name]), own) for own in scores]
+    assert accuracy(found, truth) < 0.6
+    offsets = fit_offsets(scores, truth)
+    for name in ("nl", "fr"):
+        assert offsets[name] - offsets["en"] == pytest.approx(-handicap[name], abs=0.2)
+    shifted = [{name: own[name] + offsets[name] for name in own} for own in scores]
+    assert accuracy([(max(own, key=lambda name: own[name]), own) for own in shifted], truth) > 0.85
+    with pytest.raises(DataError, match="no utterance in 'fr' to calibrate on"):
+        fit_offsets(scores, ["en" if language == "fr" else language for language in truth])
+    with pytest.raises(DataError, match="is in 'de', of which there is no head"):
+        fit_offsets(scores, ["de", *truth[1:]])
+
+
+def test_accuracy_counts_every_language_the_same() -> None:
+    found = [("en", {}), ("en", {}), ("en", {}), ("en", {})]
+    assert accuracy(found, ["en", "en", "en", "nl"]) == 0.5

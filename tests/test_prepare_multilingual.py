@@ -1,0 +1,103 @@
+"""The corpora of the multilingual recipe: what is there is prepared once, what is absent is named with its mend."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asr_transfer.data.manifest import read_manifest
+from asr_transfer.errors import ConfigError, DataError
+from data_prep import multilingual
+from data_prep.fetch import SOURCES as FETCHED
+from data_prep.multilingual import SOURCES, TARGETS, prepare_languages
+from data_prep.prepare import CORPORA, prepare
+from tests.recorded import MakeAudio, distinct
+
+
+@pytest.fixture
+def make_audio(make_audio: MakeAudio) -> MakeAudio:
+    return distinct(make_audio)
+
+
+@pytest.fixture
+def speech(tmp_path: Path, make_audio: MakeAudio, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with German words and Mandarin words; nothing is fetched."""
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path / "fetched"))
+    german = ["aal", "bär", "chor", "dorf", "esel", "fisch", "gans", "hund", "igel", "jahr", "kuh", "lamm"]
+    words = {f"{n}.ogg": text for n, text in enumerate(german)}
+    for name in words:
+        make_audio(tmp_path / "speech/gcompris-voices/de/words" / name)
+    (tmp_path / "speech/gcompris-voices/content-de.json").write_text(json.dumps(words), encoding="utf-8")
+    hsk = ["中国", "银行", "一", "天", "一样", "三", "丈夫", "一辈子"]
+    for word in hsk:
+        make_audio(tmp_path / f"speech/audio-cmn/hsk/cmn-{word}.wav")
+    make_audio(tmp_path / "speech/audio-cmn/syllabs/cmn-er2.wav")
+    lists = tmp_path / "speech/audio-cmn/lists"
+    lists.mkdir()
+    (lists / "HSK2012_1.txt").write_text("\n".join(["HSK1", *hsk]), encoding="utf-8")
+    return tmp_path / "speech"
+
+
+def test_what_is_there_is_prepared_once(tmp_path: Path, speech: Path) -> None:
+    pytest.importorskip("pypinyin", reason="the extra `mandarin` is not installed")
+    said: list[str] = []
+    found = prepare_languages(speech, tmp_path / "out", said.append)
+    assert (dict(found.sources), dict(found.targets)) == (
+        {"gcompris-de": tmp_path / "out/gcompris-de"}, {"hsk": tmp_path / "out/hsk"},
+    )  # fmt: skip
+    assert found.languages == {"gcompris-de": "de", "hsk": "cmn"}
+    assert {u.language for u in read_manifest(found.manifest("hsk", "test"))} == {"cmn"}
+    absent = [line for line in said if "is absent and left out; " in line]
+    assert len(absent) == len(SOURCES) + len(TARGETS) - 3, "all but the two that are there and the optional one"
+    assert "asterisk-en: is absent and left out; get it with `asr-transfer fetch asterisk-en`" in said
+    (greek,) = [line for line in absent if line.startswith("artikulate-el: ")]
+    assert greek.endswith(f"artikulate-data into {speech / 'artikulate'}")
+    assert not any("gcin" in line for line in said)
+
+    (speech / "gcompris-voices/content-de.json").unlink()
+    kept = found.manifest("gcompris-de", "train").read_bytes()
+    said.clear()
+    again = prepare_languages(None, tmp_path / "out", said.append)
+    assert again == found, "manifests that are there are used, whether or not the corpus is"
+    assert found.manifest("gcompris-de", "train").read_bytes() == kept
+    assert not any("preparing" in line for line in said)
+
+
+def test_without_source_or_target_there_is_no_recipe(tmp_path: Path, speech: Path) -> None:
+    (speech / "audio-cmn").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="no target corpus is there; put AISHELL-1 .* or put https://.*audio-cmn"):
+        prepare_languages(speech, tmp_path / "out", lambda line: None)
+    (speech / "gcompris-voices").rename(tmp_path / "gone")
+    with pytest.raises(DataError, match="no source corpus is there; get it with `asr-transfer fetch asterisk-en`, or "):
+        prepare_languages(speech, tmp_path / "fresh", lambda line: None)
+    with pytest.raises(DataError, match="absent: there is no such folder; give the folder of corpora, or none"):
+        prepare_languages(tmp_path / "absent", tmp_path / "fresh", lambda line: None)
+
+
+def test_a_fetched_corpus_goes_before_a_copy(tmp_path: Path, speech: Path) -> None:
+    place = SOURCES["fillets-cs"]
+    assert place.find(speech) is None
+    (speech / "fillets-cs").mkdir()
+    assert place.find(speech) == speech / "fillets-cs" and place.find(None) is None
+    (tmp_path / "fetched/fillets-cs").mkdir(parents=True)
+    assert place.find(speech) == place.find(None) == tmp_path / "fetched/fillets-cs"
+
+
+def test_every_corpus_of_the_recipe_is_known() -> None:
+    for name, place in {**SOURCES, **TARGETS}.items():
+        assert CORPORA[name].language, name
+        assert place.fetched in FETCHED if place.fetched else place.below and place.source
+    assert len({CORPORA[name].language for name in SOURCES}) == 11
+    assert {CORPORA[name].language for name in TARGETS} == {"cmn"}
+    assert set(multilingual.OPTIONAL) <= set(TARGETS)
+
+
+def test_preparing_by_name(tmp_path: Path, speech: Path) -> None:
+    manifests = prepare("gcompris-de", speech / "gcompris-voices", tmp_path / "out")
+    assert list(manifests) == ["train", "dev", "test"] and all(path.is_file() for path in manifests.values())
+    with pytest.raises(ConfigError, match="there is no corpus 'gcompris-du'. Did you mean 'gcompris-de'"):
+        prepare("gcompris-du", speech, tmp_path / "out")
+    with pytest.raises(ConfigError, match="the corpus 'asterisk-en' is read from disk; say where it lies with --root"):
+        prepare("asterisk-en", None, tmp_path / "none")
