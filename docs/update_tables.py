@@ -3,7 +3,8 @@
     python docs/update_tables.py            fill them in
     python docs/update_tables.py --check    only say which are out of date
 
-A table stands between `<!-- table NAME -->` and `<!-- end -->`; NAME is `adaptation CORPUS`, `headline`, or `training`.
+A table stands between `<!-- table NAME -->` and `<!-- end -->`; NAME is `adaptation CORPUS`, `curve RECORD`,
+`headline`, or `training`.
 A record is a run folder's `run.json`, copied to `docs/results/NAME.json`.
 """
 
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from asr_transfer.adaptation.results import Row, markdown
+from asr_transfer.languages import curve as languages
+from asr_transfer.languages.tables import curve_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "recipes" / "speaker_adaptation" / "README.md")
+PAGES = (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")))
 BLOCK = re.compile(r"(<!-- table (?P<name>[^>]+?) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 CORPORA = {
     "synthetic": "synthetic voices",
@@ -53,6 +56,19 @@ def adaptation(corpus: str) -> str:
         f"protocol seed: {config['protocol']['seed']}, source seed: {config['source']['trainer']['seed']}.\n"
     )
     return f"{markdown(rows(corpus))}\n{note}"
+
+
+def curve(name: str) -> str:
+    """Return the tables of an experiment over the amount of a language's speech, with how it was made."""
+    values = record(name)
+    command, config = values["command"].replace(" --resume", ""), values["config"]
+    rows = [languages.Row(**row) for row in values["scores"]["rows"]]
+    note = (
+        f"Made by `python recipes/multilingual/{command}` at commit `{values['commit']}`; seeds "
+        f"{', '.join(map(str, config['seeds']))}; {config['source']['trainer']['steps']} steps on the source "
+        f"languages, {config['learn']['trainer']['steps']} on the target.\n"
+    )
+    return f"{curve_markdown(rows, values['scores'].get('factors', {}))}\n{note}"
 
 
 def headline() -> str:
@@ -101,7 +117,7 @@ def filled(text: str) -> str:
 
     def fill(match: re.Match[str]) -> str:
         name, *arguments = match["name"].split()
-        body = {"adaptation": adaptation, "headline": headline, "training": training}[name](*arguments)
+        body = {"adaptation": adaptation, "curve": curve, "headline": headline, "training": training}[name](*arguments)
         return f"{match[1]}{body}{match[4]}"
 
     return BLOCK.sub(fill, text)
