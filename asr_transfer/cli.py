@@ -1,4 +1,4 @@
-"""The command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | show | profile`.
+"""The command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | …`.
 
 Every option can stand in a YAML file (`--config FILE`) and be overridden behind it. Unknown options and keys are
 refused with the nearest known one. A user's mistake prints one sentence and exits with 1; usage errors exit with 2.
@@ -6,6 +6,7 @@ refused with the nearest known one. A user's mistake prints one sentence and exi
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -26,6 +27,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
+from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
@@ -124,8 +126,10 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     )
     commands.add_subcommand("show", part, help="print one run at a glance")
     parts["show"] = part
+    from data_prep.fetch import SOURCES
+
     part = _parser("fetch", "Download a corpus that lies in Debian packages, without root.")
-    part.add_argument("name", type=str, help="corpus: queen, fillets-cs or fillets-nl")
+    part.add_argument("name", type=str, help="corpus: " + ", ".join(SOURCES))
     part.add_argument("--deb", nargs="+", type=Path, default=None, help="its packages, where they are here as files")
     commands.add_subcommand("fetch", part, help="download a corpus that lies in Debian packages")
     parts["fetch"] = part
@@ -139,13 +143,16 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         corpora.add_subcommand(name, part)
         parts[f"prepare {name}"] = part
     parts["prepare"] = prepare
-    profile = _parser("profile", "List, show, merge or remove the profiles of speakers.")
-    commands.add_subcommand("profile", profile, help="list, show, merge or remove the profiles of speakers")
-    parts["profile"] = profile
-    below = profile.add_subcommands()
-    for name, part in _profile_parsers().items():
-        below.add_subcommand(name, part, help=part.description)
-        parts[f"profile {name}"] = part
+    for group, summary, own in (
+        ("profile", "list, show, merge or remove the profiles of speakers", _profile_parsers()),
+        ("lexicon", "check, extend, make or show a pronunciation lexicon", lexicon_parsers(_parser)),
+    ):
+        parts[group] = _parser(group, f"{summary[0].upper()}{summary[1:]}.")
+        commands.add_subcommand(group, parts[group], help=summary)
+        below = parts[group].add_subcommands()
+        for name, part in own.items():
+            below.add_subcommand(name, part, help=part.description)
+            parts[f"{group} {name}"] = part
     return parser, parts
 
 
@@ -215,10 +222,9 @@ def _parser(program: str, description: str) -> ArgumentParser:
 
 
 def _corpora() -> dict[str, Callable[..., None]]:
-    from data_prep import an4, commonvoice, fillets, folder, fsdd, l2arctic, noisy, queen, synthetic, torgo
-
-    modules = (synthetic, an4, fsdd, folder, queen, fillets, l2arctic, torgo, commonvoice, noisy)
-    return {module.__name__.rpartition(".")[2]: module.prepare for module in modules}
+    names = "synthetic an4 fsdd folder queen fillets l2arctic torgo commonvoice noisy asterisk artikulate gcompris"
+    names += " tuxpaint festvox_ru audio_cmn aishell thchs30 gcin_voice mls librispeech fleurs voxpopuli"
+    return {name: importlib.import_module(f"data_prep.{name}").prepare for name in names.split()}
 
 
 def _say(line: str) -> None:
@@ -378,6 +384,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "compare": _compare,
     "show": _show,
     "profile": _profile,
+    "lexicon": run_lexicon,
 }
 
 if __name__ == "__main__":

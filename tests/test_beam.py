@@ -135,6 +135,7 @@ def test_the_last_word_needs_no_frame_behind_it_and_words_have_times() -> None:
     search = SentenceSearch(lexicon, tokens, SearchConfig(lm_weight=0.0))
     best = _found(search, speech, 1)[0]
     assert best.text == "ab a bb"
+    assert tokens.decode(search.labels(best)) == "ab a bb"
     assert search.times(speech, best) == [Segment("ab", 1, 4), Segment("a", 7, 8), Segment("bb", 11, 14)]
 
 

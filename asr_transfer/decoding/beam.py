@@ -38,9 +38,9 @@ from asr_transfer.decoding.hypotheses import (
     placed,
 )
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.search_config import SearchConfig
 from asr_transfer.decoding.search_tree import SearchTree
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.search_config import SearchConfig
 
 __all__ = ["SearchConfig", "Sentence", "SentenceSearch"]
 
@@ -203,6 +203,13 @@ class SentenceSearch:
             raise ConfigError(f"the number of best sentences must be at least 1, got {n}.")
         return [self._search(frames, n) for frames in checked(log_probs, lengths, len(self.tokens))]
 
+    def labels(self, sentence: Sentence) -> list[int]:
+        """Return the tokens that a sentence found by this search is spelled in, in its likeliest pronunciations."""
+        found: list[int] = []
+        for entry in sentence.entries:
+            found += [self._space] * (bool(found) and self._space > 0) + self.tree.targets[entry]
+        return found
+
     def times(self, log_probs: torch.Tensor, sentence: Sentence) -> list[Segment]:
         """Return each word with its frames on the best alignment of the sentence (Viterbi).
 
@@ -215,11 +222,10 @@ class SentenceSearch:
         """
         if not sentence.words:
             return []
-        target, owner = [], []
+        target = self.labels(sentence)
+        owner: list[int] = []
         for n, entry in enumerate(sentence.entries):
-            spaced = [self._space] if n and self._space > 0 else []
-            target += spaced + self.tree.targets[entry]
-            owner += [-1] * len(spaced) + [n] * len(self.tree.targets[entry])
+            owner += [-1] * (n > 0 and self._space > 0) + [n] * len(self.tree.targets[entry])
         if frames_needed(target) > len(log_probs):
             raise DataError(f"the sentence '{sentence.text}' needs more frames than the utterance has; give its own.")
         path = best_path(log_probs, target)

@@ -33,8 +33,8 @@ from asr_transfer.decoding.hypotheses import (
     merge,
     placed,
 )
-from asr_transfer.decoding.search_config import SearchConfig
 from asr_transfer.errors import ConfigError
+from asr_transfer.search_config import SearchConfig
 
 __all__ = ["PrefixSearch", "Spelling"]
 

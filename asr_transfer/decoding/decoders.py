@@ -87,12 +87,10 @@ class SentenceDecoder:
 
     def __call__(self, logits: torch.Tensor, lengths: torch.Tensor) -> list[Heard]:
         """Return the best sentence of each utterance."""
-        heard = []
-        for found in self._search.best_sentences(logits.log_softmax(-1), lengths, 1):
-            entries = [self._search.lexicon[entry] for entry in found[0].entries] if found else []
-            phones = " ".join(" ".join(entry.phones) for entry in entries)
-            heard.append(Heard(found[0].text if found else "", tuple(self._search.tokens.encode(phones))))
-        return heard
+        best = self._search.best_sentences(logits.log_softmax(-1), lengths, 1)
+        return [
+            Heard(found[0].text, tuple(self._search.labels(found[0]))) if found else Heard("", ()) for found in best
+        ]
 
 
 class HotWordDecoder:

@@ -22,9 +22,9 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import Sentence
 from asr_transfer.decoding.hypotheses import checked
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.search_config import SearchConfig
 from asr_transfer.decoding.search_tree import SearchTree
 from asr_transfer.errors import ConfigError
+from asr_transfer.search_config import SearchConfig
 
 __all__ = ["FlashlightSearch"]
 

@@ -17,8 +17,8 @@ from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.search_config import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.search_config import SearchConfig
 
 __all__ = ["DEFAULT_GRID", "Posteriors", "Trial", "Tuned", "tune", "tune_hot_words"]
 

@@ -275,15 +275,18 @@ def factors(folder: Path, points: Sequence[Point], test: str, baseline: str) -> 
 
 def plot(rows: Sequence[Row], test: str, label: str) -> Plot:
     """Return error against minutes on a test set, a line for each system, with one standard deviation over seeds."""
+    # Plots count in whole numbers.
+    whole = all(row.minutes == round(row.minutes) for row in rows)
+    unit, times = ("minutes", 1) if whole else ("seconds", 60)
     series = []
     for system in dict.fromkeys(row.system for row in rows):
         own = [row for row in rows if (row.system, row.test) == (system, test)]
         values = tuple(100 * row.rate for row in own)
         spread = [100 * row.spread for row in own]
         low, high = (tuple(v + sign * s for v, s in zip(values, spread, strict=True)) for sign in (-1, 1))
-        series.append(Series(system, tuple(round(row.minutes) for row in own), values, low, high))
-    caption = f"{label} on {test} by minutes of target speech; lines span one standard deviation over seeds."
-    return curves(series, None, f"{label} %", "minutes of target speech", caption)
+        series.append(Series(system, tuple(round(times * row.minutes) for row in own), values, low, high))
+    caption = f"{label} on {test} by {unit} of target speech; lines span one standard deviation over seeds."
+    return curves(series, None, f"{label} %", f"{unit} of target speech", caption)
 
 
 def load_point(folder: Path, point: Point, test: str) -> Alignments:

@@ -18,7 +18,7 @@ from asr_transfer.evaluation.significance import RESAMPLES, holm
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.curve import load_point, short
 from asr_transfer.languages.points import Corpora, Point, check_languages
-from asr_transfer.languages.reduction import reduction
+from asr_transfer.languages.reduction import pooled_rate, reduction
 from asr_transfer.languages.sources import SourceJob
 from asr_transfer.languages.sweep import run_sweep
 from asr_transfer.training.workers import Backend
@@ -66,7 +66,7 @@ class NegativeConfig:
             raise ConfigError(f"`learn.mode` {self.learn.mode} does not fit here; take one that begins with a source.")
 
     def shortened(self) -> NegativeConfig:
-        """Return a small experiment of the same kind: three languages, one seed, a tenth of the steps."""
+        """Return a small experiment of the same kind: the first three of `languages`, a seed, a tenth of the steps."""
         return replace(
             self,
             seeds=self.seeds[:1],
@@ -226,10 +226,16 @@ def _effect(
     before, after = (
         [aligned[system, seed] for seed in config.seeds] for system in (comparison.without, comparison.with_it)
     )
-    rates = [
-        sum(int(a.errors.sum()) for a in s) / max(1, sum(int(a.reference.sum()) for a in s)) for s in (before, after)
-    ]
     change = reduction(before, after, resamples)
     return Effect(
-        test, comparison.design, comparison.language, *rates, change.share, change.low, change.high, change.p, ""
-    )  # fmt: skip
+        test,
+        comparison.design,
+        comparison.language,
+        pooled_rate(before),
+        pooled_rate(after),
+        change.share,
+        change.low,
+        change.high,
+        change.p,
+        "",
+    )

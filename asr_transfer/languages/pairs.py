@@ -26,7 +26,7 @@ from asr_transfer.evaluation.transfer_table import TransferTable, transfer_table
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.curve import short
 from asr_transfer.languages.points import Corpora, Point, error_unit, read_corpora
-from asr_transfer.languages.reduction import reduction
+from asr_transfer.languages.reduction import pooled_rate, reduction
 from asr_transfer.languages.sources import SourceJob
 from asr_transfer.languages.sweep import PlannedPoint, PlannedSource, run_sweep
 from asr_transfer.training.workers import Backend
@@ -96,7 +96,7 @@ class PairsConfig:
             raise ConfigError(f"`learn.mode` {self.learn.mode} does not fit here; take head, all or gradual.")
 
     def shortened(self) -> PairsConfig:
-        """Return a small experiment of the same kind: three languages, a minute, one seed, a tenth of the steps."""
+        """Return a small experiment of the same kind: the first three of `languages`, a tenth of the steps."""
         return replace(
             self,
             languages=self.languages[:3],
@@ -186,7 +186,8 @@ def halve(there: Mapping[str, Manifests], names: Sequence[str], folder: Path) ->
 
 def plan_pairs(config: PairsConfig, corpora: Mapping[str, Corpora]) -> tuple[list[PlannedSource], list[PlannedPoint]]:
     """Return the source models and points of an experiment over the languages of `corpora`."""
-    sources, points = [], []
+    sources: list[PlannedSource] = []
+    points: list[PlannedPoint] = []
     seconds = None if config.source_minutes is None else 60 * config.source_minutes
     for seed in config.seeds:
         for name, own in corpora.items():
@@ -279,9 +280,18 @@ def _pair(
 ) -> Pair:
     own, plain, long = (scored[system, target] for system in (source, SCRATCH, LONG))
     gain, over = reduction(long, own, resamples), reduction(plain, own, resamples)
-    rates = [
-        sum(int(a.errors.sum()) for a in s) / max(1, sum(int(a.reference.sum()) for a in s)) for s in (own, plain, long)
-    ]
     return Pair(
-        source, target, unit, *rates, gain.share, gain.low, gain.high, gain.p, over.share, over.low, over.high
-    )  # fmt: skip
+        source,
+        target,
+        unit,
+        pooled_rate(own),
+        pooled_rate(plain),
+        pooled_rate(long),
+        gain.share,
+        gain.low,
+        gain.high,
+        gain.p,
+        over.share,
+        over.low,
+        over.high,
+    )

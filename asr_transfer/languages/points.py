@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.subsets import nested_subsets
+from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.normalisation import Unit
@@ -160,7 +162,13 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
     if point.config.mode == "joint":
         store, more = _joined_store(corpora, features, point.config.speeds), corpora.source_utterances()
     subset = nested_subsets(read_corpora(corpora.train), amounts, point.seed)[point.minutes]
-    learnt = learn_language(source, subset, read_corpora(corpora.dev), store, point.config, path, record.log, more)
+    every = read_corpora(corpora.dev)
+    dev = spellable(every, subset, point.config.units)
+    if len(dev) < len(every):
+        record.log(
+            f"{len(every) - len(dev)} development utterances hold symbols that the training speech lacks; left out"
+        )
+    learnt = learn_language(source, subset, dev, store, point.config, path, record.log, more)
     found, scores = [], {}
     for name, manifest in corpora.tests.items():
         test = read_manifest(manifest)
@@ -182,6 +190,21 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
         scores={"test": total.to_plain(), **scores},
     )
     return point.name
+
+
+def spellable(utterances: Sequence[Utterance], train: Sequence[Utterance], units: Units) -> list[Utterance]:
+    """Return the utterances that symbols of `train` can spell: a few minutes of speech lack rare letters.
+
+    For testing nothing is left out: what a model cannot write is its error.
+    """
+    tokens = Tokens.from_texts((u.spelled(units) for u in train), units)
+    kept = []
+    for utterance in utterances:
+        text = utterance.spelled(units)
+        with suppress(DataError):
+            tokens.encode(text)
+            kept.append(utterance)
+    return kept
 
 
 def with_lexicon(recogniser: Recogniser, path: str | Path) -> Recogniser:

@@ -65,3 +65,8 @@ def reduction(
         high,
         min(1.0, 2 * (resamples - max(below, above) + 1) / (resamples + 1)),
     )
+
+
+def pooled_rate(seeds: Sequence[Alignments]) -> float:
+    """Return a system's error rate over all seeds."""
+    return sum(int(a.errors.sum()) for a in seeds) / max(1, sum(int(a.reference.sum()) for a in seeds))

@@ -1,4 +1,4 @@
-"""Model folders: `model.safetensors`, `config.yaml` and `README.md`, plus `tokens.txt` and `lexicon.txt` where there are.
+"""Model folders: `model.safetensors`, `config.yaml`, `README.md`, and `tokens.txt` and `lexicon.txt` where there are.
 
 Loading executes no code from the folder. A folder is written under a temporary name and renamed, so that a killed
 or failing write leaves the old model or the new one, never half of one.

@@ -15,6 +15,7 @@ from asr_transfer.config import ModelConfig, from_plain, to_plain
 from asr_transfer.errors import ConfigError, ModelError, nearest_hint
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import adapter_specs, add_adapter, specs_from_plain
+from asr_transfer.models.attributes import PhoneModel
 from asr_transfer.models.shared_private import PrivateConfig, ReadingHead, SharedPrivateModel
 
 
@@ -144,6 +145,8 @@ def describe(model: AcousticModel) -> dict[str, Any]:
         plain.update(kind="shared-private", private=to_plain(model.private_config))
     elif isinstance(model, ProgressiveModel):
         plain.update(kind="progressive", rank=model.rank, base=describe(model.base))
+    elif isinstance(model, PhoneModel):
+        plain.update(kind="phones", **model.plain())
     if specs := adapter_specs(model):
         plain["adapters"] = [to_plain(spec) for spec in specs]
     return plain
@@ -171,8 +174,10 @@ def build(plain: Mapping[str, Any], where: str) -> AcousticModel:
         model = SharedPrivateModel(config, heads, from_plain(PrivateConfig, dict(plain["private"]), where))
     elif kind == "progressive":
         model = ProgressiveModel(build(plain["base"], where), config, heads, int(plain["rank"]))
+    elif kind == "phones":
+        model = PhoneModel.from_plain(config, plain)
     else:
-        hint = nearest_hint(str(kind), ("acoustic", "shared-private", "progressive"))
+        hint = nearest_hint(str(kind), ("acoustic", "shared-private", "progressive", "phones"))
         raise ModelError(f"{where}: `kind` is {kind!r}, which this version does not know.{hint}")
     for spec in specs_from_plain(plain.get("adapters", []), where):
         add_adapter(model, spec)

@@ -88,12 +88,11 @@ def add_words(
     *,
     phones: str | None = None,
     source: Source = "auto",
+    scheme: Scheme | None = None,
     reader: Reader | None = None,
     console: Console | None = None,
 ) -> int:
     """Add words to a lexicon's file, behind what stands there; a missing file is made.
-
-    Pronunciations that are not given are written in the notation that the lexicon is in.
 
     Args:
         lexicon: file.
@@ -101,12 +100,13 @@ def add_words(
         language: ISO 639 code.
         phones: pronunciation of the one word, separated by spaces; otherwise they are looked up or guessed.
         source: as of `data.g2p.pronounce`.
+        scheme: notation of what is looked up or guessed; by default the lexicon's own, of a new one IPA.
         reader: dictionary of the language.
         console: to print to.
 
     Raises:
         DataError: the file is damaged, a word is already there with that pronunciation, or cannot be pronounced.
-        ConfigError: `phones` with several words; an unknown language.
+        ConfigError: `phones` with several words; an unknown language; a notation that the lexicon is not in.
     """
     before = Lexicon.read(lexicon) if lexicon.exists() else None
     if phones is not None:
@@ -117,8 +117,10 @@ def add_words(
         added = list(Lexicon.from_pairs([(words[0], phones)], "--phones"))
         _require_known(added, before, lexicon)
     else:
-        scheme = scheme_of(_phones(before)) if before is not None else "ipa"
-        added = pronounce(words, language, source, scheme=scheme, reader=reader)
+        own = scheme_of(_phones(before)) if before is not None else scheme or "ipa"
+        if scheme not in (None, own):
+            raise ConfigError(f"{lexicon} is written in {own}, not in {scheme}; leave --scheme out.")
+        added = pronounce(words, language, source, scheme=own, reader=reader)
     old = list(before) if before is not None else []
     Lexicon([*old, *added], str(lexicon))  # refuses what stands there already
     _append(lexicon, added)

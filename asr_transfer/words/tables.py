@@ -1,0 +1,63 @@
+"""Tables of an experiment on unseen words: what a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from asr_transfer.words.experiment import UNSEEN, Row
+
+
+def words_table(rows: Sequence[Row], title: str, top: int = 5) -> Table:
+    """Return all lexicon sizes' rows as a table for the terminal."""
+    table = Table(title=title, caption=CAPTION)
+    for heading in _headings(top):
+        table.add_column(heading, justify="left" if heading == "words" else "right")
+    for n, row in enumerate(rows):
+        last = n + 1 == len(rows) or rows[n + 1].size != row.size
+        table.add_row(*_cells(row), style="bold" if row.group == UNSEEN else None, end_section=last)
+    return table
+
+
+def words_markdown(rows: Sequence[Row], top: int = 5) -> str:
+    """Return all rows as Markdown."""
+    headings = _headings(top)
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    for row in rows:
+        cells = [f"**{cell}**" if row.group == UNSEEN else cell for cell in _cells(row)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", CAPTION]) + "\n"
+
+
+CAPTION = (
+    "A model of whole words finds none of the words it was never trained on. Words that sound alike count as one in "
+    "`by sound`; 95 % intervals resample words."
+)
+
+
+def _headings(top: int) -> tuple[str, ...]:
+    return (
+        "lexicon", "words", "number", "found %", "95 % interval", f"in top {top} %", "by sound %", "95 % interval",
+        f"in top {top} by sound %", "refused %", "taken though absent %",
+    )  # fmt: skip
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        f"{row.size:,}",
+        row.group,
+        str(row.words),
+        _percent(row.first),
+        f"{_percent(row.low, 0)} … {_percent(row.high, 0)}",
+        _percent(row.top),
+        _percent(row.sound),
+        f"{_percent(row.sound_low, 0)} … {_percent(row.sound_high, 0)}",
+        _percent(row.sound_top),
+        _percent(row.false_rejection),
+        _percent(row.false_acceptance),
+    ]
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f}"

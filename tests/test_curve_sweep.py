@@ -1,0 +1,146 @@
+"""A sweep over amounts, systems and seeds: killed and continued, its table, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from language_sweeps import corpora_of, curve_config, make_folders, run_until
+from small import in_child
+
+from asr_transfer.data.manifest import read_manifest, write_manifest
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.record import read_record
+from asr_transfer.languages.curve import SYSTEMS, CurveConfig, plan, run_curve
+from asr_transfer.languages.points import Corpora, check_languages
+from asr_transfer.languages.tables import curve_markdown, curve_table, write_curve
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return folders of manifests by language."""
+    return make_folders(tmp_path_factory.mktemp("languages"))
+
+
+def _timeless(rows: Any) -> list[dict[str, Any]]:
+    return [{n: v for n, v in row.to_plain().items() if not n.endswith("seconds")} for row in rows]
+
+
+def test_a_killed_sweep_goes_on_and_ends_in_the_same_table(
+    folders: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    config, corpora = curve_config(), corpora_of(folders)
+    whole = run_curve(config, corpora, tmp_path / "whole", 1, lambda line: None)
+    child = in_child(run_until, "point 'transfer-0.05-0'", config, corpora, tmp_path / "cut")
+    child.join(120)
+    assert child.exitcode == -9
+    done = {path.parent.name for path in (tmp_path / "cut" / "points").glob("*/run.json")}
+    assert done == {"scratch-0.05-0", "transfer-0.05-0"}
+    # A point that was under way: its folder is there, its record is not finished.
+    half = tmp_path / "cut" / "points" / "transfer-0.05-0" / "run.json"
+    record = json.loads(half.read_text(encoding="utf-8"))
+    half.write_text(json.dumps({**record, "status": "running"}), encoding="utf-8")
+    before = {name: (tmp_path / "cut" / name / "run.json").stat().st_mtime_ns for name in _finished()}
+    again = run_curve(config, corpora, tmp_path / "cut", 1, lambda line: None)
+    assert _timeless(again) == _timeless(whole)
+    assert before == {name: (tmp_path / "cut" / name / "run.json").stat().st_mtime_ns for name in _finished()}
+    for name in ("scratch-0.1-0", "transfer-0.05-0"):
+        one, other = (
+            (tmp_path / side / "points" / name / "fr" / "hypotheses.jsonl").read_bytes() for side in ("whole", "cut")
+        )
+        assert one == other
+    write_curve(config, corpora, tmp_path / "cut", again)
+    text = (tmp_path / "cut" / "table.md").read_text(encoding="utf-8")
+    assert text.count("| 0.05 | ") == 2 and "fewer errors than `transfer`" not in text
+    assert (tmp_path / "cut" / "curve-fr.svg").stat().st_size > 1000
+    found = read_record(tmp_path / "cut" / "sources" / "all-0")["identification"]
+    assert found["utterances"] == 8 and set(found["languages"]) == {"en", "nl"}
+    with pytest.raises(ConfigError, match="cannot be resumed.*trainer.steps"):
+        learn = replace(config.learn, trainer=replace(config.learn.trainer, steps=3))
+        run_curve(replace(config, learn=learn), corpora, tmp_path / "cut", 1, lambda line: None)
+
+
+def _finished() -> tuple[str, str]:
+    return "sources/all-0", "points/scratch-0.05-0"
+
+
+def test_every_system_has_its_source_and_stands_beside_plain_transfer(
+    folders: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    helped = ("transfer", "adversarial", "shared-private", "progressive", "progressive-random")
+    config = curve_config(amounts=(0.1,), systems=("scratch", *helped))
+    said: list[str] = []
+    rows = run_curve(config, corpora_of(folders), tmp_path, 1, said.append)
+    assert [row.system for row in rows] == list(config.systems)
+    assert [row.versus is None for row in rows] == [True, True, False, False, False, False]
+    assert all(row.low is not None and row.high is not None and row.low <= row.high for row in rows[1:])
+    assert sorted(path.name for path in (tmp_path / "sources").iterdir()) == [
+        "adversarial-0", "all-0", "shared-private-0",
+    ]  # fmt: skip
+    history = read_record(tmp_path / "sources" / "shared-private-0")["history"][-1]
+    assert history["encoder.domain_loss"] > 0 and 0 <= history["orthogonality"] <= 1
+    settings = {name: read_record(tmp_path / "sources" / name)["config"] for name in ("all-0", "adversarial-0")}
+    assert "kind" not in settings["all-0"] and settings["adversarial-0"]["separation"]["adversarial"] == 0.05
+    assert rows[3].source_seconds > 0 and rows[5].source_seconds == 0
+    text = curve_markdown(rows, {})
+    assert "fewer errors than `transfer` %" in text and len(curve_table(rows, "fr", {}).columns) == 11
+    assert any("tells 2 languages apart in" in line for line in said if line.startswith("source model 'all-0' ready"))
+
+
+def test_plans_name_sources_and_points(folders: dict[str, Path]) -> None:
+    corpora = corpora_of(folders)
+    config = CurveConfig(amounts=(1, 2), systems=tuple(SYSTEMS), seeds=(0, 1), one="nl", few=1, extra_seeds=(7,))
+    jobs, points = plan(config, corpora, ["en", "nl"])
+    assert {job.name for job in jobs} == {
+        f"{kind}-{seed}" for kind in ("all", "some", "one", "adversarial", "shared-private") for seed in (0, 1, 7)
+    }
+    assert len({point.name for point in points}) == len(points) == len(SYSTEMS) * (3 + 2)
+    named = {job.name for job in jobs}
+    assert all(point.source is None or point.source in named for point in points)
+    dutch = sum(u.duration for u in corpora.source_utterances() if u.language == "nl")
+    assert {job.seconds for job in jobs if job.name.startswith("some")} == {dutch}
+    long = next(point for point in points if point.system == "scratch-long")
+    assert long.config.trainer.steps == config.source.trainer.steps + config.learn.trainer.steps
+    small = config.shortened()
+    assert small.seeds == (0,) and small.extra_seeds == () and small.learn.trainer.steps == 100
+    for changes, message in (
+        ({"one": "nk"}, "`one` is 'nk'. Did you mean 'nl'"),
+        ({"systems": ("one-language",), "one": "de"}, "`one` is 'de'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            plan(replace(config, **changes), corpora, ["en", "nl"])
+    with pytest.raises(ConfigError, match="no source languages, which the system `transfer` needs"):
+        plan(replace(config, systems=("scratch", "transfer")), corpora, [])
+    for changes, message in (
+        ({"systems": ("transfr",)}, "there is no 'transfr'. Did you mean 'transfer'"),
+        ({"amounts": (2, 1)}, "rising"),
+        ({"seeds": (0, 0)}, "no seed may stand twice"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            curve_config(**changes)
+
+
+def test_corpora_that_do_not_fit_together_are_refused_by_name(folders: dict[str, Path], tmp_path: Path) -> None:
+    corpora = corpora_of(folders)
+    french, english = (str(folders[name] / "train.jsonl") for name in ("fr", "en"))
+    assert check_languages(corpora) == (["en", "nl"], "fr")
+    with pytest.raises(DataError, match="'fr' is among the sources too"):
+        check_languages(replace(corpora, sources={**corpora.sources, "fr": french}))
+    with pytest.raises(DataError, match="manifests are in en, fr; give those of one language"):
+        check_languages(replace(corpora, train={**corpora.train, "en": english}))
+    with pytest.raises(DataError, match="the corpora 'en train' and 'en again' both claim the id 'en-0'"):
+        check_languages(replace(corpora, sources={**corpora.sources, "en again": english}))
+    with pytest.raises(DataError, match="no train manifest"):
+        check_languages(replace(corpora, train={}))
+    with pytest.raises(DataError, match="no test manifest"):
+        check_languages(replace(corpora, tests={}))
+    empty = tmp_path / "empty.jsonl"
+    write_manifest(empty, [])
+    with pytest.raises(DataError, match=r"empty\.jsonl: holds no utterances"):
+        check_languages(replace(corpora, dev={"fr": str(empty)}))
+    with pytest.raises(DataError, match=r"dev\.jsonl: there is no such manifest"):
+        write_manifest(tmp_path / "lone" / "train.jsonl", read_manifest(french))
+        Corpora.from_folders({}, {"fr": tmp_path / "lone"})

@@ -1,0 +1,117 @@
+"""The multilingual recipes: their settings parse, a small run goes from prepared corpora to the table, and on again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from language_sweeps import make_folders
+
+from asr_transfer.data.manifest import read_manifest, write_manifest
+from asr_transfer.evaluation.record import read_record
+from data_prep.multilingual import Corpora
+from tests.real_runs import ROOT, load
+
+FOLDER = ROOT / "recipes" / "multilingual"
+SETTINGS = sorted((FOLDER / "hparams").glob("*.yaml"))
+OVER = {"variants": "curve"}
+"""Settings that change another file's."""
+
+TINY = """--source.model.encoder tdnn --source.model.layers 1 --source.model.dim 12 --source.model.channels 12
+--source.model.features.mels 16 --source.speeds [1.0] --learn.speeds [1.0] --learn.units characters --workers 1"""
+
+
+def _arguments(settings: Path) -> tuple[ModuleType, list[str]]:
+    base = OVER.get(settings.stem, settings.stem)
+    files = dict.fromkeys([settings.with_name(f"{base}.yaml"), settings])
+    return load(FOLDER / f"{base}.py"), [word for file in files for word in ("--config", str(file))]
+
+
+@pytest.mark.parametrize("path", SETTINGS, ids=lambda p: p.stem)
+def test_settings_parse_and_hold_no_code(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    values = yaml.safe_load(text)
+    assert isinstance(values, dict) and "!" not in re.sub(r"#.*", "", text)
+    recipe, given = _arguments(path)
+    seen: list[Any] = []
+    assert recipe.script(recipe.Recipe, seen.append, [*given, "--out", "x"]) == 0
+    for name, value in values.items():
+        if isinstance(value, list):
+            assert list(getattr(seen[0], name)) == value
+    assert seen[0].source.trainer.steps >= 400 and not seen[0].quick
+    shortened = seen[0].shortened()
+    assert shortened.source.trainer.steps == seen[0].source.trainer.steps // 10
+    assert recipe.script(recipe.Recipe, seen.append, [*given, "--out", "x", "--learn.trainer.stps", "1"]) == 2
+    assert recipe.script(recipe.Recipe, seen.append, [*given, "--out", "x", "--quick", "--backend", "ray"]) == 0
+    assert seen[1].quick is True and seen[1].backend == "ray"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of manifests as `prepare_languages` leaves them: two sources, and a target for both test sets."""
+    folder = tmp_path_factory.mktemp("prepared")
+    made = make_folders(folder)
+    for language, name in (("en", "asterisk-en"), ("nl", "fillets-nl"), ("fr", "hsk"), ("fr", "aishell")):
+        for split in ("train", "dev", "test"):
+            part = read_manifest(made[language] / f"{split}.jsonl")
+            if language == "fr":
+                part = [replace(u, language="cmn") for u in part[int(name == "aishell") :: 2]]
+            write_manifest(folder / "corpora" / name / f"{split}.jsonl", part)
+    write_manifest(folder / "corpora" / "hsk" / "syllables.jsonl", part)
+    return folder / "corpora"
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "models"),
+    [
+        ("curve", "--amounts [0.05] --amounts_of {} --systems [scratch-long,transfer] --seeds [0]", 2),
+        ("negative_transfer", "--minutes 0.05 --designs [leave-out]", 3),
+        ("transfer_table", "--minutes 0.04 --source_minutes 0.05 --languages [en,nl] --source.units_of {}", 8),
+    ],
+)
+def test_a_recipe_runs_from_prepared_corpora_and_goes_on(
+    name: str,
+    more: str,
+    models: int,
+    prepared: Path,
+    feature_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path / "nothing"))
+    recipe, given = _arguments(FOLDER / "hparams" / f"{name}.yaml")
+    folders = {path.name: path for path in sorted(prepared.iterdir())}
+    targets = {n: folders.pop(n) for n in ("hsk", "aishell")}
+    monkeypatch.setattr(recipe, "prepare_languages", lambda *arguments: Corpora(folders, targets))
+    arguments = [
+        *given,
+        *shlex.split(f"{TINY} {more} --learn.trainer.validate_every 0 --out {tmp_path}/out"),
+        *(f"--{part}.trainer.{what}" for part in ("source", "learn") for what in ("steps=2", "batch_budget=600")),
+    ]
+    assert recipe.script(recipe.Recipe, recipe.run, arguments) == 0, capsys.readouterr().err
+    assert len(list((tmp_path / "out" / "points").iterdir())) == models
+    table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    record = read_record(tmp_path / "out")
+    assert table.count("|") > 20 and record["status"] == "finished" and record["scores"]
+    assert "backend" not in record["config"] and "workers" not in record["config"]
+    assert recipe.script(recipe.Recipe, recipe.run, arguments) == 1
+    assert "already holds a run" in capsys.readouterr().err
+    # What is missing is made again; the rest is taken as it is.
+    (tmp_path / "out" / "run.json").write_text(
+        (tmp_path / "out" / "run.json").read_text(encoding="utf-8").replace('"finished",', '"running",', 1),
+        encoding="utf-8",
+    )
+    gone = sorted((tmp_path / "out" / "points").iterdir())[0]
+    shutil.rmtree(gone)
+    assert recipe.script(recipe.Recipe, recipe.run, [*arguments, "--resume", "--backend", "processes"]) == 0
+    again = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    timeless = [re.sub(r"\| \d+ \| [\d–]+ \|$", "", line) for line in again.splitlines()]
+    assert gone.is_dir() and timeless == [re.sub(r"\| \d+ \| [\d–]+ \|$", "", line) for line in table.splitlines()]

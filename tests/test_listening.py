@@ -1,0 +1,119 @@
+"""Transcribing and scoring with a lexicon, sentences, hot words and an unknown language, as the command line does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from asr_transfer.audio import SAMPLE_RATE
+from asr_transfer.cli import main
+from asr_transfer.commands import EvaluateCommand, TranscribeCommand
+from asr_transfer.data.manifest import read_manifest
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError
+from tests.small import small_model
+from tests.tones import WORDS, speak
+
+Lines = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    def call(*arguments: object) -> tuple[int, list[str], str]:
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        told = capsys.readouterr()
+        return status, told.out.splitlines(), told.err
+
+    return call
+
+
+@pytest.fixture
+def lexicon(tmp_path: Path) -> Path:
+    file = tmp_path / "words.txt"
+    file.write_text("".join(f"{word}\t{' '.join(word)}\n" for word in WORDS), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def word(tmp_path: Path) -> Path:
+    file = tmp_path / "word.wav"
+    soundfile.write(file, speak("face", 1.0, 5), SAMPLE_RATE)
+    return file
+
+
+def test_a_recording_is_taken_for_a_word_of_the_lexicon(
+    tone_run: Path, lexicon: Path, word: Path, lines: Lines
+) -> None:
+    status, told, _ = lines("transcribe", "--model", tone_run, "--lexicon", lexicon, "--explain", "cab", word)
+    assert status == 0
+    assert told[0] == f"{word}\tface"
+    assert any("cab" in line for line in told[1:]) and any("face" in line for line in told[1:])
+
+
+def test_an_unknown_word_to_explain_names_the_lexicon(tone_run: Path, lexicon: Path, word: Path, lines: Lines) -> None:
+    status, _, error = lines("transcribe", "--model", tone_run, "--lexicon", lexicon, "--explain", "fact", word)
+    assert status == 1 and "does not hold the word 'fact'" in error and "Traceback" not in error
+
+
+def test_sentences_hold_only_words_of_the_lexicon(
+    tone_run: Path, tone_corpus: dict[str, Path], lexicon: Path, tmp_path: Path, lines: Lines
+) -> None:
+    scored = ["evaluate", "--model", tone_run, "--data", tone_corpus["dev"], "--lexicon", lexicon, "--sentences"]
+    assert lines(*scored, "--out", tmp_path / "scores")[0] == 0
+    found = [json.loads(line) for line in (tmp_path / "scores" / "hypotheses.jsonl").read_text("utf-8").splitlines()]
+    assert len(found) == len(read_manifest(tone_corpus["dev"]))
+    assert {word for line in found for word in line["hypothesis"].split()} <= set(WORDS)
+    assert any(" " in line["hypothesis"] for line in found)
+
+
+def test_a_hot_word_pulls_what_is_heard_towards_it(tone_run: Path, word: Path, tmp_path: Path, lines: Lines) -> None:
+    hot = tmp_path / "hot.txt"
+    hot.write_text("dace\n", encoding="utf-8")
+    pulled = lines("transcribe", "--model", tone_run, "--hotwords", hot, "--search.hot_weight", "50", word)[1]
+    assert pulled == [f"{word}\tdace"]
+    plain = lines("transcribe", "--model", tone_run, "--hotwords", hot, "--search.hot_weight", "0", word)[1]
+    assert plain != pulled
+
+
+def test_the_language_is_found_out(tone_run: Path, word: Path, tmp_path: Path, lines: Lines) -> None:
+    status, _, error = lines("transcribe", "--model", tone_run, "--language", "auto", word)
+    assert status == 1 and "knows the language 'en' only" in error
+    one = Recogniser.load(tone_run)
+    model = small_model(heads={"en": len(one.tokens), "nl": len(one.tokens)}).eval()
+    Recogniser(model, one.tokens, "en", {}, others={"nl": one.tokens}).save(tmp_path / "two", "A card.", {})
+    status, told, _ = lines("transcribe", "--model", tmp_path / "two", "--language", "auto", word)
+    assert status == 0 and told[0].split("\t")[1] in ("en", "nl")
+    status, _, error = lines("transcribe", "--model", tmp_path / "two", word)
+    assert status == 1 and "say which with --language" in error
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sentences": True}, "`sentences` are made of a lexicon's words"),
+        ({"lexicon": Path("a"), "lm": Path("b")}, "`lm` is a language model of sentences"),
+        ({"lexicon": Path("a"), "language": "auto"}, "belong to one language"),
+        ({"lexicon": Path("a"), "hotwords": Path("b")}, "hot words add nothing"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EvaluateCommand(model=Path("m"), data=Path("d"), out=Path("o"), **given)  # type: ignore[arg-type]
+
+
+def test_only_a_word_of_a_lexicon_can_be_explained() -> None:
+    with pytest.raises(ConfigError, match="`explain` tells about a word of a lexicon"):
+        TranscribeCommand(model=Path("m"), explain="face")
+
+
+def test_a_damaged_lexicon_or_list_gives_one_sentence(tone_run: Path, word: Path, tmp_path: Path, lines: Lines) -> None:
+    for name, text, option in (("lexicon.txt", "face\tf a x\n", "--lexicon"), ("hot.txt", "\n\n", "--hotwords")):
+        file = tmp_path / name
+        file.write_text(text, encoding="utf-8")
+        status, told, error = lines("transcribe", "--model", tone_run, option, file, word)
+        assert status == 1 and not told and str(file) in error and "Traceback" not in error
