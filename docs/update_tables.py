@@ -3,8 +3,8 @@
     python docs/update_tables.py            fill them in
     python docs/update_tables.py --check    only say which are out of date
 
-A table stands between `<!-- table NAME -->` and `<!-- end -->`; NAME is `adaptation CORPUS`, `curve RECORD`,
-`headline`, or `training`.
+A table stands between `<!-- table NAME -->` and `<!-- end -->`; NAME is `adaptation CORPUS`, `headline`,
+`training`, or the kind of another experiment and its record.
 A record is a run folder's `run.json`, copied to `docs/results/NAME.json`.
 """
 
@@ -13,12 +13,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from asr_transfer.adaptation.results import Row, markdown
 from asr_transfer.languages import curve as languages
-from asr_transfer.languages.tables import curve_markdown
+from asr_transfer.languages.negative import Effect
+from asr_transfer.languages.pairs import Pair
+from asr_transfer.languages.tables import curve_markdown, negative_markdown, pairs_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")))
@@ -71,6 +74,16 @@ def curve(name: str) -> str:
     return f"{curve_markdown(rows, values['scores'].get('factors', {}))}\n{note}"
 
 
+def pairs(name: str) -> str:
+    """Return the source × target table of languages."""
+    return pairs_markdown([Pair(**pair) for pair in record(name)["scores"]["pairs"]])
+
+
+def negative(name: str) -> str:
+    """Return which source languages help and which harm."""
+    return negative_markdown([Effect(**effect) for effect in record(name)["scores"]["effects"]])
+
+
 def headline() -> str:
     """Return what `auto` reached at each amount, else the best method, with its interval and its price."""
     lines = [
@@ -112,12 +125,24 @@ def training() -> str:
     return "\n".join(lines) + "\n"
 
 
+TABLES: dict[str, Callable[..., str]] = {
+    "adaptation": adaptation,
+    "curve": curve,
+    "headline": headline,
+    "negative": negative,
+    "pairs": pairs,
+    "training": training,
+}
+
+
 def filled(text: str) -> str:
     """Return a page with its tables filled in."""
 
     def fill(match: re.Match[str]) -> str:
         name, *arguments = match["name"].split()
-        body = {"adaptation": adaptation, "curve": curve, "headline": headline, "training": training}[name](*arguments)
+        if arguments and not (ROOT / "docs" / "results" / f"{arguments[0]}.json").is_file():
+            return f"{match[1]}Not measured: there is no record of a run.\n{match[4]}"
+        body = TABLES[name](*arguments)
         return f"{match[1]}{body}{match[4]}"
 
     return BLOCK.sub(fill, text)

@@ -104,6 +104,12 @@ def test_plans_name_sources_and_points(folders: dict[str, Path]) -> None:
     assert {job.seconds for job in jobs if job.name.startswith("some")} == {dutch}
     long = next(point for point in points if point.system == "scratch-long")
     assert long.config.trainer.steps == config.source.trainer.steps + config.learn.trainer.steps
+    shared, same = plan(replace(config, source_seed=4), corpora, ["en", "nl"])
+    assert {job.name for job in shared} == {
+        f"{kind}-4" for kind in ("all", "some", "one", "adversarial", "shared-private")
+    }
+    assert {point.source for point in same} == {job.name for job in shared} | {None}
+    assert [point.name for point in same] == [point.name for point in points]
     small = config.shortened()
     assert small.seeds == (0,) and small.extra_seeds == () and small.learn.trainer.steps == 100
     for changes, message in (

@@ -57,7 +57,8 @@ def test_every_pair_takes_equal_steps_and_the_long_control_takes_both(
     assert [job.name for _, job in sources] == ["en-0", "nl-0", "en-1", "nl-1"]
     assert {job.name: dict(job.config.units_of) for _, job in sources}["en-0"] == {}
     assert {job.name: job.config.units_of for _, job in sources}["nl-0"] == {"nl": "words"}
-    assert {job.config.trainer.steps for _, job in sources} == {2} and all(job.seconds == pytest.approx(3.6) for _, job in sources)
+    assert {job.config.trainer.steps for _, job in sources} == {2}
+    assert [job.seconds for _, job in sources] == [pytest.approx(3.6)] * 4
     named = {point.name: point for _, point, _ in points}
     assert len(named) == len(points) == 2 * 2 * 4
     assert named["scratch-to-nl-0.05-1"].config.trainer.steps == 2

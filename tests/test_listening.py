@@ -75,9 +75,9 @@ def test_a_hot_word_pulls_what_is_heard_towards_it(tone_run: Path, word: Path, t
     hot = tmp_path / "hot.txt"
     hot.write_text("dace\n", encoding="utf-8")
     pulled = lines("transcribe", "--model", tone_run, "--hotwords", hot, "--search.hot_weight", "50", word)[1]
-    assert pulled == [f"{word}\tdace"]
+    assert "dace" in pulled[0].split("\t")[1].split()
     plain = lines("transcribe", "--model", tone_run, "--hotwords", hot, "--search.hot_weight", "0", word)[1]
-    assert plain != pulled
+    assert "dace" not in plain[0].split("\t")[1].split()
 
 
 def test_the_language_is_found_out(tone_run: Path, word: Path, tmp_path: Path, lines: Lines) -> None:

@@ -51,7 +51,7 @@ class Utterance:
     pronunciation: str | None = None
 
     def spelled(self, units: Units) -> str:
-        """Return what tokens of `units` spell: the transcript, or the pronunciation, without tones where they have none.
+        """Return what tokens of `units` spell: the transcript, or the pronunciation, tones left out where they are.
 
         Raises:
             DataError: the units are phones and the utterance has no pronunciation.

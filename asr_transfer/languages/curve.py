@@ -177,7 +177,7 @@ def plan(config: CurveConfig, corpora: Corpora, languages: Sequence[str]) -> tup
     for kind in ("all", "some", "one", *KINDS):
         if kind not in needed:
             continue
-        for seed in seeds:
+        for seed in seeds if config.source_seed is None else [config.source_seed]:
             drawn, loss = speech.get(kind, ((), None)), kind if kind in KINDS else "plain"
             made = _seeded_source(config.source, seed)
             jobs.append(SourceJob(f"{kind}-{seed}", *drawn, made, loss, config.separation))
@@ -332,6 +332,11 @@ def _row(
     )
 
 
+def long_steps(before: TrainerConfig, own: TrainerConfig) -> int:
+    """Return the steps of `own` that read as much speech as both trainings, whatever the sizes of their batches."""
+    return own.steps + round(before.steps * before.batch_budget / own.batch_budget)
+
+
 def short(trainer: TrainerConfig) -> TrainerConfig:
     """Return a training of a tenth of the steps."""
     return replace(trainer, steps=max(10, trainer.steps // 10), validate_every=trainer.validate_every // 10)
@@ -348,9 +353,8 @@ def _seeded_source(config: SourceConfig, seed: int) -> SourceConfig:
 
 def _point(config: CurveConfig, name: str, amount: float, seed: int) -> Point:
     system = SYSTEMS[name]
-    before, own = config.source.trainer, config.learn.trainer
-    # As much speech read, whatever the sizes of batches.
-    steps = own.steps + (round(before.steps * before.batch_budget / own.batch_budget) if system.long else 0)
+    own = config.learn.trainer
+    steps = long_steps(config.source.trainer, own) if system.long else own.steps
     source_seed = seed if config.source_seed is None else config.source_seed
     learn = replace(config.learn, mode=system.mode, trainer=replace(config.learn.trainer, steps=steps, seed=seed))
     if system.mode in SOURCELESS:

@@ -16,7 +16,7 @@ from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.evaluation.scoring import Alignments
 from asr_transfer.evaluation.significance import RESAMPLES, holm
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.curve import load_point, short
+from asr_transfer.languages.curve import load_point, long_steps, short
 from asr_transfer.languages.points import Corpora, Point, check_languages
 from asr_transfer.languages.reduction import pooled_rate, reduction
 from asr_transfer.languages.sources import SourceJob
@@ -206,11 +206,10 @@ def run_negative(
 
 
 def _point(config: NegativeConfig, system: str, seed: int) -> Point:
-    steps = config.learn.trainer.steps
     learn = replace(config.learn, trainer=replace(config.learn.trainer, seed=seed))
     if system != SCRATCH:
         return Point(system, config.minutes, seed, f"{system}-{seed}", learn)
-    trainer = replace(learn.trainer, steps=steps + config.source.trainer.steps)
+    trainer = replace(learn.trainer, steps=long_steps(config.source.trainer, learn.trainer))
     return Point(
         system, config.minutes, seed, None, replace(learn, mode="scratch", model=config.source.model, trainer=trainer)
     )

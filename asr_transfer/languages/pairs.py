@@ -24,7 +24,7 @@ from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
 from asr_transfer.evaluation.significance import RESAMPLES, holm
 from asr_transfer.evaluation.transfer_table import TransferTable, transfer_table
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.curve import short
+from asr_transfer.languages.curve import long_steps, short
 from asr_transfer.languages.points import Corpora, Point, error_unit, read_corpora
 from asr_transfer.languages.reduction import pooled_rate, reduction
 from asr_transfer.languages.sources import SourceJob
@@ -241,7 +241,8 @@ def run_pairs(
 
 
 def _point(config: PairsConfig, system: str, target: str, seed: int) -> Point:
-    steps = config.learn.trainer.steps + (config.source.trainer.steps if system == LONG else 0)
+    own = config.learn.trainer
+    steps = long_steps(config.source.trainer, own) if system == LONG else own.steps
     units = config.source.units_of.get(target, config.learn.units)
     learn = replace(
         config.learn, units=units, trainer=replace(config.learn.trainer, steps=steps, seed=seed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -264,9 +264,8 @@ def refuse_leaks(words: Words, say: Callable[[str], None]) -> None:
                     "a recording that nothing was trained on: leave it out of one."
                 )
     shared = sum(len(same) for same in words.lexicon.homophones().values())
-    say(
-        f"{len(words.test)} test words; {shared} of the lexicon's {len(words.lexicon.words)} words have homophones (with tones)"
-    )
+    total = len(words.lexicon.words)
+    say(f"{len(words.test)} test words; {shared} of the lexicon's {total:,} words have homophones, tones included")
 
 
 def _judged(
@@ -300,4 +299,4 @@ def _pronounced(utterance: Utterance, phones: Mapping[str, str]) -> Utterance:
     """Give an utterance that lacks its pronunciation the lexicon's."""
     if utterance.pronunciation is not None or spelling(utterance) not in phones:
         return utterance
-    return Utterance(**{**asdict(utterance), "pronunciation": phones[spelling(utterance)]})
+    return replace(utterance, pronunciation=phones[spelling(utterance)])
