@@ -22,6 +22,8 @@ from asr_transfer.languages import curve as languages
 from asr_transfer.languages.negative import Effect
 from asr_transfer.languages.pairs import Pair
 from asr_transfer.languages.tables import curve_markdown, negative_markdown, pairs_markdown
+from asr_transfer.words.experiment import Row as WordsRow
+from asr_transfer.words.tables import words_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")))
@@ -125,6 +127,18 @@ def training() -> str:
     return "\n".join(lines) + "\n"
 
 
+def words(name: str) -> str:
+    """Return the table of an experiment on words never trained on, with how it was made."""
+    values = record(name)
+    config, command = values["config"], values["command"].replace(" --resume", "")
+    rows = [WordsRow(**row) for row in values["scores"]["rows"]]
+    note = (
+        f"Made by `python recipes/zero_shot_words/{command}` at commit `{values['commit']}`; "
+        f"draws of the smaller lexica: {config['draws']}, models: {len(values['scores']['models'])}.\n"
+    )
+    return f"{words_markdown(rows, config['top'])}\n{note}"
+
+
 TABLES: dict[str, Callable[..., str]] = {
     "adaptation": adaptation,
     "curve": curve,
@@ -132,6 +146,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "negative": negative,
     "pairs": pairs,
     "training": training,
+    "words": words,
 }
 
 

@@ -38,6 +38,7 @@ SPARE = 1.25
 """So many times the words are made, for some have phones that no word of train has, and are left out."""
 
 _STAMP = "made_up.json"
+_GENERATOR = 1  # raise it when the same settings begin to give other words or other audio
 _ONSETS = ("p", "t", "m", "n", "l", "s", "f", "r", "ch", "b", "d", "ñ", "br", "tr", "pl")
 _VOWELS = ("a", "e", "i", "o", "u")
 _CODAS = ("", "", "", "", "n", "s", "l")
@@ -105,10 +106,10 @@ def prepare_made_up(config: MadeUpConfig, out: Path, workers: int = 1) -> None:
         DataError: the folder holds a corpus of other settings, or too few words are trained on to have every phone.
     """
     stamp = out / _STAMP
-    settings = json.dumps(asdict(config), indent=2) + "\n"
+    settings = json.dumps({"generator": _GENERATOR, **asdict(config)}, indent=2) + "\n"
     if stamp.is_file():
         if stamp.read_text(encoding="utf-8") != settings:
-            raise DataError(f"{out}: holds made-up words of other settings; remove the folder or take another.")
+            raise DataError(f"{out}: holds made-up words of other settings or of an older version; remove the folder.")
         return
     lexicon = _lexicon(config, str(out / LEXICON))
     words = lexicon.words
