@@ -27,6 +27,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.points import spellable
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
 from asr_transfer.training.workers import run_all
@@ -201,7 +202,8 @@ def train_seed(job: tuple[Recipe, str, int]) -> str:
     if network is None:
         raise ConfigError("without `source`, `learn.model` must say which network is trained; see hparams.")
     store = build_store([*words.train, *words.dev], network.features, tuple(sorted({1.0, *learn.speeds})))
-    learnt = learn_language(source, words.train, words.dev, store, learn, path, record.log)
+    dev = spellable(words.dev, words.train, learn.units)
+    learnt = learn_language(source, words.train, dev, store, learn, path, record.log)
     card = f"# Phones of {words.train[0].language}\n\nA model of the zero-shot words recipe; see `../run.json`.\n"
     learnt.recogniser.save(path / "model", card, {"trained_on": checksum(words.train)})
     record.data("train", folder, words.train)
