@@ -119,6 +119,10 @@ class CurveConfig:
         )
 
 
+FROM_SCRATCH = ("scratch-long", "scratch")
+"""Systems that others are held against, the stronger first."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A system at one amount on one test set, over all seeds.
@@ -134,6 +138,7 @@ class Row:
         source_seconds: mean, of the source model's training.
         versus: share of the plain `transfer`'s errors that it makes less; None for that, from scratch, or without it.
         versus_low, versus_high: its 95 % interval, as above.
+        baseline: the system from scratch that `reduction` is held against; empty where there is none.
     """
 
     test: str
@@ -150,6 +155,7 @@ class Row:
     versus: float | None = None
     versus_low: float | None = None
     versus_high: float | None = None
+    baseline: str = ""
 
     def to_plain(self) -> dict[str, Any]:
         """Return the row for a record."""
@@ -227,20 +233,22 @@ def run_curve(
 def summarise(folder: Path, points: Sequence[Point], tests: Iterable[str]) -> list[Row]:
     """Return a row for each test set, system and amount; reductions are held against the strongest start from scratch.
 
-    That is `scratch-long` where it was run, else `scratch`.
+    That is `scratch-long` at the amounts where it was run, else `scratch`.
     """
-    base = next((name for name in ("scratch-long", "scratch") if any(p.system == name for p in points)), None)
+    run = {(p.minutes, p.system) for p in points}
     rows = []
     for test in tests:
         aligned = {point.name: load_point(folder, point, test) for point in points}
         for minutes, system in dict.fromkeys((p.minutes, p.system) for p in points):
             own = [p for p in points if (p.minutes, p.system) == (minutes, system)]
+            base = next((name for name in FROM_SCRATCH if (minutes, name) in run), "")
             against, plain = (
                 {p.seed: p for p in points if (p.minutes, p.system) == (minutes, other) and system != other}
                 for other in (base, PLAIN)
             )
             helped = SYSTEMS[system].mode != "scratch"
-            rows.append(_row(folder, test, own, against, plain if helped else {}, aligned))
+            row = _row(folder, test, own, against, plain if helped else {}, aligned)
+            rows.append(replace(row, baseline=base if against else ""))
     return rows
 
 
@@ -328,7 +336,9 @@ def _row(
         found[2],
         _mean(r["training"]["cpu_seconds"] for r in records),
         _mean(r["training"]["cpu_seconds"] for r in sources),
-        *found[3:],
+        found[3],
+        found[4],
+        found[5],
     )
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.table import Table
 
-from asr_transfer.languages.curve import CurveConfig, Row, factors, plan, plot
+from asr_transfer.languages.curve import FROM_SCRATCH, CurveConfig, Row, factors, plan, plot
 from asr_transfer.languages.negative import SURE, Effect
 from asr_transfer.languages.pairs import Pair
 from asr_transfer.languages.points import Corpora, check_languages
 
 HEADINGS = (
-    "minutes", "system", "seeds", "error %", "± seeds", "fewer errors than from scratch %", "95 % interval",
+    "minutes", "system", "seeds", "error %", "± seeds", "fewer errors %", "95 % interval", "than",
     "CPU-s", "CPU-s of the source",
 )  # fmt: skip
 
@@ -47,7 +47,10 @@ def curve_markdown(rows: Sequence[Row], saved: Mapping[str, Mapping[str, str]]) 
         lines += ["| " + " | ".join(_cells(row, own)) + " |" for row in own]
         told = [f"`{system}` {factor}" for system, factor in saved.get(test, {}).items()]
         if told:
-            lines += ["", f"Times the data that scratch needs for its error at the largest amount: {', '.join(told)}."]
+            lines += [
+                "",
+                f"Times the data that it needs from scratch for its error at the largest amount: {', '.join(told)}.",
+            ]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -56,10 +59,12 @@ def write_curve(config: CurveConfig, corpora: Corpora, folder: Path, rows: Seque
     """Write `table.md` and a plot for each test set, and return the data factors by test set and system."""
     languages, _ = check_languages(corpora)
     _, points = plan(config, corpora, languages)
-    base = next((name for name in ("scratch-long", "scratch") if name in config.systems), None)
+    # A curve needs two amounts.
+    run = {name: len({p.minutes for p in points if p.system == name}) for name in FROM_SCRATCH}
+    base = max(run, key=lambda name: run[name])
     saved: dict[str, dict[str, str]] = {}
     for test in corpora.tests:
-        found = factors(folder, points, test, base) if base else {}
+        found = factors(folder, points, test, base) if run[base] > 1 else {}
         saved[test] = {name: str(factor) for name, factor in found.items()}
         (folder / f"curve-{test}.svg").write_text(plot(rows, test, "unit error rate").svg(), encoding="utf-8")
     (folder / "table.md").write_text(curve_markdown(rows, saved), encoding="utf-8")
@@ -181,6 +186,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
         percent(row.spread),
         percent(row.reduction, 0),
         between(row.low, row.high),
+        f"`{row.baseline}`" if row.baseline else "–",
         f"{row.cpu_seconds:.0f}",
         f"{row.source_seconds:.0f}" if row.source_seconds else "–",
         percent(row.versus, 0),
