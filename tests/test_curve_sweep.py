@@ -86,7 +86,8 @@ def test_every_system_has_its_source_and_stands_beside_plain_transfer(
     assert "kind" not in settings["all-0"] and settings["adversarial-0"]["separation"]["adversarial"] == 0.05
     assert rows[3].source_seconds > 0 and rows[5].source_seconds == 0
     text = curve_markdown(rows, {})
-    assert "fewer errors than `transfer` %" in text and len(curve_table(rows, "fr", {}).columns) == 11
+    assert "fewer errors than `transfer` %" in text and len(curve_table(rows, "fr", {}).columns) == 12
+    assert [row.baseline for row in rows] == ["", *["scratch"] * 5]
     assert any("tells 2 languages apart in" in line for line in said if line.startswith("source model 'all-0' ready"))
 
 
