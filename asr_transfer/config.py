@@ -371,7 +371,8 @@ def to_plain(settings: Any) -> dict[str, Any]:
 
 def to_record(command: Any) -> dict[str, Any]:
     """Return a command's settings as a run record keeps them: without those that say only how to go about the run."""
-    return {name: value for name, value in to_plain(command).items() if name not in ("resume", "overwrite", "workers")}
+    how = ("resume", "overwrite", "workers", "backend")
+    return {name: value for name, value in to_plain(command).items() if name not in how}
 
 
 def from_plain(kind: type[T], values: dict[str, Any], where: str) -> T:

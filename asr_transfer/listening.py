@@ -56,7 +56,7 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
         lexicon = lexicon.toneless()
     hot = None if options.hotwords is None else HotWords.read(options.hotwords)
     if lexicon is not None and not options.sentences:
-        return replace(recogniser, lexicon=lexicon, decoder=WordDecoder(lexicon, recogniser.tokens))
+        return replace(recogniser, lexicon=lexicon)
     if lexicon is not None:
         model = None if options.lm is None else NgramModel.read(options.lm)
         if hot is not None:
@@ -81,7 +81,7 @@ def listen(
     Args:
         recogniser: of `open_recogniser`.
         utterances: their texts are not read and may be empty.
-        language: `auto` finds it out, with the offsets that the model keeps; otherwise it is the recogniser's head.
+        language: `auto` finds it out, by the heads' scores as they are; otherwise it is the recogniser's head.
         store: their features; computed where it is not given.
     """
     if store is None:
@@ -89,7 +89,7 @@ def listen(
     heads = [recogniser.head] * len(utterances)
     if language == AUTO:
         data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
-        heads = [found for found, _ in identify(recogniser, data, recogniser.origin.get("language_offsets"))]
+        heads = [found for found, _ in identify(recogniser, data)]
     texts: dict[int, str] = {}
     for head in dict.fromkeys(heads):
         own = recogniser if head == recogniser.head else recogniser.for_head(head)

@@ -7,7 +7,7 @@ the rest lies below one folder of corpora, each in its own layout, as its module
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,9 @@ TARGETS: Mapping[str, Place] = {
 }
 """Where the corpora to transfer to lie."""
 
+TEST_SETS = {"hsk": "words", "aishell": "sentences"}
+"""What the test sets of target corpora are called."""
+
 OPTIONAL = ("gcin",)
 """Corpora that do not suffice as the only target, and of which nothing is said where they are absent."""
 
@@ -91,6 +94,10 @@ class Corpora:
     def languages(self) -> dict[str, str]:
         """Return the ISO 639 code of every corpus."""
         return {name: CORPORA[name].language or "" for name in (*self.sources, *self.targets)}
+
+    def chosen(self, targets: Sequence[str]) -> dict[str, Path]:
+        """Return the folders of those target corpora that are named."""
+        return {name: folder for name, folder in self.targets.items() if name in targets}
 
     def manifest(self, name: str, split: str) -> Path:
         """Return the path of one manifest of a corpus."""

@@ -104,6 +104,11 @@ class RunRecord:
         with (self.folder / "log.txt").open("a", encoding="utf-8") as out:
             out.write(f"{time.strftime('%H:%M:%S')}  {line}\n")
 
+    def say(self, line: str) -> None:
+        """Print a line and append it to `log.txt`."""
+        print(line, flush=True)
+        self.log(line)
+
     def finish(self, **results: Any) -> None:
         """Add `results`, time and memory, mark the run as finished, and remove the checkpoints that served resuming."""
         self.values.update(results)

@@ -21,7 +21,7 @@ from asr_transfer.languages.curve import CurveConfig, run_curve
 from asr_transfer.languages.points import Corpora
 from asr_transfer.languages.tables import curve_table, write_curve
 from asr_transfer.training.workers import Backend
-from data_prep.multilingual import prepare_languages
+from data_prep.multilingual import TEST_SETS, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,24 +49,13 @@ class Recipe(CurveConfig):
     overwrite: bool = False
 
 
-NAMES = {"hsk": "words", "aishell": "sentences"}
-"""What the test sets of corpora are called."""
-
-
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `curve-TEST.svg`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
-    settings = {name: value for name, value in to_record(config).items() if name != "backend"}
-    record = RunRecord(recipe.out, settings, resume=recipe.resume, overwrite=recipe.overwrite)
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-        record.log(line)
-
-    found = prepare_languages(recipe.speech, recipe.out / "corpora", say)
-    targets = {name: folder for name, folder in found.targets.items() if name in recipe.targets}
-    corpora = Corpora.from_folders(found.sources, targets, NAMES)
-    rows = run_curve(config, corpora, recipe.out, recipe.workers, say, recipe.backend)
+    record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
+    found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say)
+    corpora = Corpora.from_folders(found.sources, found.chosen(recipe.targets), TEST_SETS)
+    rows = run_curve(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     saved = write_curve(config, corpora, recipe.out, rows)
     record.finish(scores={"rows": [row.to_plain() for row in rows], "factors": saved})
     console = Console(width=None if sys.stdout.isatty() else 160)

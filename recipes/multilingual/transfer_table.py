@@ -53,18 +53,12 @@ class Recipe(PairsConfig):
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
-    settings = {name: value for name, value in to_record(config).items() if name != "backend"}
-    record = RunRecord(recipe.out, settings, resume=recipe.resume, overwrite=recipe.overwrite)
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-        record.log(line)
-
-    found = prepare_languages(recipe.speech, recipe.out / "corpora", say)
+    record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
+    found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say)
     folders = {**found.sources, **found.targets}
     chosen = [name for name in folders if name in recipe.corpora or not recipe.corpora]
     there = Manifests.by_language({name: folders[name] for name in chosen}, found.languages)
-    pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, say, recipe.backend)
+    pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, record.say, recipe.backend)
     text = f"{pairs_markdown(pairs)}\nError rates with intervals, against self-transfer:\n\n{rates.markdown()}"
     (recipe.out / "table.md").write_text(text, encoding="utf-8")
     record.finish(scores={"pairs": [pair.to_plain() for pair in pairs], "rates": rates.to_plain()})

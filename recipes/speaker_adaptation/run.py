@@ -48,18 +48,13 @@ class Recipe(ExperimentConfig):
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `trials.jsonl`, `systems` (a run folder per row) and `run.json`."""
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-        record.log(line)
-
     manifests = prepare(recipe.corpus, recipe.root, recipe.out / "corpus")
     utterances = {}
     for name, path in manifests.items():
         split = read_manifest(path)
         utterances.update({u.id: u for u in split})
         record.data(name, path, split)
-    folds, trials = run_experiment(manifests, recipe, recipe.out, recipe.workers, say)
+    folds, trials = run_experiment(manifests, recipe, recipe.out, recipe.workers, record.say)
     rows = summarise(folds, trials)
     (recipe.out / "table.md").write_text(markdown(rows), encoding="utf-8")
     write_systems(recipe.out, folds, trials, utterances, record.values)

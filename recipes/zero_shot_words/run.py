@@ -116,24 +116,19 @@ def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `hypotheses.jsonl`, `models` (a folder each) and `run.json`."""
     recipe = recipe.shortened() if recipe.quick else recipe
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-        record.log(line)
-
     folder = find_corpus(recipe)
     words = read_words(recipe, folder)
     for name in SPLITS:
         record.data(name, folder / f"{name}.jsonl", getattr(words, name))
-    refuse_leaks(words, say)
+    refuse_leaks(words, record.say)
     if recipe.models:
         places = {f"{n}-{path.name}": path for n, path in enumerate(recipe.models)}
         for path in recipe.models:
-            note_training(path, words, say)
+            note_training(path, words, record.say)
     else:
         jobs = [(recipe, str(folder), seed) for seed in recipe.seeds]
         for name in run_all(train_seed, jobs, recipe.workers, "models"):
-            say(f"model '{name}' ready")
+            record.say(f"model '{name}' ready")
         places = {f"seed-{seed}": recipe.out / "models" / f"seed-{seed}" for seed in recipe.seeds}
     language = recipe.head or words.test[0].language
     trials, members, units = [], {}, set()
@@ -147,7 +142,7 @@ def run(recipe: Recipe) -> None:
             raise ConfigError(
                 f"the models spell {' and '.join(sorted(units))}; score those of the same units together."
             )
-        say(f"model '{name}' scored with {trials[-1].sizes[-1]:,} words")
+        record.say(f"model '{name}' scored with {trials[-1].sizes[-1]:,} words")
     rows = summarise(trials, words.test, members, recipe.top)
     (recipe.out / "table.md").write_text(words_markdown(rows, recipe.top), encoding="utf-8")
     scores = write_trials(recipe.out, trials)
