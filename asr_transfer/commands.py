@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from asr_transfer.config import AdaptConfig, ChoiceConfig, SourceConfig
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.config import SourceConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.search_config import SearchConfig
 

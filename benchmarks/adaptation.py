@@ -38,6 +38,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.checks import make_folds
 from asr_transfer.adaptation.choice import candidates, choose
@@ -45,7 +46,6 @@ from asr_transfer.adaptation.judging import Candidate, Rung, answers
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate, find_methods, needs_source
 from asr_transfer.adaptation.prefix import Shared
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
-from asr_transfer.config import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.errors import AsrTransferError
 from benchmarks.adaptation_place import Place, prepare

@@ -1,6 +1,6 @@
 """The corpora of the multilingual recipe: those that are on this machine, each prepared once.
 
-Source corpora are prompts, phrases, words and dialogues in eleven languages other than Mandarin; target corpora are
+Source corpora are prompts, phrases, words and dialogues in fifteen European languages; target corpora are
 Mandarin words, sentences and syllables. What lies in Debian packages is looked for where `asr-transfer fetch` puts it;
 the rest lies below one folder of corpora, each in its own layout, as its module documents.
 """
@@ -15,6 +15,7 @@ from asr_transfer.errors import DataError
 from data_prep.artikulate import FOLDERS
 from data_prep.fetch import data_folder
 from data_prep.prepare import CORPORA, prepare
+from data_prep.tuxpaint import LANGUAGES
 
 Say = Callable[[str], None]
 
@@ -66,8 +67,23 @@ SOURCES: Mapping[str, Place] = {
         for language in ("de", "es", "ro")
     },
     **{f"fillets-{language}": Place(fetched=f"fillets-{language}") for language in ("cs", "nl")},
+    **{
+        f"tuxpaint-{language}": Place(fetched="tuxpaint")
+        for language in ["be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru"]
+    },
+    "festvox-ru": Place(fetched="festvox-ru"),
+    "queen": Place(fetched="queen"),
+    "an4": Place("an4", "etc", source="AN4 (http://www.speech.cs.cmu.edu/databases/an4)"),
 }
 """Where the corpora to learn from lie."""
+
+SOURCE_SPLITS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "an4": (("train",), "test"),
+    "fillets-cs": (("train", "test", "others"), "dev"),
+    "fillets-nl": (("train", "test"), "dev"),
+}
+"""What of a source corpus is trained on and what is kept from training, where that is not train and dev, and test: the
+fillets' test split is a second voice, with which a source language is better served than another experiment."""
 
 TARGETS: Mapping[str, Place] = {
     "hsk": Place("audio-cmn", "hsk", source="https://github.com/hugolpz/audio-cmn"),

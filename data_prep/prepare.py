@@ -65,7 +65,7 @@ CORPORA: dict[str, Corpus] = {
     **_in_languages("asterisk", asterisk.prepare, asterisk.SPEAKERS),
     **_in_languages("artikulate", artikulate.prepare, artikulate.FOLDERS),
     **_in_languages("gcompris", gcompris.prepare, "de es ro"),
-    **_in_languages("tuxpaint", tuxpaint.prepare, "fr ro ru ca bg es be el da"),
+    **_in_languages("tuxpaint", tuxpaint.prepare, " ".join(tuxpaint.LANGUAGES)),
     "festvox-ru": Corpus(festvox_ru.prepare, language="ru"),
     "hsk": Corpus(audio_cmn.prepare, (*_ALL, "syllables"), "cmn"),
     "gcin": Corpus(gcin_voice.prepare, ("train", "test"), "cmn"),

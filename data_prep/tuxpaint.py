@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
@@ -29,9 +29,11 @@ _SCRIPTS = {"ru": "CYRILLIC", "bg": "CYRILLIC", "be": "CYRILLIC", "el": "GREEK"}
 _CAPTION = re.compile(r"(?P<language>[\w@]+)\.utf8=(?P<text>.*)")
 
 
-def prepare(
-    root: Path, out: Path, language: Literal["fr", "ro", "ru", "ca", "bg", "es", "be", "el", "da"] = "fr"
-) -> None:
+Language = Literal["fr", "ro", "ru", "ca", "bg", "es", "be", "el", "da"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+
+def prepare(root: Path, out: Path, language: Language = "fr") -> None:
     """Write manifests of Tux Paint's captions: `train`, `dev` and `test` have no text in common.
 
     The texts are in lower case without punctuation. Who speaks is not documented; a language counts as one speaker.

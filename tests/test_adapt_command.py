@@ -16,9 +16,9 @@ import soundfile
 import torch
 import yaml
 
+from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.adaptation.profile import Profile, base_checksum
 from asr_transfer.adaptation.profile_commands import load_with_profile
-from asr_transfer.config import SutaConfig
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from tests.adapting import QUICK, Ran, adapt, equal, recordings, run, weights

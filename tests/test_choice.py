@@ -14,21 +14,14 @@ import torch
 from small import different, snapshot
 from tones import make_speaker
 
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.checks import make_folds
 from asr_transfer.adaptation.choice import Choice, _decide, adapt_by_choice, candidates, choose
 from asr_transfer.adaptation.judging import Candidate, Rung, answers
 from asr_transfer.adaptation.methods import default_learning_rate
-from asr_transfer.config import (
-    AdaptConfig,
-    ChoiceConfig,
-    FeatureConfig,
-    ModelConfig,
-    SourceConfig,
-    SpecAugmentConfig,
-    TrainerConfig,
-)
+from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData

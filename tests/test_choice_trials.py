@@ -17,12 +17,13 @@ import pytest
 import soundfile
 from small import MELS, small_model
 
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation import judging
 from asr_transfer.adaptation.choice import Choice, choose
 from asr_transfer.adaptation.judging import Answers, Candidate
 from asr_transfer.audio import SAMPLE_RATE
-from asr_transfer.config import AdaptConfig, ChoiceConfig, FeatureConfig
+from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData

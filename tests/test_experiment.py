@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.experiment import (
     AUTOMATIC,
     ExperimentConfig,
@@ -18,7 +19,7 @@ from asr_transfer.adaptation.experiment import (
 )
 from asr_transfer.adaptation.protocol import ProtocolConfig, make_folds
 from asr_transfer.adaptation.results import summarise
-from asr_transfer.config import AdaptConfig, ChoiceConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
+from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from small import small_model
 
+from asr_transfer.adapt_config import MethodSettings
 from asr_transfer.adaptation.methods import (
     FASTER_WITH_SOURCE,
     METHODS,
@@ -16,7 +17,6 @@ from asr_transfer.adaptation.methods import (
     find_methods,
     needs_source,
 )
-from asr_transfer.config import MethodSettings
 from asr_transfer.errors import ConfigError
 
 

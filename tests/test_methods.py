@@ -14,21 +14,12 @@ import torch
 from small import MELS, different, snapshot
 from tones import make_speaker
 
+from asr_transfer.adapt_config import AdaptConfig, MethodSettings, SutaConfig
 from asr_transfer.adaptation import adapt as adapting
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate, needs_source
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
-from asr_transfer.config import (
-    AdaptConfig,
-    FeatureConfig,
-    MethodSettings,
-    ModelConfig,
-    SpecAugmentConfig,
-    SutaConfig,
-    TrainerConfig,
-    from_plain,
-    to_plain,
-)
+from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig, from_plain, to_plain
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData

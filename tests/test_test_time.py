@@ -11,7 +11,8 @@ import pytest
 import torch
 from small import MELS, different, small_model, snapshot
 
-from asr_transfer.config import EncoderName, FeatureConfig, SutaConfig
+from asr_transfer.adapt_config import SutaConfig
+from asr_transfer.config import EncoderName, FeatureConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData

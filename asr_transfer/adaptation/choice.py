@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.checks import make_folds
 from asr_transfer.adaptation.judging import Candidate, Entry, Floats, Judge, Rung, describe
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
 from asr_transfer.adaptation.prefix import Shared
-from asr_transfer.config import AdaptConfig, ChoiceConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import feasible

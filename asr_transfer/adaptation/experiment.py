@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods
 from asr_transfer.adaptation.protocol import Draw, Fold, ProtocolConfig, make_folds
 from asr_transfer.commands import KEEP_SOURCE
-from asr_transfer.config import AdaptConfig, ChoiceConfig, FeatureConfig, SourceConfig, to_plain
+from asr_transfer.config import FeatureConfig, SourceConfig, to_plain
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.data.summary import CARD

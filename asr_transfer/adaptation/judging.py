@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from asr_transfer.adapt_config import ChoiceConfig
 from asr_transfer.adaptation.prefix import Shared, above
-from asr_transfer.config import ChoiceConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData

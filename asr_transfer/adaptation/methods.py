@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from asr_transfer.config import MethodSettings
+from asr_transfer.adapt_config import MethodSettings
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterKind, AdapterSpec

@@ -22,7 +22,8 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
-from asr_transfer.config import SutaConfig, from_plain, to_plain
+from asr_transfer.adapt_config import SutaConfig
+from asr_transfer.config import from_plain, to_plain
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import (

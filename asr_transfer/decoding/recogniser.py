@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from asr_transfer import audio
-from asr_transfer.config import SutaConfig, from_plain, to_plain
+from asr_transfer.adapt_config import SutaConfig
+from asr_transfer.config import from_plain, to_plain
 from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.data.features import model_input
 from asr_transfer.data.lexicon import Lexicon

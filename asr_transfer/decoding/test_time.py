@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-from asr_transfer.config import SutaConfig
+from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.data.batching import Batch
 from asr_transfer.errors import TrainingError
 from asr_transfer.models.acoustic import AcousticModel

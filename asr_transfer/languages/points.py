@@ -30,6 +30,11 @@ from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
 from asr_transfer.training.session import hypotheses
 
+SourceSplits = tuple[tuple[str, ...], str]
+"""The manifests of a source corpus that are trained on, and the one that is not."""
+
+SOURCE_SPLITS: SourceSplits = (("train", "dev"), "test")
+
 
 @dataclass(frozen=True)
 class Corpora:
@@ -54,7 +59,11 @@ class Corpora:
 
     @classmethod
     def from_folders(
-        cls, sources: Mapping[str, Path], targets: Mapping[str, Path], names: Mapping[str, str] | None = None
+        cls,
+        sources: Mapping[str, Path],
+        targets: Mapping[str, Path],
+        names: Mapping[str, str] | None = None,
+        splits: Mapping[str, SourceSplits] | None = None,
     ) -> Corpora:
         """Return the corpora in folders of manifests `train`, `dev` and `test`, as `prepare` writes them.
 
@@ -63,6 +72,8 @@ class Corpora:
         Args:
             sources, targets: folders by the name of the corpus.
             names: of the targets' test sets, by the name of the corpus, where they are others.
+            splits: of sources, by the name of the corpus: the manifests that are trained on and the one that is not,
+                where they are others.
 
         Raises:
             DataError: a manifest is missing.
@@ -75,13 +86,14 @@ class Corpora:
                 own[test if split == "test" else name] = _manifest(folder, split)
             for lexicon in sorted(folder.glob("*lexicon.txt"))[:1]:
                 lexica[test] = str(lexicon)
+        parts = {name: (splits or {}).get(name, SOURCE_SPLITS) for name in sources}
         return cls(
-            {f"{n} {split}": _manifest(folder, split) for n, folder in sources.items() for split in ("train", "dev")},
+            {f"{n} {split}": _manifest(folder, split) for n, folder in sources.items() for split in parts[n][0]},
             found["train"],
             found["dev"],
             found["test"],
             lexica,
-            {name: _manifest(folder, "test") for name, folder in sources.items()},
+            {name: _manifest(folder, parts[name][1]) for name, folder in sources.items()},
         )
 
     def source_utterances(self) -> list[Utterance]:

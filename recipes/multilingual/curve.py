@@ -21,7 +21,7 @@ from asr_transfer.languages.curve import CurveConfig, run_curve
 from asr_transfer.languages.points import Corpora
 from asr_transfer.languages.tables import curve_table, write_curve
 from asr_transfer.training.workers import Backend
-from data_prep.multilingual import TEST_SETS, prepare_languages
+from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def run(recipe: Recipe) -> None:
     config = recipe.shortened() if recipe.quick else recipe
     record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
     found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say)
-    corpora = Corpora.from_folders(found.sources, found.chosen(recipe.targets), TEST_SETS)
+    corpora = Corpora.from_folders(found.sources, found.chosen(recipe.targets), TEST_SETS, SOURCE_SPLITS)
     rows = run_curve(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     saved = write_curve(config, corpora, recipe.out, rows)
     record.finish(scores={"rows": [row.to_plain() for row in rows], "factors": saved})

@@ -22,7 +22,7 @@ from asr_transfer.languages.negative import NegativeConfig, run_negative
 from asr_transfer.languages.points import Corpora
 from asr_transfer.languages.tables import negative_markdown, negative_table
 from asr_transfer.training.workers import Backend
-from data_prep.multilingual import TEST_SETS, prepare_languages
+from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def run(recipe: Recipe) -> None:
     config = recipe.shortened() if recipe.quick else recipe
     record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
     found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say)
-    corpora = Corpora.from_folders(found.sources, found.chosen(recipe.targets), TEST_SETS)
+    corpora = Corpora.from_folders(found.sources, found.chosen(recipe.targets), TEST_SETS, SOURCE_SPLITS)
     effects = run_negative(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     (recipe.out / "table.md").write_text(negative_markdown(effects), encoding="utf-8")
     record.finish(scores={"effects": [effect.to_plain() for effect in effects]})
