@@ -15,7 +15,6 @@ from asr_transfer.errors import DataError
 from data_prep.artikulate import FOLDERS
 from data_prep.fetch import data_folder
 from data_prep.prepare import CORPORA, prepare
-from data_prep.tuxpaint import LANGUAGES
 
 Say = Callable[[str], None]
 
