@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr_transfer.errors import DataError
+from asr_transfer.data.manifest import read_manifest
+from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from data_prep.artikulate import FOLDERS
 from data_prep.fetch import data_folder
 from data_prep.prepare import CORPORA, prepare
@@ -107,19 +108,24 @@ class Corpora:
 
     @property
     def languages(self) -> dict[str, str]:
-        """Return the ISO 639 code of every corpus."""
-        return {name: CORPORA[name].language or "" for name in (*self.sources, *self.targets)}
-
-    def chosen(self, targets: Sequence[str]) -> dict[str, Path]:
-        """Return the folders of those target corpora that are named."""
-        return {name: folder for name, folder in self.targets.items() if name in targets}
+        """Return the ISO 639 code of every corpus; of one's own corpora, as the first training utterance has it."""
+        folders = {**self.sources, **self.targets}
+        return {
+            name: (CORPORA[name].language if name in CORPORA else None) or _spoken(folders[name]) for name in folders
+        }
 
     def manifest(self, name: str, split: str) -> Path:
         """Return the path of one manifest of a corpus."""
         return {**self.sources, **self.targets}[name] / f"{split}.jsonl"
 
 
-def prepare_languages(speech: Path | None, out: Path, say: Say = print) -> Corpora:
+def prepare_languages(
+    speech: Path | None,
+    out: Path,
+    say: Say = print,
+    sources: Sequence[str] = (),
+    targets: Sequence[str] = (),
+) -> Corpora:
     """Prepare every corpus of the multilingual recipe that is there, into `out/NAME`, unless its manifests are.
 
     Manifests that are there count also where the corpus itself is not: they are used as they are.
@@ -128,22 +134,42 @@ def prepare_languages(speech: Path | None, out: Path, say: Say = print) -> Corpo
         speech: the folder of corpora that cannot be fetched; None where there is none.
         out: folder for the folders of manifests.
         say: takes lines for a person to read, one for each corpus that is absent.
+        sources, targets: which corpora are wanted: known ones by name, one's own by the folder that holds their
+            manifests `train`, `dev` and `test`. None named stands for all that are known.
 
     Raises:
-        ConfigError: a package that a corpus needs (PyAV, pypinyin) is not installed.
+        ConfigError: there is no such corpus and no such folder, or a package that a corpus needs (PyAV, pypinyin) is
+            not installed.
         DataError: `speech` is no folder, a corpus is not as documented, or no source or no target is there.
     """
     if speech is not None and not speech.is_dir():
         raise DataError(f"{speech}: there is no such folder; give the folder of corpora, or none.")
     found: dict[str, dict[str, Path]] = {"source": {}, "target": {}}
-    for kind, places in (("source", SOURCES), ("target", TARGETS)):
-        for name, place in places.items():
-            if _prepare(name, place, speech, out, say):
-                found[kind][name] = out / name
+    for kind, places, wanted in (("source", SOURCES, sources), ("target", TARGETS, targets)):
+        for name in wanted or places:
+            if name in places and not (Path(name) / "train.jsonl").is_file():
+                if _prepare(name, places[name], speech, out, say):
+                    found[kind][name] = out / name
+            else:
+                found[kind][Path(name).name] = _own(name, kind, places)
         if not set(found[kind]) - set(OPTIONAL):
             ways = sorted({place.how_to_get(speech) for name, place in places.items() if name not in OPTIONAL})
             raise DataError(f"no {kind} corpus is there; {ways[0]}, or {' or '.join(ways[1:])}.")
     return Corpora(found["source"], found["target"])
+
+
+def _own(folder: str, kind: str, known: Mapping[str, Place]) -> Path:
+    """Return the folder of a corpus that is not among the known ones."""
+    if not (Path(folder) / "train.jsonl").is_file():
+        raise ConfigError(
+            f"the {kind} corpus '{folder}' is neither known nor a folder with a manifest train.jsonl; see "
+            f"`asr-transfer prepare` for making one.{nearest_hint(folder, known)}"
+        )
+    return Path(folder)
+
+
+def _spoken(folder: Path) -> str:
+    return read_manifest(folder / "train.jsonl")[0].language
 
 
 def _prepare(name: str, place: Place, speech: Path | None, out: Path, say: Say) -> bool:

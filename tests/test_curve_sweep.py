@@ -14,8 +14,9 @@ from small import in_child
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import read_record
-from asr_transfer.languages.curve import SYSTEMS, CurveConfig, plan, run_curve
+from asr_transfer.languages.curve import run_curve, summarise
 from asr_transfer.languages.points import Corpora, check_languages
+from asr_transfer.languages.systems import SYSTEMS, CurveConfig, plan
 from asr_transfer.languages.tables import curve_markdown, curve_table, write_curve
 
 
@@ -111,6 +112,8 @@ def test_plans_name_sources_and_points(folders: dict[str, Path]) -> None:
     }
     assert {point.source for point in same} == {job.name for job in shared} | {None}
     assert [point.name for point in same] == [point.name for point in points]
+    few = replace(config, seeds_of={"joint": (1,)}, amounts_of={"joint": (2,)})
+    assert [p.name for p in plan(few, corpora, ["en", "nl"])[1] if p.system == "joint"] == ["joint-2-1"]
     small = config.shortened()
     assert small.seeds == (0,) and small.extra_seeds == () and small.learn.trainer.steps == 100
     for changes, message in (
@@ -125,9 +128,27 @@ def test_plans_name_sources_and_points(folders: dict[str, Path]) -> None:
         ({"systems": ("transfr",)}, "there is no 'transfr'. Did you mean 'transfer'"),
         ({"amounts": (2, 1)}, "rising"),
         ({"seeds": (0, 0)}, "no seed may stand twice"),
+        ({"seeds_of": {"scratch": (5,)}}, "`seeds_of.scratch` names 5, which is not among the seeds; add it there"),
+        ({"amounts_of": {"scrtch": (0.05,)}}, "`amounts_of`: there is no system 'scrtch'. Did you mean 'scratch'"),
     ):
         with pytest.raises(ConfigError, match=message):
             curve_config(**changes)
+
+
+def test_what_transfer_is_held_against_is_the_better_start_from_scratch(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    config = curve_config(amounts=(0.1,), systems=("scratch", "scratch-long", "transfer"))
+    rows = run_curve(config, corpora_of(folders), tmp_path, 1, lambda line: None)
+    assert {row.baseline for row in rows} == {"scratch", ""} or {row.baseline for row in rows} == {"scratch-long", ""}
+    points = plan(config, corpora_of(folders), ["en", "nl"])[1]
+    for better, worse in (("scratch", "scratch-long"), ("scratch-long", "scratch")):
+        for name, error in ((better, 0.3), (worse, 0.4)):
+            file = tmp_path / "points" / f"{name}-0.1-0" / "run.json"
+            record = json.loads(file.read_text(encoding="utf-8"))
+            file.write_text(json.dumps({**record, "best": {"wer": error}}), encoding="utf-8")
+        found = {row.system: row.baseline for row in summarise(tmp_path, points, ["fr"])}
+        assert found == {better: "", worse: better, "transfer": better}, "the development speech decides"
 
 
 def test_corpora_that_do_not_fit_together_are_refused_by_name(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -71,7 +71,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("name", "more", "models"),
     [
-        ("curve", "--amounts [0.05] --amounts_of {} --systems [scratch-long,transfer] --seeds [0]", 2),
+        (
+            "curve",
+            "--amounts [0.05] --amounts_of {} --seeds_of {} --systems [scratch-long,transfer] --seeds [0] "
+            "--extra_seeds []",
+            2,
+        ),
+        (
+            "curve",
+            "--quick --amounts [0.05,0.1,0.2] --amounts_of '{scratch-long: [0.1], joint: [], transfer-head: [0.2]}'",
+            5,
+        ),
         ("negative_transfer", "--minutes 0.05 --designs [leave-out]", 3),
         ("transfer_table", "--minutes 0.04 --source_minutes 0.05 --languages [en,nl] --source.units_of {}", 8),
     ],
@@ -90,10 +100,14 @@ def test_a_recipe_runs_from_prepared_corpora_and_goes_on(
     recipe, given = _arguments(FOLDER / "hparams" / f"{name}.yaml")
     folders = {path.name: path for path in sorted(prepared.iterdir())}
     targets = {n: folders.pop(n) for n in ("hsk", "aishell")}
-    monkeypatch.setattr(recipe, "prepare_languages", lambda *arguments: Corpora(folders, targets))
+    if name == "transfer_table":
+        monkeypatch.setattr(recipe, "prepare_languages", lambda *arguments: Corpora(folders, targets))
+    else:
+        own = {"sources": folders, "targets": targets}
+        given += [f"--{kind}=[{','.join(map(str, found.values()))}]" for kind, found in own.items()]
     arguments = [
         *given,
-        *shlex.split(f"{TINY} {more} --learn.trainer.validate_every 0 --out {tmp_path}/out"),
+        *shlex.split(f"{TINY} {more} --learn.trainer.validate_every 0 --learn.trainer.patience 0 --out {tmp_path}/out"),
         *(f"--{part}.trainer.{what}" for part in ("source", "learn") for what in ("steps=2", "batch_budget=600")),
     ]
     assert recipe.script(recipe.Recipe, recipe.run, arguments) == 0, capsys.readouterr().err

@@ -76,6 +76,23 @@ def test_without_source_or_target_there_is_no_recipe(tmp_path: Path, speech: Pat
         prepare_languages(tmp_path / "absent", tmp_path / "fresh", lambda line: None)
 
 
+def test_own_corpora_are_named_by_their_folders(tmp_path: Path, speech: Path) -> None:
+    found = prepare_languages(speech, tmp_path / "out", lambda line: None, ["gcompris-de"], ["hsk"])
+    mine = tmp_path / "mine"
+    for split in ("train", "dev", "test"):
+        text = found.manifest("gcompris-de", split).read_text(encoding="utf-8").replace('"de"', '"eu"')
+        (mine / f"{split}.jsonl").parent.mkdir(exist_ok=True)
+        (mine / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    own = prepare_languages(
+        None, tmp_path / "again", lambda line: None, [str(found.sources["gcompris-de"])], [str(mine)]
+    )
+    assert own.languages == {"gcompris-de": "de", "mine": "eu"} and own.targets == {"mine": mine}
+    with pytest.raises(
+        ConfigError, match="the source corpus 'gcompris-dd' is neither known nor a folder .*gcompris-de"
+    ):
+        prepare_languages(None, tmp_path / "again", lambda line: None, ["gcompris-dd"], [str(mine)])
+
+
 def test_a_fetched_corpus_goes_before_a_copy(tmp_path: Path, speech: Path) -> None:
     place = SOURCES["fillets-cs"]
     assert place.find(speech) is None
@@ -89,7 +106,7 @@ def test_every_corpus_of_the_recipe_is_known() -> None:
     for name, place in {**SOURCES, **TARGETS}.items():
         assert CORPORA[name].language, name
         assert place.fetched in FETCHED if place.fetched else place.below and place.source
-    assert len({CORPORA[name].language for name in SOURCES}) == 11
+    assert len({CORPORA[name].language for name in SOURCES}) == 15
     assert {CORPORA[name].language for name in TARGETS} == {"cmn"}
     assert set(multilingual.OPTIONAL) <= set(TARGETS)
 

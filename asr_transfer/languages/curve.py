@@ -1,126 +1,27 @@
-"""Error of a new language against the minutes of its speech, with and without other languages' help.
-
-Every system sees the same nested subsets, the same development set chooses its weights, and what it is given beside the
-target's speech is said: `scratch` takes the steps of the fine-tuning alone, `scratch-long` as many as pre-training and
-fine-tuning together, so that transfer is never held against a smaller budget only. After Huang et al. (2013).
-"""
+"""Error of a new language against the minutes of its speech, with and without other languages' help."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from asr_transfer.config import SourceConfig, TrainerConfig
-from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.errors import DataError
 from asr_transfer.evaluation.curves import DataFactor, Observation, data_factor, observe
 from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.plots import Plot, Series, curves
 from asr_transfer.evaluation.scoring import Alignments, align
-from asr_transfer.languages.config import SOURCELESS, LanguageConfig, Mode
 from asr_transfer.languages.points import Corpora, Point, check_languages, error_unit, read_point
 from asr_transfer.languages.reduction import reduction
-from asr_transfer.languages.sources import Kind, SeparationConfig, SourceJob
 from asr_transfer.languages.sweep import run_sweep
+from asr_transfer.languages.systems import PLAIN, SYSTEMS, CurveConfig, plan
 from asr_transfer.training.workers import Backend
 
-
-@dataclass(frozen=True)
-class System:
-    """How a system comes to the target language.
-
-    Attributes:
-        source: `all` languages, `some` of their speech as much as the one language has, the `one` language, all
-            languages trained to be `adversarial` or `shared-private`, or none.
-        mode: of `LanguageConfig`.
-        long: it also takes the steps that others spend on the source languages.
-    """
-
-    source: str | None
-    mode: Mode
-    long: bool = False
-
-
-SYSTEMS: Mapping[str, System] = {
-    "scratch": System(None, "scratch"),
-    "scratch-long": System(None, "scratch", long=True),
-    "transfer": System("all", "all"),
-    "transfer-head": System("all", "head"),
-    "transfer-gradual": System("all", "gradual"),
-    "joint": System("all", "joint"),
-    "one-language": System("one", "all"),
-    "all-equal-hours": System("some", "all"),
-    "adversarial": System("adversarial", "all"),
-    "shared-private": System("shared-private", "all"),
-    "progressive": System("all", "progressive"),
-    "progressive-random": System(None, "progressive-random"),
-}
-KINDS: tuple[Kind, ...] = ("adversarial", "shared-private")
-PLAIN = "transfer"
-"""The system that the others with help from elsewhere are held against."""
-
-
-@dataclass(frozen=True)
-class CurveConfig:
-    """An experiment over the amount of target speech.
-
-    Attributes:
-        amounts: minutes, rising; each amount's speech is part of the next one's.
-        systems: of `SYSTEMS`.
-        amounts_of: by system, those of the amounts that it is run at, where that is not all.
-        seeds: of subsets, weights and batches; each has a source model of its own, unless `source_seed` is given.
-        source_seed: the one source model of every kind is trained with this seed, and serves all seeds.
-        few: amounts up to which `extra_seeds` are run as well, where a seed decides more than the amount.
-        extra_seeds: further seeds there.
-        one: the language that `one-language` begins with.
-        source: training of the source models.
-        learn: learning of the target; its `mode` is the system's.
-        separation: of the systems `adversarial` and `shared-private`.
-    """
-
-    amounts: tuple[float, ...] = (5, 10, 20, 40)
-    systems: tuple[str, ...] = ("scratch", "scratch-long", "transfer")
-    amounts_of: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    few: float = 0
-    extra_seeds: tuple[int, ...] = ()
-    one: str = "cs"
-    source_seed: int | None = None
-    source: SourceConfig = field(default_factory=SourceConfig)
-    learn: LanguageConfig = field(default_factory=LanguageConfig)
-    separation: SeparationConfig = field(default_factory=SeparationConfig)
-
-    def __post_init__(self) -> None:
-        if not self.amounts or list(self.amounts) != sorted(set(self.amounts)) or self.amounts[0] <= 0:
-            raise ConfigError(f"`amounts` must be rising numbers of minutes, got {list(self.amounts)}.")
-        for name in self.systems:
-            if name not in SYSTEMS:
-                raise ConfigError(f"`systems`: there is no '{name}'.{nearest_hint(name, SYSTEMS)}")
-        if (
-            not self.systems
-            or not self.seeds
-            or len({*self.seeds, *self.extra_seeds}) < len(self.seeds + self.extra_seeds)
-        ):
-            raise ConfigError("`systems` and `seeds` must not be empty, and no seed may stand twice.")
-
-    def shortened(self) -> CurveConfig:
-        """Return a small experiment of the same kind: two amounts, one seed, a tenth of the steps."""
-        return replace(
-            self,
-            amounts=self.amounts[:2],
-            amounts_of={name: tuple(a for a in own if a in self.amounts[:2]) for name, own in self.amounts_of.items()},
-            seeds=self.seeds[:1],
-            extra_seeds=(),
-            source=replace(self.source, trainer=short(self.source.trainer)),
-            learn=replace(self.learn, trainer=short(self.learn.trainer)),
-        )
-
-
 FROM_SCRATCH = ("scratch-long", "scratch")
-"""Systems that others are held against, the stronger first."""
+"""Systems that others are held against: at each amount the one that is better on the development speech."""
 
 
 @dataclass(frozen=True)
@@ -162,41 +63,6 @@ class Row:
         return asdict(self)
 
 
-def plan(config: CurveConfig, corpora: Corpora, languages: Sequence[str]) -> tuple[list[SourceJob], list[Point]]:
-    """Return the source models and the points of an experiment.
-
-    Raises:
-        ConfigError: a system needs source languages that are not there.
-    """
-    needed = {SYSTEMS[name].source for name in config.systems} - {None}
-    if needed and not languages:
-        helped = next(name for name in config.systems if SYSTEMS[name].source)
-        raise ConfigError(f"there are no source languages, which the system `{helped}` needs; give `sources`.")
-    if "one" in needed | ({"one"} if "some" in needed else set()) and config.one not in languages:
-        raise ConfigError(f"`one` is '{config.one}'.{nearest_hint(config.one, languages)}")
-    seconds = None
-    if "some" in needed:
-        seconds = sum(u.duration for u in corpora.source_utterances() if u.language == config.one)
-    speech: dict[str, tuple[tuple[str, ...], float | None]] = {"some": ((), seconds), "one": ((config.one,), None)}
-    seeds = [*config.seeds, *config.extra_seeds]
-    jobs = []
-    for kind in ("all", "some", "one", *KINDS):
-        if kind not in needed:
-            continue
-        for seed in seeds if config.source_seed is None else [config.source_seed]:
-            drawn, loss = speech.get(kind, ((), None)), kind if kind in KINDS else "plain"
-            made = _seeded_source(config.source, seed)
-            jobs.append(SourceJob(f"{kind}-{seed}", *drawn, made, loss, config.separation))
-    points = [
-        _point(config, name, amount, seed)
-        for amount in config.amounts
-        for seed in (seeds if amount <= config.few else config.seeds)
-        for name in config.systems
-        if amount in config.amounts_of.get(name, config.amounts)
-    ]
-    return jobs, points
-
-
 def run_curve(
     config: CurveConfig,
     corpora: Corpora,
@@ -231,17 +97,16 @@ def run_curve(
 
 
 def summarise(folder: Path, points: Sequence[Point], tests: Iterable[str]) -> list[Row]:
-    """Return a row for each test set, system and amount; reductions are held against the strongest start from scratch.
+    """Return a row for each test set, system and amount; reductions are held against the stronger start from scratch.
 
-    That is `scratch-long` at the amounts where it was run, else `scratch`.
+    Where both were run, the development speech says which that is: more steps do not always help a little speech.
     """
-    run = {(p.minutes, p.system) for p in points}
     rows = []
     for test in tests:
         aligned = {point.name: load_point(folder, point, test) for point in points}
         for minutes, system in dict.fromkeys((p.minutes, p.system) for p in points):
             own = [p for p in points if (p.minutes, p.system) == (minutes, system)]
-            base = next((name for name in FROM_SCRATCH if (minutes, name) in run), "")
+            base = _baseline(folder, [p for p in points if p.minutes == minutes])
             against, plain = (
                 {p.seed: p for p in points if (p.minutes, p.system) == (minutes, other) and system != other}
                 for other in (base, PLAIN)
@@ -250,6 +115,22 @@ def summarise(folder: Path, points: Sequence[Point], tests: Iterable[str]) -> li
             row = _row(folder, test, own, against, plain if helped else {}, aligned)
             rows.append(replace(row, baseline=base if against else ""))
     return rows
+
+
+def _baseline(folder: Path, points: Sequence[Point]) -> str:
+    """Return the system from scratch that is best on the development speech, over the seeds that all have."""
+    own = {name: {p.seed: p for p in points if p.system == name} for name in FROM_SCRATCH}
+    own = {name: found for name, found in own.items() if found}
+    shared = set.intersection(*(set(found) for found in own.values())) if own else set()
+    if len(own) < 2 or not shared:
+        return next(iter(own), "")
+
+    def error(name: str) -> float:
+        bests = [read_point(folder / "points" / own[name][seed].name)["best"] or {} for seed in sorted(shared)]
+        monitor = points[0].config.monitor
+        return _mean(best.get(monitor, 0.0) for best in bests)
+
+    return min(own, key=error)
 
 
 def factors(folder: Path, points: Sequence[Point], test: str, baseline: str) -> dict[str, DataFactor]:
@@ -342,31 +223,6 @@ def _row(
     )
 
 
-def long_steps(before: TrainerConfig, own: TrainerConfig) -> int:
-    """Return the steps of `own` that read as much speech as both trainings, whatever the sizes of their batches."""
-    return own.steps + round(before.steps * before.batch_budget / own.batch_budget)
-
-
-def short(trainer: TrainerConfig) -> TrainerConfig:
-    """Return a training of a tenth of the steps."""
-    return replace(trainer, steps=max(10, trainer.steps // 10), validate_every=trainer.validate_every // 10)
-
-
 def _mean(values: Iterable[float]) -> float:
     found = list(values)
     return sum(found) / len(found) if found else 0.0
-
-
-def _seeded_source(config: SourceConfig, seed: int) -> SourceConfig:
-    return replace(config, trainer=replace(config.trainer, seed=seed))
-
-
-def _point(config: CurveConfig, name: str, amount: float, seed: int) -> Point:
-    system = SYSTEMS[name]
-    own = config.learn.trainer
-    steps = long_steps(config.source.trainer, own) if system.long else own.steps
-    source_seed = seed if config.source_seed is None else config.source_seed
-    learn = replace(config.learn, mode=system.mode, trainer=replace(config.learn.trainer, steps=steps, seed=seed))
-    if system.mode in SOURCELESS:
-        learn = replace(learn, model=config.source.model)
-    return Point(name, amount, seed, f"{system.source}-{source_seed}" if system.source else None, learn)

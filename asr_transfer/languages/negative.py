@@ -16,11 +16,12 @@ from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.evaluation.scoring import Alignments
 from asr_transfer.evaluation.significance import RESAMPLES, holm
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.curve import load_point, long_steps, short
+from asr_transfer.languages.curve import load_point
 from asr_transfer.languages.points import Corpora, Point, check_languages
 from asr_transfer.languages.reduction import pooled_rate, reduction
 from asr_transfer.languages.sources import SourceJob
 from asr_transfer.languages.sweep import run_sweep
+from asr_transfer.languages.systems import long_steps, short
 from asr_transfer.training.workers import Backend
 
 Design = Literal["leave-out", "add"]
@@ -152,8 +153,7 @@ def plan_negative(
     jobs, points = [], []
     for seed in config.seeds:
         for system, languages in trained.items():
-            units = {name: own for name, own in config.source.units_of.items() if name in languages}
-            source = replace(config.source, trainer=replace(config.source.trainer, seed=seed), units_of=units)
+            source = replace(config.source.only(languages), trainer=replace(config.source.trainer, seed=seed))
             jobs.append(SourceJob(f"{system}-{seed}", languages, None, source))
         points += [_point(config, system, seed) for system in systems]
     return jobs, points, compared

@@ -24,11 +24,11 @@ from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
 from asr_transfer.evaluation.significance import RESAMPLES, holm
 from asr_transfer.evaluation.transfer_table import TransferTable, transfer_table
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.curve import long_steps, short
 from asr_transfer.languages.points import Corpora, Point, error_unit, read_corpora
 from asr_transfer.languages.reduction import pooled_rate, reduction
 from asr_transfer.languages.sources import SourceJob
 from asr_transfer.languages.sweep import PlannedPoint, PlannedSource, run_sweep
+from asr_transfer.languages.systems import long_steps, short
 from asr_transfer.training.workers import Backend
 
 SCRATCH, LONG = "scratch", "scratch-long"
@@ -191,9 +191,9 @@ def plan_pairs(config: PairsConfig, corpora: Mapping[str, Corpora]) -> tuple[lis
     seconds = None if config.source_minutes is None else 60 * config.source_minutes
     for seed in config.seeds:
         for name, own in corpora.items():
-            units = {name: config.source.units_of[name]} if name in config.source.units_of else {}
             trainer = replace(config.source.trainer, seed=seed)
-            job = SourceJob(f"{name}-{seed}", (name,), seconds, replace(config.source, trainer=trainer, units_of=units))
+            source = replace(config.source.only((name,)), trainer=trainer)
+            job = SourceJob(f"{name}-{seed}", (name,), seconds, source)
             sources.append((own, job))
         for target, own in corpora.items():
             for system in (SCRATCH, LONG, *corpora):
@@ -244,9 +244,9 @@ def _point(config: PairsConfig, system: str, target: str, seed: int) -> Point:
     own = config.learn.trainer
     steps = long_steps(config.source.trainer, own) if system == LONG else own.steps
     units = config.source.units_of.get(target, config.learn.units)
-    learn = replace(
-        config.learn, units=units, trainer=replace(config.learn.trainer, steps=steps, seed=seed)
-    )  # fmt: skip
+    pieces = config.learn.pieces if units == "subwords" else None
+    trainer = replace(own, steps=steps, seed=seed)
+    learn = replace(config.learn, units=units, pieces=pieces, trainer=trainer)
     if system in (SCRATCH, LONG):
         learn = replace(learn, mode="scratch", model=config.source.model)
         return Point(f"{system}-to-{target}", config.minutes, seed, None, learn)

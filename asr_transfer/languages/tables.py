@@ -8,10 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
-from asr_transfer.languages.curve import FROM_SCRATCH, CurveConfig, Row, factors, plan, plot
+from asr_transfer.languages.curve import FROM_SCRATCH, Row, factors, plot
 from asr_transfer.languages.negative import SURE, Effect
 from asr_transfer.languages.pairs import Pair
 from asr_transfer.languages.points import Corpora, check_languages
+from asr_transfer.languages.systems import CurveConfig, plan
 
 HEADINGS = (
     "minutes", "system", "seeds", "error %", "± seeds", "fewer errors %", "95 % interval", "than",

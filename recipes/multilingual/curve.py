@@ -17,8 +17,9 @@ from rich.console import Console
 from asr_transfer.cli import script
 from asr_transfer.config import to_record
 from asr_transfer.evaluation.record import RunRecord
-from asr_transfer.languages.curve import CurveConfig, run_curve
+from asr_transfer.languages.curve import run_curve
 from asr_transfer.languages.points import Corpora
+from asr_transfer.languages.systems import CurveConfig
 from asr_transfer.languages.tables import curve_table, write_curve
 from asr_transfer.training.workers import Backend
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS, prepare_languages
@@ -31,7 +32,9 @@ class Recipe(CurveConfig):
     Attributes:
         out: run folder to write.
         speech: folder of the corpora as they were distributed; fetched ones are found without it.
-        targets: corpora of the target language; others that are there are left alone.
+        sources: corpora to learn from, known ones by name and your own by their folder of manifests; all that are
+            known and there, where none is named.
+        targets: corpora of the target language, named in the same way.
         quick: a small experiment of the same kind, to see it work.
         workers: parallel processes, of one thread each.
         backend: processes of this machine, or a Ray cluster.
@@ -41,6 +44,7 @@ class Recipe(CurveConfig):
 
     out: Path
     speech: Path | None = None
+    sources: tuple[str, ...] = ()
     targets: tuple[str, ...] = ("hsk", "aishell")
     quick: bool = False
     workers: int = 2
@@ -53,8 +57,8 @@ def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `curve-TEST.svg`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
     record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
-    found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say)
-    corpora = Corpora.from_folders(found.sources, found.chosen(recipe.targets), TEST_SETS, SOURCE_SPLITS)
+    found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say, recipe.sources, recipe.targets)
+    corpora = Corpora.from_folders(found.sources, found.targets, TEST_SETS, SOURCE_SPLITS)
     rows = run_curve(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     saved = write_curve(config, corpora, recipe.out, rows)
     record.finish(scores={"rows": [row.to_plain() for row in rows], "factors": saved})

@@ -32,7 +32,9 @@ class Recipe(NegativeConfig):
     Attributes:
         out: run folder to write.
         speech: folder of the corpora as they were distributed; fetched ones are found without it.
-        targets: corpora of the target language; others that are there are left alone.
+        sources: corpora to learn from, known ones by name and your own by their folder of manifests; all that are
+            known and there, where none is named.
+        targets: corpora of the target language, named in the same way.
         quick: a small experiment of the same kind, to see it work.
         workers: parallel processes, of one thread each.
         backend: processes of this machine, or a Ray cluster.
@@ -42,6 +44,7 @@ class Recipe(NegativeConfig):
 
     out: Path
     speech: Path | None = None
+    sources: tuple[str, ...] = ()
     targets: tuple[str, ...] = ("hsk", "aishell")
     quick: bool = False
     workers: int = 2
@@ -54,8 +57,8 @@ def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
     record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
-    found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say)
-    corpora = Corpora.from_folders(found.sources, found.chosen(recipe.targets), TEST_SETS, SOURCE_SPLITS)
+    found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say, recipe.sources, recipe.targets)
+    corpora = Corpora.from_folders(found.sources, found.targets, TEST_SETS, SOURCE_SPLITS)
     effects = run_negative(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     (recipe.out / "table.md").write_text(negative_markdown(effects), encoding="utf-8")
     record.finish(scores={"effects": [effect.to_plain() for effect in effects]})

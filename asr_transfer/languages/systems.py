@@ -1,0 +1,182 @@
+"""The systems of a data-amount curve, its settings, and the models that these settings call for.
+
+Every system sees the same nested subsets, the same development set chooses its weights, and what it is given beside the
+target's speech is said: `scratch` takes the steps of the fine-tuning alone, `scratch-long` as many as pre-training and
+fine-tuning together, so that transfer is never held against a smaller budget only. After Huang et al. (2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from asr_transfer.config import SourceConfig, TrainerConfig
+from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.languages.config import SOURCELESS, LanguageConfig, Mode
+from asr_transfer.languages.points import Corpora, Point
+from asr_transfer.languages.sources import Kind, SeparationConfig, SourceJob
+
+
+@dataclass(frozen=True)
+class System:
+    """How a system comes to the target language.
+
+    Attributes:
+        source: `all` languages, `some` of their speech as much as the one language has, the `one` language, all
+            languages trained to be `adversarial` or `shared-private`, or none.
+        mode: of `LanguageConfig`.
+        long: it also takes the steps that others spend on the source languages.
+    """
+
+    source: str | None
+    mode: Mode
+    long: bool = False
+
+
+SYSTEMS: Mapping[str, System] = {
+    "scratch": System(None, "scratch"),
+    "scratch-long": System(None, "scratch", long=True),
+    "transfer": System("all", "all"),
+    "transfer-head": System("all", "head"),
+    "transfer-gradual": System("all", "gradual"),
+    "joint": System("all", "joint"),
+    "one-language": System("one", "all"),
+    "all-equal-hours": System("some", "all"),
+    "adversarial": System("adversarial", "all"),
+    "shared-private": System("shared-private", "all"),
+    "progressive": System("all", "progressive"),
+    "progressive-random": System(None, "progressive-random"),
+}
+KINDS: tuple[Kind, ...] = ("adversarial", "shared-private")
+PLAIN = "transfer"
+"""The system that the others with help from elsewhere are held against."""
+
+
+@dataclass(frozen=True)
+class CurveConfig:
+    """An experiment over the amount of target speech.
+
+    Attributes:
+        amounts: minutes, rising; each amount's speech is part of the next one's.
+        systems: of `SYSTEMS`.
+        amounts_of: by system, those of the amounts that it is run at, where that is not all.
+        seeds: of subsets, weights and batches; each has a source model of its own, unless `source_seed` is given.
+        source_seed: the one source model of every kind is trained with this seed, and serves all seeds.
+        few: amounts up to which `extra_seeds` are run as well, where a seed decides more than the amount.
+        extra_seeds: further seeds there.
+        seeds_of: by system, those of all these seeds that it is run with, where that is not all.
+        one: the language that `one-language` begins with.
+        source: training of the source models.
+        learn: learning of the target; its `mode` is the system's.
+        separation: of the systems `adversarial` and `shared-private`.
+    """
+
+    amounts: tuple[float, ...] = (5, 10, 20, 40)
+    systems: tuple[str, ...] = ("scratch", "scratch-long", "transfer")
+    amounts_of: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    few: float = 0
+    extra_seeds: tuple[int, ...] = ()
+    seeds_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    one: str = "cs"
+    source_seed: int | None = None
+    source: SourceConfig = field(default_factory=SourceConfig)
+    learn: LanguageConfig = field(default_factory=LanguageConfig)
+    separation: SeparationConfig = field(default_factory=SeparationConfig)
+
+    def __post_init__(self) -> None:
+        if not self.amounts or list(self.amounts) != sorted(set(self.amounts)) or self.amounts[0] <= 0:
+            raise ConfigError(f"`amounts` must be rising numbers of minutes, got {list(self.amounts)}.")
+        for name in self.systems:
+            if name not in SYSTEMS:
+                raise ConfigError(f"`systems`: there is no '{name}'.{nearest_hint(name, SYSTEMS)}")
+        if (
+            not self.systems
+            or not self.seeds
+            or len({*self.seeds, *self.extra_seeds}) < len(self.seeds + self.extra_seeds)
+        ):
+            raise ConfigError("`systems` and `seeds` must not be empty, and no seed may stand twice.")
+        for option, known in (
+            ("amounts_of", set(self.amounts)),
+            ("seeds_of", {*self.seeds, *self.extra_seeds}),
+        ):
+            for name, own in getattr(self, option).items():
+                if name not in SYSTEMS:
+                    raise ConfigError(f"`{option}`: there is no system '{name}'.{nearest_hint(name, SYSTEMS)}")
+                if unknown := sorted(set(own) - known):
+                    raise ConfigError(
+                        f"`{option}.{name}` names {unknown[0]:g}, which is not among the {option[:-3]}; add it there."
+                    )
+
+    def shortened(self) -> CurveConfig:
+        """Return a small experiment of the same kind: two amounts, one seed, a tenth of the steps."""
+        return replace(
+            self,
+            amounts=self.amounts[:2],
+            amounts_of={name: tuple(a for a in own if a in self.amounts[:2]) for name, own in self.amounts_of.items()},
+            seeds=self.seeds[:1],
+            extra_seeds=(),
+            seeds_of={name: self.seeds[:1] for name, own in self.seeds_of.items() if self.seeds[0] in own},
+            source=replace(self.source, trainer=short(self.source.trainer)),
+            learn=replace(self.learn, trainer=short(self.learn.trainer)),
+        )
+
+
+def plan(config: CurveConfig, corpora: Corpora, languages: Sequence[str]) -> tuple[list[SourceJob], list[Point]]:
+    """Return the source models and the points of an experiment.
+
+    Raises:
+        ConfigError: a system needs source languages that are not there.
+    """
+    needed = {SYSTEMS[name].source for name in config.systems} - {None}
+    if needed and not languages:
+        helped = next(name for name in config.systems if SYSTEMS[name].source)
+        raise ConfigError(f"there are no source languages, which the system `{helped}` needs; give `sources`.")
+    if "one" in needed | ({"one"} if "some" in needed else set()) and config.one not in languages:
+        raise ConfigError(f"`one` is '{config.one}'.{nearest_hint(config.one, languages)}")
+    seconds = None
+    if "some" in needed:
+        seconds = sum(u.duration for u in corpora.source_utterances() if u.language == config.one)
+    speech: dict[str, tuple[tuple[str, ...], float | None]] = {"some": ((), seconds), "one": ((config.one,), None)}
+    seeds = [*config.seeds, *config.extra_seeds]
+    jobs = []
+    for kind in ("all", "some", "one", *KINDS):
+        if kind not in needed:
+            continue
+        for seed in seeds if config.source_seed is None else [config.source_seed]:
+            drawn, loss = speech.get(kind, ((), None)), kind if kind in KINDS else "plain"
+            made = _seeded_source(config.source, seed)
+            jobs.append(SourceJob(f"{kind}-{seed}", *drawn, made, loss, config.separation))
+    points = [
+        _point(config, name, amount, seed)
+        for amount in config.amounts
+        for seed in (seeds if amount <= config.few else config.seeds)
+        for name in config.systems
+        if amount in config.amounts_of.get(name, config.amounts) and seed in config.seeds_of.get(name, seeds)
+    ]
+    return jobs, points
+
+
+def long_steps(before: TrainerConfig, own: TrainerConfig) -> int:
+    """Return the steps of `own` that read as much speech as both trainings, whatever the sizes of their batches."""
+    return own.steps + round(before.steps * before.batch_budget / own.batch_budget)
+
+
+def short(trainer: TrainerConfig) -> TrainerConfig:
+    """Return a training of a tenth of the steps."""
+    return replace(trainer, steps=max(10, trainer.steps // 10), validate_every=trainer.validate_every // 10)
+
+
+def _seeded_source(config: SourceConfig, seed: int) -> SourceConfig:
+    return replace(config, trainer=replace(config.trainer, seed=seed))
+
+
+def _point(config: CurveConfig, name: str, amount: float, seed: int) -> Point:
+    system = SYSTEMS[name]
+    own = config.learn.trainer
+    steps = long_steps(config.source.trainer, own) if system.long else own.steps
+    source_seed = seed if config.source_seed is None else config.source_seed
+    learn = replace(config.learn, mode=system.mode, trainer=replace(config.learn.trainer, steps=steps, seed=seed))
+    if system.mode in SOURCELESS:
+        learn = replace(learn, model=config.source.model)
+    return Point(name, amount, seed, f"{system.source}-{source_seed}" if system.source else None, learn)
