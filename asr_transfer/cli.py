@@ -28,6 +28,7 @@ from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand,
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
+from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
@@ -97,6 +98,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         ("adapt", AdaptCommand, "adapt a model to a speaker"),
         ("evaluate", EvaluateCommand, "score a model on recordings with transcripts"),
         ("transcribe", TranscribeCommand, "print the text of recordings"),
+        ("tune", TuneCommand, "choose the weights of a search on development speech"),
     ):
         part = _parser(name, f"{summary[0].upper()}{summary[1:]}.")
         part.add_argument("--config", action="config", help="YAML file with any of the options")
@@ -146,6 +148,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     for group, summary, own in (
         ("profile", "list, show, merge or remove the profiles of speakers", _profile_parsers()),
         ("lexicon", "check, extend, make or show a pronunciation lexicon", lexicon_parsers(_parser)),
+        ("lm", "make or show a language model of sentences", lm_parsers(_parser)),
     ):
         parts[group] = _parser(group, f"{summary[0].upper()}{summary[1:]}.")
         commands.add_subcommand(group, parts[group], help=summary)
@@ -285,18 +288,22 @@ def _evaluate(arguments: Namespace) -> int:
 
     command = _settings(EvaluateCommand, arguments)
     recogniser = open_recogniser(command)
-    utterances = take(_utterances(command.data, recogniser.head), command.speaker, None, 0)
+    # Where the language is to be found out, a folder of recordings does not say which it is.
+    language = "" if command.language == "auto" else recogniser.head
+    utterances = take(_utterances(command.data, language), command.speaker, None, 0)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
     _say(str(evaluate_run(recogniser, utterances, command, record, _say)))
     return 0
 
 
 def _transcribe(arguments: Namespace) -> int:
-    from asr_transfer.listening import explained, listen, open_recogniser, recordings
+    from asr_transfer.listening import explained, listen, open_recogniser, recordings, told_way
 
     files = arguments.pop("files")
     command = _settings(TranscribeCommand, arguments)
     recogniser = open_recogniser(command)
+    if command.language == "auto":
+        print(f"asr-transfer: {told_way(recogniser)}", file=sys.stderr)
     failed = 0
     for file in files:
         try:
@@ -385,6 +392,8 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "show": _show,
     "profile": _profile,
     "lexicon": run_lexicon,
+    "lm": run_lm,
+    "tune": lambda arguments: run_tune(_settings(TuneCommand, arguments), _utterances),
 }
 
 if __name__ == "__main__":

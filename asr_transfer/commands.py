@@ -159,6 +159,41 @@ class TranscribeCommand(ListenOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuneCommand:
+    """Choose the weights of the search for sentences or hot words by word errors on development speech.
+
+    Attributes:
+        model: model folder, or the run folder of `train` or `adapt`.
+        data: manifest, or folder of recordings with transcripts; never those that are tested on.
+        out: YAML file to write, for `--config` of `transcribe` and `evaluate`.
+        profile: speaker's profile to put on the model: profile folder, or the run folder of `adapt`.
+        language: which head, where the model has several.
+        lexicon: words of the sentences, with their pronunciations.
+        lm: language model of the sentences, ARPA text.
+        hotwords: words or phrases to listen for, one per line; some should occur in `data`.
+        search: the other settings, and the weights to begin with.
+        overwrite: replace the file `out`.
+    """
+
+    model: Path
+    data: Path
+    out: Path
+    profile: Path | None = None
+    language: str | None = None
+    lexicon: Path | None = None
+    lm: Path | None = None
+    hotwords: Path | None = None
+    search: SearchConfig = field(default_factory=SearchConfig)
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lexicon is None and self.hotwords is None:
+            raise ConfigError("there is nothing to tune; give a --lexicon for sentences, or --hotwords.")
+        if self.lm is not None and self.lexicon is None:
+            raise ConfigError("`lm` is a language model of sentences; give a --lexicon with it.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateCommand(ListenOptions):
     """Score a model on a manifest or folder.
 

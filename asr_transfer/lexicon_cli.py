@@ -12,6 +12,7 @@ SUMMARIES: Mapping[str, str] = {
     "check": "Say whether a model can spell every word of a lexicon.",
     "add": "Add words to a lexicon, their pronunciations given, looked up or guessed.",
     "g2p": "Write a lexicon of a list of words.",
+    "pronounce": "Write a manifest with pronunciations, for models of phones.",
     "show": "Print what a lexicon holds, or the pronunciations of some words.",
 }
 
@@ -34,8 +35,15 @@ def lexicon_parsers(make: Callable[[str, str], ArgumentParser]) -> dict[str, Arg
     part.add_argument("--out", type=Path, required=True, help="lexicon to write")
     part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
     part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
-    for part in (parsers["add"], parsers["g2p"]):
-        part.add_argument("--language", type=str, required=True, help="ISO 639 code of the words' language")
+    part = parsers["pronounce"]
+    part.add_argument("manifest", type=Path, help="manifest whose utterances are to be pronounced")
+    part.add_argument("--language", type=str, default=None, help="ISO 639 code; by default each utterance's own")
+    part.add_argument("--out", type=Path, required=True, help="manifest to write")
+    part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
+    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    for name in ("add", "g2p"):
+        parsers[name].add_argument("--language", type=str, required=True, help="ISO 639 code of the words' language")
+    for part in (parsers["add"], parsers["g2p"], parsers["pronounce"]):
         part.add_argument(
             "--source", type=Literal["auto", "dictionary", "espeak"], default="auto", help="where they are looked up"
         )
@@ -51,7 +59,7 @@ def lexicon_parsers(make: Callable[[str, str], ArgumentParser]) -> dict[str, Arg
 
 def run_lexicon(arguments: Namespace) -> int:
     """Run one of the commands."""
-    from asr_transfer.words import commands
+    from asr_transfer.words import commands, pronounce_command
 
     name = arguments.subcommand
     given = arguments[name]
@@ -72,6 +80,17 @@ def run_lexicon(arguments: Namespace) -> int:
             scheme=given.scheme,
             reader=reader,
         )
+    if name == "pronounce":
+        return pronounce_command.pronounce_manifest(
+            given.manifest,
+            given.out,
+            given.language,
+            source=given.source,
+            scheme=given.scheme or "ipa",
+            lexicon=given.lexicon,
+            reader=reader,
+            overwrite=given.overwrite,
+        )
     return commands.write_pronunciations(
         given.wordlist,
         given.out,
@@ -84,7 +103,7 @@ def run_lexicon(arguments: Namespace) -> int:
     )
 
 
-def _reader(language: str) -> Callable[[str], tuple[str, Literal["ipa", "arpabet", "pinyin"]]] | None:
+def _reader(language: str | None) -> Callable[[str], tuple[str, Literal["ipa", "arpabet", "pinyin"]]] | None:
     """Return what reads words of a language better than a general G2P, if anything does."""
     if language != "cmn":
         return None

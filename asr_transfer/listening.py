@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,13 +21,13 @@ from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.decoders import HotWordDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.hot_words import HotWords
+from asr_transfer.decoding.identify import Identified, accuracy, confusions, identify, told_confusions
 from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Hypothesis, Score, write_scores
-from asr_transfer.languages.identify import identify
 from asr_transfer.models.folder import read_config
 from asr_transfer.training.run import features_of
 from asr_transfer.training.session import hypotheses
@@ -81,7 +82,8 @@ def listen(
     Args:
         recogniser: of `open_recogniser`.
         utterances: their texts are not read and may be empty.
-        language: `auto` finds it out, by the heads' scores as they are; otherwise it is the recogniser's head.
+        language: `auto` finds it out, with the offsets that the model keeps, else by the heads' scores as they are;
+            otherwise it is the recogniser's head.
         store: their features; computed where it is not given.
     """
     if store is None:
@@ -109,16 +111,60 @@ def recordings(files: Sequence[str], language: str) -> list[Utterance]:
     return [Utterance(file, str(Path(file).absolute()), audio.probe(file).duration, "", "", language) for file in files]
 
 
+def told_way(recogniser: Recogniser) -> str:
+    """Say by which scores the recogniser's languages are told apart."""
+    if recogniser.offsets:
+        return "languages are told apart by the heads' calibrated scores"
+    return "languages are told apart by the heads' raw scores: the model, as it is now, was not calibrated for that"
+
+
 def by_found_language(
     recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
-) -> tuple[list[Hypothesis], float]:
-    """Recognise utterances in the language that each seems to be in; return them and the share of right languages."""
-    found, right = [], 0
+) -> tuple[list[Hypothesis], dict[str, Any]]:
+    """Recognise utterances in the language that each seems to be in.
+
+    Returns:
+        What was heard, and how well the languages were identified: whether `calibrated`, the number of `utterances`
+        that name their language, the `share` of them identified rightly as mean over languages, the same of each in
+        `languages` with its number of `utterances`, and the most frequent mistakes, `confusions`. An utterance in a
+        language that the model does not know is one of its mistakes.
+    """
+    heard: list[Hypothesis] = []
+    found = []
     for utterance, head, text in listen(recogniser, utterances, AUTO, store):
         own = recogniser if head == recogniser.head else recogniser.for_head(head)
-        right += head == utterance.language
-        found.append(Hypothesis(utterance.id, utterance.speaker, utterance.language, own.reference(utterance), text))
-    return found, right / len(utterances)
+        if utterance.language:
+            found.append((head, utterance.language))
+        heard.append(Hypothesis(utterance.id, utterance.speaker, utterance.language, own.reference(utterance), text))
+    return heard, _identified(found, bool(recogniser.offsets))
+
+
+def _identified(found: Sequence[tuple[str, str]], calibrated: bool) -> dict[str, Any]:
+    """Return the record of `by_found_language` of what was found and what is true."""
+    record: dict[str, Any] = {"calibrated": calibrated, "utterances": len(found)}
+    if not found:
+        return record
+    names: Identified = [(name, {}) for name, _ in found]
+    truth = [true for _, true in found]
+    languages = {}
+    for language in sorted(set(truth)):
+        own = [one for one, true in zip(names, truth, strict=True) if true == language]
+        languages[language] = {"utterances": len(own), "share": round(accuracy(own, [language] * len(own)), 4)}
+    share = round(accuracy(names, truth), 4)
+    return {**record, "share": share, "languages": languages, "confusions": confusions(names, truth)}
+
+
+def told_identification(record: Mapping[str, Any]) -> str:
+    """Return a line on how well languages were identified."""
+    if not record["utterances"]:
+        return "no utterance names its language, so what was identified cannot be judged"
+    languages = record["languages"]
+    each = ", ".join(f"{name} {100 * own['share']:.1f} % of {own['utterances']}" for name, own in languages.items())
+    mistakes = told_confusions(record["confusions"])
+    mean = f"mean over {len(languages)} languages" if len(languages) > 1 else "one language"
+    return f"identified rightly: {100 * record['share']:.1f} % ({mean}): {each}" + (
+        f"; most often mistaken: {mistakes}" if mistakes else ""
+    )
 
 
 @torch.no_grad()
@@ -144,15 +190,16 @@ def evaluate_run(
 ) -> Score:
     """Score a recogniser on utterances and write hypotheses, scores and record.
 
-    With the language to be found out, the share of utterances whose language was found is said and recorded too.
+    With the language to be found out, how well it was found is said and recorded too, under `identification`.
     """
     record.data("test", command.data, utterances)
     store = features_of(utterances, recogniser.model.config.features)
-    more: dict[str, float] = {}
+    more: dict[str, Any] = {}
     if command.language == AUTO:
-        found, share = by_found_language(recogniser, utterances, store)
-        more = {"identification": share}
-        say(f"language: {100 * share:.1f} % of {len(utterances)} utterances")
+        say(told_way(recogniser))
+        found, identification = by_found_language(recogniser, utterances, store)
+        more = {"identification": identification}
+        say(told_identification(identification))
     else:
         found = hypotheses(recogniser, utterances, store)
     total = write_scores(record.folder, found)

@@ -153,8 +153,8 @@ def prepare_languages(
             else:
                 found[kind][Path(name).name] = _own(name, kind, places)
         if not set(found[kind]) - set(OPTIONAL):
-            ways = sorted({place.how_to_get(speech) for name, place in places.items() if name not in OPTIONAL})
-            raise DataError(f"no {kind} corpus is there; {ways[0]}, or {' or '.join(ways[1:])}.")
+            ways = [place.how_to_get(speech) for name, place in places.items() if name not in OPTIONAL]
+            raise DataError(f"no {kind} corpus is there; {ways[0]}, or take another of the {len(ways)} named above.")
     return Corpora(found["source"], found["target"])
 
 

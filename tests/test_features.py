@@ -120,7 +120,7 @@ def test_a_moved_corpus_finds_its_store(make: Make, reads: list[str], tmp_path: 
     assert (reads, again.folder) == (["u1"], first.folder)
 
 
-@pytest.mark.parametrize("normalisation", ["utterance", "utterance-mean", "fixed"])
+@pytest.mark.parametrize("normalisation", ["utterance", "utterance-mean", "speech-mean", "fixed"])
 def test_model_input_equals_the_store_bit_for_bit(normalisation: Any, make: Make, tmp_path: Path) -> None:
     utterances, config = [make("u1", 0.5), make("u22", 0.71)], FeatureConfig(normalisation=normalisation)
     store = build_store(utterances, config, (1.0, 1.1), tmp_path / "cache")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,18 @@ from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.identify import (
+    accuracy,
+    calibrate,
+    calibrated,
+    confusions,
+    fit_offsets,
+    head_scores,
+    identify,
+)
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.identify import accuracy, calibrate, fit_offsets, head_scores, identify
 from asr_transfer.languages.transfer import Learnt, extend_head, learn_language
 from asr_transfer.training.session import by_language, train_recogniser
 
@@ -219,15 +229,29 @@ def test_languages_are_told_apart_on_new_recordings(spoken: Any, source: Recogni
     made = [
         replace(u, id=f"new-{u.id}", language=name)
         for seed, (name, shift) in enumerate((("en", 1.0), ("nl", 2.3)))
-        for u in make_speaker(tmp_path, f"{name}2", shift, 6, 90 + seed)
+        for u in make_speaker(tmp_path, f"{name}2", shift, 16, 90 + seed)
     ]
     store = build_store(made, FEATURES, (1.0,), tmp_path / "cache")
-    data = SpeechData(made, store, source.tokens, with_targets=False)
-    truth = [u.language for u in made]
-    calibration = SpeechData(spoken[0]["en"] + spoken[0]["nl"], spoken[1], source.tokens, with_targets=False)
-    for kind in ("path", "labels"):
-        offsets = calibrate(source, calibration, kind)
-        assert accuracy(identify(source, data, offsets, kind), truth) > 0.9
+    # Calibrated on new recordings too: heads are surer of those that they were trained on.
+    data, calibration = (SpeechData(made[n::2], store, source.tokens, with_targets=False) for n in (0, 1))
+    truth = [u.language for u in made[::2]]
+    offsets = calibrate(source, calibration)
+    found = identify(source, data, offsets)
+    assert accuracy(found, truth) > 0.9
+    # Kept with the model, they are used unasked.
+    source.model.train()
+    kept = calibrated(source, made[1::2], store, pytest.fail)
+    assert kept.offsets == pytest.approx(offsets) and not source.offsets
+    kept.save(tmp_path / "model", "A card.", {})
+    loaded = Recogniser.load(tmp_path / "model", "nl")
+    assert loaded.offsets == kept.offsets == loaded.for_head("en").offsets
+    assert [name for name, _ in identify(loaded, data)] == [name for name, _ in found]
+    # A changed model has other scores.
+    learnt = _learn(spoken, loaded, _learning("head", trainer={"steps": 1, "validate_every": 0})).recogniser
+    assert not learnt.offsets and not extend_head(loaded, "nl", Tokens(["ß"])).offsets
+    said: list[str] = []
+    assert not calibrated(loaded, spoken[0]["en"], spoken[1], said.append).offsets
+    assert "no development utterances in nl" in said[0]
     with pytest.raises(ConfigError, match="heads of at least two"):
         identify(source, data, {"en": 0.0})
 
@@ -252,25 +276,26 @@ def test_scores_are_those_of_brute_force() -> None:
 
         def collate(self, items: Any, augment: Any = None) -> Batch:
             lengths = torch.tensor(self.costs()[list(items)])
-            inputs = torch.randn(len(lengths), int(lengths.max()), MELS)
+            own = [torch.randn(int(n), MELS, generator=torch.Generator().manual_seed(int(n))) for n in lengths]
+            inputs = torch.nn.utils.rnn.pad_sequence(own, batch_first=True)
             return Batch(torch.tensor(list(items)), inputs, torch.zeros(len(lengths), 0).long(), lengths)
 
     noise: Any = Noise()
-    p = {"en": torch.tensor([2.0, 0, 0]).log_softmax(0), "nl": torch.tensor([0.0, 1, 0]).log_softmax(0)}
-    for scores in head_scores(_handmade(), noise, ["en", "nl"], "path"):
-        assert scores == pytest.approx({name: float(own.max()) for name, own in p.items()}, abs=1e-6)
-    # Three, five and two frames after subsampling: `nl` says "a" in all of them.
-    for frames, scores in zip((3, 5, 2), head_scores(_handmade(), noise, ["en", "nl"]), strict=True):
-        paths = torch.tensor(
-            [
-                sum(float(p["nl"][1 if first <= t < last else 0]) for t in range(frames))
-                for first in range(frames)
-                for last in range(first + 1, frames + 1)
-            ],
-            dtype=torch.float64,
-        )
-        assert scores["nl"] == pytest.approx(float(paths.logsumexp(0)) / frames, abs=1e-5)
-        assert scores["en"] == pytest.approx(float(p["en"][0]), abs=1e-5)
+    source = _handmade()
+    with torch.no_grad():  # so that it hears something
+        source.model.head("nl").weight.normal_()
+    scores = head_scores(source, noise, ["en", "nl"])
+    p = torch.tensor([2.0, 0, 0], dtype=torch.float64).softmax(0)
+    assert [own["en"] for own in scores] == pytest.approx([float(p @ p.log() - 0.5 * p[0].log())] * 3, abs=1e-6)
+    for item in range(3):
+        batch = noise.collate([item])
+        logits, _ = source.for_head("nl").logits(batch.inputs, batch.lengths)
+        q = logits[0].detach().double().softmax(-1)
+        # Over all paths of three, five and two frames, the mean log-probability, by frame.
+        paths = [sum(math.log(q[t, k]) for t, k in enumerate(path)) for path in product(range(3), repeat=len(q))]
+        mean = sum(math.exp(own) * own for own in paths)
+        blanks = float(q[:, 0].log().sum())
+        assert scores[item]["nl"] == pytest.approx((mean - 0.5 * blanks) / len(q), abs=1e-5)
 
 
 def test_calibration_takes_out_what_a_head_has_too_much() -> None:
@@ -296,3 +321,11 @@ def test_calibration_takes_out_what_a_head_has_too_much() -> None:
 def test_accuracy_counts_every_language_the_same() -> None:
     found = [("en", {}), ("en", {}), ("en", {}), ("en", {})]
     assert accuracy(found, ["en", "en", "en", "nl"]) == 0.5
+
+
+def test_mistakes_are_counted_the_most_frequent_first() -> None:
+    found = [(name, {}) for name in ("nl", "en", "nl", "fr", "fr", "de")]
+    assert confusions(found, ["en", "en", "en", "nl", "fr", "fr"], 2) == [
+        {"language": "en", "taken_for": "nl", "utterances": 2},
+        {"language": "fr", "taken_for": "de", "utterances": 1},
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from asr_transfer.commands import EvaluateCommand, TranscribeCommand
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
+from asr_transfer.evaluation.record import read_record
 from tests.small import small_model
 from tests.tones import WORDS, speak
 
@@ -80,14 +82,48 @@ def test_a_hot_word_pulls_what_is_heard_towards_it(tone_run: Path, word: Path, t
     assert "dace" not in plain[0].split("\t")[1].split()
 
 
-def test_the_language_is_found_out(tone_run: Path, word: Path, tmp_path: Path, lines: Lines) -> None:
+def test_the_language_is_found_out(
+    tone_run: Path, tone_corpus: dict[str, Path], word: Path, tmp_path: Path, lines: Lines
+) -> None:
     status, _, error = lines("transcribe", "--model", tone_run, "--language", "auto", word)
     assert status == 1 and "knows the language 'en' only" in error
     one = Recogniser.load(tone_run)
     model = small_model(heads={"en": len(one.tokens), "nl": len(one.tokens)}).eval()
     Recogniser(model, one.tokens, "en", {}, others={"nl": one.tokens}).save(tmp_path / "two", "A card.", {})
-    status, told, _ = lines("transcribe", "--model", tmp_path / "two", "--language", "auto", word)
-    assert status == 0 and told[0].split("\t")[1] in ("en", "nl")
+    status, told, error = lines("transcribe", "--model", tmp_path / "two", "--language", "auto", word)
+    assert status == 0 and told[0].split("\t")[1] in ("en", "nl") and "raw scores" in error
+    # Offsets that the model keeps decide.
+    for sure in ("en", "nl"):
+        offsets = {name: 100.0 * (name == sure) for name in ("en", "nl")}
+        two = Recogniser(model, one.tokens, "en", {}, others={"nl": one.tokens}, offsets=offsets)
+        two.save(tmp_path / "two", "A card.", {})
+        _, told, said = lines("transcribe", "--model", tmp_path / "two", "--language", "auto", word)
+        assert told[0].split("\t")[1] == sure and "calibrated scores" in said
+    scored = ["evaluate", "--model", tmp_path / "two", "--data", tone_corpus["dev"], "--language", "auto"]
+    status, told, _ = lines(*scored, "--out", tmp_path / "scores")
+    number = len(read_manifest(tone_corpus["dev"]))
+    assert status == 0 and "calibrated scores" in told[0]
+    assert told[1] == (
+        f"identified rightly: 0.0 % (one language): en 0.0 % of {number}; most often mistaken: en for nl ({number})"
+    )
+    assert read_record(tmp_path / "scores")["identification"] == {
+        "calibrated": True,
+        "utterances": number,
+        "share": 0.0,
+        "languages": {"en": {"utterances": number, "share": 0.0}},
+        "confusions": [{"language": "en", "taken_for": "nl", "utterances": number}],
+    }
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    shutil.copy(word, folder / "word.wav")
+    (folder / "word.txt").write_text("face", encoding="utf-8")
+    status, told, _ = lines(*scored[:3], "--data", folder, *scored[5:], "--out", tmp_path / "folder")
+    assert status == 0 and "no utterance names its language" in told[1]
+    config = tmp_path / "two" / "config.yaml"
+    config.write_text(config.read_text("utf-8").replace("nl: 100.0", "de: 100.0"), encoding="utf-8")
+    status, _, error = lines("transcribe", "--model", tmp_path / "two", "--language", "auto", word)
+    assert status == 1 and "`language_offsets` must have a number for each of en, nl" in error
+    config.write_text(config.read_text("utf-8").replace("de: 100.0", "nl: 1.0"), encoding="utf-8")
     status, _, error = lines("transcribe", "--model", tmp_path / "two", word)
     assert status == 1 and "say which with --language" in error
 

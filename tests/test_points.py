@@ -78,6 +78,7 @@ def test_columns_stand_beside_the_source_or_beside_chance(run: Path, corpora: Co
 def test_languages_are_told_apart_on_what_was_not_calibrated_on(run: Path, corpora: Corpora) -> None:
     record = read_point(run / "sources" / "both")
     found = record["identification"]
+    assert sum(own["utterances"] for own in found["confusions"]) <= 8 and "other_voices" not in found
     assert found["utterances"] == 8 and {own["utterances"] for own in found["languages"].values()} == {4}
     for way in ("raw", "calibrated"):
         assert found[way] == pytest.approx(sum(own[way] for own in found["languages"].values()) / 2)
@@ -85,13 +86,19 @@ def test_languages_are_told_apart_on_what_was_not_calibrated_on(run: Path, corpo
     source = Recogniser.load(run / "sources" / "both", "en")
     held_out = corpora.source_test_utterances()
     store = source_test_store(corpora, source.model.config.features)
-    assert identification(source, held_out, store) == found
+    again, offsets = identification(source, held_out, store)
+    assert again == found and source.offsets == pytest.approx(offsets) and set(offsets) == {"en", "nl"}
+    # Two voices of each: what is calibrated on one is tried on the other.
+    voices = [replace(u, speaker=f"{u.language}{n % 2}") for n, u in enumerate(held_out)]
+    doubled = identification(source, voices, store)[0]
+    each = [own["other_voices"] for own in doubled["languages"].values()]
+    assert doubled["other_voices"] == pytest.approx(sum(each) / 2) and min(each) >= 0
     # A language in the data without a head is left out; with one language left there is nothing to tell apart.
     foreign = [replace(u, language="de") if u.language == "nl" else u for u in held_out]
-    assert identification(source, foreign, store) == {"utterances": 0}
+    assert identification(source, foreign, store) == ({"utterances": 0}, {})
     assert told({"identification": {"utterances": 0}}) == ""
     # A head without data: the other two are told apart.
-    assert identification(source, held_out[:1] + held_out[4:], store) == {"utterances": 0}
+    assert identification(source, held_out[:1] + held_out[4:], store) == ({"utterances": 0}, {})
 
 
 def test_a_finished_source_is_not_trained_again_but_told_apart_where_it_was_not(
@@ -106,6 +113,7 @@ def test_a_finished_source_is_not_trained_again_but_told_apart_where_it_was_not(
     after = read_point(folder)
     assert after["identification"]["utterances"] == 8 and after["training"] == before["training"]
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == weights
+    assert set(Recogniser.load(folder, "en").offsets) == {"en", "nl"}
 
 
 def test_languages_and_heads_that_do_not_fit_are_refused(run: Path, corpora: Corpora, tmp_path: Path) -> None:

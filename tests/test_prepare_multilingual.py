@@ -67,10 +67,15 @@ def test_what_is_there_is_prepared_once(tmp_path: Path, speech: Path) -> None:
 
 def test_without_source_or_target_there_is_no_recipe(tmp_path: Path, speech: Path) -> None:
     (speech / "audio-cmn").rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match="no target corpus is there; put AISHELL-1 .* or put https://.*audio-cmn"):
+    with pytest.raises(
+        DataError,
+        match="no target corpus is there; put https://.*audio-cmn into .*, or take another of the 2 named above.$",
+    ):
         prepare_languages(speech, tmp_path / "out", lambda line: None)
     (speech / "gcompris-voices").rename(tmp_path / "gone")
-    with pytest.raises(DataError, match="no source corpus is there; get it with `asr-transfer fetch asterisk-en`, or "):
+    with pytest.raises(
+        DataError, match="no source corpus is there; get it with `asr-transfer fetch asterisk-en`, or take another "
+    ):
         prepare_languages(speech, tmp_path / "fresh", lambda line: None)
     with pytest.raises(DataError, match="absent: there is no such folder; give the folder of corpora, or none"):
         prepare_languages(tmp_path / "absent", tmp_path / "fresh", lambda line: None)

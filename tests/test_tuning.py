@@ -11,7 +11,7 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.tuning import tune, tune_hot_words
+from asr_transfer.decoding.tuning import tune, tune_hot_words, unknown_scores
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.search_config import SearchConfig
 
@@ -54,6 +54,18 @@ def test_the_language_model_s_weight_is_found() -> None:
     assert min(trial.errors for trial in tuned.trials) == 0
     again = tune(speech, texts, homophones, TOKENS, model, SearchConfig(lm_weight=0.0))
     assert again == tuned
+
+
+def test_new_words_are_expected_where_development_speech_holds_them() -> None:
+    model = NgramModel.from_texts(["first second first second first"] * 9, 2)
+    scores = unknown_scores(model, LEXICON)
+    assert scores[0] == pytest.approx(model.score(model.unknown or 0, 0)[0]) and scores == tuple(sorted(scores))
+    assert unknown_scores(model, Lexicon.from_pairs([("first", "a"), ("second", "b")])) == ()
+    grid = {"unknown_score": scores}
+    tuned = tune(POSTERIORS, REFERENCES, LEXICON, TOKENS, model, SearchConfig(lm_weight=2.0, beam=30), grid)
+    assert tuned.trials[0].weights == {"unknown_score": scores[0]}  # begins with the model's own
+    assert tuned.config.unknown_score is not None and tuned.config.unknown_score > scores[0]
+    assert min(trial.errors for trial in tuned.trials) < tuned.trials[0].errors
 
 
 def test_the_weight_of_hot_words_is_found() -> None:

@@ -100,7 +100,7 @@ def adapt(
         applied = recipe.plan.apply(model)
         model.requires_grad_(True)
         test_time = config.suta if "suta" in names else source.test_time
-        adapted = replace(source, model=model, test_time=test_time)
+        adapted = replace(source, model=model, test_time=test_time, offsets={})
         return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {})
     report = Report()
     if "pseudo-label" in names:
@@ -144,7 +144,7 @@ def adapt(
     result = trainer.train()
     end = _trained(model)
     model.requires_grad_(True)
-    recogniser = replace(source, model=model.cpu().eval())
+    recogniser = replace(source, model=model.cpu().eval(), offsets={})
     outcome = Adapted(recogniser, result, applied, report, start, end, depth)
     outcome.at_strength(config.strength)
     return outcome

@@ -28,7 +28,9 @@ Say = Callable[[str], None]
 DIGITS = 12
 """So many hex digits of a checksum are shown."""
 
-_MODEL_FILES = re.compile(r"model\.safetensors|config\.yaml|README\.md|(tokens|lexicon)(\.[\w-]+)?\.txt")
+_MODEL_FILES = re.compile(
+    r"model\.safetensors|config\.yaml|README\.md|(tokens|lexicon)(\.[\w-]+)?\.txt|tokens(\.[\w-]+)?\.model"
+)
 
 
 def load_with_profile(model: Path, profile: Path | None, head: str | None = None) -> Recogniser:
@@ -47,6 +49,7 @@ def load_with_profile(model: Path, profile: Path | None, head: str | None = None
         loaded = open_profile(profile)
         loaded.apply(recogniser.model)
         recogniser.test_time = loaded.facts.test_time or recogniser.test_time
+        recogniser.offsets = {}
     return recogniser
 
 
@@ -221,7 +224,9 @@ def merge_profile(
     test_time = facts.test_time or recogniser.test_time
     place = summary_folder(model)
     more = {FOLDER: Summary.load(place, whole.config.features).save} if place else {}
-    replace(recogniser, model=whole, test_time=test_time).save(out, card + (CARD if more else ""), origin, more)
+    # Offsets that tell languages apart hold for the base alone.
+    adapted = replace(recogniser, model=whole, test_time=test_time, offsets={})
+    adapted.save(out, card + (CARD if more else ""), origin, more)
     say(f"{out}: written, a model that needs no profile{''.join(f'; {part}' for part in parts)}")
 
 

@@ -149,7 +149,7 @@ class JoinedStore(FeatureStore):
 def model_input(samples: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
     """Return the (frames, mels) float32 that `FeatureStore.load` would give for (n,) `samples`, without a store."""
     block = log_mel(samples, config)
-    mean, std = _statistics(block)
+    mean, std = _statistics(block, config)
     return _normalise(block.to(torch.float16).float(), mean, std, config)
 
 
@@ -157,7 +157,10 @@ _FIXED_MEAN, _FIXED_STD = -10.0, 3.5
 """Mean and deviation of log-mel energies over all bands and frames of close-talk recordings (AN4 and FSDD, rounded)."""
 
 
-def _statistics(block: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _statistics(block: torch.Tensor, config: FeatureConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    if config.normalisation == "speech-mean":
+        loudness = block.mean(1)
+        block = block[loudness >= (loudness.min() + loudness.max()) / 2]
     return block.mean(0), block.std(0, correction=0) + _STD_FLOOR
 
 
@@ -250,7 +253,7 @@ def _compute(
                 out.write(block.to(torch.float16).numpy().tobytes())
                 offsets.append(offsets[-1] + len(block))
                 views.append([utterance.id, speed])
-                statistics.append(torch.stack(_statistics(block)).numpy())
+                statistics.append(torch.stack(_statistics(block, config)).numpy())
             if progress:
                 progress(number, len(utterances))
     if failures:
@@ -317,6 +320,12 @@ class _FileDigests:
             os.replace(partial, self._file)
 
 
+_LOWEST, _HIGHEST = 20.0, audio.SAMPLE_RATE / 2
+"""Hertz, between which the bands lie."""
+
+_BEND = 4800.0
+"""Hertz: above the third formant, from where a warped axis returns to its end."""
+
 _FILTERBANKS: dict[tuple[int, int], torch.Tensor] = {}
 
 
@@ -324,6 +333,41 @@ def _filterbank(size: int, mels: int) -> torch.Tensor:
     """Return the (size // 2 + 1, mels) triangular filters, made once per setting."""
     if (size, mels) not in _FILTERBANKS:
         _FILTERBANKS[(size, mels)] = torchaudio.functional.melscale_fbanks(
-            size // 2 + 1, 20.0, audio.SAMPLE_RATE / 2, mels, audio.SAMPLE_RATE, norm="slaney", mel_scale="htk"
+            size // 2 + 1, _LOWEST, _HIGHEST, mels, audio.SAMPLE_RATE, norm="slaney", mel_scale="htk"
         )
     return _FILTERBANKS[(size, mels)]
+
+
+def warp_bands(inputs: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Stretch each utterance's frequency axis, as another length of the vocal tract would (Jaitly and Hinton 2013).
+
+    What was heard at a frequency is found at that frequency times the factor; towards the highest frequency, which
+    stays in its place, the line bends. Between bands values are interpolated, so that bands of mean 0 keep it.
+
+    Args:
+        inputs: (batch, time, mels) log-mels as `log_mel` makes them, normalised or not.
+        factors: (batch,) above 0; 1 leaves an utterance as it is.
+
+    Returns:
+        (batch, time, mels) like `inputs`.
+    """
+    mels = inputs.shape[2]
+    low, high = _to_mel(torch.tensor([_LOWEST, _HIGHEST], dtype=torch.float64))
+    step = (high - low) / (mels + 1)
+    centres = _to_hertz(low + step * torch.arange(1, mels + 1))
+    # Where each band of the result is taken from.
+    inverse = 1 / factors.double()[:, None]
+    bend = _BEND * inverse.clamp(max=1) / inverse
+    above = _HIGHEST - (_HIGHEST - bend * inverse) / (_HIGHEST - bend) * (_HIGHEST - centres)
+    origin = torch.where(centres <= bend, centres * inverse, above)
+    place = ((_to_mel(origin) - low) / step - 1).clamp(0, mels - 1)
+    weights = (1 - (place[:, None, :] - torch.arange(mels)[:, None]).abs()).clamp(min=0)
+    return torch.matmul(inputs, weights.to(inputs.dtype))
+
+
+def _to_mel(hertz: torch.Tensor) -> torch.Tensor:
+    return 2595 * torch.log10(1 + hertz / 700)
+
+
+def _to_hertz(mel: torch.Tensor) -> torch.Tensor:
+    return 700 * (torch.pow(10, mel / 2595) - 1)

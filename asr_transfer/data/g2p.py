@@ -55,15 +55,25 @@ _SPELT_APART = {"de": (("t", "ʃ"), ("d", "ʒ")), "el": (("t", "s"), ("d", "z"))
 
 _MEANT = {
     "en": {"ɜː": "ɚ", "ɐ": "ə", "ᵻ": "ɪ", "ɾ": "t", "ʔ": "t", "n̩": "ə n"},
-    "de": {"ɜ": "ɐ"},
+    "de": {"ɜ": "ɐ", "r": "ʁ", "ɾ": "ɐ"},
+    "ru": {"y": "ɨ", "ɭ": "ɫ", "ɭʲ": "lʲ", "t͡ʃʲ": "t͡ɕ", "ʑ": "zʲ"},
+    "bg": {"ʂ": "sʲ", "ʑ": "zʲ"},
+    "da": {"ɐ̯": "ɐ"},
+    "ro": {"wʲ": "w i"},
 }
-"""Phones that espeak-ng's voices write otherwise than the dictionaries of their language do."""
+"""Phones that espeak-ng's voices write otherwise than the dictionaries of their language, or those of others, do."""
 
-_ABSORBED = {"en": ("ɚ", "ɹ")}
+_ABSORBED = {"en": ("ɚ", "ɹ"), "ru": ("j", "j")}
 """A phone that the dictionaries do not write behind another one: espeak-ng's Garage has both."""
 
+_NO_SOUND = {"da": "ʔ"}
+"""Letters for what is no sound of its own: the Danish stød is a way to say a vowel, as stress is."""
+
+_PALATAL = "cɟɲʎjɕʑçʝi"
+"""After these the sign of palatalisation says nothing."""
+
 _AFFRICATES = frozenset(["pf", "ts", "dz", "tʃ", "dʒ", "tɕ", "dʑ", "tʂ", "dʐ", "ʈʂ", "ɖʐ", "cç", "ɟʝ", "kx", "qχ"])
-_UNTIDY = {'u"': "ʉ", "^": ""}  # what has slipped into espeak-ng's Russian
+_UNTIDY = {'u"': "ʉ", "^": "", "ε": "ɛ", "\u032a": ""}  # what has slipped into its Russian and Danish
 _LOOSE = re.compile(
     r"(?:[_ˈˌ]*ʲ)+"
 )  # Romanian's last sound, which espeak-ng takes for a phone: it belongs to the one before
@@ -157,6 +167,28 @@ def pronounce(
         guessed = any(part.guessed for part in parts)
         found += [Entry(word, phones, guessed=guessed) for phones in spelt]
     return found
+
+
+def guess_sentence(text: str, language: str, scheme: Scheme = "ipa", notation: Notation | None = None) -> list[str]:
+    """Return what espeak-ng says for a sentence: with the liaisons, assimilations and weak forms of its language.
+
+    Args:
+        text: words between spaces.
+        language, scheme, notation: as of `pronounce`.
+
+    Raises:
+        DataError: a word has nothing to pronounce, or is in a script of other languages.
+        ConfigError: the language is unknown, or the notation does not go with it.
+    """
+    text = unicodedata.normalize("NFC", " ".join(text.split()))
+    for word in text.split():
+        _check_word(word, language, "the transcript")
+    return list(_written(_espeak(text, language), "ipa", scheme, notation or Notation()))
+
+
+def has_dictionary(language: str) -> bool:
+    """Say whether a dictionary of the language is installed."""
+    return _dictionary(language, None, required=False) is not None
 
 
 class _Ways(NamedTuple):
@@ -301,7 +333,8 @@ def _espeak(word: str, language: str) -> tuple[str, ...]:
             break
         written.append(convert(ctypes.byref(text), _CHARS_UTF8, _IPA | ord(_SEPARATOR) << 8).decode(errors="replace"))
     base = _base(voice)
-    phones = _phones(" ".join(written), _SPELT_APART.get(base, ()), _MEANT.get(base, {}), _ABSORBED.get(base))
+    said = " ".join(written).replace("?", "ʔ").translate(dict.fromkeys(map(ord, _NO_SOUND.get(base, ""))))
+    phones = _phones(said, _SPELT_APART.get(base, ()), _MEANT.get(base, {}), _ABSORBED.get(base))
     if not phones:
         raise DataError(f"{word!r} has nothing to pronounce in '{language}'; give a word.")
     return tuple(phones)
@@ -323,7 +356,7 @@ def _phones(
             first, *parts = parts
             if parts and first[-1] + parts[0][0] in _AFFRICATES:  # within one phone of espeak-ng's
                 first += TIE + parts.pop(0)
-            found.append(first)
+            found.append(first[:-1] if first[-1] == "ʲ" and first[-2:-1] in _PALATAL else first)
     paired: list[str] = []
     for phone in found:
         if paired and (paired[-1], phone) in joined:

@@ -23,6 +23,7 @@ from pathlib import Path
 from sys import intern
 
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.errors import DataError, nearest_hint
 
 LONGEST_LINE = 10_000
@@ -191,6 +192,27 @@ class Lexicon:
             if (weight, guessed) != (first.weight, first.guessed):
                 merged[entry.word, phones] = replace(first, weight=weight, guessed=guessed)
         return Lexicon(merged.values(), self.source)
+
+
+def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: str = "the lexicon") -> Lexicon:
+    """Spell words as a model of characters does: each letter stands for itself.
+
+    Args:
+        words: distinct, without spaces.
+        tokens: of the model that shall know the spellings; None for letters. Pieces of words are taken as the tokens
+            spell the word by itself.
+        source: where the words came from, for messages.
+
+    Raises:
+        DataError: a word cannot be spelled in the tokens, or the tokens are phones; there are no words.
+    """
+    if tokens is not None and spells_phones(tokens.units):
+        raise DataError(f"{source}: the model hears phones, which letters do not tell; give a lexicon in its phones.")
+    normal = (_nfc(word) for word in words)
+    if tokens is None:
+        return Lexicon((Entry(word, tuple(word)) for word in normal), source)
+    pairs = ((word, tokens.encode(word, f"{source}: the word {_shown(word)}")) for word in normal)
+    return Lexicon((Entry(word, tuple(tokens.symbols[n] for n in indices)) for word, indices in pairs), source)
 
 
 def _lines(path: str | Path, source: str) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 
 from asr_transfer.config import SpecAugmentConfig
 from asr_transfer.data.batching import Batch
-from asr_transfer.data.features import FeatureStore
+from asr_transfer.data.features import FeatureStore, warp_bands
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.tokens import Tokens, frames_needed
 from asr_transfer.errors import DataError
@@ -123,15 +123,22 @@ def subsampled(frames: int, strides: Sequence[int]) -> int:
 def mask_spectrum(
     inputs: torch.Tensor, lengths: torch.Tensor, config: SpecAugmentConfig, generator: torch.Generator
 ) -> torch.Tensor:
-    """Colour each utterance by a random channel and set random bands and stretches to zero (Park et al. 2019).
+    """Change each utterance's vocal tract, silence and channel, and set random bands and stretches to zero.
 
     Args:
         inputs: (batch, time, mels) normalised features.
         lengths: (batch,) valid frames.
         config: numbers and widths of masks.
         generator: source of randomness.
+
+    The masks are those of Park et al. (2019).
     """
     batch, time, mels = inputs.shape
+    if config.warp:
+        inputs = warp_bands(inputs, 1 + config.warp * (2 * torch.rand(batch, generator=generator) - 1))
+    if config.silence:
+        shares = config.silence * (2 * torch.rand(batch, generator=generator) - 1)
+        inputs = inputs - shares[:, None, None] * _quietest(inputs, lengths)
     if config.channel:
         inputs = inputs + config.channel * _random_response(batch, mels, generator)
     keep_bands = _kept(
@@ -146,6 +153,12 @@ def _random_response(batch: int, mels: int, generator: torch.Generator) -> torch
     """Return (batch, 1, mels) smooth curves: unit normal values at six bands, straight lines between them."""
     corners = torch.randn(batch, 1, 6, generator=generator)
     return torch.nn.functional.interpolate(corners, size=mels, mode="linear", align_corners=True)
+
+
+def _quietest(inputs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return (batch, 1, mels) the lowest value of each band inside the utterance."""
+    padding = torch.arange(inputs.shape[1]) >= lengths[:, None]
+    return inputs.masked_fill(padding[:, :, None], torch.inf).amin(1, keepdim=True)
 
 
 def _kept(

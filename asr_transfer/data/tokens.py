@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from asr_transfer.config import Units
-from asr_transfer.errors import DataError
+from asr_transfer.config import PIECES, SubwordConfig, Units
+from asr_transfer.data.subwords import MARK, SubwordModel, train_subwords
+from asr_transfer.errors import ConfigError, DataError, nearest_hint
 
 BLANK = "<blank>"
 SPACE = "<space>"
+_CHECKSUM = "# model: sha256 "
 
 
 class Tokens:
@@ -19,31 +21,48 @@ class Tokens:
 
     Args:
         symbols: distinct symbols without the blank; a space is a symbol like any other.
-        units: `characters` (a text is spelled letter by letter), `words` (a token per word), `phones` (a token per
-            symbol of a pronunciation), or `toneless-phones` (the same without the digits that tell tone or stress).
+        units: `characters` (a text is spelled letter by letter), `subwords` (in pieces of words), `words` (a token per
+            word), `phones` (a token per symbol of a pronunciation), or `toneless-phones` (the same without the digits
+            that tell tone or stress).
+        model: of subwords, and of nothing else; `symbols` are its pieces.
+
+    Raises:
+        DataError: a symbol stands twice or cannot be one; subwords are not those of their model.
     """
 
-    def __init__(self, symbols: Sequence[str], units: Units = "characters") -> None:
+    def __init__(self, symbols: Sequence[str], units: Units = "characters", model: SubwordModel | None = None) -> None:
         if len(set(symbols)) != len(symbols):
             raise DataError("the tokens contain a symbol twice; every symbol may stand once.")
         unfit = [symbol for symbol in symbols if symbol in ("", BLANK, SPACE) or "\n" in symbol]
         if unfit:
             raise DataError(f"{unfit[0]!r} cannot be a token: it has a meaning of its own in the token file.")
+        if (units == "subwords") != (model is not None) or (model is not None and model.pieces != list(symbols)):
+            raise DataError("subwords are the pieces of a SentencePiece model, which is another one or not given.")
         self.symbols = [BLANK, *symbols]
         self.units: Units = units
+        self.model = model
         self._index = {symbol: index for index, symbol in enumerate(self.symbols)}
 
     def __len__(self) -> int:
         return len(self.symbols)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tokens) and self.symbols == other.symbols and self.units == other.units
+        if not isinstance(other, Tokens):
+            return False
+        return (self.symbols, self.units, self.model) == (other.symbols, other.units, other.model)
 
     __hash__ = None  # type: ignore[assignment]
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], units: Units = "characters") -> Tokens:
-        """Collect the symbols that occur in `texts`, sorted."""
+    def from_texts(cls, texts: Iterable[str], units: Units = "characters", pieces: int | None = None) -> Tokens:
+        """Collect the symbols that occur in `texts`, sorted; or of subwords learn `pieces` (`config.PIECES`) from them.
+
+        Raises:
+            DataError: the texts are empty, or hold what cannot be a token.
+        """
+        if units == "subwords":
+            model = train_subwords(texts, pieces or PIECES)
+            return cls(model.pieces, units, model)
         found: set[str] = set()
         for text in texts:
             found.update(_pieces(text, units))
@@ -57,25 +76,32 @@ class Tokens:
         Raises:
             DataError: a symbol is not among the tokens; the message names `where`, the symbol and the mend.
         """
+        # Each character is a piece, so that what subwords cannot spell are characters.
         pieces = _pieces(text, self.units)
-        unknown = sorted({piece for piece in pieces if piece not in self._index})
-        if unknown:
+        known = self._index.keys() if self.model is None else self.model.characters
+        if unknown := sorted(set(pieces) - known):
             listed = ", ".join(repr(piece) for piece in unknown[:5])
             noun = "phones" if spells_phones(self.units) else self.units
             raise DataError(
                 f"{where}: {listed} cannot be spelled by the model's {noun}; "
                 "rewrite the transcript (spell out digits, drop punctuation) or choose a model that knows them."
             )
+        if self.model is not None:
+            return self.model.encode("".join(pieces))
         return [self._index[piece] for piece in pieces]
 
     def decode(self, indices: Iterable[int]) -> str:
         """Join the symbols of `indices` (blanks skipped) into a text with single spaces."""
-        joiner = "" if self.units == "characters" else " "
-        return " ".join(joiner.join(self.symbols[index] for index in indices if index != 0).split())
+        joiner = "" if self.units in ("characters", "subwords") else " "
+        text = joiner.join(self.symbols[index] for index in indices if index != 0)
+        return " ".join((text if self.model is None else text.replace(MARK, " ")).split())
 
     def save(self, path: str | Path) -> None:
-        """Write one symbol per line after a line that names the units."""
+        """Write one symbol per line after a line that names the units; of subwords their model too (`model_file`)."""
         lines = [f"# units: {self.units}", *(SPACE if s == " " else s for s in self.symbols)]
+        if self.model is not None:
+            lines.insert(1, _CHECKSUM + self.model.checksum)
+            model_file(path).write_bytes(self.model.data)
         Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @classmethod
@@ -83,20 +109,75 @@ class Tokens:
         """Read what `save` wrote.
 
         Raises:
-            DataError: the file is missing or not a token file.
+            DataError: the file, or the model of its subwords, is missing or damaged.
         """
         file = Path(path)
         if not file.is_file():
             raise DataError(f"{file}: the token file is missing; the model folder is incomplete, copy it again.")
         # Not `splitlines`, which would also split at exotic separators that may be symbols.
         lines = file.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
-        units = lines[0].removeprefix("# units: ")
+        units, model = lines[0].removeprefix("# units: "), None
+        if units == "subwords" and len(lines) > 1 and lines[1].startswith(_CHECKSUM):
+            model = _read_model(model_file(file), lines.pop(1).removeprefix(_CHECKSUM), file)
         if len(lines) < 3 or lines[1] != BLANK or units not in get_args(Units):
             raise DataError(f"{file}: is not a token file (`# units: …`, then `{BLANK}`, then a symbol per line).")
         try:
-            return cls([" " if line == SPACE else line for line in lines[2:]], units)  # type: ignore[arg-type]
+            return cls([" " if line == SPACE else line for line in lines[2:]], units, model)  # type: ignore[arg-type]
         except DataError as error:
             raise DataError(f"{file}: {error}") from None
+
+
+def language_tokens(
+    texts: Mapping[str, Sequence[str]], units: Mapping[str, Units], config: SubwordConfig | None = None
+) -> dict[str, Tokens]:
+    """Return each language's tokens; shared subwords are the same for all languages that have any.
+
+    Args:
+        texts: that are to be spelled, by language.
+        units: by language.
+        config: of the subwords; None for what is usual.
+
+    Raises:
+        ConfigError: there are settings of subwords but no subwords, or some of a language that has none.
+        DataError: the texts of a language hold no symbols, or hold what cannot be a token.
+    """
+    pieced = [language for language in texts if units[language] == "subwords"]
+    if config is not None and not pieced:
+        raise ConfigError("`subwords` says what pieces are wanted, but no units are `subwords`; leave it out.")
+    config = config or SubwordConfig()
+    for language in config.pieces_of:
+        if language not in pieced:
+            raise ConfigError(
+                f"`subwords.pieces_of` names the language '{language}', which has no units `subwords`."
+                f"{nearest_hint(language, pieced)}"
+            )
+    shared = None
+    if pieced and config.shared:
+        every = [text for language in pieced for text in texts[language]]
+        shared = Tokens.from_texts(every, "subwords", config.pieces)
+    return {
+        language: shared
+        if shared is not None and language in pieced
+        else Tokens.from_texts(own, units[language], config.pieces_of.get(language, config.pieces))
+        for language, own in texts.items()
+    }
+
+
+def piece_remarks(tokens: Mapping[str, Tokens], config: SubwordConfig | None = None) -> list[str]:
+    """Return a line for each language (one for all, if shared) whose subwords are more or fewer than was wanted."""
+    config, lines = config or SubwordConfig(), []
+    for language, own in tokens.items():
+        wanted, found = config.pieces_of.get(language, config.pieces), len(own) - 1
+        if own.units == "subwords" and found != wanted:
+            reason = "there are so many characters" if found > wanted else "no more recur in the texts"
+            whose = "shared by the languages" if config.shared else language
+            lines.append(f"{whose}: {found} pieces of words instead of {wanted}, for {reason}")
+    return list(dict.fromkeys(lines))
+
+
+def model_file(path: str | Path) -> Path:
+    """Return where the SentencePiece model of a token file is: `tokens.HEAD.model` beside `tokens.HEAD.txt`."""
+    return Path(path).with_suffix(".model")
 
 
 def frames_needed(indices: Sequence[int]) -> int:
@@ -118,4 +199,18 @@ def _pieces(text: str, units: Units) -> list[str]:
     words = text.split()
     if units == "toneless-phones":
         return [without_tone(word) for word in words]
-    return list(" ".join(words)) if units == "characters" else words
+    return list(" ".join(words)) if units in ("characters", "subwords") else words
+
+
+def _read_model(file: Path, checksum: str, listed: Path) -> SubwordModel:
+    if not file.is_file():
+        raise DataError(f"{file}: the subwords' model is missing; the model folder is incomplete, copy it again.")
+    model = SubwordModel(file.read_bytes())
+    # Before anything is read from it: what is damaged must not reach the parser.
+    if model.checksum != checksum:
+        raise DataError(f"{file}: is damaged or not the one that {listed.name} belongs to; copy the model again.")
+    try:
+        model.characters  # noqa: B018 - reads it
+    except DataError as error:
+        raise DataError(f"{file}: {error}; copy the model again.") from None
+    return model

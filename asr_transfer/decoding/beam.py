@@ -189,19 +189,9 @@ class SentenceSearch:
         """Return the `n` best sentences of each utterance, best first; a list may be shorter.
 
         If no hypothesis ends with a whole word, those that the beam holds stand without their unfinished word.
-
-        Args:
-            log_probs: (batch, frames, tokens) natural logarithms; frames behind an utterance's end are not read.
-            lengths: (batch,) valid frames.
-            n: at least 1.
-
-        Raises:
-            ConfigError: `n` is not at least 1.
-            ModelError: the log-probabilities are not those of the search's tokens, or hold not-a-number.
+        Arguments and errors as of `hypotheses.checked`.
         """
-        if n < 1:
-            raise ConfigError(f"the number of best sentences must be at least 1, got {n}.")
-        return [self._search(frames, n) for frames in checked(log_probs, lengths, len(self.tokens))]
+        return [self._search(frames, n) for frames in checked(log_probs, lengths, len(self.tokens), n)]
 
     def labels(self, sentence: Sentence) -> list[int]:
         """Return the tokens that a sentence found by this search is spelled in, in its likeliest pronunciations."""

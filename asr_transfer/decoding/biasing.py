@@ -89,7 +89,8 @@ class PrefixSearch:
         lexicon: pronunciations of the hot words, for models that hear phones.
 
     Raises:
-        ConfigError, DataError: as of `HotWords.spelled`.
+        ConfigError: the tokens are subwords, which spell a text in several ways, or as of `HotWords.spelled`.
+        DataError: as of `HotWords.spelled`.
     """
 
     def __init__(
@@ -99,6 +100,11 @@ class PrefixSearch:
         hot_words: HotWords | None = None,
         lexicon: Lexicon | None = None,
     ) -> None:
+        if tokens.units == "subwords":
+            raise ConfigError(
+                "the model spells in pieces of words, which hot words cannot be found in; use a model of characters or "
+                "words, or leave the hot words out."
+            )
         self.tokens, self.config = tokens, config or SearchConfig()
         self._space = tokens.symbols.index(" ") if " " in tokens.symbols else -1
         spellings = {} if hot_words is None else hot_words.spelled(tokens, lexicon)
@@ -112,18 +118,9 @@ class PrefixSearch:
     def best_texts(self, log_probs: torch.Tensor, lengths: torch.Tensor, n: int = 1) -> list[list[Spelling]]:
         """Return the `n` best texts of each utterance, best first; a list may be shorter.
 
-        Args:
-            log_probs: (batch, frames, tokens) natural logarithms; frames behind an utterance's end are not read.
-            lengths: (batch,) valid frames.
-            n: at least 1.
-
-        Raises:
-            ConfigError: `n` is not at least 1.
-            ModelError: the log-probabilities are not those of the search's tokens, or hold not-a-number.
+        Arguments and errors as of `hypotheses.checked`.
         """
-        if n < 1:
-            raise ConfigError(f"the number of best texts must be at least 1, got {n}.")
-        return [self._search(frames, n) for frames in checked(log_probs, lengths, len(self.tokens))]
+        return [self._search(frames, n) for frames in checked(log_probs, lengths, len(self.tokens), n)]
 
     def _search(self, frames: Floats, n: int) -> list[Spelling]:
         beam = _Beam(

@@ -81,7 +81,7 @@ class FlashlightSearch:
     @torch.no_grad()
     def best_sentences(self, log_probs: torch.Tensor, lengths: torch.Tensor, n: int = 1) -> list[list[Sentence]]:
         """Return the `n` best sentences; as of `SentenceSearch.best_sentences`, without `entries`."""
-        return [self._search(frames[:, :-1], n) for frames in checked(log_probs, lengths, len(self.tokens))]
+        return [self._search(frames[:, :-1], n) for frames in checked(log_probs, lengths, len(self.tokens), n)]
 
     def _search(self, frames: np.ndarray[Any, np.dtype[np.float64]], n: int) -> list[Sentence]:
         # One frame of space behind the end, for its words end with one.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from asr_transfer.errors import ModelError
+from asr_transfer.errors import ConfigError, ModelError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -102,17 +102,21 @@ class Records:
         return tuple(reversed(found))
 
 
-def checked(log_probs: torch.Tensor, lengths: torch.Tensor, tokens: int) -> list[Floats]:
+def checked(log_probs: torch.Tensor, lengths: torch.Tensor, tokens: int, n: int = 1) -> list[Floats]:
     """Return the frames of each utterance of a batch, with a last column of -inf for "no symbol".
 
     Args:
         log_probs: (batch, frames, tokens) natural logarithms; frames behind an utterance's end are not read.
         lengths: (batch,) valid frames.
         tokens: that the search is made for.
+        n: length of the lists of best hypotheses that are asked for.
 
     Raises:
+        ConfigError: `n` is not at least 1.
         ModelError: the log-probabilities are those of other tokens, or hold not-a-number.
     """
+    if n < 1:
+        raise ConfigError(f"the number of best hypotheses must be at least 1, got {n}.")
     if log_probs.dim() != 3 or log_probs.shape[2] != tokens:
         raise ModelError(
             f"the model's output has the shape {tuple(log_probs.shape)}, but the search is made for {tokens} tokens; "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from asr_transfer.decoding.arpa import Grams
 from asr_transfer.errors import ConfigError, DataError
@@ -22,13 +22,16 @@ NEVER = -99.0
 _Gram = tuple[str, ...]
 
 
-def estimate(texts: Iterable[str], order: int = 3, vocabulary: Iterable[str] = ()) -> Grams:
+def estimate(
+    texts: Iterable[str], order: int = 3, vocabulary: Iterable[str] = (), unlisted: Collection[str] = ()
+) -> Grams:
     """Return the model in ARPA's terms.
 
     Args:
         texts: sentences, words separated by spaces.
         order: the longest n-gram; orders that no sentence reaches are left out.
         vocabulary: words to list although no text holds them.
+        unlisted: words that count as `<unk>` wherever a text holds them, unless the vocabulary does too.
 
     Raises:
         ConfigError: the order is not at least 1.
@@ -38,12 +41,13 @@ def estimate(texts: Iterable[str], order: int = 3, vocabulary: Iterable[str] = (
         raise ConfigError(f"the order of a language model must be at least 1, got {order}.")
     counts: list[Counter[_Gram]] = [Counter() for _ in range(order)]
     listed: dict[str, None] = {word: None for entry in vocabulary for word in entry.split()}
+    hidden = frozenset(unlisted) - listed.keys()
     spoken = False
     for text in texts:
         words = text.split()
         spoken = spoken or bool(words)
-        listed.update(dict.fromkeys(words))
-        marked = (BEGIN, *words, END)
+        listed.update(dict.fromkeys(word for word in words if word not in hidden))
+        marked = (BEGIN, *(UNKNOWN if word in hidden else word for word in words), END)
         for n in range(1, order + 1):
             counts[n - 1].update(marked[i : i + n] for i in range(len(marked) - n + 1))
     if not spoken:

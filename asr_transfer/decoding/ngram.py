@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,39 @@ from asr_transfer.errors import DataError
 _LN10 = math.log(10)
 ROOT = 0
 """The state without any context."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a model expects some sentences.
+
+    Attributes:
+        sentences, words: their numbers.
+        unlisted: words that the model does not list.
+        ln: natural log-probability of the listed words and of the sentences' ends.
+        ln_unlisted: of the unlisted words, each as `<unk>`; -inf where there are any and the model has no `<unk>`.
+    """
+
+    sentences: int
+    words: int
+    unlisted: int
+    ln: float
+    ln_unlisted: float
+
+    @property
+    def oov(self) -> float:
+        """Share of words that the model does not list."""
+        return self.unlisted / self.words
+
+    @property
+    def perplexity(self) -> float:
+        """Of the listed words and the sentences' ends."""
+        return math.exp(-self.ln / (self.words - self.unlisted + self.sentences))
+
+    @property
+    def full_perplexity(self) -> float:
+        """Of everything, unlisted words as `<unk>`; infinite where the model has none."""
+        return math.exp(-(self.ln + self.ln_unlisted) / (self.words + self.sentences))
 
 
 class NgramModel:
@@ -70,19 +104,26 @@ class NgramModel:
         return cls(read_arpa(path), str(path))
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], order: int = 3, vocabulary: Iterable[str] = ()) -> NgramModel:
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        order: int = 3,
+        vocabulary: Iterable[str] = (),
+        unlisted: Collection[str] = (),
+    ) -> NgramModel:
         """Estimate a model, see `kneser_ney.estimate`.
 
         Args:
             texts: sentences, words separated by spaces.
             order: the longest n-gram.
             vocabulary: words that the model shall list although no text holds them, such as those of a lexicon.
+            unlisted: words that count as `<unk>` although texts hold them, unless the vocabulary does too.
 
         Raises:
             ConfigError: the order is not at least 1.
             DataError: the texts hold no words, or one of the model's own marks.
         """
-        return cls(estimate(texts, order, vocabulary), "the language model")
+        return cls(estimate(texts, order, vocabulary, unlisted), "the language model")
 
     def write(self, path: str | Path) -> None:
         """Write ARPA text."""
@@ -124,6 +165,40 @@ class NgramModel:
         if END not in self._index:
             return np.zeros(len(states))
         return self.score(self._index[END], states)[0]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The number of n-grams of each order."""
+        return tuple(len(section) for section in self._grams)
+
+    def fit(self, texts: Iterable[str]) -> Fit:
+        """Return how well the model expects sentences, words separated by spaces; empty ones are skipped.
+
+        Behind a word that it does not list, and has no `<unk>` for, the model goes on without context.
+
+        Raises:
+            DataError: there are no words.
+        """
+        sentences = total = unlisted = 0
+        ln = ln_unlisted = 0.0
+        for text in texts:
+            if not (words := text.split()):
+                continue
+            sentences += 1
+            total += len(words)
+            state = np.array([self.start])
+            for word in words:
+                number = self.index(word)
+                score, state = self.score(number, state) if number >= 0 else (np.array([-math.inf]), np.array([ROOT]))
+                if word in self._index:
+                    ln += float(score[0])
+                else:
+                    unlisted += 1
+                    ln_unlisted += float(score[0])
+            ln += float(self.end(state)[0])
+        if not total:
+            raise DataError("the texts hold no words; give sentences or transcripts.")
+        return Fit(sentences, total, unlisted, ln, ln_unlisted)
 
     def sentence(self, words: Sequence[str]) -> float:
         """Return the natural log-probability of a sentence with its end; -inf for unlisted words without `<unk>`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from asr_transfer.models.progressive import head_names
 BATCH_FRAMES = 12_000
 """Two minutes of speech per batch: as fast as larger ones, and under 100 MB."""
 
+OFFSETS = "language_offsets"
+"""Where a model folder's `config.yaml` keeps the offsets, below `origin`."""
+
 
 @dataclass
 class Recogniser:
@@ -42,6 +46,8 @@ class Recogniser:
         lexicon: words; each utterance is taken for one of them. None for spelling greedily what is heard.
         others: tokens of the model's other heads, kept with it.
         decoder: turns logits into texts; None for greedily, or with a lexicon for its likeliest word. Not saved.
+        offsets: of every head, with which languages are told apart (`identify.calibrate`); empty where the model was
+            never calibrated. They hold for these weights only.
         decode: the decoder in use.
     """
 
@@ -53,6 +59,7 @@ class Recogniser:
     lexicon: Lexicon | None = None
     others: Mapping[str, Tokens] = field(default_factory=dict)
     decoder: Decoder | None = None
+    offsets: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.decode: Decoder = self.decoder or GreedyDecoder(self.tokens)
@@ -87,7 +94,8 @@ class Recogniser:
         config = from_plain(SutaConfig, test_time, f"{path / 'config.yaml'}: `test_time`") if test_time else None
         lexicon = path / _file_of("lexicon", name, names)
         words = Lexicon.read(lexicon) if lexicon.is_file() else None
-        return cls(model, tokens.pop(name), name, origin, config, words, tokens)
+        offsets = _read_offsets(path, origin, names)
+        return cls(model, tokens.pop(name), name, origin, config, words, tokens, offsets=offsets)
 
     def for_head(self, name: str) -> Recogniser:
         """Return a recogniser of the same model that listens through another head.
@@ -108,9 +116,11 @@ class Recogniser:
         more: Mapping[str, Callable[[Path], None]] | None = None,
     ) -> None:
         """Write a model folder, with `more` files or folders in it; see `models.folder.save_model`."""
-        origin = {name: value for name, value in origin.items() if name != "test_time"}
+        origin = {name: value for name, value in origin.items() if name not in ("test_time", OFFSETS)}
         if self.test_time is not None:
             origin["test_time"] = to_plain(self.test_time)
+        if self.offsets:
+            origin[OFFSETS] = dict(self.offsets)
         names = head_names(self.model)
         every = {**self.others, self.head: self.tokens}
         files: dict[str, Callable[[Path], None]] = {_file_of("tokens", name, names): every[name].save for name in names}
@@ -171,8 +181,24 @@ class Recogniser:
 
 
 def _file_of(what: str, head: str, heads: Sequence[str]) -> str:
-    """Return the name of a head's token file or lexicon: `tokens.txt` for the only head, else `tokens.HEAD.txt`."""
+    """Return the name of a head's token file or lexicon: `tokens.txt` for the only head, else `tokens.HEAD.txt`.
+
+    Subwords write their SentencePiece model beside it, see `tokens.model_file`.
+    """
     return f"{what}.txt" if len(heads) == 1 else f"{what}.{head}.txt"
+
+
+def _read_offsets(path: Path, origin: Mapping[str, Any], heads: Sequence[str]) -> dict[str, float]:
+    offsets = origin.get(OFFSETS) or {}
+    numbers = isinstance(offsets, dict) and all(
+        isinstance(value, int | float) and math.isfinite(value) for value in offsets.values()
+    )
+    if not numbers or (offsets and set(offsets) != set(heads)):
+        raise ModelError(
+            f"{path / 'config.yaml'}: `{OFFSETS}` must have a number for each of {', '.join(heads)} and nothing else; "
+            "take it out, then languages are told apart without, or copy the model again."
+        )
+    return {name: float(value) for name, value in offsets.items()}
 
 
 def _read_tokens(path: Path, model: AcousticModel, head: str) -> Tokens:

@@ -11,22 +11,38 @@ from dataclasses import dataclass
 import torch
 from rapidfuzz.distance import Levenshtein
 
+from asr_transfer.data.batching import sequential
 from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.hot_words import HotWords
-from asr_transfer.decoding.ngram import NgramModel
+from asr_transfer.decoding.ngram import ROOT, NgramModel
+from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.search_config import SearchConfig
 
-__all__ = ["DEFAULT_GRID", "Posteriors", "Trial", "Tuned", "tune", "tune_hot_words"]
+__all__ = [
+    "DEFAULT_GRID",
+    "HOT_GRID",
+    "Posteriors",
+    "Trial",
+    "Tuned",
+    "log_posteriors",
+    "tune",
+    "tune_hot_words",
+    "unknown_scores",
+]
 
 DEFAULT_GRID: Mapping[str, Sequence[float]] = {
     "lm_weight": (0.0, 0.3, 0.6, 1.0, 1.5, 2.0),
     "word_score": (-8.0, -5.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0),
 }
 HOT_GRID: Mapping[str, Sequence[float]] = {"hot_weight": (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)}
+
+WEIGHTS = ("lm_weight", "word_score", "unknown_score", "hot_weight")
 
 Posteriors = Sequence[torch.Tensor]
 """(frames, tokens) log-probabilities of each utterance."""
@@ -78,8 +94,9 @@ def tune(
     config: SearchConfig | None = None,
     grid: Mapping[str, Sequence[float]] | None = None,
     exhaustive: bool = False,
+    hot_words: HotWords | None = None,
 ) -> Tuned:
-    """Choose `lm_weight` and `word_score` of the search for sentences by word errors on development data.
+    """Choose the weights of the search for sentences by word errors on development data.
 
     From the weights of the grid nearest to those of `config`, one weight after the other is set to its best value with
     the others as they are, until none changes (coordinate descent); or all combinations are tried.
@@ -91,23 +108,46 @@ def tune(
         config: the other settings.
         grid: values to try, by name of a number in `SearchConfig`; None for `DEFAULT_GRID`.
         exhaustive: try all combinations.
+        hot_words: whose entries of the lexicon have a bonus, as of `HotWords.boosted`; without them `hot_weight` is
+            left as it is.
 
     Raises:
         ConfigError: the grid names what is no weight, or holds no or wrong values.
-        DataError: there are no reference words, or not as many references as posteriors.
+        DataError: there are no reference words, or not as many references as posteriors; the lexicon lacks a hot word.
     """
     grid = dict(DEFAULT_GRID if grid is None else grid)
     if model is None:
         grid.pop("lm_weight", None)
+    if hot_words is None:
+        grid.pop("hot_weight", None)
 
-    made = SentenceSearch(lexicon, tokens, config, model)
+    config = config or SearchConfig()
+    if grid.get("unknown_score") and config.unknown_score is None:
+        config = dataclasses.replace(config, unknown_score=grid["unknown_score"][0])
+    made: dict[float, SentenceSearch] = {}  # by the weight of hot words, which is in the lexicon
 
     def recognise(settings: SearchConfig) -> list[str]:
-        search = made.with_config(settings)
+        boost = 0.0 if hot_words is None else settings.hot_weight
+        if boost not in made:
+            own = lexicon if hot_words is None else hot_words.boosted(lexicon, boost)
+            made[boost] = SentenceSearch(own, tokens, settings, model)
+        search = made[boost].with_config(settings)
         found = (search.best_sentences(p[None], torch.tensor([len(p)]))[0] for p in posteriors)
         return [best[0].text if best else "" for best in found]
 
-    return _descend(recognise, posteriors, references, config or SearchConfig(), grid, exhaustive)
+    return _descend(recognise, posteriors, references, config, grid, exhaustive)
+
+
+def unknown_scores(model: NgramModel, lexicon: Lexicon) -> tuple[float, ...]:
+    """Return values of `unknown_score` to try where a model lists not all words of a lexicon; else none.
+
+    A model of the texts alone knows how rare each new word is, not that several of them are to come: the values begin
+    at its own `<unk>` (without one, at the reciprocal of its number of words) and rise.
+    """
+    if all(part in model for word in lexicon.words for part in word.split()):
+        return ()
+    own = -math.log(len(model.words)) if model.unknown is None else float(model.score(model.unknown, ROOT)[0])
+    return tuple(dict.fromkeys(min(0.0, own + more) for more in (0.0, 1.5, 3.0, 4.5)))
 
 
 def tune_hot_words(
@@ -138,6 +178,22 @@ def tune_hot_words(
         return [best[0].text if best else "" for best in found]
 
     return _descend(recognise, posteriors, references, config or SearchConfig(), dict(grid or HOT_GRID), True)
+
+
+@torch.no_grad()
+def log_posteriors(recogniser: Recogniser, data: SpeechData) -> list[torch.Tensor]:
+    """Return what the network makes of each utterance, (frames, tokens) log-probabilities, for many searches."""
+    recogniser.model.eval()
+    if recogniser.test_time is not None:
+        named = ((f"utterance '{data.utterance(n).id}'", data.collate([n])) for n in range(len(data)))
+        adapted = adapted_logits(recogniser.model, recogniser.head, named, recogniser.test_time)
+        return [logits[0, : int(lengths[0])].log_softmax(-1) for logits, lengths in adapted]
+    found: dict[int, torch.Tensor] = {}
+    for batch in sequential(data, BATCH_FRAMES):
+        logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
+        for item, row, frames in zip(batch.items.tolist(), logits.log_softmax(-1), lengths.tolist(), strict=True):
+            found[item] = row[:frames].cpu()
+    return [found[n] for n in range(len(data))]
 
 
 def _descend(
@@ -178,8 +234,8 @@ def _descend(
 
 def _check(posteriors: Posteriors, references: Sequence[str], grid: Mapping[str, Sequence[float]]) -> None:
     for name, values in grid.items():
-        if name not in ("lm_weight", "word_score", "hot_weight"):
-            raise ConfigError(f"`{name}` cannot be tuned; choose among lm_weight, word_score and hot_weight.")
+        if name not in WEIGHTS:
+            raise ConfigError(f"`{name}` cannot be tuned; choose among {', '.join(WEIGHTS)}.")
         if not values or not all(math.isfinite(value) for value in values):
             raise ConfigError(f"the values of `{name}` to try must be finite numbers, got {list(values)}.")
     if len(posteriors) != len(references):

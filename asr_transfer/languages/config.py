@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from asr_transfer.config import ModelConfig, SpecAugmentConfig, TrainerConfig, Units
+from asr_transfer.config import FeatureConfig, ModelConfig, Normalisation, SpecAugmentConfig, TrainerConfig, Units
 from asr_transfer.errors import ConfigError, nearest_hint
 
 Mode = Literal["scratch", "head", "all", "gradual", "joint", "progressive", "progressive-random"]
@@ -43,6 +43,13 @@ class LanguageConfig:
         monitor: figure of the development speech by which the best weights are chosen; on little speech the word error
             rate stays near 1 for long, and the character error rate tells more.
         rank: of the connections from the frozen network in `progressive`; None takes 32.
+        normalisation: of the features, where the layers shall be trained on another one than the source was; None takes
+            the source's.
+        speaker_alpha: the speakers of the training speech are sampled in proportion to their speech to this power: 1
+            as it is, 0 as much of every one.
+        speaker_adversarial: weight of the loss of a discriminator that names the speaker of an utterance, whose
+            gradient is reversed, so that what the encoder gives says less of who speaks (Meng et al. 2018).
+        pieces: how many, where units are `subwords`; None takes 300.
     """
 
     mode: Mode = "all"
@@ -59,6 +66,10 @@ class LanguageConfig:
     keep_head: bool = False
     monitor: Literal["wer", "cer", "loss"] = "wer"
     rank: int | None = None
+    normalisation: Normalisation | None = None
+    speaker_alpha: float = 1.0
+    speaker_adversarial: float = 0.0
+    pieces: int | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("mode", get_args(Mode)), ("units", get_args(Units)), ("monitor", ("wer", "cer", "loss"))):
@@ -70,9 +81,40 @@ class LanguageConfig:
         for name in ("head_steps", "source_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"`language.{name}` must be between 0 and 1, got {getattr(self, name)}.")
-        if not 0 <= self.alpha <= 1:
-            raise ConfigError(f"`language.alpha` must be from 0 to 1, got {self.alpha}.")
+        for name in ("alpha", "speaker_alpha"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"`language.{name}` must be from 0 to 1, got {getattr(self, name)}.")
+        self._check_speakers()
         if self.rank is not None and self.rank < 1:
             raise ConfigError(f"`language.rank` must be at least 1, got {self.rank}.")
+        if self.pieces is not None and (self.pieces < 1 or self.units != "subwords"):
+            raise ConfigError(f"`language.pieces` must be at least 1 and is for `subwords`, got {self.pieces}.")
         if not 0 < self.encoder_rate < float("inf"):
             raise ConfigError(f"`language.encoder_rate` must be above 0, got {self.encoder_rate}; `head` freezes.")
+
+    def _check_speakers(self) -> None:
+        if self.normalisation is not None:
+            if self.normalisation not in get_args(Normalisation):
+                hint = nearest_hint(self.normalisation, get_args(Normalisation))
+                raise ConfigError(f"`language.normalisation` is '{self.normalisation}'.{hint}")
+            if self.mode in ("head", "progressive"):
+                raise ConfigError(
+                    f"`language.mode` {self.mode} leaves the source's layers as they are, which know only the features "
+                    "that they were trained on; leave `language.normalisation` out or use the mode all."
+                )
+        if not 0 <= self.speaker_adversarial < float("inf"):
+            raise ConfigError(f"`language.speaker_adversarial` must not be negative, got {self.speaker_adversarial}.")
+        if self.mode == "joint" and self.by_speaker:
+            raise ConfigError(
+                "`language.speaker_alpha` and `language.speaker_adversarial` do not go with the mode joint, where "
+                "languages share the batches; use the mode all."
+            )
+
+    @property
+    def by_speaker(self) -> bool:
+        """Return whether training tells the speakers apart."""
+        return self.speaker_alpha != 1 or self.speaker_adversarial > 0
+
+    def features(self, source: FeatureConfig) -> FeatureConfig:
+        """Return the features that the new language is learnt from, after those of the network it begins with."""
+        return source if self.normalisation is None else replace(source, normalisation=self.normalisation)

@@ -37,9 +37,10 @@ class Row:
         low, high: its 95 % interval over seeds and utterances.
         cpu_seconds: mean, of the target's training.
         source_seconds: mean, of the source model's training.
-        versus: share of the plain `transfer`'s errors that it makes less; None for that, from scratch, or without it.
+        versus: share of the plain system's errors that it makes less; None for that, from scratch, or without it.
         versus_low, versus_high: its 95 % interval, as above.
         baseline: the system from scratch that `reduction` is held against; empty where there is none.
+        plain: the system with help from elsewhere that `versus` is held against; empty where there is none.
     """
 
     test: str
@@ -57,6 +58,7 @@ class Row:
     versus_low: float | None = None
     versus_high: float | None = None
     baseline: str = ""
+    plain: str = ""
 
     def to_plain(self) -> dict[str, Any]:
         """Return the row for a record."""
@@ -102,6 +104,7 @@ def summarise(folder: Path, points: Sequence[Point], tests: Iterable[str]) -> li
     Where both were run, the development speech says which that is: more steps do not always help a little speech.
     """
     rows = []
+    likened = next((name for name in PLAIN if any(p.system == name for p in points)), PLAIN[0])
     for test in tests:
         aligned = {point.name: load_point(folder, point, test) for point in points}
         for minutes, system in dict.fromkeys((p.minutes, p.system) for p in points):
@@ -109,11 +112,11 @@ def summarise(folder: Path, points: Sequence[Point], tests: Iterable[str]) -> li
             base = _baseline(folder, [p for p in points if p.minutes == minutes])
             against, plain = (
                 {p.seed: p for p in points if (p.minutes, p.system) == (minutes, other) and system != other}
-                for other in (base, PLAIN)
+                for other in (base, likened)
             )
             helped = SYSTEMS[system].mode != "scratch"
             row = _row(folder, test, own, against, plain if helped else {}, aligned)
-            rows.append(replace(row, baseline=base if against else ""))
+            rows.append(replace(row, baseline=base if against else "", plain=likened if row.versus is not None else ""))
     return rows
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.attributes import PhoneModel
 from asr_transfer.models.shared_private import SharedPrivateModel
 from asr_transfer.training.trainer import Result
 from asr_transfer.transfer.plan import Action, Freeze, FreezeStatistics, LearningRate
@@ -29,7 +30,12 @@ class Phase:
 
 
 def own_parts(model: AcousticModel, head: str) -> str:
-    """Return what of a model belongs to one head alone, for behind a selector: ` - heads.fr`."""
+    """Return what of a model belongs to one head alone, for behind a selector: ` - heads.fr`.
+
+    Where languages share their phones that is the layer of phones, which is all that makes a head of them.
+    """
+    if isinstance(model, PhoneModel):
+        return " - phones"
     return f" - heads.{head}" + (f" - private.{head}" if isinstance(model, SharedPrivateModel) else "")
 
 
@@ -51,7 +57,7 @@ def make_phases(config: LanguageConfig, model: AcousticModel, language: str, idl
     alone = "**" + own_parts(model, language)
     if config.mode == "head":
         return [Phase(steps, (Freeze(alone),))]
-    whole: list[Action] = [Freeze(f"heads.{name}") for name in idle]
+    whole: list[Action] = [] if isinstance(model, PhoneModel) else [Freeze(f"heads.{name}") for name in idle]
     if isinstance(model, SharedPrivateModel):
         whole += [Freeze(f"private.{name}") for name in idle]
     if config.encoder_rate != 1:

@@ -168,7 +168,7 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
     source = None if point.source is None else load_source(Path(folder) / "sources" / point.source)
     network = source.model.config if source is not None else point.config.model
     assert network is not None  # planned so: without a source there is a network
-    features = network.features
+    features = point.config.features(network.features)
     store = target_store(corpora, features, point.config.speeds)
     more: list[Utterance] = []
     if point.config.mode == "joint":
@@ -226,8 +226,8 @@ def with_lexicon(recogniser: Recogniser, path: str | Path) -> Recogniser:
 
 
 def error_unit(units: Units) -> Unit:
-    """Return what errors are counted in: characters where tokens are characters, else words, or single phones."""
-    return "character" if units == "characters" else "word"
+    """Return what errors are counted in: characters where tokens spell words in parts, else words, or single phones."""
+    return "character" if units in ("characters", "subwords") else "word"
 
 
 def read_point(folder: Path) -> dict[str, Any]:

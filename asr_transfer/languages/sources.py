@@ -16,12 +16,21 @@ from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.subsets import nested_subsets
-from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.identify import (
+    Identified,
+    accuracy,
+    confusions,
+    fit_offsets,
+    head_scores,
+    named,
+    told_confusions,
+)
+from asr_transfer.decoding.recogniser import OFFSETS, Recogniser
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.evaluation.record import RunRecord
-from asr_transfer.languages.identify import accuracy, fit_offsets, head_scores
 from asr_transfer.languages.points import Corpora, load_source, source_store, source_test_store
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.folder import update_origin
 from asr_transfer.models.shared_private import PrivateConfig, SharedPrivateModel
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.session import by_language, train_recogniser
@@ -90,7 +99,7 @@ class SourceJob:
 def train_source(job: tuple[str, Corpora, SourceJob]) -> str:
     """Train a source model into `FOLDER/sources/NAME` unless it is there, and return its name.
 
-    Where held-out source speech is given, the record gets `identification`: see there.
+    Where held-out source speech is given, the record gets `identification`: see there. The model keeps its offsets.
     """
     folder, corpora, source = job
     path = Path(folder) / "sources" / source.name
@@ -102,7 +111,10 @@ def train_source(job: tuple[str, Corpora, SourceJob]) -> str:
         _train(source, corpora, path, record)
     if held_out:
         store = source_test_store(corpora, source.config.model.features)
-        record.finish(identification=identification(load_source(path), held_out, store))
+        found, offsets = identification(load_source(path), held_out, store)
+        if offsets:
+            update_origin(path / "model", {OFFSETS: offsets})
+        record.finish(identification=found)
     return source.name
 
 
@@ -157,12 +169,15 @@ def make_model(kind: Kind, config: SeparationConfig) -> Callable[[ModelConfig, M
     return partial(SharedPrivateModel, private=config.private) if kind == "shared-private" else AcousticModel
 
 
-def identification(recogniser: Recogniser, held_out: Sequence[Utterance], store: FeatureStore) -> dict[str, Any]:
-    """Return how well a model's heads tell their languages apart on speech that it was not trained on.
+def identification(
+    recogniser: Recogniser, held_out: Sequence[Utterance], store: FeatureStore
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return how well a model's heads tell languages apart on speech that it was not trained on, and their offsets.
 
     `raw` takes the head that is surest, `calibrated` after adding offsets to the heads' scores. The offsets come from
     every second utterance of each language and are tried on the others, and the other way round, so that no utterance
-    is judged by what was calibrated on it.
+    is judged by what was calibrated on it. `other_voices` is the same with offsets from other speakers of the language
+    alone: a head may know a voice or a microphone rather than a language.
 
     Args:
         recogniser: of several languages.
@@ -170,33 +185,52 @@ def identification(recogniser: Recogniser, held_out: Sequence[Utterance], store:
         store: their features.
 
     Returns:
-        `utterances`, `raw` and `calibrated`, the means over languages of the share identified rightly, and `languages`
-        with the same of each; `utterances` is 0 and nothing else is there where there are not two languages.
+        A record of `utterances`, `raw` and `calibrated`, the means over languages of the share identified rightly,
+        `languages` with the same of each, and `confusions`, the most frequent mistakes of `calibrated`; `other_voices`
+        is there, also by language, where languages have several speakers. `utterances` is 0 and nothing else is there
+        where there are not two languages.
+        The offsets of all utterances together, for the model to keep; empty where a head has no utterances.
     """
-    heads = set(recogniser.model.heads)
+    heads = list(recogniser.model.heads)
     parts = {name: part for name, part in by_language(held_out).items() if name in heads and len(part) > 1}
     if len(parts) < 2:
-        return {"utterances": 0}
+        return {"utterances": 0}, {}
     kept = [u for part in parts.values() for u in part]
-    halves = [number % 2 for part in parts.values() for number in range(len(part))]
     truth = [u.language for u in kept]
     scores = head_scores(recogniser, SpeechData(kept, store, recogniser.tokens, with_targets=False), list(parts))
-    shifted: list[dict[str, float]] = [{} for _ in kept]
-    for half in (0, 1):
-        other = [n for n, own in enumerate(halves) if own != half]
+    halves = [number % 2 for part in parts.values() for number in range(len(part))]
+    found = {"raw": named(scores), "calibrated": _crossed(scores, truth, halves)}
+    languages = {name: {"utterances": len(part), **_shares(found, truth, name)} for name, part in parts.items()}
+    record = {"utterances": len(kept), **{way: round(accuracy(own, truth), 4) for way, own in found.items()}}
+    voices = {name: sorted({u.speaker for u in part}) for name, part in parts.items()}
+    several = {name for name, own in voices.items() if len(own) > 1}
+    if several:
+        # A language with one voice is always calibrated on, and never judged.
+        sides = [voices[u.language].index(u.speaker) % 2 if u.language in several else None for u in kept]
+        judged = [n for n, side in enumerate(sides) if side is not None]
+        others = _crossed(scores, truth, sides)
+        record["other_voices"] = round(accuracy([others[n] for n in judged], [truth[n] for n in judged]), 4)
+        for name in several:
+            languages[name].update(_shares({"other_voices": others}, truth, name))
+    offsets = fit_offsets(scores, truth) if set(parts) == set(heads) else {}
+    return {**record, "languages": languages, "confusions": confusions(found["calibrated"], truth)}, offsets
+
+
+def _crossed(scores: Sequence[Mapping[str, float]], truth: Sequence[str], sides: Sequence[int | None]) -> Identified:
+    """Return what is identified on each of two sides with offsets from all that is not on it; None is on neither."""
+    found = named(scores)
+    for side in (0, 1):
+        other = [n for n, own in enumerate(sides) if own != side]
+        own = [n for n, at in enumerate(sides) if at == side]
         offsets = fit_offsets([scores[n] for n in other], [truth[n] for n in other])
-        for n, own in enumerate(halves):
-            if own == half:
-                shifted[n] = {name: score + offsets[name] for name, score in scores[n].items()}
-    found = {"raw": scores, "calibrated": shifted}
-    named = {way: [(max(own, key=lambda name: own[name]), own) for own in values] for way, values in found.items()}
-    languages: dict[str, dict[str, float]] = {}
-    for language in parts:
-        rows = [n for n, true in enumerate(truth) if true == language]
-        shares = {way: accuracy([values[n] for n in rows], [language] * len(rows)) for way, values in named.items()}
-        languages[language] = {"utterances": len(rows), **{way: round(share, 4) for way, share in shares.items()}}
-    total = {way: round(accuracy(values, truth), 4) for way, values in named.items()}
-    return {"utterances": len(kept), **total, "languages": languages}
+        for n, result in zip(own, named([scores[n] for n in own], offsets), strict=True):
+            found[n] = result
+    return found
+
+
+def _shares(found: Mapping[str, Identified], truth: Sequence[str], language: str) -> dict[str, float]:
+    rows = [n for n, true in enumerate(truth) if true == language]
+    return {way: round(accuracy([own[n] for n in rows], [language] * len(rows)), 4) for way, own in found.items()}
 
 
 def told(record: Mapping[str, Any]) -> str:
@@ -204,7 +238,12 @@ def told(record: Mapping[str, Any]) -> str:
     found = record.get("identification") or {}
     if not found.get("utterances"):
         return ""
+    parts = [f"{100 * found['raw']:.0f} % without calibration"]
+    if "other_voices" in found:
+        parts.append(f"{100 * found['other_voices']:.0f} % calibrated on other voices")
+    if found.get("confusions"):
+        parts.append(f"most often mistaken: {told_confusions(found['confusions'])}")
     return (
         f"; tells {len(found['languages'])} languages apart in {100 * found['calibrated']:.0f} % of new recordings "
-        f"({100 * found['raw']:.0f} % without calibration)"
+        f"({'; '.join(parts)})"
     )

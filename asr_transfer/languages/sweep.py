@@ -40,16 +40,16 @@ def run_sweep(
         backend: where processes run.
     """
     # Here, so that processes find the features instead of computing them all at once.
-    prepared: list[tuple[str, Corpora, tuple[float, ...]]] = []
-    for kind, corpora, speeds in (
-        *(("source", corpora, job.config.speeds) for corpora, job in sources),
-        *(("target", corpora, point.config.speeds) for corpora, point, _ in points),
+    prepared: list[tuple[str, Corpora, tuple[float, ...], FeatureConfig]] = []
+    for kind, corpora, speeds, own in (
+        *(("source", corpora, job.config.speeds, features) for corpora, job in sources),
+        *(("target", corpora, point.config.speeds, point.config.features(features)) for corpora, point, _ in points),
     ):
-        if (kind, corpora, speeds) not in prepared:
-            (source_store if kind == "source" else target_store)(corpora, features, speeds)
+        if (kind, corpora, speeds, own) not in prepared:
+            (source_store if kind == "source" else target_store)(corpora, own, speeds)
             if kind == "source" and corpora.source_tests:
-                source_test_store(corpora, features)
-            prepared.append((kind, corpora, speeds))
+                source_test_store(corpora, own)
+            prepared.append((kind, corpora, speeds, own))
     say(f"features ready; {len(sources)} source models, {len(points)} points")
     place = str(folder)
     jobs = [(place, corpora, job) for corpora, job in sources]

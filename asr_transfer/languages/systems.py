@@ -48,8 +48,8 @@ SYSTEMS: Mapping[str, System] = {
     "progressive-random": System(None, "progressive-random"),
 }
 KINDS: tuple[Kind, ...] = ("adversarial", "shared-private")
-PLAIN = "transfer"
-"""The system that the others with help from elsewhere are held against."""
+PLAIN = ("transfer", "all-equal-hours")
+"""The systems that the others with help from elsewhere are held against: the first of them that is there."""
 
 
 @dataclass(frozen=True)

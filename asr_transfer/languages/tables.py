@@ -23,7 +23,7 @@ HEADINGS = (
 EFFECT_HEADINGS = (
     "language", "error without %", "error with %", "fewer errors with %", "95 % interval", "p (Holm)", "verdict",
 )  # fmt: skip
-VERSUS = ("fewer errors than `transfer` %", "95 % interval")
+VERSUS = ("fewer errors than `{}` %", "95 % interval")
 
 
 def curve_table(rows: Sequence[Row], test: str, saved: Mapping[str, str]) -> Table:
@@ -175,7 +175,8 @@ def between(low: float | None, high: float | None) -> str:
 
 
 def _headings(rows: Sequence[Row]) -> tuple[str, ...]:
-    return (*HEADINGS, *(VERSUS if any(row.versus is not None for row in rows) else ()))
+    plain = next((row.plain for row in rows if row.versus is not None), None)
+    return HEADINGS if plain is None else (*HEADINGS, VERSUS[0].format(plain), VERSUS[1])
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:

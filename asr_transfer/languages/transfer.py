@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -20,11 +21,15 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import COLUMNS, SOURCELESS, LanguageConfig
 from asr_transfer.languages.phases import joined, make_phases, own_parts
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.attributes import PhoneModel
 from asr_transfer.models.progressive import ProgressiveModel, build, describe
 from asr_transfer.models.shared_private import SharedPrivateModel
+from asr_transfer.training.objective import Objective, Weight
+from asr_transfer.training.phone_models import add_language
 from asr_transfer.training.session import by_language, speech_task
 from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.trainer import Result, Trainer
+from asr_transfer.transfer.adversarial import DomainAdversarial
 from asr_transfer.transfer.plan import Action, Applied, Copy, TransferPlan
 
 RANK = 32
@@ -78,12 +83,19 @@ def learn_language(
         ConfigError: the source is missing or of another network or features than asked for, or options conflict.
     """
     language = _only_language(train, dev)
+    if config.normalisation is not None:
+        source, config = _renormalised(source, config)
     network = _network(source, config, store)
     base = None if config.mode in SOURCELESS else source
     known: dict[str, Tokens] = {} if base is None else {**base.others, base.head: base.tokens}
-    tokens = Tokens.from_texts((u.spelled(config.units) for u in train), config.units)
+    tokens = Tokens.from_texts((u.spelled(config.units) for u in train), config.units, config.pieces)
+    shared = base is not None and isinstance(base.model, PhoneModel) and config.mode not in COLUMNS
     keep = base is not None and config.keep_head and language in known and config.mode not in COLUMNS
-    if base is not None and keep:
+    if base is not None and shared:
+        if keep:
+            tokens = Tokens(list(dict.fromkeys(known[language].symbols[1:] + tokens.symbols[1:])), config.units)
+        base, keep = add_language(base, language, tokens), True
+    elif base is not None and keep:
         base = extend_head(base, language, tokens).for_head(language)
         tokens = base.tokens
     kept, report = feasible(train, store, tokens, network.strides, config.speeds)
@@ -91,6 +103,13 @@ def learn_language(
         raise DataError(f"no utterance is long enough for CTC. {report}")
     task = speech_task(language, SpeechData(kept, store, tokens, config.speeds, config.augment), language)
     streams: list[Task | Mixture] = [task]
+    objectives: list[tuple[Weight, Objective]] = []
+    if config.by_speaker:
+        speakers = _speaker_tasks(task, kept, store, config)
+        streams = [Mixture("train", speakers, alpha=config.speaker_alpha)]
+        if config.speaker_adversarial:
+            adversary = DomainAdversarial("encoder", [own.name for own in speakers], seed=config.trainer.seed)
+            objectives.append((config.speaker_adversarial, adversary))
     fed = {language}
     if config.mode == "joint" and base is not None:
         beside, left = _source_tasks(known, source_utterances, store, config, network, language)
@@ -119,6 +138,7 @@ def learn_language(
         trainer = Trainer(
             model,
             streams,
+            objectives,
             plan=TransferPlan(*actions) if actions else None,
             config=replace(config.trainer, steps=phase.steps, seed=config.trainer.seed + 1000 * number),
             validation=validation,
@@ -142,11 +162,11 @@ def extend_head(recogniser: Recogniser, head: str, new_tokens: Tokens) -> Recogn
     """Return a copy of `recogniser` whose head also emits the symbols of `new_tokens` that it does not know yet.
 
     The rows of known symbols keep their places and their values bit for bit; new symbols follow, with small random
-    weights and no bias.
+    weights and no bias. Subwords stay the pieces that they are, which must spell the new texts.
 
     Raises:
         ModelError: there is no such head.
-        ConfigError: the units differ.
+        ConfigError: the units differ, or the head's subwords lack a character of the new ones.
     """
     recogniser.model.head(head)
     every = {**recogniser.others, recogniser.head: recogniser.tokens}
@@ -156,6 +176,13 @@ def extend_head(recogniser: Recogniser, head: str, new_tokens: Tokens) -> Recogn
             f"the head '{head}' emits {old.units} but {new_tokens.units} are asked for; take the same units or a new "
             "head."
         )
+    if old.model is not None and new_tokens.model is not None:
+        if lacking := sorted(new_tokens.model.characters - old.model.characters):
+            raise ConfigError(
+                f"the head '{head}' emits subwords, to which no character can be added, and lacks {lacking[0]!r}; take "
+                "a new head (`language.keep_head` false)."
+            )
+        return recogniser
     more = [symbol for symbol in new_tokens.symbols[1:] if symbol not in set(old.symbols)]
     every[head] = Tokens([*old.symbols[1:], *more], old.units)
     model = fresh(recogniser.model, {name: len(every[name]) for name in recogniser.model.heads})
@@ -170,7 +197,7 @@ def extend_head(recogniser: Recogniser, head: str, new_tokens: Tokens) -> Recogn
         state[f"heads.{head}.{kind}"] = torch.cat([rows, added.to(rows.device)])
     model.load_state_dict(state)
     others = {name: tokens for name, tokens in every.items() if name != recogniser.head}
-    return replace(recogniser, model=model.eval(), tokens=every[recogniser.head], others=others)
+    return replace(recogniser, model=model.eval(), tokens=every[recogniser.head], others=others, offsets={})
 
 
 def fresh(model: AcousticModel, heads: Mapping[str, int] | None = None) -> AcousticModel:
@@ -223,7 +250,7 @@ def _network(source: Recogniser | None, config: LanguageConfig, store: FeatureSt
             raise ConfigError("without a source model, `language.model` must say which network is trained.")
         network = config.model
     else:
-        if type(source.model) not in (AcousticModel, SharedPrivateModel) and config.mode not in COLUMNS:
+        if type(source.model) not in (AcousticModel, SharedPrivateModel, PhoneModel) and config.mode not in COLUMNS:
             raise ConfigError(
                 f"the source is a {type(source.model).__name__}, to which no head can be added; put a new column "
                 "beside it with `language.mode` progressive, or take another source."
@@ -242,6 +269,39 @@ def _refuse_differences(own: object, asked: object, one: str, other: str) -> Non
     if different:
         listed = "; ".join(f"`{n}` is {getattr(own, n)} there and {getattr(asked, n)} here" for n in different)
         raise ConfigError(f"the {one} and {other} differ ({listed}); make them the same.")
+
+
+def _renormalised(source: Recogniser | None, config: LanguageConfig) -> tuple[Recogniser | None, LanguageConfig]:
+    """Return source and settings for features of another normalisation; the source's tensors are shared."""
+    if config.model is not None:
+        config = replace(config, model=replace(config.model, features=config.features(config.model.features)))
+    if source is not None:
+        model = copy(source.model)
+        model.config = replace(model.config, features=config.features(model.config.features))
+        source = replace(source, model=model)
+    return source, config
+
+
+def _speaker_tasks(
+    task: Task, utterances: Sequence[Utterance], store: FeatureStore, config: LanguageConfig
+) -> tuple[Task, ...]:
+    """Return the task of each speaker, called like him, all with the same head.
+
+    Raises:
+        DataError: there is only one.
+    """
+    names = sorted({u.speaker for u in utterances})
+    if len(names) < 2:
+        raise DataError(
+            f"all training utterances are of the speaker '{names[0]}'; give speech of another one, or leave "
+            "`language.speaker_alpha` and `language.speaker_adversarial` out."
+        )
+    tokens = task.data.tokens  # type: ignore[attr-defined]
+    parts = {name: [u for u in utterances if u.speaker == name] for name in names}
+    return tuple(
+        speech_task(f"speaker {name}", SpeechData(part, store, tokens, config.speeds, config.augment), task.head)
+        for name, part in parts.items()
+    )
 
 
 def _source_tasks(

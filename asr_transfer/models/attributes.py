@@ -227,7 +227,7 @@ class PhoneModel(AcousticModel):
             raise ConfigError(
                 "only an inventory with the same attributes can take over the weights; give their values."
             )
-        heads = {name: self._table(name) for name in self.heads}
+        heads = {name: self.table(name) for name in self.heads}
         model = PhoneModel(self.config, inventory, heads)
         model.load_state_dict(self.state_dict())
         return model.to(next(self.parameters()).device).train(self.training)
@@ -242,7 +242,7 @@ class PhoneModel(AcousticModel):
 
     def plain(self) -> dict[str, Any]:
         """Return what `from_plain` needs besides the config, as plain values that YAML can hold."""
-        tables = {name: {p: list(a) for p, a in self._table(name).items()} for name in self.heads}
+        tables = {name: {p: list(a) for p, a in self.table(name).items()} for name in self.heads}
         return {"inventory": self.inventory.plain(), "allophones": tables}
 
     @classmethod
@@ -267,7 +267,13 @@ class PhoneModel(AcousticModel):
         phones = self.inventory.phones
         return Allophones({phone: [phone] for phone in phones} if table is None else table, phones)
 
-    def _table(self, name: str) -> dict[str, tuple[str, ...]]:
+    def table(self, name: str) -> dict[str, tuple[str, ...]]:
+        """Return the allophones of each phoneme of a head.
+
+        Raises:
+            ModelError: there is none of that name.
+        """
+        super().head(name)
         head = self.heads[name]
         assert isinstance(head, Allophones)
         return head.table

@@ -1,4 +1,5 @@
-"""Model folders: `model.safetensors`, `config.yaml`, `README.md`, and `tokens.txt` and `lexicon.txt` where there are.
+"""Model folders: `model.safetensors`, `config.yaml`, `README.md`, and where there are `tokens.txt` (with
+`tokens.model`, if they are subwords) and `lexicon.txt`.
 
 Loading executes no code from the folder. A folder is written under a temporary name and renamed, so that a killed
 or failing write leaves the old model or the new one, never half of one.
@@ -95,6 +96,25 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder}: is not a model folder (it holds no config.yaml); give a folder written by `train` or `adapt`."
         )
     return read_yaml(file, FORMAT, "model")
+
+
+def update_origin(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Add `facts` to the origin that a model folder's `config.yaml` keeps, or replace them; all else stays as it is.
+
+    Raises:
+        ModelError: the folder is no model, or cannot be written.
+    """
+    config = read_config(folder)
+    config["origin"] = {**(config.get("origin") or {}), **facts}
+    partial = folder / f".config.yaml.partial-{os.getpid()}"
+    try:
+        partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        os.replace(partial, folder / "config.yaml")
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ModelError(
+            f"{folder / 'config.yaml'}: cannot be written ({error}); free space or mend its rights."
+        ) from None
 
 
 def read_yaml(file: Path, number: int, what: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from asr_transfer.config import FeatureConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Report, Utterance, read_manifest
 from asr_transfer.data.summary import CARD, FOLDER, Summary
+from asr_transfer.decoding.identify import calibrated
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Score, write_scores
@@ -64,6 +65,8 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         return None
     if report.dropped:
         say(str(report))
+    if dev:
+        recogniser = calibrated(recogniser, dev, store, say)
     for name, path, part in (("train", command.train, train), ("dev", command.dev or command.train, dev)):
         if part:
             record.data(name, path, part)

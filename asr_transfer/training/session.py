@@ -15,7 +15,7 @@ from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import SpeechData, feasible, spell
-from asr_transfer.data.tokens import Tokens
+from asr_transfer.data.tokens import Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.scoring import Hypothesis
@@ -23,6 +23,7 @@ from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training import criteria
 from asr_transfer.training.metrics import ErrorRate
 from asr_transfer.training.objective import Objective, Weight
+from asr_transfer.training.phone_models import make_phone_model, read_allophones
 from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.trainer import Result, Trainer
 
@@ -39,6 +40,8 @@ def train_recogniser(
 ) -> tuple[Recogniser, Result, Report]:
     """Train a model from scratch: of one language, or of several with shared layers and a head per language.
 
+    `config.outputs` of phones or attributes makes it a `PhoneModel`, whose languages share the output layer too.
+
     Args:
         train: training utterances; their languages name the heads.
         dev: validation utterances that early stopping and the choice of the best weights look at; may be empty, then
@@ -48,7 +51,7 @@ def train_recogniser(
         folder: where checkpoints go; training resumes from what it finds there.
         log: called with a line at each validation.
         objectives: additions to the loss, with their weights; of several languages, each is a stream called like it.
-        make_model: makes the model of a network and of the tokens of each head.
+        make_model: makes the model of a network and of the tokens of each head, where `config.outputs` are heads.
 
     Returns:
         The recogniser, what training did, and which utterances were left out as infeasible for CTC. Of several
@@ -64,8 +67,15 @@ def train_recogniser(
     if len(languages) > 1 and dev and unheard and log:
         log(f"no development utterances in {', '.join(unheard)}: the best weights are chosen without them")
     tasks, tokens, report = language_tasks(languages, store, config)
+    if log and (remarks := piece_remarks(tokens, config.subwords)):
+        log("; ".join(remarks))
     torch.manual_seed(config.trainer.seed)
-    model = make_model(config.model, {language: len(own) for language, own in tokens.items()})
+    if config.outputs == "heads":
+        model = make_model(config.model, {language: len(own) for language, own in tokens.items()})
+    elif make_model is AcousticModel:
+        model = make_phone_model(config.model, tokens, config.outputs, read_allophones(config.allophones))
+    else:
+        raise ConfigError(f"`outputs` {config.outputs} has no parts of single languages; use a plain source model.")
     streams: list[Task | Mixture] = [Mixture("train", tuple(tasks), alpha=config.alpha)]
     validation: list[Task | Mixture] = []
     if len(tasks) == 1:
@@ -121,10 +131,11 @@ def language_tasks(
     Raises:
         DataError: nothing is left of a language, or an utterance lacks what the units spell.
     """
-    tasks, tokens, report = [], {}, Report()
+    units = {language: config.units_of.get(language, config.model.units) for language in languages}
+    texts = {language: [u.spelled(units[language]) for u in own] for language, own in languages.items()}
+    tokens = language_tokens(texts, units, config.subwords)
+    tasks, report = [], Report()
     for language, utterances in languages.items():
-        units = config.units_of.get(language, config.model.units)
-        tokens[language] = Tokens.from_texts((u.spelled(units) for u in utterances), units)
         kept, left = feasible(utterances, store, tokens[language], config.model.strides, config.speeds)
         if not kept:
             where = f"of the language {language} " if len(languages) > 1 else ""

@@ -25,11 +25,17 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from asr_transfer.evaluation.significance import interval
-from asr_transfer.words.heard import ALIKE, TRAINED, Heard, syllables
+from asr_transfer.words.heard import KNOWN, SEEN, Heard, syllables
 from asr_transfer.words.measure import Judged, Vocabulary, in_units, judge, listen, spelling
 
 UNSEEN = "never trained on"
-"""The group of the headline: neither the word nor one that sounds like it was trained on."""
+"""The group of the headline: neither the word nor one that sounds like it was trained on; of a phrase, not all of its
+words."""
+
+MANY = 5
+"""So many syllables and more are one row of the table."""
+SEEN_WORDS = "seen in training"
+"""The group that the headline is held against: the word itself was trained on, alone or in a longer text."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,20 @@ class Words:
         dev: words to choose the threshold on; may be empty, then nothing is rejected.
         test: words to recognise.
         lexicon: with a pronunciation of each of them, with tones where the language has them.
+        sentences: longer utterances to recognise with the lexicon's single words; may be empty.
+        by_rule: the lexicon with every test word pronounced by rule; None where a rule cannot or did so already.
+        judging: what the best weights of a training are chosen on; None takes `dev`.
+        pieces: what is trained on beside `train` and says nothing new: parts of its utterances.
     """
 
     train: Sequence[Utterance]
     dev: Sequence[Utterance]
     test: Sequence[Utterance]
     lexicon: Lexicon
+    sentences: Sequence[Utterance] = ()
+    by_rule: Lexicon | None = None
+    judging: Sequence[Utterance] | None = None
+    pieces: Sequence[Utterance] = ()
 
 
 @dataclass(frozen=True)
@@ -187,14 +201,22 @@ def groups(words: Words, recogniser: Recogniser) -> dict[str, NDArray[np.bool_]]
     test = [_pronounced(u, phones) for u in words.test]
     heard = Heard([_pronounced(u, phones) for u in words.train], recogniser.tokens.units, scheme)
     category = np.array([heard.category(u) for u in test])
-    unseen = (category != TRAINED) & (category != ALIKE)
+    unseen = ~np.isin(category, KNOWN)
     count = np.array([syllables((u.pronunciation or "").split(), scheme) for u in test])
     found = {UNSEEN: unseen}
-    for number in sorted(set(count[unseen].tolist())):
+    for number in sorted(set(count[unseen].tolist()) & set(range(MANY))):
         found[f"- {number} syllable{'s' * (number != 1)}"] = unseen & (count == number)
+    found[f"- {MANY} or more syllables"] = unseen & (count >= MANY)
     for name in heard.categories:
-        found[f"- {name}" if name not in (TRAINED, ALIKE) else name] = category == name
+        found[name if name in KNOWN else f"- {name}"] = category == name
     return {name: where for name, where in found.items() if where.any()}
+
+
+def headline(members: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+    """Return the words that were never trained on, and those that were, out of what `groups` returned."""
+    found = {UNSEEN: members[UNSEEN]} if UNSEEN in members else {}
+    seen = [members[name] for name in SEEN if name in members]
+    return {**found, SEEN_WORDS: np.logical_or.reduce(seen)} if seen else found
 
 
 def summarise(
@@ -255,9 +277,13 @@ def refuse_leaks(words: Words, say: Callable[[str], None]) -> None:
     if not words.test:
         raise DataError("there are no test words; check the manifest.")
     owner: dict[tuple[str, float | None], str] = {}
-    for split, part in (("train", words.train), ("dev", words.dev), ("test", words.test)):
+    for split, part in (
+        ("train", words.train), ("dev", words.judging or ()), ("dev", words.dev), ("test", words.test),
+        ("test", words.sentences),
+    ):  # fmt: skip
         for utterance in part:
-            first = owner.setdefault((utterance.audio, utterance.start), split)
+            whole = owner.get((utterance.audio, None), split)  # a word may be cut out of a recording
+            first = whole if whole != split else owner.setdefault((utterance.audio, utterance.start), split)
             if first != split:
                 raise DataError(
                     f"utterance '{utterance.id}': its recording is in `{first}` and in `{split}`; a word is tested on "

@@ -13,7 +13,13 @@ from asr_transfer.data.tokens import without_tone
 from asr_transfer.words.measure import spelling
 
 TRAINED = "trained on"
+SAID = "said in a longer trained text"
 ALIKE = "sounds like a trained word"
+MADE_OF = "made of trained words alone"
+SEEN = (TRAINED, SAID)
+"""The word itself was trained on."""
+KNOWN = (*SEEN, ALIKE, MADE_OF)
+"""Categories that are not called never trained on: these know the word, its sound, or all its words."""
 INSIDE = "inside a longer trained text"
 PARTS = {"syllables": "every syllable heard", "pairs": "every pair of phones heard"}
 LACKING = {"syllables": "a syllable never heard", "pairs": "a pair of phones never heard"}
@@ -51,6 +57,9 @@ def split_pinyin(phones: Sequence[str]) -> list[tuple[str, ...]]:
 class Heard:
     """What was heard in training.
 
+    Texts are compared with those of the same language, sounds with those of all languages. Where texts hold spaces, a
+    word counts as said wherever it stands, and a phrase is made of trained words if each of them was said somewhere.
+
     Args:
         utterances: that were trained on; those without a pronunciation are known by their text only.
         units: of the model; what it does not hear, such as tones, is not compared.
@@ -59,25 +68,33 @@ class Heard:
 
     def __init__(self, utterances: Iterable[Utterance], units: Units, scheme: Scheme) -> None:
         self._units, self._kind = units, "syllables" if scheme == "pinyin" else "pairs"
-        self._texts: set[str] = set()
+        self._texts: dict[str, set[str]] = {}
         self._whole: set[tuple[str, ...]] = set()
         self._parts: set[tuple[str, ...]] = set()
         for utterance in utterances:
-            self._texts.add(spelling(utterance))
+            self._texts.setdefault(utterance.language, set()).add(spelling(utterance))
             phones = (utterance.pronunciation or "").split()
-            self._whole.add(self._plain(phones))
-            self._parts.update(self._of(phones))
+            if phones:
+                self._whole.add(self._plain(phones))
+                self._parts.update(self._of(phones))
         # One text in which a run of phones can be looked for; spaces keep phones whole.
         self._running = "\n".join(f" {' '.join(phones)} " for phones in self._whole)
+        self._said = {name: "\n".join(f" {text} " for text in texts) for name, texts in self._texts.items()}
+        self._words = {name: {word for text in texts for word in text.split()} for name, texts in self._texts.items()}
 
     def category(self, utterance: Utterance) -> str:
         """Say how much of a test word was heard: the first that is true of `categories`."""
         phones = (utterance.pronunciation or "").split()
         plain = self._plain(phones)
-        if spelling(utterance) in self._texts:
+        text, language = spelling(utterance), utterance.language
+        if text in self._texts.get(language, ()):
             return TRAINED
+        if f" {text} " in self._said.get(language, ""):
+            return SAID
         if plain in self._whole:
             return ALIKE
+        if self._words.get(language, set()).issuperset(text.split()):
+            return MADE_OF
         if f" {' '.join(plain)} " in self._running:
             return INSIDE
         return (PARTS if self._parts.issuperset(self._of(phones)) else LACKING)[self._kind]
@@ -85,7 +102,7 @@ class Heard:
     @property
     def categories(self) -> tuple[str, ...]:
         """All categories, from the most to the least heard."""
-        return TRAINED, ALIKE, INSIDE, PARTS[self._kind], LACKING[self._kind]
+        return TRAINED, SAID, ALIKE, MADE_OF, INSIDE, PARTS[self._kind], LACKING[self._kind]
 
     def _plain(self, phones: Iterable[str]) -> tuple[str, ...]:
         return tuple(without_tone(phone) if self._units == "toneless-phones" else phone for phone in phones)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from asr_transfer.words.experiment import UNSEEN, Row
+from asr_transfer.words.overview import Figure
 
 
 def words_table(rows: Sequence[Row], title: str, top: int = 5) -> Table:
@@ -30,6 +31,24 @@ def words_markdown(rows: Sequence[Row], top: int = 5) -> str:
     return "\n".join([*lines, "", CAPTION]) + "\n"
 
 
+def figures_table(figures: Sequence[Figure], title: str) -> Table:
+    """Return an experiment's figures at a glance as a table for the terminal."""
+    table = Table(title=title)
+    for heading in _FIGURES:
+        table.add_column(heading, justify="left" if heading == _FIGURES[0] else "right")
+    for figure in figures:
+        table.add_row(*_figure(figure))
+    return table
+
+
+def figures_markdown(figures: Sequence[Figure]) -> str:
+    """Return an experiment's figures at a glance as Markdown."""
+    lines = ["| " + " | ".join(_FIGURES) + " |", "|" + "---|" * len(_FIGURES)]
+    return "\n".join([*lines, *("| " + " | ".join(_figure(figure)) + " |" for figure in figures)]) + "\n"
+
+
+_FIGURES = ("figure", "number", "%", "95 % interval")
+
 CAPTION = (
     "A model of whole words finds none of the words it was never trained on. Words that sound alike count as one in "
     "`by sound`; 95 % intervals resample words."
@@ -41,6 +60,11 @@ def _headings(top: int) -> tuple[str, ...]:
         "lexicon", "words", "number", "found %", "95 % interval", f"in top {top} %", "by sound %", "95 % interval",
         f"in top {top} by sound %", "refused %", "taken though absent %",
     )  # fmt: skip
+
+
+def _figure(figure: Figure) -> tuple[str, ...]:
+    interval = f"{_percent(figure.low, 0)} … {_percent(figure.high, 0)}"
+    return figure.what, str(figure.count), _percent(figure.value), interval
 
 
 def _cells(row: Row) -> list[str]:

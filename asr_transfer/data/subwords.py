@@ -1,0 +1,125 @@
+"""Pieces of words, found by SentencePiece's unigram model (Kudo 2018; Kudo and Richardson 2018).
+
+A piece that begins a word begins with `▁`; every character of the texts is a piece too, so that any text of them can be
+spelled. A text is spelled in the pieces that are likeliest together, always in the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from asr_transfer.errors import DataError
+
+if TYPE_CHECKING:
+    from sentencepiece import SentencePieceProcessor
+
+MARK = "▁"
+"""Stands for the space before a word."""
+_RESERVED = "▅"
+"""SentencePiece takes no text that holds it: the name of what it does not know, at the index of the blank."""
+_MOST = 100_000
+"""No larger vocabulary is asked for."""
+
+
+@dataclass(frozen=True)
+class SubwordModel:
+    """A SentencePiece model.
+
+    Attributes:
+        data: its file.
+    """
+
+    data: bytes
+
+    def __getstate__(self) -> dict[str, bytes]:
+        return {"data": self.data}
+
+    @cached_property
+    def _processor(self) -> SentencePieceProcessor:
+        from sentencepiece import SentencePieceProcessor  # late, for it takes a while
+
+        processor = SentencePieceProcessor()
+        try:
+            processor.load_from_serialized_proto(self.data)
+        except RuntimeError:
+            raise DataError("is no SentencePiece model") from None
+        return processor
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The pieces in the order of their index, which begins at 1: 0 is what cannot be spelled.
+
+        Raises:
+            DataError: `data` is no such model.
+        """
+        processor = self._processor
+        if processor.unk_id() != 0:
+            raise DataError("is no SentencePiece model of this toolkit")
+        return [processor.id_to_piece(index) for index in range(1, processor.get_piece_size())]
+
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """The characters that can be spelled, the space among them."""
+        return frozenset("".join(self.pieces).replace(MARK, " ")) | {" "}
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Return the indices of the pieces that spell `text`, which holds known characters and single spaces alone."""
+        return list(self._processor.encode(text, out_type=int)) if text else []
+
+
+def train_subwords(texts: Iterable[str], pieces: int) -> SubwordModel:
+    """Find the pieces that make the texts likeliest; the same texts in any order give the same pieces.
+
+    Args:
+        texts: to be spelled; how often one occurs counts.
+        pieces: how many are wanted. There are more where the texts have more characters than that, and fewer where they
+            hold no more pieces.
+
+    Raises:
+        DataError: the texts are empty or hold a character that SentencePiece keeps for itself.
+    """
+    lines = sorted(" ".join(text.split()) for text in texts)
+    lines = lines[sum(not line for line in lines) :]
+    characters = set("".join(lines)) - {" "}
+    if not characters:
+        raise DataError("the transcripts hold no symbols to make tokens from; check the manifest's `text`.")
+    unfit = sorted(c for c in characters if c in (MARK, _RESERVED, "\0") or "\ud800" <= c <= "\udfff")
+    if unfit:
+        raise DataError(f"the transcripts hold {unfit[0]!r}, which subwords cannot spell; take it out of them.")
+    from sentencepiece import SentencePieceTrainer
+
+    out = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=out,
+            model_type="unigram",
+            # Every character, the mark, and the unknown.
+            vocab_size=min(max(pieces + 1, len(characters) + 2), max(_MOST, len(characters) + 2)),
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            max_sentence_length=max(10, *(len(line.encode()) for line in lines)),
+            unk_id=0,
+            unk_piece=_RESERVED,
+            bos_id=-1,
+            eos_id=-1,
+            pad_id=-1,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise DataError(
+            f"SentencePiece finds no pieces of words in the transcripts ({error}); take `characters` as units."
+        ) from None
+    return SubwordModel(out.getvalue())

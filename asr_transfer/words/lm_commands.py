@@ -1,0 +1,266 @@
+"""What `asr-transfer lm make | show | words` and `asr-transfer tune` do."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from asr_transfer.commands import TuneCommand
+from asr_transfer.data.features import build_store
+from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
+from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.tokens import spells_phones
+from asr_transfer.decoding.hot_words import HotWords
+from asr_transfer.decoding.ngram import NgramModel
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.tuning import (
+    DEFAULT_GRID,
+    HOT_GRID,
+    Tuned,
+    log_posteriors,
+    tune,
+    tune_hot_words,
+    unknown_scores,
+)
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.search_config import SearchConfig
+
+
+def read_texts(paths: Sequence[Path]) -> list[str]:
+    """Return the sentences of files: the lines of texts, and the `text` of manifests (.jsonl).
+
+    Raises:
+        DataError: a file is missing, not UTF-8 text, or holds no sentences.
+    """
+    return [text for path in paths for text in _sentences(path)]
+
+
+def make_model(
+    texts: Sequence[Path],
+    out: Path,
+    *,
+    order: int = 3,
+    lexicon: Path | None = None,
+    limit: int | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> int:
+    """Estimate a language model (interpolated Kneser-Ney) and write it as ARPA text.
+
+    Args:
+        texts: files with a sentence per line, or manifests.
+        out: file to write.
+        order: the longest n-gram.
+        lexicon: file whose words the model shall list too.
+        limit: list so many of the texts' commonest words only; the others count as `<unk>`, unless the lexicon holds
+            them. Of equally common words the first ones stay.
+        overwrite: replace the file `out`.
+        console: to print to.
+
+    Raises:
+        DataError: a file is missing or damaged, the texts hold no words, or `out` exists.
+        ConfigError: the order or the limit is not at least 1.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit must be at least 1 word, got {limit}.")
+    _require_free(out, overwrite)
+    sentences = read_texts(texts)
+    more = [] if lexicon is None else Lexicon.read(lexicon).words
+    counts = Counter(word for sentence in sentences for word in sentence.split())
+    unlisted = set() if limit is None else {word for word, _ in counts.most_common()[limit:]}
+    model = NgramModel.from_texts(sentences, order, more, unlisted)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        model.write(out)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror}); check its rights and folder.") from None
+    _print(
+        Text(f"{out}: written, {_grams(model)} of {len(sentences):,} sentences, {sum(counts.values()):,} words"),
+        console,
+    )
+    return 0
+
+
+def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None = None) -> int:
+    """Print what a language model holds, and of each file of sentences its perplexity and the share of unlisted words.
+
+    Raises:
+        DataError: a file is missing or damaged, or holds no sentences.
+    """
+    model = NgramModel.read(lm)
+    unknown = "with" if model.unknown is not None else "without"
+    _print(Text(f"{lm}: {_grams(model)}, {unknown} a class for unlisted words"), console)
+    if not texts:
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for n, heading in enumerate(
+        ("texts", "sentences", "words", "unlisted", "unlisted %", "perplexity", "with unlisted words")
+    ):
+        table.add_column(heading, justify="right" if n else "left", overflow="fold")
+    for path in texts:
+        fit = model.fit(_sentences(path))
+        full = f"{fit.full_perplexity:,.1f}" if math.isfinite(fit.full_perplexity) else "–"
+        numbers = (f"{fit.sentences:,}", f"{fit.words:,}", f"{fit.unlisted:,}", f"{100 * fit.oov:.1f}")
+        table.add_row(Text(str(path)), *numbers, f"{fit.perplexity:,.1f}", full)
+    _print(table, console)
+    return 0
+
+
+def write_words(
+    texts: Sequence[Path], out: Path, *, at_least: int = 1, overwrite: bool = False, console: Console | None = None
+) -> int:
+    """Write the words of sentences as a lexicon that spells them in letters, sorted.
+
+    Args:
+        texts: files with a sentence per line, or manifests.
+        out: file to write.
+        at_least: words that occur so often only.
+        overwrite: replace the file `out`.
+        console: to print to.
+
+    Raises:
+        DataError: a file is missing or damaged, there are no such words, or `out` exists.
+        ConfigError: `at_least` is not at least 1.
+    """
+    if at_least < 1:
+        raise ConfigError(f"--at_least must be at least 1, got {at_least}.")
+    _require_free(out, overwrite)
+    counts = Counter(word for sentence in read_texts(texts) for word in sentence.split())
+    if not (kept := sorted(word for word, count in counts.items() if count >= at_least)):
+        raise DataError(f"no word of the texts occurs {at_least} times; give more texts or a smaller --at_least.")
+    made = spelled_lexicon(kept, source=str(out))
+    made.save(out)
+    _print(Text(f"{out}: written, {len(made):,} words in letters"), console)
+    return 0
+
+
+def tune_search(
+    command: TuneCommand, recogniser: Recogniser, utterances: Sequence[Utterance], console: Console | None = None
+) -> int:
+    """Choose the weights of a search on development speech, and write a file for `--config` of other commands.
+
+    With a lexicon: `word_score`, `lm_weight` (where there is a language model), `unknown_score` (where that lists not
+    all words and none is given) and `hot_weight` (where there are hot words) of the search for sentences. Without one:
+    `hot_weight` of the search for hot words.
+
+    Args:
+        command: what to search with.
+        recogniser: the model, with its profile.
+        utterances: development speech with transcripts.
+        console: to print to.
+
+    Raises:
+        DataError: a file is missing or damaged, holds what the model does not know, or `out` exists.
+        ConfigError: hot words without a lexicon for a model of phones.
+    """
+    _require_free(command.out, command.overwrite)
+    lexicon = None if command.lexicon is None else Lexicon.read(command.lexicon)
+    if lexicon is not None and recogniser.tokens.units == "toneless-phones":
+        lexicon = lexicon.toneless()
+    hot = None if command.hotwords is None else HotWords.read(command.hotwords)
+    model = None if command.lm is None else NgramModel.read(command.lm)
+    if lexicon is None and spells_phones(recogniser.tokens.units):
+        raise ConfigError(
+            f"{command.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
+            "holds them."
+        )
+    store = build_store(utterances, recogniser.model.config.features)
+    posteriors = log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    references = [utterance.text for utterance in utterances]
+    if lexicon is not None:
+        grid = {**DEFAULT_GRID, **(HOT_GRID if hot is not None else {})}
+        if model is not None and command.search.unknown_score is None and (tried := unknown_scores(model, lexicon)):
+            grid["unknown_score"] = tried
+        tuned = tune(posteriors, references, lexicon, recogniser.tokens, model, command.search, grid, hot_words=hot)
+    else:
+        assert hot is not None  # the command needs one of the two
+        tuned = tune_hot_words(posteriors, references, recogniser.tokens, hot, None, command.search)
+    write_tuned(command, tuned)
+    _print(_trials(tuned), console)
+    best = min(tuned.trials, key=lambda trial: trial.errors)
+    weights = ", ".join(f"{name} {value:g}" for name, value in best.weights.items())
+    _print(
+        Text(
+            f"{command.out}: written; {weights} make {best.errors:,} errors in {best.reference:,} words of "
+            f"{len(utterances):,} utterances ({100 * best.rate:.1f} %)"
+        ),
+        console,
+    )
+    return 0
+
+
+def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
+    """Write the tuned settings, and what they belong to with whole paths, as YAML that `--config` reads."""
+    plain = dataclasses.asdict(tuned.config)
+    values: dict[str, object] = {"model": str(command.model.absolute())}
+    for name in ("profile", "lexicon", "lm", "hotwords"):
+        if (path := getattr(command, name)) is not None:
+            values[name] = str(path.absolute())
+    if command.language is not None:
+        values["language"] = command.language
+    if command.lexicon is not None:
+        values["sentences"] = True
+    defaults = dataclasses.asdict(SearchConfig())
+    chosen = tuned.trials[0].weights.keys()
+    values["search"] = {name: value for name, value in plain.items() if name in chosen or value != defaults[name]}
+    head = f"# Weights chosen on {command.data} by `asr-transfer tune`; give this file to --config of other commands.\n"
+    command.out.parent.mkdir(parents=True, exist_ok=True)
+    command.out.write_text(head + yaml.safe_dump(values, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+def _sentences(path: Path) -> list[str]:
+    """Return the sentences of a file."""
+    if path.suffix == ".jsonl":
+        return [utterance.text for utterance in read_manifest(path)]
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such text; give a file with a sentence per line.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give a text file.") from None
+    # Not `splitlines`, which would also split at exotic separators.
+    if not (found := [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]):
+        raise DataError(f"{path}: holds no sentences; write one per line.")
+    return found
+
+
+def _require_free(out: Path, overwrite: bool) -> None:
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; give the name of a file.")
+    if out.exists() and not overwrite:
+        raise DataError(f"{out}: exists already; give --overwrite to replace it, or another --out.")
+
+
+def _grams(model: NgramModel) -> str:
+    return ", ".join(f"{count:,} {n}-grams" for n, count in enumerate(model.counts, start=1))
+
+
+def _trials(tuned: Tuned) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    names = list(tuned.trials[0].weights)
+    for heading in (*names, "errors", "%"):
+        table.add_column(heading, justify="right")
+    fewest = min(trial.errors for trial in tuned.trials)
+    for trial in tuned.trials:
+        cells = [*(f"{trial.weights[name]:g}" for name in names), f"{trial.errors:,}", f"{100 * trial.rate:.1f}"]
+        table.add_row(*cells, style="bold" if trial.errors == fewest else None)
+    return table
+
+
+def _print(what: Table | Text, console: Console | None) -> None:
+    console = console or Console()
+    # A file or another program gets each row on one line, however long.
+    if not console.is_terminal and isinstance(what, Table):
+        console.width = max(console.width, console.measure(what, options=console.options.update(width=10_000)).maximum)
+    console.print(what, soft_wrap=isinstance(what, Text))

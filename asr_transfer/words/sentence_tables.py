@@ -1,0 +1,80 @@
+"""Tables of an experiment on unseen words in sentences: what a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asr_transfer.evaluation.breakdown import hot_word_recall
+from asr_transfer.words.sentences import Outcome
+
+NOTE = (
+    "WER of other words: errors at all words that are not listed, insertions included, per such word. 95 % intervals "
+    "and p (two-sided) resample the test sentences. Weights were chosen on development sentences."
+)
+
+
+def effects_table(outcome: Outcome) -> list[list[str]]:
+    """Return heading and rows of what the words change, by search."""
+    rows = [
+        [
+            "search",
+            "against",
+            "words",
+            "occurrences",
+            "recall % before",
+            "recall %",
+            "points",
+            "95 % interval",
+            "WER of other words % before",
+            "WER of other words %",
+            "points",
+            "95 % interval",
+            "p",
+        ]
+    ]
+    for one in outcome.effects:
+        rows.append(
+            [
+                one.system,
+                one.baseline,
+                str(one.listed),
+                str(one.occurrences),
+                _percent(one.recall_before),
+                _percent(one.recall),
+                _percent(one.recall - one.recall_before, "+"),
+                f"{_percent(one.recall_low, '+')} … {_percent(one.recall_high, '+')}",
+                _percent(one.wer_before),
+                _percent(one.wer),
+                _percent(one.wer - one.wer_before, "+"),
+                f"{_percent(one.wer_low, '+')} … {_percent(one.wer_high, '+')}",
+                f"{one.wer_p:.3f}",
+            ]
+        )
+    return rows
+
+
+def systems_table(outcome: Outcome) -> list[list[str]]:
+    """Return heading and rows of how each search does on the whole test set."""
+    vocabulary = outcome.vocabulary
+    rows = [["search", "WER %", "unseen words found %", "hot words found %", "known words found %"]]
+    for name, system in outcome.systems.items():
+        recalls = [
+            hot_word_recall(system.words, words).rate or 0.0
+            for words in (vocabulary.unseen, vocabulary.listed, vocabulary.known)
+        ]
+        rows.append([name, _percent(system.words.counts().rate), *map(_percent, recalls)])
+    return rows
+
+
+def sentences_markdown(outcome: Outcome) -> str:
+    """Return both tables as Markdown."""
+    return f"{_markdown(systems_table(outcome))}\n{_markdown(effects_table(outcome))}\n{NOTE}\n"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def _percent(value: float, sign: str = "") -> str:
+    return f"{100 * value:{sign}.1f}"

@@ -1,0 +1,103 @@
+"""Try what helps Mandarin with a speaker never heard: each remedy alone and together, against plain transfer.
+
+    python recipes/multilingual/new_speaker.py \
+        --config recipes/multilingual/hparams/new_speaker.yaml --out runs/new_speaker
+
+Prepares every corpus that is on disk, trains the source model and a model for each row and seed, and prints one table
+per test set: syllables of a woman who is in no training speech, and words of the woman who is. A stopped run goes on
+with --resume. Raises nothing: mistakes are printed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from asr_transfer.cli import script
+from asr_transfer.config import to_record
+from asr_transfer.errors import DataError
+from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.languages.new_speaker import (
+    SYLLABLES,
+    NewSpeakerConfig,
+    run_new_speaker,
+    write_syllables,
+)
+from asr_transfer.languages.new_speaker_rows import markdown, table
+from asr_transfer.languages.points import Corpora
+from asr_transfer.training.workers import Backend
+from data_prep import multilingual
+from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS, prepare_languages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(NewSpeakerConfig):
+    """Try what helps a new language with a speaker never heard.
+
+    Attributes:
+        out: run folder to write.
+        speech: folder of the corpora as they were distributed; fetched ones are found without it.
+        develop: test on the woman of gcin-voice instead of the syllables, with the man alone as further speaker: what
+            settings are chosen on.
+        source_model: run folder of a finished source model, such as `sources/all-0` of a curve; none trains one.
+        quick: a small experiment of the same kind, to see it work.
+        workers: parallel processes, of one thread each.
+        backend: processes of this machine, or a Ray cluster.
+        resume: go on with a run that was stopped.
+        overwrite: replace the run that `out` holds.
+    """
+
+    out: Path
+    speech: Path | None = None
+    develop: bool = False
+    source_model: Path | None = None
+    quick: bool = False
+    workers: int = 2
+    backend: Backend = "processes"
+    resume: bool = False
+    overwrite: bool = False
+
+
+def find(found: multilingual.Corpora, recipe: Recipe) -> tuple[Corpora, dict[str, str]]:
+    """Return the experiment's corpora and the manifests of further speakers.
+
+    Raises:
+        DataError: the words or gcin-voice's syllables are absent.
+    """
+    for name, what in (("hsk", "the words and syllables"), ("gcin", "the further speakers")):
+        if name not in found.targets:
+            raise DataError(f"{what} are absent; {multilingual.TARGETS[name].how_to_get(recipe.speech)}.")
+    known = {name: folder for name, folder in found.targets.items() if name in TEST_SETS}
+    corpora = Corpora.from_folders(found.sources, known, TEST_SETS, SOURCE_SPLITS)
+    man, woman = (found.manifest("gcin", split) for split in ("train", "test"))
+    taught = [Path(path) for path in corpora.train.values()]
+    test = woman if recipe.develop else found.manifest("hsk", "syllables")
+    legal = [*taught, man] + ([] if recipe.develop else [woman])
+    manifest, lexicon = write_syllables(test, legal, taught, recipe.out / "syllables")
+    words = {name: path for name, path in corpora.tests.items() if name == "words"}
+    further = {"man": str(man)} if recipe.develop else {"man": str(man), "woman": str(woman)}
+    tested = replace(corpora, tests={SYLLABLES: str(manifest), **words}, lexica={SYLLABLES: str(lexicon)})
+    return tested, further
+
+
+def run(recipe: Recipe) -> None:
+    """Run the experiment and write `table.md`, `points` (a run folder each) and `run.json`."""
+    config = recipe.shortened() if recipe.quick else recipe
+    record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
+    found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say)
+    corpora, further = find(found, recipe)
+    rows = run_new_speaker(
+        config, corpora, further, recipe.out, recipe.workers, record.say, recipe.backend, recipe.source_model
+    )
+    (recipe.out / "table.md").write_text(markdown(rows), encoding="utf-8")
+    record.finish(scores={"rows": [row.to_plain() for row in rows]})
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for test in dict.fromkeys(row.test for row in rows):
+        console.print(table(rows, test))
+
+
+if __name__ == "__main__":
+    sys.exit(script(Recipe, run))

@@ -1,0 +1,114 @@
+"""Find words of sentences that no training text held, by a lexicon or a list of hot words, and print what that costs.
+
+    python recipes/zero_shot_words/sentences.py --config recipes/zero_shot_words/hparams/sentences.yaml \\
+        --model runs/model --corpus data/corpus --out runs/sentences
+
+Takes a trained model of characters (or of phones, with a lexicon) and a corpus with the manifests train, dev and test.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from asr_transfer.cli import script
+from asr_transfer.config import to_record
+from asr_transfer.data.features import build_store
+from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError
+from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.evaluation.scoring import write_scores
+from asr_transfer.words.lm_commands import read_texts
+from asr_transfer.words.sentence_tables import NOTE, effects_table, sentences_markdown, systems_table
+from asr_transfer.words.sentences import WITH, Material, Outcome, SentencesConfig, run_sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(SentencesConfig):
+    """Find words of sentences that no training text held.
+
+    Attributes:
+        model: model folder, or the run folder of `train` or `adapt`.
+        corpus: folder of the manifests train, dev and test; of `train` only the texts are read.
+        out: run folder to write.
+        head: which head, where the model has several.
+        also: further training texts, a sentence per line, or manifests: all that the model heard of the language.
+        more: texts or manifests whose words join the lexica although nobody need say them.
+        lexicon: pronunciations of all words, for models of phones; models of characters spell the words themselves.
+        utterances: take so many of each of `dev` and `test` only; 0 for all.
+        overwrite: replace the run that `out` holds.
+    """
+
+    model: Path
+    corpus: Path
+    out: Path
+    head: str | None = None
+    also: tuple[Path, ...] = ()
+    more: tuple[Path, ...] = ()
+    lexicon: Path | None = None
+    utterances: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.utterances < 0:
+            raise ConfigError(f"`utterances` must not be negative, got {self.utterances}.")
+
+
+def run(recipe: Recipe) -> None:
+    """Run the experiment and write tables, hypotheses of every search, lexicon, language model and `run.json`."""
+    recogniser = Recogniser.load(recipe.model, recipe.head)
+    texts = read_texts([recipe.corpus / "train.jsonl", *recipe.also])
+    dev, test = (_taken(read_manifest(recipe.corpus / f"{part}.jsonl"), recipe.utterances) for part in ("dev", "test"))
+    lexicon = None if recipe.lexicon is None else Lexicon.read(recipe.lexicon)
+    if lexicon is not None and recogniser.tokens.units == "toneless-phones":
+        lexicon = lexicon.toneless()
+    material = Material(texts, dev, test, read_texts(recipe.more), lexicon)
+    record = RunRecord(recipe.out, to_record(recipe), overwrite=recipe.overwrite)
+    record.data("dev", recipe.corpus / "dev.jsonl", dev)
+    record.data("test", recipe.corpus / "test.jsonl", test)
+    store = build_store([*dev, *test], recogniser.model.config.features)
+    outcome = run_sentences(recogniser, material, store, recipe, record.say)
+    write_outcome(recipe.out, outcome)
+    score = write_scores(recipe.out, outcome.systems[WITH].hypotheses)
+    record.finish(
+        scores={"test": score.to_plain(), "effects": [one.to_plain() for one in outcome.effects]},
+        tuned={name: tuned.to_plain() for name, tuned in outcome.tuned.items()},
+        words={
+            name: len(getattr(outcome.vocabulary, name))
+            for name in ("known", "unseen", "held_out", "listed", "unspelled")
+        },
+    )
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    for rows in (systems_table(outcome), effects_table(outcome)):
+        table = Table(*rows[0])
+        for row in rows[1:]:
+            table.add_row(*row)
+        console.print(table)
+    console.print(NOTE)
+
+
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Write `table.md`, the word lists, lexicon and language model, and the hypotheses of every search."""
+    (folder / "table.md").write_text(sentences_markdown(outcome), encoding="utf-8")
+    for name in ("unseen", "listed", "unspelled"):
+        words = getattr(outcome.vocabulary, name)
+        (folder / f"{name}.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+    outcome.lexicon.save(folder / "lexicon.txt")
+    outcome.model.write(folder / "lm.arpa")
+    for name, system in outcome.systems.items():
+        write_scores(folder / "searches" / name.replace(", ", "+").replace(" ", "-"), system.hypotheses)
+
+
+def _taken(utterances: list[Utterance], count: int) -> list[Utterance]:
+    return utterances[:count] if count else utterances
+
+
+if __name__ == "__main__":
+    sys.exit(script(Recipe, run))
