@@ -19,11 +19,15 @@ from typing import Any
 
 from asr_transfer.adaptation.results import Row, markdown
 from asr_transfer.languages import curve as languages
+from asr_transfer.languages import new_speaker_rows as speakers
 from asr_transfer.languages.negative import Effect
 from asr_transfer.languages.pairs import Pair
 from asr_transfer.languages.tables import curve_markdown, negative_markdown, pairs_markdown
+from asr_transfer.words import sentences as spoken
 from asr_transfer.words.experiment import Row as WordsRow
-from asr_transfer.words.tables import words_markdown
+from asr_transfer.words.overview import Figure
+from asr_transfer.words.sentence_tables import sentences_markdown
+from asr_transfer.words.tables import figures_markdown, words_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")))
@@ -94,7 +98,7 @@ def headline() -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for corpus, title in CORPORA.items():
-        if not (ROOT / "docs" / "results" / f"{corpus}.json").is_file():
+        if not _measured(corpus):
             continue
         table = rows(corpus)
         for amount in sorted({row.amount for row in table} - {0}):
@@ -130,21 +134,83 @@ def training() -> str:
 def words(name: str) -> str:
     """Return the table of an experiment on words never trained on, with how it was made."""
     values = record(name)
-    config, command = values["config"], values["command"].replace(" --resume", "")
     rows = [WordsRow(**row) for row in values["scores"]["rows"]]
-    note = (
-        f"Made by `python recipes/zero_shot_words/{command}` at commit `{values['commit']}`; "
-        f"draws of the smaller lexica: {config['draws']}, models: {len(values['scores']['models'])}.\n"
+    return f"{words_markdown(rows, values['config']['top'])}\n{_made_words(values)}"
+
+
+def figures(name: str) -> str:
+    """Return an experiment's figures at a glance, with how it was made."""
+    values = record(name)
+    return f"{figures_markdown([Figure(**own) for own in values['scores']['figures']])}\n{_made_words(values)}"
+
+
+def ideas(*names: str) -> str:
+    """Return what several experiments on the same words found: a row each, those without a record left out."""
+    lines, made = (
+        [
+            "| experiment | never trained on, found % | 95 % interval | seen, found % | their phone errors % |",
+            "|---|---|---|---|---|",
+        ],
+        "",
     )
-    return f"{words_markdown(rows, config['top'])}\n{note}"
+    for name in names:
+        if not _measured(name):
+            continue
+        values = record(name)
+        own = [Figure(**figure) for figure in values["scores"]["figures"]]
+        unseen, seen, errors = (
+            next((one for one in own if one.what.startswith(start) and "rule" not in one.what), None)
+            for start in ("words never trained on found", "words seen", "phone errors of words never")
+        )
+        cells = [f"{100 * one.value:.1f}" if one else "–" for one in (unseen, seen, errors)]
+        between = f"{100 * unseen.low:.0f} … {100 * unseen.high:.0f}" if unseen else "–"
+        lines.append(f"| `{name}` | {cells[0]} | {between} | {cells[1]} | {cells[2]} |")
+        made = made or f"Seeds {', '.join(map(str, values['config']['seeds']))}; commit `{values['commit']}`.\n"
+    return "\n".join(lines) + f"\n\n{made}"
+
+
+def sentences(name: str) -> str:
+    """Return what a lexicon and a list of words find in sentences, with how it was made."""
+    values = record(name)
+    effects = [spoken.Effect(**effect) for effect in values["scores"]["effects"]]
+    command = values["command"].replace(" --resume", "")
+    note = f"Made by `python recipes/zero_shot_words/{command}` at commit `{values['commit']}`.\n"
+    return f"{sentences_markdown(values['scores']['systems'], effects)}\n{note}"
+
+
+def new_speaker(name: str) -> str:
+    """Return what helps with a speaker never heard, with how it was made."""
+    values = record(name)
+    rows = [speakers.Row(**row) for row in values["scores"]["rows"]]
+    note = (
+        f"Made by `python recipes/multilingual/{values['command'].replace(' --resume', '')}` at commit "
+        f"`{values['commit']}`; seeds {', '.join(map(str, values['config']['seeds']))}.\n"
+    )
+    return f"{speakers.markdown(rows)}\n{note}"
+
+
+def _made_words(values: dict[str, Any]) -> str:
+    return (
+        f"Made by `python recipes/zero_shot_words/{values['command'].replace(' --resume', '')}` at commit "
+        f"`{values['commit']}`; draws of the smaller lexica: {values['config']['draws']}, models: "
+        f"{len(values['scores']['models'])}.\n"
+    )
+
+
+def _measured(name: str) -> bool:
+    return (ROOT / "docs" / "results" / f"{name}.json").is_file()
 
 
 TABLES: dict[str, Callable[..., str]] = {
     "adaptation": adaptation,
     "curve": curve,
+    "figures": figures,
     "headline": headline,
+    "ideas": ideas,
     "negative": negative,
+    "new_speaker": new_speaker,
     "pairs": pairs,
+    "sentences": sentences,
     "training": training,
     "words": words,
 }
@@ -155,7 +221,7 @@ def filled(text: str) -> str:
 
     def fill(match: re.Match[str]) -> str:
         name, *arguments = match["name"].split()
-        if arguments and not (ROOT / "docs" / "results" / f"{arguments[0]}.json").is_file():
+        if arguments and not any(map(_measured, arguments)):
             return f"{match[1]}Not measured: there is no record of a run.\n{match[4]}"
         body = TABLES[name](*arguments)
         return f"{match[1]}{body}{match[4]}"

@@ -16,7 +16,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.words import sentences
-from asr_transfer.words.sentence_tables import sentences_markdown
+from asr_transfer.words.sentence_tables import sentences_markdown, system_figures
 from asr_transfer.words.sentences import (
     BEAM,
     HOT,
@@ -95,7 +95,7 @@ def test_a_lexicon_finds_unseen_words_and_none_without_them(recogniser: Recognis
     )
     assert not set(outcome.model.words) & set(outcome.vocabulary.unseen)
     assert set(outcome.tuned) == {WITH, WITH_HOT, HOT} and all("dev" in line for line in told[:3])
-    table = sentences_markdown(outcome)
+    table = sentences_markdown(system_figures(outcome), outcome.effects)
     assert all(f"| {name} |" in table for name in outcome.systems)
     again = run_sentences(recogniser, material, None, CONFIG)  # type: ignore[arg-type]
     assert again.effects == outcome.effects

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asr_transfer.evaluation.breakdown import hot_word_recall
-from asr_transfer.words.sentences import Outcome
+from asr_transfer.words.sentences import Effect, Outcome
 
 NOTE = (
     "WER of other words: errors at all words that are not listed, insertions included, per such word. 95 % intervals "
@@ -13,7 +13,7 @@ NOTE = (
 )
 
 
-def effects_table(outcome: Outcome) -> list[list[str]]:
+def effects_table(effects: Sequence[Effect]) -> list[list[str]]:
     """Return heading and rows of what the words change, by search."""
     rows = [
         [
@@ -32,7 +32,7 @@ def effects_table(outcome: Outcome) -> list[list[str]]:
             "p",
         ]
     ]
-    for one in outcome.effects:
+    for one in effects:
         rows.append(
             [
                 one.system,
@@ -53,22 +53,30 @@ def effects_table(outcome: Outcome) -> list[list[str]]:
     return rows
 
 
-def systems_table(outcome: Outcome) -> list[list[str]]:
-    """Return heading and rows of how each search does on the whole test set."""
+def system_figures(outcome: Outcome) -> dict[str, dict[str, float]]:
+    """Return for each search its word error rate and the shares of unseen, listed and known words that it finds."""
     vocabulary = outcome.vocabulary
+    groups = {"unseen": vocabulary.unseen, "listed": vocabulary.listed, "known": vocabulary.known}
+    return {
+        name: {
+            "wer": system.words.counts().rate,
+            **{group: hot_word_recall(system.words, words).rate or 0.0 for group, words in groups.items()},
+        }
+        for name, system in outcome.systems.items()
+    }
+
+
+def systems_table(figures: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    """Return heading and rows of how each search does on the test set; `figures` as `system_figures` gives them."""
     rows = [["search", "WER %", "unseen words found %", "hot words found %", "known words found %"]]
-    for name, system in outcome.systems.items():
-        recalls = [
-            hot_word_recall(system.words, words).rate or 0.0
-            for words in (vocabulary.unseen, vocabulary.listed, vocabulary.known)
-        ]
-        rows.append([name, _percent(system.words.counts().rate), *map(_percent, recalls)])
+    for name, own in figures.items():
+        rows.append([name, *(_percent(own[what]) for what in ("wer", "unseen", "listed", "known"))])
     return rows
 
 
-def sentences_markdown(outcome: Outcome) -> str:
+def sentences_markdown(figures: Mapping[str, Mapping[str, float]], effects: Sequence[Effect]) -> str:
     """Return both tables as Markdown."""
-    return f"{_markdown(systems_table(outcome))}\n{_markdown(effects_table(outcome))}\n{NOTE}\n"
+    return f"{_markdown(systems_table(figures))}\n{_markdown(effects_table(effects))}\n{NOTE}\n"
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:

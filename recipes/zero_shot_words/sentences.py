@@ -25,7 +25,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import write_scores
 from asr_transfer.words.lm_commands import read_texts
-from asr_transfer.words.sentence_tables import NOTE, effects_table, sentences_markdown, systems_table
+from asr_transfer.words.sentence_tables import NOTE, effects_table, sentences_markdown, system_figures, systems_table
 from asr_transfer.words.sentences import WITH, Material, Outcome, SentencesConfig, run_sentences
 
 
@@ -78,7 +78,11 @@ def run(recipe: Recipe) -> None:
     write_outcome(recipe.out, outcome)
     score = write_scores(recipe.out, outcome.systems[WITH].hypotheses)
     record.finish(
-        scores={"test": score.to_plain(), "effects": [one.to_plain() for one in outcome.effects]},
+        scores={
+            "test": score.to_plain(),
+            "systems": system_figures(outcome),
+            "effects": [one.to_plain() for one in outcome.effects],
+        },
         tuned={name: tuned.to_plain() for name, tuned in outcome.tuned.items()},
         words={
             name: len(getattr(outcome.vocabulary, name))
@@ -86,7 +90,7 @@ def run(recipe: Recipe) -> None:
         },
     )
     console = Console(width=None if sys.stdout.isatty() else 200)
-    for rows in (systems_table(outcome), effects_table(outcome)):
+    for rows in (systems_table(system_figures(outcome)), effects_table(outcome.effects)):
         table = Table(*rows[0])
         for row in rows[1:]:
             table.add_row(*row)
@@ -96,7 +100,7 @@ def run(recipe: Recipe) -> None:
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
     """Write `table.md`, the word lists, lexicon and language model, and the hypotheses of every search."""
-    (folder / "table.md").write_text(sentences_markdown(outcome), encoding="utf-8")
+    (folder / "table.md").write_text(sentences_markdown(system_figures(outcome), outcome.effects), encoding="utf-8")
     for name in ("unseen", "listed", "unspelled"):
         words = getattr(outcome.vocabulary, name)
         (folder / f"{name}.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
