@@ -42,6 +42,9 @@ from asr_transfer.decoding.search_tree import SearchTree
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.search_config import SearchConfig
 
+MARGIN = math.log(4)
+"""How far below what is certainly within the beam a candidate may be without being dropped."""
+
 __all__ = ["SearchConfig", "Sentence", "SentenceSearch"]
 
 
@@ -259,6 +262,9 @@ class SentenceSearch:
         source, child = _spread(self._first_child[beam.place], counts)
         symbol = tree.symbol[child]
         score = np.where(symbol == beam.last[source], beam.blank[source], total[source]) + emitted[symbol]
+        if not final:  # then only whole words count
+            sure = np.concatenate([np.logaddexp(blank, again) + self._below[beam.place], score + self._below[child]])
+            limit = max(limit, self._certain(sure))
         kept = np.flatnonzero(score + self._ahead[child] >= limit)
         source, child, score, symbol = source[kept], child[kept], score[kept], symbol[kept]
         # The words that end there.
@@ -266,6 +272,10 @@ class SentenceSearch:
         entry, said_from, said_last = tree.ending[ending], source[where], symbol[where]
         ln, said_state = self._said(tree.word[entry], beam.state[said_from])
         said = score[where] + self._extra[entry] + ln
+        if limit > -math.inf:
+            kept = np.flatnonzero(said >= limit)
+            entry, said_from, said_last = entry[kept], said_from[kept], said_last[kept]
+            said, said_state = said[kept], said_state[kept]
         inner = np.flatnonzero(tree.children[child])
         spaced, gap = self._spaces(beam, total, emitted)
         # All candidates: as before, one symbol further in a word, with a new word, with a space.
@@ -297,6 +307,17 @@ class SentenceSearch:
         fresh = np.flatnonzero((chosen >= new.start) & (chosen < new.stop))
         record[fresh] = records.add(record[fresh], entry[chosen[fresh] - new.start])
         return _Beam(key[chosen], place[chosen], last[chosen], state[chosen], record, blank[rows], symbols[rows])
+
+    def _certain(self, bounds: Floats) -> float:
+        """Return a score below which nothing can be among the beam's best.
+
+        Of these candidates at most two are one hypothesis, so that twice the beam of them are a beam of hypotheses.
+        The margin is for what a weaker candidate could add to another one of the same hypothesis.
+        """
+        size = 2 * self.config.beam
+        if len(bounds) <= size:
+            return -math.inf
+        return float(np.partition(bounds, len(bounds) - size)[len(bounds) - size]) - MARGIN
 
     def _spaces(self, beam: _Beam, total: Floats, emitted: Floats) -> tuple[Integers, Floats]:
         """Return the hypotheses that a space can follow, and their scores with it."""
