@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import soundfile
 
-from asr_transfer import audio
 from asr_transfer.errors import ConfigError, DataError
 from data_prep.by_text import Gathering, plain_text
-from data_prep.common import existing_folder, read_lines
+from data_prep.common import existing_folder, read_lines, write_audio
 
 SPEAKERS = {
     "en": "asterisk-allison",
@@ -69,7 +67,7 @@ def prepare(root: Path, out: Path, language: Literal["en", "es", "fr", "it", "ru
             found.leave(name, str(error), text)
             continue
         converted = out / "audio" / f"{name}.flac"
-        _write(converted, samples)
+        write_audio(converted, samples)
         found.take(name, converted, text, SPEAKERS[language])
     found.write(out)
 
@@ -155,11 +153,3 @@ def _unspoken(name: str, written: str, texts: dict[str, str]) -> str | None:
     ):
         return "the text holds an abbreviation, whose reading is not known"
     return None
-
-
-def _write(file: Path, samples: np.ndarray) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(file, samples, audio.SAMPLE_RATE, subtype="PCM_16")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise DataError(f"{file}: cannot be written ({error}); choose another folder with `--out`.") from None

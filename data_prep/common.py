@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
+from asr_transfer import audio
 from asr_transfer.data.manifest import Report, Utterance, validate, write_manifest
 from asr_transfer.errors import DataError
 
@@ -171,3 +175,16 @@ def _nothing_left(split: str, report: Report) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def write_audio(file: Path, samples: np.ndarray) -> None:
+    """Write samples at the toolkit's rate in 16 bits, in the format that the file's ending names.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, samples, audio.SAMPLE_RATE, subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise DataError(f"{file}: cannot be written ({error}); choose another folder with `--out`.") from None

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder
+from data_prep.common import existing_folder, write_audio
 from data_prep.quality import write_checked
 from data_prep.queen_format import JOE, Clip, DataFile
 from data_prep.transcripts import rate_defect, spoken, text_defect
@@ -124,7 +123,7 @@ def prepare(root: Path, out: Path) -> None:
                 left_out[split].append((clip.sound, defect))
                 continue
             file = out / "audio" / character / f"{clip.sound}.flac"
-            _write(file, samples)
+            write_audio(file, samples)
             splits[split].append(Utterance(clip.sound, str(file), duration, text, character, "en"))
     write_checked(splits, out, left_out)
 
@@ -172,11 +171,3 @@ def _decode(data: DataFile, clip: Clip, scratch: Path) -> tuple[np.ndarray, str 
         return audio.read(scratch), None
     except DataError as error:
         return np.zeros(0, np.float32), str(error).replace(str(scratch), f"{clip.sound}.SB")
-
-
-def _write(file: Path, samples: np.ndarray) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(file, samples, audio.SAMPLE_RATE, subtype="PCM_16")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise DataError(f"{file}: cannot be written ({error}); choose another folder with `--out`.") from None

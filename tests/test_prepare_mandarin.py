@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from data_prep import aishell, audio_cmn, gcin_voice, pinyin
@@ -216,6 +218,14 @@ def test_gcin_voice(tmp_path: Path, make_audio: MakeAudio, capsys: pytest.Captur
         ("gcin-man", "er2", "er2"), ("gcin-man", "le5", "l e5"), ("gcin-man", "zhong1", "zh ong1"),
     ]  # fmt: skip
     assert [_said(u) for u in found["test"]] == [("gcin-woman", "zhong1", "zh ong1")]
+    (said,) = found["test"]
+    heard, whole = audio.read(tmp_path / "usr/ogg/ㄓㄨㄥ/5.ogg"), audio.read(said.audio)
+    edge = round(gcin_voice.EDGE * audio.SAMPLE_RATE)
+    assert len(whole) == len(heard) + 2 * edge and said.duration == pytest.approx(len(whole) / audio.SAMPLE_RATE)
+    np.testing.assert_allclose(whole[edge:-edge], heard, atol=1e-4)
+    loudest = max(np.sqrt(np.square(heard[n : n + 160]).mean()) for n in range(0, len(heard), 160))
+    for part in (whole[:edge], whole[-edge:]):
+        assert 20 * np.log10(loudest / np.sqrt(np.square(part).mean())) == pytest.approx(gcin_voice.BELOW, abs=2)
     assert "the name of its folder is no syllable: gcin/man/ㄅ" in capsys.readouterr().out
     with pytest.raises(DataError, match=r"get the sounds with `asr-transfer fetch gcin-voice`"):
         gcin_voice.prepare(tmp_path / "out", tmp_path / "again")
