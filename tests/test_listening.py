@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,12 @@ import soundfile
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.cli import main
 from asr_transfer.commands import EvaluateCommand, TranscribeCommand
-from asr_transfer.data.manifest import read_manifest
+from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.record import read_record
 from tests.small import small_model
-from tests.tones import WORDS, speak
+from tests.tones import TINY, WORDS, speak
 
 Lines = Callable[..., tuple[int, list[str], str]]
 
@@ -153,3 +154,30 @@ def test_a_damaged_lexicon_or_list_gives_one_sentence(tone_run: Path, word: Path
         file.write_text(text, encoding="utf-8")
         status, told, error = lines("transcribe", "--model", tone_run, option, file, word)
         assert status == 1 and not told and str(file) in error and "Traceback" not in error
+
+
+def test_training_on_several_languages_keeps_offsets(
+    tone_corpus: dict[str, Path], tmp_path: Path, feature_cache: Path, lines: Lines
+) -> None:
+    found = {}
+    for split in ("train", "dev"):
+        spoken = [
+            replace(u, language=("en", "nl")[n % 2]) for n, u in enumerate(read_manifest(tone_corpus[split])[:16])
+        ]
+        found[split] = spoken
+        write_manifest(tmp_path / f"{split}.jsonl", spoken)
+    write_manifest(tmp_path / "english.jsonl", [u for u in found["dev"] if u.language == "en"])
+    train = [
+        "train",
+        "--train",
+        tmp_path / "train.jsonl",
+        *TINY,
+        "--trainer.steps",
+        "2",
+        "--trainer.validate_every",
+        "0",
+    ]
+    assert lines(*train, "--dev", tmp_path / "dev.jsonl", "--out", tmp_path / "both")[0] == 0
+    assert Recogniser.load(tmp_path / "both", "en").offsets.keys() == {"en", "nl"}
+    status, *_ = lines(*train, "--dev", tmp_path / "english.jsonl", "--out", tmp_path / "one")
+    assert status == 0 and not Recogniser.load(tmp_path / "one", "en").offsets

@@ -340,3 +340,10 @@ def test_without_a_rate_the_method_s_own_is_taken(source: Recogniser, speech: Sp
             for rate in (None, default_learning_rate(name), 2 * default_learning_rate(name))
         ]
         assert not different(states[0], states[1]) and different(states[0], states[2])
+
+
+@pytest.mark.parametrize("name", ["full", "none"])
+def test_an_adapted_model_keeps_no_offsets_of_languages(name: str, speech: Speech) -> None:
+    source = replace(make_source(), offsets={"main": 0.5})
+    assert not adapt(source, speech.own, speech.store, name, CONFIG).recogniser.offsets
+    assert source.offsets == {"main": 0.5}
