@@ -62,11 +62,14 @@ def write_curve(config: CurveConfig, corpora: Corpora, folder: Path, rows: Seque
     _, points = plan(config, corpora, languages)
     # A curve needs two amounts.
     run = {name: len({p.minutes for p in points if p.system == name}) for name in FROM_SCRATCH}
-    base = max(run, key=lambda name: run[name])
     saved: dict[str, dict[str, str]] = {}
     for test in corpora.tests:
-        found = factors(folder, points, test, base) if run[base] > 1 else {}
-        saved[test] = {name: str(factor) for name, factor in found.items()}
+        told: dict[str, list[str]] = {}
+        for base in (name for name in FROM_SCRATCH if run[name] > 1):
+            for name, factor in factors(folder, points, test, base).items():
+                if name not in FROM_SCRATCH:
+                    told.setdefault(name, []).append(f"{factor} (`{base}`)")
+        saved[test] = {name: " and ".join(parts) for name, parts in told.items()}
         (folder / f"curve-{test}.svg").write_text(plot(rows, test, "unit error rate").svg(), encoding="utf-8")
     (folder / "table.md").write_text(curve_markdown(rows, saved), encoding="utf-8")
     return saved
