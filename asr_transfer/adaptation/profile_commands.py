@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from asr_transfer.adaptation.profile import FACTS, TENSORS, Profile, merged
 from asr_transfer.config import to_plain
+from asr_transfer.console import legible, show
 from asr_transfer.data.summary import CARD, FILES, FOLDER, Summary, summary_folder
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
@@ -108,29 +109,29 @@ def list_profiles(folder: Path, console: Console | None = None) -> int:
         try:
             profile = open_profile(path)
         except ModelError as error:
-            table.add_row(_text(path), Text("damaged", style="red"))
-            damaged.append(_text(error))
+            table.add_row(legible(path), Text("damaged", style="red"))
+            damaged.append(legible(error))
             continue
         facts = profile.facts
         table.add_row(
-            _text(path),
-            _text(facts.method),
+            legible(path),
+            legible(facts.method),
             str(facts.utterances),
             f"{facts.seconds:.1f}",
             f"{profile.size_bytes / 1000:.1f}",
-            _text(facts.created[:16].replace("T", " ")),
+            legible(facts.created[:16].replace("T", " ")),
             profile.base[:DIGITS],
             (facts.parent or "–")[:DIGITS],
         )
     if not table.row_count:
-        _print(
-            _text(f"{folder}: there is no profile in this folder or below it; `asr-transfer adapt` makes them."),
+        show(
+            legible(f"{folder}: there is no profile in this folder or below it; `asr-transfer adapt` makes them."),
             console,
         )
     else:
-        _print(table, console)
+        show(table, console)
     for line in damaged:
-        _print(line, console)
+        show(line, console)
     return 1 if damaged else 0
 
 
@@ -172,8 +173,8 @@ def show_profile(path: Path, model: Path | None = None, console: Console | None 
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(_text(name), _text(value))
-    _print(table, console)
+        table.add_row(legible(name), legible(value))
+    show(table, console)
     return 1 if reason else 0
 
 
@@ -312,16 +313,3 @@ def _sentences() -> Iterator[None]:
         yield
     except OSError as error:
         raise ModelError(f"{error.filename}: {error.strerror}; check its rights and those of its folder.") from None
-
-
-def _text(value: object) -> Text:
-    """Return text without markup; a profile from elsewhere must not send control characters to the terminal."""
-    return Text("".join(letter if letter.isprintable() else "�" for letter in str(value)))
-
-
-def _print(what: RenderableType, console: Console | None = None) -> None:
-    console = console or Console()
-    # A file or another program gets each row on one line, however long.
-    if not console.is_terminal and isinstance(what, Table):
-        console.width = max(console.width, console.measure(what, options=console.options.update(width=10_000)).maximum)
-    console.print(what, soft_wrap=isinstance(what, Text))

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rapidfuzz import process
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from asr_transfer.console import legible, require_free, show
 from asr_transfer.data.g2p import Notation, Reader, Source, pronounce
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.notations import Scheme, scheme_of
@@ -56,7 +57,7 @@ def check_lexicon(
     if out is not None and not nearest:
         raise ConfigError("--out is for the mapped lexicon; give --map too.")
     if out is not None:
-        _require_free(out, overwrite)
+        require_free(out, overwrite)
     words = Lexicon.read(lexicon)
     recogniser = Recogniser.load(model, head)
     symbols = recogniser.tokens.symbols[1:]
@@ -65,19 +66,19 @@ def check_lexicon(
     if not nearest:
         _require_same_language(words, symbols, str(model), recogniser.tokens.units)
         words.check(symbols, str(model))
-        _print(Text(f"{lexicon}: {_amounts(words)}; {model} knows all {len(_phones(words))} phones"), console)
+        show(Text(f"{lexicon}: {_amounts(words)}; {model} knows all {len(_phones(words))} phones"), console)
         return 0
     mapped, replaced = map_lexicon(words, symbols)
     if not replaced:
-        _print(Text(f"{lexicon}: {_amounts(words)}; nothing had to be replaced by something near"), console)
+        show(Text(f"{lexicon}: {_amounts(words)}; nothing had to be replaced by something near"), console)
     else:
-        _print(_mapping(replaced), console)
+        show(_mapping(replaced), console)
         more = len(_ambiguous(mapped) - _ambiguous(words))
         changed = f"{sum(r.entries for r in replaced):,} replacements in {_amounts(words)}"
-        _print(Text(f"{lexicon}: {changed}; {more:,} more words share a pronunciation than before"), console)
+        show(Text(f"{lexicon}: {changed}; {more:,} more words share a pronunciation than before"), console)
     if out is not None:
         mapped.save(out)
-        _print(Text(f"{out}: written, in the phones of {model}"), console)
+        show(Text(f"{out}: written, in the phones of {model}"), console)
     return 0
 
 
@@ -124,8 +125,8 @@ def add_words(
     old = list(before) if before is not None else []
     Lexicon([*old, *added], str(lexicon))  # refuses what stands there already
     _append(lexicon, added)
-    _print(_entries(added), console)
-    _print(Text(f"{lexicon}: {_counted(len(added), 'pronunciation')} added"), console)
+    show(_entries(added), console)
+    show(Text(f"{lexicon}: {_counted(len(added), 'pronunciation')} added"), console)
     return 0
 
 
@@ -157,7 +158,7 @@ def write_pronunciations(
         DataError: the list is missing, empty or not UTF-8, a word cannot be pronounced, or `out` exists.
         ConfigError: as of `data.g2p.pronounce`.
     """
-    _require_free(out, overwrite)
+    require_free(out, overwrite)
     known = Lexicon.read(lexicon) if lexicon is not None else None
     places = _read_words(wordlist)
     found = pronounce(
@@ -174,7 +175,7 @@ def write_pronunciations(
     made.save(out)
     guessed = sum(entry.guessed for entry in made)
     share = f"{guessed:,} of them guessed by rule" if guessed else "none of them guessed"
-    _print(Text(f"{out}: written, {_amounts(made)}, {share}"), console)
+    show(Text(f"{out}: written, {_amounts(made)}, {share}"), console)
     return 0
 
 
@@ -191,7 +192,7 @@ def show_lexicon(lexicon: Path, words: Sequence[str] = (), *, console: Console |
     """
     loaded = Lexicon.read(lexicon)
     if words:
-        _print(_entries([entry for word in words for entry in _entries_of(loaded, word)]), console)
+        show(_entries([entry for word in words for entry in _entries_of(loaded, word)]), console)
         return 0
     phones = _phones(loaded)
     homophones = loaded.homophones()
@@ -211,8 +212,8 @@ def show_lexicon(lexicon: Path, words: Sequence[str] = (), *, console: Console |
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, _text(value))
-    _print(table, console)
+        table.add_row(name, legible(value))
+    show(table, console)
     return 0
 
 
@@ -239,13 +240,6 @@ def _require_known(added: Sequence[Entry], before: Lexicon | None, lexicon: Path
         raise DataError(
             f"{lexicon}: is written in {scheme}, but --phones {' '.join(added[0].phones)!r} is not; write it so too."
         )
-
-
-def _require_free(out: Path, overwrite: bool) -> None:
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; give the name of a file.")
-    if out.exists() and not overwrite:
-        raise DataError(f"{out}: exists already; give --overwrite to replace it, or another --out.")
 
 
 def _read_words(path: Path) -> dict[str, str]:
@@ -324,7 +318,7 @@ def _table(*headings: tuple[str, bool]) -> Table:
 def _mapping(replaced: Sequence[Replaced]) -> Table:
     table = _table(("phone", False), ("taken for", False), ("distance", True), ("pronunciations", True))
     for one in replaced:
-        table.add_row(_text(one.phone), _text(one.by), f"{one.distance:.2f}", f"{one.entries:,}")
+        table.add_row(legible(one.phone), legible(one.by), f"{one.distance:.2f}", f"{one.entries:,}")
     return table
 
 
@@ -334,19 +328,6 @@ def _entries(entries: Iterable[Entry]) -> Table:
         weight = f"{entry.weight:g}" if entry.weight else ""
         line = "" if entry.line is None else str(entry.line)
         table.add_row(
-            _text(entry.word), _text(" ".join(entry.phones)), weight, "guessed" if entry.guessed else "", line
+            legible(entry.word), legible(" ".join(entry.phones)), weight, "guessed" if entry.guessed else "", line
         )
     return table
-
-
-def _text(value: str) -> Text:
-    """Return text without markup; a lexicon from elsewhere must not send control characters to the terminal."""
-    return Text("".join(letter if letter.isprintable() else "�" for letter in value))
-
-
-def _print(what: RenderableType, console: Console | None) -> None:
-    console = console or Console()
-    # A file or another program gets each row on one line, however long.
-    if not console.is_terminal and isinstance(what, Table):
-        console.width = max(console.width, console.measure(what, options=console.options.update(width=10_000)).maximum)
-    console.print(what, soft_wrap=isinstance(what, Text))

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asr_transfer.commands import TuneCommand
+from asr_transfer.console import require_free, show
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest
@@ -72,7 +73,7 @@ def make_model(
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1 word, got {limit}.")
-    _require_free(out, overwrite)
+    require_free(out, overwrite)
     sentences = read_texts(texts)
     more = [] if lexicon is None else Lexicon.read(lexicon).words
     counts = Counter(word for sentence in sentences for word in sentence.split())
@@ -83,7 +84,7 @@ def make_model(
         model.write(out)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}); check its rights and folder.") from None
-    _print(
+    show(
         Text(f"{out}: written, {_grams(model)} of {len(sentences):,} sentences, {sum(counts.values()):,} words"),
         console,
     )
@@ -98,7 +99,7 @@ def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None 
     """
     model = NgramModel.read(lm)
     unknown = "with" if model.unknown is not None else "without"
-    _print(Text(f"{lm}: {_grams(model)}, {unknown} a class for unlisted words"), console)
+    show(Text(f"{lm}: {_grams(model)}, {unknown} a class for unlisted words"), console)
     if not texts:
         return 0
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -111,7 +112,7 @@ def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None 
         full = f"{fit.full_perplexity:,.1f}" if math.isfinite(fit.full_perplexity) else "–"
         numbers = (f"{fit.sentences:,}", f"{fit.words:,}", f"{fit.unlisted:,}", f"{100 * fit.oov:.1f}")
         table.add_row(Text(str(path)), *numbers, f"{fit.perplexity:,.1f}", full)
-    _print(table, console)
+    show(table, console)
     return 0
 
 
@@ -133,13 +134,13 @@ def write_words(
     """
     if at_least < 1:
         raise ConfigError(f"--at_least must be at least 1, got {at_least}.")
-    _require_free(out, overwrite)
+    require_free(out, overwrite)
     counts = Counter(word for sentence in read_texts(texts) for word in sentence.split())
     if not (kept := sorted(word for word, count in counts.items() if count >= at_least)):
         raise DataError(f"no word of the texts occurs {at_least} times; give more texts or a smaller --at_least.")
     made = spelled_lexicon(kept, source=str(out))
     made.save(out)
-    _print(Text(f"{out}: written, {len(made):,} words in letters"), console)
+    show(Text(f"{out}: written, {len(made):,} words in letters"), console)
     return 0
 
 
@@ -162,7 +163,7 @@ def tune_search(
         DataError: a file is missing or damaged, holds what the model does not know, or `out` exists.
         ConfigError: hot words without a lexicon for a model of phones.
     """
-    _require_free(command.out, command.overwrite)
+    require_free(command.out, command.overwrite)
     lexicon = None if command.lexicon is None else Lexicon.read(command.lexicon)
     if lexicon is not None and recogniser.tokens.units == "toneless-phones":
         lexicon = lexicon.toneless()
@@ -185,10 +186,10 @@ def tune_search(
         assert hot is not None  # the command needs one of the two
         tuned = tune_hot_words(posteriors, references, recogniser.tokens, hot, None, command.search)
     write_tuned(command, tuned)
-    _print(_trials(tuned), console)
+    show(_trials(tuned), console)
     best = min(tuned.trials, key=lambda trial: trial.errors)
     weights = ", ".join(f"{name} {value:g}" for name, value in best.weights.items())
-    _print(
+    show(
         Text(
             f"{command.out}: written; {weights} make {best.errors:,} errors in {best.reference:,} words of "
             f"{len(utterances):,} utterances ({100 * best.rate:.1f} %)"
@@ -235,13 +236,6 @@ def _sentences(path: Path) -> list[str]:
     return found
 
 
-def _require_free(out: Path, overwrite: bool) -> None:
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; give the name of a file.")
-    if out.exists() and not overwrite:
-        raise DataError(f"{out}: exists already; give --overwrite to replace it, or another --out.")
-
-
 def _grams(model: NgramModel) -> str:
     return ", ".join(f"{count:,} {n}-grams" for n, count in enumerate(model.counts, start=1))
 
@@ -256,11 +250,3 @@ def _trials(tuned: Tuned) -> Table:
         cells = [*(f"{trial.weights[name]:g}" for name in names), f"{trial.errors:,}", f"{100 * trial.rate:.1f}"]
         table.add_row(*cells, style="bold" if trial.errors == fewest else None)
     return table
-
-
-def _print(what: Table | Text, console: Console | None) -> None:
-    console = console or Console()
-    # A file or another program gets each row on one line, however long.
-    if not console.is_terminal and isinstance(what, Table):
-        console.width = max(console.width, console.measure(what, options=console.options.update(width=10_000)).maximum)
-    console.print(what, soft_wrap=isinstance(what, Text))

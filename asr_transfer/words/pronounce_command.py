@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
+from asr_transfer.console import legible, require_free, show
 from asr_transfer.data.g2p import Notation, Reader, Source
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import read_manifest, write_manifest
@@ -43,10 +43,7 @@ def pronounce_manifest(
         DataError: the manifest or lexicon is missing or damaged, no utterance can be pronounced, or `out` exists.
         ConfigError: as of `data.pronounce.pronounce_utterances`.
     """
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; give the name of a file.")
-    if out.exists() and not overwrite:
-        raise DataError(f"{out}: exists already; give --overwrite to replace it, or another --out.")
+    require_free(out, overwrite)
     known = Lexicon.read(lexicon) if lexicon is not None else None
     utterances = read_manifest(manifest)
     found, report = pronounce_utterances(utterances, language, scheme, known, source, reader=reader, notation=notation)
@@ -55,12 +52,7 @@ def pronounce_manifest(
         raise DataError(f"{manifest}: no utterance can be pronounced; the first, '{name}': {reason}")
     write_manifest(out, found)
     phones = Counter(phone for u in found if u.pronunciation is not None for phone in u.pronunciation.split())
-    console = console or Console()
-    for line in (
-        f"{out}: written; {report}",
-        f"{len(phones)} phones: " + ", ".join(f"{phone} {count:,}" for phone, count in phones.most_common()),
-    ):
-        # What a manifest from elsewhere holds must not command the terminal.
-        shown = "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in line)
-        console.print(Text(shown), soft_wrap=True)
+    told = f"{len(phones)} phones: " + ", ".join(f"{phone} {count:,}" for phone, count in phones.most_common())
+    for line in (*f"{out}: written; {report}".split("\n"), told):
+        show(legible(line), console)
     return 0

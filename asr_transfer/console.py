@@ -1,0 +1,37 @@
+"""What commands share at the terminal: printing what files hold, and not replacing files unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from asr_transfer.errors import DataError
+
+
+def legible(value: object) -> Text:
+    """Return text without markup; what files from elsewhere hold must not send control characters to the terminal."""
+    return Text("".join(letter if letter.isprintable() else "�" for letter in str(value)))
+
+
+def show(what: RenderableType, console: Console | None = None) -> None:
+    """Print to `console`, None for the standard output; nothing wraps in what a file or another program gets."""
+    console = console or Console()
+    # A file or another program gets each row on one line, however long.
+    if not console.is_terminal and isinstance(what, Table):
+        console.width = max(console.width, console.measure(what, options=console.options.update(width=10_000)).maximum)
+    console.print(what, soft_wrap=isinstance(what, Text))
+
+
+def require_free(out: Path, overwrite: bool) -> None:
+    """Make sure that a file can be written without losing one.
+
+    Raises:
+        DataError: `out` is a folder, or exists and is not to be replaced.
+    """
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; give the name of a file.")
+    if out.exists() and not overwrite:
+        raise DataError(f"{out}: exists already; give --overwrite to replace it, or another --out.")
