@@ -70,24 +70,20 @@ def adaptation(corpus: str) -> str:
 def curve(name: str) -> str:
     """Return the tables of an experiment over the amount of a language's speech, with how it was made."""
     values = record(name)
-    command, config = values["command"].replace(" --resume", ""), values["config"]
     rows = [languages.Row(**row) for row in values["scores"]["rows"]]
-    note = (
-        f"Made by `python recipes/multilingual/{command}` at commit `{values['commit']}`; seeds "
-        f"{', '.join(map(str, config['seeds']))}; {config['source']['trainer']['steps']} steps on the source "
-        f"languages, {config['learn']['trainer']['steps']} on the target.\n"
-    )
-    return f"{curve_markdown(rows, values['scores'].get('factors', {}))}\n{note}"
+    return f"{curve_markdown(rows, values['scores'].get('factors', {}))}\n{_made_languages(values)}"
 
 
 def pairs(name: str) -> str:
-    """Return the source × target table of languages."""
-    return pairs_markdown([Pair(**pair) for pair in record(name)["scores"]["pairs"]])
+    """Return the source × target table of languages, with how it was made."""
+    values = record(name)
+    return f"{pairs_markdown([Pair(**pair) for pair in values['scores']['pairs']])}\n{_made_languages(values)}"
 
 
 def negative(name: str) -> str:
-    """Return which source languages help and which harm."""
-    return negative_markdown([Effect(**effect) for effect in record(name)["scores"]["effects"]])
+    """Return which source languages help and which harm, with how it was made."""
+    values = record(name)
+    return f"{negative_markdown([Effect(**own) for own in values['scores']['effects']])}\n{_made_languages(values)}"
 
 
 def headline() -> str:
@@ -187,6 +183,16 @@ def new_speaker(name: str) -> str:
         f"`{values['commit']}`; seeds {', '.join(map(str, values['config']['seeds']))}.\n"
     )
     return f"{speakers.markdown(rows)}\n{note}"
+
+
+def _made_languages(values: dict[str, Any]) -> str:
+    config, command = values["config"], re.sub(r" --resume( true)?", "", values["command"])
+    return (
+        f"Made by `python recipes/multilingual/{command}` at commit `{values['commit']}`; seeds "
+        f"{', '.join(map(str, [*config['seeds'], *config.get('extra_seeds', [])]))}; "
+        f"{config['source']['trainer']['steps']} steps on the source languages, "
+        f"{config['learn']['trainer']['steps']} on the target.\n"
+    )
 
 
 def _made_words(values: dict[str, Any]) -> str:

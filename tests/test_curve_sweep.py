@@ -13,9 +13,11 @@ from small import in_child
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.record import read_record
+from asr_transfer.evaluation.record import RunRecord, read_record
+from asr_transfer.evaluation.scoring import Hypothesis, write_scores
+from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.curve import run_curve, summarise
-from asr_transfer.languages.points import Corpora, check_languages
+from asr_transfer.languages.points import Corpora, Point, check_languages
 from asr_transfer.languages.systems import SYSTEMS, CurveConfig, plan
 from asr_transfer.languages.tables import curve_markdown, curve_table, write_curve
 
@@ -149,6 +151,29 @@ def test_what_transfer_is_held_against_is_the_better_start_from_scratch(
             file.write_text(json.dumps({**record, "best": {"wer": error}}), encoding="utf-8")
         found = {row.system: row.baseline for row in summarise(tmp_path, points, ["fr"])}
         assert found == {better: "", worse: better, "transfer": better}, "the development speech decides"
+
+
+def test_syllables_and_words_of_a_lexicon_are_counted_beside_phones(tmp_path: Path) -> None:
+    learn = LanguageConfig(mode="scratch", units="toneless-phones")
+    points = [Point("scratch", 5, seed, None, learn) for seed in (0, 1)]
+    heard = (("n i h ao", "n i m ao"), ("h ao d e", "h ao d")), (("n i h ao", "n i h ao"), ("h ao d e", "h ao d e i"))
+    words = (("你好", "你好"), ("好的", "不")), (("你好", "你"), ("好的", "好的"))
+    for point, phones, taken in zip(points, heard, words, strict=True):
+        folder = tmp_path / "points" / point.name
+        RunRecord(folder, {}).finish(training={"cpu_seconds": 1.0})
+        for test, pairs in (("words", phones), ("words-lexicon", taken)):
+            write_scores(folder / test, [Hypothesis(str(n), "a", "cmn", *pair) for n, pair in enumerate(pairs)])
+    (row,) = summarise(tmp_path, points, ["words"])
+    assert row.rate == pytest.approx(3 / 16)  # m for h, e left out; one i too many
+    assert row.syllables == pytest.approx(3 / 8)  # n+i m+ao, h+ao d; h+ao d+e i
+    assert row.lexicon == pytest.approx(3 / 8) and row.lexicon_spread == pytest.approx(0.25 / 2**0.5)
+    head = curve_markdown([row], {}).splitlines()[2]
+    assert "syllable error % | CER by lexicon % | ± seeds" in head and "than" not in head
+    for point in points:
+        (tmp_path / "points" / point.name / "words-lexicon" / "hypotheses.jsonl").unlink()
+    (row,) = summarise(tmp_path, [replace(p, config=replace(learn, units="characters")) for p in points], ["words"])
+    assert row.syllables is row.lexicon is row.lexicon_spread is None
+    assert "lexicon" not in curve_markdown([row], {}) and "syllable" not in curve_markdown([row], {})
 
 
 def test_corpora_that_do_not_fit_together_are_refused_by_name(folders: dict[str, Path], tmp_path: Path) -> None:

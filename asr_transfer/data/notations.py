@@ -6,7 +6,7 @@ With one notation a single model of phones can serve several languages.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from asr_transfer.data.tokens import without_tone
@@ -151,6 +151,18 @@ def _pinyin(plain: str, digit: str, before: str, tones: bool) -> tuple[str, ...]
         return ipa
     nucleus = next((n for n, phone in enumerate(ipa) if phone not in _GLIDES), 0)
     return tuple(phone + TONES.get(digit, "") * (n == nucleus) for n, phone in enumerate(ipa))
+
+
+def split_pinyin(phones: Sequence[str]) -> list[tuple[str, ...]]:
+    """Split initials and finals into syllables: each ends with a final."""
+    found: list[tuple[str, ...]] = []
+    begun: list[str] = []
+    for phone in phones:
+        begun.append(phone)
+        if phone not in INITIALS:  # a digit makes m and n finals
+            found.append(tuple(begun))
+            begun = []
+    return [*found, tuple(begun)] if begun else found
 
 
 def scheme_of(symbols: Iterable[str]) -> Scheme:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from asr_transfer.data.notations import scheme_of, split_pinyin
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.curves import DataFactor, Observation, data_factor, observe
 from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.plots import Plot, Series, curves
 from asr_transfer.evaluation.scoring import Alignments, align
 from asr_transfer.languages.points import Corpora, Point, check_languages, error_unit, read_point
-from asr_transfer.languages.reduction import reduction
+from asr_transfer.languages.reduction import pooled_rate, reduction
 from asr_transfer.languages.sweep import run_sweep
 from asr_transfer.languages.systems import PLAIN, SYSTEMS, CurveConfig, plan
 from asr_transfer.training.workers import Backend
@@ -41,6 +42,10 @@ class Row:
         versus_low, versus_high: its 95 % interval, as above.
         baseline: the system from scratch that `reduction` is held against; empty where there is none.
         plain: the system with help from elsewhere that `versus` is held against; empty where there is none.
+        syllables: syllables that are not wholly right, deleted or inserted, over those of the references; None where
+            phones are not pinyin.
+        lexicon: character error rate where each utterance is taken for a word of the test set's lexicon; None without.
+        lexicon_spread: its standard deviation over seeds.
     """
 
     test: str
@@ -59,6 +64,9 @@ class Row:
     versus_high: float | None = None
     baseline: str = ""
     plain: str = ""
+    syllables: float | None = None
+    lexicon: float | None = None
+    lexicon_spread: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return the row for a record."""
@@ -187,6 +195,37 @@ def load_point(folder: Path, point: Point, test: str) -> Alignments:
     return align(rows, error_unit(point.config.units))
 
 
+def _heard_syllables(folder: Path, point: Point, test: str) -> Alignments | None:
+    """Return a point's alignments in syllables, or None where its units are not those of pinyin."""
+    rows = read_hypotheses(folder / "points" / point.name / test / "hypotheses.jsonl").utterances
+    spoken = {phone for row in rows for phone in row.reference.split()}
+    if point.config.units not in ("phones", "toneless-phones") or scheme_of(spoken) != "pinyin":
+        return None
+
+    def merged(text: str) -> str:
+        return " ".join("+".join(syllable) for syllable in split_pinyin(text.split()))
+
+    return align([replace(row, reference=merged(row.reference), hypothesis=merged(row.hypothesis)) for row in rows])
+
+
+def _taken_for_words(folder: Path, point: Point, test: str) -> Alignments | None:
+    """Return a point's alignments in characters with the test set's lexicon, or None where it has none."""
+    path = folder / "points" / point.name / f"{test}-lexicon" / "hypotheses.jsonl"
+    return align(read_hypotheses(path).utterances, "character") if path.is_file() else None
+
+
+def _pooled(found: Sequence[Alignments | None]) -> tuple[float | None, float | None]:
+    """Return the error rate of all seeds and its standard deviation over them, or None where one seed has none."""
+    own = [one for one in found if one is not None]
+    if not own or len(own) < len(found):
+        return None, None
+    return pooled_rate(own), _spread([pooled_rate([one]) for one in own])
+
+
+def _spread(rates: Sequence[float]) -> float:
+    return float(np.std(rates, ddof=1)) if len(rates) > 1 else 0.0
+
+
 def _row(
     folder: Path,
     test: str,
@@ -195,9 +234,7 @@ def _row(
     plain: Mapping[int, Point],
     aligned: Mapping[str, Alignments],
 ) -> Row:
-    errors = [aligned[p.name].errors for p in own]
-    units = [aligned[p.name].reference for p in own]
-    rates = [float(e.sum() / u.sum()) for e, u in zip(errors, units, strict=True)]
+    every = [aligned[p.name] for p in own]
     found: list[float | None] = []
     for others in (against, plain):
         paired = [p for p in own if p.seed in others]
@@ -208,13 +245,14 @@ def _row(
             found += [None, None, None]
     records = [read_point(folder / "points" / p.name) for p in own]
     sources = [read_point(folder / "sources" / p.source) for p in own if p.source is not None]
+    lexicon = _pooled([_taken_for_words(folder, p, test) for p in own])
     return Row(
         test,
         own[0].system,
         own[0].minutes,
         len(own),
-        float(sum(e.sum() for e in errors) / sum(u.sum() for u in units)),
-        float(np.std(rates, ddof=1)) if len(rates) > 1 else 0.0,
+        pooled_rate(every),
+        _spread([pooled_rate([one]) for one in every]),
         found[0],
         found[1],
         found[2],
@@ -223,6 +261,9 @@ def _row(
         found[3],
         found[4],
         found[5],
+        syllables=_pooled([_heard_syllables(folder, p, test) for p in own])[0],
+        lexicon=lexicon[0],
+        lexicon_spread=lexicon[1],
     )
 
 

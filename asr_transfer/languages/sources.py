@@ -110,12 +110,23 @@ def train_source(job: tuple[str, Corpora, SourceJob]) -> str:
     if not record.finished_before:
         _train(source, corpora, path, record)
     if held_out:
-        store = source_test_store(corpora, source.config.model.features)
-        found, offsets = identification(load_source(path), held_out, store)
+        found, offsets = identified(path, corpora)
         if offsets:
             update_origin(path / "model", {OFFSETS: offsets})
         record.finish(identification=found)
     return source.name
+
+
+def identified(folder: Path, corpora: Corpora) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return how well the model in a source's run folder tells languages apart, and its offsets: `identification`.
+
+    Args:
+        folder: run folder of a source model.
+        corpora: whose held-out source speech is identified.
+    """
+    recogniser = load_source(folder)
+    store = source_test_store(corpora, recogniser.model.config.features)
+    return identification(recogniser, corpora.source_test_utterances(), store)
 
 
 def _train(source: SourceJob, corpora: Corpora, path: Path, record: RunRecord) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
@@ -14,16 +13,11 @@ from asr_transfer.languages.pairs import Pair
 from asr_transfer.languages.points import Corpora, check_languages
 from asr_transfer.languages.systems import CurveConfig, plan
 
-HEADINGS = (
-    "minutes", "system", "seeds", "error %", "± seeds", "fewer errors %", "95 % interval", "than",
-    "CPU-s", "CPU-s of the source",
-)  # fmt: skip
-
+Column = tuple[str, Callable[[Row], str]]
 
 EFFECT_HEADINGS = (
     "language", "error without %", "error with %", "fewer errors with %", "95 % interval", "p (Holm)", "verdict",
 )  # fmt: skip
-VERSUS = ("fewer errors than `{}` %", "95 % interval")
 
 
 def curve_table(rows: Sequence[Row], test: str, saved: Mapping[str, str]) -> Table:
@@ -31,10 +25,11 @@ def curve_table(rows: Sequence[Row], test: str, saved: Mapping[str, str]) -> Tab
     caption = "; ".join(f"{system}: {factor} times the data" for system, factor in saved.items())
     table = Table(title=f"Test set '{test}'", caption=caption or None)
     own = [row for row in rows if row.test == test]
-    for heading in _headings(own):
+    columns = _columns(own)
+    for heading, _ in columns:
         table.add_column(heading, justify="left" if heading == "system" else "right")
     for row in own:
-        table.add_row(*_cells(row, own))
+        table.add_row(*(cell(row) for _, cell in columns))
     return table
 
 
@@ -43,9 +38,10 @@ def curve_markdown(rows: Sequence[Row], saved: Mapping[str, Mapping[str, str]]) 
     parts = []
     for test in dict.fromkeys(row.test for row in rows):
         own = [row for row in rows if row.test == test]
-        headings = _headings(own)
-        lines = [f"Test set `{test}`:", "", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-        lines += ["| " + " | ".join(_cells(row, own)) + " |" for row in own]
+        columns = _columns(own)
+        head = "| " + " | ".join(heading for heading, _ in columns) + " |"
+        lines = [f"Test set `{test}`:", "", head, "|" + "---|" * len(columns)]
+        lines += ["| " + " | ".join(cell(row) for _, cell in columns) + " |" for row in own]
         told = [f"`{system}` {factor}" for system, factor in saved.get(test, {}).items()]
         if told:
             lines += [
@@ -177,24 +173,36 @@ def between(low: float | None, high: float | None) -> str:
     return "–" if low is None or high is None else f"{percent(low, 0)} … {percent(high, 0)}"
 
 
-def _headings(rows: Sequence[Row]) -> tuple[str, ...]:
-    plain = next((row.plain for row in rows if row.versus is not None), None)
-    return HEADINGS if plain is None else (*HEADINGS, VERSUS[0].format(plain), VERSUS[1])
-
-
-def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    values: list[Any] = [
-        f"{row.minutes:g}",
-        row.system,
-        row.seeds,
-        percent(row.rate),
-        percent(row.spread),
-        percent(row.reduction, 0),
-        between(row.low, row.high),
-        f"`{row.baseline}`" if row.baseline else "–",
-        f"{row.cpu_seconds:.0f}",
-        f"{row.source_seconds:.0f}" if row.source_seconds else "–",
-        percent(row.versus, 0),
-        between(row.versus_low, row.versus_high),
+def _columns(rows: Sequence[Row]) -> list[Column]:
+    """Return the columns of a test set's table; those that no row has anything to say in are left out."""
+    columns: list[Column] = [
+        ("minutes", lambda row: f"{row.minutes:g}"),
+        ("system", lambda row: row.system),
+        ("seeds", lambda row: str(row.seeds)),
+        ("error %", lambda row: percent(row.rate)),
+        ("± seeds", lambda row: percent(row.spread)),
     ]
-    return [str(value) for value in values[: len(_headings(rows))]]
+    if any(row.syllables is not None for row in rows):
+        columns.append(("syllable error %", lambda row: percent(row.syllables)))
+    if any(row.lexicon is not None for row in rows):
+        columns += [
+            ("CER by lexicon %", lambda row: percent(row.lexicon)),
+            ("± seeds", lambda row: percent(row.lexicon_spread)),
+        ]
+    if any(row.baseline for row in rows):
+        columns += [
+            ("fewer errors %", lambda row: percent(row.reduction, 0)),
+            ("95 % interval", lambda row: between(row.low, row.high)),
+            ("than", lambda row: f"`{row.baseline}`" if row.baseline else "–"),
+        ]
+    columns += [
+        ("CPU-s", lambda row: f"{row.cpu_seconds:.0f}"),
+        ("CPU-s of the source", lambda row: f"{row.source_seconds:.0f}" if row.source_seconds else "–"),
+    ]
+    plain = next((row.plain for row in rows if row.versus is not None), None)
+    if plain is not None:
+        columns += [
+            (f"fewer errors than `{plain}` %", lambda row: percent(row.versus, 0)),
+            ("95 % interval", lambda row: between(row.versus_low, row.versus_high)),
+        ]
+    return columns

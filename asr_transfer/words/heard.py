@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from asr_transfer.config import Units
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.notations import INITIALS, Scheme
+from asr_transfer.data.notations import Scheme, split_pinyin
 from asr_transfer.data.tokens import without_tone
 from asr_transfer.words.measure import spelling
 
@@ -40,18 +40,6 @@ def syllables(phones: Sequence[str], scheme: Scheme) -> int:
         return sum(phone[0].lower() in _ARPABET_VOWELS for phone in phones)
     vowels = [unicodedata.normalize("NFD", phone.lstrip("ˈˌ"))[:1] in _VOWELS for phone in phones]
     return sum(now and not before for before, now in itertools.pairwise([False, *vowels]))
-
-
-def split_pinyin(phones: Sequence[str]) -> list[tuple[str, ...]]:
-    """Split initials and finals into syllables: each ends with a final."""
-    found: list[tuple[str, ...]] = []
-    begun: list[str] = []
-    for phone in phones:
-        begun.append(phone)
-        if phone not in INITIALS:  # a digit makes m and n finals
-            found.append(tuple(begun))
-            begun = []
-    return [*found, tuple(begun)] if begun else found
 
 
 class Heard:
