@@ -80,19 +80,10 @@ def run_lexicon(arguments: Namespace) -> int:
             scheme=given.scheme,
             reader=reader,
         )
-    if name == "pronounce":
-        return pronounce_command.pronounce_manifest(
-            given.manifest,
-            given.out,
-            given.language,
-            source=given.source,
-            scheme=given.scheme or "ipa",
-            lexicon=given.lexicon,
-            reader=reader,
-            overwrite=given.overwrite,
-        )
-    return commands.write_pronunciations(
-        given.wordlist,
+    manifest = name == "pronounce"
+    write = pronounce_command.pronounce_manifest if manifest else commands.write_pronunciations
+    return write(
+        given.manifest if manifest else given.wordlist,
         given.out,
         given.language,
         source=given.source,

@@ -13,7 +13,7 @@ from asr_transfer import audio
 from asr_transfer.adaptation.profile_commands import load_with_profile
 from asr_transfer.commands import EvaluateCommand, ListenOptions
 from asr_transfer.data.features import FeatureStore, model_input
-from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import spells_phones
@@ -52,9 +52,7 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
             raise ConfigError(f"{path}: knows the language '{heads[0]}' only; leave --language out.")
         language = heads[0]
     recogniser = load_with_profile(options.model, options.profile, language)
-    lexicon = None if options.lexicon is None else Lexicon.read(options.lexicon)
-    if lexicon is not None and recogniser.tokens.units == "toneless-phones":
-        lexicon = lexicon.toneless()
+    lexicon = None if options.lexicon is None else read_for(options.lexicon, recogniser.tokens)
     hot = None if options.hotwords is None else HotWords.read(options.hotwords)
     if lexicon is not None and not options.sentences:
         return replace(recogniser, lexicon=lexicon)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_transfer.data.lexicon import Entry, Lexicon
+from asr_transfer.data.lexicon import Entry, Lexicon, spelled_lexicon
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.biasing import PrefixSearch, Spelling
 from asr_transfer.decoding.greedy import greedy
@@ -20,9 +20,11 @@ from asr_transfer.search_config import SearchConfig
 
 LETTERS = Tokens([" ", "a", "b"])
 PHONES = Tokens(["a", "b", "c"], "phones")
+PIECES = Tokens.from_texts(["ab ab", "b a", "abab"], "subwords", 7)
 LEXICON = Lexicon.from_pairs([("x", "a b"), ("x", "c"), ("y", "b b"), ("x y", "c c")])
 HOT = {
     "letters": (LETTERS, None, [HotWord("ab", 0.7), HotWord("a b", 1.3), HotWord("b"), HotWord("aba", -0.4)]),
+    "pieces": (PIECES, None, [HotWord("ab", 0.7), HotWord("a b", 1.3), HotWord("b"), HotWord("aba", -0.4)]),
     "phones": (PHONES, LEXICON, [HotWord("x", 0.7), HotWord("y x", 0.9), HotWord("x y", -0.3)]),
 }
 
@@ -51,7 +53,7 @@ def _enumerated(log_probs: torch.Tensor, tokens: Tokens) -> dict[str, float]:
 
 
 def _bonus(name: str, text: str) -> float:
-    """Return the bonus by counting every occurrence of every spelling."""
+    """Return the bonus by counting every occurrence of every spelling: of pieces, too, by letters."""
     _, lexicon, words = HOT[name]
     spellings: dict[str, float] = {}
     for word in words:
@@ -71,7 +73,7 @@ def _bonus(name: str, text: str) -> float:
 @pytest.mark.parametrize("name", HOT)
 @pytest.mark.parametrize("weight", [None, 0.8, -0.5])
 def test_unpruned_it_equals_an_enumeration_of_all_paths(name: str, frames: int, weight: float | None) -> None:
-    speech = _speech(frames, 4, seed=frames)
+    speech = _speech(frames, len(HOT[name][0]), seed=frames)
     found = _found(_search(name, weight), speech)
     expected = {
         text: score + (weight or 0.0) * _bonus(name, text) for text, score in _enumerated(speech, HOT[name][0]).items()
@@ -88,7 +90,7 @@ def test_unpruned_it_equals_an_enumeration_of_all_paths(name: str, frames: int, 
 @pytest.mark.parametrize("beam", [3, 40])
 def test_with_a_weight_of_0_it_is_the_search_without_hot_words(name: str, beam: int) -> None:
     for seed in range(5):
-        speech = _speech(30, 4, seed)
+        speech = _speech(30, len(HOT[name][0]), seed)
         plain = _found(_search(name, None, beam=beam, beam_threshold=12.0), speech, 10)
         assert _found(_search(name, 0.0, beam=beam, beam_threshold=12.0), speech, 10) == plain
 
@@ -97,6 +99,17 @@ def test_sharp_posteriors_give_the_greedy_text() -> None:
     speech = _speech(40, 4, seed=1, sharpness=20.0)
     labels = greedy(speech[None], torch.tensor([40]))[0]
     assert _found(_search("letters", None, beam=20), speech, 1)[0].text == LETTERS.decode(labels)
+
+
+def test_a_hot_word_is_found_however_it_is_cut_into_pieces() -> None:
+    assert PIECES.symbols[1:] == ["▁ab", "b", "▁", "a", "ab", "▁a"]
+    search = _search("pieces", 1.0)
+    for labels in ([1, 4], [6, 2, 4], [3, 4, 2, 4], [3, 5, 4], [5, 4]):  # ▁ab a, ▁a b a, ▁ a b a, ▁ ab a, ab a
+        logits = torch.zeros(2 * len(labels), len(PIECES), dtype=torch.float64)
+        logits[::2, 0] = logits[range(1, 2 * len(labels), 2), labels] = 40.0
+        best = _found(search, logits.log_softmax(-1), 1)[0]
+        assert (best.text, best.labels) == ("aba", tuple(n for n in labels if n != 3) if 3 in labels else tuple(labels))
+        assert best.bonus == pytest.approx(-0.4 * 3)
 
 
 def test_hot_words_are_recognised_as_words_only() -> None:
@@ -132,6 +145,10 @@ def test_boosting_a_lexicon_gives_the_same_bonus() -> None:
     lexicon = Lexicon([Entry("x", ("a", "b"), -0.5), Entry("x", ("c",)), Entry("y", ("b",))])
     boosted = HotWords([HotWord("x", 2.0)]).boosted(lexicon, 0.5)
     assert [entry.weight for entry in boosted] == [1.5, 1.0, 0.0]
+    pieces = HotWords(["aba"]).boosted(spelled_lexicon(["aba", "b"], PIECES), 0.5)
+    letters = HotWords(["aba"]).boosted(Lexicon.from_pairs([("aba", "a b a"), ("b", "b")]), 0.5)
+    assert len(pieces[0].phones) == 2
+    assert [entry.weight for entry in pieces] == [entry.weight for entry in letters] == [1.5, 0.0]
     with pytest.raises(DataError, match="does not hold 'z'"):
         HotWords(["z"]).boosted(lexicon, 1.0)
 
@@ -168,7 +185,7 @@ def test_wrong_files_are_refused(tmp_path: Path, content: bytes, message: str) -
 def test_what_cannot_be_searched_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         HotWords.read(tmp_path / "none.txt")
-    with pytest.raises(DataError, match="hot.txt line 4: 'z' cannot be spelled"):
+    with pytest.raises(DataError, match="line 4: the hot word 'z': 'z' cannot be spelled.*; rewrite the hot word"):
         PrefixSearch(LETTERS, None, HotWords([HotWord("z", 1.0, 4)], "hot.txt"))
     with pytest.raises(ConfigError, match="need their pronunciations"):
         PrefixSearch(PHONES, None, HotWords(["x"]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,28 +14,21 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.tuning import Trial, Tuned
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.words import sentences
+from asr_transfer.words.finished import Finished
+from asr_transfer.words.sentence_effects import System, effect, missed, outside
 from asr_transfer.words.sentence_tables import sentences_markdown, system_figures
-from asr_transfer.words.sentences import (
-    BEAM,
-    HOT,
-    WITH,
-    WITH_HOT,
-    WITHOUT,
-    Material,
-    SentencesConfig,
-    System,
-    choose_words,
-    effect,
-    lexicon_of,
-    missed,
-    outside,
-    run_sentences,
-)
+from asr_transfer.words.sentence_words import Material, SentencesConfig, choose_words, lexicon_of
+from asr_transfer.words.sentences import BEAM, HOT, WITH, WITH_HOT, WITHOUT, run_sentences
+from tests.real_runs import load
 from tests.small import small_model
+
+ROOT = Path(__file__).resolve().parents[1]
 
 TOKENS = Tokens([" ", *"abcdefgh"])
 CONFIG = SentencesConfig(order=2, hot_words=4, shortest=3, search=SearchConfig(beam=12, beam_threshold=15.0))
@@ -162,3 +157,80 @@ def test_what_cannot_be_run_is_refused(recogniser: Recogniser, material: Materia
     phones = Recogniser(small_model(heads={"xx": 3}), Tokens(["a", "b"], "phones"), "xx", {})
     with pytest.raises(ConfigError, match="give a lexicon"):
         run_sentences(phones, material, None, CONFIG)  # type: ignore[arg-type]
+
+
+def test_what_is_finished_is_not_run_again_unless_damaged_or_of_other_data(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make(text: str) -> list[str]:
+        made.append(text)
+        return [text]
+
+    def kept(of: str, text: str) -> list[str]:
+        return Finished(tmp_path / "parts", of).texts("beam, hot words", lambda: make(text))
+
+    assert kept("x", "one") == kept("x", "two") == ["one"] and made == ["one"]
+    assert kept("y", "three") == ["three"] == kept("y", "four")
+    (file,) = (tmp_path / "parts").iterdir()
+    file.write_text(file.read_text()[:-5])
+    assert kept("y", "five") == ["five"] and Finished().texts("beam", lambda: make("six")) == ["six"]
+    tuned = Tuned(
+        SearchConfig(beam=7, beam_threshold=float("inf"), lm_weight=1 / 3), (Trial({"lm_weight": 0.1}, 2, 3),)
+    )
+    for _ in range(2):
+        assert Finished(tmp_path / "parts").tuned("beam", lambda: tuned) == tuned
+    assert Finished(tmp_path / "parts").tuned("beam", dict) == tuned  # type: ignore[arg-type]
+
+
+def test_the_recipe_goes_on_where_it_was_stopped(
+    tone_run: Path,
+    tone_corpus: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = load(ROOT / "recipes" / "zero_shot_words" / "sentences.py")
+    given = ["--model", str(tone_run), "--corpus", str(tone_corpus["train"].parent), "--search.beam", "8"]
+    given += ["--held_out", "3", "--shortest", "3", "--order", "2", "--utterances", "6"]
+    done: list[str] = []
+    stop: dict[str, int] = {}
+
+    def noting(name: str) -> None:
+        plain = getattr(sentences, name)
+
+        def noted(*arguments: object, **options: object) -> object:
+            if done.count(name) == stop.get(name):
+                raise KeyboardInterrupt
+            done.append(name)
+            return plain(*arguments, **options)
+
+        monkeypatch.setattr(sentences, name, noted)
+
+    def run(out: str, *more: str) -> int:
+        return recipe.script(recipe.Recipe, recipe.run, [*given, "--out", str(tmp_path / out), *more])  # type: ignore[no-any-return]
+
+    for name in ("tune", "tune_hot_words", "_heard", "_recognised"):
+        noting(name)
+    assert run("whole") == 0, capsys.readouterr().err
+    assert Counter(done) == {"tune": 2, "tune_hot_words": 1, "_heard": 2, "_recognised": 6}
+    for name, stop_after, left in (("tune", 1, (1, 1, 6)), ("_recognised", 4, (0, 0, 2))):
+        done.clear()
+        stop[name] = stop_after
+        assert run(name) == 130 and "--resume goes on" in capsys.readouterr().err
+        stop.clear()
+        assert run(name) == 1 and "give --resume to go on" in capsys.readouterr().err
+        assert run(name, "--resume", "--order", "3") == 1 and "`order` was 2 and is now 3" in capsys.readouterr().err
+        done.clear()
+        assert run(name, "--resume") == 0
+        assert tuple(map(done.count, ("tune", "tune_hot_words", "_recognised"))) == left
+        assert read_record(tmp_path / name)["scores"] == read_record(tmp_path / "whole")["scores"]
+        assert read_record(tmp_path / name)["tuned"] == read_record(tmp_path / "whole")["tuned"]
+        for file in ("table.md", "hypotheses.jsonl", "searches/beam+hot-words/hypotheses.jsonl", "lm.arpa"):
+            assert (tmp_path / name / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+        assert not (tmp_path / name / "checkpoints").exists()
+    # A finished run prints its tables again.
+    capsys.readouterr()
+    done.clear()
+    assert run("whole", "--resume") == 0 and not done
+    assert "lexicon with the words" in capsys.readouterr().out
+    assert run("whole", "--overwrite") == 0 and done.count("tune") == 2

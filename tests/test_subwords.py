@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import pickle
 import random
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 import sentencepiece
 import torch
-from tones import make_speaker
+from tones import WORDS, make_speaker
 
 from asr_transfer.cli import main
 from asr_transfer.config import (
@@ -23,19 +26,20 @@ from asr_transfer.config import (
     TrainerConfig,
 )
 from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.lexicon import Lexicon, read_for, spelled_lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.subwords import MARK, SubwordModel, train_subwords
 from asr_transfer.data.tokens import BLANK, Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.beam import SentenceSearch
-from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.decoders import WordDecoder
+from asr_transfer.decoding.lexicon_search import PrefixTree, score_words
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.points import error_unit, spellable
 from asr_transfer.languages.transfer import extend_head, learn_language
+from asr_transfer.search_config import SearchConfig
 from asr_transfer.training.session import hypotheses, train_recogniser
 
 TEXTS = ["so it goes", "as it goes so it went", "l'été a été", "你好 吗 你好", "going gone goes", "e\u0301te\u0301"]
@@ -171,7 +175,7 @@ def test_files_come_back_and_damage_is_refused(tmp_path: Path) -> None:
         Tokens(tokens.symbols[1:], "characters", tokens.model)
 
 
-def test_a_lexicon_in_pieces_is_searched_and_hot_words_are_refused() -> None:
+def test_a_lexicon_in_pieces_is_searched() -> None:
     tokens = Tokens.from_texts(["abba cab", "abba abba", "cabba"], "subwords", 8)
     words = ["abba", "cab", "cabba"]
     spelled = {word: " ".join(tokens.symbols[n] for n in tokens.encode(word)) for word in words}
@@ -184,8 +188,96 @@ def test_a_lexicon_in_pieces_is_searched_and_hot_words_are_refused() -> None:
     assert best.text == "cabba abba"
     one = 2 * len(tokens.encode("cabba"))
     assert WordDecoder(lexicon, tokens)(logits[:, :one], torch.tensor([one]))[0].text == "cabba"
-    with pytest.raises(ConfigError, match="pieces of words, which hot words cannot be found in"):
-        PrefixSearch(tokens)
+    # Letters, phones, and the pieces of another model give way to the model's own pieces.
+    for phones in (" ".join, lambda word: "k ae", lambda word: f"{MARK}{word}"):
+        other = Lexicon.from_pairs([(word, phones(word)) for word in words])
+        assert list(other.fitted(tokens)) == list(lexicon) == list(lexicon.fitted(tokens))
+        search = SentenceSearch(other, tokens)
+        found = search.best_sentences(logits.log_softmax(-1), lengths)[0][0]
+        assert found == best and search.labels(found) == said
+        assert WordDecoder(other, tokens)(logits[:, :one], torch.tensor([one]))[0].text == "cabba"
+
+
+@pytest.mark.parametrize("frames", [1, 3, 5])
+def test_scores_of_words_and_sentences_in_pieces_sum_all_alignments(frames: int) -> None:
+    """Every path through all frames is gone through; its pieces are a sentence, or of none."""
+    tokens = Tokens.from_texts(["ab ab", "b a", "abab"], "subwords", 7)
+    lexicon = spelled_lexicon(["ab", "b", "aba", "a"], tokens)
+    speech = torch.randn(frames, len(tokens), generator=torch.Generator().manual_seed(frames), dtype=torch.float64)
+    speech = (2 * speech).log_softmax(-1)
+    said = {
+        tuple(n for word in words for n in tokens.encode(word)): words
+        for count in range(frames + 1)
+        for words in itertools.product(lexicon.words, repeat=count)
+    }
+    total: dict[tuple[str, ...], float] = defaultdict(float)
+    for path in itertools.product(range(len(tokens)), repeat=frames):
+        labels = tuple(index for index, _ in itertools.groupby(path) if index)
+        if labels in said:
+            total[said[labels]] += math.exp(sum(float(speech[t, index]) for t, index in enumerate(path)))
+    config = SearchConfig(beam=1_000_000, beam_threshold=math.inf)
+    found = SentenceSearch(lexicon, tokens, config).best_sentences(speech[None], torch.tensor([frames]), 100_000)[0]
+    assert {s.words: pytest.approx(s.score, abs=1e-9) for s in found} == {w: math.log(p) for w, p in total.items()}
+    tree = PrefixTree(lexicon, tokens)
+    scores = score_words(speech[None], torch.tensor([frames]), tree)[0].exp().tolist()
+    assert scores == pytest.approx([total.get((word,), 0.0) for word in lexicon.words])
+
+
+def test_a_plain_list_of_words_is_spelled_by_the_model(tmp_path: Path) -> None:
+    pieces = Tokens.from_texts(["abba cab", "abba abba", "cabba"], "subwords", 8)
+    file = tmp_path / "words.txt"
+    file.write_text("\ufeff# words\r\n\r\n cabba\r\nab cab\ncabba\n", encoding="utf-8")
+    for tokens in (pieces, Tokens([" ", "a", "b", "c"]), Tokens(["cabba", "ab", "cab"], "words")):
+        lexicon = read_for(file, tokens)
+        assert lexicon.words == ["cabba", "ab cab"] and [entry.line for entry in lexicon] == [3, 4]
+        assert lexicon.targets(tokens) == [tokens.encode("cabba"), tokens.encode("ab cab")]
+    assert read_for(file, pieces)[0].phones == (f"{MARK}cab", "ba")
+    with pytest.raises(DataError, match=r"words\.txt: has no tabs, so .* hears phones; .*lexicon g2p"):
+        read_for(file, Tokens(["a"], "phones"))
+    for text in ("cab\nabz\n", "cab\tc a b\nabz\ta b z\n"):
+        file.write_text(text, encoding="utf-8")
+        message = (
+            r"words\.txt line 2: the word 'abz': 'z' cannot be spelled by the model's subwords; rewrite the word \("
+        )
+        with pytest.raises(DataError, match=message):
+            read_for(file, pieces)
+    file.write_text("cab\tc a b\nabba\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"words\.txt line 2: 'abba' has 1 column"):
+        read_for(file, pieces)
+
+
+def test_hot_words_and_lexica_at_the_command_line(
+    spoken: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, store = spoken
+    # Too short a training to hear well, so that a hot word can change what is heard.
+    recogniser = train_recogniser(made["en"], [], store, SourceConfig(NETWORK, _trainer(steps=60), MASKS, (1.0,)))[0]
+    recogniser.save(tmp_path / "model", "", {})
+    words, hot, wrong = tmp_path / "words.txt", tmp_path / "hot.txt", tmp_path / "wrong.txt"
+    words.write_text("".join(f"{word}\t{' '.join(word)}\n" for word in WORDS), encoding="utf-8")
+    hot.write_text("faced\n", encoding="utf-8")  # never trained on
+    wrong.write_text("faced\nface!\n", encoding="utf-8")
+    sound = made["en"][0].audio
+
+    def heard(*arguments: object) -> str:
+        assert main(["transcribe", "--model", str(tmp_path / "model"), *map(str, arguments), sound]) == 0
+        return capsys.readouterr().out.strip().split("\t")[-1]
+
+    assert "faced" not in heard().split()
+    assert "faced" not in heard("--hotwords", hot, "--search.hot_weight", 0).split()
+    assert "faced" in heard("--hotwords", hot, "--search.hot_weight", 50).split()
+    assert heard("--lexicon", words) in WORDS
+    sentence = heard("--lexicon", words, "--sentences").split()
+    assert sentence and set(sentence) <= set(WORDS)
+    hot.write_text("face\n", encoding="utf-8")
+    assert "face" in heard("--lexicon", words, "--sentences", "--hotwords", hot, "--search.hot_weight", 50).split()
+    assert main(["transcribe", "--model", str(tmp_path / "model"), "--hotwords", str(wrong), sound]) == 1
+    told = capsys.readouterr().err
+    assert "wrong.txt line 2: the hot word 'face!': '!' cannot be spelled by the model's subwords; rewrite" in told
+    letters = heard("--lexicon", words)
+    words.write_text("".join(f"{word}\n" for word in WORDS), encoding="utf-8")  # a plain list
+    assert heard("--lexicon", words) == letters
+    assert main(["lexicon", "check", str(words), "--model", str(tmp_path / "model")]) == 0
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,6 +44,27 @@ def test_a_job_s_own_error_arrives(workers: int, backend: Backend) -> None:
         pytest.importorskip("ray")
     with pytest.raises(DataError, match="two is no number"):
         list(run_all(fail_at_two, [1, 2, 3], workers, "jobs", backend))
+
+
+def write_after(job: tuple[str, str, str]) -> str:
+    """Write a file beside one that another job writes."""
+    folder, name, before = job
+    assert not before or os.path.exists(os.path.join(folder, before)), f"{name} began before {before}"
+    time.sleep(0.2 if not before else 0)
+    with open(os.path.join(folder, name), "w", encoding="utf-8"):
+        return name
+
+
+@pytest.mark.parametrize(("workers", "backend"), WAYS)
+def test_a_job_waits_for_those_it_needs_and_for_no_other(workers: int, backend: Backend, tmp_path: Path) -> None:
+    if backend == "ray":
+        pytest.importorskip("ray")
+    names = [("a", ""), ("free", ""), ("b", "a"), ("c", "b"), ("last", "free")]
+    jobs = [(str(tmp_path), name, before) for name, before in names]
+    needs = {2: [0], 3: [2], 4: (1,)}
+    assert sorted(run_all(write_after, jobs, workers, "files", backend, needs)) == sorted(name for name, _ in names)
+    with pytest.raises(ValueError, match="job 1 needs"):
+        list(run_all(write_after, jobs, workers, "files", backend, {1: [1]}))
 
 
 def test_no_jobs_start_nothing() -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from sys import intern
 
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.errors import DataError, nearest_hint
 
@@ -53,6 +54,11 @@ class Entry:
     weight: float = 0.0
     guessed: bool = False
     line: int | None = None
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether the phones are pieces of words (`subwords.MARK`) that make up the word."""
+        return "".join(self.phones) == MARK + self.word.replace(" ", MARK)
 
 
 class Lexicon:
@@ -184,14 +190,37 @@ class Lexicon:
         Entries that become equal are merged: the highest weight and the first line are kept, and the entry counts as
         guessed if all of them were. A phone that is nothing but digits stays.
         """
-        merged: dict[tuple[str, tuple[str, ...]], Entry] = {}
-        for entry in self:
-            phones = tuple(phone.rstrip(_DIGITS) or phone for phone in entry.phones)
-            first = merged.setdefault((entry.word, phones), replace(entry, phones=phones))
-            weight, guessed = max(first.weight, entry.weight), first.guessed and entry.guessed
-            if (weight, guessed) != (first.weight, first.guessed):
-                merged[entry.word, phones] = replace(first, weight=weight, guessed=guessed)
-        return Lexicon(merged.values(), self.source)
+        cut = (replace(e, phones=tuple(phone.rstrip(_DIGITS) or phone for phone in e.phones)) for e in self)
+        return _merged(cut, self.source)
+
+    def fitted(self, tokens: Tokens) -> Lexicon:
+        """Return the lexicon as a model of these tokens takes it.
+
+        Without tones for `toneless-phones`. For `subwords` each word is spelled in pieces, whatever its phones, for
+        pieces are found by the letters; an entry in pieces of the model stays as it is.
+
+        Raises:
+            DataError: a character of a word is in no piece; the message names the file, line, word and character.
+        """
+        if tokens.units == "toneless-phones":
+            return self.toneless()
+        if tokens.units != "subwords":
+            return self
+        known = {_nfc(symbol) for symbol in tokens.symbols[1:]}
+        kept = (e if e.in_pieces and known.issuperset(e.phones) else _spelled(e, tokens, self.where(e)) for e in self)
+        return _merged(kept, self.source)
+
+    def targets(self, tokens: Tokens) -> list[list[int]]:
+        """Return the token indices of each entry.
+
+        Raises:
+            DataError: as of `check`.
+        """
+        self.check(tokens.symbols[1:])
+        # A symbol that is written as it stands goes before one that is equal in NFC only.
+        index = {_nfc(symbol): n for n, symbol in enumerate(tokens.symbols)}
+        index.update({symbol: n for n, symbol in enumerate(tokens.symbols)})
+        return [[index[phone] for phone in entry.phones] for entry in self]
 
 
 def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: str = "the lexicon") -> Lexicon:
@@ -211,8 +240,48 @@ def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: 
     normal = (_nfc(word) for word in words)
     if tokens is None:
         return Lexicon((Entry(word, tuple(word)) for word in normal), source)
-    pairs = ((word, tokens.encode(word, f"{source}: the word {_shown(word)}")) for word in normal)
-    return Lexicon((Entry(word, tuple(tokens.symbols[n] for n in indices)) for word, indices in pairs), source)
+    return Lexicon((_spelled(Entry(word, ()), tokens, source) for word in normal), source)
+
+
+def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
+    """Read a lexicon, or a plain list of words that the model spells itself, as `Lexicon.fitted` to its tokens.
+
+    Args:
+        path: lexicon file; or a file with a word or phrase per line and no tab, with blank lines and comments alike.
+        tokens: of the model's head.
+
+    Raises:
+        DataError: as of `Lexicon.read` and `fitted`; the file is a plain list, but the model hears phones.
+    """
+    source = str(path)
+    lines = _lines(path, source)
+    words = {n: line for n, line in enumerate(lines, start=1) if line.strip() and line.lstrip()[0] != "#"}
+    if not words or any("\t" in line or len(line) > LONGEST_LINE for line in words.values()):
+        return Lexicon(_parse(lines, source), source).fitted(tokens)
+    if spells_phones(tokens.units):
+        raise DataError(
+            f"{source}: has no tabs, so it is a list of words, but the model hears phones; write {_FORMAT}, or have a "
+            "lexicon made of the list by `asr-transfer lexicon g2p`."
+        )
+    bare = (Entry(" ".join(line.split()), (), line=n) for n, line in words.items())
+    return _merged((_spelled(entry, tokens, f"{source} line {entry.line}") for entry in bare), source)
+
+
+def _spelled(entry: Entry, tokens: Tokens, where: str) -> Entry:
+    """Return the entry with the spelling of its word instead of its phones."""
+    labels = tokens.encode(entry.word, f"{where}: the word {_shown(entry.word)}", "word")
+    return replace(entry, phones=tuple(_nfc(tokens.symbols[label]) for label in labels))
+
+
+def _merged(entries: Iterable[Entry], source: str) -> Lexicon:
+    """Make a lexicon of entries of which some are equal: of these the first stays, with the highest weight of all."""
+    merged: dict[tuple[str, tuple[str, ...]], Entry] = {}
+    for entry in entries:
+        first = merged.setdefault((entry.word, entry.phones), entry)
+        weight, guessed = max(first.weight, entry.weight), first.guessed and entry.guessed
+        if (weight, guessed) != (first.weight, first.guessed):
+            merged[entry.word, entry.phones] = replace(first, weight=weight, guessed=guessed)
+    return Lexicon(merged.values(), source)
 
 
 def _lines(path: str | Path, source: str) -> list[str]:

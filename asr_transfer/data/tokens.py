@@ -70,8 +70,8 @@ class Tokens:
             raise DataError("the transcripts hold no symbols to make tokens from; check the manifest's `text`.")
         return cls(sorted(found), units)
 
-    def encode(self, text: str, where: str = "the transcript") -> list[int]:
-        """Spell `text` in token indices.
+    def encode(self, text: str, where: str = "the transcript", what: str = "transcript") -> list[int]:
+        """Spell `text`, which is a `what`, in token indices.
 
         Raises:
             DataError: a symbol is not among the tokens; the message names `where`, the symbol and the mend.
@@ -84,7 +84,7 @@ class Tokens:
             noun = "phones" if spells_phones(self.units) else self.units
             raise DataError(
                 f"{where}: {listed} cannot be spelled by the model's {noun}; "
-                "rewrite the transcript (spell out digits, drop punctuation) or choose a model that knows them."
+                f"rewrite the {what} (spell out digits, drop punctuation) or choose a model that knows them."
             )
         if self.model is not None:
             return self.model.encode("".join(pieces))

@@ -99,21 +99,23 @@ class SentenceSearch:
     """A search, made once and used for many utterances.
 
     Args:
-        lexicon: whose phones are tokens (phones, characters or words alike); the words that can be said.
+        lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`; the words that can
+            be said.
         tokens: of the model's head; index 0 is the blank. If one is a space, it separates words.
         config: settings.
         model: language model; None for none.
 
     Raises:
-        DataError: a phone is not among the tokens.
+        DataError: a phone is not among the tokens, or a word cannot be spelled in pieces.
         ConfigError: the language model does not list a word and has no `<unk>`, and `unknown_score` is not set.
     """
 
     def __init__(
         self, lexicon: Lexicon, tokens: Tokens, config: SearchConfig | None = None, model: NgramModel | None = None
     ) -> None:
-        self.lexicon, self.tokens, self._given = lexicon, tokens, model
+        self.tokens, self._given = tokens, model
         self.tree = SearchTree(lexicon, tokens)
+        self.lexicon = self.tree.lexicon
         self._prepare(config or SearchConfig())
 
     def with_config(self, config: SearchConfig) -> SentenceSearch:

@@ -1,9 +1,10 @@
 """Open-vocabulary CTC prefix beam search over tokens, with a bonus for hot words.
 
 A text's score is the natural logarithm of the sum over all alignments that `Tokens.decode` turns into it, plus the
-bonus of the hot words in it: `hot_weight` · weight · tokens for each occurrence. While a text is being written, the
-tokens matched so far have their bonus in advance; it is given back when the match is left unfinished. Where the tokens
-have a space, a hot word must begin and end at a word's edge.
+bonus of the hot words in it: `hot_weight` · weight · letters for each occurrence. A letter is a token, and of pieces of
+words a character, so that a hot word is found however it is cut into pieces. While a text is being written, the letters
+matched so far have their bonus in advance; it is given back when the match is left unfinished. Where the letters have a
+space, a hot word must begin and end at a word's edge.
 
 Prefix search after Graves, "Supervised sequence labelling with recurrent neural networks" (2012) and Hannun et al.
 (2014); the bonus in advance after Zhao et al., "Shallow-fusion end-to-end contextual biasing" (2019).
@@ -33,7 +34,7 @@ from asr_transfer.decoding.hypotheses import (
     merge,
     placed,
 )
-from asr_transfer.errors import ConfigError
+from asr_transfer.decoding.letters import Letters
 from asr_transfer.search_config import SearchConfig
 
 __all__ = ["PrefixSearch", "Spelling"]
@@ -47,7 +48,7 @@ class Spelling(NamedTuple):
         score: with the bonus, see the module.
         bonus: of the hot words in it.
         posterior: its share of all texts that the beam held at the end.
-        labels: token indices.
+        labels: token indices, of several spellings in pieces those that were likeliest on the way.
     """
 
     text: str
@@ -62,7 +63,7 @@ class _Beam:
     """Hypotheses of an utterance, (n,) each.
 
     Attributes:
-        key: of the text; spaces count once something stands behind them.
+        key: of the text's letters; spaces count once something stands behind them.
         last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
         node: of the automaton.
         bonus: so far, with what may have to be given back.
@@ -89,8 +90,7 @@ class PrefixSearch:
         lexicon: pronunciations of the hot words, for models that hear phones.
 
     Raises:
-        ConfigError: the tokens are subwords, which spell a text in several ways, or as of `HotWords.spelled`.
-        DataError: as of `HotWords.spelled`.
+        ConfigError, DataError: as of `HotWords.spelled`.
     """
 
     def __init__(
@@ -100,19 +100,18 @@ class PrefixSearch:
         hot_words: HotWords | None = None,
         lexicon: Lexicon | None = None,
     ) -> None:
-        if tokens.units == "subwords":
-            raise ConfigError(
-                "the model spells in pieces of words, which hot words cannot be found in; use a model of characters or "
-                "words, or leave the hot words out."
-            )
         self.tokens, self.config = tokens, config or SearchConfig()
-        self._space = tokens.symbols.index(" ") if " " in tokens.symbols else -1
+        self._letters = letters = Letters(tokens)
         spellings = {} if hot_words is None else hot_words.spelled(tokens, lexicon)
-        self._automaton = automaton = Automaton(spellings, len(tokens), self._space)
+        self._automaton = automaton = Automaton(spellings, letters.count, letters.space)
         self._potential = self.config.hot_weight * automaton.potential
         self._kept = self.config.hot_weight * automaton.kept
-        # The most that a single symbol can add.
-        self._most = float((self._potential + self._kept).max() - self._potential.min())
+        # The most that a single symbol can add: where it has several letters, hot words end at its space alone.
+        self._most = float(self._potential.max() + max(0.0, self._kept.max()) - self._potential.min())
+        self._several = tokens.model is not None  # spellings of a text
+        # Behind these a space changes nothing: a space, and none (one beyond the tokens).
+        self._idle = np.arange(len(tokens) + 1) == len(tokens)
+        self._idle[letters.gap] |= letters.gap >= 0
 
     @torch.no_grad()
     def best_texts(self, log_probs: torch.Tensor, lengths: torch.Tensor, n: int = 1) -> list[list[Spelling]]:
@@ -140,36 +139,32 @@ class PrefixSearch:
 
     def _step(self, beam: _Beam, emitted: Floats, records: Records) -> _Beam:
         """Take a frame of (tokens + 1,) log-probabilities."""
-        automaton, threshold, old = self._automaton, self.config.beam_threshold, len(beam.key)
+        letters, threshold, old = self._letters, self.config.beam_threshold, len(beam.key)
         total = np.logaddexp(beam.blank, beam.symbol)
         blank, again = total + emitted[0], beam.symbol + emitted[beam.last]
         limit = (np.maximum(blank, again) + beam.bonus).max() - threshold
         # Symbols that cannot reach the beam even with the highest bonus are not tried.
         likely = 1 + np.flatnonzero(emitted[1:-1] >= emitted.max() - threshold - self._most)
         score = np.where(likely == beam.last[:, None], beam.blank[:, None], total[:, None]) + emitted[likely]
-        node = automaton.table[beam.node[:, None], automaton.column[likely]]
-        if self._space > 0:  # further spaces change nothing, nor do any before the text
-            idle = (beam.last == self._space) | (beam.last == len(self.tokens))
-            node = np.where(idle[:, None] & (likely == self._space), beam.node[:, None], node)
-            moved = ~(idle[:, None] & (likely == self._space))
-        else:
-            moved = np.ones((1, 1), dtype=bool)
-        gain = self._potential[node] - self._potential[beam.node][:, None] + np.where(moved, self._kept[node], 0.0)
+        node, gain = self._walk(beam, likely)
         source, column = np.nonzero(score + (beam.bonus[:, None] + gain) >= limit)
         symbol = likely[column]
-        key, record, preceded = beam.key[source], beam.record[source], np.zeros(len(source), dtype=bool)
-        spoken = np.ones(len(source), dtype=bool)
-        if self._space > 0:
-            spoken = symbol != self._space
-            preceded = spoken & (beam.last[source] == self._space) & (record >= 0)
-            key[preceded] = longer(key[preceded], np.full(int(preceded.sum()), self._space))
-        key[spoken] = longer(key[spoken], symbol[spoken])
+        key, record, spoken = beam.key[source], beam.record[source], symbol != letters.gap
+        # A space counts once a letter stands behind it, and none before the first letter.
+        preceded = spoken & (record >= 0) & self._idle[beam.last[source]]
+        parted = preceded | (spoken & (record >= 0) & letters.spaced[symbol])
+        key[parted] = longer(key[parted], np.full(int(parted.sum()), letters.space))
+        for letter in letters.body[symbol].T:
+            there = letter >= 0
+            key[there] = longer(key[there], letter[there])
         last = np.concatenate([beam.last, symbol])
         key = np.concatenate([beam.key, key])
         candidates = np.full(len(key), -math.inf)
         candidates[:old] = blank
         bonus = np.concatenate([beam.bonus, beam.bonus[source] + gain[source, column]])
-        chosen, blank, symbols = merge(placed(key, last), candidates, np.concatenate([again, score[source, column]]))
+        chosen, blank, symbols = merge(
+            placed(key, last), candidates, np.concatenate([again, score[source, column]]), self._several
+        )
         rows = best(np.logaddexp(blank, symbols) + bonus[chosen], self.config.beam, threshold)
         chosen = chosen[rows]
         record = np.concatenate([beam.record, record])[chosen]
@@ -180,23 +175,38 @@ class PrefixSearch:
         nodes = np.concatenate([beam.node, node[source, column]])
         return _Beam(key[chosen], last[chosen], nodes[chosen], bonus[chosen], record, blank[rows], symbols[rows])
 
+    def _walk(self, beam: _Beam, symbols: Integers) -> tuple[Integers, Floats]:
+        """Return the automaton's nodes behind each of (m,) symbols, (n, m), and how much each adds to the bonus."""
+        automaton, letters = self._automaton, self._letters
+        node = np.repeat(beam.node[:, None], len(symbols), axis=1)
+        kept = np.zeros(node.shape)
+        if letters.space >= 0:
+            edge = automaton.table[beam.node, automaton.column[letters.space]][:, None]
+            entered = letters.spaced[symbols] & ~self._idle[beam.last][:, None]
+            node, kept = np.where(entered, edge, node), np.where(entered, self._kept[edge], kept)
+        for letter in letters.body[symbols].T:
+            there = np.flatnonzero(letter >= 0)
+            node[:, there] = automaton.table[node[:, there], automaton.column[letter[there]]]
+            kept[:, there] += self._kept[node[:, there]]
+        return node, self._potential[node] - self._potential[beam.node][:, None] + kept
+
     def _finish(self, beam: _Beam, records: Records, n: int) -> list[Spelling]:
         if not len(beam.key):
             return []
         node, bonus = beam.node, beam.bonus - self._potential[beam.node]
-        if self._space > 0:  # the end is a word's edge
-            open_ = (beam.last != self._space) & (beam.record >= 0)
-            node = self._automaton.table[node, self._automaton.column[self._space]]
+        if self._letters.space >= 0:  # the end is a word's edge
+            open_ = ~self._idle[beam.last] & (beam.record >= 0)
+            node = self._automaton.table[node, self._automaton.column[self._letters.space]]
             bonus = bonus + np.where(open_, self._kept[node], 0.0)
         total = np.logaddexp(beam.blank, beam.symbol) + bonus
-        rows, _, scores = merge(beam.key, np.full(len(total), -math.inf), total)
+        rows, _, scores = merge(beam.key, np.full(len(total), -math.inf), total, likeliest=True)
         everything = np.logaddexp.reduce(scores)
         found = []
         for row in np.argsort(-scores, kind="stable")[:n]:
             at = rows[row]
             labels: list[int] = []
             for made in records.trace(int(beam.record[at])):
-                labels += [self._space] * (made >= len(self.tokens)) + [made % len(self.tokens)]
+                labels += [self._letters.gap] * (made >= len(self.tokens)) + [made % len(self.tokens)]
             posterior = math.exp(min(0.0, scores[row] - everything))
             text = self.tokens.decode(labels)
             found.append(Spelling(text, float(scores[row]), float(bonus[at]), posterior, tuple(labels)))

@@ -60,13 +60,13 @@ class WordDecoder:
         tree: the lexicon made ready for search.
 
     Raises:
-        DataError: a phone is not among the tokens.
+        DataError: a phone is not among the tokens, or a word cannot be spelled in pieces.
     """
 
     def __init__(self, lexicon: Lexicon, tokens: Tokens) -> None:
         self.tree = PrefixTree(lexicon, tokens)
         # In reverse, so that a word's first pronunciation stays.
-        pairs = zip(reversed(list(lexicon)), reversed(self.tree.targets), strict=True)
+        pairs = zip(reversed(list(self.tree.lexicon)), reversed(self.tree.targets), strict=True)
         self._labels = {entry.word: tuple(target) for entry, target in pairs}
 
     def __call__(self, logits: torch.Tensor, lengths: torch.Tensor) -> list[Heard]:

@@ -25,6 +25,7 @@ import numpy as np
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.hypotheses import Floats, Integers
+from asr_transfer.decoding.letters import Letters
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 
 
@@ -107,7 +108,7 @@ class HotWords:
         return cls(found, str(path))
 
     def spelled(self, tokens: Tokens, lexicon: Lexicon | None = None) -> dict[tuple[int, ...], float]:
-        """Return the spellings in token indices, with the weights.
+        """Return the spellings in letters (`Letters` of the tokens: of pieces of words their characters), with weights.
 
         Args:
             tokens: of the model's head.
@@ -128,12 +129,14 @@ class HotWords:
             for entry in lexicon:
                 pronunciations.setdefault(entry.word, []).append(" ".join(entry.phones))
         found: dict[tuple[int, ...], float] = {}
+        letters = Letters(tokens)
         for word in self.words:
             texts = [word.text]
             if lexicon is not None and spells_phones(tokens.units):
                 texts = list(self._pronounced(word, pronunciations, lexicon.source))
             for text in texts:
-                spelling = tuple(tokens.encode(text, self.where(word)))
+                where = f"{self.where(word)}: the hot word {word.text!r}"
+                spelling = letters.spell(text, where, "hot word")
                 found[spelling] = max(word.weight, found.get(spelling, -math.inf))
         return found
 
@@ -151,10 +154,12 @@ class HotWords:
     def boosted(self, lexicon: Lexicon, hot_weight: float) -> Lexicon:
         """Return a lexicon in which the entries of hot words have the bonus that they would get in an open search.
 
+        That is the same for every spelling in pieces.
+
         Raises:
             DataError: the lexicon does not hold a hot word; here a phrase must be an entry of its own.
         """
-        weights = {word.text: word.weight for word in self.words}
+        weights = {word.text: hot_weight * word.weight for word in self.words}
         held = set(lexicon.words)
         if (missing := next((word for word in self.words if word.text not in held), None)) is not None:
             raise DataError(
@@ -163,32 +168,32 @@ class HotWords:
             )
         return Lexicon(
             (
-                replace(entry, weight=entry.weight + hot_weight * weights.get(entry.word, 0.0) * len(entry.phones))
-                for entry in lexicon
+                replace(e, weight=e.weight + weights.get(e.word, 0.0) * len(e.word if e.in_pieces else e.phones))
+                for e in lexicon
             ),
             lexicon.source,
         )
 
 
 class Automaton:
-    """Finds spellings in a sequence of tokens. Node 0 stands for nothing matched.
+    """Finds spellings in a sequence of letters (`Letters`). Node 0 stands for nothing matched.
 
     Args:
-        spellings: token indices and weight of each.
-        tokens: how many the head has.
-        space: the token that separates words, -1 for none. With it a spelling must begin and end at a word's edge.
+        spellings: letters and weight of each.
+        letters: how many there are.
+        space: the letter that separates words, -1 for none. With it a spelling must begin and end at a word's edge.
 
     Attributes:
         start: the node at the beginning of a text.
         potential: (nodes,) bonus that is given back unless a spelling is completed.
         kept: (nodes,) bonus of the spellings completed on arrival.
-        column: (tokens,) of each token in `table`.
+        column: (letters,) of each letter in `table`.
         table: (nodes, columns) the next node.
     """
 
-    def __init__(self, spellings: dict[tuple[int, ...], float], tokens: int, space: int = -1) -> None:
+    def __init__(self, spellings: dict[tuple[int, ...], float], letters: int, space: int = -1) -> None:
         used = sorted({index for spelling in spellings for index in spelling} | ({space} if space >= 0 else set()))
-        self.column: Integers = np.zeros(tokens, dtype=np.int64)
+        self.column: Integers = np.zeros(letters, dtype=np.int64)
         self.column[used] = np.arange(1, len(used) + 1)
         edge = (space,) if space >= 0 else ()
         children: list[dict[int, int]] = [{}]

@@ -12,7 +12,6 @@ The likelihood of a first half or a second half sums over all alignments of its 
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,24 +48,23 @@ class PrefixTree:
     """A lexicon in a model's tokens, made ready for search; made once and used for many utterances.
 
     Args:
-        lexicon: whose phones are tokens (phones, characters or words alike).
+        lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
         tokens: of the model's head; index 0 is the blank.
 
     Attributes:
-        lexicon: as given; the order of `score_words`.
+        lexicon: fitted to the tokens; the order of `score_words`.
         tokens: as given.
         targets: token indices of each entry.
         words: distinct words; the order of `word_scores`.
 
     Raises:
-        DataError: a phone is not among the tokens.
+        DataError: a phone is not among the tokens, or a word cannot be spelled in pieces.
     """
 
     def __init__(self, lexicon: Lexicon, tokens: Tokens) -> None:
-        lexicon.check(tokens.symbols[1:])
-        self.lexicon, self.tokens = lexicon, tokens
-        index = {unicodedata.normalize("NFC", symbol): n for n, symbol in enumerate(tokens.symbols) if n}
-        self.targets = [[index[phone] for phone in entry.phones] for entry in lexicon]
+        self.lexicon, self.tokens = lexicon.fitted(tokens), tokens
+        lexicon = self.lexicon
+        self.targets = lexicon.targets(tokens)
         lengths = np.array([len(target) for target in self.targets])
         columns = np.arange(lengths.max())
         padded = np.zeros((len(lengths), len(columns)), dtype=np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import unicodedata
 
 import numpy as np
 
@@ -16,10 +15,11 @@ class SearchTree:
     """Nodes are numbered by depth, the children of a node next to each other; node 0 is the root.
 
     Args:
-        lexicon: whose phones are tokens (phones, characters or words alike).
+        lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
         tokens: of the model's head; index 0 is the blank.
 
     Attributes:
+        lexicon: fitted to the tokens.
         targets: token indices of each entry.
         words: distinct words.
         word: (entries,) the word of each entry.
@@ -31,13 +31,12 @@ class SearchTree:
         ending: (entries,) entries by the node that they end at.
 
     Raises:
-        DataError: a phone is not among the tokens.
+        DataError: a phone is not among the tokens, or a word cannot be spelled in pieces.
     """
 
     def __init__(self, lexicon: Lexicon, tokens: Tokens) -> None:
-        lexicon.check(tokens.symbols[1:])
-        index = {unicodedata.normalize("NFC", symbol): n for n, symbol in enumerate(tokens.symbols) if n}
-        self.targets = [[index[phone] for phone in entry.phones] for entry in lexicon]
+        self.lexicon = lexicon = lexicon.fitted(tokens)
+        self.targets = lexicon.targets(tokens)
         self.words = lexicon.words
         number = {word: n for n, word in enumerate(self.words)}
         self.word: Integers = np.array([number[entry.word] for entry in lexicon], dtype=np.int64)

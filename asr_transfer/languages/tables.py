@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
+from asr_transfer.decoding.identify import told_confusions
 from asr_transfer.languages.curve import FROM_SCRATCH, Row, factors, plot
 from asr_transfer.languages.negative import SURE, Effect
 from asr_transfer.languages.pairs import Pair
@@ -14,6 +16,8 @@ from asr_transfer.languages.points import Corpora, check_languages
 from asr_transfer.languages.systems import CurveConfig, plan
 
 Column = tuple[str, Callable[[Row], str]]
+
+IDENTIFIED = ("language", "recordings", "raw %", "with offsets %", "other voices %")
 
 EFFECT_HEADINGS = (
     "language", "error without %", "error with %", "fewer errors with %", "95 % interval", "p (Holm)", "verdict",
@@ -206,3 +210,26 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
             ("95 % interval", lambda row: between(row.versus_low, row.versus_high)),
         ]
     return columns
+
+
+def identification_table(found: Mapping[str, Any]) -> Table:
+    """Return the shares of recordings whose language was identified, by language, as a table for the terminal."""
+    table = Table(title="Languages identified", caption=f"most often mistaken: {told_confusions(found['confusions'])}")
+    for heading in IDENTIFIED:
+        table.add_column(heading, justify="left" if heading == "language" else "right")
+    for cells in _identified(found):
+        table.add_row(*cells)
+    return table
+
+
+def identification_markdown(found: Mapping[str, Any]) -> str:
+    """Return the shares of recordings whose language was identified, by language, as Markdown."""
+    lines = ["| " + " | ".join(IDENTIFIED) + " |", "|" + "---|" * len(IDENTIFIED)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in _identified(found)]
+    return "\n".join([*lines, "", f"Most often mistaken: {told_confusions(found['confusions'])}.", ""])
+
+
+def _identified(found: Mapping[str, Any]) -> list[list[str]]:
+    rows = [*found["languages"].items(), ("mean", found)]
+    ways = ("raw", "calibrated", "other_voices")
+    return [[name, str(own["utterances"]), *(percent(own.get(way)) for way in ways)] for name, own in rows]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -20,7 +20,12 @@ R = TypeVar("R")
 
 
 def run_all(
-    function: Callable[[A], R], arguments: Sequence[A], workers: int, label: str, backend: Backend = "processes"
+    function: Callable[[A], R],
+    arguments: Sequence[A],
+    workers: int,
+    label: str,
+    backend: Backend = "processes",
+    needs: Mapping[int, Collection[int]] | None = None,
 ) -> Iterator[R]:
     """Run `function` over `arguments` and yield the results as they come, in any order.
 
@@ -30,34 +35,67 @@ def run_all(
         workers: processes; 1 runs everything in this one.
         label: of the progress bar.
         backend: processes of this machine, or a Ray cluster: the one that `RAY_ADDRESS` names, else one started here.
+        needs: for the positions of arguments, those of others before them that must be done before they begin.
 
     Raises:
+        ValueError: an argument needs one that does not stand before it.
         ConfigError: Ray is asked for and not installed.
         Exception: whatever a job raised; jobs that have not begun are dropped.
     """
+    line = _Line(len(arguments), needs or {})
     if backend == "ray" and arguments:
-        results = _on_ray(function, arguments, workers)
+        results = _on_ray(function, arguments, workers, line)
     elif workers <= 1 or not arguments:
         results = map(function, arguments)
     else:
-        results = _in_processes(function, arguments, workers)
+        results = _in_processes(function, arguments, workers, line)
     yield from tqdm(results, label, len(arguments), disable=None, leave=False)
 
 
-def _in_processes(function: Callable[[A], R], arguments: Sequence[A], workers: int) -> Iterator[R]:
+class _Line:
+    """Which of a number of jobs may begin, where some wait for others."""
+
+    def __init__(self, count: int, needs: Mapping[int, Collection[int]]) -> None:
+        self._waiting = {number: set(needs.get(number, ())) for number in range(count)}
+        for number, needed in self._waiting.items():
+            if any(not 0 <= other < number for other in needed):
+                raise ValueError(f"job {number} needs {sorted(needed)}; give it those before it alone.")
+
+    def ready(self) -> list[int]:
+        """Return the jobs that may begin now and were not returned before."""
+        found = [number for number, needed in self._waiting.items() if not needed]
+        for number in found:
+            del self._waiting[number]
+        return found
+
+    def done(self, number: int) -> list[int]:
+        """Note that a job is done, and return those that may begin for that."""
+        for needed in self._waiting.values():
+            needed.discard(number)
+        return self.ready()
+
+
+def _in_processes(function: Callable[[A], R], arguments: Sequence[A], workers: int, line: _Line) -> Iterator[R]:
     # Forking a process in which torch has run can deadlock; a fresh one cannot, and gives its memory back when it ends.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(arguments)), context, _one_thread) as pool:
-        pending = [pool.submit(function, argument) for argument in arguments]
+
+        def begin(numbers: Sequence[int]) -> dict[Future[R], int]:
+            return {pool.submit(function, arguments[number]): number for number in numbers}
+
+        pending = begin(line.ready())
         try:
-            for future in as_completed(pending):
-                yield future.result()
+            while pending:
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    pending.update(begin(line.done(pending.pop(future))))
+                    yield result
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _on_ray(function: Callable[[A], R], arguments: Sequence[A], workers: int) -> Iterator[R]:
+def _on_ray(function: Callable[[A], R], arguments: Sequence[A], workers: int, line: _Line) -> Iterator[R]:
     try:
         import ray
     except ImportError:
@@ -74,15 +112,17 @@ def _on_ray(function: Callable[[A], R], arguments: Sequence[A], workers: int) ->
 
     remote = ray.remote(num_cpus=1)(job)
     try:
-        pending = [remote.remote(argument) for argument in arguments]
+        pending = {remote.remote(arguments[number]): number for number in line.ready()}
         while pending:
-            done, pending = ray.wait(pending)
-            for reference in done:
+            for reference in ray.wait(list(pending))[0]:
                 try:
-                    yield ray.get(reference)
+                    result = ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
                     # The job's own mistake, not the wrapping, is what the user can mend.
                     raise error.cause from None
+                freed = line.done(pending.pop(reference))
+                pending.update({remote.remote(arguments[number]): number for number in freed})
+                yield result
     finally:
         if started:
             ray.shutdown()

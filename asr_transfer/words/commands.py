@@ -15,7 +15,7 @@ from rich.text import Text
 
 from asr_transfer.console import legible, require_free, show
 from asr_transfer.data.g2p import Notation, Reader, Source, pronounce
-from asr_transfer.data.lexicon import Entry, Lexicon
+from asr_transfer.data.lexicon import Entry, Lexicon, read_for
 from asr_transfer.data.notations import Scheme, scheme_of
 from asr_transfer.data.phones import Replaced, map_lexicon
 from asr_transfer.decoding.recogniser import Recogniser
@@ -58,11 +58,9 @@ def check_lexicon(
         raise ConfigError("--out is for the mapped lexicon; give --map too.")
     if out is not None:
         require_free(out, overwrite)
-    words = Lexicon.read(lexicon)
     recogniser = Recogniser.load(model, head)
+    words = read_for(lexicon, recogniser.tokens)
     symbols = recogniser.tokens.symbols[1:]
-    if recogniser.tokens.units == "toneless-phones":
-        words = words.toneless()
     if not nearest:
         _require_same_language(words, symbols, str(model), recogniser.tokens.units)
         words.check(symbols, str(model))

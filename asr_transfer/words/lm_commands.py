@@ -16,7 +16,7 @@ from rich.text import Text
 from asr_transfer.commands import TuneCommand
 from asr_transfer.console import require_free, show
 from asr_transfer.data.features import build_store
-from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
+from asr_transfer.data.lexicon import Lexicon, read_for, spelled_lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import spells_phones
@@ -164,9 +164,7 @@ def tune_search(
         ConfigError: hot words without a lexicon for a model of phones.
     """
     require_free(command.out, command.overwrite)
-    lexicon = None if command.lexicon is None else Lexicon.read(command.lexicon)
-    if lexicon is not None and recogniser.tokens.units == "toneless-phones":
-        lexicon = lexicon.toneless()
+    lexicon = None if command.lexicon is None else read_for(command.lexicon, recogniser.tokens)
     hot = None if command.hotwords is None else HotWords.read(command.hotwords)
     model = None if command.lm is None else NgramModel.read(command.lm)
     if lexicon is None and spells_phones(recogniser.tokens.units):

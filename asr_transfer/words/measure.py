@@ -55,7 +55,7 @@ class Vocabulary:
         self.words = self.tree.words
         self._index = {word: n for n, word in enumerate(self.words)}
         ways: list[dict[tuple[str, ...], float]] = [{} for _ in self.words]
-        for entry in lexicon:
+        for entry in self.tree.lexicon:
             ways[self._index[entry.word]][entry.phones] = entry.weight
         self.pronunciations = [frozenset(own) for own in ways]
         numbers: dict[frozenset[tuple[tuple[str, ...], float]], int] = {}
@@ -153,7 +153,7 @@ def in_units(lexicon: Lexicon, tokens: Tokens, nearest: bool = False) -> Lexicon
             f"the model spells {tokens.units}, which cannot spell words that it never heard; use phones or "
             "toneless-phones."
         )
-    own = lexicon.toneless() if tokens.units == "toneless-phones" else lexicon
+    own = lexicon.fitted(tokens)
     return map_lexicon(own, tokens.symbols[1:])[0] if nearest else own
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from asr_transfer.evaluation.breakdown import hot_word_recall
-from asr_transfer.words.sentences import Effect, Outcome
+from asr_transfer.words.sentence_effects import Effect
+from asr_transfer.words.sentences import Outcome
 
 NOTE = (
     "WER of other words: errors at all words that are not listed, insertions included, per such word. 95 % intervals "

@@ -3,12 +3,14 @@
     python recipes/zero_shot_words/sentences.py --config recipes/zero_shot_words/hparams/sentences.yaml \\
         --model runs/model --corpus data/corpus --out runs/sentences
 
-Takes a trained model of characters (or of phones, with a lexicon) and a corpus with the manifests train, dev and test.
+Takes a trained model of characters or pieces of words (or of phones, with a lexicon) and a corpus with the manifests
+train, dev and test. A stopped run goes on with --resume.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +18,20 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.cli import script
-from asr_transfer.config import to_record
+from asr_transfer.config import to_plain, to_record
 from asr_transfer.data.features import build_store
-from asr_transfer.data.lexicon import Lexicon
-from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.lexicon import read_for
+from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import write_scores
+from asr_transfer.words.finished import Finished, file_name
 from asr_transfer.words.lm_commands import read_texts
+from asr_transfer.words.sentence_effects import Effect
 from asr_transfer.words.sentence_tables import NOTE, effects_table, sentences_markdown, system_figures, systems_table
-from asr_transfer.words.sentences import WITH, Material, Outcome, SentencesConfig, run_sentences
+from asr_transfer.words.sentence_words import Material, SentencesConfig
+from asr_transfer.words.sentences import WITH, Outcome, run_sentences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +45,9 @@ class Recipe(SentencesConfig):
         head: which head, where the model has several.
         also: further training texts, a sentence per line, or manifests: all that the model heard of the language.
         more: texts or manifests whose words join the lexica although nobody need say them.
-        lexicon: pronunciations of all words, for models of phones; models of characters spell the words themselves.
+        lexicon: pronunciations of all words, for models of phones; others spell the words themselves.
         utterances: take so many of each of `dev` and `test` only; 0 for all.
+        resume: go on with a run that was stopped; searches that are finished are not run again.
         overwrite: replace the run that `out` holds.
     """
 
@@ -53,6 +59,7 @@ class Recipe(SentencesConfig):
     more: tuple[Path, ...] = ()
     lexicon: Path | None = None
     utterances: int = 0
+    resume: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -66,22 +73,25 @@ def run(recipe: Recipe) -> None:
     recogniser = Recogniser.load(recipe.model, recipe.head)
     texts = read_texts([recipe.corpus / "train.jsonl", *recipe.also])
     dev, test = (_taken(read_manifest(recipe.corpus / f"{part}.jsonl"), recipe.utterances) for part in ("dev", "test"))
-    lexicon = None if recipe.lexicon is None else Lexicon.read(recipe.lexicon)
-    if lexicon is not None and recogniser.tokens.units == "toneless-phones":
-        lexicon = lexicon.toneless()
+    lexicon = None if recipe.lexicon is None else read_for(recipe.lexicon, recogniser.tokens)
     material = Material(texts, dev, test, read_texts(recipe.more), lexicon)
-    record = RunRecord(recipe.out, to_record(recipe), overwrite=recipe.overwrite)
+    record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
+    if record.finished_before:
+        scores = record.values["scores"]
+        print_tables(scores["systems"], [Effect(**effect) for effect in scores["effects"]])
+        return
     record.data("dev", recipe.corpus / "dev.jsonl", dev)
     record.data("test", recipe.corpus / "test.jsonl", test)
     store = build_store([*dev, *test], recogniser.model.config.features)
-    outcome = run_sentences(recogniser, material, store, recipe, record.say)
+    finished = Finished(recipe.out / "checkpoints", " ".join(map(checksum, (dev, test))))
+    outcome = run_sentences(recogniser, material, store, recipe, record.say, finished)
     write_outcome(recipe.out, outcome)
     score = write_scores(recipe.out, outcome.systems[WITH].hypotheses)
     record.finish(
         scores={
             "test": score.to_plain(),
             "systems": system_figures(outcome),
-            "effects": [one.to_plain() for one in outcome.effects],
+            "effects": [to_plain(one) for one in outcome.effects],
         },
         tuned={name: tuned.to_plain() for name, tuned in outcome.tuned.items()},
         words={
@@ -89,8 +99,13 @@ def run(recipe: Recipe) -> None:
             for name in ("known", "unseen", "held_out", "listed", "unspelled")
         },
     )
+    print_tables(system_figures(outcome), outcome.effects)
+
+
+def print_tables(figures: Mapping[str, Mapping[str, float]], effects: Sequence[Effect]) -> None:
+    """Print how each search does, and what the words change."""
     console = Console(width=None if sys.stdout.isatty() else 200)
-    for rows in (systems_table(system_figures(outcome)), effects_table(outcome.effects)):
+    for rows in (systems_table(figures), effects_table(effects)):
         table = Table(*rows[0])
         for row in rows[1:]:
             table.add_row(*row)
@@ -107,7 +122,7 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
     outcome.lexicon.save(folder / "lexicon.txt")
     outcome.model.write(folder / "lm.arpa")
     for name, system in outcome.systems.items():
-        write_scores(folder / "searches" / name.replace(", ", "+").replace(" ", "-"), system.hypotheses)
+        write_scores(folder / "searches" / file_name(name), system.hypotheses)
 
 
 def _taken(utterances: list[Utterance], count: int) -> list[Utterance]:
