@@ -19,7 +19,8 @@ class SearchConfig:
         word_score: added for every word; above 0 for more words, below for fewer.
         unknown_score: natural log-probability of a word that the language model does not list; None takes the model's
             own `<unk>`. Other words lose to it too easily if it is very low, which hides new words.
-        hot_weight: added for every token of a hot word (of pieces of words: every character), times the word's own weight.
+        hot_weight: added for every token of a hot word, of pieces of words for every character, times the word's own
+            weight.
         look_ahead: unfinished words are compared as if the likeliest word that they can become had been said. It
             changes what is dropped, not the scores.
     """
