@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,22 +46,48 @@ def probe(path: str | Path) -> AudioInfo:
         DataError: the file is missing, is no audio, is empty, is cut off, or has a rate below `MIN_SAMPLE_RATE`.
     """
     file = _existing(path)
+    status = file.stat()
+    if time.time() - status.st_ctime < _SETTLED:
+        return _header(file)
+    return _remembered(str(file), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+
+
+_SETTLED = 2.0
+"""Seconds since a file's last change, beyond which another change cannot have the same time on any file system."""
+
+
+@lru_cache(maxsize=2**14)
+def _remembered(path: str, *identity: int) -> AudioInfo:
+    """Return a header that was read before: preparing a corpus asks several times for each file's."""
+    return _header(Path(path))
+
+
+def _header(file: Path) -> AudioInfo:
+    with _open(file) as sound:
+        return _describe(file, sound)
+
+
+def _open(file: Path) -> soundfile.SoundFile:
     try:
-        info = soundfile.info(str(file))
+        return soundfile.SoundFile(str(file))
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: headerless `.raw`
         raise DataError(_unreadable(file, error)) from None
-    if info.samplerate < MIN_SAMPLE_RATE:
+
+
+def _describe(file: Path, sound: soundfile.SoundFile) -> AudioInfo:
+    """Return what an open file says of itself; refuse it as `probe` does."""
+    if sound.samplerate < MIN_SAMPLE_RATE:
         raise DataError(
-            f"{file}: sampling rate {info.samplerate} Hz is too low for speech; "
+            f"{file}: sampling rate {sound.samplerate} Hz is too low for speech; "
             f"give a recording of at least {MIN_SAMPLE_RATE} Hz."
         )
-    if info.frames <= 0:
+    if sound.frames <= 0:
         raise DataError(f"{file}: the audio has zero length; record it again or leave it out.")
-    duration = info.frames / info.samplerate
-    promised = duration * _promise(info.extra_info)
+    duration = sound.frames / sound.samplerate
+    promised = duration * _promise(sound.extra_info)
     if duration < 0.9 * promised:
         raise DataError(_cut_off(file, duration, promised))
-    return AudioInfo(info.samplerate, info.channels, duration)
+    return AudioInfo(sound.samplerate, sound.channels, duration)
 
 
 def read(path: str | Path, start: float | None = None, duration: float | None = None) -> np.ndarray:
@@ -76,22 +104,28 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
         DataError: as `probe`, or the file ends more than `TOLERANCE` before the part that is asked for, or the
             samples are damaged, non-finite or shorter than one analysis window.
     """
-    file = Path(path)
-    info = probe(file)
-    begin = start or 0.0
-    end = info.duration if duration is None else begin + duration
-    if begin < 0 or end < begin or max(begin, end) > info.duration + TOLERANCE:
-        raise DataError(
-            f"{file}: {begin:.2f} to {end:.2f} s is asked for but the file lasts {info.duration:.2f} s; "
-            "correct `offset` and `duration` in the manifest."
-        )
-    end = min(end, info.duration)
-    first = min(round(begin * info.sample_rate), round(info.duration * info.sample_rate))
-    count = -1 if duration is None else max(0, round(end * info.sample_rate) - first)
-    try:
-        samples, rate = soundfile.read(str(file), start=first, frames=count, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError):
-        raise DataError(f"{file}: its header is sound but its samples are damaged or cut off; copy it again.") from None
+    file = _existing(path)
+    with _open(file) as sound:
+        info = _describe(file, sound)
+        begin = start or 0.0
+        end = info.duration if duration is None else begin + duration
+        if begin < 0 or end < begin or max(begin, end) > info.duration + TOLERANCE:
+            raise DataError(
+                f"{file}: {begin:.2f} to {end:.2f} s is asked for but the file lasts {info.duration:.2f} s; "
+                "correct `offset` and `duration` in the manifest."
+            )
+        end = min(end, info.duration)
+        rate = info.sample_rate
+        first = min(round(begin * rate), round(info.duration * rate))
+        count = sound.frames - first if duration is None else max(0, round(end * rate) - first)
+        try:
+            if first or sound.seekable():
+                sound.seek(first)
+            samples = sound.read(count, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError):
+            raise DataError(
+                f"{file}: its header is sound but its samples are damaged or cut off; copy it again."
+            ) from None
     promised = end - begin
     if len(samples) / rate < 0.9 * promised:
         raise DataError(_cut_off(file, len(samples) / rate, promised))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -185,6 +186,9 @@ def write_audio(file: Path, samples: np.ndarray) -> None:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(file, samples, audio.SAMPLE_RATE, subtype="PCM_16")
+        # Through memory: soundfile waits for the disk at the end of every file it writes itself.
+        encoded = io.BytesIO()
+        soundfile.write(encoded, samples, audio.SAMPLE_RATE, subtype="PCM_16", format=file.suffix[1:])
+        file.write_bytes(encoded.getvalue())
     except (OSError, soundfile.LibsndfileError) as error:
         raise DataError(f"{file}: cannot be written ({error}); choose another folder with `--out`.") from None

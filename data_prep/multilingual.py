@@ -7,12 +7,15 @@ the rest lies below one folder of corpora, each in its own layout, as its module
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.training.workers import run_all
 from data_prep.artikulate import FOLDERS
 from data_prep.fetch import data_folder
 from data_prep.prepare import CORPORA, prepare
@@ -29,12 +32,14 @@ class Place:
         holds: what must be in that folder, so that the corpus counts as there.
         fetched: its name for `asr-transfer fetch`; empty where it cannot be.
         source: where else it can be got.
+        cost: about how many times as long as most others it takes to prepare.
     """
 
     below: str = ""
     holds: str = ""
     fetched: str = ""
     source: str = ""
+    cost: int = 1
 
     def find(self, speech: Path | None) -> Path | None:
         """Return the corpus's folder where it is there: fetched, or below the folder of corpora `speech`."""
@@ -57,7 +62,10 @@ _ARTIKULATE = "https://invent.kde.org/education/artikulate-data"
 _GCOMPRIS = "GCompris's voices (https://gcompris.net)"
 
 SOURCES: Mapping[str, Place] = {
-    **{f"asterisk-{language}": Place(fetched=f"asterisk-{language}") for language in ("en", "es", "fr", "it", "ru")},
+    **{
+        f"asterisk-{language}": Place(fetched=f"asterisk-{language}", cost=2)
+        for language in ("en", "es", "fr", "it", "ru")
+    },
     **{
         f"artikulate-{language}": Place("artikulate", folder, source=_ARTIKULATE)
         for language, folder in FOLDERS.items()
@@ -66,13 +74,13 @@ SOURCES: Mapping[str, Place] = {
         f"gcompris-{language}": Place("gcompris-voices", f"{language}/words", source=_GCOMPRIS)
         for language in ("de", "es", "ro")
     },
-    **{f"fillets-{language}": Place(fetched=f"fillets-{language}") for language in ("cs", "nl")},
+    **{f"fillets-{language}": Place(fetched=f"fillets-{language}", cost=3) for language in ("cs", "nl")},
     **{
-        f"tuxpaint-{language}": Place(fetched="tuxpaint")
+        f"tuxpaint-{language}": Place(fetched="tuxpaint", cost=2)
         for language in ["be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru"]
     },
     "festvox-ru": Place(fetched="festvox-ru"),
-    "queen": Place(fetched="queen"),
+    "queen": Place(fetched="queen", cost=10),
     "an4": Place("an4", "etc", source="AN4 (http://www.speech.cs.cmu.edu/databases/an4)"),
 }
 """Where the corpora to learn from lie."""
@@ -86,9 +94,9 @@ SOURCE_SPLITS: Mapping[str, tuple[tuple[str, ...], str]] = {
 fillets' test split is a second voice, with which a source language is better served than another experiment."""
 
 TARGETS: Mapping[str, Place] = {
-    "hsk": Place("audio-cmn", "hsk", source="https://github.com/hugolpz/audio-cmn"),
+    "hsk": Place("audio-cmn", "hsk", source="https://github.com/hugolpz/audio-cmn", cost=5),
     "aishell": Place("aishell-sample", source="AISHELL-1 or its sample (https://www.openslr.org/33)"),
-    "gcin": Place(fetched="gcin-voice"),
+    "gcin": Place(fetched="gcin-voice", cost=4),
 }
 """Where the corpora to transfer to lie."""
 
@@ -119,12 +127,23 @@ class Corpora:
         return {**self.sources, **self.targets}[name] / f"{split}.jsonl"
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What comes of a corpus that is wanted: a line for a person to read, and where it is prepared from, if it is."""
+
+    name: str
+    line: str
+    root: Path | None = None
+    cost: int = 1
+
+
 def prepare_languages(
     speech: Path | None,
     out: Path,
     say: Say = print,
-    sources: Sequence[str] = (),
-    targets: Sequence[str] = (),
+    sources: Sequence[str] | None = (),
+    targets: Sequence[str] | None = (),
+    workers: int = 1,
 ) -> Corpora:
     """Prepare every corpus of the multilingual recipe that is there, into `out/NAME`, unless its manifests are.
 
@@ -135,7 +154,8 @@ def prepare_languages(
         out: folder for the folders of manifests.
         say: takes lines for a person to read, one for each corpus that is absent.
         sources, targets: which corpora are wanted: known ones by name, one's own by the folder that holds their
-            manifests `train`, `dev` and `test`. None named stands for all that are known.
+            manifests `train`, `dev` and `test`. None named stands for all that are known, None itself for none at all.
+        workers: parallel processes; what they write and say is the same with any number.
 
     Raises:
         ConfigError: there is no such corpus and no such folder, or a package that a corpus needs (PyAV, pypinyin) is
@@ -145,17 +165,67 @@ def prepare_languages(
     if speech is not None and not speech.is_dir():
         raise DataError(f"{speech}: there is no such folder; give the folder of corpora, or none.")
     found: dict[str, dict[str, Path]] = {"source": {}, "target": {}}
+    steps: list[_Step] = []
+    missing = ""
     for kind, places, wanted in (("source", SOURCES, sources), ("target", TARGETS, targets)):
+        if wanted is None or missing:
+            continue
         for name in wanted or places:
             if name in places and not (Path(name) / "train.jsonl").is_file():
-                if _prepare(name, places[name], speech, out, say):
+                there, step = _plan(name, places[name], speech, out)
+                steps += [step] if step else []
+                if there:
                     found[kind][name] = out / name
             else:
                 found[kind][Path(name).name] = _own(name, kind, places)
         if not set(found[kind]) - set(OPTIONAL):
             ways = [place.how_to_get(speech) for name, place in places.items() if name not in OPTIONAL]
-            raise DataError(f"no {kind} corpus is there; {ways[0]}, or take another of the {len(ways)} named above.")
+            missing = f"no {kind} corpus is there; {ways[0]}, or take another of the {len(ways)} named above."
+    if missing:
+        for step in steps:
+            if step.root is None:
+                say(step.line)
+        raise DataError(missing)
+    _carry_out(steps, out, say, workers)
     return Corpora(found["source"], found["target"])
+
+
+def _plan(name: str, place: Place, speech: Path | None, out: Path) -> tuple[bool, _Step | None]:
+    """Return whether a corpus is there, and what is to be done or said about it."""
+    if all((out / name / f"{split}.jsonl").is_file() for split in CORPORA[name].splits):
+        return True, None
+    root = place.find(speech)
+    if root is not None:
+        return True, _Step(name, f"{name}: preparing {root}", root, place.cost)
+    if name in OPTIONAL:
+        return False, None
+    return False, _Step(name, f"{name}: is absent and left out; {place.how_to_get(speech)}")
+
+
+def _carry_out(steps: Sequence[_Step], out: Path, say: Say, workers: int) -> None:
+    """Prepare what is to be prepared, the longest first where there are several workers, and tell all in order."""
+    jobs = [(step.name, step.root, out / step.name) for step in steps if step.root is not None]
+    if workers > 1:
+        cost = {step.name: step.cost for step in steps}
+        jobs.sort(key=lambda job: -cost[job[0]])
+    results = run_all(_prepare, jobs, workers, "corpora")
+    told: dict[str, str] = {}
+    for step in steps:
+        say(step.line)
+        while step.root is not None and step.name not in told:
+            name, told[name] = next(results)
+        print(told.get(step.name, ""), end="", flush=True)
+    for _ in results:  # so that the processes end
+        pass
+
+
+def _prepare(job: tuple[str, Path, Path]) -> tuple[str, str]:
+    """Prepare one corpus and return its name and what was printed."""
+    name, root, out = job
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        prepare(name, root, out)
+    return name, printed.getvalue()
 
 
 def _own(folder: str, kind: str, known: Mapping[str, Place]) -> Path:
@@ -170,17 +240,3 @@ def _own(folder: str, kind: str, known: Mapping[str, Place]) -> Path:
 
 def _spoken(folder: Path) -> str:
     return read_manifest(folder / "train.jsonl")[0].language
-
-
-def _prepare(name: str, place: Place, speech: Path | None, out: Path, say: Say) -> bool:
-    """Prepare one corpus and return whether its manifests are there now."""
-    there = all((out / name / f"{split}.jsonl").is_file() for split in CORPORA[name].splits)
-    root = None if there else place.find(speech)
-    if there or root is not None:
-        if not there:
-            say(f"{name}: preparing {root}")
-        prepare(name, root, out / name)
-        return True
-    if name not in OPTIONAL:
-        say(f"{name}: is absent and left out; {place.how_to_get(speech)}")
-    return False

@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from scipy.signal import lfilter
 
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import Utterance
@@ -239,6 +238,8 @@ def _make_speaker(job: _Job) -> list[Utterance]:
 
 def _record(speech: Speech, draw: np.random.Generator) -> np.ndarray:
     """As if through a microphone: a level of -30 to -18 dBFS, and hiss to rumble 20 to 40 dB below the speech."""
+    from scipy.signal import lfilter  # takes a second to import, and every corpus imports this module
+
     noise = lfilter([1.0], [1.0, -draw.uniform(0.0, 0.95)], draw.standard_normal(len(speech.samples), dtype=np.float32))
     samples = speech.samples / _rms(speech.samples) + noise / _rms(noise) * 10 ** (-draw.uniform(20, 40) / 20)
     samples *= 10 ** (draw.uniform(-30, -18) / 20)

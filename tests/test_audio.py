@@ -168,3 +168,19 @@ def test_change_speed(tmp_path: Path) -> None:
     assert len(fast) == pytest.approx(12_800, abs=1) and fast.dtype == np.float32
     assert peak_hertz(fast) == pytest.approx(550, abs=2)
     assert audio.change_speed(samples, 1.0) is samples
+
+
+def test_a_header_is_read_once_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, opened = tmp_path / "a.wav", []
+    real = audio._open
+    monkeypatch.setattr(audio, "_open", lambda path: (opened.append(path), real(path))[1])
+    soundfile.write(file, np.zeros(8000), 16_000)
+    assert [audio.probe(file).duration, audio.probe(file).duration] == [0.5, 0.5]
+    assert len(opened) == 2, "what has just been written may be written again at once"
+    monkeypatch.setattr(audio, "_SETTLED", 0.0)
+    assert [audio.probe(file).duration, audio.probe(str(file)).duration] == [0.5, 0.5] and len(opened) == 3
+    soundfile.write(file, np.zeros(16_000), 16_000)
+    assert audio.probe(file).duration == 1.0 and len(opened) == 4
+    file.unlink()
+    with pytest.raises(DataError, match="there is no such audio file"):
+        audio.probe(file)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import torch
 
 from asr_transfer import audio
 from asr_transfer.config import FeatureConfig
-from asr_transfer.data.features import build_store, frame_count, log_mel, model_input
+from asr_transfer.data.features import Part, Request, build_store, build_stores, model_input
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.mels import frame_count, log_mel
 from asr_transfer.errors import DataError
+from asr_transfer.training.workers import run_all
 
 Make = Callable[[str, float], Utterance]
 
@@ -182,3 +185,52 @@ def test_a_damaged_list_of_digests_is_made_anew(make: Make, tmp_path: Path) -> N
     for content in ("[]", "{", '{"x": 1}'):
         (tmp_path / "cache" / "digests.json").write_text(content)
         assert build_store([make("u1", 0.5)], FeatureConfig(), cache=tmp_path / "cache").folder == first.folder
+
+
+def _backwards(function: Callable[[Part], Any], parts: Sequence[Part]) -> list[Any]:
+    """Run parts from the last to the first, as plain bytes go to other processes and come back."""
+    return [pickle.loads(pickle.dumps(function(pickle.loads(pickle.dumps(part))))) for part in reversed(parts)]
+
+
+def _in_processes(function: Callable[[Part], Any], parts: Sequence[Part]) -> Iterator[Any]:
+    return run_all(function, parts, 2, "features")
+
+
+@pytest.mark.parametrize("run", [_backwards, _in_processes])
+def test_parts_computed_anywhere_give_the_same_bytes(run: Any, make: Make, tmp_path: Path) -> None:
+    utterances = [make(f"u{n * '1'}", 0.4 + 0.11 * n) for n in range(1, 7)]
+    requests = [
+        Request(utterances, FeatureConfig(), (0.9, 1.0)),
+        Request(utterances[2:], FeatureConfig(mels=40)),
+        Request(utterances, FeatureConfig(), (0.9, 1.0)),
+    ]
+    seen: list[Part] = []
+
+    def watched(function: Any, parts: Sequence[Part]) -> Any:
+        seen.extend(parts)
+        return run(function, parts)
+
+    stores = build_stores(requests, watched, tmp_path / "parts", seconds=1.0)
+    assert [part.place for part in seen] == [0, 1, 2, 0, 1], "of equal requests one is computed"
+    assert stores[0].folder == stores[2].folder
+    for wanted, store in zip(requests, stores, strict=True):
+        whole = build_store(wanted.utterances, wanted.config, wanted.speeds, tmp_path / "whole")
+        assert whole.folder.name == store.folder.name
+        files = sorted(path.name for path in whole.folder.iterdir())
+        assert files == sorted(path.name for path in store.folder.iterdir()) and len(files) == 3
+        assert all((whole.folder / name).read_bytes() == (store.folder / name).read_bytes() for name in files)
+    build_stores(requests, lambda function, parts: pytest.fail("is there already"), tmp_path / "parts")
+
+
+def test_what_cannot_be_read_is_named_over_all_parts_and_other_stores_stay(make: Make, tmp_path: Path) -> None:
+    utterances = [make("u1", 0.5), make("bad1", 0.5), make("u22", 0.5), make("bad22", 0.5)]
+    for utterance in utterances[1::2]:
+        Path(utterance.audio).write_bytes(b"no audio")
+    good, bad = Request(utterances[::2], FeatureConfig()), Request(utterances, FeatureConfig())
+    with pytest.raises(DataError) as whole:
+        build_store(utterances, FeatureConfig(), cache=tmp_path / "whole")
+    with pytest.raises(DataError) as parted:
+        build_stores([good, bad], lambda function, parts: map(function, parts), tmp_path / "cache", seconds=0.1)
+    assert str(parted.value) == str(whole.value)
+    (kept,) = [path for path in (tmp_path / "cache").iterdir() if path.name != "digests.json"]
+    assert build_store(utterances[::2], FeatureConfig(), cache=tmp_path / "cache").folder == kept

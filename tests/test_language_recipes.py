@@ -16,7 +16,6 @@ from language_sweeps import make_folders
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.evaluation.record import read_record
-from data_prep.multilingual import Corpora
 from tests.real_runs import ROOT, load
 
 FOLDER = ROOT / "recipes" / "multilingual"
@@ -53,6 +52,17 @@ def test_settings_parse_and_hold_no_code(path: Path) -> None:
     assert seen[1].quick is True and seen[1].backend == "ray"
 
 
+@pytest.mark.parametrize("name", ["curve", "negative_transfer", "new_speaker", "transfer_table"])
+def test_help_tells_what_the_recipes_share(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = load(FOLDER / f"{name}.py")
+    with pytest.raises(SystemExit):
+        recipe.script(recipe.Recipe, recipe.run, ["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--out OUT run folder to write. (required, type: <class 'Path'>)" in told
+    assert "parallel processes, of one thread each. (type: int, default: 2)" in told
+    assert "--source.model.layers LAYERS" in told and "Unvalidated" not in told
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of manifests as `prepare_languages` leaves them: two sources, and a target for both test sets."""
@@ -83,7 +93,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             5,
         ),
         ("negative_transfer", "--minutes 0.05 --designs [leave-out]", 3),
-        ("transfer_table", "--minutes 0.04 --source_minutes 0.05 --languages [en,nl] --source.units_of {}", 8),
+        (
+            "transfer_table",
+            "--minutes 0.04 --source_minutes 0.05 --languages [en,nl] --seeds [0] --source.units_of {}",
+            8,
+        ),
     ],
 )
 def test_a_recipe_runs_from_prepared_corpora_and_goes_on(
@@ -101,7 +115,7 @@ def test_a_recipe_runs_from_prepared_corpora_and_goes_on(
     folders = {path.name: path for path in sorted(prepared.iterdir())}
     targets = {n: folders.pop(n) for n in ("hsk", "aishell")}
     if name == "transfer_table":
-        monkeypatch.setattr(recipe, "prepare_languages", lambda *arguments: Corpora(folders, targets))
+        given += [f"--corpora=[{','.join(str(path) for path in (*folders.values(), *targets.values()))}]"]
     else:
         own = {"sources": folders, "targets": targets}
         given += [f"--{kind}=[{','.join(map(str, found.values()))}]" for kind, found in own.items()]

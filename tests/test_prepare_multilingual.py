@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from data_prep import multilingual
 from data_prep.fetch import SOURCES as FETCHED
 from data_prep.multilingual import SOURCES, TARGETS, prepare_languages
 from data_prep.prepare import CORPORA, prepare
+from tests.real_runs import ROOT, load
 from tests.recorded import MakeAudio, distinct
 
 
@@ -63,6 +65,57 @@ def test_what_is_there_is_prepared_once(tmp_path: Path, speech: Path) -> None:
     assert again == found, "manifests that are there are used, whether or not the corpus is"
     assert found.manifest("gcompris-de", "train").read_bytes() == kept
     assert not any("preparing" in line for line in said)
+
+
+def test_several_processes_write_and_say_what_one_does(
+    tmp_path: Path, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pypinyin", reason="the extra `mandarin` is not installed")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    seen = {}
+    for workers, name in ((1, "one"), (2, "two")):
+        found = prepare_languages(speech, tmp_path / name, workers=workers)
+        written = {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        seen[name] = list(found.languages), written, capsys.readouterr().out.replace(str(tmp_path / name), "OUT")
+    assert seen["one"] == seen["two"] and len(seen["one"][1]) >= 7
+    said = seen["one"][2].splitlines()
+    begun = [said.index(f"{name}: preparing {speech / below}") for name, below in
+             (("gcompris-de", "gcompris-voices"), ("hsk", "audio-cmn"))]  # fmt: skip
+    assert begun == sorted(begun) and said[begun[0] + 1].startswith("train: ")
+
+    (speech / "gcompris-voices/content-de.json").write_text("{", encoding="utf-8")
+    shutil.rmtree(tmp_path / "two/gcompris-de")  # a single process is left to begin
+    mistakes = []
+    for workers, name in ((1, "again"), (2, "two")):
+        with pytest.raises(DataError, match=r"content-de\.json line 1: is not JSON") as mistake:
+            prepare_languages(speech, tmp_path / name, lambda line: None, workers=workers)
+        mistakes.append(str(mistake.value))
+    assert mistakes[0] == mistakes[1] and "\n" not in mistakes[0]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_with_a_source_model_no_source_is_prepared(
+    given: bool, tmp_path: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pypinyin", reason="the extra `mandarin` is not installed")
+    recipe = load(ROOT / "recipes" / "multilingual" / "new_speaker.py")
+    seen: list[multilingual.Corpora] = []
+
+    def stop(found: multilingual.Corpora, settings: object) -> None:
+        seen.append(found)
+        raise DataError("That is enough.")
+
+    monkeypatch.setattr(recipe, "find", stop)
+    arguments = ["--out", str(tmp_path / "out"), "--speech", str(speech), "--workers", "1"]
+    more = ["--source_model", str(tmp_path / "model")] if given else []
+    assert recipe.script(recipe.Recipe, recipe.run, [*arguments, *more]) == 1
+    assert list(seen[0].targets) == ["hsk"] and list(seen[0].sources) == ([] if given else ["gcompris-de"])
+    assert (tmp_path / "out/corpora/gcompris-de").exists() is not given
 
 
 def test_without_source_or_target_there_is_no_recipe(tmp_path: Path, speech: Path) -> None:

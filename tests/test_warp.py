@@ -10,7 +10,8 @@ import torch
 
 from asr_transfer import audio
 from asr_transfer.config import FeatureConfig, SpecAugmentConfig
-from asr_transfer.data.features import log_mel, model_input, warp_bands
+from asr_transfer.data.features import model_input
+from asr_transfer.data.mels import log_mel, warp_bands
 from asr_transfer.data.speech import mask_spectrum
 from asr_transfer.errors import ConfigError
 

@@ -7,55 +7,31 @@ mistaken for the old one. It holds `features.f16` (all frames of all views, floa
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torchaudio
 
 from asr_transfer import audio
 from asr_transfer.config import FeatureConfig, cache_folder
+from asr_transfer.data.digests import FileDigests
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
 from asr_transfer.errors import DataError
 
 VERSION = 1
 """Raise when the computation changes, so that old stores are not reused."""
 
 _FRAMES = "features.f16"
-
-_FLOOR = 1e-6
-"""Added to mel energies before the logarithm: about -60 dB below full scale, under any recording's own noise."""
-
-
-def log_mel(samples: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
-    """Compute log-mel features.
-
-    Args:
-        samples: (n,) mono audio at `audio.SAMPLE_RATE`, n at least one window.
-        config: window, hop and number of bands.
-
-    Returns:
-        (frames, mels) float32, frames = 1 + (n - window) // hop.
-    """
-    window = round(config.window_ms * audio.SAMPLE_RATE / 1000)
-    hop = round(config.hop_ms * audio.SAMPLE_RATE / 1000)
-    size = 1 << (window - 1).bit_length()
-    pad = size - window
-    padded = torch.nn.functional.pad(samples, (pad // 2, pad - pad // 2))
-    spectrum = torch.stft(padded, size, hop, window, torch.hann_window(window), center=False, return_complex=True).abs()
-    return torch.log(_filterbank(size, config.mels).T @ spectrum.square() + _FLOOR).T
-
-
-def frame_count(duration: float, config: FeatureConfig, speed: float = 1.0) -> int:
-    """Return about how many frames `duration` seconds give at `speed`."""
-    return max(1, 1 + int((1000 * duration / speed - config.window_ms) // config.hop_ms))
 
 
 class FeatureStore:
@@ -98,7 +74,7 @@ class FeatureStore:
     def load(self, view: int) -> torch.Tensor:
         """Return the normalised features of a view, (frames, mels) float32."""
         block = torch.from_numpy(self.frames[self.offsets[view] : self.offsets[view + 1]].astype(np.float32))
-        return _normalise(block, self.mean[view], self.std[view], self.config)
+        return normalise(block, self.mean[view], self.std[view], self.config)
 
     def save_part(self, folder: Path, utterances: Sequence[str]) -> None:
         """Write a store of `utterances` alone, as they were spoken (speed 1), into an existing empty folder.
@@ -149,29 +125,63 @@ class JoinedStore(FeatureStore):
 def model_input(samples: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
     """Return the (frames, mels) float32 that `FeatureStore.load` would give for (n,) `samples`, without a store."""
     block = log_mel(samples, config)
-    mean, std = _statistics(block, config)
-    return _normalise(block.to(torch.float16).float(), mean, std, config)
+    mean, std = mean_and_deviation(block, config)
+    return normalise(block.to(torch.float16).float(), mean, std, config)
 
 
-_FIXED_MEAN, _FIXED_STD = -10.0, 3.5
-"""Mean and deviation of log-mel energies over all bands and frames of close-talk recordings (AN4 and FSDD, rounded)."""
+@dataclass(frozen=True)
+class Request:
+    """Features that are wanted.
+
+    Attributes:
+        utterances: of one or several manifests; ids unique.
+        config: feature settings.
+        speeds: speed copies of every utterance; 1.0 is the recording itself.
+    """
+
+    utterances: Sequence[Utterance]
+    config: FeatureConfig
+    speeds: Sequence[float] = (1.0,)
 
 
-def _statistics(block: torch.Tensor, config: FeatureConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    if config.normalisation == "speech-mean":
-        loudness = block.mean(1)
-        block = block[loudness >= (loudness.min() + loudness.max()) / 2]
-    return block.mean(0), block.std(0, correction=0) + _STD_FLOOR
+@dataclass(frozen=True)
+class Part:
+    """Utterances that stand one behind the other in a store.
+
+    Attributes:
+        store: key of the store.
+        place: number of the part in its store.
+        wanted: the part's own utterances.
+        file: where their frames go.
+    """
+
+    store: str
+    place: int
+    wanted: Request
+    file: Path
 
 
-def _normalise(block: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
-    if config.normalisation == "fixed":
-        return (block - _FIXED_MEAN) / _FIXED_STD
-    return (block - mean) / std if config.normalisation == "utterance" else block - mean
+@dataclass(frozen=True)
+class Computed:
+    """A part whose frames are written.
+
+    Attributes:
+        part: which.
+        lengths: frames of each view.
+        views: utterance and speed of each view.
+        statistics: (2, views, mels) means and deviations.
+        failures: why recordings could not be read.
+    """
+
+    part: Part
+    lengths: list[int]
+    views: list[list[Any]]
+    statistics: np.ndarray
+    failures: list[str]
 
 
-_STD_FLOOR = 0.1
-"""Keeps constant bands (band-limited recordings) from being blown up to noise of deviation 1."""
+Run = Callable[[Callable[[Part], Computed], Sequence[Part]], Iterable[Computed]]
+"""Calls a function with every part, perhaps in several processes, and yields the results in any order."""
 
 
 def build_store(
@@ -184,41 +194,117 @@ def build_store(
     """Return the store of `utterances`, computed only when no store of the same content exists.
 
     Args:
-        utterances: of one or several manifests; ids unique.
-        config: feature settings.
-        speeds: speed copies of every utterance; 1.0 is the recording itself.
+        utterances, config, speeds: as in `Request`.
         cache: folder of stores; default `config.cache_folder() / "features"`.
         progress: called with (done, total) utterances while computing.
 
     Raises:
         DataError: recordings cannot be read; all of them are named, none is cached.
     """
+    wanted = Request(utterances, config, speeds)
+    (store,) = build_stores([wanted], lambda _, parts: (_compute(part, progress) for part in parts), cache, math.inf)
+    return store
+
+
+def build_stores(
+    requests: Sequence[Request], run: Run, cache: Path | None = None, seconds: float = 300.0
+) -> list[FeatureStore]:
+    """Return the store of each request; those that do not exist are computed in parts, which change no byte of them.
+
+    Args:
+        requests: what is wanted; what is asked for twice is computed once.
+        run: calls a function with every part.
+        cache: folder of stores; default `config.cache_folder() / "features"`.
+        seconds: of speech in a part, about.
+
+    Raises:
+        DataError: recordings cannot be read; all of a store are named, and it is not cached.
+    """
     root = cache or cache_folder() / "features"
     root.mkdir(parents=True, exist_ok=True)
-    key = _content_key(utterances, config, speeds, root)
-    folder = root / key
-    store = _opened(folder)
-    if store is None:
-        partial = root / f"{key}.partial-{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+    keys = [_content_key(wanted, root) for wanted in requests]
+    stores = {key: store for key in dict.fromkeys(keys) if (store := _opened(root / key)) is not None}
+    begun: dict[str, _Assembly] = {}
+    try:
+        parts = []
+        for key, wanted in zip(keys, requests, strict=True):
+            if key not in stores and key not in begun:
+                begun[key] = _Assembly(root / f"{key}.partial-{os.getpid()}")
+                parts += begun[key].begin(key, wanted, seconds)
+        for computed in run(_compute, parts) if parts else ():
+            key = computed.part.store
+            if begun[key].add(computed):
+                stores[key] = begun[key].finish(root / key)
+    except OSError as error:
+        raise DataError(
+            f"{root}: features cannot be written ({error.strerror}); free space or set "
+            "ASR_TRANSFER_CACHE to another folder."
+        ) from error
+    finally:
+        for assembly in begun.values():
+            shutil.rmtree(assembly.folder, ignore_errors=True)
+    return [stores[key] for key in keys]
+
+
+class _Assembly:
+    """A store that is being computed, in a folder of its own; the frames of its parts are joined in their order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._parts: list[Part] = []
+        self._done: list[Computed] = []
+        self._early: dict[int, Computed] = {}
+
+    def begin(self, key: str, wanted: Request, seconds: float) -> list[Part]:
+        """Make the folder and return the parts."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        groups: list[list[Utterance]] = [[]]
+        length = 0.0
+        for utterance in wanted.utterances:
+            if length >= seconds:
+                groups.append([])
+                length = 0.0
+            groups[-1].append(utterance)
+            length += utterance.duration
+        self._parts = [
+            Part(key, place, replace(wanted, utterances=group), self.folder / f"part-{place}")
+            for place, group in enumerate(groups)
+        ]
+        return self._parts
+
+    def add(self, computed: Computed) -> bool:
+        """Take a part in, and return whether all are there."""
+        self._early[computed.part.place] = computed
+        while (following := self._early.pop(len(self._done), None)) is not None:
+            frames, piece = self.folder / _FRAMES, following.part.file
+            if following.part.place == 0:
+                os.replace(piece, frames)
+            else:
+                with frames.open("ab") as out, piece.open("rb") as source:
+                    shutil.copyfileobj(source, out, 2**20)
+                piece.unlink()
+            self._done.append(following)
+        return len(self._done) == len(self._parts)
+
+    def finish(self, final: Path) -> FeatureStore:
+        """Write the index, give the store its name and open it."""
+        failures = [failure for part in self._done for failure in part.failures]
+        if failures:
+            more = f" (and {len(failures) - 5} more files)" if len(failures) > 5 else ""
+            raise DataError(" ".join(failures[:5]) + more)
+        lengths = [length for part in self._done for length in part.lengths]
+        views = [view for part in self._done for view in part.views]
+        statistics = np.concatenate([part.statistics for part in self._done], axis=1)
+        config = self._parts[0].wanted.config
+        _write_index(self.folder, config, list(accumulate(lengths, initial=0)), views, statistics)
         try:
-            _compute(utterances, config, speeds, partial, progress)
-            try:
-                os.replace(partial, folder)
-            except OSError:
-                # Another process finished the same store first; its content is equal.
-                if not (folder / "index.json").is_file():
-                    raise
-        except OSError as error:
-            raise DataError(
-                f"{root}: features cannot be written ({error.strerror}); free space or set "
-                "ASR_TRANSFER_CACHE to another folder."
-            ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        store = FeatureStore(folder)
-    return store
+            os.replace(self.folder, final)
+        except OSError:
+            # Another process finished the same store first; its content is equal.
+            if not (final / "index.json").is_file():
+                raise
+        return FeatureStore(final)
 
 
 def _opened(folder: Path) -> FeatureStore | None:
@@ -232,34 +318,28 @@ def _opened(folder: Path) -> FeatureStore | None:
         return None
 
 
-def _compute(
-    utterances: Sequence[Utterance],
-    config: FeatureConfig,
-    speeds: Sequence[float],
-    folder: Path,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    offsets, views, statistics, failures = [0], [], [], []
-    with (folder / _FRAMES).open("wb") as out:
-        for number, utterance in enumerate(utterances, start=1):
+def _compute(part: Part, progress: Callable[[int, int], None] | None = None) -> Computed:
+    """Write the frames of a part."""
+    wanted = part.wanted
+    done = Computed(part, [], [], np.zeros((2, 0, wanted.config.mels), np.float32), [])
+    means = []
+    with part.file.open("wb") as out:
+        for number, utterance in enumerate(wanted.utterances, start=1):
             try:
                 duration = None if utterance.start is None else utterance.duration
                 samples = audio.read(utterance.audio, utterance.start, duration)
             except DataError as error:
-                failures.append(str(error))
+                done.failures.append(str(error))
                 continue
-            for speed in speeds:
-                block = log_mel(torch.from_numpy(audio.change_speed(samples, speed)), config)
+            for speed in wanted.speeds:
+                block = log_mel(torch.from_numpy(audio.change_speed(samples, speed)), wanted.config)
                 out.write(block.to(torch.float16).numpy().tobytes())
-                offsets.append(offsets[-1] + len(block))
-                views.append([utterance.id, speed])
-                statistics.append(torch.stack(_statistics(block, config)).numpy())
+                done.lengths.append(len(block))
+                done.views.append([utterance.id, speed])
+                means.append(torch.stack(mean_and_deviation(block, wanted.config)).numpy())
             if progress:
-                progress(number, len(utterances))
-    if failures:
-        more = f" (and {len(failures) - 5} more files)" if len(failures) > 5 else ""
-        raise DataError(" ".join(failures[:5]) + more)
-    _write_index(folder, config, offsets, views, np.stack(statistics, axis=1))
+                progress(number, len(wanted.utterances))
+    return replace(done, statistics=np.stack(means, axis=1)) if means else done
 
 
 def _write_index(
@@ -271,103 +351,11 @@ def _write_index(
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
 
 
-def _content_key(utterances: Sequence[Utterance], config: FeatureConfig, speeds: Sequence[float], root: Path) -> str:
-    digests = _FileDigests(root / "digests.json")
-    key = hashlib.sha256(json.dumps([VERSION, config.__dict__, list(speeds)], sort_keys=True).encode())
-    for utterance in utterances:
+def _content_key(wanted: Request, root: Path) -> str:
+    digests = FileDigests(root / "digests.json")
+    key = hashlib.sha256(json.dumps([VERSION, wanted.config.__dict__, list(wanted.speeds)], sort_keys=True).encode())
+    for utterance in wanted.utterances:
         piece = (utterance.id, digests.of(utterance.audio), utterance.start, round(utterance.duration, 4))
         key.update(repr(piece).encode())
     digests.save()
     return key.hexdigest()[:24]
-
-
-class _FileDigests:
-    """Hashes of files' bytes, remembered by path, size and modification time so that big corpora are read once."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._changed = False
-        self._known: dict[str, list[Any]] = {}
-        with contextlib.suppress(OSError, ValueError, TypeError):  # then the recordings are hashed again
-            self._known.update(json.loads(file.read_text(encoding="utf-8")))
-
-    def of(self, path: str) -> str:
-        resolved = os.path.abspath(path)
-        try:
-            status = os.stat(resolved)
-        except OSError:
-            raise DataError(
-                f"{path}: there is no such audio file; correct the path in the manifest or the command."
-            ) from None
-        stamp = [status.st_size, status.st_mtime_ns]
-        entry = self._known.get(resolved)
-        if entry is None or entry[:2] != stamp:
-            with open(resolved, "rb") as file:
-                entry = [
-                    *stamp,
-                    hashlib.file_digest(file, "sha256").hexdigest()[:32]
-                    if hasattr(hashlib, "file_digest")
-                    else hashlib.sha256(file.read()).hexdigest()[:32],
-                ]
-            self._known[resolved] = entry
-            self._changed = True
-        return str(entry[2])
-
-    def save(self) -> None:
-        if self._changed:
-            partial = self._file.with_name(f"{self._file.name}.partial-{os.getpid()}")
-            partial.write_text(json.dumps(self._known), encoding="utf-8")
-            os.replace(partial, self._file)
-
-
-_LOWEST, _HIGHEST = 20.0, audio.SAMPLE_RATE / 2
-"""Hertz, between which the bands lie."""
-
-_BEND = 4800.0
-"""Hertz: above the third formant, from where a warped axis returns to its end."""
-
-_FILTERBANKS: dict[tuple[int, int], torch.Tensor] = {}
-
-
-def _filterbank(size: int, mels: int) -> torch.Tensor:
-    """Return the (size // 2 + 1, mels) triangular filters, made once per setting."""
-    if (size, mels) not in _FILTERBANKS:
-        _FILTERBANKS[(size, mels)] = torchaudio.functional.melscale_fbanks(
-            size // 2 + 1, _LOWEST, _HIGHEST, mels, audio.SAMPLE_RATE, norm="slaney", mel_scale="htk"
-        )
-    return _FILTERBANKS[(size, mels)]
-
-
-def warp_bands(inputs: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """Stretch each utterance's frequency axis, as another length of the vocal tract would (Jaitly and Hinton 2013).
-
-    What was heard at a frequency is found at that frequency times the factor; towards the highest frequency, which
-    stays in its place, the line bends. Between bands values are interpolated, so that bands of mean 0 keep it.
-
-    Args:
-        inputs: (batch, time, mels) log-mels as `log_mel` makes them, normalised or not.
-        factors: (batch,) above 0; 1 leaves an utterance as it is.
-
-    Returns:
-        (batch, time, mels) like `inputs`.
-    """
-    mels = inputs.shape[2]
-    low, high = _to_mel(torch.tensor([_LOWEST, _HIGHEST], dtype=torch.float64))
-    step = (high - low) / (mels + 1)
-    centres = _to_hertz(low + step * torch.arange(1, mels + 1))
-    # Where each band of the result is taken from.
-    inverse = 1 / factors.double()[:, None]
-    bend = _BEND * inverse.clamp(max=1) / inverse
-    above = _HIGHEST - (_HIGHEST - bend * inverse) / (_HIGHEST - bend) * (_HIGHEST - centres)
-    origin = torch.where(centres <= bend, centres * inverse, above)
-    place = ((_to_mel(origin) - low) / step - 1).clamp(0, mels - 1)
-    weights = (1 - (place[:, None, :] - torch.arange(mels)[:, None]).abs()).clamp(min=0)
-    return torch.matmul(inputs, weights.to(inputs.dtype))
-
-
-def _to_mel(hertz: torch.Tensor) -> torch.Tensor:
-    return 2595 * torch.log10(1 + hertz / 700)
-
-
-def _to_hertz(mel: torch.Tensor) -> torch.Tensor:
-    return 700 * (torch.pow(10, mel / 2595) - 1)

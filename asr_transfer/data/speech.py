@@ -9,8 +9,9 @@ import torch
 
 from asr_transfer.config import SpecAugmentConfig
 from asr_transfer.data.batching import Batch
-from asr_transfer.data.features import FeatureStore, warp_bands
+from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report, Utterance
+from asr_transfer.data.mels import warp_bands
 from asr_transfer.data.tokens import Tokens, frames_needed
 from asr_transfer.errors import DataError
 

@@ -260,9 +260,14 @@ def check_languages(corpora: Corpora) -> tuple[list[str], str]:
     return sources, targets[0]
 
 
+def stored_speeds(speeds: Sequence[float]) -> tuple[float, ...]:
+    """Return the speeds that features are computed at: the recording's own is always there, for testing."""
+    return tuple(sorted({1.0, *speeds}))
+
+
 @cache
 def _store(manifests: str, config: FeatureConfig, speeds: tuple[float, ...]) -> FeatureStore:
-    return build_store(read_corpora(json.loads(manifests)), config, tuple(sorted({1.0, *speeds})))
+    return build_store(read_corpora(json.loads(manifests)), config, stored_speeds(speeds))
 
 
 def source_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:

@@ -6,12 +6,13 @@ that was killed goes on where it stopped and ends in the same table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from asr_transfer.config import FeatureConfig
+from asr_transfer.data.features import Request, build_stores
 from asr_transfer.evaluation.record import read_record
-from asr_transfer.languages.points import Corpora, Point, source_store, source_test_store, target_store, train_point
+from asr_transfer.languages.points import Corpora, Point, stored_speeds, train_point
 from asr_transfer.languages.sources import SourceJob, told, train_source
 from asr_transfer.training.workers import Backend, run_all
 
@@ -39,17 +40,7 @@ def run_sweep(
         say: called with a line at each stage.
         backend: where processes run.
     """
-    # Here, so that processes find the features instead of computing them all at once.
-    prepared: list[tuple[str, Corpora, tuple[float, ...], FeatureConfig]] = []
-    for kind, corpora, speeds, own in (
-        *(("source", corpora, job.config.speeds, features) for corpora, job in sources),
-        *(("target", corpora, point.config.speeds, point.config.features(features)) for corpora, point, _ in points),
-    ):
-        if (kind, corpora, speeds, own) not in prepared:
-            (source_store if kind == "source" else target_store)(corpora, own, speeds)
-            if kind == "source" and corpora.source_tests:
-                source_test_store(corpora, own)
-            prepared.append((kind, corpora, speeds, own))
+    _compute_features(sources, points, features, workers)
     say(f"features ready; {len(sources)} source models, {len(points)} points")
     place = str(folder)
     jobs = [(place, corpora, job) for corpora, job in sources]
@@ -58,3 +49,27 @@ def run_sweep(
     todo = [(place, corpora, point, amounts) for corpora, point, amounts in points]
     for name in run_all(train_point, todo, workers, "points", backend):
         say(f"point '{name}' ready")
+
+
+def _compute_features(
+    sources: Sequence[PlannedSource], points: Sequence[PlannedPoint], features: FeatureConfig, workers: int
+) -> None:
+    """Compute all features that are not there, in parallel, so that processes find them instead of each computing them.
+
+    They are computed on this machine also where models are trained on others.
+    """
+    known: list[tuple[tuple[Mapping[str, str], ...], FeatureConfig, tuple[float, ...]]] = []
+    requests: list[Request] = []
+    for manifests, read, own, speeds in (
+        *(((c.sources,), c.source_utterances, features, job.config.speeds) for c, job in sources),
+        *(((c.source_tests,), c.source_test_utterances, features, ()) for c, _ in sources if c.source_tests),
+        *(
+            ((c.train, c.dev, c.tests), c.target_utterances, point.config.features(features), point.config.speeds)
+            for c, point, _ in points
+        ),
+    ):
+        wanted = (manifests, own, stored_speeds(speeds))
+        if wanted not in known:
+            known.append(wanted)
+            requests.append(Request(read(), own, stored_speeds(speeds)))
+    build_stores(requests, lambda function, parts: run_all(function, parts, workers, "features"))

@@ -17,9 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from asr_transfer.cli import script
-from asr_transfer.config import to_record
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.languages.new_speaker import (
     SYLLABLES,
     NewSpeakerConfig,
@@ -28,37 +26,23 @@ from asr_transfer.languages.new_speaker import (
 )
 from asr_transfer.languages.new_speaker_rows import markdown, table
 from asr_transfer.languages.points import Corpora
-from asr_transfer.training.workers import Backend
 from data_prep import multilingual
-from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS, prepare_languages
+from data_prep.language_run import LanguageRun
+from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(NewSpeakerConfig):
+class Recipe(NewSpeakerConfig, LanguageRun):
     """Try what helps a new language with a speaker never heard.
 
     Attributes:
-        out: run folder to write.
-        speech: folder of the corpora as they were distributed; fetched ones are found without it.
         develop: test on the woman of gcin-voice instead of the syllables, with the man alone as further speaker: what
             settings are chosen on.
         source_model: run folder of a finished source model, such as `sources/all-0` of a curve; none trains one.
-        quick: a small experiment of the same kind, to see it work.
-        workers: parallel processes, of one thread each.
-        backend: processes of this machine, or a Ray cluster.
-        resume: go on with a run that was stopped.
-        overwrite: replace the run that `out` holds.
     """
 
-    out: Path
-    speech: Path | None = None
     develop: bool = False
     source_model: Path | None = None
-    quick: bool = False
-    workers: int = 2
-    backend: Backend = "processes"
-    resume: bool = False
-    overwrite: bool = False
 
 
 def find(found: multilingual.Corpora, recipe: Recipe) -> tuple[Corpora, dict[str, str]]:
@@ -86,8 +70,8 @@ def find(found: multilingual.Corpora, recipe: Recipe) -> tuple[Corpora, dict[str
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
-    record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
-    found = prepare_languages(recipe.speech, recipe.out / "corpora", record.say)
+    # Of a source model that is there, the speech it was trained on is not read again.
+    record, found = recipe.begin(config, sources=() if recipe.source_model is None else None)
     corpora, further = find(found, recipe)
     rows = run_new_speaker(
         config, corpora, further, recipe.out, recipe.workers, record.say, recipe.backend, recipe.source_model

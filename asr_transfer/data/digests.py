@@ -1,0 +1,61 @@
+"""Hashes of recordings' bytes, kept so that what is computed of a recording is found again by its content."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from asr_transfer.errors import DataError
+
+
+class FileDigests:
+    """Hashes of files' bytes, remembered by path, size and modification time so that big corpora are read once.
+
+    Args:
+        file: where they are kept; it need not be there.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._changed = False
+        self._known: dict[str, list[Any]] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError):  # then the recordings are hashed again
+            self._known.update(json.loads(file.read_text(encoding="utf-8")))
+
+    def of(self, path: str) -> str:
+        """Return the hash of a file's bytes.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        resolved = os.path.abspath(path)
+        try:
+            status = os.stat(resolved)
+        except OSError:
+            raise DataError(
+                f"{path}: there is no such audio file; correct the path in the manifest or the command."
+            ) from None
+        stamp = [status.st_size, status.st_mtime_ns]
+        entry = self._known.get(resolved)
+        if entry is None or entry[:2] != stamp:
+            with open(resolved, "rb") as file:
+                entry = [
+                    *stamp,
+                    hashlib.file_digest(file, "sha256").hexdigest()[:32]
+                    if hasattr(hashlib, "file_digest")
+                    else hashlib.sha256(file.read()).hexdigest()[:32],
+                ]
+            self._known[resolved] = entry
+            self._changed = True
+        return str(entry[2])
+
+    def save(self) -> None:
+        """Write what was hashed anew."""
+        if self._changed:
+            partial = self._file.with_name(f"{self._file.name}.partial-{os.getpid()}")
+            partial.write_text(json.dumps(self._known), encoding="utf-8")
+            os.replace(partial, self._file)
