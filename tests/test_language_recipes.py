@@ -12,10 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
-from language_sweeps import make_folders
+from language_sweeps import make_folders, source_config
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.record import read_record
+from asr_transfer.languages.points import Corpora
+from asr_transfer.languages.sources import SourceJob, train_source
+from asr_transfer.languages.tables import identification_markdown
+from data_prep.multilingual import SOURCE_SPLITS
 from tests.real_runs import ROOT, load
 
 FOLDER = ROOT / "recipes" / "multilingual"
@@ -143,3 +148,29 @@ def test_a_recipe_runs_from_prepared_corpora_and_goes_on(
     again = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     timeless = [re.sub(r"\| \d+ \| [\d–]+ \|$", "", line) for line in again.splitlines()]
     assert gone.is_dir() and timeless == [re.sub(r"\| \d+ \| [\d–]+ \|$", "", line) for line in table.splitlines()]
+
+
+def test_identification_is_measured_of_a_finished_source_model(
+    prepared: Path, feature_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = {name: prepared / name for name in ("asterisk-en", "fillets-nl")}
+    corpora = Corpora.from_folders(folders, {}, splits=SOURCE_SPLITS)
+    train_source((str(tmp_path), replace(corpora, source_tests={}), SourceJob("all-0", (), None, source_config())))
+    source = tmp_path / "sources" / "all-0"
+    recipe = load(FOLDER / "identification.py")
+
+    def run(name: str, *more: str, sources: dict[str, Path] = folders) -> int:
+        named = f"[{','.join(map(str, sources.values()))}]"
+        given = ["--source_model", str(source), "--sources", named, "--workers", "1", "--out", str(tmp_path / name)]
+        code: int = recipe.script(recipe.Recipe, recipe.run, [*given, *more])
+        return code
+
+    assert run("one") == 0
+    shares = read_record(tmp_path / "one")["scores"]["identification"]
+    assert shares["utterances"] == 6 and set(shares["languages"]) == {"en", "nl"}
+    assert "mean" in capsys.readouterr().out and not Recogniser.load(source, "en").offsets
+    assert run("two", "--keep", "true") == 0 and set(Recogniser.load(source, "en").offsets) == {"en", "nl"}
+    assert identification_markdown(shares).count("\n| ") == 3
+    capsys.readouterr()
+    assert run("three", sources={"asterisk-en": folders["asterisk-en"]}) == 1
+    assert "fewer than two of the model's languages" in capsys.readouterr().err

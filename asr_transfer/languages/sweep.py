@@ -1,4 +1,4 @@
-"""Running what an experiment consists of, in parallel: first its source models, then its points.
+"""Running what an experiment consists of, in parallel: its source models, and each point once its source is there.
 
 What is finished is not run again, and nothing is held in memory that a run folder does not say, so that an experiment
 that was killed goes on where it stopped and ends in the same table.
@@ -43,12 +43,29 @@ def run_sweep(
     _compute_features(sources, points, features, workers)
     say(f"features ready; {len(sources)} source models, {len(points)} points")
     place = str(folder)
-    jobs = [(place, corpora, job) for corpora, job in sources]
-    for name in run_all(train_source, jobs, workers, "source models", backend):
-        say(f"source model '{name}' ready{told(read_record(folder / 'sources' / name))}")
-    todo = [(place, corpora, point, amounts) for corpora, point, amounts in points]
-    for name in run_all(train_point, todo, workers, "points", backend):
-        say(f"point '{name}' ready")
+    # Long ones first, so that no process is left alone with one at the end.
+    points = sorted(points, key=lambda planned: -planned[1].config.trainer.steps)
+    jobs: list[_Job] = [(place, corpora, job) for corpora, job in sources]
+    jobs += [(place, corpora, point, amounts) for corpora, point, amounts in points]
+    numbers = {job.name: number for number, (_, job) in enumerate(sources)}
+    needs = {
+        number: [numbers[point.source]]
+        for number, (_, point, _) in enumerate(points, start=len(sources))
+        if point.source in numbers
+    }
+    for name, is_source in run_all(_train, jobs, workers, "models", backend, needs):
+        if is_source:
+            say(f"source model '{name}' ready{told(read_record(folder / 'sources' / name))}")
+        else:
+            say(f"point '{name}' ready")
+
+
+_Job = tuple[str, Corpora, SourceJob] | tuple[str, Corpora, Point, tuple[float, ...]]
+
+
+def _train(job: _Job) -> tuple[str, bool]:
+    """Train a source model or a point, and return its name and whether it is a source model."""
+    return (train_source(job), True) if len(job) == 3 else (train_point(job), False)
 
 
 def _compute_features(

@@ -1,0 +1,73 @@
+"""Measure how well a finished source model tells its languages apart, and let it keep what was calibrated.
+
+    python recipes/multilingual/identification.py --source_model runs/curve/sources/all-0 --out runs/identification
+
+Prepares the source corpora that are on disk, and prints for each language the share of recordings that no model was
+trained on whose language is identified. Raises nothing: mistakes are printed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from asr_transfer.cli import script
+from asr_transfer.decoding.recogniser import OFFSETS
+from asr_transfer.errors import DataError
+from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.languages.points import Corpora
+from asr_transfer.languages.sources import identified
+from asr_transfer.languages.tables import identification_table
+from asr_transfer.models.folder import update_origin
+from data_prep.multilingual import SOURCE_SPLITS, prepare_languages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Measure how well a source model tells its languages apart.
+
+    Attributes:
+        source_model: run folder of a finished source model, such as `sources/all-0` of a curve.
+        out: run folder to write.
+        speech: folder of the corpora as they were distributed; fetched ones are found without it.
+        sources: corpora that the model was trained on, known ones by name and your own by their folder of manifests;
+            all that are known and there, where none is named.
+        keep: write the offsets into the model, which `transcribe --language auto` then uses.
+        workers: parallel processes that prepare corpora.
+        overwrite: replace the run that `out` holds.
+    """
+
+    source_model: Path
+    out: Path
+    speech: Path | None = None
+    sources: tuple[str, ...] = ()
+    keep: bool = False
+    workers: int = 2
+    overwrite: bool = False
+
+
+def run(recipe: Recipe) -> None:
+    """Identify languages, print the shares and write them to `run.json`."""
+    settings = {"source_model": str(recipe.source_model), "sources": list(recipe.sources), "keep": recipe.keep}
+    record = RunRecord(recipe.out, settings, overwrite=recipe.overwrite)
+    found = prepare_languages(
+        recipe.speech, recipe.out / "corpora", record.say, recipe.sources, None, workers=recipe.workers
+    )
+    corpora = Corpora.from_folders(found.sources, {}, splits=SOURCE_SPLITS)
+    shares, offsets = identified(recipe.source_model, corpora)
+    if not shares["utterances"]:
+        raise DataError(
+            f"{recipe.source_model}: the corpora are in fewer than two of the model's languages; name those that it "
+            "was trained on with --sources."
+        )
+    if recipe.keep and offsets:
+        update_origin(recipe.source_model / "model", {OFFSETS: offsets})
+    record.finish(scores={"identification": shares})
+    Console().print(identification_table(shares))
+
+
+if __name__ == "__main__":
+    sys.exit(script(Recipe, run))
