@@ -118,6 +118,9 @@ def test_plans_name_sources_and_points(folders: dict[str, Path]) -> None:
     assert [p.name for p in plan(few, corpora, ["en", "nl"])[1] if p.system == "joint"] == ["joint-2-1"]
     small = config.shortened()
     assert small.seeds == (0,) and small.extra_seeds == () and small.learn.trainer.steps == 100
+    assert [p.name for p in plan(small, corpora, ["en", "nl"])[1] if p.system.startswith("scratch")] == [
+        "scratch-1-0", "scratch-long-1-0", "scratch-2-0",
+    ]  # fmt: skip
     for changes, message in (
         ({"one": "nk"}, "`one` is 'nk'. Did you mean 'nl'"),
         ({"systems": ("one-language",), "one": "de"}, "`one` is 'de'"),

@@ -94,7 +94,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (
             "curve",
-            "--quick --amounts [0.05,0.1,0.2] --amounts_of '{scratch-long: [0.1], joint: [], transfer-head: [0.2]}'",
+            "--quick --amounts [0.05,0.1,0.2] --amounts_of '{joint: [], transfer-head: [0.2]}'",
             5,
         ),
         ("negative_transfer", "--minutes 0.05 --designs [leave-out]", 3),

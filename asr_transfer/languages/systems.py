@@ -109,11 +109,14 @@ class CurveConfig:
                     )
 
     def shortened(self) -> CurveConfig:
-        """Return a small experiment of the same kind: two amounts, one seed, a tenth of the steps."""
+        """Return a small experiment of the same kind: one seed, two amounts (long systems: one), a tenth of the steps."""
+        long = [name for name in self.systems if SYSTEMS[name].long]
+        amounts_of = {**dict.fromkeys(long, self.amounts[:1]), **self.amounts_of}
+        kept = {name: self.amounts[: 1 if name in long else 2] for name in amounts_of}
         return replace(
             self,
             amounts=self.amounts[:2],
-            amounts_of={name: tuple(a for a in own if a in self.amounts[:2]) for name, own in self.amounts_of.items()},
+            amounts_of={name: tuple(a for a in own if a in kept[name]) for name, own in amounts_of.items()},
             seeds=self.seeds[:1],
             extra_seeds=(),
             seeds_of={name: self.seeds[:1] for name, own in self.seeds_of.items() if self.seeds[0] in own},
