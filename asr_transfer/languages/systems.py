@@ -109,7 +109,7 @@ class CurveConfig:
                     )
 
     def shortened(self) -> CurveConfig:
-        """Return a small experiment of the same kind: one seed, two amounts (long systems: one), a tenth of the steps."""
+        """Return a small experiment of the kind: one seed, two amounts (long systems: one), a tenth of the steps."""
         long = [name for name in self.systems if SYSTEMS[name].long]
         amounts_of = {**dict.fromkeys(long, self.amounts[:1]), **self.amounts_of}
         kept = {name: self.amounts[: 1 if name in long else 2] for name in amounts_of}
