@@ -22,7 +22,7 @@ from asr_transfer.languages import curve as languages
 from asr_transfer.languages import new_speaker_rows as speakers
 from asr_transfer.languages.negative import Effect
 from asr_transfer.languages.pairs import Pair
-from asr_transfer.languages.tables import curve_markdown, negative_markdown, pairs_markdown
+from asr_transfer.languages.tables import curve_markdown, identification_markdown, negative_markdown, pairs_markdown
 from asr_transfer.words import sentences as spoken
 from asr_transfer.words.experiment import Row as WordsRow
 from asr_transfer.words.overview import Figure
@@ -58,7 +58,7 @@ def adaptation(corpus: str) -> str:
     """Return the whole table of an experiment, with how it was made."""
     values = record(corpus)
     config = values["config"]
-    command = values["command"].replace(" --resume", "")
+    command = _command(values)
     note = (
         f"Made by `python recipes/speaker_adaptation/{command}` at commit "
         f"`{values['commit']}`; draws per speaker: {config['protocol']['draws']}, "
@@ -84,6 +84,13 @@ def negative(name: str) -> str:
     """Return which source languages help and which harm, with how it was made."""
     values = record(name)
     return f"{negative_markdown([Effect(**own) for own in values['scores']['effects']])}\n{_made_languages(values)}"
+
+
+def identification(name: str) -> str:
+    """Return how well a source model tells languages apart, with how it was made."""
+    values = record(name)
+    made = f"Made by `python recipes/multilingual/{values['command']}` at commit `{values['commit']}`.\n"
+    return f"{identification_markdown(values['scores']['identification'])}\n{made}"
 
 
 def headline() -> str:
@@ -169,7 +176,7 @@ def sentences(name: str) -> str:
     """Return what a lexicon and a list of words find in sentences, with how it was made."""
     values = record(name)
     effects = [spoken.Effect(**effect) for effect in values["scores"]["effects"]]
-    command = values["command"].replace(" --resume", "")
+    command = _command(values)
     note = f"Made by `python recipes/zero_shot_words/{command}` at commit `{values['commit']}`.\n"
     return f"{sentences_markdown(values['scores']['systems'], effects)}\n{note}"
 
@@ -179,16 +186,21 @@ def new_speaker(name: str) -> str:
     values = record(name)
     rows = [speakers.Row(**row) for row in values["scores"]["rows"]]
     note = (
-        f"Made by `python recipes/multilingual/{values['command'].replace(' --resume', '')}` at commit "
+        f"Made by `python recipes/multilingual/{_command(values)}` at commit "
         f"`{values['commit']}`; seeds {', '.join(map(str, values['config']['seeds']))}.\n"
     )
     return f"{speakers.markdown(rows)}\n{note}"
 
 
+def _command(values: dict[str, Any]) -> str:
+    """Return the command of a record, as if the run had never been stopped."""
+    return re.sub(r" --resume( true)?", "", values["command"])
+
+
 def _made_languages(values: dict[str, Any]) -> str:
-    config, command = values["config"], re.sub(r" --resume( true)?", "", values["command"])
+    config = values["config"]
     return (
-        f"Made by `python recipes/multilingual/{command}` at commit `{values['commit']}`; seeds "
+        f"Made by `python recipes/multilingual/{_command(values)}` at commit `{values['commit']}`; seeds "
         f"{', '.join(map(str, [*config['seeds'], *config.get('extra_seeds', [])]))}; "
         f"{config['source']['trainer']['steps']} steps on the source languages, "
         f"{config['learn']['trainer']['steps']} on the target.\n"
@@ -197,7 +209,7 @@ def _made_languages(values: dict[str, Any]) -> str:
 
 def _made_words(values: dict[str, Any]) -> str:
     return (
-        f"Made by `python recipes/zero_shot_words/{values['command'].replace(' --resume', '')}` at commit "
+        f"Made by `python recipes/zero_shot_words/{_command(values)}` at commit "
         f"`{values['commit']}`; draws of the smaller lexica: {values['config']['draws']}, models: "
         f"{len(values['scores']['models'])}.\n"
     )
@@ -212,6 +224,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "curve": curve,
     "figures": figures,
     "headline": headline,
+    "identification": identification,
     "ideas": ideas,
     "negative": negative,
     "new_speaker": new_speaker,
