@@ -16,7 +16,7 @@ from typing import Any
 
 from asr_transfer.config import FeatureConfig, Units, to_plain
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
-from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.data.tokens import Tokens
@@ -220,9 +220,8 @@ def spellable(utterances: Sequence[Utterance], train: Sequence[Utterance], units
 
 
 def with_lexicon(recogniser: Recogniser, path: str | Path) -> Recogniser:
-    """Return a recogniser that takes each utterance for a word of a lexicon, without tones where it hears none."""
-    lexicon = Lexicon.read(path)
-    return replace(recogniser, lexicon=lexicon.toneless() if recogniser.tokens.units == "toneless-phones" else lexicon)
+    """Return a recogniser that takes each utterance for a word of a lexicon, spelled in what it hears."""
+    return replace(recogniser, lexicon=read_for(path, recogniser.tokens))
 
 
 def error_unit(units: Units) -> Unit:
