@@ -22,7 +22,13 @@ from asr_transfer.languages import curve as languages
 from asr_transfer.languages import new_speaker_rows as speakers
 from asr_transfer.languages.negative import Effect
 from asr_transfer.languages.pairs import Pair
-from asr_transfer.languages.tables import curve_markdown, identification_markdown, negative_markdown, pairs_markdown
+from asr_transfer.languages.tables import (
+    brief_markdown,
+    curve_markdown,
+    identification_markdown,
+    negative_markdown,
+    pairs_markdown,
+)
 from asr_transfer.words import sentences as spoken
 from asr_transfer.words.experiment import Row as WordsRow
 from asr_transfer.words.overview import Figure
@@ -72,6 +78,13 @@ def curve(name: str) -> str:
     values = record(name)
     rows = [languages.Row(**row) for row in values["scores"]["rows"]]
     return f"{curve_markdown(rows, values['scores'].get('factors', {}))}\n{_made_languages(values)}"
+
+
+def brief(name: str) -> str:
+    """Return plain transfer beside the best start from scratch, with how it was made."""
+    values = record(name)
+    table = brief_markdown([languages.Row(**row) for row in values["scores"]["rows"]])
+    return f"{table}\n{_made_languages(values)}"
 
 
 def pairs(name: str) -> str:
@@ -221,6 +234,7 @@ def _measured(name: str) -> bool:
 
 TABLES: dict[str, Callable[..., str]] = {
     "adaptation": adaptation,
+    "brief": brief,
     "curve": curve,
     "figures": figures,
     "headline": headline,

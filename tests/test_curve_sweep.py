@@ -16,10 +16,10 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord, read_record
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.curve import run_curve, summarise
+from asr_transfer.languages.curve import Row, run_curve, summarise
 from asr_transfer.languages.points import Corpora, Point, check_languages
 from asr_transfer.languages.systems import SYSTEMS, CurveConfig, plan
-from asr_transfer.languages.tables import curve_markdown, curve_table, write_curve
+from asr_transfer.languages.tables import brief_markdown, curve_markdown, curve_table, write_curve
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +200,15 @@ def test_corpora_that_do_not_fit_together_are_refused_by_name(folders: dict[str,
     with pytest.raises(DataError, match=r"dev\.jsonl: there is no such manifest"):
         write_manifest(tmp_path / "lone" / "train.jsonl", read_manifest(french))
         Corpora.from_folders({}, {"fr": tmp_path / "lone"})
+
+
+def test_the_brief_table_has_each_amount_once() -> None:
+    plain = {"seeds": 3, "spread": 0.0, "cpu_seconds": 1.0, "source_seconds": 0.0}
+    none: dict[str, Any] = {"reduction": None, "low": None, "high": None}
+    rows = [
+        Row("words", "scratch", 5, rate=0.6, **plain, **none),
+        Row("words", "scratch-long", 5, rate=0.5, **plain, **none),
+        Row("words", "transfer", 5, rate=0.25, reduction=0.5, low=0.4, high=0.6, baseline="scratch-long", **plain),
+        Row("words", "transfer", 40, rate=0.1, **plain, **none),
+    ]
+    assert brief_markdown(rows).splitlines()[2:] == ["| 5 | 50.0 | 25.0 | 50 % (40 … 60) |", "| 40 | – | 10.0 | – |"]

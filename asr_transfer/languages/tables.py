@@ -56,6 +56,26 @@ def curve_markdown(rows: Sequence[Row], saved: Mapping[str, Mapping[str, str]]) 
     return "\n\n".join(parts) + "\n"
 
 
+def brief_markdown(rows: Sequence[Row], system: str = "transfer") -> str:
+    """Return one system beside what it is held against, all test sets in one table, as Markdown."""
+    tests = list(dict.fromkeys(row.test for row in rows))
+    found = {(row.test, row.minutes, row.system): row for row in rows}
+    headings = ["minutes"]
+    for test in tests:
+        headings += [f"{test}: from scratch %", f"{test}: `{system}` %", "fewer errors (95 %)"]
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    for minutes in sorted({row.minutes for row in rows if row.system == system}):
+        cells = [f"{minutes:g}"]
+        for test in tests:
+            own = found.get((test, minutes, system))
+            base = found.get((test, minutes, own.baseline)) if own else None
+            cells += [percent(one.rate if one else None) for one in (base, own)]
+            told = f"{percent(own.reduction, 0)} % ({between(own.low, own.high)})" if own and base else "–"
+            cells.append(told)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def write_curve(config: CurveConfig, corpora: Corpora, folder: Path, rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     """Write `table.md` and a plot for each test set, and return the data factors by test set and system."""
     languages, _ = check_languages(corpora)
