@@ -13,6 +13,10 @@ from asr_transfer import audio
 from asr_transfer.data.manifest import Report, Utterance, validate, write_manifest
 from asr_transfer.errors import DataError
 
+LEFT_OUT = "left_out.txt"
+SHOWN = 8
+"""Names of what is left out for one reason that a terminal shows."""
+
 LeftOut = Sequence[tuple[str, str]]
 """Pairs of (name, reason) for files that a corpus module could not turn into utterances."""
 
@@ -21,6 +25,8 @@ def write_splits(
     splits: Mapping[str, Sequence[Utterance]], out: Path, left_out: Mapping[str, LeftOut] | None = None
 ) -> dict[str, Report]:
     """Check the splits of a corpus against the audio on disk, write `out/<split>.jsonl` and print what each holds.
+
+    Where more is left out than a terminal should show, `out/left_out.txt` names all of it.
 
     Nothing is written before every split is known to be good, so a failed run never leaves half a corpus.
 
@@ -45,34 +51,50 @@ def write_splits(
         if not kept[split]:
             raise DataError(_nothing_left(split, report))
         reports[split] = report
-    for split, utterances in kept.items():
-        try:
-            write_manifest(out / f"{split}.jsonl", utterances)
-        except OSError as error:
-            raise DataError(
-                f"{out / f'{split}.jsonl'}: cannot be written ({error.strerror}); choose another folder with `--out`."
-            ) from None
-        print(summary(split, utterances, reports[split].dropped))
+    full = [summary(split, utterances, reports[split].dropped) for split, utterances in kept.items()]
+    short = [
+        summary(split, utterances, reports[split].dropped, f"; {out / LEFT_OUT} names all")
+        for split, utterances in kept.items()
+    ]
+    file = out / LEFT_OUT
+    try:
+        if short != full:
+            out.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n".join(full) + "\n", encoding="utf-8")
+        for split, utterances in kept.items():
+            file = out / f"{split}.jsonl"
+            write_manifest(file, utterances)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be written ({error.strerror}); choose another folder with `--out`.") from None
+    print("\n".join(short))
     return reports
 
 
-def summary(name: str, utterances: Sequence[Utterance], dropped: LeftOut) -> str:
-    """Return what a person wants to know of a split: its size, and by reason the names of what was left out."""
+def summary(name: str, utterances: Sequence[Utterance], dropped: LeftOut, elsewhere: str = "") -> str:
+    """Return what a person wants to know of a split: its size, and by reason the names of what was left out.
+
+    Where `elsewhere` says in which file all names stand, only the first are given.
+    """
     speakers = len({utterance.speaker for utterance in utterances})
     minutes = sum(utterance.duration for utterance in utterances) / 60
     head = (
         f"{name}: {_count(len(utterances), 'utterance')}, {_count(speakers, 'speaker')}, "
         f"{minutes:.1f} minutes, {len(dropped)} left out"
     )
-    return "\n".join([head, *by_reason(dropped)])
+    return "\n".join([head, *by_reason(dropped, elsewhere)])
 
 
-def by_reason(dropped: LeftOut) -> list[str]:
-    """Return one indented line per reason, with every name that it applies to."""
+def by_reason(dropped: LeftOut, elsewhere: str = "") -> list[str]:
+    """Return one indented line per reason, with the names that it applies to: `SHOWN` of them, given `elsewhere`."""
     names: dict[str, list[str]] = {}
     for name, reason in dropped:
         names.setdefault(reason, []).append(name)
-    return [f"  left out, {reason}: {', '.join(group)}" for reason, group in names.items()]
+    lines = []
+    for reason, group in names.items():
+        shown = group if not elsewhere or len(group) <= SHOWN else group[:SHOWN]
+        more = f" and {len(group) - len(shown)} more{elsewhere}" if len(shown) < len(group) else ""
+        lines.append(f"  left out, {reason}: {', '.join(shown)}{more}")
+    return lines
 
 
 def existing_folder(root: Path, expected: str) -> Path:

@@ -190,6 +190,18 @@ def prepare_languages(
     return Corpora(found["source"], found["target"])
 
 
+def check_names(sources: Sequence[str] | None, targets: Sequence[str] | None) -> None:
+    """Refuse corpora that `prepare_languages` would refuse by their names alone.
+
+    Raises:
+        ConfigError: one is neither known nor a folder of manifests.
+    """
+    for kind, places, wanted in (("source", SOURCES, sources), ("target", TARGETS, targets)):
+        for name in wanted or ():
+            if name not in places:
+                _own(name, kind, places)
+
+
 def _plan(name: str, place: Place, speech: Path | None, out: Path) -> tuple[bool, _Step | None]:
     """Return whether a corpus is there, and what is to be done or said about it."""
     if all((out / name / f"{split}.jsonl").is_file() for split in CORPORA[name].splits):

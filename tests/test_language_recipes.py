@@ -174,3 +174,18 @@ def test_identification_is_measured_of_a_finished_source_model(
     capsys.readouterr()
     assert run("three", sources={"asterisk-en": folders["asterisk-en"]}) == 1
     assert "fewer than two of the model's languages" in capsys.readouterr().err
+    assert run("four", "--source_model", str(tmp_path)) == 1 and not (tmp_path / "four").exists()
+    assert "is not a model folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["curve", "negative_transfer", "transfer_table", "new_speaker"])
+def test_a_slip_of_the_pen_leaves_no_folder_behind(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, given = _arguments(FOLDER / "hparams" / f"{name}.yaml")
+    slip = {"transfer_table": ["--corpora", "[asterisk-ex]"], "new_speaker": ["--source_model", str(tmp_path)]}
+    own = slip.get(name, ["--sources", "[asterisk-ex]"])
+    assert recipe.script(recipe.Recipe, recipe.run, [*given, *own, "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert "asterisk-ex" in told or "is not a run folder" in told
+    assert not (tmp_path / "out").exists()

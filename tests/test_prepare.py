@@ -11,7 +11,7 @@ import pytest
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import DataError
 from data_prep import an4, fsdd
-from data_prep.common import write_splits
+from data_prep.common import SHOWN, write_splits
 from tests.recorded import MakeAudio, distinct
 
 
@@ -44,6 +44,18 @@ def test_splits_are_written_and_described(
         "test: 1 utterance, 1 speaker, 0.0 minutes, 1 left out",
         "  left out, is noise: x",
     ]
+
+
+def test_a_terminal_is_spared_most_of_what_is_left_out(
+    tmp_path: Path, make_audio: MakeAudio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = spoken(make_audio, tmp_path / "a.wav")
+    write_splits({"all": [good]}, tmp_path / "few", {"all": [(str(n), "is noise") for n in range(SHOWN)]})
+    assert not (tmp_path / "few" / "left_out.txt").exists() and "0, 1, 2, 3, 4, 5, 6, 7\n" in capsys.readouterr().out
+    write_splits({"all": [good]}, tmp_path / "out", {"all": [(str(n), "is noise") for n in range(SHOWN + 2)]})
+    file = tmp_path / "out" / "left_out.txt"
+    assert f"  left out, is noise: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more; {file} names all\n" in capsys.readouterr().out
+    assert "is noise: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n" in file.read_text(encoding="utf-8")
 
 
 def test_an_id_belongs_to_one_split(tmp_path: Path, make_audio: MakeAudio) -> None:

@@ -21,8 +21,8 @@ from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.languages.points import Corpora
 from asr_transfer.languages.sources import identified
 from asr_transfer.languages.tables import identification_table
-from asr_transfer.models.folder import update_origin
-from data_prep.multilingual import SOURCE_SPLITS, prepare_languages
+from asr_transfer.models.folder import read_config, update_origin
+from data_prep.multilingual import SOURCE_SPLITS, check_names, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ class Recipe:
 
 def run(recipe: Recipe) -> None:
     """Identify languages, print the shares and write them to `run.json`."""
+    read_config(recipe.source_model / "model")  # before corpora are prepared for nothing
+    check_names(recipe.sources, None)
     settings = {"source_model": str(recipe.source_model), "sources": list(recipe.sources), "keep": recipe.keep}
     record = RunRecord(recipe.out, settings, overwrite=recipe.overwrite)
     found = prepare_languages(

@@ -25,7 +25,7 @@ from asr_transfer.languages.new_speaker import (
     write_syllables,
 )
 from asr_transfer.languages.new_speaker_rows import markdown, table
-from asr_transfer.languages.points import Corpora
+from asr_transfer.languages.points import Corpora, read_point
 from data_prep import multilingual
 from data_prep.language_run import LanguageRun
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
@@ -70,6 +70,8 @@ def find(found: multilingual.Corpora, recipe: Recipe) -> tuple[Corpora, dict[str
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
+    if recipe.source_model is not None:
+        read_point(recipe.source_model)  # before corpora are prepared for nothing
     # Of a source model that is there, the speech it was trained on is not read again.
     record, found = recipe.begin(config, sources=() if recipe.source_model is None else None)
     corpora, further = find(found, recipe)
