@@ -11,6 +11,7 @@ nothing: mistakes are printed.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -19,7 +20,8 @@ from asr_transfer.cli import script
 from asr_transfer.languages.pairs import Manifests, PairsConfig, run_pairs
 from asr_transfer.languages.tables import pairs_markdown, pairs_table
 from data_prep.language_run import LanguageRun
-from data_prep.multilingual import TARGETS
+from data_prep.multilingual import SOURCES, TARGETS
+from data_prep.prepare import CORPORA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +30,24 @@ class Recipe(PairsConfig, LanguageRun):
 
     Attributes:
         corpora: which corpora are used, known ones by name and your own by their folder of manifests; none takes all
-            that are there and have a development set.
+            that are there, are in one of `languages`, and have a development set.
     """
 
     corpora: tuple[str, ...] = ()
 
 
+def spoken(corpus: str, languages: Sequence[str]) -> bool:
+    """Return whether a known corpus is in one of the languages; none named stands for all."""
+    return not languages or CORPORA[corpus].language in languages
+
+
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
-    targets = [name for name in recipe.corpora if name in TARGETS]
-    sources = [name for name in recipe.corpora if name not in TARGETS]
-    # Of corpora that are named, none is prepared beside them.
-    kinds = (sources or None, targets or None) if recipe.corpora else ((), ())
-    record, found = recipe.begin(config, *kinds)
+    wanted = recipe.corpora or [name for name in (*SOURCES, *TARGETS) if spoken(name, config.languages)]
+    targets = [name for name in wanted if name in TARGETS]
+    sources = [name for name in wanted if name not in TARGETS]
+    record, found = recipe.begin(config, sources or None, targets or None)  # None: none of that kind
     there = Manifests.by_language({**found.sources, **found.targets}, found.languages)
     pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, record.say, recipe.backend)
     text = f"{pairs_markdown(pairs)}\nError rates with intervals, against self-transfer:\n\n{rates.markdown()}"
