@@ -22,6 +22,7 @@ from asr_transfer.languages import curve as languages
 from asr_transfer.languages import new_speaker_rows as speakers
 from asr_transfer.languages.negative import Effect
 from asr_transfer.languages.pairs import Pair
+from asr_transfer.languages.savings import Saving
 from asr_transfer.languages.tables import (
     brief_markdown,
     curve_markdown,
@@ -77,7 +78,8 @@ def curve(name: str) -> str:
     """Return the tables of an experiment over the amount of a language's speech, with how it was made."""
     values = record(name)
     rows = [languages.Row(**row) for row in values["scores"]["rows"]]
-    return f"{curve_markdown(rows, values['scores'].get('factors', {}))}\n{_made_languages(values)}"
+    saved = [Saving(**one) for one in values["scores"].get("savings", [])]
+    return f"{curve_markdown(rows, saved)}\n{_made_languages(values)}"
 
 
 def brief(name: str) -> str:

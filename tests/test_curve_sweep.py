@@ -18,8 +18,9 @@ from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.curve import Row, run_curve, summarise
 from asr_transfer.languages.points import Corpora, Point, check_languages
+from asr_transfer.languages.savings import savings
 from asr_transfer.languages.systems import SYSTEMS, CurveConfig, plan
-from asr_transfer.languages.tables import brief_markdown, curve_markdown, curve_table, write_curve
+from asr_transfer.languages.tables import brief_markdown, curve_markdown, curve_table, savings_table, write_curve
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_a_killed_sweep_goes_on_and_ends_in_the_same_table(
         assert one == other
     write_curve(config, corpora, tmp_path / "cut", again)
     text = (tmp_path / "cut" / "table.md").read_text(encoding="utf-8")
-    assert text.count("| 0.05 | ") == 2 and "fewer errors than `transfer`" not in text
+    assert text.count("\n| 0.05 | ") == 2 and "fewer errors than `transfer`" not in text
     assert (tmp_path / "cut" / "curve-fr.svg").stat().st_size > 1000
     found = read_record(tmp_path / "cut" / "sources" / "all-0")["identification"]
     assert found["utterances"] == 8 and set(found["languages"]) == {"en", "nl"}
@@ -88,8 +89,8 @@ def test_every_system_has_its_source_and_stands_beside_plain_transfer(
     settings = {name: read_record(tmp_path / "sources" / name)["config"] for name in ("all-0", "adversarial-0")}
     assert "kind" not in settings["all-0"] and settings["adversarial-0"]["separation"]["adversarial"] == 0.05
     assert rows[3].source_seconds > 0 and rows[5].source_seconds == 0
-    text = curve_markdown(rows, {})
-    assert "fewer errors than `transfer` %" in text and len(curve_table(rows, "fr", {}).columns) == 12
+    text = curve_markdown(rows, [])
+    assert "fewer errors than `transfer` %" in text and len(curve_table(rows, "fr").columns) == 12
     assert [row.baseline for row in rows] == ["", *["scratch"] * 5]
     assert any("tells 2 languages apart in" in line for line in said if line.startswith("source model 'all-0' ready"))
 
@@ -170,13 +171,13 @@ def test_syllables_and_words_of_a_lexicon_are_counted_beside_phones(tmp_path: Pa
     assert row.rate == pytest.approx(3 / 16)  # m for h, e left out; one i too many
     assert row.syllables == pytest.approx(3 / 8)  # n+i m+ao, h+ao d; h+ao d+e i
     assert row.lexicon == pytest.approx(3 / 8) and row.lexicon_spread == pytest.approx(0.25 / 2**0.5)
-    head = curve_markdown([row], {}).splitlines()[2]
+    head = curve_markdown([row], []).splitlines()[2]
     assert "syllable error % | CER by lexicon % | ± seeds" in head and "than" not in head
     for point in points:
         (tmp_path / "points" / point.name / "words-lexicon" / "hypotheses.jsonl").unlink()
     (row,) = summarise(tmp_path, [replace(p, config=replace(learn, units="characters")) for p in points], ["words"])
     assert row.syllables is row.lexicon is row.lexicon_spread is None
-    assert "lexicon" not in curve_markdown([row], {}) and "syllable" not in curve_markdown([row], {})
+    assert "lexicon" not in curve_markdown([row], []) and "syllable" not in curve_markdown([row], [])
 
 
 def test_corpora_that_do_not_fit_together_are_refused_by_name(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -212,3 +213,27 @@ def test_the_brief_table_has_each_amount_once() -> None:
         Row("words", "transfer", 40, rate=0.1, **plain, **none),
     ]
     assert brief_markdown(rows).splitlines()[2:] == ["| 5 | 50.0 | 25.0 | 50 % (40 … 60) |", "| 40 | – | 10.0 | – |"]
+
+
+def test_speech_saved_is_asked_at_each_error_from_scratch(tmp_path: Path) -> None:
+    wrong = {"scratch": {5: 80, 10: 40}, "transfer": {5: 40, 10: 20, 20: 10}}
+    points = [
+        Point(system, minutes, seed, None, LanguageConfig(units="words"))
+        for system, own in wrong.items()
+        for minutes in own
+        for seed in ((0, 1, 7) if minutes == 5 else (0, 1))
+    ]
+    for point in points:
+        errors = 100 if point.seed == 7 else wrong[point.system][int(point.minutes)]
+        heard = " ".join("x" if n < errors else "a" for n in range(100))
+        folder = tmp_path / "points" / point.name / "words"
+        write_scores(folder, [Hypothesis("1", "ann", "cmn", " ".join("a" * 100), heard)])
+    at_first, at_last = savings(tmp_path, points, "words")
+    assert (at_first.minutes, at_first.error, at_first.needed) == (5, pytest.approx(0.8), None)
+    assert at_first.factor == pytest.approx(1) and at_first.told.startswith("at least 1")
+    assert (at_last.minutes, at_last.error) == (10, pytest.approx(0.4)), "seed 7 was not run at ten minutes"
+    assert at_last.needed == pytest.approx(5) and at_last.factor == at_last.low == at_last.high == pytest.approx(2)
+    row = Row("words", "transfer", 5, 2, 0.4, 0.0, None, None, None, 1.0, 1.0)
+    table = curve_markdown([row], [at_first, at_last])
+    assert "| transfer | scratch | 10 | 40.0 | 5.0 | 2 [2, 2] |" in table
+    assert savings_table([at_first, at_last], "words").row_count == 2

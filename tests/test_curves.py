@@ -105,6 +105,9 @@ def test_a_method_that_needs_half_the_data_has_factor_two() -> None:
     swapped = data_factor(method, baseline, error=0.4)
     assert swapped.factor == pytest.approx(0.5)
     assert data_factor(baseline, method).error == pytest.approx(0.2)
+    assert data_factor(baseline, method, at=8).error == pytest.approx(0.4)
+    with pytest.raises(DataError, match="was not run with the amount 7; take one of"):
+        data_factor(baseline, method, at=7)
 
 
 def test_outside_of_a_curve_a_factor_is_a_bound() -> None:

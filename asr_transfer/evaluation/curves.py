@@ -173,21 +173,27 @@ def data_factor(
     error: float | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    at: float | None = None,
 ) -> DataFactor:
     """Compare how much data two methods need for the same error.
 
     Args:
         baseline, method: their observations; amount 0 is left out, it has no logarithm.
-        error: at which; None takes what the baseline reaches with its largest amount, in each resample anew.
+        error: at which; None takes what the baseline reaches with the amount `at`, in each resample anew.
         resamples: bootstrap resamples, of the same speakers and seeds for both.
         seed: decides them.
+        at: of the baseline's amounts; None takes the largest.
 
     Raises:
-        DataError: a method has no amount above 0, or the two were not observed with the same speakers and seeds.
+        DataError: a method has no amount above 0, the two were not observed with the same speakers and seeds, or the
+            baseline was not observed with the amount `at`.
     """
     sides = [{a: c for a, c in _by_amount(found).items() if a > 0} for found in (baseline, method)]
     if not all(sides):
         raise DataError("a data factor needs both methods at amounts above 0; run them on some target data.")
+    amounts = sorted(sides[0])
+    if at is not None and at not in amounts:
+        raise DataError(f"the baseline was not run with the amount {at:g}; take one of {amounts}.")
     cells = sorted({(o.speaker, o.seed) for o in next(iter(sides[0].values()))})
     rows: list[list[int]] = []
     for side in sides:
@@ -207,7 +213,8 @@ def data_factor(
     rates = (sums[0::2] / np.maximum(sums[1::2], 1)).T
     first, second = (_logarithms(sorted(side)) for side in sides)
     base, own = rates[:, : len(first)], rates[:, len(first) :]
-    target = base[:, -1] if error is None else np.full(len(rates), error)
+    reached = base[:, -1 if at is None else amounts.index(at)]
+    target = reached if error is None else np.full(len(rates), error)
     needs, needed = _crossing(target, first, base), _crossing(target, second, own)
     low, high = _bounds(needs, first), _bounds(needed, second)
     # The logarithm of the factor lies between these, infinite where nothing bounds it.

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from asr_transfer.data.notations import scheme_of, split_pinyin
-from asr_transfer.errors import DataError
-from asr_transfer.evaluation.curves import DataFactor, Observation, data_factor, observe
 from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.plots import Plot, Series, curves
 from asr_transfer.evaluation.scoring import Alignments, align
@@ -142,35 +140,6 @@ def _baseline(folder: Path, points: Sequence[Point]) -> str:
         return _mean(best.get(monitor, 0.0) for best in bests)
 
     return min(own, key=error)
-
-
-def factors(folder: Path, points: Sequence[Point], test: str, baseline: str) -> dict[str, DataFactor]:
-    """Return for each system how many times its data `baseline` needs for the same error.
-
-    The error is what the baseline reaches with its largest amount.
-    """
-    observed: dict[str, list[Observation]] = {}
-    for point in points:
-        found = observe(load_point(folder, point, test), point.minutes, str(point.seed))
-        observed.setdefault(point.system, []).extend(found)
-    # Seeds that were run at the smallest amounts only would make curves of unlike points.
-    every = {(o.amount, o.seed) for own in observed.values() for o in own}
-    amounts = {amount for amount, _ in every}
-    whole = {seed for _, seed in every if all((amount, seed) in every for amount in amounts)}
-    kept = {name: [o for o in own if o.seed in whole] for name, own in observed.items()}
-    made = {}
-    for name, own in kept.items():
-        same = {(o.amount, o.seed) for o in own} & {(o.amount, o.seed) for o in kept.get(baseline, [])}
-        if name == baseline or len({amount for amount, _ in same}) < 2:
-            continue
-        try:
-            made[name] = data_factor(
-                [o for o in kept[baseline] if (o.amount, o.seed) in same],
-                [o for o in own if (o.amount, o.seed) in same],
-            )
-        except DataError:
-            continue  # the two were run with different seeds
-    return made
 
 
 def plot(rows: Sequence[Row], test: str, label: str) -> Plot:

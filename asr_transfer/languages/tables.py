@@ -9,14 +9,16 @@ from typing import Any
 from rich.table import Table
 
 from asr_transfer.decoding.identify import told_confusions
-from asr_transfer.languages.curve import FROM_SCRATCH, Row, factors, plot
+from asr_transfer.languages.curve import Row, plot
 from asr_transfer.languages.negative import SURE, Effect
 from asr_transfer.languages.pairs import Pair
 from asr_transfer.languages.points import Corpora, check_languages
+from asr_transfer.languages.savings import Saving, savings
 from asr_transfer.languages.systems import CurveConfig, plan
 
 Column = tuple[str, Callable[[Row], str]]
 
+SAVED = ("system", "instead of", "with minutes", "error %", "minutes needed", "times the data (95 %)")
 IDENTIFIED = ("language", "recordings", "raw %", "with offsets %", "other voices %")
 
 EFFECT_HEADINGS = (
@@ -24,10 +26,9 @@ EFFECT_HEADINGS = (
 )  # fmt: skip
 
 
-def curve_table(rows: Sequence[Row], test: str, saved: Mapping[str, str]) -> Table:
-    """Return a test set's rows as a table for the terminal, and below it how much data each system saves."""
-    caption = "; ".join(f"{system}: {factor} times the data" for system, factor in saved.items())
-    table = Table(title=f"Test set '{test}'", caption=caption or None)
+def curve_table(rows: Sequence[Row], test: str) -> Table:
+    """Return a test set's rows as a table for the terminal."""
+    table = Table(title=f"Test set '{test}'")
     own = [row for row in rows if row.test == test]
     columns = _columns(own)
     for heading, _ in columns:
@@ -37,8 +38,19 @@ def curve_table(rows: Sequence[Row], test: str, saved: Mapping[str, str]) -> Tab
     return table
 
 
-def curve_markdown(rows: Sequence[Row], saved: Mapping[str, Mapping[str, str]]) -> str:
-    """Return all test sets' tables as Markdown."""
+def savings_table(saved: Sequence[Saving], test: str) -> Table:
+    """Return how much data each system saves on a test set as a table for the terminal."""
+    table = Table(title=f"Target speech saved at equal error on '{test}'")
+    for heading in SAVED:
+        table.add_column(heading, justify="left" if heading == "system" else "right")
+    for one in saved:
+        if one.test == test:
+            table.add_row(*_saved_cells(one))
+    return table
+
+
+def curve_markdown(rows: Sequence[Row], saved: Sequence[Saving]) -> str:
+    """Return all test sets' tables, and how much data each system saves, as Markdown."""
     parts = []
     for test in dict.fromkeys(row.test for row in rows):
         own = [row for row in rows if row.test == test]
@@ -46,12 +58,10 @@ def curve_markdown(rows: Sequence[Row], saved: Mapping[str, Mapping[str, str]]) 
         head = "| " + " | ".join(heading for heading, _ in columns) + " |"
         lines = [f"Test set `{test}`:", "", head, "|" + "---|" * len(columns)]
         lines += ["| " + " | ".join(cell(row) for _, cell in columns) + " |" for row in own]
-        told = [f"`{system}` {factor}" for system, factor in saved.get(test, {}).items()]
-        if told:
-            lines += [
-                "",
-                f"Times the data that it needs from scratch for its error at the largest amount: {', '.join(told)}.",
-            ]
+        own_saved = [one for one in saved if one.test == test]
+        if own_saved:
+            lines += ["", "| " + " | ".join(SAVED) + " |", "|" + "---|" * len(SAVED)]
+            lines += ["| " + " | ".join(_saved_cells(one)) + " |" for one in own_saved]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -76,20 +86,13 @@ def brief_markdown(rows: Sequence[Row], system: str = "transfer") -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_curve(config: CurveConfig, corpora: Corpora, folder: Path, rows: Sequence[Row]) -> dict[str, dict[str, str]]:
-    """Write `table.md` and a plot for each test set, and return the data factors by test set and system."""
+def write_curve(config: CurveConfig, corpora: Corpora, folder: Path, rows: Sequence[Row]) -> list[Saving]:
+    """Write `table.md` and a plot for each test set, and return how much data each system saves."""
     languages, _ = check_languages(corpora)
     _, points = plan(config, corpora, languages)
-    # A curve needs two amounts.
-    run = {name: len({p.minutes for p in points if p.system == name}) for name in FROM_SCRATCH}
-    saved: dict[str, dict[str, str]] = {}
+    saved: list[Saving] = []
     for test in corpora.tests:
-        told: dict[str, list[str]] = {}
-        for base in (name for name in FROM_SCRATCH if run[name] > 1):
-            for name, factor in factors(folder, points, test, base).items():
-                if name not in FROM_SCRATCH:
-                    told.setdefault(name, []).append(f"{factor} (`{base}`)")
-        saved[test] = {name: " and ".join(parts) for name, parts in told.items()}
+        saved += savings(folder, points, test)
         (folder / f"curve-{test}.svg").write_text(plot(rows, test, "unit error rate").svg(), encoding="utf-8")
     (folder / "table.md").write_text(curve_markdown(rows, saved), encoding="utf-8")
     return saved
@@ -247,6 +250,11 @@ def identification_markdown(found: Mapping[str, Any]) -> str:
     lines = ["| " + " | ".join(IDENTIFIED) + " |", "|" + "---|" * len(IDENTIFIED)]
     lines += ["| " + " | ".join(cells) + " |" for cells in _identified(found)]
     return "\n".join([*lines, "", f"Most often mistaken: {told_confusions(found['confusions'])}.", ""])
+
+
+def _saved_cells(one: Saving) -> list[str]:
+    needed = "–" if one.needed is None else f"{one.needed:.1f}"
+    return [one.system, one.baseline, f"{one.minutes:g}", percent(one.error), needed, one.told]
 
 
 def _identified(found: Mapping[str, Any]) -> list[list[str]]:

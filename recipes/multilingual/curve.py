@@ -17,7 +17,7 @@ from asr_transfer.cli import script
 from asr_transfer.languages.curve import run_curve
 from asr_transfer.languages.points import Corpora
 from asr_transfer.languages.systems import CurveConfig
-from asr_transfer.languages.tables import curve_table, write_curve
+from asr_transfer.languages.tables import curve_table, savings_table, write_curve
 from data_prep.language_run import TransferRun
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
 
@@ -34,10 +34,12 @@ def run(recipe: Recipe) -> None:
     corpora = Corpora.from_folders(found.sources, found.targets, TEST_SETS, SOURCE_SPLITS)
     rows = run_curve(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     saved = write_curve(config, corpora, recipe.out, rows)
-    record.finish(scores={"rows": [row.to_plain() for row in rows], "factors": saved})
+    record.finish(scores={"rows": [row.to_plain() for row in rows], "savings": [one.to_plain() for one in saved]})
     console = Console(width=None if sys.stdout.isatty() else 160)
     for test in corpora.tests:
-        console.print(curve_table(rows, test, saved.get(test, {})))
+        console.print(curve_table(rows, test))
+        if any(one.test == test for one in saved):
+            console.print(savings_table(saved, test))
 
 
 if __name__ == "__main__":
