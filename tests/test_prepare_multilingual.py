@@ -10,6 +10,7 @@ import pytest
 
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.record import RunRecord
 from data_prep import multilingual
 from data_prep.fetch import SOURCES as FETCHED
 from data_prep.multilingual import SOURCES, TARGETS, prepare_languages
@@ -112,6 +113,7 @@ def test_with_a_source_model_no_source_is_prepared(
 
     monkeypatch.setattr(recipe, "find", stop)
     arguments = ["--out", str(tmp_path / "out"), "--speech", str(speech), "--workers", "1"]
+    RunRecord(tmp_path / "model", {}).finish()
     more = ["--source_model", str(tmp_path / "model")] if given else []
     assert recipe.script(recipe.Recipe, recipe.run, [*arguments, *more]) == 1
     assert list(seen[0].targets) == ["hsk"] and list(seen[0].sources) == ([] if given else ["gcompris-de"])
