@@ -132,7 +132,7 @@ def pairs_markdown(pairs: Sequence[Pair]) -> str:
             *head,
             *matrix(lambda pair: f"{percent(pair.plain, 0)} ({between(pair.plain_low, pair.plain_high)})"),
             "",
-            f"Error rates, %, in {' and '.join(sorted({pair.unit for pair in pairs}))}s.",
+            f"Error rates, %, in {' and '.join(sorted({f'{pair.unit}s' for pair in pairs}))}.",
             "",
             *head,
             *matrix(lambda pair: percent(pair.rate)),
