@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,41 @@ def test_a_job_waits_for_those_it_needs_and_for_no_other(workers: int, backend: 
     assert sorted(run_all(write_after, jobs, workers, "files", backend, needs)) == sorted(name for name, _ in names)
     with pytest.raises(ValueError, match="job 1 needs"):
         list(run_all(write_after, jobs, workers, "files", backend, {1: [1]}))
+
+
+def name_itself_and_wait(file: str) -> None:
+    Path(file).write_text(str(os.getpid()), encoding="utf-8")
+    time.sleep(300)
+
+
+def start_two(folder: str) -> None:
+    list(run_all(name_itself_and_wait, [os.path.join(folder, name) for name in "ab"], 2, "waiting"))
+
+
+def test_workers_of_a_killed_run_end_too(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=start_two, args=(str(tmp_path),))
+    process.start()
+    files = [tmp_path / "a", tmp_path / "b"]
+    _wait_for(lambda: all(file.is_file() and file.read_text(encoding="utf-8") for file in files))
+    workers = [int(file.read_text(encoding="utf-8")) for file in files]
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    _wait_for(lambda: not any(_alive(pid) for pid in workers))
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.1)
+
+
+def _alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    try:
+        return status.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_no_jobs_start_nothing() -> None:

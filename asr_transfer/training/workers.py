@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any, Literal, TypeVar
@@ -78,7 +79,7 @@ class _Line:
 def _in_processes(function: Callable[[A], R], arguments: Sequence[A], workers: int, line: _Line) -> Iterator[R]:
     # Forking a process in which torch has run can deadlock; a fresh one cannot, and gives its memory back when it ends.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(arguments)), context, _one_thread) as pool:
+    with ProcessPoolExecutor(min(workers, len(arguments)), context, _begin_worker) as pool:
 
         def begin(numbers: Sequence[int]) -> dict[Future[R], int]:
             return {pool.submit(function, arguments[number]): number for number in numbers}
@@ -148,3 +149,16 @@ def _connect(ray: Any, workers: int) -> None:
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def _begin_worker() -> None:
+    _one_thread()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: a worker of a killed run must not go on writing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
