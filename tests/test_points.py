@@ -149,7 +149,7 @@ def test_words_of_a_lexicon_are_scored_beside_what_is_spelled(
     for split in ("train", "test"):
         write_manifest(tmp_path / "fr" / f"{split}.jsonl", [u for u in spoken if u.id.startswith(split)])
     write_manifest(tmp_path / "fr" / "dev.jsonl", [replace(spoken[0], id="dev-0")])
-    (tmp_path / "fr" / "words_lexicon.txt").write_text("w0\ta1 d\nw1\tb1 d\n", encoding="utf-8")
+    (tmp_path / "fr" / "words_lexicon.txt").write_text("w0\ta1 d\nw1\tb1 d\nlost\tq1 d\n", encoding="utf-8")
     own = Corpora.from_folders({}, {"fr": tmp_path / "fr"}, {"fr": "words"})
     assert own.lexica == {"words": str(tmp_path / "fr" / "words_lexicon.txt")} and set(own.tests) == {"words"}
     config = learning(mode="scratch", units="toneless-phones", model=source_config().model)

@@ -16,7 +16,7 @@ from typing import Any
 
 from asr_transfer.config import FeatureConfig, Units, to_plain
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
-from asr_transfer.data.lexicon import read_for
+from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.data.tokens import Tokens
@@ -220,8 +220,15 @@ def spellable(utterances: Sequence[Utterance], train: Sequence[Utterance], units
 
 
 def with_lexicon(recogniser: Recogniser, path: str | Path) -> Recogniser:
-    """Return a recogniser that takes each utterance for a word of a lexicon, spelled in what it hears."""
-    return replace(recogniser, lexicon=read_for(path, recogniser.tokens))
+    """Return a recogniser that takes each utterance for a word of a lexicon, spelled in what it hears.
+
+    Words with a phone that a few minutes of training speech lack are left out: they are its errors.
+    """
+    lexicon = read_for(path, recogniser.tokens)
+    known = set(recogniser.tokens.symbols[1:])
+    heard = [entry for entry in lexicon if known.issuperset(entry.phones)]
+    # None that can be spelled is a lexicon of other units, which is refused by name when it is searched.
+    return replace(recogniser, lexicon=Lexicon(heard, lexicon.source) if heard else lexicon)
 
 
 def error_unit(units: Units) -> Unit:
