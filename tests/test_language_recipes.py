@@ -97,7 +97,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--quick --amounts [0.05,0.1,0.2] --amounts_of '{joint: [], transfer-head: [0.2]}'",
             5,
         ),
-        ("negative_transfer", "--minutes 0.05 --designs [leave-out]", 3),
+        ("negative_transfer", "--languages [] --minutes 0.05 --designs [leave-out]", 3),
         (
             "transfer_table",
             "--minutes 0.04 --source_minutes 0.05 --languages [en,nl] --seeds [0] --source.units_of {}",
