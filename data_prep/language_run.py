@@ -9,7 +9,7 @@ from pathlib import Path
 from asr_transfer.config import to_record
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.training.workers import Backend
-from data_prep.multilingual import Corpora, check_names, prepare_languages
+from data_prep.multilingual import Corpora, check_wanted, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class LanguageRun:
         Raises:
             ConfigError, DataError: as `RunRecord` and `prepare_languages`.
         """
-        check_names(sources, targets)  # before a folder is made for what is a slip of the pen
+        check_wanted(self.speech, sources, targets)  # before a folder is made for what is a slip of the pen
         record = RunRecord(self.out, to_record(config), resume=self.resume, overwrite=self.overwrite)
         return record, prepare_languages(
             self.speech, self.out / "corpora", record.say, sources, targets, workers=self.workers

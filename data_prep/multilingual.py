@@ -162,8 +162,7 @@ def prepare_languages(
             not installed.
         DataError: `speech` is no folder, a corpus is not as documented, or no source or no target is there.
     """
-    if speech is not None and not speech.is_dir():
-        raise DataError(f"{speech}: there is no such folder; give the folder of corpora, or none.")
+    check_wanted(speech, sources, targets)
     found: dict[str, dict[str, Path]] = {"source": {}, "target": {}}
     steps: list[_Step] = []
     missing = ""
@@ -190,12 +189,15 @@ def prepare_languages(
     return Corpora(found["source"], found["target"])
 
 
-def check_names(sources: Sequence[str] | None, targets: Sequence[str] | None) -> None:
-    """Refuse corpora that `prepare_languages` would refuse by their names alone.
+def check_wanted(speech: Path | None, sources: Sequence[str] | None, targets: Sequence[str] | None) -> None:
+    """Refuse what `prepare_languages` refuses before it looks for any corpus; its arguments are the same.
 
     Raises:
-        ConfigError: one is neither known nor a folder of manifests.
+        DataError: `speech` is no folder.
+        ConfigError: a corpus is neither known nor a folder of manifests.
     """
+    if speech is not None and not speech.is_dir():
+        raise DataError(f"{speech}: there is no such folder; give the folder of corpora, or none.")
     for kind, places, wanted in (("source", SOURCES, sources), ("target", TARGETS, targets)):
         for name in wanted or ():
             if name not in places:

@@ -189,3 +189,7 @@ def test_a_slip_of_the_pen_leaves_no_folder_behind(
     told = capsys.readouterr().err
     assert "asterisk-ex" in told or "is not a run folder" in told
     assert not (tmp_path / "out").exists()
+    nowhere = ["--speech", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]
+    assert recipe.script(recipe.Recipe, recipe.run, [*given, *nowhere]) == 1
+    assert "nowhere: there is no such folder; give the folder of corpora, or none" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

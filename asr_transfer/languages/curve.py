@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from asr_transfer.data.notations import scheme_of, split_pinyin
+from asr_transfer.data.tokens import spells_phones
 from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.plots import Plot, Series, curves
 from asr_transfer.evaluation.scoring import Alignments, align
@@ -166,9 +167,10 @@ def load_point(folder: Path, point: Point, test: str) -> Alignments:
 
 def _heard_syllables(folder: Path, point: Point, test: str) -> Alignments | None:
     """Return a point's alignments in syllables, or None where its units are not those of pinyin."""
+    if not spells_phones(point.config.units):
+        return None
     rows = read_hypotheses(folder / "points" / point.name / test / "hypotheses.jsonl").utterances
-    spoken = {phone for row in rows for phone in row.reference.split()}
-    if point.config.units not in ("phones", "toneless-phones") or scheme_of(spoken) != "pinyin":
+    if scheme_of({phone for row in rows for phone in row.reference.split()}) != "pinyin":
         return None
 
     def merged(text: str) -> str:

@@ -22,7 +22,7 @@ from asr_transfer.languages.points import Corpora
 from asr_transfer.languages.sources import identified
 from asr_transfer.languages.tables import identification_table
 from asr_transfer.models.folder import read_config, update_origin
-from data_prep.multilingual import SOURCE_SPLITS, check_names, prepare_languages
+from data_prep.multilingual import SOURCE_SPLITS, check_wanted, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Recipe:
 def run(recipe: Recipe) -> None:
     """Identify languages, print the shares and write them to `run.json`."""
     read_config(recipe.source_model / "model")  # before corpora are prepared for nothing
-    check_names(recipe.sources, None)
+    check_wanted(recipe.speech, recipe.sources, None)
     settings = {"source_model": str(recipe.source_model), "sources": list(recipe.sources), "keep": recipe.keep}
     record = RunRecord(recipe.out, settings, overwrite=recipe.overwrite)
     found = prepare_languages(
