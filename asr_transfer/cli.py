@@ -29,6 +29,9 @@ from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
+from asr_transfer.option_files import check_option_files
+from asr_transfer.terminal import print_everything, remark
+from asr_transfer.textfiles import require_writable_folder, spelled
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
@@ -72,8 +75,11 @@ def _guarded(
 ) -> int:
     # SpeechBrain and torch announce their own future changes, which no user of ours can act on.
     warnings.filterwarnings("ignore", category=FutureWarning)
+    print_everything()
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        parsed = parser.parse_args(_spell_out_flags(sys.argv[1:] if arguments is None else arguments, parts))
+        check_option_files(arguments)
+        parsed = parser.parse_args(_spell_out_flags(arguments, parts))
         return run(parser.instantiate(parsed))
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
@@ -83,9 +89,30 @@ def _guarded(
         return 1
     except BrokenPipeError:
         return 1
+    except (OSError, UnicodeEncodeError) as error:
+        print(f"{parser.prog}: {_refused(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped; --resume goes on where it was", file=sys.stderr)
         return 130
+    finally:
+        if said := remark():
+            print(f"{parser.prog}: {said}", file=sys.stderr)
+
+
+def _refused(error: OSError | UnicodeEncodeError) -> str:
+    """Return what the system refused, as a sentence: a folder whose rights changed, a disk that is full."""
+    if isinstance(error, UnicodeEncodeError):
+        part = error.object[error.start : error.end]
+        if any("\ud800" <= letter <= "\udfff" for letter in part):
+            return f"{spelled(error.object)!r} is not UTF-8; rename the file, or mend the text."
+        return (
+            f"a file's name cannot be spelled in the system's encoding, {error.encoding}; set PYTHONUTF8=1 and run the "
+            "command again."
+        )
+    if error.filename is None:
+        return f"the output cannot be written ({error.strerror or error}); free space or write it elsewhere."
+    return f"{error.filename}: {error.strerror}; mend the path, its rights or the space on its disk."
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
@@ -239,6 +266,7 @@ def _prepare(arguments: Namespace) -> int:
     corpus = arguments.subcommand
     values = vars(arguments[corpus])
     values.pop("config", None)
+    require_writable_folder(values["out"])
     _corpora()[corpus](**values)
     return 0
 
@@ -263,6 +291,7 @@ def _adapt(arguments: Namespace) -> int:
     from asr_transfer.decoding.recogniser import Recogniser
 
     command = _settings(AdaptCommand, arguments)
+    require_writable_folder(command.out)
     base = Recogniser.load(command.model)
     source = load_with_profile(command.model, command.profile) if command.profile else base
     language = base.head
@@ -287,6 +316,7 @@ def _evaluate(arguments: Namespace) -> int:
     from asr_transfer.listening import evaluate_run, open_recogniser
 
     command = _settings(EvaluateCommand, arguments)
+    require_writable_folder(command.out)
     recogniser = open_recogniser(command)
     # Where the language is to be found out, a folder of recordings does not say which it is.
     language = "" if command.language == "auto" else recogniser.head
@@ -333,6 +363,8 @@ def _compare(arguments: Namespace) -> int:
 def _show(arguments: Namespace) -> int:
     from asr_transfer.evaluation.show import export_run, show_run
 
+    if arguments.tensorboard is not None:
+        require_writable_folder(arguments.tensorboard, "--tensorboard")
     show_run(arguments.run)
     if arguments.tensorboard is not None:
         target = arguments.tensorboard

@@ -5,7 +5,6 @@ A reason stands beside each default; figures are from the project's own developm
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -271,11 +270,6 @@ class SourceConfig:
             if all(units.get(name, self.model.units) != "subwords" for name in kept):
                 subwords = None
         return replace(self, units_of=units, subwords=subwords)
-
-
-def cache_folder() -> Path:
-    """Return where computed features are kept: `$ASR_TRANSFER_CACHE`, else `~/.cache/asr-transfer`."""
-    return Path(os.environ.get("ASR_TRANSFER_CACHE", "~/.cache/asr-transfer")).expanduser()
 
 
 def to_plain(settings: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asr_transfer.errors import DataError
+from asr_transfer.textfiles import require_writable_file
 
 
 def legible(value: object) -> Text:
@@ -26,12 +27,12 @@ def show(what: RenderableType, console: Console | None = None) -> None:
 
 
 def require_free(out: Path, overwrite: bool) -> None:
-    """Make sure that a file can be written without losing one.
+    """Make sure, before long work, that a file can be written, and without losing one.
 
     Raises:
-        DataError: `out` is a folder, or exists and is not to be replaced.
+        ConfigError: `out` is a folder or cannot be written.
+        DataError: `out` exists and is not to be replaced.
     """
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; give the name of a file.")
-    if out.exists() and not overwrite:
+    require_writable_file(out)
+    if out.is_file() and not overwrite:
         raise DataError(f"{out}: exists already; give --overwrite to replace it, or another --out.")

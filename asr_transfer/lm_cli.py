@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from asr_transfer.commands import TuneCommand
+from asr_transfer.console import require_free
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
@@ -70,5 +71,6 @@ def run_tune(command: TuneCommand, read: Callable[[Path, str], list[Utterance]])
     from asr_transfer.adaptation.profile_commands import load_with_profile
     from asr_transfer.words.lm_commands import tune_search
 
+    require_free(command.out, command.overwrite)
     recogniser = load_with_profile(command.model, command.profile, command.language)
     return tune_search(command, recogniser, read(command.data, recogniser.head))

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from asr_transfer.errors import DataError
+from asr_transfer.textfiles import write_text
 from data_prep import pinyin
 from data_prep.by_text import SUFFIXES, Gathering, plain_text
 from data_prep.common import existing_folder, read_lines
@@ -57,7 +58,7 @@ def prepare(root: Path, out: Path) -> None:
             lines.append(f"{word}\t{pinyin.pronunciation(word)}\n")
         except DataError:
             unread.append(word)
-    (out / LEXICON).write_text("".join(lines), encoding="utf-8")
+    write_text(out / LEXICON, "".join(lines))
     print(f"{out / LEXICON}: {len(lines)} words{', without ' if unread else ''}{', '.join(unread)}")
 
 

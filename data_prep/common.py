@@ -12,6 +12,7 @@ import soundfile
 from asr_transfer import audio
 from asr_transfer.data.manifest import Report, Utterance, validate, write_manifest
 from asr_transfer.errors import DataError
+from asr_transfer.textfiles import write_text
 
 LEFT_OUT = "left_out.txt"
 SHOWN = 8
@@ -56,16 +57,10 @@ def write_splits(
         summary(split, utterances, reports[split].dropped, f"; {out / LEFT_OUT} names all")
         for split, utterances in kept.items()
     ]
-    file = out / LEFT_OUT
-    try:
-        if short != full:
-            out.mkdir(parents=True, exist_ok=True)
-            file.write_text("\n".join(full) + "\n", encoding="utf-8")
-        for split, utterances in kept.items():
-            file = out / f"{split}.jsonl"
-            write_manifest(file, utterances)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be written ({error.strerror}); choose another folder with `--out`.") from None
+    if short != full:
+        write_text(out / LEFT_OUT, "\n".join(full) + "\n")
+    for split, utterances in kept.items():
+        write_manifest(out / f"{split}.jsonl", utterances)
     print("\n".join(short))
     return reports
 

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asr_transfer.cache import home_folder
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.textfiles import require_writable_folder
 from data_prep.debian import PackageFile, read_package, unpack
 
 _STAMP = "fetched.json"
@@ -104,8 +106,17 @@ CHECKSUMS = {
 
 
 def data_folder() -> Path:
-    """Return where fetched corpora are kept: `$ASR_TRANSFER_DATA`, else `~/.local/share/asr-transfer`."""
-    return Path(os.environ.get("ASR_TRANSFER_DATA", "~/.local/share/asr-transfer")).expanduser()
+    """Return where fetched corpora are kept: `$ASR_TRANSFER_DATA`, else `~/.local/share/asr-transfer`.
+
+    Raises:
+        ConfigError: the variable is not set, and there is no home folder.
+    """
+    if named := os.environ.get("ASR_TRANSFER_DATA"):
+        return Path(os.path.expanduser(named))
+    try:
+        return home_folder() / ".local" / "share" / "asr-transfer"
+    except ConfigError:
+        raise ConfigError("there is no home folder for corpora; set ASR_TRANSFER_DATA to a folder.") from None
 
 
 def fetch(name: str, deb: Sequence[Path] | None = None) -> Path:
@@ -135,6 +146,7 @@ def fetch(name: str, deb: Sequence[Path] | None = None) -> Path:
 def _fill(folder: Path, source: Source, files: list[Path]) -> None:
     if folder.exists():
         raise DataError(f"{folder}: is there but was not fetched completely; move or remove it and fetch again.")
+    require_writable_folder(folder.parent, "ASR_TRANSFER_DATA")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -71,14 +71,11 @@ def prepare(
     bare, left_out = found.listen_to_bare()
     write_splits({"all": found.utterances}, out, {"all": found.report.dropped})
     file = out / UNLABELLED
-    try:
-        if bare:
-            write_manifest(file, bare)
-        else:
-            # That of an earlier preparation would name recordings that have a transcript by now.
-            file.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be written ({error.strerror}); choose another folder with `--out`.") from None
+    if bare:
+        write_manifest(file, bare)
+    else:
+        # That of an earlier preparation would name recordings that have a transcript by now.
+        file.unlink(missing_ok=True)
     if bare or left_out:
         print(summary("unlabelled", bare, left_out))
     if bare:

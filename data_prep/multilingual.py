@@ -43,8 +43,9 @@ class Place:
 
     def find(self, speech: Path | None) -> Path | None:
         """Return the corpus's folder where it is there: fetched, or below the folder of corpora `speech`."""
-        if self.fetched and (folder := data_folder() / self.fetched).is_dir():
-            return folder
+        with contextlib.suppress(ConfigError):  # no home folder, so that nothing was fetched
+            if self.fetched and (folder := data_folder() / self.fetched).is_dir():
+                return folder
         name = self.below or self.fetched
         if speech is not None and (speech / name / self.holds).exists():
             return speech / name

@@ -23,6 +23,7 @@ from asr_transfer.errors import ModelError
 from asr_transfer.evaluation.show import flat
 from asr_transfer.models.adapters import PREFIX, adapter_specs
 from asr_transfer.models.folder import load_model
+from asr_transfer.textfiles import require_writable_folder
 
 Say = Callable[[str], None]
 
@@ -198,6 +199,7 @@ def merge_profile(
     for source, what in ((model, "model"), (profile, "profile")):
         if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
             raise ModelError(f"{out}: lies in the folder of the {what} that is merged; choose another --out.")
+    require_writable_folder(out)
     with _sentences():
         names = {path.relative_to(out).as_posix() for path in out.rglob("*")} if out.is_dir() else set()
     # A folder like a model's with other files besides would lose them.

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from asr_transfer import textfiles
 from asr_transfer.errors import DataError
 
 
@@ -30,7 +31,7 @@ class FileDigests:
         """Return the hash of a file's bytes.
 
         Raises:
-            DataError: there is no such file.
+            DataError: there is no such file, or it may not be read.
         """
         resolved = os.path.abspath(path)
         try:
@@ -42,13 +43,16 @@ class FileDigests:
         stamp = [status.st_size, status.st_mtime_ns]
         entry = self._known.get(resolved)
         if entry is None or entry[:2] != stamp:
-            with open(resolved, "rb") as file:
-                entry = [
-                    *stamp,
-                    hashlib.file_digest(file, "sha256").hexdigest()[:32]
-                    if hasattr(hashlib, "file_digest")
-                    else hashlib.sha256(file.read()).hexdigest()[:32],
-                ]
+            try:
+                with open(resolved, "rb") as file:
+                    entry = [
+                        *stamp,
+                        hashlib.file_digest(file, "sha256").hexdigest()[:32]
+                        if hasattr(hashlib, "file_digest")
+                        else hashlib.sha256(file.read()).hexdigest()[:32],
+                    ]
+            except OSError as error:
+                raise DataError(textfiles.unreadable(path, error, "give an audio file")) from None
             self._known[resolved] = entry
             self._changed = True
         return str(entry[2])
@@ -56,6 +60,5 @@ class FileDigests:
     def save(self) -> None:
         """Write what was hashed anew."""
         if self._changed:
-            partial = self._file.with_name(f"{self._file.name}.partial-{os.getpid()}")
-            partial.write_text(json.dumps(self._known), encoding="utf-8")
-            os.replace(partial, self._file)
+            with contextlib.suppress(DataError):  # then they are hashed again next time
+                textfiles.write_text(self._file, json.dumps(self._known))

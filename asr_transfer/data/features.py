@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from asr_transfer import audio
-from asr_transfer.config import FeatureConfig, cache_folder
+from asr_transfer import audio, textfiles
+from asr_transfer.cache import cache_folder
+from asr_transfer.config import FeatureConfig
 from asr_transfer.data.digests import FileDigests
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
@@ -195,7 +196,7 @@ def build_store(
 
     Args:
         utterances, config, speeds: as in `Request`.
-        cache: folder of stores; default `config.cache_folder() / "features"`.
+        cache: folder of stores; default `cache.cache_folder() / "features"`.
         progress: called with (done, total) utterances while computing.
 
     Raises:
@@ -214,7 +215,7 @@ def build_stores(
     Args:
         requests: what is wanted; what is asked for twice is computed once.
         run: calls a function with every part.
-        cache: folder of stores; default `config.cache_folder() / "features"`.
+        cache: folder of stores; default `cache.cache_folder() / "features"`.
         seconds: of speech in a part, about.
 
     Raises:
@@ -348,7 +349,7 @@ def _write_index(
     """Write all of a store but its frames; `statistics` are (2, views, mels), means and deviations."""
     np.save(folder / "statistics.npy", statistics.astype(np.float32))
     index: dict[str, Any] = {"config": config.__dict__, "offsets": list(offsets), "views": list(views)}
-    (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
+    textfiles.write_text(folder / "index.json", json.dumps(index, ensure_ascii=False), "ASR_TRANSFER_CACHE")
 
 
 def _content_key(wanted: Request, root: Path) -> str:

@@ -14,7 +14,6 @@ pronunciations has several lines. Text is UTF-8, with or without byte order mark
 from __future__ import annotations
 
 import math
-import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from sys import intern
 
+from asr_transfer import textfiles
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import Tokens, spells_phones
@@ -118,15 +118,18 @@ class Lexicon:
         return cls(_parse(_lines(path, source), source), source)
 
     def save(self, path: str | Path) -> None:
-        """Write a file that `read` gives back, through a temporary name."""
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(file.name + ".partial")
-        with partial.open("w", encoding="utf-8", newline="\n") as out:
-            out.writelines(
-                "\t".join([entry.word, " ".join(entry.phones), *_weight_column(entry)]) + "\n" for entry in self
-            )
-        os.replace(partial, file)
+        """Write a file that `read` gives back, through a temporary name.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        with textfiles.writing(path) as out:
+            out.writelines(self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of its file."""
+        for entry in self:
+            yield "\t".join([entry.word, " ".join(entry.phones), *_weight_column(entry)]) + "\n"
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, str]], source: str = "the lexicon") -> Lexicon:

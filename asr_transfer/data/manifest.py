@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asr_transfer import audio
+from asr_transfer import audio, textfiles
 from asr_transfer.config import Units
 from asr_transfer.data.tokens import spells_phones, without_tone
 from asr_transfer.errors import DataError, nearest_hint
@@ -134,15 +133,15 @@ def read_manifest(path: str | Path, labelled: bool = True) -> list[Utterance]:
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest through a temporary name, audio paths relative to it where they lie below its folder."""
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    folder = file.parent.resolve()
-    with partial.open("w", encoding="utf-8") as out:
+    """Write a manifest through a temporary name, audio paths relative to it where they lie below its folder.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    folder = Path(path).parent.resolve()
+    with textfiles.writing(path) as out:
         for utterance in utterances:
             out.write(json.dumps(_to_json(utterance, folder), ensure_ascii=False) + "\n")
-    os.replace(partial, file)
 
 
 def validate(utterances: Sequence[Utterance], tolerance: float = audio.TOLERANCE) -> tuple[list[Utterance], Report]:
@@ -178,7 +177,8 @@ def checksum(utterances: Iterable[Utterance]) -> str:
         fields = [utterance.id, name, start, f"{utterance.duration:.4f}", utterance.text]
         if utterance.pronunciation is not None:
             fields.append(utterance.pronunciation)
-        digest.update(("\t".join((*fields, utterance.speaker, utterance.language)) + "\n").encode())
+        line = "\t".join((*fields, utterance.speaker, utterance.language)) + "\n"
+        digest.update(line.encode("utf-8", textfiles.ESCAPED))
     return digest.hexdigest()[:16]
 
 

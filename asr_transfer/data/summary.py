@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from asr_transfer import textfiles
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, JoinedStore
 from asr_transfer.data.manifest import Utterance
@@ -90,7 +91,7 @@ class Summary:
         """
         folder.mkdir()
         self.store.save_part(folder, [u.id for u in self.utterances])
-        with (folder / "utterances.jsonl").open("w", encoding="utf-8") as out:
+        with textfiles.writing(folder / "utterances.jsonl") as out:
             for utterance in self.utterances:
                 out.write(json.dumps(_to_json(utterance), ensure_ascii=False) + "\n")
 

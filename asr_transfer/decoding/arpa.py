@@ -18,11 +18,11 @@ Numbers are logarithms to base 10: the probability, the words, and the back-off 
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from asr_transfer import textfiles
 from asr_transfer.errors import DataError
 
 Grams = list[dict[tuple[str, ...], tuple[float, float]]]
@@ -71,11 +71,12 @@ def read_arpa(path: str | Path) -> Grams:
 
 
 def write_arpa(path: str | Path, grams: Grams) -> None:
-    """Write a file that `read_arpa` gives back to seven digits, through a temporary name."""
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as out:
+    """Write a file that `read_arpa` gives back to seven digits, through a temporary name.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    with textfiles.writing(path) as out:
         out.write("\\data\\\n")
         out.writelines(f"ngram {order}={len(section)}\n" for order, section in enumerate(grams, start=1))
         for order, section in enumerate(grams, start=1):
@@ -86,7 +87,6 @@ def write_arpa(path: str | Path, grams: Grams) -> None:
                 for words, (prob, backoff) in section.items()
             )
         out.write("\n\\end\\\n")
-    os.replace(partial, file)
 
 
 class _Lines:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from asr_transfer import textfiles
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.normalisation import tokens
 from asr_transfer.evaluation.scoring import OPERATIONS, Alignments, Counts, number_or_none
@@ -153,12 +154,7 @@ def read_words(path: Path | str) -> list[str]:
     Raises:
         DataError: the file is missing, not UTF-8 or empty.
     """
-    try:
-        lines = Path(path).read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a file of one word per line.") from None
+    lines = textfiles.read_lines(path, "give a file of one word per line")
     words = [" ".join(line.split()) for line in lines if line.strip()]
     if not words:
         raise DataError(f"{path}: holds no words; write one word per line.")

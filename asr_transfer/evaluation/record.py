@@ -6,7 +6,6 @@ A run folder also holds `log.txt`, `hypotheses.jsonl`, `scores.txt`, `checkpoint
 from __future__ import annotations
 
 import json
-import os
 import platform
 import resource
 import shlex
@@ -19,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from asr_transfer import textfiles
 from asr_transfer.data.manifest import Utterance, checksum
 from asr_transfer.errors import ConfigError, DataError
 
@@ -36,8 +36,8 @@ class RunRecord:
         overwrite: remove the run that the folder holds first.
 
     Raises:
-        ConfigError: the folder holds a run and neither was asked for, holds something else, or holds a run of another
-            configuration.
+        ConfigError: the folder cannot be written, holds a run and neither was asked for, holds something else, or
+            holds a run of another configuration.
     """
 
     def __init__(
@@ -46,8 +46,7 @@ class RunRecord:
         if resume and overwrite:
             raise ConfigError("`--resume` and `--overwrite` exclude each other; give one.")
         self.folder = folder
-        if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"{folder}: is a file; give --out a folder.")
+        textfiles.require_writable_folder(folder)
         file = folder / "run.json"
         previous: dict[str, Any] | None = None
         if file.is_file():
@@ -63,10 +62,7 @@ class RunRecord:
                 _clear(folder)
         elif folder.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder}: is not empty and holds no run (no run.json); give another --out.")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{folder}: cannot be made ({error.strerror}); give another --out.") from None
+        folder.mkdir(parents=True, exist_ok=True)
         self._begin, self._cpu = time.time(), time.process_time()
         self._earlier = (previous or {}).get("time", {"wall_seconds": 0.0, "cpu_seconds": 0.0})
         self.finished_before = (previous or {}).get("status") == "finished"
@@ -101,8 +97,7 @@ class RunRecord:
 
     def log(self, line: str) -> None:
         """Append a line with the time of day to `log.txt`."""
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as out:
-            out.write(f"{time.strftime('%H:%M:%S')}  {line}\n")
+        textfiles.append_text(self.folder / "log.txt", f"{time.strftime('%H:%M:%S')}  {line}\n")
 
     def say(self, line: str) -> None:
         """Print a line and append it to `log.txt`."""
@@ -123,10 +118,7 @@ class RunRecord:
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
 
     def _write(self) -> None:
-        file = self.folder / "run.json"
-        partial = file.with_name("run.json.partial")
-        partial.write_text(json.dumps(self.values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, file)
+        textfiles.write_text(self.folder / "run.json", json.dumps(self.values, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -138,9 +130,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     file = folder / "run.json"
     if not file.is_file():
         raise DataError(f"{folder}: is not a run folder (it holds no run.json).")
+    text = textfiles.read_text(file)
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
         raise DataError(f"{file}: is not JSON ({error}); the record is damaged, run again with --overwrite.") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise DataError(f"{file}: `format` must be {FORMAT}; the record is damaged or of another version.")

@@ -24,6 +24,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from asr_transfer import textfiles
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation import listing
 from asr_transfer.evaluation.breakdown import Group, confusions, per_language, per_speaker
@@ -361,7 +362,9 @@ def _hash(text: str) -> str:
 
 
 def _write(path: Path, content: str | bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    # Half a surrogate pair can stand in JSON, but in no file.
-    partial.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
-    os.replace(partial, path)
+    if isinstance(content, str):
+        textfiles.write_text(path, content)
+    else:
+        partial = textfiles.beside(path, "partial")
+        partial.write_bytes(content)
+        os.replace(partial, path)

@@ -23,6 +23,7 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
+from asr_transfer import textfiles
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.normalisation import DEFAULT, Unit, find_profile, tokens
 
@@ -268,14 +269,13 @@ def write_scores(folder: Path, hypotheses: Sequence[Hypothesis], profile: str = 
 
     `hypotheses.jsonl` holds the texts as they are, `scores.txt` compares them under the profile and names it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     references, texts = [h.reference for h in hypotheses], [h.hypothesis for h in hypotheses]
     words = _align(references, texts, "word", profile)
     total = _score(words, references, texts)
     lines = [json.dumps(asdict(h), ensure_ascii=False) for h in hypotheses]
-    (folder / "hypotheses.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    textfiles.write_text(folder / "hypotheses.jsonl", "".join(f"{line}\n" for line in lines))
     head = f"{total}\nnormalisation: {profile} ({find_profile(profile).summary})\n"
-    (folder / "scores.txt").write_text(f"{head}\n{words.text()}", encoding="utf-8")
+    textfiles.write_text(folder / "scores.txt", f"{head}\n{words.text()}")
     return total
 
 

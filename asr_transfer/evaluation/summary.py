@@ -13,6 +13,7 @@ from rich.text import Text
 from asr_transfer.commands import CompareCommand
 from asr_transfer.evaluation.compare import ALPHA, Compared, Entry, Mark, compare_systems, load
 from asr_transfer.evaluation.significance import LEVEL, RESAMPLES, Bootstrap, Comparison
+from asr_transfer.textfiles import require_writable_folder
 
 MARKS: dict[Mark, str] = {
     "base": "baseline",
@@ -166,6 +167,7 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Callable[[str
     Raises:
         AsrTransferError: whatever is wrong with runs, settings or the folder.
     """
+    require_writable_folder(command.out)
     # Late, for jinja2 and matplotlib take their time, and a mistake in the runs should be said at once.
     systems, notes = load(runs, command.profile, command.intersection)
     compared = compare_systems(systems, command.baseline, command.words, notes, command.vocabulary)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from asr_transfer import textfiles
 from asr_transfer.config import ModelConfig, Outputs, Units
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.phones import Respeller, feature_table, map_lexicon, signatures
@@ -68,16 +69,15 @@ def read_allophones(path: Path | None) -> dict[str, dict[str, list[str]]]:
     """Read a YAML file such as `{de: {r: [ʁ, ɐ, r]}}`: by language the allophones of phonemes; None for no file.
 
     Raises:
-        ConfigError: the file is missing or of another form.
+        DataError: the file is missing or not UTF-8.
+        ConfigError: it is of another form.
     """
     if path is None:
         return {}
     form = "by language and phoneme a list of phones, such as {de: {r: [ʁ, r]}}"
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file of allophones; write {form}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        plain = yaml.safe_load(textfiles.read_text(path, f"write {form}"))
+    except (ValueError, yaml.YAMLError):
         raise ConfigError(f"{path}: cannot be read as YAML; write {form}.") from None
     fine = isinstance(plain, dict) and all(
         isinstance(table, dict)

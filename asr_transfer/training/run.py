@@ -16,6 +16,7 @@ from asr_transfer.decoding.identify import calibrated
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Score, write_scores
+from asr_transfer.textfiles import require_writable_folder
 from asr_transfer.training import distributed
 from asr_transfer.training.session import hold_out_speakers, hypotheses, train_recogniser
 
@@ -40,6 +41,8 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     Raises:
         AsrTransferError: whatever is wrong with manifests, audio, settings or the folder.
     """
+    if distributed.is_main():
+        require_writable_folder(command.out)
     everything = read_manifest(command.train)
     dev = read_manifest(command.dev) if command.dev else []
     train = everything

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from tqdm import tqdm
 
+from asr_transfer.cache import cache_folder
 from asr_transfer.errors import ConfigError
 
 Backend = Literal["processes", "ray"]
@@ -49,6 +50,7 @@ def run_all(
     elif workers <= 1 or not arguments:
         results = map(function, arguments)
     else:
+        cache_folder()  # where it is a temporary one, the processes share this one's
         results = _in_processes(function, arguments, workers, line)
     yield from tqdm(results, label, len(arguments), disable=None, leave=False)
 

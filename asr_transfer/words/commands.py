@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from asr_transfer import textfiles
 from asr_transfer.console import legible, require_free, show
 from asr_transfer.data.g2p import Notation, Reader, Source, pronounce
 from asr_transfer.data.lexicon import Entry, Lexicon, read_for
@@ -107,6 +107,7 @@ def add_words(
         DataError: the file is damaged, a word is already there with that pronunciation, or cannot be pronounced.
         ConfigError: `phones` with several words; an unknown language; a notation that the lexicon is not in.
     """
+    textfiles.require_writable_file(lexicon, "lexicon")
     before = Lexicon.read(lexicon) if lexicon.exists() else None
     if phones is not None:
         if len(words) != 1:
@@ -242,16 +243,8 @@ def _require_known(added: Sequence[Entry], before: Lexicon | None, lexicon: Path
 
 def _read_words(path: Path) -> dict[str, str]:
     """Return the words of a list with their places for messages."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such list of words; write one, a word per line.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not UTF-8 text; save it as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a text file.") from None
     places: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(textfiles.read_lines(path, "give a list of words, one per line"), start=1):
         word = unicodedata.normalize("NFC", " ".join(line.split()))
         if word and not word.startswith("#"):
             if "\t" in line.strip():
@@ -264,16 +257,10 @@ def _read_words(path: Path) -> dict[str, str]:
 
 def _append(lexicon: Path, added: Sequence[Entry]) -> None:
     """Write entries behind a file's lines, comments kept, through a temporary name."""
-    partial = lexicon.with_name(f".{lexicon.name}.adding-{os.getpid()}")
-    try:
-        Lexicon(added).save(partial)
-        before = lexicon.read_bytes() if lexicon.exists() else b""
-        partial.write_bytes(before + (b"\n" if before and not before.endswith(b"\n") else b"") + partial.read_bytes())
-        os.replace(partial, lexicon)
-    except OSError as error:
-        raise DataError(f"{lexicon}: cannot be written ({error.strerror}); check its rights and folder.") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    before = lexicon.read_bytes().decode("utf-8") if lexicon.exists() else ""
+    with textfiles.writing(lexicon, "lexicon") as out:
+        out.write(before + ("\n" if before and not before.endswith("\n") else ""))
+        out.writelines(Lexicon(added).lines())
 
 
 def _entries_of(lexicon: Lexicon, word: str) -> list[Entry]:

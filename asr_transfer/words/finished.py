@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from asr_transfer.config import from_plain
 from asr_transfer.decoding.tuning import Trial, Tuned
 from asr_transfer.search_config import SearchConfig
+from asr_transfer.textfiles import write_text
 
 
 class Finished:
@@ -47,10 +47,7 @@ class Finished:
         except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
             pass  # not finished, or damaged
         made = make()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.partial")
-        partial.write_text(json.dumps({"of": self._of, "made": made}, ensure_ascii=False), encoding="utf-8")
-        os.replace(partial, file)
+        write_text(file, json.dumps({"of": self._of, "made": made}, ensure_ascii=False))
         return made
 
 

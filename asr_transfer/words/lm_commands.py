@@ -34,6 +34,7 @@ from asr_transfer.decoding.tuning import (
 )
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.search_config import SearchConfig
+from asr_transfer.textfiles import read_lines, write_text
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
@@ -79,11 +80,7 @@ def make_model(
     counts = Counter(word for sentence in sentences for word in sentence.split())
     unlisted = set() if limit is None else {word for word, _ in counts.most_common()[limit:]}
     model = NgramModel.from_texts(sentences, order, more, unlisted)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        model.write(out)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror}); check its rights and folder.") from None
+    model.write(out)
     show(
         Text(f"{out}: written, {_grams(model)} of {len(sentences):,} sentences, {sum(counts.values()):,} words"),
         console,
@@ -212,24 +209,15 @@ def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
     chosen = tuned.trials[0].weights.keys()
     values["search"] = {name: value for name, value in plain.items() if name in chosen or value != defaults[name]}
     head = f"# Weights chosen on {command.data} by `asr-transfer tune`; give this file to --config of other commands.\n"
-    command.out.parent.mkdir(parents=True, exist_ok=True)
-    command.out.write_text(head + yaml.safe_dump(values, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    write_text(command.out, head + yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
 
 
 def _sentences(path: Path) -> list[str]:
     """Return the sentences of a file."""
     if path.suffix == ".jsonl":
         return [utterance.text for utterance in read_manifest(path)]
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such text; give a file with a sentence per line.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a text file.") from None
-    # Not `splitlines`, which would also split at exotic separators.
-    if not (found := [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]):
+    lines = read_lines(path, "give a file with a sentence per line")
+    if not (found := [line for line in lines if line.strip()]):
         raise DataError(f"{path}: holds no sentences; write one per line.")
     return found
 

@@ -1,0 +1,44 @@
+"""Checks the YAML files that `--config` names before the parser of options sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from asr_transfer import textfiles
+from asr_transfer.errors import ConfigError, DataError
+
+OPTION = "--config"
+
+
+def check_option_files(arguments: Sequence[str]) -> None:
+    """Make sure that every file of options among the arguments is one.
+
+    Raises:
+        ConfigError: it is missing, may not be read, is not UTF-8 or no YAML mapping; the message names file and line.
+    """
+    for name in _named(arguments):
+        try:
+            text = textfiles.read_text(name, "give a YAML file of options")
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+        except DataError as error:
+            raise ConfigError(f"{OPTION} {error}") from None
+        except (yaml.YAMLError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = text.count("\n", 0, error.position) if isinstance(error, yaml.reader.ReaderError) else None
+            line = mark.line if mark is not None else line
+            place = "" if line is None else f" line {line + 1}"
+            what = getattr(error, "problem", None) or getattr(error, "reason", None) or "nested too deeply"
+            raise ConfigError(f"{OPTION} {name}{place}: is not YAML ({what}); mend the line.") from None
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f"{OPTION} {name}: holds no options; write them as `name: value`, one per line.")
+
+
+def _named(arguments: Sequence[str]) -> Iterator[Path]:
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == OPTION and following is not None:
+            yield Path(following)
+        elif word.startswith(f"{OPTION}="):
+            yield Path(word.removeprefix(f"{OPTION}="))
