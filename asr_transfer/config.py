@@ -44,6 +44,13 @@ class FeatureConfig:
     hop_ms: float = 10.0
     normalisation: Normalisation = "utterance-mean"
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.mels <= 1000:
+            raise ConfigError(f"`features.mels` must be from 1 to 1000, got {self.mels}.")
+        for name in ("window_ms", "hop_ms"):
+            if not 1 <= getattr(self, name) <= 1000:
+                raise ConfigError(f"`features.{name}` must be from 1 to 1000 milliseconds, got {getattr(self, name)}.")
+
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:
@@ -282,23 +289,6 @@ def to_record(command: Any) -> dict[str, Any]:
     """Return a command's settings as a run record keeps them: without those that say only how to go about the run."""
     how = ("resume", "overwrite", "workers", "backend")
     return {name: value for name, value in to_plain(command).items() if name not in how}
-
-
-def from_plain(kind: type[T], values: dict[str, Any], where: str) -> T:
-    """Build a settings dataclass from plain values, as read from a model folder's `config.yaml`.
-
-    Raises:
-        ConfigError: `values` holds an unknown key; `where` is named in the message.
-    """
-    fields: dict[str, Any] = {name: f for name, f in kind.__dataclass_fields__.items()}  # type: ignore[attr-defined]
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in fields:
-            raise ConfigError(f"{where}: unknown key `{key}`.{nearest_hint(key, fields)}")
-        if key == "features" and isinstance(value, dict):
-            value = from_plain(FeatureConfig, value, where)
-        arguments[key] = tuple(value) if isinstance(value, list) else value
-    return kind(**arguments)
 
 
 def _plain(value: Any) -> Any:

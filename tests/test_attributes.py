@@ -157,7 +157,7 @@ def test_what_is_described_is_built_again(tmp_path: Path, inventory: Inventory) 
     model = _model({"en": None, "xx": {"y": [second, first], "2": [second]}}, inventory).eval()
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(model.plain(), sort_keys=False), encoding="utf-8")
-    again = PhoneModel.from_plain(model.config, yaml.safe_load(file.read_text(encoding="utf-8"))).eval()
+    again = PhoneModel.from_plain(model.config, yaml.safe_load(file.read_text(encoding="utf-8")), "file").eval()
     assert again.plain() == model.plain() and again.inventory == inventory
     assert again.state_dict().keys() == model.state_dict().keys()
     again.load_state_dict(model.state_dict())
@@ -212,4 +212,4 @@ def test_panphons_signatures_serve_several_languages_at_once() -> None:
     rows = itertools.chain((ARPABET[symbol] for symbol in CMUDICT), INITIALS.values(), FINALS.values())
     phones = list(dict.fromkeys(phone for row in rows for phone in row))
     inventory = Inventory.of(phones, feature_table().names, signatures(phones))
-    assert len(inventory.phones) > 50 and Inventory.from_plain(inventory.plain()) == inventory
+    assert len(inventory.phones) > 50 and Inventory.from_plain(inventory.plain(), "here") == inventory

@@ -188,7 +188,7 @@ def test_word_lists_are_refused_by_line(tmp_path: Path) -> None:
     assert "list.txt line 3: '***' has nothing to pronounce" in refusal("one\n\n***\n")
     assert "list.txt line 2: holds a tab, so it is no word" in refusal("one\ntwo\tt uw\n")
     assert "list.txt: holds no words" in refusal("# nothing\n\n")
-    assert "list.txt: is not UTF-8 text" in refusal(b"\xff\xfe")
+    assert "list.txt line 1: is not UTF-8 text (byte 1 is 0xff)" in refusal(b"a\xff\xfe")
     assert "line 1: 'да' holds 'д', which is no letter of 'en'" in refusal("да\n")
     assert "espeak-ng has no language 'xq'" in refusal("one\n", language="xq")
     assert "give a lexicon of 'cmn' or a dictionary" in refusal("四\n", language="cmn")

@@ -140,7 +140,7 @@ def test_mistakes_are_told_in_one_sentence(texts: list[Path], tmp_path: Path) ->
     for call, message in (
         (lambda: make_model(texts, out), "exists already; give --overwrite"),
         (lambda: make_model(texts, tmp_path), "is a folder"),
-        (lambda: make_model([tmp_path / "none.txt"], tmp_path / "o"), "there is no such text"),
+        (lambda: make_model([tmp_path / "none.txt"], tmp_path / "o"), "there is no such file"),
         (lambda: make_model([broken], tmp_path / "o"), "is not UTF-8 text"),
         (lambda: make_model([empty], tmp_path / "o"), "holds no sentences"),
         (lambda: make_model(texts, tmp_path / "o", limit=0), "--limit must be at least 1"),

@@ -19,7 +19,7 @@ from asr_transfer.adaptation import adapt as adapting
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate, needs_source
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
-from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig, from_plain, to_plain
+from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig, to_plain
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
@@ -28,6 +28,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import adapter_specs, add_adapter, base_state
+from asr_transfer.plain import from_plain
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 

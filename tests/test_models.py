@@ -159,16 +159,16 @@ def _cut(folder: Path) -> None:
         (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: the weights are missing"),
         (lambda f: (f / "config.yaml").unlink(), r"is not a model folder \(it holds no config\.yaml\)"),
         (lambda f: (f / "config.yaml").write_text("a: [1\nb: 2"), r"config\.yaml line 2: is not plain YAML"),
-        (lambda f: (f / "config.yaml").write_bytes(b"\xff\xfe\x00"), r"config\.yaml: is not plain YAML"),
+        (lambda f: (f / "config.yaml").write_bytes(b"\xff\xfe\x00"), r"config\.yaml line 1: seems to be UTF-16"),
         (lambda f: (f / "config.yaml").write_text("!!python/object/apply:os.getcwd []"), r"line 1: is not plain"),
         (lambda f: (f / "config.yaml").write_text("just text"), r"`format` must be 1, got None"),
         (_edit(lambda c: c.update(format=2)), r"`format` must be 1, got 2"),
-        (_edit(lambda c: c.pop("model")), r"config\.yaml: the field 'model' is missing or damaged"),
-        (_edit(lambda c: c.pop("heads")), r"config\.yaml: the field 'heads' is missing or damaged"),
-        (_edit(lambda c: c.update(model="x")), r"config\.yaml: .* damaged"),
-        (_edit(lambda c: c["model"].update(layers="three")), r"config\.yaml: .* damaged"),
-        (_edit(lambda c: c["model"].update(features=[1])), r"config\.yaml: .* damaged"),
-        (_edit(lambda c: c["heads"].update(main="many")), r"config\.yaml: .* damaged"),
+        (_edit(lambda c: c.pop("model")), r"config\.yaml: `model` must be a mapping of fields, got None"),
+        (_edit(lambda c: c.pop("heads")), r"config\.yaml: `heads` must be a mapping, got None"),
+        (_edit(lambda c: c.update(model="x")), r"config\.yaml: `model` must be a mapping of fields, got 'x'"),
+        (_edit(lambda c: c["model"].update(layers="three")), r"config\.yaml: `model\.layers` must be a whole"),
+        (_edit(lambda c: c["model"].update(features=[1])), r"config\.yaml: `model\.features` must be a mapping"),
+        (_edit(lambda c: c["heads"].update(main="many")), r"config\.yaml: `heads\.main` must be a whole number"),
         (_edit(lambda c: c["model"].update(layers=3)), r"another architecture: 'encoder\.layers\.2.* missing; .* more"),
         (_edit(lambda c: c["model"].update(layers=1)), r"another architecture: 'encoder\.layers\.1.* is unknown"),
         (_edit(lambda c: c["heads"].update(main=9)), r"'heads\.main\.weight' has shape \(5, 8\) instead of \(9, 8\)"),
@@ -188,7 +188,7 @@ def test_a_damaged_folder_is_refused_with_the_file_and_the_reason(
 def test_an_unknown_setting_is_named(tmp_path: Path, trained: AcousticModel) -> None:
     _save(tmp_path / "model", trained)
     _edit(lambda c: c["model"].update(layer=3))(tmp_path / "model")
-    with pytest.raises(ModelError, match=r"config\.yaml: unknown key `layer`\. Did you mean 'layers'\?"):
+    with pytest.raises(ModelError, match=r"config\.yaml: unknown key `model\.layer`\. Did you mean 'layers'\?"):
         load_model(tmp_path / "model")
 
 

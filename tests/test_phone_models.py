@@ -19,7 +19,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.attributes import AttributeLayer, PhoneModel
@@ -159,7 +159,7 @@ def test_allophones_come_from_a_file(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             make_phone_model(_tiny(), tokens, "phones", read_allophones(file))
         assert message in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match="there is no such file of allophones"):
+    with pytest.raises(DataError, match="there is no such file"):
         read_allophones(tmp_path / "none.yaml")
 
 

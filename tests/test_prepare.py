@@ -76,7 +76,7 @@ def test_nothing_is_written_when_a_later_split_is_empty(tmp_path: Path, make_aud
 
 def test_output_that_is_a_file(tmp_path: Path, make_audio: MakeAudio) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(DataError, match=r"all\.jsonl: cannot be written \(.*\); choose another folder"):
+    with pytest.raises(DataError, match=r"all\.jsonl: cannot be written \(.*\); free space"):
         write_splits({"all": [spoken(make_audio, tmp_path / "a.wav")]}, tmp_path / "out")
 
 

@@ -273,7 +273,7 @@ def _flip(folder: Path) -> None:
         (_edit(lambda p: p.pop("utterances")), r"is damaged: the field `utterances` is missing"),
         (_edit(lambda p: p.update(seconds="long")), r"is damaged: `seconds` .* got 'long'"),
         (_edit(lambda p: p.update(parent="mother")), r"is damaged: `parent` .* got 'mother'"),
-        (_edit(lambda p: p.update(origin=[1])), r"is damaged: `origin` of a profile must be a mapping"),
+        (_edit(lambda p: p.update(origin=[1])), r"is damaged: `origin` must be a mapping"),
         (_edit(lambda p: p.update(second=3)), r"unknown key `second`. Did you mean 'seconds'\?"),
         (_edit(lambda p: p.update({7: 3})), r"profile\.yaml: is damaged"),
     ],
@@ -321,8 +321,8 @@ def test_models_of_two_architectures_make_no_profile(base: AcousticModel, tmp_pa
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"method": "", "utterances": 1, "seconds": 1.0}, "`method` of a profile must be a text, got ''"),
-        ({"method": "x", "utterances": 1.5, "seconds": 1.0}, "`utterances` .* whole number from 0, got 1.5"),
+        ({"method": "", "utterances": 1, "seconds": 1.0}, "`method` of a profile must not be empty"),
+        ({"method": "x", "utterances": 1.5, "seconds": 1.0}, "`utterances` .* whole number, got 1.5"),
         ({"method": "x", "utterances": 1, "seconds": float("nan")}, "`seconds` .* got nan"),
         ({"method": "x", "utterances": 1}, "the field `seconds` is missing"),
         ({"method": "x", "utterances": 1, "seconds": 1.0, "speaker": "F"}, "unknown key `speaker`"),

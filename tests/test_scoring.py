@@ -180,8 +180,8 @@ def test_a_word_list_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"caf\xe9\n")
     (tmp_path / "good").write_text("\ufeffAnn  Lee\n\nzoo\n", "utf-8")
     assert read_words(tmp_path / "good") == ["Ann Lee", "zoo"]
-    for name, message in (("empty", "holds no words"), ("latin", "is not UTF-8"), ("gone", "cannot be read")):
-        with pytest.raises(DataError, match=f"{name}: {message}"):
+    for name, message in (("empty", "holds no words"), ("latin", "is not UTF-8"), ("gone", "there is no such file")):
+        with pytest.raises(DataError, match=f"{name}.*: {message}"):
             read_words(tmp_path / name)
 
 

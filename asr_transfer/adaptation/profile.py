@@ -23,8 +23,8 @@ import yaml
 from safetensors import SafetensorError
 
 from asr_transfer.adapt_config import SutaConfig
-from asr_transfer.config import from_plain, to_plain
-from asr_transfer.errors import ConfigError, ModelError
+from asr_transfer.config import to_plain
+from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import (
     PREFIX,
@@ -37,7 +37,10 @@ from asr_transfer.models.adapters import (
     remove_adapters,
     specs_from_plain,
 )
-from asr_transfer.models.folder import read_weights, read_yaml, refuse_foreign, replace_folder, write_weights
+from asr_transfer.models.folder import read_weights, read_yaml, readable, refuse_foreign, write_weights
+from asr_transfer.models.replacing import replace_folder, restore
+from asr_transfer.plain import from_plain
+from asr_transfer.textfiles import write_text
 
 FORMAT = 1
 TENSORS, FACTS = "profile.safetensors", "profile.yaml"
@@ -63,7 +66,7 @@ class ProfileFacts:
         test_time: how the model is then adapted to each utterance alone; None for not, or as the base is.
 
     Raises:
-        ConfigError: a value is of another type or impossible.
+        ConfigError: a value is impossible.
     """
 
     method: str
@@ -76,18 +79,14 @@ class ProfileFacts:
 
     def __post_init__(self) -> None:
         for name in ("method", "created"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ConfigError(f"`{name}` of a profile must be a text, got {getattr(self, name)!r}.")
-        if type(self.utterances) is not int or self.utterances < 0:
+            if not getattr(self, name):
+                raise ConfigError(f"`{name}` of a profile must not be empty.")
+        if self.utterances < 0:
             raise ConfigError(f"`utterances` of a profile must be a whole number from 0, got {self.utterances!r}.")
-        if type(self.seconds) not in (int, float) or not 0 <= self.seconds < math.inf:
+        if not 0 <= self.seconds < math.inf:
             raise ConfigError(f"`seconds` of a profile must be a number from 0, got {self.seconds!r}.")
         if self.parent is not None and not _is_checksum(self.parent):
             raise ConfigError(f"`parent` of a profile must be a profile's checksum, got {self.parent!r}.")
-        if not isinstance(self.origin, Mapping):
-            raise ConfigError(f"`origin` of a profile must be a mapping, got {self.origin!r}.")
-        if self.test_time is not None and type(self.test_time.steps) is not int:
-            raise ConfigError(f"`test_time.steps` of a profile must be whole, got {self.test_time.steps!r}.")
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,10 @@ class Profile:
         """
         path = Path(folder)
         file = path / FACTS
-        if not file.is_file():
-            raise ModelError(f"{path}: is not a profile folder (it holds no {FACTS}); give one that `adapt` wrote.")
+        restore(path)
+        with readable(file):
+            if not file.is_file():
+                raise ModelError(f"{path}: is not a profile folder (it holds no {FACTS}); give one that `adapt` wrote.")
         plain = read_yaml(file, FORMAT, "profile")
         tensors = read_weights(path / TENSORS, "profile")
         for name in ("base", "checksum"):
@@ -131,8 +132,8 @@ class Profile:
         specs = specs_from_plain(plain.get("adapters"), str(file))
         known = {"format", "base", "checksum", "adapters"}
         try:
-            facts = _facts({k: v for k, v in plain.items() if k not in known}, str(file))
-        except (ConfigError, TypeError) as error:
+            facts = from_plain(ProfileFacts, {k: v for k, v in plain.items() if k not in known}, str(file))
+        except ConfigError as error:
             reason = str(error).removeprefix(f"{file}: ")
             raise ModelError(f"{file}: is damaged: {reason}") from None
         if _checksum(tensors) != plain["checksum"]:
@@ -244,7 +245,7 @@ def save_profile(
     target = Path(folder)
     refuse_foreign(target, FACTS, "profile")
     if not isinstance(facts, ProfileFacts):
-        facts = _facts(facts, "facts of a profile")
+        facts = from_plain(ProfileFacts, facts, "facts of a profile")
     before, after = base_state(base), base_state(adapted)
     for name in [*before, *after]:
         if name not in before or name not in after or not _alike(before[name], after[name]):
@@ -272,11 +273,11 @@ def save_profile(
 
     def write(partial: Path) -> None:
         write_weights(partial / TENSORS, tensors)
-        (partial / FACTS).write_text(text, encoding="utf-8")
+        write_text(partial / FACTS, text)
 
     try:
         replace_folder(target, write)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, DataError) as error:
         raise ModelError(
             f"{target}: the profile cannot be written ({error}); free space or choose another folder. "
             "What stood there before is untouched."
@@ -301,18 +302,6 @@ def merged(model: AcousticModel, profile: Profile) -> AcousticModel:
 def base_checksum(model: AcousticModel) -> str:
     """Return the SHA-256 of the names, types, shapes and bytes of the model's own tensors, whatever its adapters."""
     return _checksum(base_state(model))
-
-
-def _facts(values: Mapping[str, Any], where: str) -> ProfileFacts:
-    for name in ("method", "utterances", "seconds"):
-        if name not in values:
-            raise ConfigError(f"{where}: the field `{name}` is missing.")
-    plain = dict(values)
-    if isinstance(plain.get("test_time"), Mapping):
-        plain["test_time"] = from_plain(SutaConfig, dict(plain["test_time"]), f"{where}: `test_time`")
-    elif plain.get("test_time") is not None and not isinstance(plain["test_time"], SutaConfig):
-        raise ConfigError(f"{where}: `test_time` must hold settings, got {plain['test_time']!r}.")
-    return from_plain(ProfileFacts, plain, where)
 
 
 def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -27,7 +27,8 @@ from asr_transfer.config import FeatureConfig
 from asr_transfer.data.digests import FileDigests
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
-from asr_transfer.errors import DataError
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import from_plain
 
 VERSION = 1
 """Raise when the computation changes, so that old stores are not reused."""
@@ -47,7 +48,7 @@ class FeatureStore:
     def __init__(self, folder: Path) -> None:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         self.folder = folder
-        self.config = FeatureConfig(**index["config"])
+        self.config = from_plain(FeatureConfig, index["config"], str(folder / "index.json"))
         self.offsets = np.asarray(index["offsets"], dtype=np.int64)
         self.frames: np.ndarray = np.memmap(
             folder / _FRAMES, dtype=np.float16, mode="r", shape=(int(self.offsets[-1]), self.config.mels)
@@ -314,7 +315,7 @@ def _opened(folder: Path) -> FeatureStore | None:
         return None
     try:
         return FeatureStore(folder)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, ConfigError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
 

@@ -23,7 +23,7 @@ from asr_transfer.data.features import FeatureStore, JoinedStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import spell
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.errors import DataError
+from asr_transfer.errors import ConfigError, DataError
 
 FOLDER = "source"
 """Its name in a model folder."""
@@ -72,7 +72,7 @@ class Summary:
             foreign = store.config != config
             utterances = [] if foreign else list(_read(folder / "utterances.jsonl"))
             fault = "" if foreign else _fault(utterances, store)
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, ConfigError) as error:
             raise _damaged(folder, str(error) or type(error).__name__) from None
         if foreign:
             raise DataError(

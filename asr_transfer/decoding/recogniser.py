@@ -12,7 +12,7 @@ import torch
 
 from asr_transfer import audio
 from asr_transfer.adapt_config import SutaConfig
-from asr_transfer.config import from_plain, to_plain
+from asr_transfer.config import to_plain
 from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.data.features import model_input
 from asr_transfer.data.lexicon import Lexicon
@@ -21,10 +21,12 @@ from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.test_time import adapted_logits
-from asr_transfer.errors import ModelError
+from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.folder import load_model, read_config, save_model
+from asr_transfer.models.folder import load_model, read_config, readable, save_model
 from asr_transfer.models.progressive import head_names
+from asr_transfer.models.replacing import restore
+from asr_transfer.plain import checked, from_plain
 
 BATCH_FRAMES = 12_000
 """Two minutes of speech per batch: as fast as larger ones, and under 100 MB."""
@@ -78,10 +80,13 @@ class Recogniser:
             ModelError: the folder is no model, is damaged, or the head must be named.
         """
         path = Path(folder)
+        restore(path)
+        restore(path / "model")
         if not path.is_dir():
             raise ModelError(f"{path}: there is no such model folder; make one with `asr-transfer train` or `adapt`.")
-        if not (path / "config.yaml").is_file() and (path / "model").is_dir():
-            path = path / "model"
+        with readable(path):
+            if not (path / "config.yaml").is_file() and (path / "model").is_dir():
+                path = path / "model"
         model = load_model(path)
         names = head_names(model)
         if head is None and len(names) > 1:
@@ -89,9 +94,8 @@ class Recogniser:
         model.head(head or names[0])
         tokens = {name: _read_tokens(path, model, name) for name in names}
         name = head or names[0]
-        origin = read_config(path).get("origin") or {}
-        test_time = origin.get("test_time")
-        config = from_plain(SutaConfig, test_time, f"{path / 'config.yaml'}: `test_time`") if test_time else None
+        origin = read_config(path)["origin"]
+        config = _read_test_time(path, origin)
         lexicon = path / _file_of("lexicon", name, names)
         words = Lexicon.read(lexicon) if lexicon.is_file() else None
         offsets = _read_offsets(path, origin, names)
@@ -188,17 +192,27 @@ def _file_of(what: str, head: str, heads: Sequence[str]) -> str:
     return f"{what}.txt" if len(heads) == 1 else f"{what}.{head}.txt"
 
 
+def _read_test_time(path: Path, origin: Mapping[str, Any]) -> SutaConfig | None:
+    if (plain := origin.get("test_time")) is None:
+        return None
+    try:
+        return from_plain(SutaConfig, plain, f"{path / 'config.yaml'}: `origin.test_time`")
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
+
+
 def _read_offsets(path: Path, origin: Mapping[str, Any], heads: Sequence[str]) -> dict[str, float]:
-    offsets = origin.get(OFFSETS) or {}
-    numbers = isinstance(offsets, dict) and all(
-        isinstance(value, int | float) and math.isfinite(value) for value in offsets.values()
-    )
-    if not numbers or (offsets and set(offsets) != set(heads)):
+    file = path / "config.yaml"
+    try:
+        offsets: dict[str, float] = checked(Mapping[str, float] | None, origin.get(OFFSETS), str(file), OFFSETS) or {}
+    except ConfigError:
+        offsets = {"": math.inf}
+    if offsets and (set(offsets) != set(heads) or not all(map(math.isfinite, offsets.values()))):
         raise ModelError(
-            f"{path / 'config.yaml'}: `{OFFSETS}` must have a number for each of {', '.join(heads)} and nothing else; "
+            f"{file}: `{OFFSETS}` must have a number for each of {', '.join(heads)} and nothing else; "
             "take it out, then languages are told apart without, or copy the model again."
         )
-    return {name: float(value) for name, value in offsets.items()}
+    return offsets
 
 
 def _read_tokens(path: Path, model: AcousticModel, head: str) -> Tokens:

@@ -20,6 +20,7 @@ from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.heads import Headed
 from asr_transfer.models.shared_private import ReadingHead
+from asr_transfer.plain import checked
 
 AllophoneTable = Mapping[str, Sequence[str]]
 """The allophones of each phoneme of a language, in the order of the head's tokens behind the blank."""
@@ -82,16 +83,21 @@ class Inventory:
         return {"phones": list(self.phones), "features": list(self.features), "signatures": spelt}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Inventory:
-        """Read what `plain` returned.
+    def from_plain(cls, plain: Any, where: str) -> Inventory:
+        """Read what `plain` returned; `where` is the file, for messages.
 
         Raises:
-            KeyError, TypeError: it is damaged.
-            ConfigError: as of the class.
+            ConfigError: it is damaged, or as of the class.
         """
+        parts = checked(Mapping[str, list[str]], plain, where, "inventory")
+        if set(parts) != {"phones", "features", "signatures"}:
+            raise ConfigError(f"{where}: `inventory` must hold `phones`, `features` and `signatures`.")
         values = {sign: value for value, sign in _SIGNS.items()}
-        rows = [[values[sign] for sign in row] for row in plain["signatures"]]
-        return cls.of(list(map(str, plain["phones"])), list(map(str, plain["features"])), rows)
+        if not set("".join(parts["signatures"])) <= values.keys():
+            raise ConfigError(f"{where}: `inventory.signatures` must consist of +, - and 0.")
+        return cls.of(
+            parts["phones"], parts["features"], [[values[sign] for sign in row] for row in parts["signatures"]]
+        )
 
 
 class AttributeLayer(nn.Module):
@@ -246,18 +252,14 @@ class PhoneModel(AcousticModel):
         return {"inventory": self.inventory.plain(), "allophones": tables}
 
     @classmethod
-    def from_plain(cls, config: ModelConfig, plain: Mapping[str, Any]) -> PhoneModel:
-        """Make a model from what `plain` returned, with initial weights.
+    def from_plain(cls, config: ModelConfig, plain: Mapping[str, Any], where: str) -> PhoneModel:
+        """Make a model from what `plain` returned, with initial weights; `where` is the file, for messages.
 
         Raises:
-            KeyError, TypeError: a field is missing or damaged.
-            ConfigError: as of the class.
+            ConfigError: a field is missing or damaged, or as of the class.
         """
-        tables = {
-            str(name): {str(phoneme): [str(phone) for phone in allophones] for phoneme, allophones in table.items()}
-            for name, table in dict(plain["allophones"]).items()
-        }
-        return cls(config, Inventory.from_plain(plain["inventory"]), tables)
+        tables = checked(Mapping[str, Mapping[str, list[str]]], plain.get("allophones"), where, "allophones")
+        return cls(config, Inventory.from_plain(plain.get("inventory"), where), tables)
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.phones(hidden)

@@ -1,15 +1,14 @@
 """Model folders: `model.safetensors`, `config.yaml`, `README.md`, and where there are `tokens.txt` (with
 `tokens.model`, if they are subwords) and `lexicon.txt`.
 
-Loading executes no code from the folder. A folder is written under a temporary name and renamed, so that a killed
-or failing write leaves the old model or the new one, never half of one.
+Loading executes no code from the folder. A folder is written under a temporary name and exchanged with the old one, so
+that a killed or failing write leaves the old model or the new one, never half of one.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,12 @@ import yaml
 from safetensors import SafetensorError
 from torch import nn
 
-from asr_transfer.errors import AsrTransferError, ModelError
+from asr_transfer import textfiles
+from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.progressive import build, describe
+from asr_transfer.models.replacing import replace_folder, restore
+from asr_transfer.plain import checked
 
 FORMAT = 1
 
@@ -52,14 +54,14 @@ def save_model(
 
     def write(partial: Path) -> None:
         write_weights(partial / "model.safetensors", model.state_dict())
-        (partial / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        (partial / "README.md").write_text(card, encoding="utf-8")
+        textfiles.write_text(partial / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        textfiles.write_text(partial / "README.md", card)
         for name, save in files.items():
             save(partial / name)
 
     try:
         replace_folder(target, write)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, DataError) as error:
         raise ModelError(
             f"{target}: the model cannot be written ({error}); free space or choose another folder. "
             "What stood there before is untouched."
@@ -79,23 +81,36 @@ def load_model(folder: str | Path) -> AcousticModel:
         model = build(config, str(file))
     except AsrTransferError as error:
         raise ModelError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
-    except KeyError as error:
-        raise ModelError(f"{file}: the field {error} is missing or damaged; copy the model again.") from None
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-        # Wrong types show wherever they are first used.
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        # Sizes that no tensor can have.
         raise ModelError(f"{file}: is damaged ({error}); copy the model again.") from None
     load_weights(model, read_weights(path / "model.safetensors"), str(path))
     return model.eval()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read and check a model folder's `config.yaml`."""
+    """Read a model folder's `config.yaml`, and check what stands in it beside the model's own description.
+
+    Raises:
+        ModelError: it is missing, may not be read, is damaged, or its heads or origin are of another type.
+    """
+    restore(folder)
     file = folder / "config.yaml"
-    if not file.is_file():
-        raise ModelError(
-            f"{folder}: is not a model folder (it holds no config.yaml); give a folder written by `train` or `adapt`."
-        )
-    return read_yaml(file, FORMAT, "model")
+    with readable(file):
+        if not file.is_file():
+            raise ModelError(
+                f"{folder}: is not a model folder (it holds no config.yaml); give a folder written by `train` or "
+                "`adapt`."
+            )
+    config = read_yaml(file, FORMAT, "model")
+    try:
+        heads = checked(Mapping[str, int], config.get("heads"), str(file), "heads")
+        config["origin"] = checked(Mapping[str, Any] | None, config.get("origin"), str(file), "origin") or {}
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
+    if not heads:
+        raise ModelError(f"{file}: `heads` names none; copy the model again.")
+    return config
 
 
 def update_origin(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -105,16 +120,11 @@ def update_origin(folder: Path, facts: Mapping[str, Any]) -> None:
         ModelError: the folder is no model, or cannot be written.
     """
     config = read_config(folder)
-    config["origin"] = {**(config.get("origin") or {}), **facts}
-    partial = folder / f".config.yaml.partial-{os.getpid()}"
+    config["origin"] = {**config["origin"], **facts}
     try:
-        partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        os.replace(partial, folder / "config.yaml")
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ModelError(
-            f"{folder / 'config.yaml'}: cannot be written ({error}); free space or mend its rights."
-        ) from None
+        textfiles.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False), "model")
+    except DataError as error:
+        raise ModelError(str(error)) from None
 
 
 def read_yaml(file: Path, number: int, what: str) -> dict[str, Any]:
@@ -126,15 +136,19 @@ def read_yaml(file: Path, number: int, what: str) -> dict[str, Any]:
         what: the folder holds, such as `model`; for messages.
 
     Raises:
-        ModelError: damaged, or of another format.
+        ModelError: it may not be read, is damaged, or of another format.
     """
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = textfiles.read_text(file, f"copy the {what} again")
+    except DataError as error:
+        raise ModelError(str(error)) from None
+    try:
+        config = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" line {line + 1}" if line is not None else ""
         raise ModelError(f"{file}{place}: is not plain YAML; copy the {what} again.") from None
-    if not isinstance(config, dict) or config.get("format") != number:
+    if not isinstance(config, dict) or config.get("format") != number or isinstance(config["format"], bool):
         found = config.get("format") if isinstance(config, dict) else None
         raise ModelError(
             f"{file}: `format` must be {number}, got {found!r}; the {what} is of another version or damaged."
@@ -151,14 +165,30 @@ def read_weights(file: Path, what: str = "model") -> dict[str, torch.Tensor]:
     """Read a safetensors file.
 
     Raises:
-        ModelError: missing, cut off or not safetensors.
+        ModelError: missing, not allowed to be read, cut off or not safetensors.
     """
-    if not file.is_file():
-        raise ModelError(f"{file}: the weights are missing; the {what} folder is incomplete, copy it again.")
+    with readable(file):
+        if not file.is_file():
+            raise ModelError(f"{file}: the weights are missing; the {what} folder is incomplete, copy it again.")
+        with file.open("rb"):  # the library calls whatever it may not read missing
+            pass
     try:
         return safetensors.torch.load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{file}: is cut off or no safetensors file ({error}); copy the {what} again.") from None
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what the system refuses while `path` is looked at into a sentence.
+
+    Raises:
+        ModelError: it may not be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(textfiles.unreadable(path, error, "copy it again")) from None
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor], where: str) -> None:
@@ -194,26 +224,3 @@ def refuse_foreign(target: Path, marker: str, what: str) -> None:
         raise ModelError(
             f"{target}: holds other files ({others[0]}) that a {what} would replace; choose another folder."
         )
-
-
-def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary folder beside `target`, flush it to disk, and put it in `target`'s place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        write(partial)
-        for file in partial.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-        if target.exists():
-            os.replace(target, old)
-        os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if old.exists() and not target.exists():
-            os.replace(old, target)
-        shutil.rmtree(old, ignore_errors=True)

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from asr_transfer.config import ModelConfig, from_plain, to_plain
+from asr_transfer.config import ModelConfig, to_plain
 from asr_transfer.errors import ConfigError, ModelError, nearest_hint
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import adapter_specs, add_adapter, specs_from_plain
 from asr_transfer.models.attributes import PhoneModel
 from asr_transfer.models.shared_private import PrivateConfig, ReadingHead, SharedPrivateModel
+from asr_transfer.plain import checked
 
 
 class Lateral(nn.Module):
@@ -161,21 +162,24 @@ def build(plain: Mapping[str, Any], where: str) -> AcousticModel:
 
     Raises:
         ModelError: the kind is unknown, or an adapter is damaged.
-        ConfigError: a size is impossible.
-        KeyError, TypeError, ValueError: a field is missing or of another type.
+        ConfigError: a field is missing, of another type or impossible.
     """
-    config = from_plain(ModelConfig, dict(plain["model"]), where)
-    heads = {str(name): int(size) for name, size in dict(plain["heads"]).items()}
+    config = checked(ModelConfig, plain.get("model"), where, "model")
+    heads: dict[str, int] = checked(Mapping[str, int], plain.get("heads"), where, "heads")
+    if not heads or min(heads.values()) < 1:
+        raise ConfigError(f"{where}: `heads` must name at least one head, each with its number of tokens.")
     kind = plain.get("kind", "acoustic")
     model: AcousticModel
     if kind == "acoustic":
         model = AcousticModel(config, heads)
     elif kind == "shared-private":
-        model = SharedPrivateModel(config, heads, from_plain(PrivateConfig, dict(plain["private"]), where))
+        private = checked(PrivateConfig, plain.get("private"), where, "private")
+        model = SharedPrivateModel(config, heads, private)
     elif kind == "progressive":
-        model = ProgressiveModel(build(plain["base"], where), config, heads, int(plain["rank"]))
+        base = build(checked(Mapping[str, Any], plain.get("base"), where, "base"), f"{where}: `base`")
+        model = ProgressiveModel(base, config, heads, checked(int, plain.get("rank"), where, "rank"))
     elif kind == "phones":
-        model = PhoneModel.from_plain(config, plain)
+        model = PhoneModel.from_plain(config, plain, where)
     else:
         hint = nearest_hint(str(kind), ("acoustic", "shared-private", "progressive", "phones"))
         raise ModelError(f"{where}: `kind` is {kind!r}, which this version does not know.{hint}")
