@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from asr_transfer.errors import ConfigError, nearest_hint
 
@@ -21,7 +21,8 @@ Outputs = Literal["heads", "phones", "attributes"]
 PIECES = 300
 """Subwords of a language where nothing else is said: few, for what is heard seldom is learnt badly."""
 
-T = TypeVar("T")
+MOST_LAYERS, MOST_CHANNELS = 1_000, 100_000
+"""More are a slip of the pen or damage: making the network would take for ever."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ class ModelConfig:
     units: Units = "characters"
 
     def __post_init__(self) -> None:
-        for name in ("layers", "dim", "channels"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`model.{name}` must be at least 1, got {getattr(self, name)}.")
+        for name, most in (("layers", MOST_LAYERS), ("dim", MOST_CHANNELS), ("channels", MOST_CHANNELS)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"`model.{name}` must be from 1 to {most}, got {getattr(self, name)}.")
         if len(self.strides) != 2 or any(stride not in (1, 2, 3, 4) for stride in self.strides):
             raise ConfigError(f"`model.strides` must be two numbers from 1 to 4, got {list(self.strides)}.")
         if not 0 <= self.dropout < 1:

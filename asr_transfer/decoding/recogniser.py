@@ -21,7 +21,7 @@ from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.test_time import adapted_logits
-from asr_transfer.errors import ConfigError, ModelError
+from asr_transfer.errors import ConfigError, ModelError, nearest_hint
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.folder import load_model, read_config, readable, save_model
 from asr_transfer.models.progressive import head_names
@@ -91,7 +91,8 @@ class Recogniser:
         names = head_names(model)
         if head is None and len(names) > 1:
             raise ModelError(f"{path}: the model has the heads {', '.join(names)}; say which with --language.")
-        model.head(head or names[0])
+        if head is not None and head not in names:
+            raise ModelError(f"{path}: the model has no head '{head}'.{nearest_hint(head, names)}")
         tokens = {name: _read_tokens(path, model, name) for name in names}
         name = head or names[0]
         origin = read_config(path)["origin"]

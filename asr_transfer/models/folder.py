@@ -83,7 +83,8 @@ def load_model(folder: str | Path) -> AcousticModel:
         raise ModelError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
     except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
         # Sizes that no tensor can have.
-        raise ModelError(f"{file}: is damaged ({error}); copy the model again.") from None
+        reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
+        raise ModelError(f"{file}: is damaged ({reason}); copy the model again.") from None
     load_weights(model, read_weights(path / "model.safetensors"), str(path))
     return model.eval()
 

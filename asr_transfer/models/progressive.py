@@ -19,6 +19,9 @@ from asr_transfer.models.attributes import PhoneModel
 from asr_transfer.models.shared_private import PrivateConfig, ReadingHead, SharedPrivateModel
 from asr_transfer.plain import checked
 
+MOST_TOKENS = 10_000_000
+"""More in a head are damage."""
+
 
 class Lateral(nn.Module):
     """U ReLU(V [α_j h_j]_j): what one hidden layer of the new column hears of the earlier columns' h_j.
@@ -166,8 +169,8 @@ def build(plain: Mapping[str, Any], where: str) -> AcousticModel:
     """
     config = checked(ModelConfig, plain.get("model"), where, "model")
     heads: dict[str, int] = checked(Mapping[str, int], plain.get("heads"), where, "heads")
-    if not heads or min(heads.values()) < 1:
-        raise ConfigError(f"{where}: `heads` must name at least one head, each with its number of tokens.")
+    if not heads or not all(1 <= size <= MOST_TOKENS for size in heads.values()):
+        raise ConfigError(f"{where}: `heads` must name at least one head, each with 1 to {MOST_TOKENS:,} tokens.")
     kind = plain.get("kind", "acoustic")
     model: AcousticModel
     if kind == "acoustic":
@@ -179,7 +182,10 @@ def build(plain: Mapping[str, Any], where: str) -> AcousticModel:
         base = build(checked(Mapping[str, Any], plain.get("base"), where, "base"), f"{where}: `base`")
         model = ProgressiveModel(base, config, heads, checked(int, plain.get("rank"), where, "rank"))
     elif kind == "phones":
-        model = PhoneModel.from_plain(config, plain, where)
+        phones = PhoneModel.from_plain(config, plain, where)
+        if phones.heads.keys() != heads.keys():
+            raise ConfigError(f"{where}: `allophones` must have a table for each of the `heads` and no other.")
+        model = phones
     else:
         hint = nearest_hint(str(kind), ("acoustic", "shared-private", "progressive", "phones"))
         raise ModelError(f"{where}: `kind` is {kind!r}, which this version does not know.{hint}")

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from asr_transfer.config import ModelConfig
+from asr_transfer.config import MOST_CHANNELS, MOST_LAYERS, ModelConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.encoders import Encoder, valid_frames
@@ -54,9 +54,9 @@ class PrivateConfig:
     dim: int = 48
 
     def __post_init__(self) -> None:
-        for name in ("layers", "dim"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`private.{name}` must be at least 1, got {getattr(self, name)}.")
+        for name, most in (("layers", MOST_LAYERS), ("dim", MOST_CHANNELS)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"`private.{name}` must be from 1 to {most}, got {getattr(self, name)}.")
 
 
 class SharedPrivateModel(AcousticModel):
