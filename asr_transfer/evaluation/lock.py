@@ -86,7 +86,7 @@ class RunLock:
         if not same:
             return False
         holder = _holder(descriptor)
-        who = f"process {holder.get('pid', 'unknown')} on {holder.get('host', 'an unknown machine')}"
+        who = f"pid {holder.get('pid', 'unknown')} on {holder.get('host', 'an unknown machine')}"
         if not free:
             raise ConfigError(f"{folder}: another process ({who}) is at work here; wait for it or stop it.")
         if holder.get("host") not in (None, socket.gethostname()):

@@ -75,8 +75,8 @@ class RunRecord:
                 "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
                 "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "config": plain(config),
-                "files": files,
                 # What an earlier attempt was given, until this one is given the same.
+                "files": {**((previous or {}).get("files") or {}), **files},
                 "data": (previous or {}).get("data") or {},
                 "versions": versions(),
                 "commit": commit(),
