@@ -1,7 +1,8 @@
 """The command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | …`.
 
 Every option can stand in a YAML file (`--config FILE`) and be overridden behind it. Unknown options and keys are
-refused with the nearest known one. A user's mistake prints one sentence and exits with 1; usage errors exit with 2.
+refused with the nearest known one. A user's mistake prints one sentence and exits with 1; usage errors exit with 2; a
+signal to stop exits with 128 + its number, after a checkpoint where something is trained.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
+from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 from asr_transfer.option_files import check_option_files
@@ -37,11 +39,19 @@ if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
 
 
+EXIT_STATUS = (
+    "Exit status: 0 done; 1 a mistake that the printed sentence says how to mend; 2 a wrong command line; 130, 143 or "
+    "138 stopped by Ctrl-C, SIGTERM or SIGUSR1, in training after a checkpoint at the end of the step, so that "
+    "--resume ends in the same weights. A second Ctrl-C ends at once."
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        0 when it did what was asked, 1 after a mistake that the user can mend, 2 after a wrong command line.
+        0 when it did what was asked, 1 after a mistake that the user can mend, 2 after a wrong command line, 130, 143
+        or 138 after Ctrl-C, SIGTERM or SIGUSR1.
     """
     parser, parts = build_parser()
 
@@ -77,10 +87,13 @@ def _guarded(
     warnings.filterwarnings("ignore", category=FutureWarning)
     print_everything()
     arguments = sys.argv[1:] if arguments is None else arguments
+    resumable = False
     try:
-        check_option_files(arguments)
-        parsed = parser.parse_args(_spell_out_flags(arguments, parts))
-        return run(parser.instantiate(parsed))
+        with heeding():
+            check_option_files(arguments)
+            parsed = parser.parse_args(_spell_out_flags(arguments, parts))
+            resumable = "resume" in (parsed if parsed.get("subcommand") is None else parsed[parsed.subcommand])
+            return run(parser.instantiate(parsed))
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
         return 2
@@ -92,9 +105,12 @@ def _guarded(
     except (OSError, UnicodeEncodeError) as error:
         print(f"{parser.prog}: {_refused(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped; --resume goes on where it was", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        if int(os.environ.get("RANK", "0")) == 0:
+            how = f" by {stop.name}" if isinstance(stop, Stopped) else ""
+            more = "; --resume goes on where it was" if resumable else ""
+            print(f"{parser.prog}: stopped{how}{more}", file=sys.stderr)
+        return stop.status if isinstance(stop, Stopped) else 130
     finally:
         if said := remark():
             print(f"{parser.prog}: {said}", file=sys.stderr)
@@ -118,6 +134,7 @@ def _refused(error: OSError | UnicodeEncodeError) -> str:
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     """Return the parser, and the parsers of its commands by name (`prepare an4` for nested ones)."""
     parser = _parser("asr-transfer", "Adapt a speech recogniser to a new speaker, and show what it gained and cost.")
+    parser.epilog = EXIT_STATUS
     commands = parser.add_subcommands()
     parts: dict[str, ArgumentParser] = {}
     for name, settings, summary in (

@@ -287,9 +287,12 @@ def to_plain(settings: Any) -> dict[str, Any]:
 
 
 def to_record(command: Any) -> dict[str, Any]:
-    """Return a command's settings as a run record keeps them: without those that say only how to go about the run."""
+    """Return a command's settings as a run record takes them: without those that say only how to go about the run.
+
+    Paths stay paths, for a record knows them by what they lead to.
+    """
     how = ("resume", "overwrite", "workers", "backend")
-    return {name: value for name, value in to_plain(command).items() if name not in how}
+    return {name: value for name, value in asdict(command).items() if name not in how}
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from data_prep import (
     aishell,
     an4,
@@ -91,13 +91,31 @@ def prepare(corpus: str, root: Path | None, out: Path) -> dict[str, Path]:
         ConfigError: there is no such corpus, or it needs a `root` and none is given.
         DataError: the corpus is not as documented.
     """
-    if corpus not in CORPORA:
-        raise ConfigError(f"there is no corpus '{corpus}'.{nearest_hint(corpus, CORPORA)}")
-    found = CORPORA[corpus]
+    found = _find(corpus)
     manifests = {split: out / f"{split}.jsonl" for split in found.splits}
     if all(path.is_file() for path in manifests.values()):
         return manifests
-    if root is None and found.from_disk:
-        raise ConfigError(f"the corpus '{corpus}' is read from disk; say where it lies with --root DIR.")
+    require_root(corpus, root)
     found.prepare(root or out, out)
     return manifests
+
+
+def require_root(corpus: str, root: Path | None) -> None:
+    """Refuse a corpus that cannot be prepared, before anything is done for it.
+
+    Raises:
+        ConfigError: there is no such corpus, or it needs a `root` and none is given.
+        DataError: there is no such folder.
+    """
+    if not _find(corpus).from_disk:
+        return
+    if root is None:
+        raise ConfigError(f"the corpus '{corpus}' is read from disk; say where it lies with --root DIR.")
+    if not root.is_dir():
+        raise DataError(f"{root}: there is no such folder; say where the corpus '{corpus}' lies with --root DIR.")
+
+
+def _find(corpus: str) -> Corpus:
+    if corpus not in CORPORA:
+        raise ConfigError(f"there is no corpus '{corpus}'.{nearest_hint(corpus, CORPORA)}")
+    return CORPORA[corpus]

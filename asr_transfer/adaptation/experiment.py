@@ -20,7 +20,7 @@ from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods
 from asr_transfer.adaptation.protocol import Draw, Fold, ProtocolConfig, make_folds
 from asr_transfer.commands import KEEP_SOURCE
-from asr_transfer.config import FeatureConfig, SourceConfig, to_plain
+from asr_transfer.config import FeatureConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.data.summary import CARD
@@ -265,13 +265,13 @@ def _train_source(argument: tuple[Workshop, Fold]) -> str:
     shop, fold = argument
     path = Path(shop.folder) / "models" / fold.name
     resume = (path / "run.json").is_file()
-    record = RunRecord(path, to_plain(shop.config.source), resume=resume)
-    if record.finished_before:
-        return fold.name
+    record = RunRecord(path, to_record(shop.config.source), resume=resume)
     known = shop.utterances()
     train = [known[name] for name in fold.train]
-    recogniser, result, report = train_recogniser(train, [], shop.store(), shop.config.source, path, record.log)
     record.data("train", path, train)
+    if record.finished_before:
+        return fold.name
+    recogniser, result, report = train_recogniser(train, [], shop.store(), shop.config.source, path, record.log)
     card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{fold.name}'.\n"
     kept = keep_source(train, report, shop.store(), KEEP_SOURCE, shop.config.source.trainer.seed)
     origin = {"trained_on": record.values["data"]["train"]["checksum"]}

@@ -77,10 +77,11 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     replayed = _replayed(command, source, speech, summary, place)
     _refuse_impossible(command, source, replace(speech, source=[*speech.source, *replayed]), labelled)
     # A folder in use is refused or gone on with at once; a run is replaced only by one that has recordings to learn.
-    record = _open(command) if _in_use(command.out) and (command.resume or not command.overwrite) else None
+    record = _open(command, speech) if _in_use(command.out) and (command.resume or not command.overwrite) else None
     if record is not None and record.finished_before:
         say(f"{command.out}: the run is finished already; nothing to do")
         return
+    given = speech
     lines: list[str] = []
 
     def note(line: str) -> None:
@@ -99,7 +100,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     vetted = vet(source, speech.own, store, command.speeds, command.keep_suspicious, labelled, note)
     if "pseudo-label" in command.method.split("+"):
         pseudo_label(source, vetted.utterances, store, command.settings.confidence)
-    record = record or _open(command)
+    record = record or _open(command, given)
     for line in lines:
         record.log(line)
 
@@ -108,10 +109,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         record.log(line)
 
     record.data("adapt", command.data, vetted.utterances)
-    if speech.test:
-        record.data("test", command.test or "", speech.test)
-    if speech.source:
-        record.data("source", command.source or place or "", speech.source)
+    if replayed:
+        record.data("source", place or "", speech.source)
     choice = _choose(command, source, vetted, store, speech.source, tell, record.log)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
     adapted = adapt(source, vetted.utterances, store, choice.method, settings, command.out, record.log, speech.source)
@@ -200,8 +199,18 @@ def _in_use(folder: Path) -> bool:
     return folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
 
 
-def _open(command: AdaptCommand) -> RunRecord:
-    return RunRecord(command.out, to_record(command), resume=command.resume, overwrite=command.overwrite)
+def _open(command: AdaptCommand, speech: Speech) -> RunRecord:
+    """Open the run folder, and note the recordings that were given."""
+    record = RunRecord(command.out, to_record(command), resume=command.resume, overwrite=command.overwrite)
+    for name, path, part in (
+        ("given", command.data, speech.own),
+        ("test", command.test, speech.test),
+        ("others", command.others, speech.others),
+        ("source", command.source, speech.source),
+    ):
+        if part:
+            record.data(name, path or "", part)
+    return record
 
 
 def _distinct(speech: Speech) -> Speech:

@@ -1,11 +1,14 @@
 """Run folders and run records: `run.json` says what was run, on what, with which result, and what it cost.
 
-A run folder also holds `log.txt`, `hypotheses.jsonl`, `scores.txt`, `checkpoints/` while training, and `model/`.
+A run folder also holds `log.txt`, `hypotheses.jsonl`, `scores.txt`, `checkpoints/` while training, and `model/`. It is
+the run's own: `--overwrite` empties it, and one process at a time works in it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import platform
 import resource
 import shlex
@@ -13,7 +16,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,11 @@ from typing import Any
 from asr_transfer import textfiles
 from asr_transfer.data.manifest import Utterance, checksum
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.emptying import RECORD as FILE
+from asr_transfer.evaluation.emptying import empty, holds_run, restore
+from asr_transfer.evaluation.lock import FILE as LOCK
+from asr_transfer.evaluation.lock import RunLock
+from asr_transfer.evaluation.resuming import given_files, paths, plain, require_same_content, require_same_settings
 
 FORMAT = 1
 _PACKAGES = ("asr-transfer", "torch", "torchaudio", "speechbrain", "jiwer", "librosa", "sentencepiece", "numpy")
@@ -29,15 +38,17 @@ _PACKAGES = ("asr-transfer", "torch", "torchaudio", "speechbrain", "jiwer", "lib
 class RunRecord:
     """The record of one run, written to its folder when it starts, and again with its results when it ends.
 
+    Until then the folder is this process's alone.
+
     Args:
         folder: the run folder; made when it does not exist.
-        config: the resolved configuration, plain values only.
-        resume: go on with the run that the folder holds; its configuration must be the same.
-        overwrite: remove the run that the folder holds first.
+        config: the resolved configuration: plain values, and paths as `Path`s.
+        resume: go on with the run that the folder holds; its configuration and data must be the same.
+        overwrite: remove all that the run has done that the folder holds first.
 
     Raises:
-        ConfigError: the folder cannot be written, holds a run and neither was asked for, holds something else, or
-            holds a run of another configuration.
+        ConfigError: the folder cannot be written, holds a run and neither was asked for, holds something else, holds a
+            run of another configuration, or another process is at work in it.
     """
 
     def __init__(
@@ -46,54 +57,107 @@ class RunRecord:
         if resume and overwrite:
             raise ConfigError("`--resume` and `--overwrite` exclude each other; give one.")
         self.folder = folder
-        textfiles.require_writable_folder(folder)
-        file = folder / "run.json"
-        previous: dict[str, Any] | None = None
-        if file.is_file():
-            if not (resume or overwrite):
-                raise ConfigError(
-                    f"{folder}: already holds a run; give --resume to go on with it, --overwrite to replace it, "
-                    "or another --out."
-                )
-            if resume:
-                previous = read_record(folder)
-                _same_config(previous.get("config", {}), dict(config), folder)
-            else:
-                _clear(folder)
-        elif folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"{folder}: is not empty and holds no run (no run.json); give another --out.")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._begin, self._cpu = time.time(), time.process_time()
-        self._earlier = (previous or {}).get("time", {"wall_seconds": 0.0, "cpu_seconds": 0.0})
-        self.finished_before = (previous or {}).get("status") == "finished"
-        self.values: dict[str, Any] = (
-            previous
-            if previous and self.finished_before
-            else {
+        files = given_files(config)
+        self._lock: RunLock | None = None
+        if not (resume and holds_run(folder)) or os.access(folder, os.W_OK):
+            textfiles.require_writable_folder(folder)
+            self._lock = self._enter(folder, config, files, resume, overwrite)
+        previous = read_record(folder) if (folder / FILE).is_file() else None
+        if previous is not None and self._lock is None:  # somebody else's, to be read if it is finished
+            require_same_settings(previous, config, files, folder)
+        self.finished_before = previous is not None and previous.get("status") == "finished"
+        if previous is not None and self.finished_before:
+            self.values: dict[str, Any] = previous
+        else:
+            self.values = {
                 "format": FORMAT,
                 "status": "running",
                 "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
                 "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "config": dict(config),
-                "data": {},
+                "config": plain(config),
+                # What an earlier attempt was given, until this one is given the same.
+                "files": {**((previous or {}).get("files") or {}), **files},
+                "data": (previous or {}).get("data") or {},
                 "versions": versions(),
                 "commit": commit(),
                 "history": [],
                 "scores": {},
             }
-        )
-        if not self.finished_before:
             self._write()
+        self._begin, self._cpu = time.time(), time.process_time()
+        self._earlier = (previous or {}).get("time", {"wall_seconds": 0.0, "cpu_seconds": 0.0})
+
+    def _enter(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        files: Mapping[str, Mapping[str, str]],
+        resume: bool,
+        overwrite: bool,
+    ) -> RunLock:
+        """Take the folder, and empty it where that is asked for; what is refused leaves everything as it was."""
+        there = folder.is_dir()
+        if there and not holds_run(folder) and any(path.name != LOCK for path in folder.iterdir()):
+            raise ConfigError(f"{folder}: is not empty and holds no run (no run.json); give another --out.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be made ({error.strerror}); give another --out.") from None
+        lock = RunLock(folder)
+        try:
+            restore(folder)
+            if (folder / FILE).is_file():
+                if not (resume or overwrite):
+                    raise ConfigError(
+                        f"{folder}: already holds a run; give --resume to go on with it, another --out, or --overwrite "
+                        "to delete it and begin anew."
+                    )
+                if resume:
+                    require_same_settings(read_record(folder), config, files, folder)
+                else:
+                    empty(folder, dict(paths(config)))
+        except BaseException:
+            lock.release()
+            raise
+        weakref.finalize(self, lock.release)
+        return lock
 
     def data(self, name: str, path: Path | str, utterances: Sequence[Utterance]) -> None:
-        """Note a manifest: its path, size and checksum."""
-        self.values["data"][name] = {
+        """Note a manifest: its path, size and checksum, at once, so that a later attempt can be held to it.
+
+        Raises:
+            ConfigError: the run began with other utterances under this name.
+        """
+        entry = {
             "path": str(path),
             "utterances": len(utterances),
             "speakers": len({u.speaker for u in utterances}),
             "seconds": round(sum(u.duration for u in utterances), 2),
             "checksum": checksum(utterances),
         }
+        self._note("data", name, entry)
+
+    def texts(self, name: str, path: Path | str, lines: Iterable[str]) -> None:
+        """Note texts that are no utterances: training sentences, or a lexicon's entries.
+
+        Raises:
+            ConfigError: the run began with other texts under this name.
+        """
+        digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
+        self._note("files", name, {"path": str(path), "checksum": digest})
+
+    def fingerprint(self) -> str:
+        """Return what tells this run's data and files from others: their names and checksums."""
+        parts = {**self.values["files"], **self.values["data"]}
+        return " ".join(f"{name}:{entry['checksum']}" for name, entry in sorted(parts.items()))
+
+    def _note(self, kind: str, name: str, entry: Mapping[str, Any]) -> None:
+        noted = self.values.setdefault(kind, {})
+        if name in noted:
+            require_same_content(name, noted[name], entry, self.folder)
+        if not self.finished_before and noted.get(name) != entry:
+            noted[name] = dict(entry)
+            self._write()
 
     def log(self, line: str) -> None:
         """Append a line with the time of day to `log.txt`."""
@@ -116,9 +180,11 @@ class RunRecord:
         self.values["peak_memory_mb"] = peak_memory()
         self._write()
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release()
 
     def _write(self) -> None:
-        textfiles.write_text(self.folder / "run.json", json.dumps(self.values, indent=2, ensure_ascii=False) + "\n")
+        textfiles.write_text(self.folder / FILE, json.dumps(self.values, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -127,14 +193,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: it is missing, not JSON, or of another format.
     """
-    file = folder / "run.json"
+    file = folder / FILE
     if not file.is_file():
         raise DataError(f"{folder}: is not a run folder (it holds no run.json).")
     text = textfiles.read_text(file)
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{file}: is not JSON ({error}); the record is damaged, run again with --overwrite.") from None
+        raise DataError(
+            f"{file}: is not JSON ({error}); the record is damaged, restore it from a copy or run again elsewhere."
+        ) from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise DataError(f"{file}: `format` must be {FORMAT}; the record is damaged or of another version.")
     return values
@@ -170,30 +238,3 @@ def peak_memory() -> float:
     """Return the greatest resident memory of this process so far, in megabytes."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(kilobytes / (1024 if sys.platform != "darwin" else 1024**2), 1)
-
-
-def _same_config(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    old, new = _flat(before), _flat(now)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            raise ConfigError(
-                f"{folder}: cannot be resumed, for `{key}` was {old.get(key)!r} and is now {new.get(key)!r}; "
-                "use the same settings, or --overwrite."
-            )
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix: values}
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
-
-
-def _clear(folder: Path) -> None:
-    for name in ("log.txt", "hypotheses.jsonl", "scores.txt", "trials.jsonl", "table.md", "report.html"):
-        (folder / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "model", "models", "profile", "systems"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "run.json").unlink()

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from asr_transfer.config import FeatureConfig, Units, to_plain
+from asr_transfer.config import FeatureConfig, Units, to_record
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
@@ -109,6 +109,25 @@ class Corpora:
         return read_corpora({**_named(self.train, "train"), **_named(self.dev, "dev"), **_named(self.tests, "test")})
 
 
+def note_corpora(record: RunRecord, corpora: Corpora) -> None:
+    """Note all manifests and lexica of an experiment in its record.
+
+    Raises:
+        ConfigError: the experiment began with others.
+    """
+    for kind, manifests in (
+        ("", corpora.sources),
+        ("source test", corpora.source_tests),
+        ("target train", corpora.train),
+        ("target dev", corpora.dev),
+        ("target test", corpora.tests),
+    ):
+        for name, path in manifests.items():
+            record.data(f"{kind} {name}".strip(), path, read_manifest(path))
+    for name, path in corpora.lexica.items():
+        record.texts(f"lexicon {name}", path, Path(path).read_text(encoding="utf-8").splitlines())
+
+
 @dataclass(frozen=True)
 class Point:
     """A model of the target language to train and test.
@@ -162,7 +181,17 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
     folder, corpora, point, amounts = job
     path = Path(folder) / "points" / point.name
     settings = {**{k: v for k, v in asdict(point).items() if k != "config"}, "amount": point.minutes}
-    record = RunRecord(path, {**settings, **to_plain(point.config)}, resume=(path / "run.json").is_file())
+    record = RunRecord(path, {**settings, **to_record(point.config)}, resume=(path / "run.json").is_file())
+    tests = {name: read_manifest(manifest) for name, manifest in corpora.tests.items()}
+    every = read_corpora(corpora.dev)
+    subset = nested_subsets(read_corpora(corpora.train), amounts, point.seed)[point.minutes]
+    more = corpora.source_utterances() if point.config.mode == "joint" else []
+    record.data("train", "subset", subset)
+    for name, manifest, part in (("dev", "dev", every), ("beside", "sources", more)):
+        if part:
+            record.data(name, manifest, part)
+    for name, test in tests.items():
+        record.data(name, corpora.tests[name], test)
     if record.finished_before:
         return point.name
     source = None if point.source is None else load_source(Path(folder) / "sources" / point.source)
@@ -170,11 +199,8 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
     assert network is not None  # planned so: without a source there is a network
     features = point.config.features(network.features)
     store = target_store(corpora, features, point.config.speeds)
-    more: list[Utterance] = []
-    if point.config.mode == "joint":
-        store, more = _joined_store(corpora, features, point.config.speeds), corpora.source_utterances()
-    subset = nested_subsets(read_corpora(corpora.train), amounts, point.seed)[point.minutes]
-    every = read_corpora(corpora.dev)
+    if more:
+        store = _joined_store(corpora, features, point.config.speeds)
     dev = spellable(every, subset, point.config.units)
     if len(dev) < len(every):
         record.log(
@@ -182,19 +208,16 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
         )
     learnt = learn_language(source, subset, dev, store, point.config, path, record.log, more)
     found, scores = [], {}
-    for name, manifest in corpora.tests.items():
-        test = read_manifest(manifest)
+    for name, test in tests.items():
         own = hypotheses(learnt.recogniser, test, store)
         found += own
         scores[name] = write_scores(path / name, own).to_plain()
-        record.data(name, manifest, test)
         if name in corpora.lexica:
             words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), test, store)
             scores[f"{name}-lexicon"] = write_scores(path / f"{name}-lexicon", words).to_plain()
     card = f"# {point.system}, {point.minutes:g} minutes\n\nA point of an experiment; see `../run.json`.\n"
     learnt.recogniser.save(path / "model", card, {"trained_on": checksum(subset)})
     total = write_scores(path, found)
-    record.data("train", "subset", subset)
     record.finish(
         history=learnt.result.history,
         best=learnt.result.best,

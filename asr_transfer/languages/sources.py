@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from asr_transfer.config import ModelConfig, SourceConfig, to_plain
+from asr_transfer.config import ModelConfig, SourceConfig, to_plain, to_record
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
@@ -93,7 +93,7 @@ class SourceJob:
         """Return what the run record keeps."""
         plain = {"name": self.name, "languages": list(self.languages), "seconds": self.seconds}
         more = {} if self.kind == "plain" else {"kind": self.kind, "separation": to_plain(self.separation)}
-        return {**plain, **to_plain(self.config), **more}
+        return {**plain, **to_record(self.config), **more}
 
 
 def train_source(job: tuple[str, Corpora, SourceJob]) -> str:
@@ -104,11 +104,12 @@ def train_source(job: tuple[str, Corpora, SourceJob]) -> str:
     folder, corpora, source = job
     path = Path(folder) / "sources" / source.name
     record = RunRecord(path, source.settings(), resume=(path / "run.json").is_file())
-    held_out = corpora.source_test_utterances()
+    held_out, train = corpora.source_test_utterances(), _chosen(source, corpora)
+    record.data("train", "sources", train)
     if record.finished_before and (not held_out or "identification" in record.values):
         return source.name
     if not record.finished_before:
-        _train(source, corpora, path, record)
+        _train(source, corpora, train, path, record)
     if held_out:
         found, offsets = identified(path, corpora)
         if offsets:
@@ -129,12 +130,17 @@ def identified(folder: Path, corpora: Corpora) -> tuple[dict[str, Any], dict[str
     return identification(recogniser, corpora.source_test_utterances(), store)
 
 
-def _train(source: SourceJob, corpora: Corpora, path: Path, record: RunRecord) -> None:
-    store = source_store(corpora, source.config.model.features, source.config.speeds)
+def _chosen(source: SourceJob, corpora: Corpora) -> list[Utterance]:
+    """Return what a source model is trained on."""
     train = [u for u in corpora.source_utterances() if not source.languages or u.language in source.languages]
     if source.seconds is not None:
         minutes = min(source.seconds, sum(u.duration for u in train)) / 60
         train = nested_subsets(train, [minutes], source.config.trainer.seed)[minutes]
+    return train
+
+
+def _train(source: SourceJob, corpora: Corpora, train: list[Utterance], path: Path, record: RunRecord) -> None:
+    store = source_store(corpora, source.config.model.features, source.config.speeds)
     languages = list(by_language(train))
     recogniser, result, report = train_recogniser(
         train,
@@ -146,7 +152,6 @@ def _train(source: SourceJob, corpora: Corpora, path: Path, record: RunRecord) -
         separating(source.kind, source.separation, languages),
         make_model(source.kind, source.separation),
     )
-    record.data("train", "sources", train)
     card = f"# Shared encoder of {', '.join(languages)}\n\nTrained on {len(train)} utterances.\n"
     recogniser.save(path / "model", card, {"trained_on": record.values["data"]["train"]["checksum"]})
     record.finish(

@@ -81,6 +81,15 @@ def average_buffers(model: nn.Module) -> None:
             buffer.copy_(part.view_as(buffer))
 
 
+def greatest(value: int, device: str) -> int:
+    """Return the greatest of all processes' values, which is the same in each of them."""
+    if not dist.is_initialized():
+        return value
+    every = torch.tensor(value, device=device)
+    dist.all_reduce(every, dist.ReduceOp.MAX)
+    return int(every)
+
+
 def mean(value: torch.Tensor) -> torch.Tensor:
     """Return the mean of a tensor over processes."""
     if dist.is_initialized():

@@ -55,6 +55,13 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     device = distributed.join(command.trainer.device)
     main = distributed.is_main()
     record = RunRecord(command.out, settings, resume=command.resume, overwrite=command.overwrite) if main else None
+    for name, path, part in (
+        ("train", command.train, train),
+        ("dev", command.dev or command.train, dev),
+        ("test", command.test or "", test),
+    ):
+        if part and record is not None:
+            record.data(name, path, part)
     if record is not None and record.finished_before:
         say(f"{command.out}: the run is finished already; nothing to do")
         return None
@@ -70,9 +77,6 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         say(str(report))
     if dev:
         recogniser = calibrated(recogniser, dev, store, say)
-    for name, path, part in (("train", command.train, train), ("dev", command.dev or command.train, dev)):
-        if part:
-            record.data(name, path, part)
     languages = ", ".join(sorted({u.language for u in train}))
     card = (
         f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
@@ -91,7 +95,6 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     }
     scores, total = {}, None
     if test:
-        record.data("test", command.test or "", test)
         total = write_scores(command.out, hypotheses(recogniser, test, features_of(test, features), by_head=True))
         scores["test"] = total.to_plain()
         say(f"test: {total}")

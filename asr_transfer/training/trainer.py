@@ -1,7 +1,8 @@
 """The trainer: a `speechbrain.Brain` that runs streams through a model and adds up task losses and objectives.
 
 It knows no method and no speech. Step k is a pure function of the weights, the optimiser's state, the seed and k:
-batches, dropout and augmentation are seeded per step, so a run that was killed and resumed ends in the same bits.
+batches, dropout and augmentation are seeded per step, so a run that was killed and resumed ends in the same bits. A
+signal to stop (`interruption`) is heeded between two batches: a checkpoint is written there first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.errors import TrainingError
+from asr_transfer.interruption import Stopped, deferring, requested
 from asr_transfer.training import distributed
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.conflicts import refuse_conflicts
@@ -130,6 +132,7 @@ class Trainer(sb.Brain):
             for index, group in enumerate(self._groups)
         }
         self._metrics: list[Tally] = []
+        self._stopping, self._round = 0, (0, 0.0)
         self._bar: tqdm[Any] | None = None
         self._clock = time.process_time()
 
@@ -140,6 +143,7 @@ class Trainer(sb.Brain):
 
         Raises:
             TrainingError: the loss stays non-finite, or a checkpoint cannot be written.
+            Stopped: a signal asked for it; where there is a folder, its newest checkpoint is of the last step.
             ModelError: the checkpoint to resume from is damaged or of another architecture.
         """
         # `disable=None` shows a bar on a terminal only.
@@ -147,7 +151,8 @@ class Trainer(sb.Brain):
         with tqdm(total=self.config.steps, disable=show, dynamic_ncols=True, unit="step", leave=False) as self._bar:
             loader = torch.utils.data.DataLoader(_Steps(self), batch_size=None)
             checks = torch.utils.data.DataLoader(_Checks(self), batch_size=None) if self.validation else None
-            self.fit(self._rounds(), loader, checks)
+            with deferring():
+                self.fit(self._rounds(), loader, checks)
         self._tick()
         if self.progress.best_weights is not None:
             self.model.load_state_dict(self.progress.best_weights)
@@ -237,6 +242,10 @@ class Trainer(sb.Brain):
     @torch.no_grad()
     def evaluate_batch(self, batch: tuple[int, Batch], stage: sb.Stage) -> torch.Tensor:
         """Add a validation batch to its task's figures."""
+        if self._stop_requested():
+            # As behind the round's last step: its validation is done anew.
+            self.step, self.avg_train_loss = self._round
+            self._save_intra_epoch_ckpt()
         number, part = batch
         task = self.validation[number]
         with self.evaluation_ctx:
@@ -246,7 +255,7 @@ class Trainer(sb.Brain):
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """After a validation: note it, keep the best weights, write a checkpoint."""
         if stage == sb.Stage.TRAIN:
-            self._train_loss = float(stage_loss)
+            self._train_loss, self._round = float(stage_loss), (self.step, self.avg_train_loss)
             if self.validation:
                 return
         self._tick()
@@ -264,15 +273,29 @@ class Trainer(sb.Brain):
         self.step, self.avg_train_loss = 0, 0.0
         if self.checkpointer is not None:
             self.checkpointer.save(self.optimizer_step)
+        if self._stop_requested():
+            raise Stopped(self._stopping)
 
     def _wrap_distributed(self) -> None:
         """Do nothing: gradients are averaged in `fit_batch`, for any number of forward passes and heads."""
 
+    def _should_save_intra_epoch_ckpt(self, *since: Any) -> bool:
+        return self._stop_requested() or bool(super()._should_save_intra_epoch_ckpt(*since))
+
     def _save_intra_epoch_ckpt(self) -> None:
         self._tick()
-        self.checkpointer.save(self.optimizer_step)
+        if self.checkpointer is not None:
+            self.checkpointer.save(self.optimizer_step)
+        if self._stopping:
+            self._log(f"step {self.optimizer_step}: stopped by a signal")
+            raise Stopped(self._stopping)
 
     # Our own ------------------------------------------------------------------------------------------------------
+
+    def _stop_requested(self) -> bool:
+        # Processes that train together stop behind the same step, whichever was asked.
+        self._stopping = distributed.greatest(requested(), self.device)
+        return self._stopping > 0
 
     def _seed(self, *parts: int) -> int:
         entropy = [self.config.seed, *(part % 2**32 for part in parts)]

@@ -1,4 +1,7 @@
-"""Running independent jobs in parallel processes of one thread each, here or on a Ray cluster."""
+"""Running independent jobs in parallel processes of one thread each, here or on a Ray cluster.
+
+A signal to stop is handed on to the processes of this machine, which are waited for: they write their checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, Literal, TypeVar
 
 import torch
 from tqdm import tqdm
 
+from asr_transfer import interruption
 from asr_transfer.cache import cache_folder
 from asr_transfer.errors import ConfigError
+from asr_transfer.interruption import Stopped
 
 Backend = Literal["processes", "ray"]
 A = TypeVar("A")
@@ -43,6 +49,7 @@ def run_all(
         ValueError: an argument needs one that does not stand before it.
         ConfigError: Ray is asked for and not installed.
         Exception: whatever a job raised; jobs that have not begun are dropped.
+        Stopped: a signal came, here or to a worker.
     """
     line = _Line(len(arguments), needs or {})
     if backend == "ray" and arguments:
@@ -84,18 +91,43 @@ def _in_processes(function: Callable[[A], R], arguments: Sequence[A], workers: i
     with ProcessPoolExecutor(min(workers, len(arguments)), context, _begin_worker) as pool:
 
         def begin(numbers: Sequence[int]) -> dict[Future[R], int]:
-            return {pool.submit(function, arguments[number]): number for number in numbers}
+            # Submitting starts processes, which are not to die of a signal before they can heed it.
+            with interruption.holding_back():
+                return {pool.submit(_work, function, arguments[number]): number for number in numbers}
 
-        pending = begin(line.ready())
+        before = set(multiprocessing.active_children())
         try:
+            pending = begin(line.ready())
             while pending:
+                interruption.check()
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     result = future.result()
                     pending.update(begin(line.done(pending.pop(future))))
                     yield result
-        except BaseException:
+        except BaseException as error:
+            number = error.number if isinstance(error, Stopped) else interruption.requested()
+            if number:
+                _stop(pool, set(multiprocessing.active_children()) - before, number)
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _work(function: Callable[[A], R], argument: A) -> R:
+    with interruption.working():
+        return function(argument)
+
+
+def _stop(pool: ProcessPoolExecutor, processes: Collection[BaseProcess], number: int) -> None:
+    """Hand a signal on and wait until all have ended; a second Ctrl-C ends them where they stand."""
+    try:
+        for process in processes:
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, number)
+        pool.shutdown(wait=True, cancel_futures=True)
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
 
 
 def _on_ray(function: Callable[[A], R], arguments: Sequence[A], workers: int, line: _Line) -> Iterator[R]:
@@ -154,6 +186,7 @@ def _one_thread() -> None:
 
 
 def _begin_worker() -> None:
+    interruption.heed_in_worker()
     _one_thread()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from asr_transfer.cli import script
 from asr_transfer.languages.curve import run_curve
-from asr_transfer.languages.points import Corpora
+from asr_transfer.languages.points import Corpora, note_corpora
 from asr_transfer.languages.systems import CurveConfig
 from asr_transfer.languages.tables import curve_table, savings_table, write_curve
 from data_prep.language_run import TransferRun
@@ -32,6 +32,7 @@ def run(recipe: Recipe) -> None:
     config = recipe.shortened() if recipe.quick else recipe
     record, found = recipe.begin(config, recipe.sources, recipe.targets)
     corpora = Corpora.from_folders(found.sources, found.targets, TEST_SETS, SOURCE_SPLITS)
+    note_corpora(record, corpora)
     rows = run_curve(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     saved = write_curve(config, corpora, recipe.out, rows)
     record.finish(scores={"rows": [row.to_plain() for row in rows], "savings": [one.to_plain() for one in saved]})

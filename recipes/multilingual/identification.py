@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from asr_transfer.cli import script
+from asr_transfer.data.manifest import read_manifest
 from asr_transfer.decoding.recogniser import OFFSETS
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.record import RunRecord
@@ -53,12 +54,14 @@ def run(recipe: Recipe) -> None:
     """Identify languages, print the shares and write them to `run.json`."""
     read_config(recipe.source_model / "model")  # before corpora are prepared for nothing
     check_wanted(recipe.speech, recipe.sources, None)
-    settings = {"source_model": str(recipe.source_model), "sources": list(recipe.sources), "keep": recipe.keep}
+    settings = {"source_model": recipe.source_model, "sources": list(recipe.sources), "keep": recipe.keep}
     record = RunRecord(recipe.out, settings, overwrite=recipe.overwrite)
     found = prepare_languages(
         recipe.speech, recipe.out / "corpora", record.say, recipe.sources, None, workers=recipe.workers
     )
     corpora = Corpora.from_folders(found.sources, {}, splits=SOURCE_SPLITS)
+    for name, path in corpora.source_tests.items():
+        record.data(name, path, read_manifest(path))
     shares, offsets = identified(recipe.source_model, corpora)
     if not shares["utterances"]:
         raise DataError(

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from asr_transfer.cli import script
 from asr_transfer.languages.negative import NegativeConfig, run_negative
-from asr_transfer.languages.points import Corpora
+from asr_transfer.languages.points import Corpora, note_corpora
 from asr_transfer.languages.tables import negative_markdown, negative_table
 from data_prep.language_run import TransferRun
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
@@ -32,6 +32,7 @@ def run(recipe: Recipe) -> None:
     config = recipe.shortened() if recipe.quick else recipe
     record, found = recipe.begin(config, recipe.sources, recipe.targets)
     corpora = Corpora.from_folders(found.sources, found.targets, TEST_SETS, SOURCE_SPLITS)
+    note_corpora(record, corpora)
     effects = run_negative(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     (recipe.out / "table.md").write_text(negative_markdown(effects), encoding="utf-8")
     record.finish(scores={"effects": [effect.to_plain() for effect in effects]})

@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from asr_transfer.cli import script
+from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import DataError
 from asr_transfer.languages.new_speaker import (
     SYLLABLES,
@@ -25,7 +26,7 @@ from asr_transfer.languages.new_speaker import (
     write_syllables,
 )
 from asr_transfer.languages.new_speaker_rows import markdown, table
-from asr_transfer.languages.points import Corpora, read_point
+from asr_transfer.languages.points import Corpora, note_corpora, read_point
 from data_prep import multilingual
 from data_prep.language_run import LanguageRun
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
@@ -75,6 +76,9 @@ def run(recipe: Recipe) -> None:
     # Of a source model that is there, the speech it was trained on is not read again.
     record, found = recipe.begin(config, sources=() if recipe.source_model is None else None)
     corpora, further = find(found, recipe)
+    note_corpora(record, corpora)
+    for name, path in further.items():
+        record.data(name, path, read_manifest(path))
     rows = run_new_speaker(
         config, corpora, further, recipe.out, recipe.workers, record.say, recipe.backend, recipe.source_model
     )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from asr_transfer.cli import script
+from asr_transfer.data.manifest import read_manifest
 from asr_transfer.languages.pairs import Manifests, PairsConfig, run_pairs
 from asr_transfer.languages.tables import pairs_markdown, pairs_table
 from data_prep.language_run import LanguageRun
@@ -49,6 +50,10 @@ def run(recipe: Recipe) -> None:
     sources = [name for name in wanted if name not in TARGETS]
     record, found = recipe.begin(config, sources or None, targets or None)  # None: none of that kind
     there = Manifests.by_language({**found.sources, **found.targets}, found.languages)
+    for language, own in there.items():
+        for split, manifests in (("train", own.train), ("dev", own.dev), ("test", own.test)):
+            for name, path in manifests.items():
+                record.data(f"{language} {name} {split}", path, read_manifest(path))
     pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, record.say, recipe.backend)
     text = f"{pairs_markdown(pairs)}\nError rates with intervals, against self-transfer:\n\n{rates.markdown()}"
     (recipe.out / "table.md").write_text(text, encoding="utf-8")

@@ -21,7 +21,7 @@ from asr_transfer.cli import script
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.evaluation.record import RunRecord
-from data_prep.prepare import prepare
+from data_prep.prepare import prepare, require_root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ class Recipe(ExperimentConfig):
 
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `trials.jsonl`, `systems` (a run folder per row) and `run.json`."""
+    if not recipe.resume:
+        require_root(recipe.corpus, recipe.root)  # before a run is deleted for one that cannot begin
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
     manifests = prepare(recipe.corpus, recipe.root, recipe.out / "corpus")
     utterances = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from typing import Literal
 from rich.console import Console
 
 from asr_transfer.cli import script
-from asr_transfer.config import Outputs, SourceConfig, SpecAugmentConfig, TrainerConfig, Units, to_plain, to_record
+from asr_transfer.config import Outputs, SourceConfig, SpecAugmentConfig, TrainerConfig, Units, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
@@ -46,7 +46,7 @@ from asr_transfer.words.experiment import (
 )
 from asr_transfer.words.listeners import load_listener
 from asr_transfer.words.made_up import MadeUpConfig, prepare_made_up
-from asr_transfer.words.material import MaterialConfig, Spoken, assemble, load_words, save_words
+from asr_transfer.words.material import BY_RULE, LEXICON, MaterialConfig, Spoken, assemble, load_words, save_words
 from asr_transfer.words.overview import (
     control_figures,
     extras,
@@ -169,10 +169,11 @@ class Recipe(WordsConfig):
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `hypotheses.jsonl`, `data`, `models` (a folder each) and `run.json`."""
     recipe = recipe.shortened() if recipe.quick else recipe
+    for path in (recipe.source, recipe.aligner, *recipe.models):
+        if path is not None:  # before a run is deleted for one that cannot begin
+            read_config(path / "model" if (path / "model").is_dir() else path)
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    words = prepare_words(recipe, record.say)
-    for name in ("train", "dev", "test"):
-        record.data(name, recipe.out / "data" / f"{name}.jsonl", getattr(words, name))
+    words = prepare_words(recipe, record)
     refuse_leaks(words, record.say)
     places = {f"{n}-{path.name}": path for n, path in enumerate(recipe.models)}
     for path in recipe.models:
@@ -222,14 +223,38 @@ def run(recipe: Recipe) -> None:
     console.print(figures_table(figures, "At a glance"))
 
 
-def prepare_words(recipe: Recipe, say: Say) -> Words:
-    """Prepare the corpora, make the experiment's utterances and lexicon, and write them into `OUT/data`."""
+def prepare_words(recipe: Recipe, record: RunRecord) -> Words:
+    """Prepare the corpora, make the experiment's utterances and lexicon, and write them into `OUT/data`.
+
+    Raises:
+        AsrTransferError: what is wrong with corpora and settings, or the run began with others.
+    """
+    say = record.say
     spoken = read_spoken(recipe, find_corpora(recipe, say))
     words = assemble(spoken, recipe.material, say)
+    # The test words may be cut by a model that is yet to be trained; what it is trained on is held to at once.
+    note_words(record, words, ("train", "judging", "dev", "sentences"))
+    record.data("spoken test", recipe.corpus, spoken.test)
+    record.data("spoken own", recipe.corpus, spoken.own)
     if recipe.material.cut or recipe.material.pieces:
         words = with_cuts(words, spoken, recipe.material, find_aligner(recipe, words, spoken, say), say)
+    note_words(record, words, ("test", "pieces"))
+    for name, lexicon in ((LEXICON, words.lexicon), (BY_RULE, words.by_rule)):
+        entries = [f"{entry.word}\t{' '.join(entry.phones)}\t{entry.weight:g}" for entry in lexicon or ()]
+        record.texts(Path(name).stem, recipe.out / "data" / name, entries)
     save_words(words, recipe.out / "data")
     return words
+
+
+def note_words(record: RunRecord, words: Words, parts: Sequence[str]) -> None:
+    """Note those of the experiment's manifests that are not empty in its record.
+
+    Raises:
+        ConfigError: the run began with others.
+    """
+    for name in parts:
+        if utterances := getattr(words, name):
+            record.data(name, record.folder / "data" / f"{name}.jsonl", utterances)
 
 
 def find_corpora(recipe: Recipe, say: Say) -> dict[str, Path]:
@@ -333,8 +358,9 @@ def train_model(job: Job) -> str:
 
 def _train(source: Recogniser | None, words: Words, learn: LanguageConfig, path: Path, outputs: Outputs) -> None:
     """Train a model into a run folder unless that is done; one that was under way goes on."""
-    settings = {"source": source is not None, "outputs": outputs, **to_plain(learn)}
-    record = RunRecord(path, json.loads(json.dumps(settings, default=str)), resume=(path / "run.json").is_file())
+    settings = {"source": source is not None, "outputs": outputs, **to_record(learn)}
+    record = RunRecord(path, settings, resume=(path / "run.json").is_file())
+    note_words(record, words, ("train", "pieces"))
     if record.finished_before:
         return
     network = source.model.config if source is not None else learn.model
@@ -352,7 +378,6 @@ def _train(source: Recogniser | None, words: Words, learn: LanguageConfig, path:
         recogniser, result, _ = train_recogniser(train, dev, store, config, path, record.log)
     card = f"# Phones of {', '.join(languages)}\n\nA model of the zero-shot words recipe; see `../run.json`.\n"
     recogniser.save(path / "model", card, {"trained_on": checksum(words.train)})
-    record.data("train", path, words.train)
     record.finish(
         history=result.history,
         training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps},

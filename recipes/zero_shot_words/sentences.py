@@ -21,7 +21,7 @@ from asr_transfer.cli import script
 from asr_transfer.config import to_plain, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import read_for
-from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.record import RunRecord
@@ -76,14 +76,16 @@ def run(recipe: Recipe) -> None:
     lexicon = None if recipe.lexicon is None else read_for(recipe.lexicon, recogniser.tokens)
     material = Material(texts, dev, test, read_texts(recipe.more), lexicon)
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
+    record.data("dev", recipe.corpus / "dev.jsonl", dev)
+    record.data("test", recipe.corpus / "test.jsonl", test)
+    record.texts("training texts", recipe.corpus / "train.jsonl", texts)
+    record.texts("more words", ", ".join(map(str, recipe.more)), material.more)
     if record.finished_before:
         scores = record.values["scores"]
         print_tables(scores["systems"], [Effect(**effect) for effect in scores["effects"]])
         return
-    record.data("dev", recipe.corpus / "dev.jsonl", dev)
-    record.data("test", recipe.corpus / "test.jsonl", test)
     store = build_store([*dev, *test], recogniser.model.config.features)
-    finished = Finished(recipe.out / "checkpoints", " ".join(map(checksum, (dev, test))))
+    finished = Finished(recipe.out / "checkpoints", record.fingerprint())
     outcome = run_sentences(recogniser, material, store, recipe, record.say, finished)
     write_outcome(recipe.out, outcome)
     score = write_scores(recipe.out, outcome.systems[WITH].hypotheses)

@@ -1,0 +1,143 @@
+"""Ends a run at a signal without losing work: at the end of a training step, behind a checkpoint; elsewhere at once.
+
+Ctrl-C (SIGINT), SIGTERM, which clusters and containers send before they kill, and SIGUSR1, which Slurm can send some
+minutes earlier, are one request. A command that was stopped exits with 128 + the signal's number: 130, 143 or 138.
+A second Ctrl-C ends it where it stands.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to stop.
+
+    Args:
+        number: signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def status(self) -> int:
+        """Exit status of the process, as shells have it for a signal."""
+        return 128 + self.number
+
+    @property
+    def name(self) -> str:
+        """Name of the signal, such as SIGTERM."""
+        return signal.Signals(self.number).name
+
+
+@dataclass
+class _State:
+    """Whether signals are heeded here, which came first, and whether somebody looks at it in time (`deferring`)."""
+
+    heeding: bool = False
+    requested: int = 0
+    deferring: int = 0
+    worker: bool = False
+
+
+_STATE = _State()
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    first = not _STATE.requested
+    _STATE.requested = _STATE.requested or number
+    # A terminal sends Ctrl-C to workers too, whose parent sends it on: they end when they have written what they must.
+    again = not first and number == signal.SIGINT and not _STATE.worker
+    if again or (first and not _STATE.deferring):
+        raise Stopped(number)
+
+
+@contextmanager
+def heeding() -> Iterator[None]:
+    """Turn the signals into `Stopped` in the main thread; afterwards everything is as it was before."""
+    if _STATE.heeding or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    _STATE.heeding, _STATE.requested = True, 0
+    try:
+        for number in SIGNALS:
+            if before[number] is not signal.SIG_IGN:  # as a shell's background jobs and nohup have it
+                signal.signal(number, _on_signal)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        _STATE.heeding, _STATE.requested = False, 0
+
+
+def heed_in_worker() -> None:
+    """Heed the signals in a worker process: between jobs they are remembered, in a job (`working`) they stop it."""
+    _STATE.worker, _STATE.deferring = True, 1
+    for number in SIGNALS:
+        signal.signal(number, _on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """Do a worker's job: a signal that came before stops it here, one that comes meanwhile where it stands.
+
+    Raises:
+        Stopped: a signal came.
+    """
+    check()
+    _STATE.deferring -= 1
+    try:
+        yield
+    finally:
+        _STATE.deferring += 1
+
+
+@contextmanager
+def deferring() -> Iterator[None]:
+    """Keep a signal for whoever asks `requested` often; one that nobody asked for stops the process at the end.
+
+    Raises:
+        Stopped: a signal came and nothing else was raised.
+    """
+    _STATE.deferring += 1
+    try:
+        yield
+    finally:
+        _STATE.deferring -= 1
+    check()
+
+
+@contextmanager
+def holding_back() -> Iterator[None]:
+    """Let no signal arrive; processes that are started here get none before they call `heed_in_worker`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def requested() -> int:
+    """Return the number of the signal that asked to stop; 0 where none did."""
+    return _STATE.requested
+
+
+def check() -> None:
+    """Stop where a signal asked for it.
+
+    Raises:
+        Stopped: one did.
+    """
+    if _STATE.requested:
+        raise Stopped(_STATE.requested)
