@@ -99,7 +99,7 @@ def test_the_answers_are_those_of_each_utterance_alone(world: World) -> None:
     data = SpeechData(utterances, world.store, world.source.tokens)
     items = [8, 0, 14, 3, 11]
     found = answers(world.source, data, items)
-    assert found.errors.sum() > 3 and len(set(found.errors)) > 2
+    assert found.errors[2] > 0 and found.errors[4] > 0, "every tone of that speaker is another letter"
     for row, item in enumerate(items):
         utterance = utterances[item]
         features = world.store.load(world.store.view(utterance.id)).unsqueeze(0)
