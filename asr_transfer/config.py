@@ -132,7 +132,8 @@ class TrainerConfig:
         schedule: what follows the warm-up: `cosine` to zero, or `constant`.
         weight_decay: AdamW's, on matrices only.
         optimizer: `adamw`, or plain `sgd` for exact gradient tests.
-        max_gradient_norm: gradients are clipped to this norm; 0 switches clipping off.
+        max_gradient_norm: greatest norm of the model's gradients and, apart from them, of those of what objectives
+            train of their own; longer ones are clipped, 0 switches clipping off.
         accumulate: batches per optimiser step.
         precision: `bf16` is 1.3–1.6 times as fast as `fp32` on processors and cards that have it.
         validate_every: steps between validations; 0 validates at the end only.
