@@ -14,6 +14,7 @@ from asr_transfer.data.features import Request, build_stores
 from asr_transfer.evaluation.record import read_record
 from asr_transfer.languages.points import Corpora, Point, stored_speeds, train_point
 from asr_transfer.languages.sources import SourceJob, told, train_source
+from asr_transfer.progress import Work
 from asr_transfer.training.workers import Backend, run_all
 
 PlannedSource = tuple[Corpora, SourceJob]
@@ -65,7 +66,11 @@ _Job = tuple[str, Corpora, SourceJob] | tuple[str, Corpora, Point, tuple[float, 
 
 def _train(job: _Job) -> tuple[str, bool]:
     """Train a source model or a point, and return its name and whether it is a source model."""
-    return (train_source(job), True) if len(job) == 3 else (train_point(job), False)
+    if len(job) == 3:
+        with Work(f"source {job[2].name}", bar=False):
+            return train_source(job), True
+    with Work(f"point {job[2].name}", bar=False):
+        return train_point(job), False
 
 
 def _compute_features(

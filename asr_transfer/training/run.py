@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from asr_transfer.commands import TrainCommand
 from asr_transfer.config import FeatureConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
@@ -25,13 +23,8 @@ Say = Callable[[str], None]
 def features_of(
     utterances: Sequence[Utterance], config: FeatureConfig, speeds: Sequence[float] = (1.0,)
 ) -> FeatureStore:
-    """Return the store of `utterances`, with a progress bar on a terminal while it is computed."""
-    with tqdm(total=len(utterances), desc="features", disable=None, leave=False) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.update(done - bar.n)
-
-        return build_store(utterances, config, speeds, progress=advance)
+    """Return the store of `utterances`."""
+    return build_store(utterances, config, speeds)
 
 
 def train_run(command: TrainCommand, say: Say) -> Score | None:

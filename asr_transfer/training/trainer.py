@@ -16,11 +16,11 @@ import numpy as np
 import speechbrain as sb
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.errors import TrainingError
+from asr_transfer.progress import Work
 from asr_transfer.training import distributed
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.conflicts import refuse_conflicts
@@ -130,7 +130,9 @@ class Trainer(sb.Brain):
             for index, group in enumerate(self._groups)
         }
         self._metrics: list[Tally] = []
-        self._bar: tqdm[Any] | None = None
+        self._work: Work | None = None
+        self._loss = torch.zeros(())
+        self._validating = False
         self._clock = time.process_time()
 
     def train(self) -> Result:
@@ -142,9 +144,8 @@ class Trainer(sb.Brain):
             TrainingError: the loss stays non-finite, or a checkpoint cannot be written.
             ModelError: the checkpoint to resume from is damaged or of another architecture.
         """
-        # `disable=None` shows a bar on a terminal only.
-        show = None if distributed.is_main() else True
-        with tqdm(total=self.config.steps, disable=show, dynamic_ncols=True, unit="step", leave=False) as self._bar:
+        show = distributed.is_main()
+        with Work("training", self.config.steps, "step", self._status, show=show) as self._work:
             loader = torch.utils.data.DataLoader(_Steps(self), batch_size=None)
             checks = torch.utils.data.DataLoader(_Checks(self), batch_size=None) if self.validation else None
             self.fit(self._rounds(), loader, checks)
@@ -165,8 +166,8 @@ class Trainer(sb.Brain):
         self.optimizers_dict = {"optimizer": self.optimizer}
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("optimizer", self.optimizer)
-            if self.checkpointer.recover() is not None and self._bar is not None:
-                self._bar.update(self.optimizer_step)
+            if self.checkpointer.recover() is not None and self._work is not None:
+                self._work.begin_at(self.optimizer_step)
         self._clock = time.process_time()
 
     def compute_forward(self, batch: Mapping[str, Batch], stage: sb.Stage) -> dict[str, Output]:
@@ -223,15 +224,15 @@ class Trainer(sb.Brain):
             self._skip()
         self.optimizer.zero_grad(set_to_none=True)
         self.optimizer_step += 1
-        if self._bar is not None:
-            self._bar.update()
-            if not self._bar.disable and self.optimizer_step % 10 == 0:
-                self._bar.set_postfix(self._status(float(total)))
+        self._loss = total
+        if self._work is not None:
+            self._work.advance()
         return total.cpu()
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Begin a validation with fresh metrics."""
-        if stage == sb.Stage.VALID:
+        self._validating = stage == sb.Stage.VALID
+        if self._validating:
             self._metrics = [Tally(task) for task in self.validation]
 
     @torch.no_grad()
@@ -249,6 +250,7 @@ class Trainer(sb.Brain):
             self._train_loss = float(stage_loss)
             if self.validation:
                 return
+        self._validating = False
         self._tick()
         figures = {"step": float(self.optimizer_step), "train_loss": self._train_loss}
         for _, objective in self.objectives:
@@ -334,11 +336,12 @@ class Trainer(sb.Brain):
         self.progress.cpu_seconds += now - self._clock
         self._clock = now
 
-    def _status(self, loss: float) -> dict[str, str]:
-        status = {"loss": f"{loss:.3f}"}
-        if self.progress.history and self.monitor in self.progress.history[-1]:
-            status[self.monitor] = f"{self.progress.history[-1][self.monitor]:.3g}"
-        return status
+    def _status(self) -> str:
+        """Return what is told while training: this step's loss, the last validation, and whether one is going on."""
+        parts = [f"loss {float(self._loss):.3f}"] if self.optimizer_step else []
+        if self.validation and self.progress.history and self.monitor in self.progress.history[-1]:
+            parts.append(f"{self.monitor} {self.progress.history[-1][self.monitor]:.3g} at the last validation")
+        return ", ".join([*parts, "validating"] if self._validating else parts)
 
 
 class _Steps(torch.utils.data.IterableDataset[Any]):

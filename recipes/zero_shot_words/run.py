@@ -30,6 +30,7 @@ from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.points import read_corpora, spellable
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
+from asr_transfer.progress import Work
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.training.session import by_language, train_recogniser
 from asr_transfer.training.workers import run_all
@@ -318,6 +319,11 @@ Job = tuple[Recipe, str, int, Units | None]
 
 def train_model(job: Job) -> str:
     """Train a model into `OUT/models/NAME` unless that is done, and return its name; units None are the recipe's."""
+    with Work(job[1], bar=False):
+        return _trained(job)
+
+
+def _trained(job: Job) -> str:
     recipe, name, seed, units = job
     learn = replace(recipe.learn, trainer=replace(recipe.learn.trainer, seed=recipe.learn.trainer.seed + seed))
     source = load_source(recipe)
