@@ -64,7 +64,7 @@ class Work:
             if self._wants_bar and _teller.on_terminal():
                 from tqdm import tqdm
 
-                shape = {"leave": False, "dynamic_ncols": True, "delay": SHORT}
+                shape: Any = {"leave": False, "dynamic_ncols": True, "delay": SHORT}
                 self._bar = tqdm(desc=self.label, total=self.total, unit=self.unit or "it", **shape)
         return self
 
@@ -166,13 +166,13 @@ class _Teller:
         return self.report is None and sys.stderr is not None and sys.stderr.isatty()
 
     def open(self, work: Work) -> None:
-        if not self._open:
+        self._open.append(work)
+        if len(self._open) == 1:
             if now() - self._closed > GAP:
                 self._told = now()
             if not self.on_terminal():
                 self._stop = threading.Event()
                 threading.Thread(target=self._run, args=(self._stop,), daemon=True, name="progress").start()
-        self._open.append(work)
 
     def close(self, work: Work) -> None:
         if work in self._open:
@@ -196,8 +196,8 @@ class _Teller:
             self._told = now()
             try:
                 line = self.line()
-                if stop.is_set():
-                    break
+                if stop.is_set() or not line:
+                    continue
                 if self.report is None:
                     _print(line)
                 else:

@@ -29,6 +29,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Counts, score
 from asr_transfer.progress import Work
+from asr_transfer.training.precision import precise
 from asr_transfer.training.run import keep_source
 from asr_transfer.training.session import hypotheses, train_recogniser
 from asr_transfer.training.workers import run_all
@@ -190,6 +191,7 @@ def run_experiment(
             if missing:
                 log(f"{speaker} has too few utterances to adapt on {', '.join(map(str, missing))}; left out there")
     shop = Workshop({name: str(path) for name, path in manifests.items()}, str(folder), config)
+    shop = replace(shop, config=_precise(config, folder, log))
     begin = time.process_time()
     shop.store()
     log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
@@ -221,6 +223,15 @@ def run_experiment(
         ]
         complete(chosen, "test speakers")
     return folds, list(trials.values())
+
+
+def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None]) -> ExperimentConfig:
+    """Return the experiment with a precision instead of `auto`: one for all trainings that are compared."""
+    network = config.source.model if config.model is None else _load(str(config.model)).model.config
+    trainer = precise(config.source.trainer, folder, network, log)
+    source = replace(config.source, trainer=trainer)
+    adapt = config.adapt if config.adapt.precision != "auto" else replace(config.adapt, precision=trainer.precision)
+    return replace(config, source=source, adapt=adapt)
 
 
 def choose_rates(trials: Iterable[Trial], speakers: set[str]) -> dict[tuple[str, int], float]:

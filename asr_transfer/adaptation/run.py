@@ -30,6 +30,8 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.breakdown import per_speaker
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, write_scores
+from asr_transfer.training import distributed
+from asr_transfer.training.precision import settle
 from asr_transfer.training.run import features_of
 from asr_transfer.training.session import hypotheses
 
@@ -112,6 +114,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         record.data("test", command.test or "", speech.test)
     if speech.source:
         record.data("source", command.source or place or "", speech.source)
+    command = _settled(command, source, tell)
     choice = _choose(command, source, vetted, store, speech.source, tell, record.log)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
     adapted = adapt(source, vetted.utterances, store, choice.method, settings, command.out, record.log, speech.source)
@@ -202,6 +205,14 @@ def _in_use(folder: Path) -> bool:
 
 def _open(command: AdaptCommand) -> RunRecord:
     return RunRecord(command.out, to_record(command), resume=command.resume, overwrite=command.overwrite)
+
+
+def _settled(command: AdaptCommand, source: Recogniser, say: Say) -> AdaptCommand:
+    """Return the command with a precision instead of `auto`: one for all that is tried, and for a resumed run."""
+    model, device = source.model.config, distributed.join(command.device)
+    return replace(
+        command, precision=settle(command.out, command.precision, model, device, command.batch_budget, say=say)
+    )
 
 
 def _distinct(speech: Speech) -> Speech:

@@ -123,6 +123,9 @@ class RunRecord:
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
 
     def _write(self) -> None:
+        # What a training has taken for a precision that was left to it.
+        if (taken := self.folder / "precision.json").is_file():
+            self.values["precision"] = json.loads(taken.read_text(encoding="utf-8"))
         file = self.folder / "run.json"
         partial = file.with_name("run.json.partial")
         partial.write_text(json.dumps(self.values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -199,7 +202,15 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _clear(folder: Path) -> None:
-    for name in ("log.txt", "hypotheses.jsonl", "scores.txt", "trials.jsonl", "table.md", "report.html"):
+    for name in (
+        "log.txt",
+        "hypotheses.jsonl",
+        "scores.txt",
+        "trials.jsonl",
+        "table.md",
+        "report.html",
+        "precision.json",
+    ):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", "model", "models", "profile", "systems"):
         shutil.rmtree(folder / name, ignore_errors=True)

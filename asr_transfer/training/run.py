@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from asr_transfer.commands import TrainCommand
@@ -15,6 +16,7 @@ from asr_transfer.errors import DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.training import distributed
+from asr_transfer.training.precision import precise
 from asr_transfer.training.session import hold_out_speakers, hypotheses, train_recogniser
 
 Say = Callable[[str], None]
@@ -50,6 +52,9 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         return None
     say(f"training on {len(train)} utterances of {len({u.speaker for u in train})} speakers ({device})")
     features = command.model.features
+    command = replace(
+        command, trainer=precise(command.trainer, command.out, command.model, record.say if record else None)
+    )
     store = features_of([*everything, *(dev if command.dev else [])], features, command.speeds)
     recogniser, result, report = train_recogniser(
         train, dev, store, command, command.out, record.log if record else None

@@ -17,7 +17,7 @@ import speechbrain as sb
 import torch
 from torch import nn
 
-from asr_transfer.config import TrainerConfig
+from asr_transfer.config import ModelConfig, TrainerConfig
 from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.errors import TrainingError
 from asr_transfer.progress import Work
@@ -27,6 +27,7 @@ from asr_transfer.training.conflicts import refuse_conflicts
 from asr_transfer.training.forward import run_together
 from asr_transfer.training.objective import Objective, Plan, TrainedObjective, Weight
 from asr_transfer.training.optimisation import make_optimizer, scale_at, set_learning_rate
+from asr_transfer.training.precision import precise
 from asr_transfer.training.progress import Progress
 from asr_transfer.training.streams import Mixture, Output, Stream, Task, deal, make_buckets, mean_loss, members
 from asr_transfer.training.validation import Tally
@@ -95,6 +96,9 @@ class Trainer(sb.Brain):
         self.validation = [task for check in validation for task in members(check) if isinstance(task, Task)]
         torch.set_num_threads(self.config.threads)
         self.device = distributed.join(self.config.device)
+        self._log = log or (lambda line: None)
+        network = getattr(model, "config", None)
+        self.config = precise(self.config, folder, network if isinstance(network, ModelConfig) else None, self._log)
         model.to(self.device)
         self.applied = plan.apply(model) if plan else None
         for task in [*self.streams.values(), *self.validation]:
@@ -124,7 +128,6 @@ class Trainer(sb.Brain):
             checkpointer=checkpointer,
         )
         self.model = model
-        self._log = log or (lambda line: None)
         self._buckets = {
             group.name: make_buckets(group, self.config.batch_budget, self._seed(index), *distributed.place())
             for index, group in enumerate(self._groups)

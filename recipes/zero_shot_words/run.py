@@ -32,6 +32,7 @@ from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
 from asr_transfer.progress import Work
 from asr_transfer.search_config import SearchConfig
+from asr_transfer.training.precision import precise
 from asr_transfer.training.session import by_language, train_recogniser
 from asr_transfer.training.workers import run_all
 from asr_transfer.words.experiment import (
@@ -171,6 +172,7 @@ def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `hypotheses.jsonl`, `data`, `models` (a folder each) and `run.json`."""
     recipe = recipe.shortened() if recipe.quick else recipe
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
+    recipe = _precise(recipe, record.say)
     words = prepare_words(recipe, record.say)
     for name in ("train", "dev", "test"):
         record.data(name, recipe.out / "data" / f"{name}.jsonl", getattr(words, name))
@@ -221,6 +223,15 @@ def run(recipe: Recipe) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(words_table(rows, f"Words of {recipe.corpus} never trained on, {len(trials)} model(s)", recipe.top))
     console.print(figures_table(figures, "At a glance"))
+
+
+def _precise(recipe: Recipe, say: Say) -> Recipe:
+    """Return the recipe with a precision instead of `auto`: one for all its models."""
+    source = None if recipe.learn.model else load_source(recipe)
+    network = recipe.learn.model or (source.model.config if source else None)
+    if network is None:  # nothing is trained
+        return recipe
+    return replace(recipe, learn=replace(recipe.learn, trainer=precise(recipe.learn.trainer, recipe.out, network, say)))
 
 
 def prepare_words(recipe: Recipe, say: Say) -> Words:
