@@ -94,7 +94,7 @@ class AdaptConfig:
         source_budget: frames of source utterances per batch, for methods that mix them in.
         settings: of the methods.
         suta: test-time adaptation, for the method of that name.
-        precision: of the training.
+        precision: of the training; `auto` takes the faster one on this machine, measured in a second and remembered.
         seed: of batches, dropout and masks.
         device: `auto` takes a GPU when there is one.
     """
@@ -108,7 +108,7 @@ class AdaptConfig:
     source_budget: int = 500
     settings: MethodSettings = field(default_factory=MethodSettings)
     suta: SutaConfig = field(default_factory=SutaConfig)
-    precision: Precision = "bf16"
+    precision: Precision = "auto"
     seed: int = 0
     device: str = "auto"
 

@@ -32,6 +32,7 @@ from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 from asr_transfer.option_files import check_option_files
+from asr_transfer.progress import Work, tracked
 from asr_transfer.terminal import print_everything, remark
 from asr_transfer.textfiles import require_writable_folder, spelled
 
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser, parts = build_parser()
 
     def run(parsed: Namespace) -> int:
-        return _COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
+        with _told(parsed.subcommand):
+            return _COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
 
     return _guarded(parser, parts, run, arguments)
 
@@ -71,7 +73,8 @@ def script(settings: type[Any], function: Callable[[Any], None], arguments: Sequ
     parser.add_class_arguments(settings)
 
     def run(parsed: Namespace) -> int:
-        function(_settings(settings, parsed))
+        with _told(Path(sys.argv[0]).stem):
+            function(_settings(settings, parsed))
         return 0
 
     return _guarded(parser, {"": parser}, run, arguments)
@@ -274,8 +277,17 @@ def _corpora() -> dict[str, Callable[..., None]]:
     return {name: importlib.import_module(f"data_prep.{name}").prepare for name in names.split()}
 
 
+def _told(what: str) -> Work:
+    """Return the work of a whole command: where there is no terminal, it is never mute for long."""
+    return Work(what, bar=False, show=_first_process())
+
+
+def _first_process() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def _say(line: str) -> None:
-    if int(os.environ.get("RANK", "0")) == 0:
+    if _first_process():
         print(line, flush=True)
 
 
@@ -352,7 +364,7 @@ def _transcribe(arguments: Namespace) -> int:
     if command.language == "auto":
         print(f"asr-transfer: {told_way(recogniser)}", file=sys.stderr)
     failed = 0
-    for file in files:
+    for file in tracked(files, "recordings", len(files), bar=False):
         try:
             manifest = Path(file).suffix == ".jsonl"
             head = recogniser.head

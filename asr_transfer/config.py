@@ -15,7 +15,7 @@ from asr_transfer.errors import ConfigError, nearest_hint
 Units = Literal["characters", "subwords", "words", "phones", "toneless-phones"]
 EncoderName = Literal["bilstm", "tdnn", "conformer"]
 Normalisation = Literal["utterance", "utterance-mean", "speech-mean", "fixed"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16"]
 Outputs = Literal["heads", "phones", "attributes"]
 
 PIECES = 300
@@ -139,9 +139,11 @@ class TrainerConfig:
         schedule: what follows the warm-up: `cosine` to zero, or `constant`.
         weight_decay: AdamW's, on matrices only.
         optimizer: `adamw`, or plain `sgd` for exact gradient tests.
-        max_gradient_norm: gradients are clipped to this norm; 0 switches clipping off.
+        max_gradient_norm: greatest norm of the model's gradients and, apart from them, of those of what objectives
+            train of their own; longer ones are clipped, 0 switches clipping off.
         accumulate: batches per optimiser step.
-        precision: `bf16` is 1.3–1.6 times as fast as `fp32` on processors and cards that have it.
+        precision: `auto` takes the faster one on this machine, measured in a second and remembered; `bf16` is 1.3–1.6
+            times as fast as `fp32` on processors and cards that compute in it, and slower on others.
         validate_every: steps between validations; 0 validates at the end only.
         patience: validations without improvement before training stops; 0 never stops early.
         checkpoint_every: steps between checkpoints for resuming, besides those at validations; 0 for none.
@@ -160,7 +162,7 @@ class TrainerConfig:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     max_gradient_norm: float = 1.0
     accumulate: int = 1
-    precision: Precision = "bf16"
+    precision: Precision = "auto"
     validate_every: int = 200
     patience: int = 0
     checkpoint_every: int = 250

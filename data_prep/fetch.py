@@ -18,6 +18,7 @@ from pathlib import Path
 
 from asr_transfer.cache import home_folder
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.progress import Work
 from asr_transfer.textfiles import require_writable_folder
 from data_prep.debian import PackageFile, read_package, unpack
 
@@ -198,9 +199,10 @@ def _download(source: Source, work: Path) -> list[PackageFile]:
         else "download the .deb files on a Debian system or from a Debian mirror and give them with `--deb FILE FILE`"
     )
     try:
-        done = subprocess.run(
-            ["apt-get", "download", *source.packages], cwd=work, capture_output=True, text=True, errors="replace"
-        )
+        with Work(f"downloading {wanted}", bar=False):
+            done = subprocess.run(
+                ["apt-get", "download", *source.packages], cwd=work, capture_output=True, text=True, errors="replace"
+            )
     except OSError:
         raise DataError(f"the Debian package {wanted} is needed, but there is no `apt-get` here; {instead}.") from None
     if done.returncode != 0:

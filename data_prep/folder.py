@@ -16,6 +16,7 @@ from pathlib import Path
 
 from asr_transfer.data.manifest import Report, Utterance, write_manifest
 from asr_transfer.errors import DataError
+from asr_transfer.progress import tracked
 from data_prep.common import by_reason, existing_folder, read_lines, summary, write_splits
 from data_prep.recordings import (
     AUDIO_SUFFIXES,
@@ -183,7 +184,8 @@ def divide(
     bare = [Row(file, str(file), "") for file in without]
     bare_ids = make_ids(bare, recordings, where)
     utterances: list[Utterance] = []
-    for row, name in zip(rows, ids, strict=True):
+    named = list(zip(rows, ids, strict=True))
+    for row, name in tracked(named, "listening", len(named), "recording"):
         if not row.text:
             continue
         defect, duration = listen(row.file)

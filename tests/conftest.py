@@ -7,6 +7,9 @@ import os
 # Before torch is imported: its threads spin, and on shared cores two of them can be slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Trainings that leave the precision open take this one, on every machine; set it to bf16 to try the other.
+os.environ.setdefault("ASR_TRANSFER_PRECISION", "fp32")
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

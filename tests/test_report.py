@@ -205,4 +205,4 @@ def test_twenty_runs_of_3000_utterances_fit(tmp_path: Path) -> None:
     seconds = time.process_time() - begin
     assert page.stat().st_size < 15_000_000
     # It takes 6 to 7; the bound is for what grows with the square of something, not for a slow or busy machine.
-    assert seconds < 20, f"the report took {seconds:.1f} CPU-seconds"
+    assert seconds < 60, f"the report took {seconds:.1f} CPU-seconds"

@@ -80,12 +80,12 @@ def test_confidence_is_the_probability_of_the_text_per_label_over_all_paths(spee
 
 def test_texts_are_those_of_recognition_and_the_model_is_left_alone(speech: Speech) -> None:
     utterances, store = speech
-    recogniser = _recogniser()
+    recogniser = _recogniser(blank=-100.0)  # else rounding might decide whether a random model hears a blank
     before = snapshot(recogniser.model)
     data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
     guesses = guess(recogniser, data)
     assert [guessed.heard.text for guessed in guesses] == recogniser.recognise(data)
-    assert len({guessed.heard.text for guessed in guesses}) > 2
+    assert all(guessed.heard.text for guessed in guesses)
     assert all(0 <= guessed.confidence <= 1 for guessed in guesses)
     assert not different(before, snapshot(recogniser.model))
 

@@ -21,6 +21,7 @@ from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.training.precision import precise
 from asr_transfer.training.session import speech_task
 from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.distillation import Distillation
@@ -122,21 +123,22 @@ def adapt(
         heard = _replayed(source, source_utterances, store, method)
         task = speech_task("source", SpeechData(heard, inputs, source.tokens), source.head, recipe.source_weight)
         streams.append(replace(task, budget=config.source_budget))
+    settings = TrainerConfig(
+        steps=config.steps,
+        batch_budget=config.batch_budget,
+        learning_rate=config.learning_rate or default_learning_rate(method),
+        weight_decay=0.0,
+        precision=config.precision,
+        validate_every=0,
+        seed=config.seed,
+        device=config.device,
+    )
     trainer = Trainer(
         above(model, depth),
         streams,
         recipe.objectives,
         _Done(applied),
-        TrainerConfig(
-            steps=config.steps,
-            batch_budget=config.batch_budget,
-            learning_rate=config.learning_rate or default_learning_rate(method),
-            weight_decay=0.0,
-            precision=config.precision,
-            validate_every=0,
-            seed=config.seed,
-            device=config.device,
-        ),
+        precise(settings, folder, source.model.config, log),
         folder=folder,
         log=log,
     )

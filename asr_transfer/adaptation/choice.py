@@ -30,6 +30,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import feasible
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, TrainingError
+from asr_transfer.progress import Work
 
 AUTO, NONE = "auto", "none"
 DOUBT = 8.0
@@ -148,10 +149,12 @@ def choose(
                 entry.forgetting[strength] = judge.forgetting(model, adapted.depth)
 
     for number in range(len(folds)):
+        for place, entry in enumerate(entries, start=1):
+            if not entry.dropped:
+                where = f"{place} of {len(entries)} ({entry.candidate.method}), fold {number + 1} of {len(folds)}"
+                with Work(f"candidate {where}", bar=False):
+                    run(entry, number)
         live = [entry for entry in entries if not entry.dropped]
-        for entry in live:
-            run(entry, number)
-        live = [entry for entry in live if not entry.dropped]
         if not live or len(live[0].held) >= choice.judged:
             break
         if len(live) > 2 and len(live[0].held) >= ENOUGH:

@@ -28,6 +28,8 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Counts, score
+from asr_transfer.progress import Work
+from asr_transfer.training.precision import precise
 from asr_transfer.training.run import keep_source
 from asr_transfer.training.session import hypotheses, train_recogniser
 from asr_transfer.training.workers import run_all
@@ -189,11 +191,12 @@ def run_experiment(
             if missing:
                 log(f"{speaker} has too few utterances to adapt on {', '.join(map(str, missing))}; left out there")
     shop = Workshop({name: str(path) for name, path in manifests.items()}, str(folder), config)
+    shop = replace(shop, config=_precise(config, folder, log))
     begin = time.process_time()
     shop.store()
     log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
     to_train = [] if config.model is not None else [(shop, fold) for fold in folds]
-    for name in run_all(_train_source, to_train, workers, "source models"):
+    for name in run_all(_told_source, to_train, workers, "source models"):
         log(f"source model '{name}' ready")
     trials = _read_trials(folder / "trials.jsonl")
 
@@ -201,7 +204,7 @@ def run_experiment(
         by_fold = {fold.name: fold for fold in folds}
         open_jobs = [(shop, by_fold[job[0]], job) for job in jobs if _key(job) not in trials]
         with (folder / "trials.jsonl").open("a", encoding="utf-8") as out:
-            for trial in run_all(_run_trial, open_jobs, workers, label):
+            for trial in run_all(_told_trial, open_jobs, workers, label):
                 trials[trial.key] = trial
                 out.write(json.dumps(asdict(trial), ensure_ascii=False) + "\n")
                 out.flush()
@@ -220,6 +223,15 @@ def run_experiment(
         ]
         complete(chosen, "test speakers")
     return folds, list(trials.values())
+
+
+def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None]) -> ExperimentConfig:
+    """Return the experiment with a precision instead of `auto`: one for all trainings that are compared."""
+    network = config.source.model if config.model is None else _load(str(config.model)).model.config
+    trainer = precise(config.source.trainer, folder, network, log)
+    source = replace(config.source, trainer=trainer)
+    adapt = config.adapt if config.adapt.precision != "auto" else replace(config.adapt, precision=trainer.precision)
+    return replace(config, source=source, adapt=adapt)
 
 
 def choose_rates(trials: Iterable[Trial], speakers: set[str]) -> dict[tuple[str, int], float]:
@@ -281,6 +293,17 @@ def _train_source(argument: tuple[Workshop, Fold]) -> str:
         training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)},
     )
     return fold.name
+
+
+def _told_source(argument: tuple[Workshop, Fold]) -> str:
+    with Work(f"fold {argument[1].name}", bar=False):
+        return _train_source(argument)
+
+
+def _told_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
+    _, draw, amount, method, _ = argument[2]
+    with Work(f"{draw.speaker}, {method} on {amount}", bar=False):
+        return _run_trial(argument)
 
 
 def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:

@@ -30,6 +30,8 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.breakdown import per_speaker
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, write_scores
+from asr_transfer.training import distributed
+from asr_transfer.training.precision import settle
 from asr_transfer.training.run import features_of
 from asr_transfer.training.session import hypotheses
 
@@ -111,6 +113,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     record.data("adapt", command.data, vetted.utterances)
     if replayed:
         record.data("source", place or "", speech.source)
+    command = _settled(command, source, tell)
     choice = _choose(command, source, vetted, store, speech.source, tell, record.log)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
     adapted = adapt(source, vetted.utterances, store, choice.method, settings, command.out, record.log, speech.source)
@@ -211,6 +214,14 @@ def _open(command: AdaptCommand, speech: Speech) -> RunRecord:
         if part:
             record.data(name, path or "", part)
     return record
+
+
+def _settled(command: AdaptCommand, source: Recogniser, say: Say) -> AdaptCommand:
+    """Return the command with a precision instead of `auto`: one for all that is tried, and for a resumed run."""
+    model, device = source.model.config, distributed.join(command.device)
+    return replace(
+        command, precision=settle(command.out, command.precision, model, device, command.batch_budget, say=say)
+    )
 
 
 def _distinct(speech: Speech) -> Speech:

@@ -29,6 +29,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.plain import from_plain
+from asr_transfer.progress import tracked
 
 VERSION = 1
 """Raise when the computation changes, so that old stores are not reused."""
@@ -191,20 +192,18 @@ def build_store(
     config: FeatureConfig,
     speeds: Sequence[float] = (1.0,),
     cache: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
     """Return the store of `utterances`, computed only when no store of the same content exists.
 
     Args:
         utterances, config, speeds: as in `Request`.
         cache: folder of stores; default `cache.cache_folder() / "features"`.
-        progress: called with (done, total) utterances while computing.
 
     Raises:
         DataError: recordings cannot be read; all of them are named, none is cached.
     """
     wanted = Request(utterances, config, speeds)
-    (store,) = build_stores([wanted], lambda _, parts: (_compute(part, progress) for part in parts), cache, math.inf)
+    (store,) = build_stores([wanted], map, cache, math.inf)
     return store
 
 
@@ -320,13 +319,13 @@ def _opened(folder: Path) -> FeatureStore | None:
         return None
 
 
-def _compute(part: Part, progress: Callable[[int, int], None] | None = None) -> Computed:
+def _compute(part: Part) -> Computed:
     """Write the frames of a part."""
     wanted = part.wanted
     done = Computed(part, [], [], np.zeros((2, 0, wanted.config.mels), np.float32), [])
     means = []
     with part.file.open("wb") as out:
-        for number, utterance in enumerate(wanted.utterances, start=1):
+        for utterance in tracked(wanted.utterances, "features", len(wanted.utterances), "utterance"):
             try:
                 duration = None if utterance.start is None else utterance.duration
                 samples = audio.read(utterance.audio, utterance.start, duration)
@@ -339,8 +338,6 @@ def _compute(part: Part, progress: Callable[[int, int], None] | None = None) -> 
                 done.lengths.append(len(block))
                 done.views.append([utterance.id, speed])
                 means.append(torch.stack(mean_and_deviation(block, wanted.config)).numpy())
-            if progress:
-                progress(number, len(wanted.utterances))
     return replace(done, statistics=np.stack(means, axis=1)) if means else done
 
 

@@ -24,6 +24,7 @@ from asr_transfer.data.notations import CMUDICT, STRESS, TIE, Scheme, segment, t
 from asr_transfer.data.phones import Respeller
 from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.progress import tracked
 
 Source = Literal["auto", "dictionary", "espeak"]
 """Where pronunciations may come from: the best there is, a dictionary only, or rules only."""
@@ -145,7 +146,8 @@ def pronounce(
         known.setdefault(entry.word, []).append(replace(entry, line=None))
     dictionary = None if source == "espeak" else _dictionary(language, reader, required=source == "dictionary")
     found: list[Entry] = []
-    for word in dict.fromkeys(unicodedata.normalize("NFC", " ".join(word.split())) for word in words):
+    wanted = dict.fromkeys(unicodedata.normalize("NFC", " ".join(word.split())) for word in words)
+    for word in tracked(wanted, "pronouncing", len(wanted), "word", bar=False):
         place = (where or {}).get(word, "the words")
         _check_word(word, language, place)
         if word in known:

@@ -10,6 +10,7 @@ from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.notations import Scheme, scheme_of, to_ipa
 from asr_transfer.errors import DataError
+from asr_transfer.progress import tracked
 
 
 def pronounce_utterances(
@@ -46,7 +47,7 @@ def pronounce_utterances(
     given = _given(utterances)
     speakers: dict[str, _Speaker] = {}
     known = _chosen(lexicon)
-    for utterance in utterances:
+    for utterance in tracked(utterances, "pronouncing", len(utterances), "utterance"):
         own = language or utterance.language
         if own.partition("-")[0] != utterance.language.partition("-")[0]:
             raise DataError(

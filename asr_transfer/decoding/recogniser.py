@@ -27,6 +27,7 @@ from asr_transfer.models.folder import load_model, read_config, readable, save_m
 from asr_transfer.models.progressive import head_names
 from asr_transfer.models.replacing import restore
 from asr_transfer.plain import checked, from_plain
+from asr_transfer.progress import Work, tracked
 
 BATCH_FRAMES = 12_000
 """Two minutes of speech per batch: as fast as larger ones, and under 100 MB."""
@@ -144,13 +145,15 @@ class Recogniser:
         self.model.eval()
         if self.test_time is not None:
             named = ((f"utterance '{data.utterance(n).id}'", data.collate([n])) for n in range(len(data)))
-            return self._adapted(named, self.test_time)
+            return self._adapted(tracked(named, "recognising", len(data), "utterance"), self.test_time)
         texts = [""] * len(data)
-        for batch in sequential(data, BATCH_FRAMES):
-            for item, heard in zip(
-                batch.items.tolist(), self.decode(*self.logits(batch.inputs, batch.lengths)), strict=True
-            ):
-                texts[item] = heard.text
+        with Work("recognising", len(data), "utterance") as work:
+            for batch in sequential(data, BATCH_FRAMES):
+                for item, heard in zip(
+                    batch.items.tolist(), self.decode(*self.logits(batch.inputs, batch.lengths)), strict=True
+                ):
+                    texts[item] = heard.text
+                work.advance(len(batch.items))
         return texts
 
     @torch.no_grad()

@@ -22,6 +22,7 @@ from asr_transfer.decoding.ngram import ROOT, NgramModel
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.progress import tracked
 from asr_transfer.search_config import SearchConfig
 
 __all__ = [
@@ -217,13 +218,14 @@ def _descend(
         return tried[values].errors
 
     if exhaustive:
-        for values in itertools.product(*grid.values()):
+        ways = list(itertools.product(*grid.values()))
+        for values in tracked(ways, "trying weights", len(ways), "combination"):
             errors(values)
     best = tuple(min(values, key=lambda v: abs(v - getattr(config, name))) for name, values in grid.items())
     changed = not exhaustive
     while changed:  # fewer errors each time, so that it ends
         before = errors(best)
-        for place, choices in enumerate(grid.values()):
+        for place, choices in enumerate(tracked(grid.values(), "trying weights", len(grid))):
             ways = [(*best[:place], value, *best[place + 1 :]) for value in choices]
             best = min([best, *ways], key=errors)
         changed = errors(best) < before

@@ -184,6 +184,9 @@ class RunRecord:
             self._lock.release()
 
     def _write(self) -> None:
+        # What a training has taken for a precision that was left to it.
+        if (taken := self.folder / "precision.json").is_file():
+            self.values["precision"] = json.loads(textfiles.read_text(taken))
         textfiles.write_text(self.folder / FILE, json.dumps(self.values, indent=2, ensure_ascii=False) + "\n")
 
 

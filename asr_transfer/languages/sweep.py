@@ -7,15 +7,21 @@ that was killed goes on where it stopped and ends in the same table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from asr_transfer.config import FeatureConfig
+from asr_transfer.config import FeatureConfig, SourceConfig
 from asr_transfer.data.features import Request, build_stores
 from asr_transfer.evaluation.record import read_record
-from asr_transfer.languages.points import Corpora, Point, stored_speeds, train_point
+from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.points import Corpora, Point, load_source, stored_speeds, train_point
 from asr_transfer.languages.sources import SourceJob, told, train_source
+from asr_transfer.progress import Work
+from asr_transfer.training.precision import precise
 from asr_transfer.training.workers import Backend, run_all
 
+Config = TypeVar("Config", SourceConfig, LanguageConfig)
 PlannedSource = tuple[Corpora, SourceJob]
 PlannedPoint = tuple[Corpora, Point, tuple[float, ...]]
 
@@ -40,6 +46,7 @@ def run_sweep(
         say: called with a line at each stage.
         backend: where processes run.
     """
+    sources, points = _precise(folder, sources, points, say)
     _compute_features(sources, points, features, workers)
     say(f"features ready; {len(sources)} source models, {len(points)} points")
     place = str(folder)
@@ -60,12 +67,39 @@ def run_sweep(
             say(f"point '{name}' ready")
 
 
+def _precise(
+    folder: Path, sources: Sequence[PlannedSource], points: Sequence[PlannedPoint], say: Callable[[str], None]
+) -> tuple[list[PlannedSource], list[PlannedPoint]]:
+    """Return what is planned with a precision instead of `auto`: one for all models that are compared."""
+    trainers = [job.config.trainer for _, job in sources] + [point.config.trainer for _, point, _ in points]
+    if not any(trainer.precision == "auto" for trainer in trainers):
+        return list(sources), list(points)
+    asked = next((trainer for trainer in trainers if trainer.precision != "auto"), trainers[0])
+    networks = [job.config.model for _, job in sources] + [p.config.model for _, p, _ in points if p.config.model]
+    if not networks:
+        networks = [load_source(folder / "sources" / p.source).model.config for _, p, _ in points[:1] if p.source]
+    taken = precise(asked, folder, networks[0] if networks else None, say).precision
+
+    def settled(config: Config) -> Config:
+        own = config.trainer
+        return replace(config, trainer=replace(own, precision=taken if own.precision == "auto" else own.precision))
+
+    return (
+        [(corpora, replace(job, config=settled(job.config))) for corpora, job in sources],
+        [(corpora, replace(point, config=settled(point.config)), amounts) for corpora, point, amounts in points],
+    )
+
+
 _Job = tuple[str, Corpora, SourceJob] | tuple[str, Corpora, Point, tuple[float, ...]]
 
 
 def _train(job: _Job) -> tuple[str, bool]:
     """Train a source model or a point, and return its name and whether it is a source model."""
-    return (train_source(job), True) if len(job) == 3 else (train_point(job), False)
+    if len(job) == 3:
+        with Work(f"source {job[2].name}", bar=False):
+            return train_source(job), True
+    with Work(f"point {job[2].name}", bar=False):
+        return train_point(job), False
 
 
 def _compute_features(

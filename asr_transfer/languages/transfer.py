@@ -26,6 +26,7 @@ from asr_transfer.models.progressive import ProgressiveModel, build, describe
 from asr_transfer.models.shared_private import SharedPrivateModel
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.phone_models import add_language
+from asr_transfer.training.precision import precise
 from asr_transfer.training.session import by_language, speech_task
 from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.trainer import Result, Trainer
@@ -125,6 +126,8 @@ def learn_language(
     model = _model(
         None if base is None else base.model, network, {name: len(own) for name, own in known.items()}, task, config
     )
+    # One precision for all phases: each would else note its own.
+    config = replace(config, trainer=precise(config.trainer, folder, network, log))
     phases = make_phases(config, model, language, [name for name in known if name not in fed])
     runs: list[tuple[nn.Module, Result]] = []
     plans: list[Applied] = []

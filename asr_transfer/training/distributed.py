@@ -43,6 +43,15 @@ def is_main() -> bool:
     return place()[0] == 0
 
 
+def of_main(number: int, device: str) -> int:
+    """Return the first process's number in every process."""
+    if not dist.is_initialized():
+        return number
+    shared = torch.tensor([number], device=device)
+    dist.broadcast(shared, src=0)
+    return int(shared)
+
+
 def share_weights(model: nn.Module) -> None:
     """Give every process the first one's parameters and buffers."""
     if dist.is_initialized():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-
-from tqdm import tqdm
 
 from asr_transfer.commands import TrainCommand
 from asr_transfer.config import FeatureConfig, to_record
@@ -18,6 +17,7 @@ from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.textfiles import require_writable_folder
 from asr_transfer.training import distributed
+from asr_transfer.training.precision import precise
 from asr_transfer.training.session import hold_out_speakers, hypotheses, train_recogniser
 
 Say = Callable[[str], None]
@@ -26,13 +26,8 @@ Say = Callable[[str], None]
 def features_of(
     utterances: Sequence[Utterance], config: FeatureConfig, speeds: Sequence[float] = (1.0,)
 ) -> FeatureStore:
-    """Return the store of `utterances`, with a progress bar on a terminal while it is computed."""
-    with tqdm(total=len(utterances), desc="features", disable=None, leave=False) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.update(done - bar.n)
-
-        return build_store(utterances, config, speeds, progress=advance)
+    """Return the store of `utterances`."""
+    return build_store(utterances, config, speeds)
 
 
 def train_run(command: TrainCommand, say: Say) -> Score | None:
@@ -67,6 +62,9 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         return None
     say(f"training on {len(train)} utterances of {len({u.speaker for u in train})} speakers ({device})")
     features = command.model.features
+    command = replace(
+        command, trainer=precise(command.trainer, command.out, command.model, record.say if record else None)
+    )
     store = features_of([*everything, *(dev if command.dev else [])], features, command.speeds)
     recogniser, result, report = train_recogniser(
         train, dev, store, command, command.out, record.log if record else None

@@ -17,18 +17,19 @@ import numpy as np
 import speechbrain as sb
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from asr_transfer.config import TrainerConfig
+from asr_transfer.config import ModelConfig, TrainerConfig
 from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.errors import TrainingError
 from asr_transfer.interruption import Stopped, deferring, requested
+from asr_transfer.progress import Work
 from asr_transfer.training import distributed
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.conflicts import refuse_conflicts
 from asr_transfer.training.forward import run_together
 from asr_transfer.training.objective import Objective, Plan, TrainedObjective, Weight
 from asr_transfer.training.optimisation import make_optimizer, scale_at, set_learning_rate
+from asr_transfer.training.precision import precise
 from asr_transfer.training.progress import Progress
 from asr_transfer.training.streams import Mixture, Output, Stream, Task, deal, make_buckets, mean_loss, members
 from asr_transfer.training.validation import Tally
@@ -97,6 +98,9 @@ class Trainer(sb.Brain):
         self.validation = [task for check in validation for task in members(check) if isinstance(task, Task)]
         torch.set_num_threads(self.config.threads)
         self.device = distributed.join(self.config.device)
+        self._log = log or (lambda line: None)
+        network = getattr(model, "config", None)
+        self.config = precise(self.config, folder, network if isinstance(network, ModelConfig) else None, self._log)
         model.to(self.device)
         self.applied = plan.apply(model) if plan else None
         for task in [*self.streams.values(), *self.validation]:
@@ -126,14 +130,15 @@ class Trainer(sb.Brain):
             checkpointer=checkpointer,
         )
         self.model = model
-        self._log = log or (lambda line: None)
         self._buckets = {
             group.name: make_buckets(group, self.config.batch_budget, self._seed(index), *distributed.place())
             for index, group in enumerate(self._groups)
         }
         self._metrics: list[Tally] = []
         self._stopping, self._round = 0, (0, 0.0)
-        self._bar: tqdm[Any] | None = None
+        self._work: Work | None = None
+        self._loss = torch.zeros(())
+        self._validating = False
         self._clock = time.process_time()
 
     def train(self) -> Result:
@@ -146,9 +151,8 @@ class Trainer(sb.Brain):
             Stopped: a signal asked for it; where there is a folder, its newest checkpoint is of the last step.
             ModelError: the checkpoint to resume from is damaged or of another architecture.
         """
-        # `disable=None` shows a bar on a terminal only.
-        show = None if distributed.is_main() else True
-        with tqdm(total=self.config.steps, disable=show, dynamic_ncols=True, unit="step", leave=False) as self._bar:
+        show = distributed.is_main()
+        with Work("training", self.config.steps, "step", self._status, show=show) as self._work:
             loader = torch.utils.data.DataLoader(_Steps(self), batch_size=None)
             checks = torch.utils.data.DataLoader(_Checks(self), batch_size=None) if self.validation else None
             with deferring():
@@ -170,8 +174,8 @@ class Trainer(sb.Brain):
         self.optimizers_dict = {"optimizer": self.optimizer}
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("optimizer", self.optimizer)
-            if self.checkpointer.recover() is not None and self._bar is not None:
-                self._bar.update(self.optimizer_step)
+            if self.checkpointer.recover() is not None and self._work is not None:
+                self._work.begin_at(self.optimizer_step)
         self._clock = time.process_time()
 
     def compute_forward(self, batch: Mapping[str, Batch], stage: sb.Stage) -> dict[str, Output]:
@@ -218,9 +222,9 @@ class Trainer(sb.Brain):
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         distributed.average_gradients(parameters)
         distributed.average_buffers(self.model)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm or float("inf"))
+        norms = self._clip(parameters)
         total = distributed.mean(total)
-        if bool(torch.isfinite(norm)) and bool(torch.isfinite(total)):  # the same in every process
+        if all(bool(torch.isfinite(value)) for value in (*norms, total)):  # the same in every process
             self.optimizer.step()
         else:
             for buffer, before in zip(self.model.buffers(), statistics, strict=True):
@@ -228,15 +232,15 @@ class Trainer(sb.Brain):
             self._skip()
         self.optimizer.zero_grad(set_to_none=True)
         self.optimizer_step += 1
-        if self._bar is not None:
-            self._bar.update()
-            if not self._bar.disable and self.optimizer_step % 10 == 0:
-                self._bar.set_postfix(self._status(float(total)))
+        self._loss = total
+        if self._work is not None:
+            self._work.advance()
         return total.cpu()
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Begin a validation with fresh metrics."""
-        if stage == sb.Stage.VALID:
+        self._validating = stage == sb.Stage.VALID
+        if self._validating:
             self._metrics = [Tally(task) for task in self.validation]
 
     @torch.no_grad()
@@ -258,6 +262,7 @@ class Trainer(sb.Brain):
             self._train_loss, self._round = float(stage_loss), (self.step, self.avg_train_loss)
             if self.validation:
                 return
+        self._validating = False
         self._tick()
         figures = {"step": float(self.optimizer_step), "train_loss": self._train_loss}
         for _, objective in self.objectives:
@@ -342,16 +347,27 @@ class Trainer(sb.Brain):
                 "or look for damaged recordings."
             )
 
+    def _clip(self, parameters: Sequence[nn.Parameter]) -> list[torch.Tensor]:
+        """Clip the gradients of the model, and apart from them those of the objectives' own parameters; return norms.
+
+        Together, what a discriminator still has to learn would shorten the steps of a model that it leaves alone.
+        """
+        beside = set(self.trained.parameters())
+        parts = [p for p in parameters if p not in beside], [p for p in parameters if p in beside]
+        longest = self.config.max_gradient_norm or float("inf")
+        return [torch.nn.utils.clip_grad_norm_(part, longest) for part in parts if part]
+
     def _tick(self) -> None:
         now = time.process_time()
         self.progress.cpu_seconds += now - self._clock
         self._clock = now
 
-    def _status(self, loss: float) -> dict[str, str]:
-        status = {"loss": f"{loss:.3f}"}
-        if self.progress.history and self.monitor in self.progress.history[-1]:
-            status[self.monitor] = f"{self.progress.history[-1][self.monitor]:.3g}"
-        return status
+    def _status(self) -> str:
+        """Return what is told while training: this step's loss, the last validation, and whether one is going on."""
+        parts = [f"loss {float(self._loss):.3f}"] if self.optimizer_step else []
+        if self.validation and self.progress.history and self.monitor in self.progress.history[-1]:
+            parts.append(f"{self.monitor} {self.progress.history[-1][self.monitor]:.3g} at the last validation")
+        return ", ".join([*parts, "validating"] if self._validating else parts)
 
 
 class _Steps(torch.utils.data.IterableDataset[Any]):

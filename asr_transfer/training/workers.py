@@ -8,16 +8,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from tqdm import tqdm
 
-from asr_transfer import interruption
+from asr_transfer import interruption, progress
 from asr_transfer.cache import cache_folder
 from asr_transfer.errors import ConfigError
 from asr_transfer.interruption import Stopped
@@ -41,7 +42,7 @@ def run_all(
         function: a module's function, which another process can import; it prints nothing.
         arguments: plain values.
         workers: processes; 1 runs everything in this one.
-        label: of the progress bar.
+        label: of what is told while they run: how many are done, and what the processes are at.
         backend: processes of this machine, or a Ray cluster: the one that `RAY_ADDRESS` names, else one started here.
         needs: for the positions of arguments, those of others before them that must be done before they begin.
 
@@ -58,8 +59,25 @@ def run_all(
         results = map(function, arguments)
     else:
         cache_folder()  # where it is a temporary one, the processes share this one's
-        results = _in_processes(function, arguments, workers, line)
-    yield from tqdm(results, label, len(arguments), disable=None, leave=False)
+        with tempfile.TemporaryDirectory(prefix="asr-transfer-") as folder:
+            results = _in_processes(function, arguments, workers, line, Path(folder))
+            yield from _told(results, label, len(arguments), Path(folder))
+        return
+    yield from _told(results, label, len(arguments))
+
+
+def _told(results: Iterable[R], label: str, total: int, folder: Path | None = None) -> Iterator[R]:
+    """Yield results and tell how many there are, and what the processes that report in `folder` are at."""
+
+    def at_work() -> str:
+        found = progress.reports(folder) if folder is not None else []
+        return f"at work: {'; '.join(found)}" if found else ""
+
+    with progress.Work(label, total, note=at_work) as work:
+        for result in results:
+            # Before it is yielded: what is done with it may take its time.
+            work.advance()
+            yield result
 
 
 class _Line:
@@ -85,10 +103,12 @@ class _Line:
         return self.ready()
 
 
-def _in_processes(function: Callable[[A], R], arguments: Sequence[A], workers: int, line: _Line) -> Iterator[R]:
+def _in_processes(
+    function: Callable[[A], R], arguments: Sequence[A], workers: int, line: _Line, reports: Path
+) -> Iterator[R]:
     # Forking a process in which torch has run can deadlock; a fresh one cannot, and gives its memory back when it ends.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(arguments)), context, _begin_worker) as pool:
+    with ProcessPoolExecutor(min(workers, len(arguments)), context, _begin_worker, (reports,)) as pool:
 
         def begin(numbers: Sequence[int]) -> dict[Future[R], int]:
             # Submitting starts processes, which are not to die of a signal before they can heed it.
@@ -185,9 +205,10 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _begin_worker() -> None:
+def _begin_worker(reports: Path) -> None:
     interruption.heed_in_worker()
     _one_thread()
+    progress.report_to(reports / str(os.getpid()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
