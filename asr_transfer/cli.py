@@ -26,6 +26,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
+from asr_transfer.console import tell_warnings
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
@@ -64,6 +65,7 @@ def script(settings: type[Any], function: Callable[[Any], None], arguments: Sequ
     return _guarded(parser, {"": parser}, run, arguments)
 
 
+@tell_warnings()
 def _guarded(
     parser: ArgumentParser,
     parts: dict[str, ArgumentParser],

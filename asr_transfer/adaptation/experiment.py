@@ -31,6 +31,7 @@ from asr_transfer.evaluation.scoring import Counts, score
 from asr_transfer.training.run import keep_source
 from asr_transfer.training.session import hypotheses, train_recogniser
 from asr_transfer.training.workers import run_all
+from asr_transfer.whitespace import lines_of
 
 WITHOUT_SOURCE = "auto-without-source"
 AUTOMATIC = (AUTO, WITHOUT_SOURCE)
@@ -322,7 +323,7 @@ def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
 
 def _read_trials(file: Path) -> dict[tuple[Any, ...], Trial]:
     trials = {}
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    lines = lines_of(file.read_text(encoding="utf-8").removesuffix("\n")) if file.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:
             trial = Trial(**json.loads(line))

@@ -260,6 +260,6 @@ def told(record: Mapping[str, Any]) -> str:
     if found.get("confusions"):
         parts.append(f"most often mistaken: {told_confusions(found['confusions'])}")
     return (
-        f"; tells {len(found['languages'])} languages apart in {100 * found['calibrated_share']:.0f} % of new recordings "
-        f"({'; '.join(parts)})"
+        f"; tells {len(found['languages'])} languages apart in {100 * found['calibrated_share']:.0f} % of new "
+        f"recordings ({'; '.join(parts)})"
     )

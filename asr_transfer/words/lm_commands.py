@@ -34,6 +34,7 @@ from asr_transfer.decoding.tuning import (
 )
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.search_config import SearchConfig
+from asr_transfer.whitespace import lines_of, words_of
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
@@ -76,7 +77,7 @@ def make_model(
     require_free(out, overwrite)
     sentences = read_texts(texts)
     more = [] if lexicon is None else Lexicon.read(lexicon).words
-    counts = Counter(word for sentence in sentences for word in sentence.split())
+    counts = Counter(word for sentence in sentences for word in words_of(sentence))
     unlisted = set() if limit is None else {word for word, _ in counts.most_common()[limit:]}
     model = NgramModel.from_texts(sentences, order, more, unlisted)
     try:
@@ -135,7 +136,7 @@ def write_words(
     if at_least < 1:
         raise ConfigError(f"--at_least must be at least 1, got {at_least}.")
     require_free(out, overwrite)
-    counts = Counter(word for sentence in read_texts(texts) for word in sentence.split())
+    counts = Counter(word for sentence in read_texts(texts) for word in words_of(sentence))
     if not (kept := sorted(word for word, count in counts.items() if count >= at_least)):
         raise DataError(f"no word of the texts occurs {at_least} times; give more texts or a smaller --at_least.")
     made = spelled_lexicon(kept, source=str(out))
@@ -228,8 +229,7 @@ def _sentences(path: Path) -> list[str]:
         raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give a text file.") from None
-    # Not `splitlines`, which would also split at exotic separators.
-    if not (found := [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]):
+    if not (found := [line for line in lines_of(text) if line.strip()]):
         raise DataError(f"{path}: holds no sentences; write one per line.")
     return found
 

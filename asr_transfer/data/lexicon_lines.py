@@ -1,0 +1,216 @@
+"""Lines of lexica: our own, and those of CMUdict, Kaldi and the Montreal Forced Aligner (MFA), taken apart.
+
+Our own line is `word<TAB>phones`, with a weight behind another tab where there is one. The others:
+
+    turn(2)  T AH1 N # comment      CMUdict: the second pronunciation of `turn`, no tab; `;;;` begins a comment
+    turn T ER N                     Kaldi's lexicon.txt
+    turn 0.99 T ER N                Kaldi's lexiconp.txt: the pronunciation's probability; a tab may stand behind it
+    turn<TAB>0.99<TAB>T ER N        MFA: one column of probability, or with those of silence four
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from asr_transfer.data.notations import ARPABET, FINALS, INITIALS
+from asr_transfer.data.subwords import MARK
+from asr_transfer.data.tokens import without_tone
+from asr_transfer.errors import DataError
+from asr_transfer.whitespace import single_spaced, words_of
+
+FORMAT = "`word<TAB>phones separated by spaces`, optionally with <TAB>weight"
+LONGEST_LINE = 10_000
+"""Characters. A longer line is no pronunciation but a file of another kind."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?")
+_VARIANT = re.compile(r"(?<=[^\s(])\(\d+\)$")
+_COMMENT = re.compile(r"[ \t]#[ \t]+[^ \t].*$")
+_NOISE_WORD = re.compile(r"<.*>|\[.*\]|\{.*\}|!\w+")
+_NOISE_PHONE = re.compile(r"(sil|spn|nsn|sp|noi|nse|lau)(_[a-z])?", re.IGNORECASE)
+_COLUMNS = (1, 4)
+"""How many columns of probabilities a lexicon has: the pronunciation's, or with it those of silence around it."""
+
+
+class Line(NamedTuple):
+    """A line taken apart.
+
+    Attributes:
+        word: as it is written, without a variant's number.
+        phones: at least one.
+        weight: text of our own third column; None where there is none.
+        log_probability: natural logarithm of the pronunciation's probability; 0 where none is given.
+        silence: probabilities of silence were given too.
+    """
+
+    word: str
+    phones: tuple[str, ...]
+    weight: str | None = None
+    log_probability: float = 0.0
+    silence: bool = False
+
+    @property
+    def noise(self) -> bool:
+        """Whether it is no word that could be said, but Kaldi's or MFA's name for a noise, silence or unknown word."""
+        return bool(_NOISE_WORD.fullmatch(self.word)) and all(_NOISE_PHONE.fullmatch(phone) for phone in self.phones)
+
+
+def is_skipped(line: str) -> bool:
+    """Return whether a line is blank or a comment."""
+    start = line.lstrip()
+    return not start or start[0] == "#" or start.startswith(";;;")
+
+
+def probability_behind_word(lines: Iterable[str]) -> bool:
+    """Return whether every line has a probability between its word and the first tab, as Kaldi writes it."""
+    found = False
+    for line in lines:
+        before, tab, _ = line.partition("\t")
+        if not tab or len(parts := words_of(before)) < 2 or not all(map(_DECIMAL.fullmatch, parts[1:])):
+            return False
+        found = True
+    return found
+
+
+def take_apart(line: str, where: str, tabbed: bool = True, behind_word: bool = False) -> Line:
+    """Take a line apart that is no comment.
+
+    Args:
+        line: without its end.
+        where: its place, for messages.
+        tabbed: tabs divide the file's words from their phones; otherwise the first word of a line is the word.
+        behind_word: as of `probability_behind_word` of the file.
+
+    Raises:
+        DataError: the line has no phones or no word, too many columns, a wrong probability, or a number for a phone.
+    """
+    if "#" in line:
+        line = _COMMENT.sub("", line)
+    columns = line.split("\t")
+    if not tabbed and len(parts := words_of(line)) > 1:
+        columns = [parts[0], " ".join(parts[1:])]
+    if behind_word:
+        word, *given = words_of(columns[0])
+        columns = [word, *given, *columns[1:]]
+    numbers: list[str] = []
+    # Behind them must come phones: a number and a weight are our own form of a word that is spelled in digits.
+    while len(columns) > 2 and _is_number(columns[1]) and _holds_phones(columns[-1]):
+        numbers.append(columns.pop(1).strip())
+    if not 2 <= len(columns) <= 3:
+        raise DataError(f"{where}: {shown(line)} has {len(columns)} column{'s' * (len(columns) > 1)}; write {FORMAT}.")
+    word = columns[0] if columns[0].isalnum() else single_spaced(columns[0])
+    phones = words_of(columns[1])
+    if not word:
+        raise DataError(f"{where}: the word is empty; write {FORMAT}.")
+    if not phones:
+        raise DataError(
+            f"{where}: the word {shown(word)} has an empty pronunciation; write its phones or remove the line."
+        )
+    if word[-1] == ")":
+        word = _VARIANT.sub("", word)
+    if any(phone[0] in "0123456789.+-" for phone in phones) and not _is_spelled(word, phones):
+        while len(phones) > 1 and _NUMBER.fullmatch(phones[0]):
+            numbers.append(phones.pop(0))
+        if (wrong := next(filter(_NUMBER.fullmatch, phones), None)) is not None:
+            raise DataError(
+                f"{where}: {shown(wrong)} in the pronunciation of {shown(word)} is a number, not a phone; write a "
+                "weight behind another tab, and probabilities between word and phones."
+            )
+    weight = columns[2] if len(columns) == 3 else None
+    if not numbers:
+        return Line(word, tuple(phones), weight)
+    return Line(word, tuple(phones), weight, _log_probability(numbers, word, where), len(numbers) > 1)
+
+
+def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
+    """Return whether lines without tabs are words with phones, rather than phrases.
+
+    Args:
+        lines: of a file, without comments.
+        comments: the file's comments.
+    """
+    rows = [words_of(_COMMENT.sub("", line)) for line in lines]
+    if not rows or not all(len(row) > 1 for row in rows):
+        return False
+    probabilities = all(_DECIMAL.fullmatch(row[1]) and len(row) > 2 for row in rows)
+    marked = any(_VARIANT.search(row[0]) for row in rows) or any(c.lstrip().startswith(";;;") for c in comments)
+    wide = all(line.strip().startswith(f"{row[0]}  ") for line, row in zip(lines, rows, strict=True))
+    if probabilities or marked or wide or all(_is_spelled(row[0], row[1:]) for row in rows):
+        return True
+    phones = [phone for row in rows for phone in row[1:] if not _NOISE_PHONE.fullmatch(phone)]
+    letters = sum(len(row[0]) for row in rows)
+    if len(phones) * 2 < letters:  # `plan b`: fewer phones than a pronunciation has
+        return False
+    for table in (ARPABET, INITIALS | FINALS):
+        if sum(without_tone(phone.lower()) in table for phone in phones) >= 0.9 * len(phones):
+            return True
+    words, other = "".join(row[0] for row in rows), "".join(phones)
+    if (words.islower() and other.isupper()) or (words.isupper() and other.islower()):
+        return True
+    return len(other) <= 1.5 * len(phones) and len(phones) <= 1.7 * letters
+
+
+def shown(text: str) -> str:
+    """Return text for a message, quoted and not too long."""
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+def as_arpabet(phones: Iterable[str], symbols: Iterable[str]) -> Mapping[str, str]:
+    """Return what ARPAbet of another case, or with marks of stress, is called among a model's symbols.
+
+    Args:
+        phones: of a lexicon.
+        symbols: what the model can emit.
+
+    Returns:
+        A symbol for each phone that is not one; empty where phones or symbols are not ARPAbet, or one has no symbol.
+    """
+    own, given = set(symbols), set(phones)
+    plain = {without_tone(phone.lower()) for phone in own | given}
+    if not plain <= ARPABET.keys():
+        return {}
+    ways: dict[str, str] = {}
+    for symbol in sorted(own, reverse=True):
+        ways[symbol.lower()] = symbol
+    found: dict[str, str] = {}
+    for phone in given - own:
+        way = ways.get(phone.lower()) or ways.get(without_tone(phone.lower()))
+        if way is None:
+            return {}
+        found[phone] = way
+    return found
+
+
+def _is_spelled(word: str, phones: Sequence[str]) -> bool:
+    return "".join(phones).replace(MARK, "") == word.replace(" ", "")
+
+
+def _is_number(column: str) -> bool:
+    return column[:1] in "0123456789.+- " and bool(_NUMBER.fullmatch(column.strip()))
+
+
+def _holds_phones(column: str) -> bool:
+    parts = words_of(column)
+    return len(parts) > 1 or not all(_NUMBER.fullmatch(part) or part.endswith("?") for part in parts)
+
+
+def _log_probability(numbers: Sequence[str], word: str, where: str) -> float:
+    if len(numbers) not in _COLUMNS:
+        raise DataError(
+            f"{where}: {shown(word)} has {len(numbers)} numbers before its phones; write its probability alone, or "
+            "with the three of silence behind it."
+        )
+    values = [float(number) for number in numbers]
+    if not 0 < values[0] <= 1:
+        raise DataError(
+            f"{where}: {shown(numbers[0])} before the phones of {shown(word)} is no probability above 0 and up to 1; "
+            "write one, or a logarithmic weight behind the phones and another tab."
+        )
+    if not all(0 <= value < math.inf for value in values):
+        raise DataError(
+            f"{where}: a probability of silence of {shown(word)} is negative or infinite; mend the columns."
+        )
+    return math.log(values[0])
