@@ -118,7 +118,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         nargs="+",
         type=str,
         help="run folders of any command or recipe, and other toolkits' results: a SpeechBrain wer_test.txt, a NeMo "
-        "manifest with pred_text, or two texts in Kaldi's format as ref.txt,hyp.txt",
+        "manifest with pred_text, or reference and hypothesis in Kaldi's or sclite's format as ref.txt,hyp.txt",
     )
     part.add_class_arguments(CompareCommand)
     commands.add_subcommand("compare", part, help="compare runs, with significance, and write a report")
@@ -336,8 +336,7 @@ def _show(arguments: Namespace) -> int:
     from asr_transfer.evaluation.show import export_run, show_run
 
     show_run(arguments.run)
-    if arguments.tensorboard is not None:
-        target = arguments.tensorboard
+    if (target := arguments.tensorboard) is not None:
         written = export_run(arguments.run, target)
         _say(f"{target}: {written} figures written; show them with: tensorboard --logdir {target}")
     return 0
@@ -375,8 +374,7 @@ def _utterances(source: Path, language: str, labelled: bool = True) -> list[Utte
 
 
 def _settings(kind: type[Any], arguments: Namespace) -> Any:
-    values = vars(arguments)
-    values.pop("config", None)
+    values = {name: value for name, value in vars(arguments).items() if name != "config"}
     try:
         return kind(**values)
     except TypeError as error:

@@ -58,5 +58,5 @@ def tell_warnings(program: str = "asr-transfer") -> Iterator[None]:
                 told.add(str(message))
                 print(f"{program}: {message}", file=sys.stderr, flush=True)
 
-        warnings.showwarning = tell  # type: ignore[assignment]
+        warnings.showwarning = tell
         yield

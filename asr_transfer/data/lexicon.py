@@ -16,58 +16,37 @@ from __future__ import annotations
 
 import math
 import os
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from sys import intern
 
+from asr_transfer.data.lexicon_file import (
+    CONTROL,
+    GUESSED,
+    Entry,
+    entries_of,
+    is_tabbed,
+    nfc,
+    read_lines,
+    require_own_form,
+)
 from asr_transfer.data.lexicon_lines import (
     FORMAT,
     LONGEST_LINE,
     as_arpabet,
+    is_held,
     is_skipped,
-    probability_behind_word,
     seems_lexicon,
     shown,
-    take_apart,
 )
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.errors import DataError, nearest_hint, warn
-from asr_transfer.whitespace import lines_of, single_spaced, words_of
+from asr_transfer.whitespace import single_spaced, words_of
 
-GUESSED = "?"
+__all__ = ["GUESSED", "LONGEST_LINE", "Entry", "Lexicon", "read_for", "require_own_form", "spelled_lexicon"]
 
-_BOM = "\ufeff"
-_CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f{_BOM}]")
 _DIGITS = "0123456789"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A pronunciation of a word.
-
-    Attributes:
-        word: as it is written; may hold spaces.
-        phones: at least one.
-        weight: natural logarithm, added to the score of this pronunciation.
-        guessed: it was made by rule rather than taken from a dictionary.
-        line: where it stands in its file; None when it came from elsewhere.
-    """
-
-    word: str
-    phones: tuple[str, ...]
-    weight: float = 0.0
-    guessed: bool = False
-    line: int | None = None
-
-    @property
-    def in_pieces(self) -> bool:
-        """Whether the phones are pieces of words (`subwords.MARK`) that make up the word."""
-        return "".join(self.phones) == MARK + self.word.replace(" ", MARK)
 
 
 class Lexicon:
@@ -124,14 +103,14 @@ class Lexicon:
             DataError: the file is missing, empty or not UTF-8 text, or a line is wrong; the message names the line.
         """
         source = str(path)
-        lines = _lines(path, source)
-        if not _is_tabbed(lines) and (kept := [n for n, line in enumerate(lines, start=1) if not is_skipped(line)]):
+        lines = read_lines(path)
+        if not is_tabbed(lines) and (kept := [n for n, line in enumerate(lines, start=1) if not is_skipped(line)]):
             words, comments = ([line for line in lines if is_skipped(line) == skipped] for skipped in (False, True))
             if len(words[0]) <= LONGEST_LINE and not seems_lexicon(words, comments):
                 raise DataError(
                     f"{source} line {kept[0]}: {shown(words[0])} is a word or phrase without phones; write {FORMAT}."
                 )
-        return cls(_parse(lines, source), source)
+        return cls(entries_of(lines, source), source)
 
     def save(self, path: str | Path) -> None:
         """Write a file that `read` gives back, through a temporary name."""
@@ -151,7 +130,7 @@ class Lexicon:
         Raises:
             DataError: as of the class.
         """
-        return cls((Entry(_nfc(single_spaced(word)), tuple(words_of(_nfc(phones)))) for word, phones in pairs), source)
+        return cls((Entry(nfc(single_spaced(word)), tuple(words_of(nfc(phones)))) for word, phones in pairs), source)
 
     @classmethod
     def from_utterances(cls, utterances: Iterable[Utterance], source: str = "the utterances") -> Lexicon:
@@ -167,7 +146,7 @@ class Lexicon:
                     f"{source}: utterance '{utterance.id}' has no `pronunciation`; prepare the corpus with "
                     "pronunciations or give a lexicon file."
                 )
-            pairs[_nfc(single_spaced(utterance.text)), single_spaced(_nfc(utterance.pronunciation))] = None
+            pairs[nfc(single_spaced(utterance.text)), single_spaced(nfc(utterance.pronunciation))] = None
         return cls.from_pairs(pairs, source)
 
     def check(self, symbols: Sequence[str], where: str = "the model") -> None:
@@ -180,7 +159,7 @@ class Lexicon:
         Raises:
             DataError: a phone is unknown; the message names the file, line, word, phone and the nearest known phone.
         """
-        known = {_nfc(symbol) for symbol in symbols}
+        known = {nfc(symbol) for symbol in symbols}
         unknown = [entry for entry in self if not known.issuperset(entry.phones)]
         if not unknown:
             return
@@ -197,7 +176,7 @@ class Lexicon:
         """Return whether no word is spelled in its own letters, and the model does not know all the phones."""
         if any("".join(entry.phones) == entry.word.replace(" ", "") for entry in self):
             return False
-        known = {_nfc(symbol) for symbol in tokens.symbols[1:]}
+        known = {nfc(symbol) for symbol in tokens.symbols[1:]}
         return not all(known.issuperset(entry.phones) for entry in self)
 
     def homophones(self) -> dict[tuple[str, ...], list[str]]:
@@ -231,7 +210,7 @@ class Lexicon:
             return found._in_case_of(tokens)
         if tokens.units != "subwords":
             return self
-        known = {_nfc(symbol) for symbol in tokens.symbols[1:]}
+        known = {nfc(symbol) for symbol in tokens.symbols[1:]}
         kept = (e if e.in_pieces and known.issuperset(e.phones) else _spelled(e, tokens, self.where(e)) for e in self)
         return _merged(kept, self.source)
 
@@ -258,7 +237,7 @@ class Lexicon:
             )
         self.check(tokens.symbols[1:])
         # A symbol that is written as it stands goes before one that is equal in NFC only.
-        index = {_nfc(symbol): n for n, symbol in enumerate(tokens.symbols)}
+        index = {nfc(symbol): n for n, symbol in enumerate(tokens.symbols)}
         index.update({symbol: n for n, symbol in enumerate(tokens.symbols)})
         return [[index[phone] for phone in entry.phones] for entry in self]
 
@@ -277,7 +256,7 @@ def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: 
     """
     if tokens is not None and spells_phones(tokens.units):
         raise DataError(f"{source}: the model hears phones, which letters do not tell; give a lexicon in its phones.")
-    normal = (_nfc(word) for word in words)
+    normal = (nfc(word) for word in words)
     if tokens is None:
         return Lexicon((Entry(word, tuple(word)) for word in normal), source)
     return Lexicon((_spelled(Entry(word, ()), tokens, source) for word in normal), source)
@@ -295,11 +274,11 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
         DataError: as of `Lexicon.read` and `fitted`; the file is a plain list, but the model hears phones.
     """
     source = str(path)
-    lines = _lines(path, source)
+    lines = read_lines(path)
     words = {n: line for n, line in enumerate(lines, start=1) if not is_skipped(line)}
     too_long = any(len(line) > LONGEST_LINE for line in words.values())
-    if not words or too_long or _is_tabbed(lines) or _has_phones(lines, tokens):
-        return Lexicon(_parse(lines, source), source).fitted(tokens)
+    if not words or too_long or is_tabbed(lines) or _has_phones(lines, tokens):
+        return Lexicon(entries_of(lines, source), source).fitted(tokens)
     if spells_phones(tokens.units):
         raise DataError(
             f"{source}: is a list of words without phones, but the model hears phones; write {FORMAT}, or have a "
@@ -309,20 +288,6 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
     return _merged((_spelled(entry, tokens, f"{source} line {entry.line}") for entry in bare), source)
 
 
-def require_own_form(path: str | Path) -> None:
-    """Make sure that lines of our own form can be written behind a lexicon's.
-
-    Raises:
-        DataError: the file is written as Kaldi or CMUdict write theirs, or cannot be read.
-    """
-    lines = _lines(path, str(path))
-    if not _is_tabbed(lines) or probability_behind_word(line for line in lines if not is_skipped(line)):
-        raise DataError(
-            f"{path}: is written as Kaldi or CMUdict write lexica, which are read but not added to; "
-            f"write its lines {FORMAT} first."
-        )
-
-
 def _has_phones(lines: Sequence[str], tokens: Tokens) -> bool:
     """Return whether lines without tabs are words with phones, which the model of `tokens` may or may not know."""
     words = [line for line in lines if not is_skipped(line)]
@@ -330,8 +295,8 @@ def _has_phones(lines: Sequence[str], tokens: Tokens) -> bool:
     if spells_phones(tokens.units) and not found:
         # Phones of any other notation are told by the model's own.
         rows = [words_of(line) for line in words]
-        phones = {_nfc(phone) for row in rows for phone in row[1:]}
-        known = {_nfc(symbol) for symbol in tokens.symbols[1:]}
+        phones = {nfc(phone) for row in rows for phone in row[1:]}
+        known = {nfc(symbol) for symbol in tokens.symbols[1:]}
         return all(len(row) > 1 for row in rows) and len(phones & known) * 2 >= len(phones)
     return found
 
@@ -339,7 +304,7 @@ def _has_phones(lines: Sequence[str], tokens: Tokens) -> bool:
 def _spelled(entry: Entry, tokens: Tokens, where: str) -> Entry:
     """Return the entry with the spelling of its word instead of its phones."""
     labels = tokens.encode(entry.word, f"{where}: the word {shown(entry.word)}", "word")
-    return replace(entry, phones=tuple(_nfc(tokens.symbols[label]) for label in labels))
+    return replace(entry, phones=tuple(nfc(tokens.symbols[label]) for label in labels))
 
 
 def _merged(entries: Iterable[Entry], source: str) -> Lexicon:
@@ -351,76 +316,6 @@ def _merged(entries: Iterable[Entry], source: str) -> Lexicon:
         if (weight, guessed) != (first.weight, first.guessed):
             merged[entry.word, entry.phones] = replace(first, weight=weight, guessed=guessed)
     return Lexicon(merged.values(), source)
-
-
-def _lines(path: str | Path, source: str) -> list[str]:
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{source}: there is no such lexicon; write one with lines {FORMAT}.") from None
-    except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
-        raise DataError(f"{source}: cannot be read ({error}); give a text file.") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{source} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
-    # Byte order marks also stand in the middle where files were put together.
-    text = "\n".join(lines_of(_nfc(text.replace(_BOM, ""))))
-    if (control := _CONTROL.search(text)) is not None:
-        name = "NUL" if control.group() == "\0" else f"U+{ord(control.group()):04X}"
-        line = text.count("\n", 0, control.start()) + 1
-        raise DataError(f"{source} line {line}: holds the control character {name}; remove it.")
-    return text.split("\n")
-
-
-def _is_tabbed(lines: Iterable[str]) -> bool:
-    return any("\t" in line and not is_skipped(line) for line in lines)
-
-
-def _parse(lines: list[str], source: str) -> Iterator[Entry]:
-    """Yield the entries of a file's lines, and say what of them was left out."""
-    left_out: dict[str, None] = {}
-    silence = False
-    tabbed = _is_tabbed(lines)
-    behind_word = tabbed and probability_behind_word(line for line in lines if not is_skipped(line))
-    for number, text in enumerate(lines, start=1):
-        where = f"{source} line {number}"
-        if len(text) > LONGEST_LINE:
-            raise DataError(
-                f"{where}: is longer than {LONGEST_LINE:,} characters; "
-                f"a lexicon has a pronunciation per line, {FORMAT}."
-            )
-        if is_skipped(text):
-            continue
-        line = take_apart(text, where, tabbed, behind_word)
-        if line.noise:
-            left_out[line.word] = None
-            continue
-        silence = silence or line.silence
-        phones = tuple(map(intern, line.phones))
-        weight, guessed = (0.0, False) if line.weight is None else _weight(line.weight, where)
-        yield Entry(line.word, phones, weight + line.log_probability, guessed, number)
-    if left_out:
-        warn(f"{source}: {', '.join(left_out)} are names of noises, not words, and are left out")
-    if silence:
-        warn(f"{source}: the three columns of silence behind each probability are left out, for no search uses them")
-
-
-def _weight(column: str, where: str) -> tuple[float, bool]:
-    stripped = column.strip()
-    guessed = stripped.endswith(GUESSED)
-    number = stripped.removesuffix(GUESSED).strip()
-    try:
-        weight = float(number) if number else 0.0
-    except ValueError:
-        weight = math.nan
-    if not math.isfinite(weight):
-        raise DataError(
-            f"{where}: the weight {shown(column)} is no finite number; write a logarithm such as -0.7, `{GUESSED}` "
-            "for a guessed pronunciation, or leave the column out."
-        )
-    return weight, guessed
 
 
 def _weight_column(entry: Entry) -> list[str]:
@@ -439,10 +334,15 @@ def _check_entry(entry: Entry, source: str) -> None:
         )
     if (unfit := next((phone for phone in entry.phones if words_of(phone) != [phone]), None)) is not None:
         raise DataError(f"{source}: {unfit!r} in {shown(entry.word)} cannot be a phone; phones hold no spaces.")
+    if not is_held(entry.word, entry.phones):
+        raise DataError(
+            f"{source}: {shown(entry.word)} with {shown(' '.join(entry.phones))} would be read as something else from "
+            "a file; a word must not end in a number in parentheses nor begin with `;;;`, and numbers are no phones."
+        )
     if not math.isfinite(entry.weight):
         raise DataError(f"{source}: the weight of {shown(entry.word)} is {entry.weight}; give a finite number.")
     for text in (entry.word, *entry.phones):
-        if _CONTROL.search(text) or not (text.isascii() or (_nfc(text) == text and _encodes(text))):
+        if CONTROL.search(text) or not (text.isascii() or (nfc(text) == text and _encodes(text))):
             raise DataError(
                 f"{source}: {shown(text)} holds control characters or is not in Unicode's form NFC; normalise it."
             )
@@ -450,7 +350,3 @@ def _check_entry(entry: Entry, source: str) -> None:
 
 def _encodes(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _nfc(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)

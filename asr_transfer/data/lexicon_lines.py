@@ -125,6 +125,12 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: bool = F
     return Line(word, tuple(phones), weight, _log_probability(numbers, word, where), len(numbers) > 1)
 
 
+def is_held(word: str, phones: Sequence[str]) -> bool:
+    """Return whether a line of our own form can hold a word and its phones, so that they are read as they are."""
+    numbers = not _is_spelled(word, phones) and any(map(_NUMBER.fullmatch, phones))
+    return not (numbers or word.startswith(";;;") or _VARIANT.search(word) or "#" in phones[:-1])
+
+
 def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
     """Return whether lines without tabs are words with phones, rather than phrases.
 
