@@ -14,7 +14,7 @@ from asr_transfer.data.lexicon_lines import (
     FORMAT,
     LONGEST_LINE,
     is_skipped,
-    probability_behind_word,
+    numbers_behind_word,
     shown,
     take_apart,
 )
@@ -62,7 +62,7 @@ def entries_of(lines: list[str], source: str) -> Iterator[Entry]:
     left_out: dict[str, None] = {}
     silence = False
     tabbed = is_tabbed(lines)
-    behind_word = tabbed and probability_behind_word(line for line in lines if not is_skipped(line))
+    behind_word = numbers_behind_word((line for line in lines if not is_skipped(line)), tabbed)
     for number, text in enumerate(lines, start=1):
         where = f"{source} line {number}"
         if len(text) > LONGEST_LINE:
@@ -109,7 +109,7 @@ def require_own_form(path: str | Path) -> None:
         DataError: the file is written as Kaldi or CMUdict write theirs, or cannot be read.
     """
     lines = read_lines(path)
-    if not is_tabbed(lines) or probability_behind_word(line for line in lines if not is_skipped(line)):
+    if not is_tabbed(lines) or numbers_behind_word((line for line in lines if not is_skipped(line)), True):
         raise DataError(
             f"{path}: is written as Kaldi or CMUdict write lexica, which are read but not added to; "
             f"write its lines {FORMAT} first."

@@ -10,6 +10,7 @@ Our own line is `word<TAB>phones`, with a weight behind another tab where there 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,8 @@ LONGEST_LINE = 10_000
 """Characters. A longer line is no pronunciation but a file of another kind."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?")
+# A single digit may be a phone of SAMPA (German `9 f n @ n`).
+_NO_PHONE = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d\d+|\d(?=[eE]))([eE][+-]?\d+)?|[+-]\d")
 _VARIANT = re.compile(r"(?<=[^\s(])\(\d+\)$")
 _COMMENT = re.compile(r"[ \t]#[ \t]+[^ \t].*$")
 _NOISE_WORD = re.compile(r"<.*>|\[.*\]|\{.*\}|!\w+")
@@ -64,25 +66,36 @@ def is_skipped(line: str) -> bool:
     return not start or start[0] == "#" or start.startswith(";;;")
 
 
-def probability_behind_word(lines: Iterable[str]) -> bool:
-    """Return whether every line has a probability between its word and the first tab, as Kaldi writes it."""
-    found = False
+def numbers_behind_word(lines: Iterable[str], tabbed: bool) -> int:
+    """Return how many numbers stand between every line's word and its phones with no tab before them.
+
+    That is where Kaldi writes probabilities, whether or not a tab stands behind them.
+
+    Args:
+        lines: of a file, without comments.
+        tabbed: as of `take_apart`.
+    """
+    fewest = 9
     for line in lines:
-        before, tab, _ = line.partition("\t")
-        if not tab or len(parts := words_of(before)) < 2 or not all(map(_DECIMAL.fullmatch, parts[1:])):
-            return False
-        found = True
-    return found
+        word, *parts = words_of(line.partition("\t")[0]) or [""]
+        run = list(itertools.takewhile(_NUMBER.fullmatch, parts))
+        # Behind them must stand phones; and before a tab nothing else, for a word may be a phrase.
+        if tabbed and len(run) < len(parts) or not tabbed and len(run) == len(parts):
+            return 0
+        if not run or (tabbed and not all(map(_NO_PHONE.fullmatch, run))) or _is_spelled(word, parts):
+            return 0
+        fewest = min(fewest, len(run))
+    return max(count for count in (0, *_COLUMNS) if count <= fewest) if fewest < 9 else 0
 
 
-def take_apart(line: str, where: str, tabbed: bool = True, behind_word: bool = False) -> Line:
+def take_apart(line: str, where: str, tabbed: bool = True, behind_word: int = 0) -> Line:
     """Take a line apart that is no comment.
 
     Args:
         line: without its end.
         where: its place, for messages.
         tabbed: tabs divide the file's words from their phones; otherwise the first word of a line is the word.
-        behind_word: as of `probability_behind_word` of the file.
+        behind_word: count of numbers that stand there in all of the file, as of `numbers_behind_word`.
 
     Raises:
         DataError: the line has no phones or no word, too many columns, a wrong probability, or a number for a phone.
@@ -90,11 +103,9 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: bool = F
     if "#" in line:
         line = _COMMENT.sub("", line)
     columns = line.split("\t")
-    if not tabbed and len(parts := words_of(line)) > 1:
-        columns = [parts[0], " ".join(parts[1:])]
-    if behind_word:
-        word, *given = words_of(columns[0])
-        columns = [word, *given, *columns[1:]]
+    if (not tabbed and len(words_of(line)) > 1) or behind_word:
+        word, *rest = words_of(columns[0])
+        columns = [word, *rest[:behind_word], *([" ".join(rest[behind_word:])] if not tabbed else columns[1:])]
     numbers: list[str] = []
     # Behind them must come phones: a number and a weight are our own form of a word that is spelled in digits.
     while len(columns) > 2 and _is_number(columns[1]) and _holds_phones(columns[-1]):
@@ -112,9 +123,9 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: bool = F
     if word[-1] == ")":
         word = _VARIANT.sub("", word)
     if any(phone[0] in "0123456789.+-" for phone in phones) and not _is_spelled(word, phones):
-        while len(phones) > 1 and _NUMBER.fullmatch(phones[0]):
+        while len(phones) > 1 and _NO_PHONE.fullmatch(phones[0]):
             numbers.append(phones.pop(0))
-        if (wrong := next(filter(_NUMBER.fullmatch, phones), None)) is not None:
+        if (wrong := next(filter(_NO_PHONE.fullmatch, phones), None)) is not None:
             raise DataError(
                 f"{where}: {shown(wrong)} in the pronunciation of {shown(word)} is a number, not a phone; write a "
                 "weight behind another tab, and probabilities between word and phones."
@@ -127,7 +138,7 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: bool = F
 
 def is_held(word: str, phones: Sequence[str]) -> bool:
     """Return whether a line of our own form can hold a word and its phones, so that they are read as they are."""
-    numbers = not _is_spelled(word, phones) and any(map(_NUMBER.fullmatch, phones))
+    numbers = not _is_spelled(word, phones) and any(map(_NO_PHONE.fullmatch, phones))
     return not (numbers or word.startswith(";;;") or _VARIANT.search(word) or "#" in phones[:-1])
 
 
@@ -141,7 +152,7 @@ def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
     rows = [words_of(_COMMENT.sub("", line)) for line in lines]
     if not rows or not all(len(row) > 1 for row in rows):
         return False
-    probabilities = all(_DECIMAL.fullmatch(row[1]) and len(row) > 2 for row in rows)
+    probabilities = all("." in row[1] and _NUMBER.fullmatch(row[1]) and len(row) > 2 for row in rows)
     marked = any(_VARIANT.search(row[0]) for row in rows) or any(c.lstrip().startswith(";;;") for c in comments)
     wide = all(line.strip().startswith(f"{row[0]}  ") for line, row in zip(lines, rows, strict=True))
     if probabilities or marked or wide or all(_is_spelled(row[0], row[1:]) for row in rows):

@@ -236,11 +236,7 @@ def _by_time(reference: _File, hypothesis: _File) -> Results:
     if not kept:
         raise DataError(f"{reference.path}: all of it is marked as not to be scored; give another reference.")
     heard = {(word.recording, word.channel) for word in words}
-    silent = {
-        segment.name
-        for key, several in places.items() if key not in heard
-        for segment in several
-    } - {segment.name for key, several in places.items() if key in heard for segment in several}  # fmt: skip
+    silent = {segment.name for key, several in places.items() if key not in heard for segment in several}
     notes = [_ignored_note(len(segments) - len(kept))] if len(kept) < len(segments) else []
     if outside:
         notes.append(
