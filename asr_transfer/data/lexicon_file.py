@@ -60,6 +60,7 @@ def is_tabbed(lines: Iterable[str]) -> bool:
 def entries_of(lines: list[str], source: str) -> Iterator[Entry]:
     """Yield the entries of a file's lines, and say what of them was left out."""
     left_out: dict[str, None] = {}
+    seen: set[tuple[str, tuple[str, ...]]] = set()
     silence = False
     tabbed = is_tabbed(lines)
     behind_word = numbers_behind_word((line for line in lines if not is_skipped(line)), tabbed)
@@ -78,10 +79,14 @@ def entries_of(lines: list[str], source: str) -> Iterator[Entry]:
             continue
         silence = silence or line.silence
         phones = tuple(map(intern, line.phones))
+        known = len(seen)
+        seen.add((line.word, phones))
+        if len(seen) == known and (line.numbered or not tabbed):
+            continue  # CMUdict itself has some twice
         weight, guessed = (0.0, False) if line.weight is None else _weight(line.weight, where)
         yield Entry(line.word, phones, weight + line.log_probability, guessed, number)
     if left_out:
-        warn(f"{source}: {', '.join(left_out)} are names of noises, not words, and are left out")
+        warn(f"{source}: left out is what names noises instead of words: {', '.join(left_out)}")
     if silence:
         warn(f"{source}: the three columns of silence behind each probability are left out, for no search uses them")
 

