@@ -27,6 +27,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
+from asr_transfer.console import tell_warnings
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
 from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
@@ -80,6 +81,7 @@ def script(settings: type[Any], function: Callable[[Any], None], arguments: Sequ
     return _guarded(parser, {"": parser}, run, arguments)
 
 
+@tell_warnings()
 def _guarded(
     parser: ArgumentParser,
     parts: dict[str, ArgumentParser],
@@ -163,7 +165,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         nargs="+",
         type=str,
         help="run folders of any command or recipe, and other toolkits' results: a SpeechBrain wer_test.txt, a NeMo "
-        "manifest with pred_text, or two texts in Kaldi's format as ref.txt,hyp.txt",
+        "manifest with pred_text, or reference and hypothesis in Kaldi's or sclite's format as ref.txt,hyp.txt",
     )
     part.add_class_arguments(CompareCommand)
     commands.add_subcommand("compare", part, help="compare runs, with significance, and write a report")
@@ -395,8 +397,7 @@ def _show(arguments: Namespace) -> int:
     if arguments.tensorboard is not None:
         require_writable_folder(arguments.tensorboard, "--tensorboard")
     show_run(arguments.run)
-    if arguments.tensorboard is not None:
-        target = arguments.tensorboard
+    if (target := arguments.tensorboard) is not None:
         written = export_run(arguments.run, target)
         _say(f"{target}: {written} figures written; show them with: tensorboard --logdir {target}")
     return 0
@@ -434,8 +435,7 @@ def _utterances(source: Path, language: str, labelled: bool = True) -> list[Utte
 
 
 def _settings(kind: type[Any], arguments: Namespace) -> Any:
-    values = vars(arguments)
-    values.pop("config", None)
+    values = {name: value for name, value in vars(arguments).items() if name != "config"}
     try:
         return kind(**values)
     except TypeError as error:

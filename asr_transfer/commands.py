@@ -8,7 +8,7 @@ from typing import Literal
 
 from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.config import SourceConfig
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, warn
 from asr_transfer.search_config import SearchConfig
 
 KEEP_SOURCE = 200
@@ -219,15 +219,30 @@ class CompareCommand:
         baseline: name of the system that the others are tested against; by default the source model, else the first.
         intersection: compare the utterances that all runs have, instead of refusing runs that differ in them.
         audio: put players into the report that `link` the recordings, or `embed` those of the worst utterances.
-        profile: normalisation to score under, whatever the runs state; by default what they state, `none` for files.
+        normalisation: name of that to score under, whatever the runs state; by default what they state, `none` for
+            files.
+        texts: belonging together of the lines of ref.txt and hyp.txt: by `ids`, or by their order as `lines`; by
+            default by ids, where they look like ids.
         words: file of words, one per line, whose recall is counted.
         vocabulary: file of known words, such as those trained on; the recall of all others is counted.
+        profile: old name of `normalisation`, for one release.
     """
 
     out: Path = Path("comparison")
     baseline: str | None = None
     intersection: bool = False
     audio: Literal["link", "embed", "none"] = "link"
-    profile: str | None = None
+    normalisation: str | None = None
+    texts: Literal["auto", "ids", "lines"] = "auto"
     words: Path | None = None
     vocabulary: Path | None = None
+    profile: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile is None:
+            return
+        if self.normalisation is not None:
+            raise ConfigError("`profile` is the old name of `normalisation`; give the latter alone.")
+        warn("`profile` of `compare` is deprecated, for elsewhere it is a speaker's; write `normalisation` instead")
+        object.__setattr__(self, "normalisation", self.profile)
+        object.__setattr__(self, "profile", None)

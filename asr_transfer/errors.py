@@ -7,6 +7,7 @@ without a traceback and exits with status 1; anything that is not an `AsrTransfe
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -34,6 +35,13 @@ class TrainingError(AsrTransferError):
     """Training cannot go on, for example because the loss stays non-finite."""
 
 
+class InputWarning(UserWarning):
+    """Something that a user should know about what was given, although the work goes on.
+
+    Its text is one sentence, as of the errors; the command line prints it as a line (`console.tell_warnings`).
+    """
+
+
 def nearest_hint(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name closest to `name`, or the list of known names."""
     names = sorted(set(known))
@@ -41,3 +49,8 @@ def nearest_hint(name: str, known: Iterable[str]) -> str:
     if close:
         return f" Did you mean '{close[0]}'?"
     return f" Known: {', '.join(names)}." if names else ""
+
+
+def warn(text: str) -> None:
+    """Tell the user one sentence while the work goes on, as an `InputWarning`."""
+    warnings.warn(text, InputWarning, stacklevel=3)

@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.textfiles import lines_of
 from data_prep.by_text import Gathering, plain_text
 from data_prep.common import existing_folder, read_lines, write_audio
 
@@ -121,7 +122,7 @@ def _lines(file: Path) -> list[str]:
         return read_lines(file)
     try:
         # Two byte order marks stand at the beginning of the Italian file.
-        return gzip.decompress(file.read_bytes()).decode("utf-8-sig").lstrip("\ufeff").splitlines()
+        return lines_of(gzip.decompress(file.read_bytes()).decode("utf-8-sig").lstrip("\ufeff").removesuffix("\n"))
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: is no gzip file of UTF-8 text ({error}); copy it again.") from None
 

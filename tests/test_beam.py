@@ -21,7 +21,7 @@ from asr_transfer.errors import ConfigError, DataError, ModelError
 PHONES = Tokens(["a", "b", "c"], "phones")
 LETTERS = Tokens([" ", "a", "b"])
 UNPRUNED = SearchConfig(beam=1_000_000, beam_threshold=math.inf, lm_weight=0.0)
-MODEL = NgramModel.from_texts(["x y", "y x x", "x", "y z y"], order=3)
+MODEL = NgramModel.from_texts(["x y", "y x x", "x", "y z y"], order=3, vocabulary=["ab"])
 LEXICA = {
     "phones": (PHONES, [("x", "a b"), ("y", "b"), ("z", "b b"), ("x", "a")]),
     "homophones": (PHONES, [("x", "a"), ("y", "a"), ("z", "a b a")]),

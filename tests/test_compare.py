@@ -186,7 +186,7 @@ def test_foreign_files_are_compared(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["nowhere"], 1, "there is no such run folder or file"),
         ([], 2, "runs"),
         (["x", "--audio", "loud"], 2, "embed"),
-        (["x", "--profile", "basik"], 1, "Did you mean 'basic'?"),
+        (["x", "--normalisation", "basik"], 1, "Did you mean 'basic'?"),
         (["x", "--basline", "y"], 2, "Did you mean 'baseline'?"),
     ],
 )

@@ -67,7 +67,7 @@ def _field(*path: str, value: Any) -> Callable[[Path], None]:
     [
         (_fewer, "only in 'a': eve-0020, fay-0021, gus-0022, hal-0023"),
         (_duplicate, "hypotheses.jsonl line 25: the id 'ann-0000' was already used on line 1"),
-        (_other_normalisation, "(a: 'none', b: 'lower'); score all under one profile with --profile"),
+        (_other_normalisation, "(a: 'none', b: 'lower'); score all under one with --normalisation"),
         (_lost_with_their_manifest, "holds 24 utterances, but `data.test.utterances` in run.json is 30"),
         (_cut, "run.json: is not JSON"),
         (_field("format", value=9), "`format` must be 1"),

@@ -65,7 +65,11 @@ def test_unicode_line_ends_and_byte_order_marks_do_not_matter(tmp_path: Path) ->
     [
         ("zero\tz\nsix\t\n", " line 2: the word 'six' has an empty pronunciation"),
         ("zero\tz\n\n\t s i\n", " line 3: the word is empty"),
-        ("# x\nzero  z ih r ow\n", " line 2: 'zero  z ih r ow' has 1 column; write `word<TAB>phones"),
+        ("# x\nzero\tz\nnew york\n", " line 3: 'new york' has 1 column; write `word<TAB>phones"),
+        (
+            "# x\nturn off the lamp\n",
+            " line 2: 'turn off the lamp' is a word or phrase without phones; write",
+        ),
         ("zero\tz\t1\t2\n", " line 1: 'zero\\tz\\t1\\t2' has 4 columns; write"),
         ("zero\tz\theavy\n", " line 1: the weight 'heavy' is no finite number"),
         ("zero\tz\tnan\n", " line 1: the weight 'nan' is no finite number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,9 +79,9 @@ def test_columns_stand_beside_the_source_or_beside_chance(run: Path, corpora: Co
 def test_languages_are_told_apart_on_what_was_not_calibrated_on(run: Path, corpora: Corpora) -> None:
     record = read_point(run / "sources" / "both")
     found = record["identification"]
-    assert sum(own["utterances"] for own in found["confusions"]) <= 8 and "other_voices" not in found
+    assert sum(own["utterances"] for own in found["confusions"]) <= 8 and "other_voices_share" not in found
     assert found["utterances"] == 8 and {own["utterances"] for own in found["languages"].values()} == {4}
-    for way in ("raw", "calibrated"):
+    for way in ("raw_share", "calibrated_share"):
         assert found[way] == pytest.approx(sum(own[way] for own in found["languages"].values()) / 2)
     assert "tells 2 languages apart in" in told(record) and told({}) == ""
     source = Recogniser.load(run / "sources" / "both", "en")
@@ -91,8 +92,8 @@ def test_languages_are_told_apart_on_what_was_not_calibrated_on(run: Path, corpo
     # Two voices of each: what is calibrated on one is tried on the other.
     voices = [replace(u, speaker=f"{u.language}{n % 2}") for n, u in enumerate(held_out)]
     doubled = identification(source, voices, store)[0]
-    each = [own["other_voices"] for own in doubled["languages"].values()]
-    assert doubled["other_voices"] == pytest.approx(sum(each) / 2) and min(each) >= 0
+    each = [own["other_voices_share"] for own in doubled["languages"].values()]
+    assert doubled["other_voices_share"] == pytest.approx(sum(each) / 2) and min(each) >= 0
     # A language in the data without a head is left out; with one language left there is nothing to tell apart.
     foreign = [replace(u, language="de") if u.language == "nl" else u for u in held_out]
     assert identification(source, foreign, store) == ({"utterances": 0}, {})
@@ -109,6 +110,10 @@ def test_a_finished_source_is_not_trained_again_but_told_apart_where_it_was_not(
     folder = tmp_path / "sources" / "plain"
     before, weights = read_point(folder), (folder / "model" / "model.safetensors").stat().st_mtime_ns
     assert "identification" not in before
+    # A record whose shares have the names of another version is as good as none.
+    record, old = folder / "run.json", {"utterances": 8, "calibrated": 0.5, "languages": {}}
+    assert told({"identification": old}) == ""
+    record.write_text(json.dumps({**json.loads(record.read_text(encoding="utf-8")), "identification": old}), "utf-8")
     train_source((str(tmp_path), corpora, job))
     after = read_point(folder)
     assert after["identification"]["utterances"] == 8 and after["training"] == before["training"]

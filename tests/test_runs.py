@@ -187,7 +187,7 @@ def test_two_kaldi_texts(tmp_path: Path) -> None:
     ("reference", "hypothesis", "message"),
     [
         ("u a\nu b\n", "u a\n", r"ref.txt line 2: the id 'u' was already used on line 1"),
-        ("u a\n", "u a\nv b\n", r"hyp.txt: 1 utterances have no reference in .*ref.txt \(v\)"),
+        ("u1 a\n", "u1 a\nv1 b\n", r"hyp.txt: 1 utterances have no reference in .*ref.txt \(v1\)"),
         ("", "u a\n", r"ref.txt: holds no utterances"),
         ("u a\n", None, r"hyp.txt: cannot be read"),
     ],

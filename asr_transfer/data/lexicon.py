@@ -9,56 +9,44 @@ A file has a pronunciation per line: `word<TAB>phones separated by spaces`, opti
 The weight is a natural logarithm that is added to the pronunciation's score. A `?` behind it, or in its place, marks a
 pronunciation that was guessed by rule. Blank lines and lines that begin with `#` are skipped. A word with several
 pronunciations has several lines. Text is UTF-8, with or without byte order mark, and is read in Unicode's form NFC.
+The lexica of CMUdict, Kaldi and the Montreal Forced Aligner are read too (`lexicon_lines`).
 """
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from sys import intern
 
 from asr_transfer import textfiles
+from asr_transfer.data.lexicon_file import (
+    CONTROL,
+    GUESSED,
+    Entry,
+    entries_of,
+    is_tabbed,
+    nfc,
+    read_lines,
+    require_own_form,
+)
+from asr_transfer.data.lexicon_lines import (
+    FORMAT,
+    LONGEST_LINE,
+    as_arpabet,
+    is_held,
+    is_skipped,
+    seems_lexicon,
+    shown,
+)
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import Tokens, spells_phones
-from asr_transfer.errors import DataError, nearest_hint
+from asr_transfer.errors import DataError, nearest_hint, warn
+from asr_transfer.whitespace import single_spaced, words_of
 
-LONGEST_LINE = 10_000
-"""Characters. A longer line is no pronunciation but a file of another kind."""
-GUESSED = "?"
+__all__ = ["GUESSED", "LONGEST_LINE", "Entry", "Lexicon", "read_for", "require_own_form", "spelled_lexicon"]
 
-_FORMAT = "`word<TAB>phones separated by spaces`, optionally with <TAB>weight"
-_BOM = "\ufeff"
-_CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f{_BOM}]")
 _DIGITS = "0123456789"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A pronunciation of a word.
-
-    Attributes:
-        word: as it is written; may hold spaces.
-        phones: at least one.
-        weight: natural logarithm, added to the score of this pronunciation.
-        guessed: it was made by rule rather than taken from a dictionary.
-        line: where it stands in its file; None when it came from elsewhere.
-    """
-
-    word: str
-    phones: tuple[str, ...]
-    weight: float = 0.0
-    guessed: bool = False
-    line: int | None = None
-
-    @property
-    def in_pieces(self) -> bool:
-        """Whether the phones are pieces of words (`subwords.MARK`) that make up the word."""
-        return "".join(self.phones) == MARK + self.word.replace(" ", MARK)
 
 
 class Lexicon:
@@ -76,7 +64,7 @@ class Lexicon:
         self.source = source
         self._entries = tuple(entries)
         if not self._entries:
-            raise DataError(f"{source}: holds no words; add lines {_FORMAT}.")
+            raise DataError(f"{source}: holds no words; add lines {FORMAT}.")
         seen: dict[tuple[str, tuple[str, ...]], Entry] = {}
         for entry in self._entries:
             if entry.line is None:  # what came from a file has been looked at
@@ -85,8 +73,8 @@ class Lexicon:
             if first is not entry:
                 before = "" if first.line is None else f" on line {first.line}"
                 raise DataError(
-                    f"{self.where(entry)}: {_shown(entry.word)} already has the pronunciation "
-                    f"{_shown(' '.join(entry.phones))}{before}; keep one of the two."
+                    f"{self.where(entry)}: {shown(entry.word)} already has the pronunciation "
+                    f"{shown(' '.join(entry.phones))}{before}; keep one of the two."
                 )
 
     def __len__(self) -> int:
@@ -115,7 +103,14 @@ class Lexicon:
             DataError: the file is missing, empty or not UTF-8 text, or a line is wrong; the message names the line.
         """
         source = str(path)
-        return cls(_parse(_lines(path, source), source), source)
+        lines = read_lines(path)
+        if not is_tabbed(lines) and (kept := [n for n, line in enumerate(lines, start=1) if not is_skipped(line)]):
+            words, comments = ([line for line in lines if is_skipped(line) == skipped] for skipped in (False, True))
+            if len(words[0]) <= LONGEST_LINE and not seems_lexicon(words, comments):
+                raise DataError(
+                    f"{source} line {kept[0]}: {shown(words[0])} is a word or phrase without phones; write {FORMAT}."
+                )
+        return cls(entries_of(lines, source), source)
 
     def save(self, path: str | Path) -> None:
         """Write a file that `read` gives back, through a temporary name.
@@ -138,7 +133,7 @@ class Lexicon:
         Raises:
             DataError: as of the class.
         """
-        return cls((Entry(_nfc(" ".join(word.split())), tuple(_nfc(phones).split())) for word, phones in pairs), source)
+        return cls((Entry(nfc(single_spaced(word)), tuple(words_of(nfc(phones)))) for word, phones in pairs), source)
 
     @classmethod
     def from_utterances(cls, utterances: Iterable[Utterance], source: str = "the utterances") -> Lexicon:
@@ -154,7 +149,7 @@ class Lexicon:
                     f"{source}: utterance '{utterance.id}' has no `pronunciation`; prepare the corpus with "
                     "pronunciations or give a lexicon file."
                 )
-            pairs[_nfc(" ".join(utterance.text.split())), " ".join(_nfc(utterance.pronunciation).split())] = None
+            pairs[nfc(single_spaced(utterance.text)), single_spaced(nfc(utterance.pronunciation))] = None
         return cls.from_pairs(pairs, source)
 
     def check(self, symbols: Sequence[str], where: str = "the model") -> None:
@@ -167,7 +162,7 @@ class Lexicon:
         Raises:
             DataError: a phone is unknown; the message names the file, line, word, phone and the nearest known phone.
         """
-        known = {_nfc(symbol) for symbol in symbols}
+        known = {nfc(symbol) for symbol in symbols}
         unknown = [entry for entry in self if not known.issuperset(entry.phones)]
         if not unknown:
             return
@@ -176,9 +171,16 @@ class Lexicon:
         others = f" ({len(unknown) - 1} other entries have unknown phones too)" if len(unknown) > 1 else ""
         close = phone.lower() if phone.lower() in known else phone
         raise DataError(
-            f"{self.where(first)}: the word {_shown(first.word)} has the phone {_shown(phone)}, which {where} does not "
+            f"{self.where(first)}: the word {shown(first.word)} has the phone {shown(phone)}, which {where} does not "
             f"know{others}; write it in the model's phones.{nearest_hint(close[:40], known)}"
         )
+
+    def _is_of_phones(self, tokens: Tokens) -> bool:
+        """Return whether no word is spelled in its own letters, and the model does not know all the phones."""
+        if any("".join(entry.phones) == entry.word.replace(" ", "") for entry in self):
+            return False
+        known = {nfc(symbol) for symbol in tokens.symbols[1:]}
+        return not all(known.issuperset(entry.phones) for entry in self)
 
     def homophones(self) -> dict[tuple[str, ...], list[str]]:
         """Return the pronunciations that several words share, with those words."""
@@ -199,29 +201,46 @@ class Lexicon:
     def fitted(self, tokens: Tokens) -> Lexicon:
         """Return the lexicon as a model of these tokens takes it.
 
-        Without tones for `toneless-phones`. For `subwords` each word is spelled in pieces, whatever its phones, for
-        pieces are found by the letters; an entry in pieces of the model stays as it is.
+        Without tones for `toneless-phones`; ARPAbet with the model's own case and without stress where the model has
+        none. For `subwords` each word is spelled in pieces, whatever its phones, for pieces are found by the letters;
+        an entry in pieces of the model stays as it is.
 
         Raises:
             DataError: a character of a word is in no piece; the message names the file, line, word and character.
         """
-        if tokens.units == "toneless-phones":
-            return self.toneless()
+        if spells_phones(tokens.units):
+            found = self.toneless() if tokens.units == "toneless-phones" else self
+            return found._in_case_of(tokens)
         if tokens.units != "subwords":
             return self
-        known = {_nfc(symbol) for symbol in tokens.symbols[1:]}
+        known = {nfc(symbol) for symbol in tokens.symbols[1:]}
         kept = (e if e.in_pieces and known.issuperset(e.phones) else _spelled(e, tokens, self.where(e)) for e in self)
         return _merged(kept, self.source)
+
+    def _in_case_of(self, tokens: Tokens) -> Lexicon:
+        """Return the lexicon with ARPAbet's phones as the model calls them, if that makes all of them known."""
+        phones = {phone for entry in self for phone in entry.phones}
+        called = as_arpabet(phones, tokens.symbols[1:])
+        if not called:
+            return self
+        some, symbol = next(iter(sorted(called.items())))
+        warn(f"{self.source}: its ARPAbet is read as the model writes it, such as {some} as {symbol}")
+        return _merged((replace(e, phones=tuple(called.get(p, p) for p in e.phones)) for e in self), self.source)
 
     def targets(self, tokens: Tokens) -> list[list[int]]:
         """Return the token indices of each entry.
 
         Raises:
-            DataError: as of `check`.
+            DataError: as of `check`; also a lexicon of phones for a model that writes letters.
         """
+        if tokens.units == "characters" and self._is_of_phones(tokens):
+            raise DataError(
+                f"{self.source}: is a lexicon of phones, but the model writes letters; give a list of its words, one "
+                "per line without phones, which the model spells itself."
+            )
         self.check(tokens.symbols[1:])
         # A symbol that is written as it stands goes before one that is equal in NFC only.
-        index = {_nfc(symbol): n for n, symbol in enumerate(tokens.symbols)}
+        index = {nfc(symbol): n for n, symbol in enumerate(tokens.symbols)}
         index.update({symbol: n for n, symbol in enumerate(tokens.symbols)})
         return [[index[phone] for phone in entry.phones] for entry in self]
 
@@ -240,7 +259,7 @@ def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: 
     """
     if tokens is not None and spells_phones(tokens.units):
         raise DataError(f"{source}: the model hears phones, which letters do not tell; give a lexicon in its phones.")
-    normal = (_nfc(word) for word in words)
+    normal = (nfc(word) for word in words)
     if tokens is None:
         return Lexicon((Entry(word, tuple(word)) for word in normal), source)
     return Lexicon((_spelled(Entry(word, ()), tokens, source) for word in normal), source)
@@ -250,30 +269,45 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
     """Read a lexicon, or a plain list of words that the model spells itself, as `Lexicon.fitted` to its tokens.
 
     Args:
-        path: lexicon file; or a file with a word or phrase per line and no tab, with blank lines and comments alike.
+        path: lexicon file; or a file with a word or phrase per line and no tab, with blank lines and comments alike. It
+            is a lexicon without tabs where every line looks like a word and its phones or letters.
         tokens: of the model's head.
 
     Raises:
         DataError: as of `Lexicon.read` and `fitted`; the file is a plain list, but the model hears phones.
     """
     source = str(path)
-    lines = _lines(path, source)
-    words = {n: line for n, line in enumerate(lines, start=1) if line.strip() and line.lstrip()[0] != "#"}
-    if not words or any("\t" in line or len(line) > LONGEST_LINE for line in words.values()):
-        return Lexicon(_parse(lines, source), source).fitted(tokens)
+    lines = read_lines(path)
+    words = {n: line for n, line in enumerate(lines, start=1) if not is_skipped(line)}
+    too_long = any(len(line) > LONGEST_LINE for line in words.values())
+    if not words or too_long or is_tabbed(lines) or _has_phones(lines, tokens):
+        return Lexicon(entries_of(lines, source), source).fitted(tokens)
     if spells_phones(tokens.units):
         raise DataError(
-            f"{source}: has no tabs, so it is a list of words, but the model hears phones; write {_FORMAT}, or have a "
+            f"{source}: is a list of words without phones, but the model hears phones; write {FORMAT}, or have a "
             "lexicon made of the list by `asr-transfer lexicon g2p`."
         )
-    bare = (Entry(" ".join(line.split()), (), line=n) for n, line in words.items())
+    bare = (Entry(single_spaced(line), (), line=n) for n, line in words.items())
     return _merged((_spelled(entry, tokens, f"{source} line {entry.line}") for entry in bare), source)
+
+
+def _has_phones(lines: Sequence[str], tokens: Tokens) -> bool:
+    """Return whether lines without tabs are words with phones, which the model of `tokens` may or may not know."""
+    words = [line for line in lines if not is_skipped(line)]
+    found = seems_lexicon(words, [line for line in lines if is_skipped(line)])
+    if spells_phones(tokens.units) and not found:
+        # Phones of any other notation are told by the model's own.
+        rows = [words_of(line) for line in words]
+        phones = {nfc(phone) for row in rows for phone in row[1:]}
+        known = {nfc(symbol) for symbol in tokens.symbols[1:]}
+        return all(len(row) > 1 for row in rows) and len(phones & known) * 2 >= len(phones)
+    return found
 
 
 def _spelled(entry: Entry, tokens: Tokens, where: str) -> Entry:
     """Return the entry with the spelling of its word instead of its phones."""
-    labels = tokens.encode(entry.word, f"{where}: the word {_shown(entry.word)}", "word")
-    return replace(entry, phones=tuple(_nfc(tokens.symbols[label]) for label in labels))
+    labels = tokens.encode(entry.word, f"{where}: the word {shown(entry.word)}", "word")
+    return replace(entry, phones=tuple(nfc(tokens.symbols[label]) for label in labels))
 
 
 def _merged(entries: Iterable[Entry], source: str) -> Lexicon:
@@ -287,73 +321,6 @@ def _merged(entries: Iterable[Entry], source: str) -> Lexicon:
     return Lexicon(merged.values(), source)
 
 
-def _lines(path: str | Path, source: str) -> list[str]:
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{source}: there is no such lexicon; write one with lines {_FORMAT}.") from None
-    except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
-        raise DataError(f"{source}: cannot be read ({error}); give a text file.") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{source} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
-    # Byte order marks also stand in the middle where files were put together.
-    text = _nfc(text.replace("\r\n", "\n").replace(_BOM, ""))
-    if (control := _CONTROL.search(text)) is not None:
-        name = "NUL" if control.group() == "\0" else f"U+{ord(control.group()):04X}"
-        line = text.count("\n", 0, control.start()) + 1
-        raise DataError(f"{source} line {line}: holds the control character {name}; remove it.")
-    return text.split("\n")  # not `splitlines`, which would also split at exotic separators
-
-
-def _parse(lines: list[str], source: str) -> Iterator[Entry]:
-    for number, line in enumerate(lines, start=1):
-        if len(line) > LONGEST_LINE:
-            raise DataError(
-                f"{source} line {number}: is longer than {LONGEST_LINE:,} characters; "
-                f"a lexicon has a pronunciation per line, {_FORMAT}."
-            )
-        if not (start := line.lstrip()) or start[0] == "#":
-            continue
-        columns = line.split("\t")
-        if not 2 <= len(columns) <= 3:
-            raise DataError(
-                f"{source} line {number}: {_shown(line)} has {len(columns)} column{'s' * (len(columns) > 1)}; "
-                f"write {_FORMAT}."
-            )
-        word = columns[0] if columns[0].isalnum() else " ".join(columns[0].split())
-        phones = tuple(map(intern, columns[1].split()))
-        if not word:
-            raise DataError(f"{source} line {number}: the word is empty; write {_FORMAT}.")
-        if not phones:
-            raise DataError(
-                f"{source} line {number}: the word {_shown(word)} has an empty pronunciation; write its phones or "
-                "remove the line."
-            )
-        if len(columns) == 2:
-            yield Entry(word, phones, line=number)
-        else:
-            yield Entry(word, phones, *_weight(columns[2], f"{source} line {number}"), line=number)
-
-
-def _weight(column: str, where: str) -> tuple[float, bool]:
-    stripped = column.strip()
-    guessed = stripped.endswith(GUESSED)
-    number = stripped.removesuffix(GUESSED).strip()
-    try:
-        weight = float(number) if number else 0.0
-    except ValueError:
-        weight = math.nan
-    if not math.isfinite(weight):
-        raise DataError(
-            f"{where}: the weight {_shown(column)} is no finite number; write a logarithm such as -0.7, `{GUESSED}` "
-            "for a guessed pronunciation, or leave the column out."
-        )
-    return weight, guessed
-
-
 def _weight_column(entry: Entry) -> list[str]:
     column = (repr(entry.weight) if entry.weight else "") + (GUESSED if entry.guessed else "")
     return [column] if column else []
@@ -362,30 +329,27 @@ def _weight_column(entry: Entry) -> list[str]:
 def _check_entry(entry: Entry, source: str) -> None:
     """Make sure that a file could hold `entry` and would give it back."""
     if not entry.phones:
-        raise DataError(f"{source}: the word {_shown(entry.word)} has an empty pronunciation; give its phones.")
-    if not entry.word or entry.word[0] == "#" or " ".join(entry.word.split()) != entry.word:
+        raise DataError(f"{source}: the word {shown(entry.word)} has an empty pronunciation; give its phones.")
+    if not entry.word or entry.word[0] == "#" or single_spaced(entry.word) != entry.word:
         raise DataError(
-            f"{source}: {_shown(entry.word)} cannot be a word; it must not be empty, begin with `#` or hold spaces "
+            f"{source}: {shown(entry.word)} cannot be a word; it must not be empty, begin with `#` or hold spaces "
             "other than single ones between its parts."
         )
-    if (unfit := next((phone for phone in entry.phones if phone.split() != [phone]), None)) is not None:
-        raise DataError(f"{source}: {unfit!r} in {_shown(entry.word)} cannot be a phone; phones hold no spaces.")
+    if (unfit := next((phone for phone in entry.phones if words_of(phone) != [phone]), None)) is not None:
+        raise DataError(f"{source}: {unfit!r} in {shown(entry.word)} cannot be a phone; phones hold no spaces.")
+    if not is_held(entry.word, entry.phones):
+        raise DataError(
+            f"{source}: {shown(entry.word)} with {shown(' '.join(entry.phones))} would be read as something else from "
+            "a file; a word must not end in a number in parentheses nor begin with `;;;`, and numbers are no phones."
+        )
     if not math.isfinite(entry.weight):
-        raise DataError(f"{source}: the weight of {_shown(entry.word)} is {entry.weight}; give a finite number.")
+        raise DataError(f"{source}: the weight of {shown(entry.word)} is {entry.weight}; give a finite number.")
     for text in (entry.word, *entry.phones):
-        if _CONTROL.search(text) or not (text.isascii() or (_nfc(text) == text and _encodes(text))):
+        if CONTROL.search(text) or not (text.isascii() or (nfc(text) == text and _encodes(text))):
             raise DataError(
-                f"{source}: {_shown(text)} holds control characters or is not in Unicode's form NFC; normalise it."
+                f"{source}: {shown(text)} holds control characters or is not in Unicode's form NFC; normalise it."
             )
 
 
 def _encodes(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _nfc(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "…")

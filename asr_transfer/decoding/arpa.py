@@ -19,16 +19,20 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asr_transfer import textfiles
 from asr_transfer.errors import DataError
+from asr_transfer.textfiles import lines_of
+from asr_transfer.whitespace import words_of
 
 Grams = list[dict[tuple[str, ...], tuple[float, float]]]
 """Of each order from 1, the n-grams with the logarithms (base 10) of probability and back-off weight."""
 
-_COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)$")
+_COUNT = re.compile(r"ngram[ \t]+(\d+)[ \t]*=[ \t]*(\d+)$")
+_SPACES = " \t\r"
 
 
 def read_arpa(path: str | Path) -> Grams:
@@ -99,7 +103,7 @@ class _Lines:
     def __iter__(self) -> Iterator[tuple[int, str]]:
         for number, line in self._lines:
             self.number = number
-            if stripped := line.strip():
+            if stripped := line.strip(_SPACES):
                 yield number, stripped
 
     def fail(self, what: str) -> None:
@@ -117,7 +121,8 @@ def _text(path: str | Path, source: str) -> list[str]:
     if data[:2] == b"\x1f\x8b":
         raise DataError(f"{source}: is compressed; unpack it with gunzip.")
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        # In the form NFC, as everything else that words are compared with.
+        return lines_of(unicodedata.normalize("NFC", data.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -133,7 +138,7 @@ def _section(
     for _, line in lines:
         if line[0] == "\\" and (line.endswith("-grams:") or line == "\\end\\"):
             return found, line
-        columns = line.split()
+        columns = words_of(line)
         words = tuple(columns[1 : order + 1])
         # The back-off weight may be left out, and the highest order has none.
         if len(words) != order or len(columns) > order + 2 or (order == highest and len(columns) > order + 1):

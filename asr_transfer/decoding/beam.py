@@ -25,6 +25,7 @@ import torch
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.tokens import Tokens, frames_needed
 from asr_transfer.decoding.alignment import Segment, best_path
+from asr_transfer.decoding.coverage import check_coverage
 from asr_transfer.decoding.hypotheses import (
     START,
     Floats,
@@ -41,6 +42,7 @@ from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.search_tree import SearchTree
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.search_config import SearchConfig
+from asr_transfer.whitespace import words_of
 
 MARGIN = math.log(4)
 """How far below what is certainly within the beam a candidate may be without being dropped."""
@@ -106,7 +108,8 @@ class SentenceSearch:
         model: language model; None for none.
 
     Raises:
-        DataError: a phone is not among the tokens, or a word cannot be spelled in pieces.
+        DataError: a phone is not among the tokens, or a word cannot be spelled in pieces; the language model lists
+            none of the words.
         ConfigError: the language model does not list a word and has no `<unk>`, and `unknown_score` is not set.
     """
 
@@ -116,6 +119,8 @@ class SentenceSearch:
         self.tokens, self._given = tokens, model
         self.tree = SearchTree(lexicon, tokens)
         self.lexicon = self.tree.lexicon
+        if model is not None:
+            check_coverage(self.lexicon, model)
         self._prepare(config or SearchConfig())
 
     def with_config(self, config: SearchConfig) -> SentenceSearch:
@@ -145,9 +150,11 @@ class SentenceSearch:
     def _numbers(self) -> Integers:
         """Return the language model's numbers of each word's parts, padded with -1; -2 stands for unknown."""
         assert self.model is not None
-        parts = [[self.model.index(part) for part in word.split()] for word in self.tree.words]
+        parts = [[self.model.index(part) for part in words_of(word)] for word in self.tree.words]
         if self.config.unknown_score is not None:
-            parts = [[self.model.index(p) if p in self.model else -2 for p in word.split()] for word in self.tree.words]
+            parts = [
+                [self.model.index(p) if p in self.model else -2 for p in words_of(word)] for word in self.tree.words
+            ]
         missing = [word for word, numbers in zip(self.tree.words, parts, strict=True) if -1 in numbers]
         if missing:
             raise ConfigError(

@@ -20,6 +20,7 @@ import torch
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import Sentence
+from asr_transfer.decoding.coverage import check_coverage
 from asr_transfer.decoding.hypotheses import checked
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.search_tree import SearchTree
@@ -35,7 +36,7 @@ class FlashlightSearch:
     Raises:
         ConfigError: flashlight-text is not installed, the tokens hold no space, or the settings ask for what it lacks
             (`unknown_score`, weights in the lexicon).
-        DataError: a phone is not among the tokens.
+        DataError: a phone is not among the tokens; the language model lists none of the words.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class FlashlightSearch:
             raise ConfigError(
                 "flashlight-text knows neither `unknown_score` nor weights in the lexicon; take the search of our own."
             )
+        if model is not None:
+            check_coverage(self.tree.lexicon, model)
         space = tokens.symbols.index(" ")
         self._space, unweighted = space, not self.config.lm_weight
         self._model = library.ZeroLM() if model is None or unweighted else _kenlm(model, self.tree.words)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,10 +24,16 @@ from pathlib import Path
 import numpy as np
 
 from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.hypotheses import Floats, Integers
 from asr_transfer.decoding.letters import Letters
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.textfiles import lines_of
+from asr_transfer.whitespace import single_spaced, words_of
+
+_SHERPA_MARK = re.compile(r":[+-]?(\d+\.?\d*|\.\d+)|#(\d+\.?\d*|\.\d+)|@\S+")
+_SHERPA_NAMES = {":": "score", "#": "threshold", "@": "name of the phrase"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class HotWords:
         seen: dict[str, HotWord] = {}
         for given in words:
             word = HotWord(given) if isinstance(given, str) else given
-            word = replace(word, text=unicodedata.normalize("NFC", " ".join(word.text.split())))
+            word = replace(word, text=unicodedata.normalize("NFC", single_spaced(word.text)))
             if not word.text:
                 raise DataError(f"{self.where(word)}: the hot word is empty; write it before its weight.")
             if not math.isfinite(word.weight):
@@ -89,7 +96,7 @@ class HotWords:
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error}); give a text file of hot words.") from None
         try:
-            lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+            lines = lines_of(data.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise DataError(f"{path} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
@@ -97,6 +104,7 @@ class HotWords:
         for number, text in enumerate(lines, start=1):
             if not text.strip() or text.lstrip().startswith("#"):
                 continue
+            _refuse_sherpa(text, f"{path} line {number}")
             columns = text.split("\t")
             try:
                 weight = float(columns[1]) if len(columns) > 1 and columns[1].strip() else 1.0
@@ -143,7 +151,7 @@ class HotWords:
     def _pronounced(self, word: HotWord, pronunciations: dict[str, list[str]], source: str) -> Iterable[str]:
         if word.text in pronunciations:
             return pronunciations[word.text]
-        parts = word.text.split()
+        parts = words_of(word.text)
         if (unknown := next((part for part in parts if part not in pronunciations), None)) is not None:
             raise DataError(
                 f"{self.where(word)}: {source} does not hold the word {unknown!r}; add its pronunciation."
@@ -173,6 +181,25 @@ class HotWords:
             ),
             lexicon.source,
         )
+
+
+def _refuse_sherpa(text: str, where: str) -> None:
+    """Refuse a line as sherpa-onnx reads it: words or their pieces, `:SCORE`, `#THRESHOLD`, `@NAME`.
+
+    Raises:
+        DataError: it is one; the message says how to write it here.
+    """
+    found = [mark[0] for mark in map(_SHERPA_MARK.fullmatch, words_of(text)[1:]) if mark]
+    pieced = MARK in text
+    if not found and not pieced:
+        return
+    plain = [part for part in words_of(text) if part not in found]
+    words = single_spaced("".join(plain).replace(MARK, " ") if pieced else " ".join(plain))
+    marks = [f"{mark!r} is its {_SHERPA_NAMES[mark[0]]}" for mark in found] + ["`▁` begins its words"] * pieced
+    raise DataError(
+        f"{where}: is written as sherpa-onnx reads hot words ({', '.join(marks)}); write `{words}` here, and behind a "
+        "tab its weight where it is not 1, a factor of `search.hot_weight`."
+    )
 
 
 class Automaton:

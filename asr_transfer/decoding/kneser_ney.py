@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 
 from asr_transfer.decoding.arpa import Grams
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.whitespace import words_of
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NEVER = -99.0
@@ -40,11 +41,11 @@ def estimate(
     if order < 1:
         raise ConfigError(f"the order of a language model must be at least 1, got {order}.")
     counts: list[Counter[_Gram]] = [Counter() for _ in range(order)]
-    listed: dict[str, None] = {word: None for entry in vocabulary for word in entry.split()}
+    listed: dict[str, None] = {word: None for entry in vocabulary for word in words_of(entry)}
     hidden = frozenset(unlisted) - listed.keys()
     spoken = False
     for text in texts:
-        words = text.split()
+        words = words_of(text)
         spoken = spoken or bool(words)
         listed.update(dict.fromkeys(word for word in words if word not in hidden))
         marked = (BEGIN, *(UNKNOWN if word in hidden else word for word in words), END)

@@ -22,6 +22,7 @@ from rapidfuzz.distance import Levenshtein
 from asr_transfer.decoding.alignment import Segment, best_path, segments
 from asr_transfer.decoding.lexicon_tree import PrefixTree, likelihoods
 from asr_transfer.errors import ConfigError, DataError, ModelError
+from asr_transfer.whitespace import single_spaced
 
 __all__ = [
     "Candidate",
@@ -329,7 +330,7 @@ def explain(log_probs: torch.Tensor, word: str, tree: PrefixTree, shown: int = 5
         DataError: the lexicon does not hold the word.
         ModelError: as of `score_words`.
     """
-    word = unicodedata.normalize("NFC", " ".join(word.split()))
+    word = unicodedata.normalize("NFC", single_spaced(word))
     if word not in tree.words:
         close = process.extractOne(word, tree.words, score_cutoff=50)
         hint = f" Did you mean '{close[0]}'?" if close else ""

@@ -13,6 +13,7 @@ from asr_transfer.decoding.arpa import Grams, read_arpa, write_arpa
 from asr_transfer.decoding.hypotheses import Floats, Integers
 from asr_transfer.decoding.kneser_ney import BEGIN, END, UNKNOWN, estimate
 from asr_transfer.errors import DataError
+from asr_transfer.whitespace import words_of
 
 _LN10 = math.log(10)
 ROOT = 0
@@ -182,7 +183,7 @@ class NgramModel:
         sentences = total = unlisted = 0
         ln = ln_unlisted = 0.0
         for text in texts:
-            if not (words := text.split()):
+            if not (words := words_of(text)):
                 continue
             sentences += 1
             total += len(words)

@@ -24,6 +24,7 @@ from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.progress import tracked
 from asr_transfer.search_config import SearchConfig
+from asr_transfer.whitespace import words_of
 
 __all__ = [
     "DEFAULT_GRID",
@@ -145,7 +146,7 @@ def unknown_scores(model: NgramModel, lexicon: Lexicon) -> tuple[float, ...]:
     A model of the texts alone knows how rare each new word is, not that several of them are to come: the values begin
     at its own `<unk>` (without one, at the reciprocal of its number of words) and rise.
     """
-    if all(part in model for word in lexicon.words for part in word.split()):
+    if all(part in model for word in lexicon.words for part in words_of(word)):
         return ()
     own = -math.log(len(model.words)) if model.unknown is None else float(model.score(model.unknown, ROOT)[0])
     return tuple(dict.fromkeys(min(0.0, own + more) for more in (0.0, 1.5, 3.0, 4.5)))

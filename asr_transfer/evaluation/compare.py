@@ -19,8 +19,9 @@ from asr_transfer.evaluation import significance
 from asr_transfer.evaluation.breakdown import Recall, hot_word_recall, oov_recall, read_words
 from asr_transfer.evaluation.curves import harm, worst_decile
 from asr_transfer.evaluation.normalisation import find_profile
-from asr_transfer.evaluation.runs import System, common_profile, load_systems, same_utterances, unique_names
+from asr_transfer.evaluation.runs import System, common_profile, is_pair, load_systems, same_utterances, unique_names
 from asr_transfer.evaluation.scoring import Alignments, Counts, align
+from asr_transfer.evaluation.text_pairs import Texts
 
 Mark = Literal["base", "better", "worse", "open", "same"]
 """`open` is a difference that may be chance, `same` none at all."""
@@ -137,16 +138,27 @@ class Compared:
         return min(rest, key=lambda e: e.counts.errors) if rest else self.base
 
 
-def load(runs: Sequence[str], profile: str | None = None, intersect: bool = False) -> tuple[list[System], list[str]]:
+def load(
+    runs: Sequence[str], profile: str | None = None, intersect: bool = False, texts: Texts = "auto"
+) -> tuple[list[System], list[str]]:
     """Read runs as systems over one utterance set.
+
+    Args:
+        runs: as `load_systems` takes them, like `profile` and `texts`.
+        profile: normalisation to score under.
+        intersect: as of `same_utterances`.
+        texts: how lines of two texts belong together.
 
     Returns:
         The systems, and sentences about what was left out.
 
     Raises:
         DataError: a run is damaged, or utterances or normalisations differ.
+        ConfigError: `texts` is given although no run is two texts.
     """
-    given = unique_names([system for run in runs for system in load_systems(run, profile=profile)])
+    if texts != "auto" and not any(map(is_pair, runs)):
+        raise ConfigError("`texts` says how two texts belong together, but none of the runs is `ref.txt,hyp.txt`.")
+    given = unique_names([system for run in runs for system in load_systems(run, profile=profile, texts=texts)])
     common_profile(given)
     kept = same_utterances(given, intersect)
     notes = [f"{system.name}: {note}" for system in kept for note in system.notes]
@@ -208,7 +220,8 @@ def compare_systems(
     ]
     found = list(dict.fromkeys([*notes, *(f"Significance: {t.bootstrap.note}." for t in tests if t.bootstrap.note)]))
     if not tests and len(set(base.words.speakers)) == 1:
-        found.append("There is one speaker only: intervals resample utterances and say nothing of other speakers.")
+        who = "There is one speaker only" if base.words.speakers[0] else "The speakers are not known"
+        found.append(f"{who}: intervals resample utterances and say nothing of other speakers.")
     empty = int((~base.words.scored).sum())
     if empty:
         found.append(f"{empty} utterances have an empty reference; they are in no error rate.")

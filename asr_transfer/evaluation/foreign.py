@@ -1,4 +1,4 @@
-"""Reading what other toolkits recognised: two Kaldi texts, SpeechBrain's `wer_test.txt`, NeMo's manifests."""
+"""Reading what other toolkits recognised: SpeechBrain's `wer_test.txt`, NeMo's manifests; `text_pairs` reads texts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.scoring import Hypothesis
+from asr_transfer.textfiles import lines_of
 
 
 @dataclass
@@ -22,40 +23,17 @@ class Results:
         missing: ids of references without hypothesis.
         audio: path of the recording by id, where the file names it and it exists.
         notes: what a reader must know.
+        profile: normalisation to score under where none is asked for; None for the default.
     """
 
     utterances: list[Hypothesis] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     audio: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    profile: str | None = None
 
 
-def read_kaldi(reference: Path, hypothesis: Path) -> Results:
-    """Read two texts of lines `id words…`, with `utt2spk` and `wav.scp` beside the reference where they are.
-
-    Raises:
-        DataError: a file is missing, empty or not UTF-8, an id occurs twice, or a hypothesis has no reference.
-    """
-    references, hypotheses = _table(reference), _table(hypothesis)
-    surplus = [name for name in hypotheses if name not in references]
-    if surplus:
-        raise DataError(
-            f"{hypothesis}: {len(surplus)} utterances have no reference in {reference} ({listed(surplus)}); give the "
-            "reference of the same set. The first word of each line must be the utterance's id."
-        )
-    speakers = _beside(reference, "utt2spk")
-    recordings = _beside(reference, "wav.scp")
-    return Results(
-        [
-            Hypothesis(name, speakers.get(name, ""), "", text, hypotheses.get(name, ""))
-            for name, text in references.items()
-        ],
-        [name for name in references if name not in hypotheses],
-        {name: path for name, path in recordings.items() if name in references and Path(path).is_file()},
-    )
-
-
-_HEADER = re.compile(r"^(?P<id>.+), %WER \S+ \[ \d+ / (?P<units>\d+), (\d+) ins, (\d+) del, (\d+) sub \]$")
+_HEADER = re.compile(r"^(?P<id>.+), %(?:WER|CER|PER) \S+ \[ \d+ / (?P<units>\d+), (\d+) ins, (\d+) del, (\d+) sub \]$")
 _UNSCORED = re.compile(r"^Scored \d+ sentences, (\d+) not present in hyp\.$")
 _GAP, _SEPARATOR = "<eps>", " ; "
 
@@ -78,7 +56,7 @@ def read_speechbrain(path: Path) -> Results:
         if not header:
             continue
         name = header["id"]
-        _once(seen, name, f"{path} line {number}")
+        once(seen, name, f"{path} line {number}")
         rows = [[unit.strip() for unit in row.split(_SEPARATOR)] if row else [] for row in lines[number : number + 3]]
         words = [[unit for unit in row if unit not in ("", _GAP)] for row in rows]
         if len(rows) < 3 or len({len(row) for row in rows}) > 1 or len(words[0]) != int(header["units"]):
@@ -118,7 +96,7 @@ def read_nemo(path: Path) -> Results:
         name = stem
         if not unique and not entry.get("id"):
             name = entry["audio_filepath"] + (f"@{entry['offset']}" if entry.get("offset") else "")
-        _once(seen, name, f"{path} line {number}")
+        once(seen, name, f"{path} line {number}")
         recognised = entry.get("pred_text")
         if recognised is None:
             result.missing.append(name)
@@ -150,7 +128,7 @@ def read_hypotheses(path: Path) -> Results:
         for key, value in zip(("id", "speaker", "language", "reference", "hypothesis"), values, strict=True):
             if not isinstance(value, str):
                 raise DataError(f"{where}: `{key}` must be text, got {value!r}; score the run again.")
-        _once(seen, values[0], where)
+        once(seen, values[0], where)
         result.utterances.append(Hypothesis(*values))
     if not result.utterances:
         raise DataError(f"{path}: holds no hypotheses; score the run again.")
@@ -186,7 +164,7 @@ def read_lines(path: Path) -> list[str]:
     """
     try:
         # Not `splitlines`: JSON allows U+2028 and its like inside a string, and they end no line of JSONL.
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        return lines_of(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
     except OSError as error:
@@ -198,25 +176,17 @@ def listed(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _table(path: Path) -> dict[str, str]:
-    result: dict[str, str] = {}
-    seen: dict[str, int] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        parts = line.split(maxsplit=1)
-        if parts:
-            _once(seen, parts[0], f"{path} line {number}")
-            result[parts[0]] = " ".join(parts[1].split()) if len(parts) > 1 else ""
-    if not result:
-        raise DataError(f"{path}: holds no utterances; write lines of an id and its words.")
-    return result
+def once(seen: dict[str, int], name: str, where: str) -> None:
+    """Note the place of an id, and refuse one that was used before.
 
+    Args:
+        seen: numbers of the lines by id.
+        name: id of an utterance.
+        where: its place, which ends in the number of the line.
 
-def _beside(reference: Path, name: str) -> dict[str, str]:
-    file = reference.with_name(name)
-    return _table(file) if file.is_file() else {}
-
-
-def _once(seen: dict[str, int], name: str, where: str) -> None:
+    Raises:
+        DataError: the id was used before.
+    """
     number = int(where.rsplit(" ", 1)[1])
     if name in seen:
         raise DataError(

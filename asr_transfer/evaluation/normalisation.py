@@ -118,6 +118,9 @@ PROFILES = {
             "Unicode NFKC, lower case, punctuation removed except apostrophes within words and marks within numbers",
             _basic,
         ),
+        Profile(
+            "characters", "texts as they are, spaces dropped, every character counted as a word", str, spaced=False
+        ),
         Profile("mandarin", "as basic, spaces dropped, every character counted as a word", _characters, spaced=False),
     )
 }

@@ -17,11 +17,11 @@ from typing import Any
 
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.errors import DataError, nearest_hint
+from asr_transfer.evaluation.characters import put_together
 from asr_transfer.evaluation.foreign import (
     Results,
     listed,
     read_hypotheses,
-    read_kaldi,
     read_lines,
     read_nemo,
     read_speechbrain,
@@ -29,6 +29,7 @@ from asr_transfer.evaluation.foreign import (
 from asr_transfer.evaluation.normalisation import DEFAULT, PROFILES, find_profile, normalise
 from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.scoring import Hypothesis
+from asr_transfer.evaluation.text_pairs import Texts, read_pair
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,20 @@ class System:
         return [u.id for u in self.utterances]
 
 
-def load_systems(path: Path | str, *, profile: str | None = None) -> list[System]:
+def is_pair(path: Path | str) -> bool:
+    """Return whether a name stands for two texts, `reference,hypothesis`."""
+    return not Path(path).exists() and str(path).count(",") == 1
+
+
+def load_systems(path: Path | str, *, profile: str | None = None, texts: Texts = "auto") -> list[System]:
     """Read the systems of one result.
 
     Args:
         path: a run folder of `train`, `evaluate` or `adapt`; a recipe's run folder, which holds `systems/NAME/`; a
-            SpeechBrain `wer_test.txt`; a NeMo manifest with `text` and `pred_text`; two texts in Kaldi's format
-            (`id words…`) as `ref.txt,hyp.txt`.
+            SpeechBrain `wer_test.txt`; a NeMo manifest with `text` and `pred_text`; reference and hypothesis as
+            `ref.txt,hyp.txt`, in Kaldi's format (`id words…`) or sclite's (`trn`, `stm`, `ctm`).
         profile: normalisation to score under, whatever a run states; None: what it states, `none` for foreign results.
+        texts: how the lines of reference and hypothesis belong together (`text_pairs`).
 
     Returns:
         At least one system. Those of a recipe are ordered by the amount that ends their name, then by name.
@@ -82,24 +89,24 @@ def load_systems(path: Path | str, *, profile: str | None = None) -> list[System
     place = Path(path)
     if place.is_dir():
         return _read_folder(place, profile)
-    if not place.exists() and str(path).count(",") == 1:
+    if is_pair(path):
         reference, hypothesis = (Path(part.strip()) for part in str(path).split(","))
-        return [_foreign(hypothesis.stem, read_kaldi(reference, hypothesis), profile)]
+        return [_foreign(hypothesis.stem, read_pair(reference, hypothesis, texts), profile)]
     if not place.exists():
         raise DataError(
             f"{place}: there is no such run folder or file; give a run folder, a SpeechBrain or NeMo result, or "
             "`ref.txt,hyp.txt`."
         )
     first = next((line for line in read_lines(place) if line.strip()), "")
-    if first.startswith("%WER") or first.startswith("=" * 10):
-        results = read_speechbrain(place)
+    if first.startswith(("%WER", "%CER", "%PER", "=" * 10)):
+        results = put_together(read_speechbrain(place), split=True)
     elif first.lstrip().startswith("{"):
         own = '"hypothesis"' in first and '"reference"' in first
         results = read_hypotheses(place) if own else read_nemo(place)
     else:
         raise DataError(
-            f"{place}: is neither a SpeechBrain `wer_test.txt` nor a NeMo manifest; give two texts in Kaldi's format "
-            "as `ref.txt,hyp.txt`."
+            f"{place}: is neither a SpeechBrain `wer_test.txt` nor a NeMo manifest; give reference and hypothesis in "
+            "Kaldi's or sclite's format as `ref.txt,hyp.txt`."
         )
     return [_foreign(place.stem, results, profile)]
 
@@ -128,7 +135,7 @@ def common_profile(systems: Sequence[System]) -> str:
         shown = ", ".join(f"{name}: '{profile}'" for name, profile in profiles.items())
         raise DataError(
             f"error rates under different normalisations are different quantities ({shown}); score all under one "
-            "profile with --profile."
+            "with --normalisation."
         )
     return systems[0].profile if systems else DEFAULT
 
@@ -290,7 +297,7 @@ def _system(folder: Path, record: dict[str, Any], profile: str | None, part_of_r
 def _foreign(name: str, results: Results, profile: str | None) -> System:
     notes = results.notes + ([_missing_note(results.missing)] if results.missing else [])
     return System(
-        name, None, {}, profile or DEFAULT, results.utterances, results.audio, results.missing, notes
+        name, None, {}, profile or results.profile or DEFAULT, results.utterances, results.audio, results.missing, notes
     )  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def train_source(job: tuple[str, Corpora, SourceJob]) -> str:
     record = RunRecord(path, source.settings(), resume=(path / "run.json").is_file())
     held_out, train = corpora.source_test_utterances(), _chosen(source, corpora)
     record.data("train", "sources", train)
-    if record.finished_before and (not held_out or "identification" in record.values):
+    if record.finished_before and (not held_out or _is_measured(record.values.get("identification"))):
         return source.name
     if not record.finished_before:
         _train(source, corpora, train, path, record)
@@ -116,6 +116,11 @@ def train_source(job: tuple[str, Corpora, SourceJob]) -> str:
             update_origin(path / "model", {OFFSETS: offsets})
         record.finish(identification=found)
     return source.name
+
+
+def _is_measured(found: Any) -> bool:
+    """Return whether a record of `identification` has its present form: then it need not be measured again."""
+    return isinstance(found, Mapping) and ("calibrated_share" in found or not found.get("utterances", 1))
 
 
 def identified(folder: Path, corpora: Corpora) -> tuple[dict[str, Any], dict[str, float]]:
@@ -190,10 +195,10 @@ def identification(
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return how well a model's heads tell languages apart on speech that it was not trained on, and their offsets.
 
-    `raw` takes the head that is surest, `calibrated` after adding offsets to the heads' scores. The offsets come from
-    every second utterance of each language and are tried on the others, and the other way round, so that no utterance
-    is judged by what was calibrated on it. `other_voices` is the same with offsets from other speakers of the language
-    alone: a head may know a voice or a microphone rather than a language.
+    `raw_share` is of taking the head that is surest, `calibrated_share` of doing so after adding offsets to the heads'
+    scores. The offsets come from every second utterance of each language and are tried on the others, and the other
+    way round, so that no utterance is judged by what was calibrated on it. `other_voices_share` is the same with
+    offsets from other speakers of the language alone: a head may know a voice or a microphone rather than a language.
 
     Args:
         recogniser: of several languages.
@@ -201,10 +206,10 @@ def identification(
         store: their features.
 
     Returns:
-        A record of `utterances`, `raw` and `calibrated`, the means over languages of the share identified rightly,
-        `languages` with the same of each, and `confusions`, the most frequent mistakes of `calibrated`; `other_voices`
-        is there, also by language, where languages have several speakers. `utterances` is 0 and nothing else is there
-        where there are not two languages.
+        A record of `utterances`, `raw_share` and `calibrated_share`, the means over languages of the share identified
+        rightly, `languages` with the same of each, and `confusions`, the most frequent mistakes once calibrated;
+        `other_voices_share` is there, also by language, where languages have several speakers. `utterances` is 0 and
+        nothing else is there where there are not two languages.
         The offsets of all utterances together, for the model to keep; empty where a head has no utterances.
     """
     heads = list(recogniser.model.heads)
@@ -215,7 +220,7 @@ def identification(
     truth = [u.language for u in kept]
     scores = head_scores(recogniser, SpeechData(kept, store, recogniser.tokens, with_targets=False), list(parts))
     halves = [number % 2 for part in parts.values() for number in range(len(part))]
-    found = {"raw": named(scores), "calibrated": _crossed(scores, truth, halves)}
+    found = {"raw_share": named(scores), "calibrated_share": _crossed(scores, truth, halves)}
     languages = {name: {"utterances": len(part), **_shares(found, truth, name)} for name, part in parts.items()}
     record = {"utterances": len(kept), **{way: round(accuracy(own, truth), 4) for way, own in found.items()}}
     voices = {name: sorted({u.speaker for u in part}) for name, part in parts.items()}
@@ -225,11 +230,11 @@ def identification(
         sides = [voices[u.language].index(u.speaker) % 2 if u.language in several else None for u in kept]
         judged = [n for n, side in enumerate(sides) if side is not None]
         others = _crossed(scores, truth, sides)
-        record["other_voices"] = round(accuracy([others[n] for n in judged], [truth[n] for n in judged]), 4)
+        record["other_voices_share"] = round(accuracy([others[n] for n in judged], [truth[n] for n in judged]), 4)
         for name in several:
-            languages[name].update(_shares({"other_voices": others}, truth, name))
+            languages[name].update(_shares({"other_voices_share": others}, truth, name))
     offsets = fit_offsets(scores, truth) if set(parts) == set(heads) else {}
-    return {**record, "languages": languages, "confusions": confusions(found["calibrated"], truth)}, offsets
+    return {**record, "languages": languages, "confusions": confusions(found["calibrated_share"], truth)}, offsets
 
 
 def _crossed(scores: Sequence[Mapping[str, float]], truth: Sequence[str], sides: Sequence[int | None]) -> Identified:
@@ -252,14 +257,14 @@ def _shares(found: Mapping[str, Identified], truth: Sequence[str], language: str
 def told(record: Mapping[str, Any]) -> str:
     """Return a line's part on what a source model's record says of telling languages apart; empty without."""
     found = record.get("identification") or {}
-    if not found.get("utterances"):
+    if not found.get("utterances") or not _is_measured(found):
         return ""
-    parts = [f"{100 * found['raw']:.0f} % without calibration"]
-    if "other_voices" in found:
-        parts.append(f"{100 * found['other_voices']:.0f} % calibrated on other voices")
+    parts = [f"{100 * found['raw_share']:.0f} % without calibration"]
+    if "other_voices_share" in found:
+        parts.append(f"{100 * found['other_voices_share']:.0f} % calibrated on other voices")
     if found.get("confusions"):
         parts.append(f"most often mistaken: {told_confusions(found['confusions'])}")
     return (
-        f"; tells {len(found['languages'])} languages apart in {100 * found['calibrated']:.0f} % of new recordings "
-        f"({'; '.join(parts)})"
+        f"; tells {len(found['languages'])} languages apart in {100 * found['calibrated_share']:.0f} % of new "
+        f"recordings ({'; '.join(parts)})"
     )

@@ -259,5 +259,5 @@ def _saved_cells(one: Saving) -> list[str]:
 
 def _identified(found: Mapping[str, Any]) -> list[list[str]]:
     rows = [*found["languages"].items(), ("mean", found)]
-    ways = ("raw", "calibrated", "other_voices")
+    ways = ("raw_share", "calibrated_share", "other_voices_share")
     return [[name, str(own["utterances"]), *(percent(own.get(way)) for way in ways)] for name, own in rows]

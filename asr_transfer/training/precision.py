@@ -19,7 +19,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch.nn import functional
 
-from asr_transfer.config import ModelConfig, Precision, TrainerConfig, cache_folder
+from asr_transfer.cache import cache_folder
+from asr_transfer.config import ModelConfig, Precision, TrainerConfig
 from asr_transfer.errors import ConfigError, TrainingError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training import distributed

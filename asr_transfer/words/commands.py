@@ -15,11 +15,12 @@ from rich.text import Text
 from asr_transfer import textfiles
 from asr_transfer.console import legible, require_free, show
 from asr_transfer.data.g2p import Notation, Reader, Source, pronounce
-from asr_transfer.data.lexicon import Entry, Lexicon, read_for
+from asr_transfer.data.lexicon import Entry, Lexicon, read_for, require_own_form
 from asr_transfer.data.notations import Scheme, scheme_of
 from asr_transfer.data.phones import Replaced, map_lexicon
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.whitespace import single_spaced
 
 MOST_SHOWN = 20
 """Rows of a table that would otherwise have as many as the lexicon has words."""
@@ -109,6 +110,8 @@ def add_words(
     """
     textfiles.require_writable_file(lexicon, "lexicon")
     before = Lexicon.read(lexicon) if lexicon.exists() else None
+    if before is not None:
+        require_own_form(lexicon)
     if phones is not None:
         if len(words) != 1:
             raise ConfigError(
@@ -245,7 +248,7 @@ def _read_words(path: Path) -> dict[str, str]:
     """Return the words of a list with their places for messages."""
     places: dict[str, str] = {}
     for number, line in enumerate(textfiles.read_lines(path, "give a list of words, one per line"), start=1):
-        word = unicodedata.normalize("NFC", " ".join(line.split()))
+        word = unicodedata.normalize("NFC", single_spaced(line))
         if word and not word.startswith("#"):
             if "\t" in line.strip():
                 raise DataError(f"{path} line {number}: holds a tab, so it is no word; give one word per line.")
@@ -264,7 +267,7 @@ def _append(lexicon: Path, added: Sequence[Entry]) -> None:
 
 
 def _entries_of(lexicon: Lexicon, word: str) -> list[Entry]:
-    found = [entry for entry in lexicon if entry.word == " ".join(word.split())]
+    found = [entry for entry in lexicon if entry.word == single_spaced(word)]
     if not found:
         close = process.extractOne(word, lexicon.words, score_cutoff=50)
         hint = f" Did you mean '{close[0]}'?" if close else ""

@@ -35,6 +35,7 @@ from asr_transfer.decoding.tuning import (
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.textfiles import read_lines, write_text
+from asr_transfer.whitespace import words_of
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
@@ -77,7 +78,7 @@ def make_model(
     require_free(out, overwrite)
     sentences = read_texts(texts)
     more = [] if lexicon is None else Lexicon.read(lexicon).words
-    counts = Counter(word for sentence in sentences for word in sentence.split())
+    counts = Counter(word for sentence in sentences for word in words_of(sentence))
     unlisted = set() if limit is None else {word for word, _ in counts.most_common()[limit:]}
     model = NgramModel.from_texts(sentences, order, more, unlisted)
     model.write(out)
@@ -132,7 +133,7 @@ def write_words(
     if at_least < 1:
         raise ConfigError(f"--at_least must be at least 1, got {at_least}.")
     require_free(out, overwrite)
-    counts = Counter(word for sentence in read_texts(texts) for word in sentence.split())
+    counts = Counter(word for sentence in read_texts(texts) for word in words_of(sentence))
     if not (kept := sorted(word for word, count in counts.items() if count >= at_least)):
         raise DataError(f"no word of the texts occurs {at_least} times; give more texts or a smaller --at_least.")
     made = spelled_lexicon(kept, source=str(out))
