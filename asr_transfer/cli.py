@@ -32,6 +32,7 @@ from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
+    from asr_transfer.orthography import Case
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -268,9 +269,9 @@ def _adapt(arguments: Namespace) -> int:
     language = base.head
 
     def read(path: Path | None) -> list[Utterance]:
-        return _utterances(path, language) if path else []
+        return _utterances(path, language, base.case()) if path else []
 
-    data = _utterances(command.data, language, reads_transcripts(command.method))
+    data = _utterances(command.data, language, base.case(), reads_transcripts(command.method))
     own = take(data, command.speaker, command.utterances, command.seed)
     test = read(command.test)
     if test and command.speaker is not None:
@@ -290,7 +291,8 @@ def _evaluate(arguments: Namespace) -> int:
     recogniser = open_recogniser(command)
     # Where the language is to be found out, a folder of recordings does not say which it is.
     language = "" if command.language == "auto" else recogniser.head
-    utterances = take(_utterances(command.data, language), command.speaker, None, 0)
+    case = recogniser.case(by_head=command.language == "auto")
+    utterances = take(_utterances(command.data, language, case), command.speaker, None, 0)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
     _say(str(evaluate_run(recogniser, utterances, command, record, _say)))
     return 0
@@ -309,7 +311,7 @@ def _transcribe(arguments: Namespace) -> int:
         try:
             manifest = Path(file).suffix == ".jsonl"
             head = recogniser.head
-            utterances = _utterances(Path(file), head, labelled=False) if manifest else recordings([file], head)
+            utterances = _utterances(Path(file), head, "kept", labelled=False) if manifest else recordings([file], head)
             for utterance, language, text in listen(recogniser, utterances, command.language):
                 told = f"{language}\t" if command.language == "auto" else ""
                 print(f"{utterance.id}\t{told}{text}", flush=True)
@@ -359,14 +361,18 @@ def _profile(arguments: Namespace) -> int:
     return 0
 
 
-def _utterances(source: Path, language: str, labelled: bool = True) -> list[Utterance]:
-    """Read a manifest, or a folder of recordings; where `labelled` is False they need no transcripts."""
+def _utterances(source: Path, language: str, case: Case, labelled: bool = True) -> list[Utterance]:
+    """Read a manifest, or a folder of recordings and its transcripts in a case; unless `labelled` they need none."""
     from asr_transfer.data.manifest import read_manifest
     from data_prep.folder import read_folder
     from data_prep.unlabelled import read_unlabelled
 
     if source.is_dir():
-        return read_folder(source, language=language) if labelled else read_unlabelled(source, language=language)
+        return (
+            read_folder(source, language=language, case=case)
+            if labelled
+            else read_unlabelled(source, language=language)
+        )
     if not source.exists():
         raise DataError(f"{source}: there is neither a manifest nor a folder of that name.")
     return read_manifest(source, labelled)

@@ -1,0 +1,133 @@
+"""References that a recogniser cannot write, whatever it hears: capitals for a model of small letters, digits, marks.
+
+Each such character is an error that says nothing of the recogniser. Nothing is taken out of the score; it is said which
+characters they are, and under which normalisation both sides can write the same.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from asr_transfer.evaluation.normalisation import DEFAULT, normalise
+from asr_transfer.evaluation.scoring import Hypothesis
+
+FAIR = ("lower", "basic", "mandarin")
+"""The normalisations to look for a fair one among, the mildest first."""
+
+_NAMED = 8
+# Neighbours that a character is tried between: marks stay within words, and a sigma changes at their ends.
+_PLACES = (("", ""), ("l", "l"), ("א", "א"), ("α", ""))
+
+
+@dataclass(frozen=True)
+class Unwritable:
+    """What of some references a recogniser cannot write.
+
+    Attributes:
+        references: number of references looked at.
+        affected: number of those that hold what cannot be written.
+        symbols: number of references by character, or by phone, that cannot be written, the most frequent first.
+        fair: mildest normalisation under which all of them can be written; None where there is none.
+        left: characters that cannot be written under `basic` either, where none is fair.
+        phones: whether references are phones, which no normalisation touches.
+    """
+
+    references: int
+    affected: int
+    symbols: Mapping[str, int]
+    fair: str | None = None
+    left: Sequence[str] = ()
+    phones: bool = False
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the figures for a run record."""
+        return {**asdict(self), "symbols": dict(self.symbols), "left": list(self.left)}
+
+    def sentence(self, run: str | None = None) -> str:
+        """Return what a user must know of it.
+
+        Args:
+            run: run folder that `compare` reads; None where the hypotheses are in none.
+        """
+        kind = "phones" if self.phones else "characters"
+        shown = ", ".join(f"{_shown(symbol)} ({count})" for symbol, count in list(self.symbols.items())[:_NAMED])
+        more = f" and {len(self.symbols) - _NAMED} more" if len(self.symbols) > _NAMED else ""
+        line = (
+            f"{self.affected} of {self.references} references hold {kind} that the model cannot write, and each counts "
+            f"as an error: {shown}{more}"
+        )
+        if self.phones:
+            return f"{line}; write the pronunciations in the model's phones"
+        compare = f"`asr-transfer compare {run} --normalisation" if run else "the normalisation `"
+        if self.fair is not None:
+            return f"{line}; {compare}{' ' * bool(run)}{self.fair}` compares what both can write"
+        left = ", ".join(map(_shown, self.left[:_NAMED])) + (" …" if len(self.left) > _NAMED else "")
+        rewrite = f"no normalisation helps with {left}: rewrite these in the references"
+        return f"{line}; {rewrite}, then {compare}{' ' * bool(run)}basic` compares the rest"
+
+
+def find_unwritable(
+    rows: Sequence[Hypothesis], written: Mapping[str, Iterable[str]], phones: bool = False, profile: str = DEFAULT
+) -> Unwritable | None:
+    """Return what of the references a recogniser cannot write, None where it can write all.
+
+    Forms that Unicode calls equivalent (é as one character or as two) count as one.
+
+    Args:
+        rows: the references with their languages.
+        written: what the recogniser's texts are made of, such as its tokens, by language; of languages that it does not
+            name, those of "".
+        phones: whether references are phones with spaces between them.
+        profile: normalisation that they are scored under.
+    """
+    known: dict[tuple[str, str], set[str]] = {}
+
+    def lacking(row: Hypothesis, under: str) -> list[str]:
+        if phones:
+            return [phone for phone in dict.fromkeys(row.reference.split()) if phone not in alphabet(row, under)]
+        text = normalise(row.reference, under, row.language)
+        return [c for c in dict.fromkeys(text) if not set(unicodedata.normalize("NFD", c)) <= alphabet(row, under)]
+
+    def alphabet(row: Hypothesis, under: str) -> set[str]:
+        key = (row.language, under)
+        if key not in known:
+            own = written.get(row.language, written.get("", ()))
+            known[key] = set(own) if phones else _alphabet(own, under, row.language)
+        return known[key]
+
+    found = [(row, lacking(row, profile)) for row in rows]
+    counts = Counter(symbol for _, symbols in found for symbol in symbols)
+    if not counts:
+        return None
+    affected = [row for row, symbols in found if symbols]
+    result = Unwritable(len(rows), len(affected), dict(counts.most_common()), phones=phones)
+    if phones:
+        return result
+    left: list[str] = []
+    for name in FAIR:
+        unwritten = Counter(symbol for row in affected for symbol in lacking(row, name))
+        if not unwritten:
+            return Unwritable(result.references, result.affected, result.symbols, fair=name)
+        if name == "basic":
+            left = [symbol for symbol, _ in unwritten.most_common()]
+    return Unwritable(result.references, result.affected, result.symbols, left=left)
+
+
+def _alphabet(written: Iterable[str], profile: str, language: str) -> set[str]:
+    """Return what can be written under a normalisation, in parts: letters without their marks, and the marks."""
+    result = {" "}
+    for character in set("".join(written)):
+        for before, after in _PLACES:
+            text = normalise(f"{before}{character}{after}", profile, language)
+            result.update(unicodedata.normalize("NFD", text[len(before) : len(text) - len(after)]))
+    return result
+
+
+def _shown(symbol: str) -> str:
+    """Return a symbol for a message, by its number where it cannot be seen."""
+    seen = symbol.isprintable() and symbol != " " and not unicodedata.combining(symbol[0])
+    return f"'{symbol}'" if seen else " ".join(f"U+{ord(c):04X}" for c in symbol)
