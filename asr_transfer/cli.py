@@ -367,12 +367,10 @@ def _utterances(source: Path, language: str, case: Case, labelled: bool = True) 
     from data_prep.folder import read_folder
     from data_prep.unlabelled import read_unlabelled
 
+    if source.is_dir() and not labelled:
+        return read_unlabelled(source, language=language)
     if source.is_dir():
-        return (
-            read_folder(source, language=language, case=case)
-            if labelled
-            else read_unlabelled(source, language=language)
-        )
+        return read_folder(source, language=language, case=case)
     if not source.exists():
         raise DataError(f"{source}: there is neither a manifest nor a folder of that name.")
     return read_manifest(source, labelled)

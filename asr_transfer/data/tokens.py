@@ -86,9 +86,11 @@ class Tokens:
         if unknown := sorted(set(pieces) - self.alphabet):
             listed = ", ".join(repr(piece) for piece in unknown[:5])
             noun = "phones" if spells_phones(self.units) else self.units
+            other_case = all(piece.swapcase() in self.alphabet for piece in unknown)
+            mend = "in the model's case" if other_case else "(spell out digits, drop punctuation)"
             raise DataError(
                 f"{where}: {listed} cannot be spelled by the model's {noun}; "
-                f"rewrite the {what} (spell out digits, drop punctuation) or choose a model that knows them."
+                f"rewrite the {what} {mend} or choose a model that knows them."
             )
         if self.model is not None:
             return self.model.encode("".join(pieces))
@@ -102,14 +104,14 @@ class Tokens:
     def written(self, text: str) -> str:
         """Return the form of a text that the tokens can write: composed or decomposed, without stray invisible marks.
 
-        Forms that Unicode calls equivalent are one text, whichever of them the model has learnt. A text that cannot be
-        written in any stays as it is, as do phones.
+        Forms that Unicode calls equivalent are one text, whichever of them the model has learnt; where none can be
+        written, it is the one with the fewest strange characters. Phones stay as they are.
         """
         if text.isascii() or spells_phones(self.units):
             return text
         plain = tidied(text)
         forms = (plain, text, unicodedata.normalize("NFD", plain))
-        return next((form for form in forms if self.alphabet >= set(_pieces(form, self.units))), text)
+        return min(forms, key=lambda form: len(set(_pieces(form, self.units)) - self.alphabet))
 
     def decode(self, indices: Iterable[int]) -> str:
         """Join the symbols of `indices` (blanks skipped) into a text with single spaces."""

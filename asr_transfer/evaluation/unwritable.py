@@ -119,7 +119,7 @@ def find_unwritable(
 
 def _alphabet(written: Iterable[str], profile: str, language: str) -> set[str]:
     """Return what can be written under a normalisation, in parts: letters without their marks, and the marks."""
-    result = {" "}
+    result: set[str] = set()
     for character in set("".join(written)):
         for before, after in _PLACES:
             text = normalise(f"{before}{character}{after}", profile, language)
