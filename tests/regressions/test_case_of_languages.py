@@ -27,7 +27,7 @@ def test_an_i_without_a_dot_stays_without(language: str) -> None:
     assert spoken("IRMAK, İyi", language) == "ırmak iyi"
 
 
-@pytest.mark.parametrize("language", ["", "en", "de", "uz", "tt", "kk", "trv", "az-Cyrl-x"][:7])
+@pytest.mark.parametrize("language", ["", "en", "de", "uz", "tt", "kk", "trv"])
 def test_elsewhere_it_has_one(language: str) -> None:
     assert lower("IDEA", language) == "idea" and upper("idea", language) == "IDEA"
     assert lower("İstanbul", language) == "istanbul", "no dot may be left over"
