@@ -97,6 +97,7 @@ _QUOTE_MARK = re.compile(f"[{_QUOTES}]|[{_APOSTROPHES}{_GERESH}]{{2}}")
 _COLON_MARK = re.compile(f"[{_COLONS}]")
 _OPENING = re.compile(rf"(?:^|\s)[{_APOSTROPHES}]\S")
 
+_DOT = "\u0307"
 # Languages that write an i without a dot beside one with it; the second group only where it is written in Latin script.
 _DOTLESS = frozenset(["tr", "tur", "az", "aze", "azj", "crh", "gag", "lzz", "tly"])
 _DOTLESS_IN_LATIN = frozenset(["tt", "tat", "kk", "kaz", "ba", "bak"])
@@ -145,11 +146,11 @@ def lower(text: str, language: str = "") -> str:
     if _dotless(language):
         text = unicodedata.normalize("NFC", text).replace("İ", "i").replace("I", "ı")
     text = text.lower()
-    if text.isascii():
+    if _DOT not in text:
         return text
     # A dot above an i says nothing, except where Lithuanian dictionaries put an accent on it.
-    dot = r"(?<=[iįị])\u0307" + (r"(?![\u0300\u0301\u0303])" if _tags(language)[0] in _LITHUANIAN else "")
-    return unicodedata.normalize("NFC", re.sub(dot, "", unicodedata.normalize("NFC", text)))
+    spared = r"(?![\u0300\u0301\u0303])" if _tags(language)[0] in _LITHUANIAN else ""
+    return unicodedata.normalize("NFC", re.sub(f"(?<=[iįị]){_DOT}{spared}", "", unicodedata.normalize("NFC", text)))
 
 
 def upper(text: str, language: str = "") -> str:
@@ -227,9 +228,10 @@ def words_alone(text: str, language: str = "") -> str:
     return tidied(text)
 
 
-def _tags(language: str) -> list[str]:
+@lru_cache(maxsize=256)
+def _tags(language: str) -> tuple[str, ...]:
     """Return the parts of a language tag in lower case, at least one."""
-    return re.split("[-_@]", language.lower())
+    return tuple(re.split("[-_@]", language.lower()))
 
 
 @lru_cache(maxsize=256)
@@ -246,6 +248,7 @@ def _script(character: str) -> str:
     return unicodedata.name(character, "").partition(" ")[0]
 
 
+@lru_cache(maxsize=4096)
 def _in_word(character: str) -> bool:
     """Say whether a character is a letter, a letter's mark or a digit; an apostrophe is none of them."""
     return character not in _APOSTROPHES and (character.isalnum() or unicodedata.category(character)[0] == "M")

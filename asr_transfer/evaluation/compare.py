@@ -137,8 +137,10 @@ class Compared:
         return min(rest, key=lambda e: e.counts.errors) if rest else self.base
 
 
-def load(runs: Sequence[str], profile: str | None = None, intersect: bool = False) -> tuple[list[System], list[str]]:
-    """Read runs as systems over one utterance set.
+def load(
+    runs: Sequence[str], profile: str | None = None, intersect: bool = False, language: str | None = None
+) -> tuple[list[System], list[str]]:
+    """Read runs as systems over one utterance set; utterances that name no language are in `language`.
 
     Returns:
         The systems, and sentences about what was left out.
@@ -147,6 +149,8 @@ def load(runs: Sequence[str], profile: str | None = None, intersect: bool = Fals
         DataError: a run is damaged, or utterances or normalisations differ.
     """
     given = unique_names([system for run in runs for system in load_systems(run, profile=profile)])
+    if language is not None:
+        given = _in_language(given, language)
     common_profile(given)
     kept = same_utterances(given, intersect)
     notes = [f"{system.name}: {note}" for system in kept for note in system.notes]
@@ -158,6 +162,17 @@ def load(runs: Sequence[str], profile: str | None = None, intersect: bool = Fals
     for (lost, total), names in left.items():
         notes.append(f"{', '.join(names)}: {lost} of {total} utterances left out, others lack them.")
     return kept, notes
+
+
+def _in_language(systems: Sequence[System], language: str) -> list[System]:
+    if all(utterance.language for system in systems for utterance in system.utterances):
+        raise ConfigError("`language` is that of texts that name none, but all of these name theirs; leave it out.")
+    return [replace(s, utterances=[replace(u, language=u.language or language) for u in s.utterances]) for s in systems]
+
+
+def _language_missing(system: System) -> bool:
+    """Say whether texts that name no language hold letters that some languages lower-case otherwise."""
+    return any(not u.language and {"ı", "İ"} & {*u.reference, *u.hypothesis} for u in system.utterances)
 
 
 def compare_systems(
@@ -209,6 +224,10 @@ def compare_systems(
     found = list(dict.fromkeys([*notes, *(f"Significance: {t.bootstrap.note}." for t in tests if t.bootstrap.note)]))
     if not tests and len(set(base.words.speakers)) == 1:
         found.append("There is one speaker only: intervals resample utterances and say nothing of other speakers.")
+    if find_profile(profile).lowers and any(_language_missing(entry.system) for entry in entries):
+        found.append(
+            "Texts with ı or İ name no language, which small letters depend on; give it with --language."
+        )
     empty = int((~base.words.scored).sum())
     if empty:
         found.append(f"{empty} utterances have an empty reference; they are in no error rate.")

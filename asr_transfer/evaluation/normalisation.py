@@ -29,12 +29,14 @@ class Profile:
         summary: what it does, for reports.
         clean: text and its language → text; runs of spaces are merged behind it in any case.
         spaced: false where spaces mean nothing: they are dropped, and words are single characters.
+        lowers: true where letters become small ones, as the text's language writes them.
     """
 
     name: str
     summary: str
     clean: Callable[[str, str], str]
     spaced: bool = True
+    lowers: bool = False
 
 
 def find_profile(name: str) -> Profile:
@@ -83,13 +85,20 @@ PROFILES = {
             lambda text, _: orthography.tidied(text),
         ),
         Profile("nfkc", "Unicode NFKC, invisible characters dropped", lambda text, _: orthography.compatible(text)),
-        Profile("lower", "Unicode NFKC, lower case of the language", orthography.compatible_lower),
+        Profile("lower", "Unicode NFKC, lower case of the language", orthography.compatible_lower, lowers=True),
         Profile(
             "basic",
             "Unicode NFKC, lower case of the language, punctuation removed except marks within words and numbers, one "
             "apostrophe",
             orthography.words_alone,
+            lowers=True,
         ),
-        Profile("mandarin", "as basic, spaces dropped, every character counted as a word", _characters, spaced=False),
+        Profile(
+            "mandarin",
+            "as basic, spaces dropped, every character counted as a word",
+            _characters,
+            spaced=False,
+            lowers=True,
+        ),
     )
 }

@@ -167,7 +167,7 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Callable[[str
         AsrTransferError: whatever is wrong with runs, settings or the folder.
     """
     # Late, for jinja2 and matplotlib take their time, and a mistake in the runs should be said at once.
-    systems, notes = load(runs, command.profile, command.intersection)
+    systems, notes = load(runs, command.profile, command.intersection, language=command.language)
     compared = compare_systems(systems, command.baseline, command.words, notes, command.vocabulary)
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=160)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.breakdown import hot_word_recall
 from asr_transfer.evaluation.compare import compare_systems, load
 from asr_transfer.evaluation.normalisation import normalise
@@ -59,6 +60,22 @@ def test_a_file_without_languages_takes_them_from_the_run(tmp_path: Path) -> Non
     )
     systems, _ = load([str(tmp_path / "own.jsonl"), str(tmp_path / "other.jsonl")], "lower")
     assert [entry.counts.errors for entry in compare_systems(systems).entries] == [0, 0]
+
+
+def test_files_that_name_no_language_are_given_one(tmp_path: Path) -> None:
+    (tmp_path / "ref.txt").write_text("a IŞIK yandı\nb İyi\n", "utf-8")
+    (tmp_path / "hyp.txt").write_text("a ışık yandı\nb iyi\n", "utf-8")
+    pair = f"{tmp_path / 'ref.txt'},{tmp_path / 'hyp.txt'}"
+    right = compare_systems(load([pair], "basic", language="tr")[0])
+    assert right.base.counts.errors == 0 and not any("--language" in note for note in right.notes)
+    unknown = compare_systems(load([pair], "basic")[0])
+    assert unknown.base.counts.errors == 1 and any("give it with --language" in note for note in unknown.notes)
+    assert not any("--language" in note for note in compare_systems(load([pair])[0]).notes)
+    (tmp_path / "own.jsonl").write_text(
+        json.dumps({"id": "a", "speaker": "x", "language": "tr", "reference": "IŞIK", "hypothesis": "ışık"}), "utf-8"
+    )
+    with pytest.raises(ConfigError, match="all of these name theirs"):
+        load([str(tmp_path / "own.jsonl")], "basic", language="tr")
 
 
 def test_a_folder_is_lower_cased_in_each_rows_language(tmp_path: Path, make_audio: MakeAudio) -> None:
