@@ -266,12 +266,11 @@ def _adapt(arguments: Namespace) -> int:
     command = _settings(AdaptCommand, arguments)
     base = Recogniser.load(command.model)
     source = load_with_profile(command.model, command.profile) if command.profile else base
-    language = base.head
 
     def read(path: Path | None) -> list[Utterance]:
-        return _utterances(path, language, base.case()) if path else []
+        return _utterances(path, base.head, base.case()) if path else []
 
-    data = _utterances(command.data, language, base.case(), reads_transcripts(command.method))
+    data = _utterances(command.data, base.head, base.case(), reads_transcripts(command.method))
     own = take(data, command.speaker, command.utterances, command.seed)
     test = read(command.test)
     if test and command.speaker is not None:
@@ -291,8 +290,7 @@ def _evaluate(arguments: Namespace) -> int:
     recogniser = open_recogniser(command)
     # Where the language is to be found out, a folder of recordings does not say which it is.
     language = "" if command.language == "auto" else recogniser.head
-    case = recogniser.case(by_head=command.language == "auto")
-    utterances = take(_utterances(command.data, language, case), command.speaker, None, 0)
+    utterances = take(_utterances(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
     _say(str(evaluate_run(recogniser, utterances, command, record, _say)))
     return 0
@@ -361,19 +359,17 @@ def _profile(arguments: Namespace) -> int:
     return 0
 
 
-def _utterances(source: Path, language: str, case: Case, labelled: bool = True) -> list[Utterance]:
+def _utterances(path: Path, language: str, case: Case, labelled: bool = True) -> list[Utterance]:
     """Read a manifest, or a folder of recordings and its transcripts in a case; unless `labelled` they need none."""
     from asr_transfer.data.manifest import read_manifest
     from data_prep.folder import read_folder
     from data_prep.unlabelled import read_unlabelled
 
-    if source.is_dir() and not labelled:
-        return read_unlabelled(source, language=language)
-    if source.is_dir():
-        return read_folder(source, language=language, case=case)
-    if not source.exists():
-        raise DataError(f"{source}: there is neither a manifest nor a folder of that name.")
-    return read_manifest(source, labelled)
+    if path.is_dir():
+        return read_folder(path, language=language, case=case) if labelled else read_unlabelled(path, language=language)
+    if not path.exists():
+        raise DataError(f"{path}: there is neither a manifest nor a folder of that name.")
+    return read_manifest(path, labelled)
 
 
 def _settings(kind: type[Any], arguments: Namespace) -> Any:

@@ -117,6 +117,8 @@ _INITIAL = {
     **dict.fromkeys(["haw", "ty", "tah", "sm", "smo", "to", "ton", "rap", "wls", "fud", "niu", "rar"], _POLYNESIAN),
     **dict.fromkeys(("ha", "hau"), "y"),
 }
+_AFRIKAANS = frozenset(("af", "afr"))
+_ARTICLE = re.compile(r"[nN]\b")
 # A geresh makes other consonants of these; behind other letters it ends an abbreviation.
 _GERESH_LETTERS = "גזצץתדחטער"
 
@@ -184,7 +186,7 @@ def marked(text: str, language: str = "") -> str:
     """
     if text.isascii() and "`" not in text and _tags(language)[0] not in _CATALAN:
         return text
-    text = text.replace("ŀ", "l·").replace("Ŀ", "L·")
+    text = text.replace("ŀ", "l·").replace("Ŀ", "L·").replace("ŉ", "ʼn")
     text = _DOT_MARK.sub(lambda match: "·" if _between(match, _latin) else match.group(), text)
     if _tags(language)[0] in _CATALAN:
         text = re.sub(r"(?<=[lL])\.(?=[lL])", "·", text)
@@ -291,9 +293,11 @@ def _joined(match: re.Match[str]) -> str:
     return ""
 
 
-def _at_edge(before: str, after: str, language: str) -> bool:
+def _at_edge(match: re.Match[str], language: str) -> bool:
     """Say whether an apostrophe at the edge of a word is a letter of the language."""
-    first = _tags(language)[0]
+    first, (before, after) = _tags(language)[0], _around(match)
+    if first in _AFRIKAANS:
+        return not _in_word(before) and _ARTICLE.match(match.string, match.end()) is not None
     if first in _FINAL and not _in_word(after):
         return before.lower() in _FINAL[first] if _FINAL[first] else _in_word(before)
     return first in _INITIAL and not _in_word(before) and after.lower() in _INITIAL[first]
@@ -305,7 +309,7 @@ def _one_apostrophe(match: re.Match[str], language: str, quoted: bool) -> str:
         alone = match.start() < 2 or not _in_word(match.string[match.start() - 2])
         if _hebrew(after) or (not _in_word(after) and (before in _GERESH_LETTERS or alone or not quoted)):
             return _GERESH
-    elif (_in_word(before) and _in_word(after)) or _at_edge(before, after, language):
+    elif (_in_word(before) and _in_word(after)) or _at_edge(match, language):
         return "'"
     elif match.group() in _MODIFIERS and (_in_word(before) or _in_word(after)):
         return _APOSTROPHE
@@ -346,5 +350,5 @@ def _kept(match: re.Match[str], language: str) -> str:
     elif mark == _APOSTROPHE:
         stays = _in_word(before) or _in_word(after)
     else:
-        stays = (_in_word(before) and _in_word(after)) or _at_edge(before, after, language)
+        stays = (_in_word(before) and _in_word(after)) or _at_edge(match, language)
     return mark if stays else " "

@@ -225,9 +225,7 @@ def compare_systems(
     if not tests and len(set(base.words.speakers)) == 1:
         found.append("There is one speaker only: intervals resample utterances and say nothing of other speakers.")
     if find_profile(profile).lowers and any(_language_missing(entry.system) for entry in entries):
-        found.append(
-            "Texts with ı or İ name no language, which small letters depend on; give it with --language."
-        )
+        found.append("Texts with ı or İ name no language, which small letters depend on; give it with --language.")
     empty = int((~base.words.scored).sum())
     if empty:
         found.append(f"{empty} utterances have an empty reference; they are in no error rate.")

@@ -28,6 +28,7 @@ def test_an_apostrophe_is_one_whatever_its_code_point(mark: str) -> None:
 def test_at_the_edge_it_stays_where_it_is_a_letter(mark: str) -> None:
     assert spoken(f"tog{mark} bo{mark}", "uz") == "tog' bo'"
     assert spoken(f"{mark}okina Hawai{mark}i", "haw") == "'okina hawai'i"
+    assert spoken(f"Dis {mark}n man", "af") == "dis 'n man"
     assert spoken(f"{mark}don't{mark}", "en").strip("ʼ") == "don't"
 
 
@@ -53,6 +54,7 @@ def test_at_the_edge_it_stays_where_it_is_a_letter(mark: str) -> None:
         ("مـــرحبا", "ar", "مرحبا"),
         ("হ’ল মা'র", "bn", "হ'ল মা'র"),
         ("rock ’n’ roll, the dogs’ well-known `bone`", "en", "rock n roll the dogs well known bone"),
+        ("Dis ŉ ‘nuwe’ man", "af", "dis 'n nuwe man"),
         ("¿Qué? ´sí´", "es", "qué sí"),
     ],
 )
