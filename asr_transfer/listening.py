@@ -207,7 +207,7 @@ def evaluate_run(
     if command.language == AUTO:
         # Any head may have been found to be the one.
         written = {"": [symbol for symbols in written.values() for symbol in symbols]}
-    if lacking := find_unwritable(found, written, recogniser.writes_phones):
+    if lacking := find_unwritable(found, written, recogniser.writes):
         say(lacking.sentence(str(record.folder)))
         more["unwritable"] = lacking.to_plain()
     record.finish(scores={"test": total.to_plain()}, **more)

@@ -75,7 +75,7 @@ def run_tune(command: TuneCommand, read: Callable[[Path, str, Case], list[Uttera
 
     recogniser = load_with_profile(command.model, command.profile, command.language)
     case = recogniser.case()
-    if recogniser.writes_phones and command.lexicon is not None:
+    if recogniser.writes == "phones" and command.lexicon is not None:
         # The texts are made of its words.
         case = case_of(read_for(command.lexicon, recogniser.tokens).words)
     return tune_search(command, recogniser, read(command.data, recogniser.head, case))

@@ -356,7 +356,7 @@ def _before_and_after(
     if name == "test":
         write_scores(record.folder, recognised)
     say(f"{name}: {_change(before, after)}")
-    if lacking := find_unwritable(recognised, adapted.written(), adapted.writes_phones):
+    if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
         say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
     pairs = [
         {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}

@@ -86,11 +86,12 @@ class Tokens:
         if unknown := sorted(set(pieces) - self.alphabet):
             listed = ", ".join(repr(piece) for piece in unknown[:5])
             noun = "phones" if spells_phones(self.units) else self.units
-            other_case = all(piece.swapcase() in self.alphabet for piece in unknown)
-            mend = "in the model's case" if other_case else "(spell out digits, drop punctuation)"
+            other_case = sum(piece.swapcase() in self.alphabet for piece in unknown)
+            mends = ["use the model's case"] * bool(other_case)
+            mends += ["spell out digits", "drop punctuation"] * (other_case < len(unknown))
             raise DataError(
                 f"{where}: {listed} cannot be spelled by the model's {noun}; "
-                f"rewrite the {what} {mend} or choose a model that knows them."
+                f"rewrite the {what} ({', '.join(mends)}) or choose a model that knows them."
             )
         if self.model is not None:
             return self.model.encode("".join(pieces))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -131,7 +131,7 @@ class Recogniser:
 
     def reference(self, utterance: Utterance) -> str:
         """Return what a perfect recogniser would write: the transcript, or where it writes phones the pronunciation."""
-        return utterance.text if self._writes_words else utterance.spelled(self.tokens.units)
+        return utterance.text if self.writes == "words" else utterance.spelled(self.tokens.units)
 
     def written(self, by_head: bool = False) -> dict[str, list[str]]:
         """Return what its texts are made of: the words of its lexicon, else the symbols of its tokens.
@@ -148,17 +148,15 @@ class Recogniser:
         return {"": own, self.head: own, **{name: _symbols(tokens) for name, tokens in self.others.items()}}
 
     @property
-    def writes_phones(self) -> bool:
-        """Whether it writes phones: its tokens are phones, and there is no lexicon to make words of them."""
-        return not self._writes_words and spells_phones(self.tokens.units)
-
-    @property
-    def _writes_words(self) -> bool:
-        return self.lexicon is not None or isinstance(self.decoder, WordDecoder | SentenceDecoder)
+    def writes(self) -> Literal["characters", "phones", "words"]:
+        """What it writes: words of its lexicon where it has one, else phones or texts as its tokens spell them."""
+        if self.lexicon is not None or isinstance(self.decoder, WordDecoder | SentenceDecoder):
+            return "words"
+        return "phones" if spells_phones(self.tokens.units) else "characters"
 
     def case(self, by_head: bool = False) -> Case:
         """Return the only case that it can write, `kept` where it has both or none; texts beside phones are lower."""
-        if self.writes_phones:
+        if self.writes == "phones":
             return "lower"
         return case_of(symbol for symbols in self.written(by_head).values() for symbol in symbols)
 

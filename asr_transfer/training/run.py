@@ -95,7 +95,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         total = write_scores(command.out, heard)
         scores["test"] = total.to_plain()
         say(f"test: {total}")
-        if lacking := find_unwritable(heard, recogniser.written(by_head=True), recogniser.writes_phones):
+        if lacking := find_unwritable(heard, recogniser.written(by_head=True), recogniser.writes):
             say(f"test: {lacking.sentence(str(command.out))}")
             more["unwritable"] = lacking.to_plain()
     record.finish(history=result.history, best=result.best, training=training, scores=scores, **more)

@@ -73,8 +73,18 @@ def test_each_language_has_its_own_letters() -> None:
     rows = [Hypothesis("a", "x", "ru", "да", ""), Hypothesis("b", "x", "en", "да", "")]
     found = find_unwritable(rows, {"": "yes", "ru": "да"})
     assert found is not None and (found.affected, dict(found.symbols)) == (1, {"д": 1, "а": 1})
-    phones = find_unwritable([replace(rows[0], reference="a b zh")], {"": ["a", "b"]}, phones=True)
+    phones = find_unwritable([replace(rows[0], reference="a b zh")], {"": ["a", "b"]}, "phones")
     assert phones is not None and dict(phones.symbols) == {"zh": 1} and "phones" in phones.sentence("out")
+
+
+def test_words_that_a_lexicon_lacks_are_errors_and_no_more() -> None:
+    def found(text: str) -> Unwritable | None:
+        return find_unwritable([Hypothesis("a", "x", "en", text, "")], {"": ["turn", "lamp", "don't know"]}, "words")
+
+    assert found("turn the lamp 24 off") is None
+    assert found("don't turn") is None
+    capitals = found("Turn the Lamp.")
+    assert capitals is not None and capitals.fair == "basic" and dict(capitals.symbols) == {"T": 1, "L": 1, ".": 1}
 
 
 def test_the_sentence_names_them_and_the_mend() -> None:
@@ -97,7 +107,7 @@ def test_composed_and_decomposed_forms_are_one_text() -> None:
         assert tokens.encode("été") == tokens.encode("e\u0301te\u0301")
     decomposed = Tokens(["e", "t", "\u0301"])  # as folders of earlier versions can have them
     assert decomposed.encode("été") == decomposed.encode("e\u0301te\u0301") == [1, 3, 2, 1, 3]
-    with pytest.raises(DataError, match=r"'T' cannot be spelled .* rewrite the transcript in the model's case"):
+    with pytest.raises(DataError, match=r"'T' cannot be spelled .* rewrite the transcript \(use the model's case\)"):
         tokens.encode("Tété")
 
 
