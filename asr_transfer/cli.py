@@ -39,6 +39,7 @@ from asr_transfer.textfiles import require_writable_folder, spelled
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
+    from asr_transfer.orthography import Case
 
 
 EXIT_STATUS = (
@@ -325,12 +326,11 @@ def _adapt(arguments: Namespace) -> int:
     require_writable_folder(command.out)
     base = Recogniser.load(command.model)
     source = load_with_profile(command.model, command.profile) if command.profile else base
-    language = base.head
 
     def read(path: Path | None) -> list[Utterance]:
-        return _utterances(path, language) if path else []
+        return _utterances(path, base.head, base.case()) if path else []
 
-    data = _utterances(command.data, language, reads_transcripts(command.method))
+    data = _utterances(command.data, base.head, base.case(), reads_transcripts(command.method))
     own = take(data, command.speaker, command.utterances, command.seed)
     test = read(command.test)
     if test and command.speaker is not None:
@@ -351,7 +351,7 @@ def _evaluate(arguments: Namespace) -> int:
     recogniser = open_recogniser(command)
     # Where the language is to be found out, a folder of recordings does not say which it is.
     language = "" if command.language == "auto" else recogniser.head
-    utterances = take(_utterances(command.data, language), command.speaker, None, 0)
+    utterances = take(_utterances(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
     _say(str(evaluate_run(recogniser, utterances, command, record, _say)))
     return 0
@@ -370,7 +370,7 @@ def _transcribe(arguments: Namespace) -> int:
         try:
             manifest = Path(file).suffix == ".jsonl"
             head = recogniser.head
-            utterances = _utterances(Path(file), head, labelled=False) if manifest else recordings([file], head)
+            utterances = _utterances(Path(file), head, "kept", labelled=False) if manifest else recordings([file], head)
             for utterance, language, text in listen(recogniser, utterances, command.language):
                 told = f"{language}\t" if command.language == "auto" else ""
                 print(f"{utterance.id}\t{told}{text}", flush=True)
@@ -421,17 +421,17 @@ def _profile(arguments: Namespace) -> int:
     return 0
 
 
-def _utterances(source: Path, language: str, labelled: bool = True) -> list[Utterance]:
-    """Read a manifest, or a folder of recordings; where `labelled` is False they need no transcripts."""
+def _utterances(path: Path, language: str, case: Case, labelled: bool = True) -> list[Utterance]:
+    """Read a manifest, or a folder of recordings and its transcripts in a case; unless `labelled` they need none."""
     from asr_transfer.data.manifest import read_manifest
     from data_prep.folder import read_folder
     from data_prep.unlabelled import read_unlabelled
 
-    if source.is_dir():
-        return read_folder(source, language=language) if labelled else read_unlabelled(source, language=language)
-    if not source.exists():
-        raise DataError(f"{source}: there is neither a manifest nor a folder of that name.")
-    return read_manifest(source, labelled)
+    if path.is_dir():
+        return read_folder(path, language=language, case=case) if labelled else read_unlabelled(path, language=language)
+    if not path.exists():
+        raise DataError(f"{path}: there is neither a manifest nor a folder of that name.")
+    return read_manifest(path, labelled)
 
 
 def _settings(kind: type[Any], arguments: Namespace) -> Any:

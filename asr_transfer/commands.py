@@ -217,6 +217,7 @@ class CompareCommand:
     Attributes:
         out: folder to write the report to; an earlier report there is replaced.
         baseline: name of the system that the others are tested against; by default the source model, else the first.
+        language: language of texts that name none, for small letters depend on it.
         intersection: compare the utterances that all runs have, instead of refusing runs that differ in them.
         audio: put players into the report that `link` the recordings, or `embed` those of the worst utterances.
         normalisation: name of that to score under, whatever the runs state; by default what they state, `none` for
@@ -230,6 +231,7 @@ class CompareCommand:
 
     out: Path = Path("comparison")
     baseline: str | None = None
+    language: str | None = None
     intersection: bool = False
     audio: Literal["link", "embed", "none"] = "link"
     normalisation: str | None = None

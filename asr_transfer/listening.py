@@ -28,6 +28,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Hypothesis, Score, write_scores
+from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.models.folder import read_config
 from asr_transfer.training.run import features_of
 from asr_transfer.training.session import hypotheses
@@ -188,6 +189,7 @@ def evaluate_run(
 ) -> Score:
     """Score a recogniser on utterances and write hypotheses, scores and record.
 
+    References that the recogniser cannot write are said, and recorded under `unwritable`.
     With the language to be found out, how well it was found is said and recorded too, under `identification`.
     """
     record.data("test", command.data, utterances)
@@ -201,5 +203,12 @@ def evaluate_run(
     else:
         found = hypotheses(recogniser, utterances, store)
     total = write_scores(record.folder, found)
+    written = recogniser.written(by_head=command.language == AUTO)
+    if command.language == AUTO:
+        # Any head may have been found to be the one.
+        written = {"": [symbol for symbols in written.values() for symbol in symbols]}
+    if lacking := find_unwritable(found, written, recogniser.writes):
+        say(lacking.sentence(str(record.folder)))
+        more["unwritable"] = lacking.to_plain()
     record.finish(scores={"test": total.to_plain()}, **more)
     return total

@@ -13,6 +13,7 @@ from asr_transfer.console import require_free
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
+    from asr_transfer.orthography import Case
 
 __all__ = ["TuneCommand", "lm_parsers", "run_lm", "run_tune"]
 
@@ -66,11 +67,17 @@ def run_lm(arguments: Namespace) -> int:
     )
 
 
-def run_tune(command: TuneCommand, read: Callable[[Path, str], list[Utterance]]) -> int:
-    """Choose the weights of a search; `read` reads a manifest or folder of a language."""
+def run_tune(command: TuneCommand, read: Callable[[Path, str, Case], list[Utterance]]) -> int:
+    """Choose the weights of a search; `read` reads a manifest, or a folder of a language with texts in a case."""
     from asr_transfer.adaptation.profile_commands import load_with_profile
+    from asr_transfer.data.lexicon import read_for
+    from asr_transfer.orthography import case_of
     from asr_transfer.words.lm_commands import tune_search
 
     require_free(command.out, command.overwrite)
     recogniser = load_with_profile(command.model, command.profile, command.language)
-    return tune_search(command, recogniser, read(command.data, recogniser.head))
+    case = recogniser.case()
+    if recogniser.writes == "phones" and command.lexicon is not None:
+        # The texts are made of its words.
+        case = case_of(read_for(command.lexicon, recogniser.tokens).words)
+    return tune_search(command, recogniser, read(command.data, recogniser.head, case))

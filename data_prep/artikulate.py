@@ -45,7 +45,7 @@ def prepare(root: Path, out: Path, language: Literal["pl", "el", "fr"] = "pl") -
             continue
         recorded += 1
         written = " ".join((phrase.findtext("text") or "").split())
-        text, defect = plain_text(written, SCRIPTS.get(language, "LATIN"))
+        text, defect = plain_text(written, SCRIPTS.get(language, "LATIN"), language)
         if len(written) == 1 and written.isupper():
             defect = "the text is a letter, whose name is said"
         if defect is not None:

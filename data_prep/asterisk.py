@@ -58,7 +58,7 @@ def prepare(root: Path, out: Path, language: Literal["en", "es", "fr", "it", "ru
     found = Gathering(language, prefix=f"asterisk-{language}/")
     for name, file in _sounds(root, language).items():
         written = texts.get(name, "")
-        text, defect = plain_text(written, _SCRIPTS.get(language, "LATIN"))
+        text, defect = plain_text(written, _SCRIPTS.get(language, "LATIN"), language)
         if defect := _unspoken(name, written, texts) or defect:
             found.leave(name, defect, text)
             continue

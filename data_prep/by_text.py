@@ -37,14 +37,15 @@ def split_of(text: str, shares: Mapping[str, int] = SHARES) -> str:
     return "train"
 
 
-def plain_text(written: str, script: str = "LATIN") -> tuple[str, str | None]:
+def plain_text(written: str, script: str = "LATIN", language: str = "") -> tuple[str, str | None]:
     """Return what a written text says, in lower case without punctuation, and why it cannot be a transcript or None.
 
     Args:
         written: the text as the corpus has it.
         script: the first word of the Unicode names of the language's letters.
+        language: ISO 639 code, which lower case and marks within words depend on.
     """
-    text = spoken(written)
+    text = spoken(written, language)
     if text and _UNCLEAR.search(written):
         return text, "the text holds brackets or strokes, whose reading is not known"
     return text, text_defect(text, script)

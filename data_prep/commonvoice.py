@@ -46,7 +46,7 @@ def prepare(root: Path, out: Path, accent: str | None = None, language: str | No
     for split, rows in tables.items():
         for row in rows:
             name = Path(row["path"]).stem
-            text = spoken(row["sentence"])
+            text = spoken(row["sentence"], language)
             # Releases before 2020 write the path without its suffix.
             file = root / "clips" / (row["path"] if row["path"].endswith(".mp3") else f"{row['path']}.mp3")
             defect, duration = text_defect(text, script=""), 0.0

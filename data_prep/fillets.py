@@ -98,7 +98,7 @@ def _read_texts(scripts: Path, language: str) -> dict[tuple[str, str], tuple[str
         level = file.parent.relative_to(scripts).as_posix().split("/")[0]
         for key, font, _, text in _DIALOGUE.findall("\n".join(read_lines(file))):
             voice = font.removeprefix("font_") or "unnamed"
-            texts.setdefault((level, key), (voice, spoken(_ESCAPE.sub(_unescaped, text))))
+            texts.setdefault((level, key), (voice, spoken(_ESCAPE.sub(_unescaped, text), language)))
     return texts
 
 

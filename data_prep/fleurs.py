@@ -58,7 +58,7 @@ def prepare(root: Path, out: Path) -> None:
 
 
 def _take(found: Gathering, file: Path | None, name: str, written: str, speaker: str, split: str) -> None:
-    text = spoken(written)
+    text = spoken(written, found.language)
     mandarin = found.language == "cmn"
     text = text.replace(" ", "") if mandarin else text
     defect = text_defect(text, "CJK" if mandarin else "")

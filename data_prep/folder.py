@@ -11,11 +11,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr_transfer.data.manifest import Report, Utterance, write_manifest
 from asr_transfer.errors import DataError
+from asr_transfer.orthography import Case, in_case, marked, tidied
 from asr_transfer.progress import tracked
 from data_prep.common import by_reason, existing_folder, read_lines, summary, write_splits
 from data_prep.recordings import (
@@ -62,12 +63,13 @@ def prepare(
         language: ISO 639 code of what is spoken, where the table does not say.
         transcripts: the table of transcripts; without it the folder's only .tsv or .csv, or else one .txt per
             recording.
-        lowercase: write transcripts in lower case; everything else in them is kept.
+        lowercase: write transcripts in lower case. Invisible characters that are no part of the writing are dropped,
+            and apostrophes within words are one character; everything else is kept.
 
     Raises:
         DataError: the folder or table is missing or ambiguous, a row of the table is broken, or nothing is usable.
     """
-    found = divide(root, speaker, language, transcripts, lowercase)
+    found = divide(root, speaker, language, transcripts, "lower" if lowercase else "kept")
     _require_transcribed(found)
     bare, left_out = found.listen_to_bare()
     write_splits({"all": found.utterances}, out, {"all": found.report.dropped})
@@ -88,13 +90,13 @@ def read_folder(
     speaker: str = "me",
     language: str = "en",
     transcripts: Path | None = None,
-    lowercase: bool = True,
+    case: Case = "lower",
 ) -> list[Utterance]:
     """Return the usable utterances of a folder and print what was left out, if anything; writes no file.
 
-    The arguments and errors are those of `prepare`.
+    The arguments and errors are those of `divide`.
     """
-    utterances, report = scan_folder(root, speaker, language, transcripts, lowercase)
+    utterances, report = scan_folder(root, speaker, language, transcripts, case)
     if report.dropped:
         print("\n".join([f"{root}: {report.kept} kept, {len(report.dropped)} left out", *by_reason(report.dropped)]))
     return utterances
@@ -105,13 +107,13 @@ def scan_folder(
     speaker: str = "me",
     language: str = "en",
     transcripts: Path | None = None,
-    lowercase: bool = True,
+    case: Case = "lower",
 ) -> tuple[list[Utterance], Report]:
     """Return the usable utterances of a folder and the report of what was left out, without printing.
 
-    The arguments and errors are those of `prepare`.
+    The arguments and errors are those of `divide`.
     """
-    found = divide(root, speaker, language, transcripts, lowercase)
+    found = divide(root, speaker, language, transcripts, case)
     _require_transcribed(found)
     return found.utterances, found.whole_report()
 
@@ -159,9 +161,12 @@ def divide(
     speaker: str = "me",
     language: str = "en",
     transcripts: Path | None = None,
-    lowercase: bool = True,
+    case: Case = "lower",
 ) -> Divided:
-    """Return what a folder holds; none of it need have a transcript. The arguments are those of `prepare`.
+    """Return what a folder holds; none of it need have a transcript. Arguments not named here are those of `prepare`.
+
+    Args:
+        case: the case to write transcripts in; that of a model's tokens where they are for a model.
 
     Raises:
         DataError: the folder holds no recording, or see `prepare`.
@@ -175,6 +180,8 @@ def divide(
         raise DataError(f"{root}: holds no recording ({', '.join(AUDIO_SUFFIXES)}); {_hint(report)}")
     table = find_table(recordings, transcripts)
     rows = _rows_of_table(table, recordings, report) if table else _rows_of_texts(recordings, report)
+    # Before anything is asked of a text: one of invisible characters is empty.
+    rows = [replace(row, text=_written(row.text, case, row.language or language)) for row in rows]
     known = {row.file.resolve() for row in rows}
     spoken_for = {name for name, _ in report.dropped}
     without = [f for f in recordings.files if f.resolve() not in known and recordings.name(f) not in spoken_for]
@@ -192,13 +199,17 @@ def divide(
         if defect:
             report.drop(recordings.name(row.file), defect)
             continue
-        text = row.text.lower() if lowercase else row.text
         utterances.append(
-            Utterance(name, str(row.file), duration, text, row.speaker or speaker, row.language or language)
+            Utterance(name, str(row.file), duration, row.text, row.speaker or speaker, row.language or language)
         )
     report.kept = len(utterances)
     lacking = [(row, name, _NO_TRANSCRIPT) for row, name in zip(bare, bare_ids, strict=True)]
     return Divided(recordings, utterances, [*lacking, *empty], report, speaker, language)
+
+
+def _written(text: str, case: Case, language: str) -> str:
+    """Return a transcript with its punctuation, in a case, as the language writes it."""
+    return in_case(marked(tidied(text), language), case, language)
 
 
 def _require_transcribed(found: Divided) -> None:

@@ -41,7 +41,7 @@ def prepare(root: Path, out: Path, language: Literal["de", "es", "ro"] = "de") -
         stem = Path(name).stem
         if stem not in recorded:
             continue
-        text, defect = plain_text(written)
+        text, defect = plain_text(written, language=language)
         if defect is not None:
             found.leave(stem, defect, text)
         else:

@@ -56,7 +56,7 @@ def prepare(root: Path, out: Path) -> None:
             if len(parts) != 3 or not written.strip():
                 raise DataError(f"{texts} line {number}: is not `SPEAKER_BOOK_NUMBER<TAB>text`; copy the file again.")
             file = recording(root / split / "audio" / parts[0] / parts[1], key.strip())
-            text, defect = plain_text(written)
+            text, defect = plain_text(written, language=language)
             if file is None:
                 defect = "no recording belongs to it"
             if defect is not None or file is None:

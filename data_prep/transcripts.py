@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.evaluation.normalisation import normalise
+from asr_transfer.orthography import JOINERS, MARKS
 
-FASTEST = 25.0
-"""Characters per second; fluent read speech reaches about 20 (letters and spaces of English or Czech)."""
 
-SLOWEST = 2.0
-"""Characters per second below which most of a recording is something else than the text."""
+@dataclass(frozen=True)
+class Pace:
+    """How many characters of a script are said in a second.
+
+    Attributes:
+        fastest: characters per second that nobody reads; well above the fluent rate.
+        slowest: characters per second below which most of a recording is something else than the text.
+        scripts: first words of the Unicode names of the script's letters.
+    """
+
+    fastest: float
+    slowest: float
+    scripts: tuple[str, ...] = ()
+
+
+LETTERS = Pace(25.0, 2.0)
+"""Alphabets and all other scripts, spaces counted; fluent read speech reaches about 20 (English or Czech)."""
+
+PACES = (
+    # Syllables: fluent readers say four to six in a second, hardly ever more than eight.
+    Pace(11.0, 0.6, ("CJK", "HANGUL", "YI", "NUSHU", "TANGUT")),
+    # Morae or open syllables: about seven or eight in a second.
+    Pace(15.0, 1.0, ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "CHEROKEE", "VAI", "ETHIOPIC", "CANADIAN", "BAMUM")),
+)
+"""Scripts whose characters are syllables or nearly so."""
 
 SHORT = 2.0
-"""Seconds up to which a recording may be slower than `SLOWEST`: a lone "No." lies between pauses."""
+"""Seconds up to which a recording may be slower than its script's slowest pace: a lone "No." lies between pauses."""
 
 MOST_FITTED = 1000
 """Utterances from which `usual_seconds` judges, half a million pairs."""
 
 
-def spoken(text: str) -> str:
-    """Return a text in lower case without punctuation, apostrophes within words kept (the profile `basic`)."""
-    return normalise(text, "basic")
+def spoken(text: str, language: str = "") -> str:
+    """Return a text in its language's lower case without punctuation, marks within words kept (the profile `basic`)."""
+    return normalise(text, "basic", language)
 
 
 def text_defect(text: str, script: str = "LATIN") -> str | None:
@@ -38,9 +63,10 @@ def text_defect(text: str, script: str = "LATIN") -> str | None:
     """
     if not text:
         return "the transcript is empty"
-    letters = [character for character in text if character.isalpha()]
+    # Modifier letters, such as the apostrophe U+02BC and the prolonged sound mark, belong to no script.
+    letters = [character for character in text if character.isalpha() and unicodedata.category(character) != "Lm"]
     # Category M: marks that are letters' parts, such as the vowel signs of Hindi.
-    if any(not (c.isalpha() or unicodedata.category(c).startswith("M") or c in " '") for c in text):
+    if any(not (c.isalpha() or unicodedata.category(c).startswith("M") or c in f" {MARKS}{JOINERS}") for c in text):
         return "the text holds digits or symbols, whose reading is not known"
     if any(not unicodedata.name(letter, "").startswith(script) for letter in letters):
         return "the text holds letters of another script"
@@ -48,13 +74,32 @@ def text_defect(text: str, script: str = "LATIN") -> str | None:
 
 
 def rate_defect(text: str, duration: float) -> str | None:
-    """Return why a text cannot be what is said in `duration` seconds, or None; `text` as `spoken` returns it."""
+    """Return why a text cannot be what is said in `duration` seconds, or None; `text` as `spoken` returns it.
+
+    Each character is counted at the pace of its script, so a text of several scripts has limits between theirs.
+    """
+    if not text:
+        return None
+    paces = Counter(map(_pace, text))
+    fastest = len(text) / sum(count / pace.fastest for pace, count in paces.items())
+    slowest = len(text) / sum(count / pace.slowest for pace, count in paces.items())
     rate = len(text) / max(duration, 1e-3)
-    if rate > FASTEST:
-        return f"more than {FASTEST:.0f} characters per second: the recording is too short for its text"
-    if rate < SLOWEST and duration > SHORT:
-        return f"fewer than {SLOWEST:.0f} characters per second: the recording holds more than its text"
+    if rate > fastest:
+        return f"more than {_rounded(fastest)} characters per second: the recording is too short for its text"
+    if rate < slowest and duration > SHORT:
+        return f"fewer than {_rounded(slowest)} characters per second: the recording holds more than its text"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _pace(character: str) -> Pace:
+    script = unicodedata.name(character, "").partition(" ")[0]
+    return next((pace for pace in PACES if script in pace.scripts), LETTERS)
+
+
+def _rounded(rate: float) -> str:
+    """Return a rate in few digits, so that texts of one script are counted as left out for one reason."""
+    return f"{rate:.0f}" if rate >= 2 else f"{rate:.1f}"
 
 
 def usual_seconds(utterances: Sequence[tuple[int, float]]) -> tuple[float, float]:

@@ -57,7 +57,7 @@ def prepare(root: Path, out: Path, language: Language = "fr") -> None:
     doubted = repeated_audio([u for file in files if (u := _listen(names[file], file, captions[file], language))])
     usable: dict[str, tuple[Path, str, float]] = {}
     for file, name in names.items():
-        text, defect = plain_text(captions[file], _SCRIPTS.get(language, "LATIN"))
+        text, defect = plain_text(captions[file], _SCRIPTS.get(language, "LATIN"), language)
         defect = doubted.get(name, defect) if captions[file] else "no caption belongs to it"
         if defect is None:
             try:
@@ -78,7 +78,8 @@ def prepare(root: Path, out: Path, language: Language = "fr") -> None:
 def _listen(name: str, file: Path, caption: str, language: str) -> Utterance | None:
     """Return a stamp's recording with its caption, None where it cannot be read; defects of the text do not matter."""
     try:
-        return Utterance(name, str(file), audio.probe(file).duration, spoken(caption), f"tuxpaint-{language}", language)
+        seconds, text = audio.probe(file).duration, spoken(caption, language)
+        return Utterance(name, str(file), seconds, text, f"tuxpaint-{language}", language)
     except DataError:
         return None
 

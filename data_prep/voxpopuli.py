@@ -36,7 +36,7 @@ def prepare(root: Path, out: Path) -> None:
     found = Gathering(language, dict.fromkeys(SPLITS[1:], 0), prefix=f"voxpopuli-{language}/", one_voice=False)
     for split in SPLITS:
         for row in read_table(root / f"asr_{split}.tsv", _REQUIRED, "VoxPopuli", "transcribed_data/de"):
-            name, text = row["id"], spoken(row["normalized_text"])
+            name, text = row["id"], spoken(row["normalized_text"], language)
             file = recording(root / name[:4], name)
             defect = text_defect(text, script="")
             if defect is not None or file is None:

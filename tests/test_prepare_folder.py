@@ -37,7 +37,7 @@ def test_folder_with_a_text_beside_each_recording(tmp_path: Path, make_audio: Ma
         ("sub/two.1", "café", "ann", "fr"),
     ]
     assert found[0].duration == pytest.approx(0.5, abs=0.1)
-    assert texts(tmp_path, lowercase=False) == {"one": "Hello, World!", "sub/two.1": "Café"}
+    assert texts(tmp_path, case="kept") == {"one": "Hello, World!", "sub/two.1": "Café"}
 
 
 def test_folder_prepare_writes_what_read_folder_returns(tmp_path: Path, make_audio: MakeAudio) -> None:
@@ -45,7 +45,7 @@ def test_folder_prepare_writes_what_read_folder_returns(tmp_path: Path, make_aud
     (tmp_path / "in" / "a.txt").write_text("A b")
     folder.prepare(tmp_path / "in", tmp_path / "out", speaker="ann", lowercase=False)
     assert read_manifest(tmp_path / "out" / "all.jsonl") == folder.read_folder(
-        tmp_path / "in", speaker="ann", lowercase=False
+        tmp_path / "in", speaker="ann", case="kept"
     )
 
 

@@ -30,6 +30,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.breakdown import per_speaker
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, write_scores
+from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import settle
 from asr_transfer.training.run import features_of
@@ -375,11 +376,14 @@ def _before_and_after(
     if name == "test":
         write_scores(record.folder, recognised)
     say(f"{name}: {_change(before, after)}")
+    if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
+        say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
     pairs = [
         {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}
         for b, a in zip(per_speaker(align(first)), per_speaker(align(recognised)), strict=True)
     ]
-    return {"before": before.to_plain(), "after": after.to_plain(), "pairs": pairs}
+    result: dict[str, object] = {"before": before.to_plain(), "after": after.to_plain(), "pairs": pairs}
+    return result if lacking is None else {**result, "unwritable": lacking.to_plain()}
 
 
 def _score(

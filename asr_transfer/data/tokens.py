@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import get_args
 
 from asr_transfer.config import PIECES, SubwordConfig, Units
 from asr_transfer.data.subwords import MARK, SubwordModel, train_subwords
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.orthography import tidied
 
 BLANK = "<blank>"
 SPACE = "<space>"
@@ -60,6 +62,9 @@ class Tokens:
         Raises:
             DataError: the texts are empty, or hold what cannot be a token.
         """
+        if not spells_phones(units):
+            # Canonically equivalent letters are one token, and marks of direction and the like none.
+            texts = (tidied(text) for text in texts)
         if units == "subwords":
             model = train_subwords(texts, pieces or PIECES)
             return cls(model.pieces, units, model)
@@ -71,24 +76,43 @@ class Tokens:
         return cls(sorted(found), units)
 
     def encode(self, text: str, where: str = "the transcript", what: str = "transcript") -> list[int]:
-        """Spell `text`, which is a `what`, in token indices.
+        """Spell `text`, which is a `what`, in token indices, in the form that `written` returns.
 
         Raises:
             DataError: a symbol is not among the tokens; the message names `where`, the symbol and the mend.
         """
         # Each character is a piece, so that what subwords cannot spell are characters.
-        pieces = _pieces(text, self.units)
-        known = self._index.keys() if self.model is None else self.model.characters
-        if unknown := sorted(set(pieces) - known):
+        pieces = _pieces(self.written(text), self.units)
+        if unknown := sorted(set(pieces) - self.alphabet):
             listed = ", ".join(repr(piece) for piece in unknown[:5])
             noun = "phones" if spells_phones(self.units) else self.units
+            other_case = sum(piece.swapcase() in self.alphabet for piece in unknown)
+            mends = ["use the model's case"] * bool(other_case)
+            mends += ["spell out digits", "drop punctuation"] * (other_case < len(unknown))
             raise DataError(
                 f"{where}: {listed} cannot be spelled by the model's {noun}; "
-                f"rewrite the {what} (spell out digits, drop punctuation) or choose a model that knows them."
+                f"rewrite the {what} ({', '.join(mends)}) or choose a model that knows them."
             )
         if self.model is not None:
             return self.model.encode("".join(pieces))
         return [self._index[piece] for piece in pieces]
+
+    @property
+    def alphabet(self) -> Set[str]:
+        """What texts can be made of: the symbols, of subwords their characters and the space; a view, not to change."""
+        return self._index.keys() if self.model is None else self.model.characters
+
+    def written(self, text: str) -> str:
+        """Return the form of a text that the tokens can write: composed or decomposed, without stray invisible marks.
+
+        Forms that Unicode calls equivalent are one text, whichever of them the model has learnt; where none can be
+        written, it is the one with the fewest strange characters. Phones stay as they are.
+        """
+        if text.isascii() or spells_phones(self.units):
+            return text
+        plain = tidied(text)
+        forms = (plain, text, unicodedata.normalize("NFD", plain))
+        return min(forms, key=lambda form: len(set(_pieces(form, self.units)) - self.alphabet))
 
     def decode(self, indices: Iterable[int]) -> str:
         """Join the symbols of `indices` (blanks skipped) into a text with single spaces."""

@@ -52,4 +52,4 @@ class Letters:
         labels = self._tokens.encode(text, where, what)
         if self._tokens.model is None:
             return tuple(labels)
-        return tuple(self._number[letter] for letter in " ".join(text.split()))
+        return tuple(self._number[letter] for letter in " ".join(self._tokens.written(text).split()))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -18,7 +18,7 @@ from asr_transfer.data.features import model_input
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
-from asr_transfer.data.tokens import Tokens
+from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, ModelError, nearest_hint
@@ -26,6 +26,7 @@ from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.folder import load_model, read_config, readable, save_model
 from asr_transfer.models.progressive import head_names
 from asr_transfer.models.replacing import restore
+from asr_transfer.orthography import Case, case_of
 from asr_transfer.plain import checked, from_plain
 from asr_transfer.progress import Work, tracked
 
@@ -136,8 +137,34 @@ class Recogniser:
 
     def reference(self, utterance: Utterance) -> str:
         """Return what a perfect recogniser would write: the transcript, or where it writes phones the pronunciation."""
-        words = self.lexicon is not None or isinstance(self.decoder, WordDecoder | SentenceDecoder)
-        return utterance.text if words else utterance.spelled(self.tokens.units)
+        return utterance.text if self.writes == "words" else utterance.spelled(self.tokens.units)
+
+    def written(self, by_head: bool = False) -> dict[str, list[str]]:
+        """Return what its texts are made of: the words of its lexicon, else the symbols of its tokens.
+
+        Args:
+            by_head: each language's own head listens to it, where there is one.
+
+        Returns:
+            The words or symbols by language, under "" for all languages that are not named.
+        """
+        own = _symbols(self.tokens) if self.lexicon is None else [*self.lexicon.words, " "]
+        if not by_head:
+            return {"": own}
+        return {"": own, self.head: own, **{name: _symbols(tokens) for name, tokens in self.others.items()}}
+
+    @property
+    def writes(self) -> Literal["characters", "phones", "words"]:
+        """What it writes: words of its lexicon where it has one, else phones or texts as its tokens spell them."""
+        if self.lexicon is not None or isinstance(self.decoder, WordDecoder | SentenceDecoder):
+            return "words"
+        return "phones" if spells_phones(self.tokens.units) else "characters"
+
+    def case(self, by_head: bool = False) -> Case:
+        """Return the only case that it can write, `kept` where it has both or none; texts beside phones are lower."""
+        if self.writes == "phones":
+            return "lower"
+        return case_of(symbol for symbols in self.written(by_head).values() for symbol in symbols)
 
     @torch.no_grad()
     def recognise(self, data: SpeechData) -> list[str]:
@@ -186,6 +213,11 @@ class Recogniser:
         assert lengths is not None
         hidden, lengths = self.model(inputs.to(device), lengths.to(device))
         return self.model.head(self.head)(hidden), lengths
+
+
+def _symbols(tokens: Tokens) -> list[str]:
+    spaced = [" "] if tokens.units == "words" else []
+    return [*sorted(tokens.alphabet - {BLANK}), *spaced]
 
 
 def _file_of(what: str, head: str, heads: Sequence[str]) -> str:

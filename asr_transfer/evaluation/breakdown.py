@@ -162,13 +162,17 @@ def read_words(path: Path | str) -> list[str]:
 
 
 def _listed(alignments: Alignments, words: Iterable[str]) -> set[tuple[str, ...]]:
-    entries = {word: tuple(tokens(word, alignments.unit, alignments.profile)) for word in words}
-    for word, units in entries.items():
-        if not units:
+    # A list names no language, so each of its words is taken in every language of the utterances.
+    languages = sorted(set(alignments.languages)) or [""]
+    entries: set[tuple[str, ...]] = set()
+    for word in words:
+        found = {tuple(tokens(word, alignments.unit, alignments.profile, language)) for language in languages}
+        if () in found:
             raise DataError(
                 f"the word '{word}' is empty under the normalisation '{alignments.profile}'; remove it from the list."
             )
-    return set(entries.values())
+        entries |= found
+    return entries
 
 
 def _recall(alignments: Alignments, entries: set[tuple[str, ...]]) -> Recall:

@@ -139,9 +139,13 @@ class Compared:
 
 
 def load(
-    runs: Sequence[str], profile: str | None = None, intersect: bool = False, texts: Texts = "auto"
+    runs: Sequence[str],
+    profile: str | None = None,
+    intersect: bool = False,
+    texts: Texts = "auto",
+    language: str | None = None,
 ) -> tuple[list[System], list[str]]:
-    """Read runs as systems over one utterance set.
+    """Read runs as systems over one utterance set; utterances that name no language are in `language`.
 
     Args:
         runs: as `load_systems` takes them, like `profile` and `texts`.
@@ -159,6 +163,8 @@ def load(
     if texts != "auto" and not any(map(is_pair, runs)):
         raise ConfigError("`texts` says how two texts belong together, but none of the runs is `ref.txt,hyp.txt`.")
     given = unique_names([system for run in runs for system in load_systems(run, profile=profile, texts=texts)])
+    if language is not None:
+        given = _in_language(given, language)
     common_profile(given)
     kept = same_utterances(given, intersect)
     notes = [f"{system.name}: {note}" for system in kept for note in system.notes]
@@ -170,6 +176,17 @@ def load(
     for (lost, total), names in left.items():
         notes.append(f"{', '.join(names)}: {lost} of {total} utterances left out, others lack them.")
     return kept, notes
+
+
+def _in_language(systems: Sequence[System], language: str) -> list[System]:
+    if all(utterance.language for system in systems for utterance in system.utterances):
+        raise ConfigError("`language` is that of texts that name none, but all of these name theirs; leave it out.")
+    return [replace(s, utterances=[replace(u, language=u.language or language) for u in s.utterances]) for s in systems]
+
+
+def _language_missing(system: System) -> bool:
+    """Say whether texts that name no language hold letters that some languages lower-case otherwise."""
+    return any(not u.language and {"ı", "İ"} & {*u.reference, *u.hypothesis} for u in system.utterances)
 
 
 def compare_systems(
@@ -222,6 +239,8 @@ def compare_systems(
     if not tests and len(set(base.words.speakers)) == 1:
         who = "There is one speaker only" if base.words.speakers[0] else "The speakers are not known"
         found.append(f"{who}: intervals resample utterances and say nothing of other speakers.")
+    if find_profile(profile).lowers and any(_language_missing(entry.system) for entry in entries):
+        found.append("Texts with ı or İ name no language, which small letters depend on; give it with --language.")
     empty = int((~base.words.scored).sum())
     if empty:
         found.append(f"{empty} utterances have an empty reference; they are in no error rate.")

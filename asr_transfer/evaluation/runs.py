@@ -363,7 +363,8 @@ def _agreed(name: str, found: Sequence[tuple[System, Hypothesis]], profile: str)
             if value or kind == "reference":
                 values.setdefault(value, system)
         if kind == "reference" and len(values) > 1:
-            values = {normalise(value, profile): system for value, system in values.items()}
+            language = next((utterance.language for _, utterance in found if utterance.language), "")
+            values = {normalise(value, profile, language): system for value, system in values.items()}
         if len(values) > 1:
             (one, first), (two, second) = list(values.items())[:2]
             raise DataError(

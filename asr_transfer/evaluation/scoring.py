@@ -236,18 +236,31 @@ def align(hypotheses: Sequence[Hypothesis], unit: Unit = "word", profile: str = 
         [h.hypothesis for h in hypotheses],
         unit,
         profile,
-        (ids, tuple(h.speaker for h in hypotheses), tuple(h.language for h in hypotheses)),
+        _names(hypotheses),
     )
 
 
-def score(references: Sequence[str], hypotheses: Sequence[str], profile: str = DEFAULT) -> Score:
+def score(
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    profile: str = DEFAULT,
+    languages: Sequence[str] | None = None,
+) -> Score:
     """Score hypotheses against references of the same utterances.
+
+    Args:
+        references: texts of the utterances.
+        hypotheses: texts recognised in them.
+        profile: normalisation, of `evaluation.normalisation`.
+        languages: languages of the utterances, which a normalisation to lower case asks for; None where unknown.
 
     Raises:
         ConfigError: the profile is not known.
-        DataError: the two differ in length.
+        DataError: the three differ in length.
     """
-    return _score(_align(references, hypotheses, "word", profile), references, hypotheses)
+    return _score(
+        _align(references, hypotheses, "word", profile, _named(references, languages)), references, hypotheses
+    )
 
 
 def phone_counts(references: Sequence[str], hypotheses: Sequence[str]) -> Counts:
@@ -270,7 +283,7 @@ def write_scores(folder: Path, hypotheses: Sequence[Hypothesis], profile: str = 
     `hypotheses.jsonl` holds the texts as they are, `scores.txt` compares them under the profile and names it.
     """
     references, texts = [h.reference for h in hypotheses], [h.hypothesis for h in hypotheses]
-    words = _align(references, texts, "word", profile)
+    words = _align(references, texts, "word", profile, _names(hypotheses))
     total = _score(words, references, texts)
     lines = [json.dumps(asdict(h), ensure_ascii=False) for h in hypotheses]
     textfiles.write_text(folder / "hypotheses.jsonl", "".join(f"{line}\n" for line in lines))
@@ -282,6 +295,10 @@ def write_scores(folder: Path, hypotheses: Sequence[Hypothesis], profile: str = 
 def number_or_none(value: float) -> float | None:
     """Return a finite number, and None for NaN and infinities, which JSON does not know."""
     return value if math.isfinite(value) else None
+
+
+_Names = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Ids, speakers and languages of utterances."""
 
 
 class _Given(jiwer.AbstractTransform):
@@ -299,13 +316,16 @@ def _align(
     hypotheses: Sequence[str],
     unit: Unit,
     profile: str,
-    names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] | None = None,
+    names: _Names | None = None,
 ) -> Alignments:
     count = len(references)
     if count != len(hypotheses):
         raise DataError(f"{count} references but {len(hypotheses)} hypotheses; give one for each utterance.")
-    first = [tokens(text, unit, profile) for text in references]
-    second = [tokens(text, unit, profile) for text in hypotheses]
+    ids, speakers, languages = names or _named(references)
+    if len(languages) != count:
+        raise DataError(f"{count} references but {len(languages)} languages; give one for each utterance.")
+    first = [tokens(text, unit, profile, own) for text, own in zip(references, languages, strict=True)]
+    second = [tokens(text, unit, profile, own) for text, own in zip(hypotheses, languages, strict=True)]
     output = jiwer.process_words([""] * count, [""] * count, _Given(first), _Given(second))
     values = (
         (row, _CODES[c.type], c.ref_start_idx, c.ref_end_idx, c.hyp_start_idx, c.hyp_end_idx)
@@ -318,18 +338,28 @@ def _align(
     sizes = np.maximum(chunks[:, 3] - chunks[:, 2], chunks[:, 5] - chunks[:, 4])
     # One bin per operation and utterance.
     table = np.bincount(chunks[:, 1] * count + chunks[:, 0], sizes, 4 * count).astype(np.int64).reshape(4, count)
-    nobody = ("",) * count
-    ids, speakers, languages = names or (tuple(map(str, range(count))), nobody, nobody)
     return Alignments(
         unit, profile, ids, speakers, languages, first, second, chunks,
         reference=table[:3].sum(0), substitutions=table[1], deletions=table[2], insertions=table[3],
     )  # fmt: skip
 
 
+def _names(hypotheses: Sequence[Hypothesis]) -> _Names:
+    return tuple(h.id for h in hypotheses), tuple(h.speaker for h in hypotheses), tuple(h.language for h in hypotheses)
+
+
+def _named(references: Sequence[str], languages: Sequence[str] | None = None) -> _Names:
+    """Return numbers for ids, nobody for speakers, and the languages, empty where they are not known."""
+    nobody = ("",) * len(references)
+    return tuple(map(str, range(len(references)))), nobody, nobody if languages is None else tuple(languages)
+
+
 def _score(words: Alignments, references: Sequence[str], hypotheses: Sequence[str]) -> Score:
     scored = words.scored
     characters = (
-        _align(references, hypotheses, "character", words.profile).counts(scored)
+        _align(references, hypotheses, "character", words.profile, (words.ids, words.speakers, words.languages)).counts(
+            scored
+        )
         if find_profile(words.profile).spaced
         else words.counts()
     )

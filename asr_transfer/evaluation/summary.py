@@ -169,7 +169,7 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Callable[[str
     """
     require_writable_folder(command.out)
     # Late, for jinja2 and matplotlib take their time, and a mistake in the runs should be said at once.
-    systems, notes = load(runs, command.normalisation, command.intersection, command.texts)
+    systems, notes = load(runs, command.normalisation, command.intersection, command.texts, command.language)
     compared = compare_systems(systems, command.baseline, command.words, notes, command.vocabulary)
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=160)

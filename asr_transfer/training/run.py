@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from asr_transfer.commands import TrainCommand
 from asr_transfer.config import FeatureConfig, to_record
@@ -15,6 +16,7 @@ from asr_transfer.decoding.identify import calibrated
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Score, write_scores
+from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.textfiles import require_writable_folder
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import precise
@@ -91,12 +93,16 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         "audio_seconds_per_cpu_second": round(result.cost * features.hop_ms / 1000 / max(result.cpu_seconds, 1e-9), 1),
         "left_out": [f"{name}: {reason}" for name, reason in report.dropped],
     }
-    scores, total = {}, None
+    scores, total, more = {}, None, dict[str, Any]()
     if test:
-        total = write_scores(command.out, hypotheses(recogniser, test, features_of(test, features), by_head=True))
+        heard = hypotheses(recogniser, test, features_of(test, features), by_head=True)
+        total = write_scores(command.out, heard)
         scores["test"] = total.to_plain()
         say(f"test: {total}")
-    record.finish(history=result.history, best=result.best, training=training, scores=scores)
+        if lacking := find_unwritable(heard, recogniser.written(by_head=True), recogniser.writes):
+            say(f"test: {lacking.sentence(str(command.out))}")
+            more["unwritable"] = lacking.to_plain()
+    record.finish(history=result.history, best=result.best, training=training, scores=scores, **more)
     say(f"{command.out / 'model'}: written after {result.steps} steps, {result.cpu_seconds:.0f} CPU-seconds")
     return total
 
