@@ -7,6 +7,7 @@ without a traceback and exits with status 1; anything that is not an `AsrTransfe
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -41,3 +42,13 @@ def nearest_hint(name: str, known: Iterable[str]) -> str:
     if close:
         return f" Did you mean '{close[0]}'?"
     return f" Known: {', '.join(names)}." if names else ""
+
+
+def one_line(text: str) -> str:
+    """Return text that is one line with no column breaks: tabs, line ends and control characters as escapes (`\\t`)."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter
+        for letter in text
+    )
