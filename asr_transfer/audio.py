@@ -55,7 +55,7 @@ _TEXT_FORMATS = (b"NIST", b"PVF", b"MATLAB")
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: rate in Hz, channel count, duration in seconds, and what is odd about it, if anything."""
+    """What a file's header says: rate in Hz, channel count, duration in seconds, and what is odd about it or nothing."""
 
     sample_rate: int
     channels: int
@@ -121,7 +121,7 @@ def _open(file: Path) -> Iterator[_Opened]:
         head = stream.read(1024)
     _require_no_text(file, head)
     wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
-    mend = wav is not None and wav_sizes.continues(file, wav)
+    mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
     source: io.IOBase | str = str(file)
     if _needs_decoder(file, head):
         source = decoder.as_flac(file)
@@ -152,13 +152,13 @@ def _describe(file: Path, opened: _Opened) -> AudioInfo:
     if duration < 0.9 * promised:
         raise DataError(_cut_off(file, duration, promised))
     oddity = ""
-    if opened.mended:
+    if opened.wav is not None and opened.wav.is_placeholder:
+        oddity = "the header leaves open how long the recording is; it was read to the end of the file"
+    elif opened.mended:
         oddity = (
             "the header knows of a part of the recording only, as a recorder leaves it that was cut short; it was read "
             "to the end of the file"
         )
-    elif opened.wav is not None and opened.wav.is_placeholder:
-        oddity = "the header leaves open how long the recording is; it was read to the end of the file"
     return AudioInfo(sound.samplerate, sound.channels, duration, oddity)
 
 

@@ -26,9 +26,10 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
-from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
+from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint, one_line
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
+from asr_transfer.remarks import grouped, told
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
@@ -74,7 +75,8 @@ def _guarded(
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         parsed = parser.parse_args(_spell_out_flags(sys.argv[1:] if arguments is None else arguments, parts))
-        return run(parser.instantiate(parsed))
+        with told(parser.prog):
+            return run(parser.instantiate(parsed))
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
         return 2
@@ -239,7 +241,11 @@ def _prepare(arguments: Namespace) -> int:
     corpus = arguments.subcommand
     values = vars(arguments[corpus])
     values.pop("config", None)
-    _corpora()[corpus](**values)
+    for name, value in values.items():
+        if isinstance(value, str) and not value.strip():
+            raise ConfigError(f"`--{name}` is empty; give a value, or leave it out.")
+    with grouped():
+        _corpora()[corpus](**values)
     return 0
 
 
@@ -312,9 +318,9 @@ def _transcribe(arguments: Namespace) -> int:
             utterances = _utterances(Path(file), head, labelled=False) if manifest else recordings([file], head)
             for utterance, language, text in listen(recogniser, utterances, command.language):
                 told = f"{language}\t" if command.language == "auto" else ""
-                print(f"{utterance.id}\t{told}{text}", flush=True)
+                print(f"{one_line(utterance.id)}\t{told}{text}", flush=True)
                 if command.explain is not None:
-                    print(explained(recogniser, utterance.audio, command.explain), flush=True)
+                    print(explained(recogniser, utterance, command.explain), flush=True)
         except DataError as error:
             # The other recordings are still worth having.
             print(f"asr-transfer: {error}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """What a WAV header says of its data's size, held against what is there.
 
-A recorder that stops before it returns to the header leaves there 0 or the size of an earlier moment, and a program that
-writes into a pipe a placeholder. RIFF, RIFX and RF64 (ITU-R BS.2088) are known.
+A recorder that stops before it returns to the header leaves there 0 or the size of an earlier moment, and a program
+that writes into a pipe a placeholder. RIFF, RIFX and RF64 (ITU-R BS.2088) are known.
 """
 
 from __future__ import annotations

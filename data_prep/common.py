@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import soundfile
 
 from asr_transfer import audio
 from asr_transfer.data.manifest import Report, Utterance, validate, write_manifest
-from asr_transfer.errors import DataError
+from asr_transfer.errors import DataError, one_line
 
 LEFT_OUT = "left_out.txt"
 SHOWN = 8
@@ -93,7 +94,7 @@ def by_reason(dropped: LeftOut, elsewhere: str = "") -> list[str]:
     for reason, group in names.items():
         shown = group if not elsewhere or len(group) <= SHOWN else group[:SHOWN]
         more = f" and {len(group) - len(shown)} more{elsewhere}" if len(shown) < len(group) else ""
-        lines.append(f"  left out, {reason}: {', '.join(shown)}{more}")
+        lines.append(f"  left out, {reason}: {', '.join(map(one_line, shown))}{more}")
     return lines
 
 
@@ -111,6 +112,26 @@ def existing_folder(root: Path, expected: str) -> Path:
         problem = "is a file, not a folder" if root.exists() else "there is no such folder"
         raise DataError(f"{root}: {problem}; give the folder that holds {expected}.")
     return root
+
+
+def walk(root: Path) -> list[Path]:
+    """Return all that lies below a folder, folders too, sorted; behind linked folders too, each folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    tops = [str(root)]
+    while tops:
+        links: list[str] = []
+        for top in tops:
+            for folder, folders, files in os.walk(top):
+                # A folder that lies here itself goes before a link to it, and a link to a folder above ends here.
+                if (real := os.path.realpath(folder)) in seen:
+                    folders.clear()
+                    continue
+                seen.add(real)
+                found += [Path(folder, name) for name in (*folders, *files)]
+                links += [path for name in folders if os.path.islink(path := os.path.join(folder, name))]
+        tops = sorted(links)
+    return sorted(found)
 
 
 def read_lines(file: Path) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Literal
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, read_lines
+from data_prep.common import existing_folder, read_lines, walk
 from data_prep.quality import write_checked
 from data_prep.transcripts import spoken, text_defect
 
@@ -41,7 +41,7 @@ def prepare(root: Path, out: Path, microphone: Literal["array", "head"] = "array
     groups: dict[str, list[Utterance]] = {"dysarthric": [], "control": []}
     left_out: dict[str, list[tuple[str, str]]] = {group: [] for group in groups}
     found = False
-    for prompts in sorted(root.rglob("Session*/prompts")):
+    for prompts in (found for found in walk(root) if found.match("Session*/prompts")):
         session = prompts.parent
         speaker = session.parent.name
         match = _SPEAKER.fullmatch(speaker)
