@@ -55,7 +55,7 @@ _TEXT_FORMATS = (b"NIST", b"PVF", b"MATLAB")
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: rate in Hz, channel count, duration in seconds, and what is odd about it or nothing."""
+    """What a file's header says: rate in Hz, channel count, duration in seconds, and what is odd about it, if any."""
 
     sample_rate: int
     channels: int
@@ -153,11 +153,11 @@ def _describe(file: Path, opened: _Opened) -> AudioInfo:
         raise DataError(_cut_off(file, duration, promised))
     oddity = ""
     if opened.wav is not None and opened.wav.is_placeholder:
-        oddity = "the header leaves open how long the recording is; it was read to the end of the file"
+        oddity = "the header leaves open how long the recording is; read to the end of the file"
     elif opened.mended:
         oddity = (
-            "the header knows of a part of the recording only, as a recorder leaves it that was cut short; it was read "
-            "to the end of the file"
+            "the header is unfinished, as a recorder leaves it that stopped early, and declares less than is there; "
+            "read to the end of the file"
         )
     return AudioInfo(sound.samplerate, sound.channels, duration, oddity)
 

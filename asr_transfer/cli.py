@@ -29,7 +29,7 @@ from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint, one_line
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
-from asr_transfer.remarks import grouped, told
+from asr_transfer.remarks import collected, lines, told
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
@@ -244,8 +244,10 @@ def _prepare(arguments: Namespace) -> int:
     for name, value in values.items():
         if isinstance(value, str) and not value.strip():
             raise ConfigError(f"`--{name}` is empty; give a value, or leave it out.")
-    with grouped():
+    with collected() as unusual:
         _corpora()[corpus](**values)
+    for line in lines(unusual):
+        print(line)
     return 0
 
 

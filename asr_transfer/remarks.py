@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from asr_transfer.errors import one_line
@@ -50,6 +50,11 @@ def collected() -> Iterator[dict[str, list[str]]]:
         yield found
 
 
+def lines(found: Mapping[str, list[str]]) -> list[str]:
+    """Return a line for each reason of what `collected` gives."""
+    return [str(Remark(tuple(files), reason)) for reason, files in found.items()]
+
+
 @contextmanager
 def grouped() -> Iterator[None]:
     """Say the remarks made inside when it ends, one for each reason."""
@@ -65,8 +70,8 @@ def told(program: str) -> Iterator[None]:
     known: set[tuple[str, str]] = set()
 
     def tell(made: Remark) -> None:
-        files = tuple(file for file in made.files if (file, made.reason) not in known)
-        known.update((file, made.reason) for file in files)
+        files = tuple(file for file in made.files if (os.path.abspath(file), made.reason) not in known)
+        known.update((os.path.abspath(file), made.reason) for file in files)
         if files and int(os.environ.get("RANK", "0")) == 0:
             print(f"{program}: {Remark(files, made.reason)}", file=sys.stderr, flush=True)
 
@@ -85,6 +90,6 @@ def _heard_by(listener: Callable[[Remark], None]) -> Iterator[None]:
             else:
                 show(message, *details, **more)  # type: ignore[arg-type]
 
-        warnings.showwarning = heard  # type: ignore[assignment]
+        warnings.showwarning = heard
         warnings.simplefilter("always", Remark)
         yield

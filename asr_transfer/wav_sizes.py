@@ -10,7 +10,6 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 PLACEHOLDER = 2**31 - 2**16
 """From this many bytes on, a size of four bytes is the placeholder of a program that wrote to a pipe."""
@@ -139,7 +138,7 @@ class Mended(io.RawIOBase):
                 4: struct.pack(number, min(size.begin + whole - 8, largest)),
                 size.field: struct.pack(number, min(whole, largest)),
             }
-        self._file: BinaryIO = file.open("rb", buffering=0)  # type: ignore[assignment]
+        self._file = file.open("rb", buffering=0)
 
     def readable(self) -> bool:
         """Return True."""

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from asr_transfer import audio
-from asr_transfer.data.manifest import Report, Utterance, validate, write_manifest
+from asr_transfer.data.manifest import Report, Utterance, manifest_text, validate, write_manifest
 from asr_transfer.errors import DataError, one_line
 
 LEFT_OUT = "left_out.txt"
@@ -57,6 +57,8 @@ def write_splits(
         summary(split, utterances, reports[split].dropped, f"; {out / LEFT_OUT} names all")
         for split, utterances in kept.items()
     ]
+    for split, utterances in kept.items():
+        manifest_text(out / f"{split}.jsonl", utterances)  # refuses what no command would accept
     file = out / LEFT_OUT
     try:
         if short != full:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -84,6 +85,8 @@ _KEYS = {
 _REQUIRED = ("id", "audio_filepath", "duration", "text", "speaker", "language")
 
 
+_CODE = re.compile(r"[A-Za-z0-9_-]+")
+
 UNKNOWN = {"speaker": "unknown", "language": "und"}
 """What a manifest says where a corpus does not tell; "und" is the code of ISO 639-2 for it."""
 
@@ -139,25 +142,41 @@ def read_manifest(path: str | Path, labelled: bool = True) -> list[Utterance]:
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest through a temporary name, audio paths relative to it where they lie below its folder.
-
-    Tabs and line ends in an id become escapes, an unknown speaker or language is named so.
+    """Write `manifest_text` through a temporary name.
 
     Raises:
         DataError: an utterance is not what `read_manifest` accepts.
         OSError: the file cannot be written.
     """
     file = Path(path)
+    text = manifest_text(file, utterances)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".partial")
-    folder = file.parent.resolve()
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, file)
+
+
+def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
+    """Return a manifest that is to be written to `path`, audio paths relative to it where they lie below its folder.
+
+    Tabs and line ends in an id become escapes; an unknown speaker or language is named so.
+
+    Raises:
+        DataError: an utterance is not what `read_manifest` accepts, or its language cannot name a model's head.
+    """
+    folder = Path(path).parent.resolve()
     lines = []
     for utterance in utterances:
-        lines.append(json.dumps(_to_json(utterance, folder), ensure_ascii=False) + "\n")
-        # What is written here is accepted by every command.
-        _parse_line(lines[-1], f"utterance '{one_line(utterance.id)}'", folder, labelled=bool(utterance.text))
-    partial.write_text("".join(lines), encoding="utf-8")
-    os.replace(partial, file)
+        entry, where = _to_json(utterance, folder), f"utterance '{one_line(utterance.id)}'"
+        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        # What is written is accepted by every command.
+        _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
+        if not _CODE.fullmatch(entry["language"]):
+            raise DataError(
+                f"{where}: its language '{entry['language']}' is not a code such as en, cmn or pt-BR; give the "
+                "language's ISO 639 code."
+            )
+    return "".join(lines)
 
 
 def read_audio(utterance: Utterance) -> np.ndarray:
