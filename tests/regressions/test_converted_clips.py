@@ -20,7 +20,7 @@ MakeAudio = Callable[..., Path]
 def test_found_by_stem(tmp_path: Path, make_audio: MakeAudio, named: str, there: str) -> None:
     root = tmp_path / "tr"
     for number, split in enumerate(("train", "dev", "test")):
-        make_audio(root / "clips" / f"cv.v1_{number}{there}", seconds=1.0)
+        make_audio(root / "clips" / f"cv.v1_{number}{there}", seconds=1.0, level=0.1 + 0.02 * number)
         row = f"c{number}\tcv.v1_{number}{named}\tmerhaba dunya {split}"
         (root / f"{split}.tsv").write_text(f"client_id\tpath\tsentence\n{row}\n")
     commonvoice.prepare(root, tmp_path / "out")
@@ -32,7 +32,7 @@ def test_the_clip_that_is_named_goes_before_others(tmp_path: Path, make_audio: M
     root = tmp_path / "tr"
     for number, split in enumerate(("train", "dev", "test")):
         for suffix in (".wav", ".mp3"):
-            make_audio(root / "clips" / f"{number}{suffix}", seconds=1.0)
+            make_audio(root / "clips" / f"{number}{suffix}", seconds=1.0, level=0.1 + 0.02 * number)
         (root / f"{split}.tsv").write_text(f"client_id\tpath\tsentence\nc\t{number}.mp3\tmerhaba {split}\n")
     commonvoice.prepare(root, tmp_path / "out")
     assert Path(read_manifest(tmp_path / "out" / "train.jsonl")[0].audio).name == "0.mp3"

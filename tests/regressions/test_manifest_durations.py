@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from asr_transfer.adaptation.checks import check_audio
 from asr_transfer.cli import main
@@ -41,7 +42,7 @@ def test_a_segment_without_offset_begins_with_the_file(tmp_path: Path, segments:
     config = FeatureConfig()
     store = build_store(segments, config, cache=tmp_path / "cache")
     for utterance, samples in zip(segments, PARTS, strict=True):
-        expected = model_input(__import__("torch").from_numpy(samples), config)
+        expected = model_input(torch.from_numpy(samples), config)
         np.testing.assert_allclose(store.load(store.view(utterance.id)), expected, atol=1e-4)
     assert [finding.kind for finding in check_audio(segments).findings] == []
 
