@@ -29,6 +29,7 @@ from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint, one_line
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
+from asr_transfer.profile_cli import profile_parsers, run_profile
 from asr_transfer.remarks import collected, lines, told
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         parts[f"prepare {name}"] = part
     parts["prepare"] = prepare
     for group, summary, own in (
-        ("profile", "list, show, merge or remove the profiles of speakers", _profile_parsers()),
+        ("profile", "list, show, merge or remove the profiles of speakers", profile_parsers(_parser)),
         ("lexicon", "check, extend, make or show a pronunciation lexicon", lexicon_parsers(_parser)),
         ("lm", "make or show a language model of sentences", lm_parsers(_parser)),
     ):
@@ -159,32 +160,6 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
             below.add_subcommand(name, part, help=part.description)
             parts[f"{group} {name}"] = part
     return parser, parts
-
-
-def _profile_parsers() -> dict[str, ArgumentParser]:
-    """Return the parsers of the commands below `profile`, by name."""
-    parsers = {
-        name: _parser(name, summary)
-        for name, summary in (
-            ("list", "Print a table of the profiles below a folder."),
-            ("show", "Print everything about one profile."),
-            ("merge", "Write a model folder that holds base and profile and needs neither."),
-            ("remove", "Delete profile folders; the base model stays as it is."),
-        )
-    }
-    parsers["list"].add_argument("folder", nargs="?", type=Path, default=Path(), help="where to look; here by default")
-    parsers["show"].add_argument("profile", type=Path, help="profile folder, or the run folder of `adapt`")
-    parsers["show"].add_argument("--model", type=Path, default=None, help="say whether it belongs to this model")
-    part = parsers["merge"]
-    part.add_argument(
-        "--model", type=Path, required=True, help="model folder of the base, or the run folder of `train`"
-    )
-    part.add_argument("--profile", type=Path, required=True, help="profile folder, or the run folder of `adapt`")
-    part.add_argument("--out", type=Path, required=True, help="model folder to write")
-    part.add_argument("--language", type=str, default=None, help="which head, where the model has several")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the model that --out holds")
-    parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
-    return parsers
 
 
 def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
@@ -349,24 +324,6 @@ def _show(arguments: Namespace) -> int:
     return 0
 
 
-def _profile(arguments: Namespace) -> int:
-    from asr_transfer.adaptation import profile_commands as commands
-
-    name = arguments.subcommand
-    given = arguments[name]
-    if name == "list":
-        return commands.list_profiles(given.folder)
-    if name == "show":
-        return commands.show_profile(given.profile, given.model)
-    if name == "merge":
-        commands.merge_profile(
-            given.model, given.profile, given.out, _say, head=given.language, overwrite=given.overwrite
-        )
-    else:
-        commands.remove_profiles(given.profiles, _say)
-    return 0
-
-
 def _utterances(source: Path, language: str, labelled: bool = True) -> list[Utterance]:
     """Read a manifest, or a folder of recordings; where `labelled` is False they need no transcripts."""
     from asr_transfer.data.manifest import read_manifest
@@ -398,7 +355,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "transcribe": _transcribe,
     "compare": _compare,
     "show": _show,
-    "profile": _profile,
+    "profile": run_profile,
     "lexicon": run_lexicon,
     "lm": run_lm,
     "tune": lambda arguments: run_tune(_settings(TuneCommand, arguments), _utterances),

@@ -55,7 +55,7 @@ class FeatureStore:
         statistics = np.load(folder / "statistics.npy")
         self.mean, self.std = torch.from_numpy(statistics[0]), torch.from_numpy(statistics[1])
         self._views = {(str(i), float(s)): n for n, (i, s) in enumerate(index["views"])}
-        self.remarks: dict[str, list[str]] = index.get("remarks", {})
+        self.remarks: dict[str, list[str]] = dict(index.get("remarks", {}))
 
     def __len__(self) -> int:
         """Return the number of views."""
