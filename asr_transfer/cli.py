@@ -268,12 +268,15 @@ def _evaluate(arguments: Namespace) -> int:
     from asr_transfer.adaptation.run import take
     from asr_transfer.evaluation.record import RunRecord
     from asr_transfer.listening import evaluate_run, open_recogniser
+    from asr_transfer.training.run import features_of
 
     command = _settings(EvaluateCommand, arguments)
     recogniser = open_recogniser(command)
     # Where the language is to be found out, a folder of recordings does not say which it is.
     language = "" if command.language == "auto" else recogniser.head
     utterances = take(_utterances(command.data, language), command.speaker, None, 0)
+    # A recording that cannot be read is refused before a run folder is made or replaced.
+    features_of(utterances, recogniser.model.config.features)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
     _say(str(evaluate_run(recogniser, utterances, command, record, _say)))
     return 0

@@ -164,8 +164,7 @@ def _delimiter(table: Path, lines: list[str], recordings: Recordings) -> str:
                 cells = next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
             if accepts(cells):
                 return delimiter
-    cells = first.split("|")
-    if 2 <= len(cells) <= 3 and isinstance(recordings.find(cells[0].strip(), table.parent), Path):
+    if any(_is_of_ljspeech(line.split("|"), table, recordings) for line in lines):
         return "|"
     raise DataError(
         f"{table} line {number}: names no columns for recording and text; "
@@ -185,6 +184,11 @@ def _is_pair(cells: list[str]) -> bool:
 
 def _is_recording(name: str) -> bool:
     return Path(name).suffix.lower() in audio.SUFFIXES + audio.DECODER_SUFFIXES
+
+
+def _is_of_ljspeech(cells: list[str], table: Path, recordings: Recordings) -> bool:
+    name = cells[0].strip()
+    return 2 <= len(cells) <= 3 and bool(name) and isinstance(recordings.find(name, table.parent), Path)
 
 
 def _columns(head: list[str], where: str) -> dict[str, int] | None:

@@ -58,7 +58,7 @@ def test_walking_is_that_of_before_without_links(tmp_path: Path) -> None:
 
 def test_corpora_too(tmp_path: Path, make_audio: MakeAudio) -> None:
     session = tmp_path / "disk" / "F01" / "Session1"
-    make_audio(session / "wav_arrayMic" / "0001.wav", seconds=1.0)
+    make_audio(session / "wav_arrayMic" / "0001.flac", seconds=1.0)
     (session / "prompts").mkdir()
     (session / "prompts" / "0001.txt").write_text("hello there")
     (tmp_path / "root").mkdir()

@@ -81,4 +81,4 @@ def test_commands(
     write_manifest(tmp_path / "m.jsonl", [*segments[:2], replace(segments[2], duration=99.0)])
     capsys.readouterr()
     assert main([*command, "--out", str(tmp_path / "run2")]) == 1
-    assert "utterance 'u2'" in capsys.readouterr().err
+    assert "utterance 'u2'" in capsys.readouterr().err and not (tmp_path / "run2").exists()

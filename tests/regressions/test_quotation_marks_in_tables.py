@@ -89,6 +89,10 @@ def test_ljspeech(speech: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_part_of_ljspeech(speech: Path) -> None:
+    assert texts(speech, "gone|One, two.|One, two.\na|Three.|Three.\n", "metadata.csv") == {"a": "Three."}
+
+
 def test_three_columns_of_something_else_need_a_header(speech: Path) -> None:
     with pytest.raises(DataError, match=r"line 1: has three columns and no header, .*such as `file\|speaker\|text`"):
         texts(speech, "a|ann|hello there\nb|ann|good morning\nc|ben|nice\n", "metadata.csv")
