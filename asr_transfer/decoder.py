@@ -49,9 +49,9 @@ def _decoded(file: Path, *identity: int) -> bytes:
                         sound = soundfile.SoundFile(out, "w", block.sample_rate, channels, "PCM_16", format="FLAC")
                     sound.write(block.to_ndarray().reshape(-1, sound.channels))
     except (av.FFmpegError, OSError, ValueError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
-            f"{file}: is not audio that can be decoded ({error.args[-1] if error.args else error}); convert it to WAV "
-            "or FLAC, or leave it out."
+            f"{file}: is not audio that can be decoded ({reason}); convert it to WAV or FLAC, or leave it out."
         ) from None
     finally:
         if sound is not None:
