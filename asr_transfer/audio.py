@@ -1,9 +1,12 @@
-"""Reading audio: whatever soundfile decodes, any rate and channel count, as mono float32 at one rate."""
+"""Reading audio: whatever soundfile or PyAV decodes, any rate and channel count, as mono float32 at one rate."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +15,9 @@ import numpy as np
 import soundfile
 import soxr
 
+from asr_transfer import decoder, wav_sizes
 from asr_transfer.errors import DataError
+from asr_transfer.remarks import remark
 
 SAMPLE_RATE = 16_000
 """The rate, in Hz, at which every model of this toolkit listens."""
@@ -26,21 +31,40 @@ MIN_SAMPLES = 400
 TOLERANCE = 0.05
 """Seconds by which a manifest may point beyond the end of a file: encoders pad and trim by a frame or two."""
 
-_STREAMED = 2**31 - 2**16
-"""From this many bytes on, a WAV header's data size is the placeholder of a program that wrote to a pipe."""
+SUFFIXES = (
+    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aiff", ".aif", ".aifc", ".au", ".snd",
+    ".caf", ".w64", ".rf64", ".bwf",
+)  # fmt: skip
+"""Endings, in lower case, of what is read without more; where a name is looked up, earlier ones go first."""
+
+DECODER_SUFFIXES = (
+    ".m4a", ".m4b", ".mp4", ".mov", ".aac", ".wma", ".asf", ".amr", ".awb", ".3gp", ".3g2", ".webm", ".mka", ".mkv",
+)  # fmt: skip
+"""Endings of what is read where PyAV is installed."""
+
+LEAST_OF_UNRELATED = 0.5
+"""Level of the channels' mean below which they cancel each other, as a share of what unrelated channels would leave."""
+
+_OTHER_MEDIA = (b"\x1aE\xdf\xa3", b"0&\xb2u\x8ef\xcf\x11", b"#!AMR")
+"""How files begin that only PyAV reads: Matroska and WebM, WMA, AMR; MPEG-4 has `ftyp` at its fifth byte."""
+
+_WEB = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error", b"<body")
+_TEXT_FORMATS = (b"NIST", b"PVF", b"MATLAB")
+"""How audio begins that has a header of text."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: rate in Hz, channel count, duration in seconds."""
+    """What a file's header says: rate in Hz, channel count, duration in seconds, and what is odd about it, if any."""
 
     sample_rate: int
     channels: int
     duration: float
+    oddity: str = ""
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Read a file's header.
+    """Read a file's header, and remark on it where it leaves out a part of what is there.
 
     Raises:
         DataError: the file is missing, is no audio, is empty, is cut off, or has a rate below `MIN_SAMPLE_RATE`.
@@ -48,8 +72,22 @@ def probe(path: str | Path) -> AudioInfo:
     file = _existing(path)
     status = file.stat()
     if time.time() - status.st_ctime < _SETTLED:
-        return _header(file)
-    return _remembered(str(file), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+        info = _header(file)
+    else:
+        info = _remembered(str(file), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+    if info.oddity:
+        remark(info.oddity, str(file))
+    return info
+
+
+def readable(suffix: str) -> bool:
+    """Whether files with this ending, in any case, are recordings that can be read here."""
+    return suffix.lower() in SUFFIXES or (suffix.lower() in DECODER_SUFFIXES and decoder.available())
+
+
+def unreadable(suffix: str) -> str:
+    """Return why recordings with an ending of `DECODER_SUFFIXES` cannot be read where PyAV is missing."""
+    return f"{suffix} needs a decoder; install it with `{decoder.INSTALL}`, or convert to WAV or FLAC"
 
 
 _SETTLED = 2.0
@@ -63,19 +101,45 @@ def _remembered(path: str, *identity: int) -> AudioInfo:
 
 
 def _header(file: Path) -> AudioInfo:
-    with _open(file) as sound:
-        return _describe(file, sound)
+    with _open(file) as opened:
+        return _describe(file, opened)
 
 
-def _open(file: Path) -> soundfile.SoundFile:
+@dataclass(frozen=True)
+class _Opened:
+    """An open recording, and what its header says of its size where it is a WAV file; `mended` where that was wrong."""
+
+    sound: soundfile.SoundFile
+    wav: wav_sizes.DataSize | None
+    mended: bool
+
+
+@contextlib.contextmanager
+def _open(file: Path) -> Iterator[_Opened]:
+    """Open a recording; that whose header declares too little as if it declared all."""
+    with file.open("rb") as stream:
+        head = stream.read(1024)
+    _require_no_text(file, head)
+    wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
+    mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
+    source: io.IOBase | str = str(file)
+    if _needs_decoder(file, head):
+        source = decoder.as_flac(file)
+    elif wav is not None and mend:
+        source = wav_sizes.Mended(file, wav)
     try:
-        return soundfile.SoundFile(str(file))
+        with soundfile.SoundFile(source) as sound:
+            yield _Opened(sound, wav, mend)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: headerless `.raw`
         raise DataError(_unreadable(file, error)) from None
+    finally:
+        if isinstance(source, io.IOBase):
+            source.close()
 
 
-def _describe(file: Path, sound: soundfile.SoundFile) -> AudioInfo:
+def _describe(file: Path, opened: _Opened) -> AudioInfo:
     """Return what an open file says of itself; refuse it as `probe` does."""
+    sound = opened.sound
     if sound.samplerate < MIN_SAMPLE_RATE:
         raise DataError(
             f"{file}: sampling rate {sound.samplerate} Hz is too low for speech; "
@@ -84,30 +148,41 @@ def _describe(file: Path, sound: soundfile.SoundFile) -> AudioInfo:
     if sound.frames <= 0:
         raise DataError(f"{file}: the audio has zero length; record it again or leave it out.")
     duration = sound.frames / sound.samplerate
-    promised = duration * _promise(sound.extra_info)
+    promised = duration * _promise(file, opened)
     if duration < 0.9 * promised:
         raise DataError(_cut_off(file, duration, promised))
-    return AudioInfo(sound.samplerate, sound.channels, duration)
+    oddity = ""
+    if opened.wav is not None and opened.wav.is_placeholder:
+        oddity = "the header leaves open how long the recording is; read to the end of the file"
+    elif opened.mended:
+        oddity = (
+            "the header is unfinished, as a recorder leaves it that stopped early, and declares less than is there; "
+            "read to the end of the file"
+        )
+    return AudioInfo(sound.samplerate, sound.channels, duration, oddity)
 
 
 def read(path: str | Path, start: float | None = None, duration: float | None = None) -> np.ndarray:
     """Read `duration` seconds from `start` as mono float32 at `SAMPLE_RATE`, shape (samples,).
 
-    Channels are averaged and the rate is converted once, with soxr's high quality.
+    Channels are averaged, or where they cancel each other the loudest is taken, which is remarked; and the rate is
+    converted once, with soxr's high quality.
 
     Args:
         path: an audio file.
         start: seconds into the file; None is its beginning.
-        duration: seconds; None reads to the end.
+        duration: seconds; None reads to the end. Without `start`, one that is the file's but for `TOLERANCE` does too.
 
     Raises:
         DataError: as `probe`, or the file ends more than `TOLERANCE` before the part that is asked for, or the
             samples are damaged, non-finite or shorter than one analysis window.
     """
     file = _existing(path)
-    with _open(file) as sound:
-        info = _describe(file, sound)
+    with _open(file) as opened:
+        info, sound = _describe(file, opened), opened.sound
         begin = start or 0.0
+        if start is None and duration is not None and abs(duration - info.duration) <= TOLERANCE:
+            duration = None
         end = info.duration if duration is None else begin + duration
         if begin < 0 or end < begin or max(begin, end) > info.duration + TOLERANCE:
             raise DataError(
@@ -129,9 +204,13 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
     promised = end - begin
     if len(samples) / rate < 0.9 * promised:
         raise DataError(_cut_off(file, len(samples) / rate, promised))
-    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    if not np.isfinite(mono).all():
+    if not np.isfinite(samples).all():
         raise DataError(f"{file}: holds samples that are not finite numbers; export it again.")
+    mono, cancelled = _mixed(samples)
+    if cancelled:
+        remark("the channels cancel each other, one of them is inverted; the louder one was taken", str(file))
+    if info.oddity:
+        remark(info.oddity, str(file))
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
     if len(mono) < MIN_SAMPLES:
@@ -140,6 +219,18 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
             f"({1000 * MIN_SAMPLES // SAMPLE_RATE} ms); leave it out."
         )
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def _mixed(samples: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return the mean of (samples, channels), or the loudest channel where they cancel each other, and whether so."""
+    if samples.shape[1] == 1:
+        return samples[:, 0], False
+    mono = samples.mean(axis=1)
+    levels = samples.std(axis=0, dtype=np.float64)  # not the power: a constant offset is not sound
+    unrelated = np.sqrt(np.square(levels).sum()) / len(levels)
+    if mono.std(dtype=np.float64) < LEAST_OF_UNRELATED * unrelated:
+        return samples[:, levels.argmax()], True
+    return mono, False
 
 
 def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
@@ -151,6 +242,8 @@ def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
 
 def _existing(path: str | Path) -> Path:
     file = Path(path)
+    if file.is_dir():
+        raise DataError(f"{file}: is a folder, not a recording; name the recordings in it, such as {file}/*.wav.")
     if not file.is_file():
         raise DataError(f"{file}: there is no such audio file; correct the path in the manifest or the command.")
     if file.stat().st_size == 0:
@@ -158,12 +251,61 @@ def _existing(path: str | Path) -> Path:
     return file
 
 
-def _promise(log: str) -> float:
-    """Return how many times longer a WAV header says its data is than what is there (libsndfile silently shortens)."""
-    match = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if match is None or int(match[1]) >= _STREAMED or int(match[2]) == 0:
+def _promise(file: Path, opened: _Opened) -> float:
+    """Return how many times longer a header says its data is than what is there (libsndfile silently shortens)."""
+    sound = opened.sound
+    if opened.wav is not None:
+        return opened.wav.promise
+    if sound.format == "NIST":
+        return _sphere_samples(file) / float(sound.frames)
+    # What libsndfile notes of AIFF, of AU, and of W64.
+    match = re.search(r"^ *(?:SSND|Data Size|riff) *: (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
+    if match is None or int(match[1]) >= wav_sizes.PLACEHOLDER or int(match[2]) == 0:
         return 1.0
     return int(match[1]) / int(match[2])
+
+
+def _sphere_samples(file: Path) -> int:
+    """Return how many samples a channel has by the header of a NIST SPHERE file, 0 where it leaves that open."""
+    with file.open("rb") as stream:
+        match = re.search(rb"^sample_count -i (\d+)", stream.read(1024), re.MULTILINE)
+    return 0 if match is None else int(match[1])
+
+
+def _needs_decoder(file: Path, head: bytes) -> bool:
+    """Whether only PyAV reads a file, by its ending or what it begins with.
+
+    Raises:
+        DataError: it does, and is missing.
+    """
+    if file.suffix.lower() not in DECODER_SUFFIXES and not (head.startswith(_OTHER_MEDIA) or head[4:8] == b"ftyp"):
+        return False
+    if not decoder.available():
+        raise DataError(f"{file}: {unreadable(file.suffix or 'this kind of file')}.")
+    return True
+
+
+def _require_no_text(file: Path, head: bytes) -> None:
+    """Refuse text with the name of a recording: what a server sends instead of a file.
+
+    Raises:
+        DataError: it is one.
+    """
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.lower().startswith(_WEB):
+        raise DataError(
+            f"{file}: is no audio but a web page, such as a server's error message; download it again or leave it out."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        raise DataError(f"{file}: is no audio but a pointer of Git LFS; get the recordings with `git lfs pull`.")
+    if head.startswith(_TEXT_FORMATS) or not start or not all(byte >= 32 or byte in b"\t\n\r" for byte in head):
+        return
+    with contextlib.suppress(UnicodeDecodeError):
+        begins = head[:400].decode("utf-8", "strict" if len(head) < 400 else "ignore").split()
+        raise DataError(
+            f"{file}: is no audio but text (it begins with '{' '.join(begins)[:30]}'); copy the recording again or "
+            "leave it out."
+        )
 
 
 def _cut_off(file: Path, held: float, promised: float) -> str:
@@ -174,5 +316,7 @@ def _cut_off(file: Path, held: float, promised: float) -> str:
 
 
 def _unreadable(file: Path, error: Exception) -> str:
-    reason = str(getattr(error, "error_string", "")).strip().rstrip(".") or "unknown or damaged format"
+    reason = str(getattr(error, "error_string", "")).strip().rstrip(".")
+    if not reason or reason.startswith("File does not exist"):  # which it says of damaged MP3
+        reason = "unknown or damaged format"
     return f"{file}: is not audio that can be decoded ({reason}); convert it to WAV or FLAC, or leave it out."

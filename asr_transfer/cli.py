@@ -27,14 +27,15 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
-from asr_transfer.console import tell_warnings
-from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
+from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint, one_line
 from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 from asr_transfer.option_files import check_option_files
+from asr_transfer.profile_cli import profile_parsers, run_profile
 from asr_transfer.progress import Work, tracked
-from asr_transfer.terminal import print_everything, remark
+from asr_transfer.remarks import collected, lines, told
+from asr_transfer.terminal import print_everything, unspelled
 from asr_transfer.textfiles import require_writable_folder, spelled
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ def script(settings: type[Any], function: Callable[[Any], None], arguments: Sequ
     return _guarded(parser, {"": parser}, run, arguments)
 
 
-@tell_warnings()
 def _guarded(
     parser: ArgumentParser,
     parts: dict[str, ArgumentParser],
@@ -95,7 +95,7 @@ def _guarded(
     arguments = sys.argv[1:] if arguments is None else arguments
     resumable = False
     try:
-        with heeding():
+        with heeding(), told(parser.prog):
             check_option_files(arguments)
             parsed = parser.parse_args(_spell_out_flags(arguments, parts))
             resumable = "resume" in (parsed if parsed.get("subcommand") is None else parsed[parsed.subcommand])
@@ -118,7 +118,7 @@ def _guarded(
             print(f"{parser.prog}: stopped{how}{more}", file=sys.stderr)
         return stop.status if isinstance(stop, Stopped) else 130
     finally:
-        if said := remark():
+        if said := unspelled():
             print(f"{parser.prog}: {said}", file=sys.stderr)
 
 
@@ -196,7 +196,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         parts[f"prepare {name}"] = part
     parts["prepare"] = prepare
     for group, summary, own in (
-        ("profile", "list, show, merge or remove the profiles of speakers", _profile_parsers()),
+        ("profile", "list, show, merge or remove the profiles of speakers", profile_parsers(_parser)),
         ("lexicon", "check, extend, make or show a pronunciation lexicon", lexicon_parsers(_parser)),
         ("lm", "make or show a language model of sentences", lm_parsers(_parser)),
     ):
@@ -207,32 +207,6 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
             below.add_subcommand(name, part, help=part.description)
             parts[f"{group} {name}"] = part
     return parser, parts
-
-
-def _profile_parsers() -> dict[str, ArgumentParser]:
-    """Return the parsers of the commands below `profile`, by name."""
-    parsers = {
-        name: _parser(name, summary)
-        for name, summary in (
-            ("list", "Print a table of the profiles below a folder."),
-            ("show", "Print everything about one profile."),
-            ("merge", "Write a model folder that holds base and profile and needs neither."),
-            ("remove", "Delete profile folders; the base model stays as it is."),
-        )
-    }
-    parsers["list"].add_argument("folder", nargs="?", type=Path, default=Path(), help="where to look; here by default")
-    parsers["show"].add_argument("profile", type=Path, help="profile folder, or the run folder of `adapt`")
-    parsers["show"].add_argument("--model", type=Path, default=None, help="say whether it belongs to this model")
-    part = parsers["merge"]
-    part.add_argument(
-        "--model", type=Path, required=True, help="model folder of the base, or the run folder of `train`"
-    )
-    part.add_argument("--profile", type=Path, required=True, help="profile folder, or the run folder of `adapt`")
-    part.add_argument("--out", type=Path, required=True, help="model folder to write")
-    part.add_argument("--language", type=str, default=None, help="which head, where the model has several")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the model that --out holds")
-    parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
-    return parsers
 
 
 def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
@@ -298,8 +272,14 @@ def _prepare(arguments: Namespace) -> int:
     corpus = arguments.subcommand
     values = vars(arguments[corpus])
     values.pop("config", None)
+    for name, value in values.items():
+        if isinstance(value, str) and not value.strip():
+            raise ConfigError(f"`--{name}` is empty; give a value, or leave it out.")
     require_writable_folder(values["out"])
-    _corpora()[corpus](**values)
+    with collected() as unusual:
+        _corpora()[corpus](**values)
+    for line in lines(unusual):
+        print(line)
     return 0
 
 
@@ -345,6 +325,7 @@ def _evaluate(arguments: Namespace) -> int:
     from asr_transfer.adaptation.run import take
     from asr_transfer.evaluation.record import RunRecord
     from asr_transfer.listening import evaluate_run, open_recogniser
+    from asr_transfer.training.run import features_of
 
     command = _settings(EvaluateCommand, arguments)
     require_writable_folder(command.out)
@@ -352,6 +333,8 @@ def _evaluate(arguments: Namespace) -> int:
     # Where the language is to be found out, a folder of recordings does not say which it is.
     language = "" if command.language == "auto" else recogniser.head
     utterances = take(_utterances(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
+    # A recording that cannot be read is refused before a run folder is made or replaced.
+    features_of(utterances, recogniser.model.config.features)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
     _say(str(evaluate_run(recogniser, utterances, command, record, _say)))
     return 0
@@ -373,9 +356,9 @@ def _transcribe(arguments: Namespace) -> int:
             utterances = _utterances(Path(file), head, "kept", labelled=False) if manifest else recordings([file], head)
             for utterance, language, text in listen(recogniser, utterances, command.language):
                 told = f"{language}\t" if command.language == "auto" else ""
-                print(f"{utterance.id}\t{told}{text}", flush=True)
+                print(f"{one_line(utterance.id)}\t{told}{text}", flush=True)
                 if command.explain is not None:
-                    print(explained(recogniser, utterance.audio, command.explain), flush=True)
+                    print(explained(recogniser, utterance, command.explain), flush=True)
         except DataError as error:
             # The other recordings are still worth having.
             print(f"asr-transfer: {error}", file=sys.stderr)
@@ -400,24 +383,6 @@ def _show(arguments: Namespace) -> int:
     if (target := arguments.tensorboard) is not None:
         written = export_run(arguments.run, target)
         _say(f"{target}: {written} figures written; show them with: tensorboard --logdir {target}")
-    return 0
-
-
-def _profile(arguments: Namespace) -> int:
-    from asr_transfer.adaptation import profile_commands as commands
-
-    name = arguments.subcommand
-    given = arguments[name]
-    if name == "list":
-        return commands.list_profiles(given.folder)
-    if name == "show":
-        return commands.show_profile(given.profile, given.model)
-    if name == "merge":
-        commands.merge_profile(
-            given.model, given.profile, given.out, _say, head=given.language, overwrite=given.overwrite
-        )
-    else:
-        commands.remove_profiles(given.profiles, _say)
     return 0
 
 
@@ -451,7 +416,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "transcribe": _transcribe,
     "compare": _compare,
     "show": _show,
-    "profile": _profile,
+    "profile": run_profile,
     "lexicon": run_lexicon,
     "lm": run_lm,
     "tune": lambda arguments: run_tune(_settings(TuneCommand, arguments), _utterances),

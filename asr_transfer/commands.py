@@ -8,7 +8,8 @@ from typing import Literal
 
 from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.config import SourceConfig
-from asr_transfer.errors import ConfigError, warn
+from asr_transfer.errors import ConfigError
+from asr_transfer.remarks import remark
 from asr_transfer.search_config import SearchConfig
 
 KEEP_SOURCE = 200
@@ -245,6 +246,6 @@ class CompareCommand:
             return
         if self.normalisation is not None:
             raise ConfigError("`profile` is the old name of `normalisation`; give the latter alone.")
-        warn("`profile` of `compare` is deprecated, for elsewhere it is a speaker's; write `normalisation` instead")
+        remark("`profile` of `compare` is deprecated, for elsewhere it is a speaker's; write `normalisation` instead")
         object.__setattr__(self, "normalisation", self.profile)
         object.__setattr__(self, "profile", None)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from asr_transfer.errors import DataError, InputWarning
+from asr_transfer.errors import DataError
 from asr_transfer.textfiles import require_writable_file
 
 
@@ -41,23 +36,3 @@ def require_free(out: Path, overwrite: bool) -> None:
     require_writable_file(out)
     if out.is_file() and not overwrite:
         raise DataError(f"{out}: exists already; give --overwrite to replace it, or another --out.")
-
-
-@contextlib.contextmanager
-def tell_warnings(program: str = "asr-transfer") -> Iterator[None]:
-    """Print every `InputWarning` as a line on the standard error, and each sentence once."""
-    told: set[str] = set()
-    with warnings.catch_warnings():
-        # Each time, for two commands of one process may have the same to tell.
-        warnings.simplefilter("always", InputWarning)
-        other = warnings.showwarning
-
-        def tell(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
-            if not issubclass(category, InputWarning):
-                other(message, category, *more, **named)
-            elif str(message) not in told:
-                told.add(str(message))
-                print(f"{program}: {message}", file=sys.stderr, flush=True)
-
-        warnings.showwarning = tell
-        yield

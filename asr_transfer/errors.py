@@ -7,7 +7,7 @@ without a traceback and exits with status 1; anything that is not an `AsrTransfe
 from __future__ import annotations
 
 import difflib
-import warnings
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -35,13 +35,6 @@ class TrainingError(AsrTransferError):
     """Training cannot go on, for example because the loss stays non-finite."""
 
 
-class InputWarning(UserWarning):
-    """Something that a user should know about what was given, although the work goes on.
-
-    Its text is one sentence, as of the errors; the command line prints it as a line (`console.tell_warnings`).
-    """
-
-
 def nearest_hint(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name closest to `name`, or the list of known names."""
     names = sorted(set(known))
@@ -51,6 +44,11 @@ def nearest_hint(name: str, known: Iterable[str]) -> str:
     return f" Known: {', '.join(names)}." if names else ""
 
 
-def warn(text: str) -> None:
-    """Tell the user one sentence while the work goes on, as an `InputWarning`."""
-    warnings.warn(text, InputWarning, stacklevel=3)
+def one_line(text: str) -> str:
+    """Return text that is one line with no column breaks: tabs, line ends and control characters as escapes (`\\t`)."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter
+        for letter in text
+    )

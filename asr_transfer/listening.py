@@ -14,7 +14,7 @@ from asr_transfer.adaptation.profile_commands import load_with_profile
 from asr_transfer.commands import EvaluateCommand, ListenOptions
 from asr_transfer.data.features import FeatureStore, model_input
 from asr_transfer.data.lexicon import read_for
-from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.manifest import Utterance, read_audio
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.beam import SentenceSearch
@@ -167,7 +167,7 @@ def told_identification(record: Mapping[str, Any]) -> str:
 
 
 @torch.no_grad()
-def explained(recogniser: Recogniser, file: str, word: str) -> str:
+def explained(recogniser: Recogniser, utterance: Utterance, word: str) -> str:
     """Say how well a word of the recogniser's lexicon fits a recording, and which words beat it.
 
     Raises:
@@ -175,7 +175,7 @@ def explained(recogniser: Recogniser, file: str, word: str) -> str:
     """
     if not isinstance(recogniser.decode, WordDecoder):
         raise ConfigError("`explain` tells about a word of a lexicon; give one with --lexicon.")
-    features = model_input(torch.from_numpy(audio.read(file)), recogniser.model.config.features)[None]
+    features = model_input(torch.from_numpy(read_audio(utterance)), recogniser.model.config.features)[None]
     logits, _ = recogniser.logits(features, torch.tensor([features.shape[1]]))
     return str(explain(logits[0].log_softmax(-1), word, recogniser.decode.tree))
 

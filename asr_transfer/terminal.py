@@ -30,7 +30,7 @@ def print_everything() -> None:
             reconfigure(errors=SPELLED)
 
 
-def remark() -> str:
+def unspelled() -> str:
     """Return a sentence where letters were printed as escapes since `print_everything`, else nothing."""
     if not _lacking:
         return ""

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from asr_transfer import audio
 from asr_transfer.errors import DataError
 from data_prep import pinyin
-from data_prep.by_text import SUFFIXES, Gathering, plain_text
-from data_prep.common import existing_folder, read_lines
+from data_prep.by_text import Gathering, plain_text
+from data_prep.common import existing_folder, read_lines, walk
 
 SPLITS = ("train", "dev", "test")
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
@@ -50,7 +51,7 @@ def _corpus(folder: Path) -> Gathering:
     texts = _transcripts(folder / TRANSCRIPT)
     found = Gathering("cmn", dict.fromkeys(SPLITS[1:], 0), one_voice=False)
     for split in SPLITS:
-        files = sorted(file for file in (folder / "wav" / split).glob("*/*") if file.suffix in SUFFIXES)
+        files = sorted(file for file in (folder / "wav" / split).glob("*/*") if audio.readable(file.suffix))
         if not files:
             raise DataError(
                 f"{folder / 'wav' / split}: holds no recording SPEAKER/ID.wav; unpack the archives that lie in `wav`."
@@ -77,7 +78,7 @@ def _transcripts(file: Path) -> dict[str, str]:
 
 def _sample(root: Path) -> Gathering:
     found = Gathering("cmn", SAMPLE_SHARES)
-    files = sorted(file for file in root.rglob("*") if file.suffix in SUFFIXES and file.with_suffix(".txt").is_file())
+    files = [file for file in walk(root) if audio.readable(file.suffix) and file.with_suffix(".txt").is_file()]
     if not files:
         raise DataError(
             f"{root}: holds neither `{TRANSCRIPT}` of AISHELL-1 nor recordings with a .txt beside each; "

@@ -21,7 +21,7 @@ import numpy as np
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.textfiles import lines_of
 from data_prep.by_text import Gathering, plain_text
-from data_prep.common import existing_folder, read_lines, write_audio
+from data_prep.common import existing_folder, read_lines, walk, write_audio
 
 SPEAKERS = {
     "en": "asterisk-allison",
@@ -97,7 +97,7 @@ def decode(file: Path) -> np.ndarray:
 def _text_file(root: Path, language: str) -> Path:
     existing_folder(root, f"Asterisk's `core-sounds-{language}.txt` and its .g722 files")
     for name in (f"core-sounds-{language}.txt", f"core-sounds-{language}.txt.gz"):
-        if files := sorted(root.rglob(name)):
+        if files := [file for file in walk(root) if file.name == name]:
             return files[0]
     raise DataError(
         f"{root}: holds no core-sounds-{language}.txt; get the sounds with `asr-transfer fetch asterisk-{language}`."
@@ -129,7 +129,7 @@ def _lines(file: Path) -> list[str]:
 
 def _sounds(root: Path, language: str) -> dict[str, Path]:
     """Return the sound files by name; where Debian's folders by language lie side by side, those of the language."""
-    files = sorted(root.rglob("*.g722"))
+    files = [file for file in walk(root) if file.suffix == ".g722"]
     own = [file for file in files if any(part.startswith(f"{language}_") for part in file.relative_to(root).parts)]
     files = own or files
     if not files:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from asr_transfer import audio
 from asr_transfer.errors import DataError
 from asr_transfer.textfiles import write_text
 from data_prep import pinyin
-from data_prep.by_text import SUFFIXES, Gathering, plain_text
+from data_prep.by_text import Gathering, plain_text
 from data_prep.common import existing_folder, read_lines
 
 WORDS, SYLLABLES = "yue-tan", "chen-wang"
@@ -77,7 +78,7 @@ def _levels(folder: Path) -> dict[str, str]:
 
 def _recordings(folder: Path) -> list[Path]:
     existing_folder(folder, "audio-cmn's recordings, `cmn-NAME`")
-    files = [file for file in folder.iterdir() if file.name.startswith("cmn-") and file.suffix in SUFFIXES]
+    files = [file for file in folder.iterdir() if file.name.startswith("cmn-") and audio.readable(file.suffix)]
     if not files:
         raise DataError(f"{folder}: holds no recording named cmn-NAME; get audio-cmn's `{folder.name}`.")
     return sorted(files)

@@ -17,8 +17,6 @@ from data_prep.transcripts import rate_defect, spoken, text_defect
 SHARES = {"test": 20, "dev": 10}
 """Percent of all texts by split; the rest is `train`."""
 
-SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".mp3")
-
 _UNCLEAR = re.compile(r"[()\[\]{}<>/|=+*_\\]")
 
 
@@ -53,7 +51,8 @@ def plain_text(written: str, script: str = "LATIN", language: str = "") -> tuple
 
 def recording(folder: Path, name: str) -> Path | None:
     """Return the recording `name` (without suffix) of a folder, whatever it is encoded with, or None."""
-    return next((file for suffix in SUFFIXES if (file := folder / f"{name}{suffix}").is_file()), None)
+    suffixes = audio.SUFFIXES + audio.DECODER_SUFFIXES
+    return next((file for suffix in suffixes if (file := folder / f"{name}{suffix}").is_file()), None)
 
 
 @dataclass

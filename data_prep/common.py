@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import numpy as np
 import soundfile
 
 from asr_transfer import audio
-from asr_transfer.data.manifest import Report, Utterance, validate, write_manifest
-from asr_transfer.errors import DataError
+from asr_transfer.data.manifest import Report, Utterance, manifest_text, validate, write_manifest
+from asr_transfer.errors import DataError, one_line
 from asr_transfer.textfiles import write_text
 
 LEFT_OUT = "left_out.txt"
@@ -57,6 +58,8 @@ def write_splits(
         summary(split, utterances, reports[split].dropped, f"; {out / LEFT_OUT} names all")
         for split, utterances in kept.items()
     ]
+    for split, utterances in kept.items():
+        manifest_text(out / f"{split}.jsonl", utterances)  # refuses what no command would accept
     if short != full:
         write_text(out / LEFT_OUT, "\n".join(full) + "\n")
     for split, utterances in kept.items():
@@ -88,7 +91,7 @@ def by_reason(dropped: LeftOut, elsewhere: str = "") -> list[str]:
     for reason, group in names.items():
         shown = group if not elsewhere or len(group) <= SHOWN else group[:SHOWN]
         more = f" and {len(group) - len(shown)} more{elsewhere}" if len(shown) < len(group) else ""
-        lines.append(f"  left out, {reason}: {', '.join(shown)}{more}")
+        lines.append(f"  left out, {reason}: {', '.join(map(one_line, shown))}{more}")
     return lines
 
 
@@ -106,6 +109,26 @@ def existing_folder(root: Path, expected: str) -> Path:
         problem = "is a file, not a folder" if root.exists() else "there is no such folder"
         raise DataError(f"{root}: {problem}; give the folder that holds {expected}.")
     return root
+
+
+def walk(root: Path) -> list[Path]:
+    """Return all that lies below a folder, folders too, sorted; behind linked folders too, each folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    tops = [str(root)]
+    while tops:
+        links: list[str] = []
+        for top in tops:
+            for folder, folders, files in os.walk(top):
+                # A folder that lies here itself goes before a link to it, and a link to a folder above ends here.
+                if (real := os.path.realpath(folder)) in seen:
+                    folders.clear()
+                    continue
+                seen.add(real)
+                found += [Path(folder, name) for name in (*folders, *files)]
+                links += [path for name in folders if os.path.islink(path := os.path.join(folder, name))]
+        tops = sorted(links)
+    return sorted(found)
 
 
 def read_lines(file: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError, nearest_hint
+from data_prep.by_text import recording
 from data_prep.common import existing_folder, read_table
 from data_prep.quality import write_checked
 from data_prep.transcripts import rate_defect, spoken, text_defect
@@ -45,10 +46,11 @@ def prepare(root: Path, out: Path, accent: str | None = None, language: str | No
     left_out: dict[str, list[tuple[str, str]]] = {split: [] for split in tables}
     for split, rows in tables.items():
         for row in rows:
-            name = Path(row["path"]).stem
+            name = _stem(row["path"])
             text = spoken(row["sentence"], language)
-            # Releases before 2020 write the path without its suffix.
-            file = root / "clips" / (row["path"] if row["path"].endswith(".mp3") else f"{row['path']}.mp3")
+            # Clips are found under any suffix: many convert them, and releases before 2020 name none.
+            named = root / "clips" / row["path"]
+            file = named if named.is_file() else recording(root / "clips", name) or named
             defect, duration = text_defect(text, script=""), 0.0
             if defect is None:
                 try:
@@ -61,6 +63,11 @@ def prepare(root: Path, out: Path, accent: str | None = None, language: str | No
             else:
                 splits[split].append(Utterance(name, str(file), duration, text, row["client_id"], language))
     write_checked(splits, out, left_out)
+
+
+def _stem(path: str) -> str:
+    known = Path(path).suffix.lower() in audio.SUFFIXES + audio.DECODER_SUFFIXES
+    return Path(path).stem if known else Path(path).name
 
 
 def _rows(table: Path) -> list[Row]:

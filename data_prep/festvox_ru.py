@@ -15,7 +15,7 @@ from pathlib import Path
 from asr_transfer.data.manifest import PhoneSegment
 from asr_transfer.errors import DataError
 from data_prep.by_text import Gathering, plain_text, recording
-from data_prep.common import existing_folder, read_lines
+from data_prep.common import existing_folder, read_lines, walk
 
 SPEAKER = "nsh"
 PAUSE = "pau"
@@ -61,7 +61,7 @@ def prepare(root: Path, out: Path) -> None:
 
 def _find(root: Path) -> Path:
     existing_folder(root, f"the voice's `{TEXTS}`")
-    for folder in (root, *sorted(found.parent.parent for found in root.rglob(Path(TEXTS).name))):
+    for folder in (root, *(found.parent.parent for found in walk(root) if found.name == Path(TEXTS).name)):
         if (folder / TEXTS).is_file() and (folder / "wav").is_dir():
             return folder
     raise DataError(f"{root}: holds no `{TEXTS}` beside `wav`; get the voice with `asr-transfer fetch festvox-ru`.")

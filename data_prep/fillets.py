@@ -18,7 +18,7 @@ from typing import Literal
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, read_lines
+from data_prep.common import existing_folder, read_lines, walk
 from data_prep.quality import write_checked
 from data_prep.transcripts import rate_defect, spoken, text_defect
 
@@ -56,7 +56,7 @@ def prepare(root: Path, out: Path, language: Literal["cs", "nl"] = "cs") -> None
     """
     game = _find(root)
     texts = _read_texts(game / "script", language)
-    files = sorted((game / "sound").glob(f"**/{language}/*.ogg"))
+    files = [file for file in walk(game / "sound") if file.suffix == ".ogg" and file.parent.name == language]
     if not texts or not files:
         what = "texts (`script/*/dialogs_" if not texts else "speech (`sound/*/"
         raise DataError(
@@ -85,7 +85,7 @@ def prepare(root: Path, out: Path, language: Literal["cs", "nl"] = "cs") -> None
 def _find(root: Path) -> Path:
     """Return the folder that holds `script` and `sound`."""
     existing_folder(root, "the game's `script` and `sound`")
-    for folder in (root, *sorted(found.parent for found in root.rglob("script") if found.is_dir())):
+    for folder in (root, *(found.parent for found in walk(root) if found.name == "script" and found.is_dir())):
         if (folder / "script").is_dir() and (folder / "sound").is_dir():
             return folder
     raise DataError(f"{root}: holds no game with `script` and `sound`; get it with `asr-transfer fetch fillets-cs`.")
@@ -94,7 +94,7 @@ def _find(root: Path) -> Path:
 def _read_texts(scripts: Path, language: str) -> dict[tuple[str, str], tuple[str, str]]:
     """Return voice and text by level and key; what levels share has the level `share`."""
     texts: dict[tuple[str, str], tuple[str, str]] = {}
-    for file in sorted(scripts.rglob(f"*dialogs_{language}.lua")):
+    for file in (file for file in walk(scripts) if file.name.endswith(f"dialogs_{language}.lua")):
         level = file.parent.relative_to(scripts).as_posix().split("/")[0]
         for key, font, _, text in _DIALOGUE.findall("\n".join(read_lines(file))):
             voice = font.removeprefix("font_") or "unnamed"

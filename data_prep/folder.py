@@ -1,27 +1,21 @@
 """A folder of recordings with transcripts: one `.txt` beside each recording, or one table for all of them.
 
-The table is TSV or CSV (comma, semicolon, bar or tab), UTF-8 with or without byte order mark. Its header names a column
-for the recording and one for the text, and where wanted speaker, language and id; without a header it has two
-columns, recording and text. Tab-separated tables may hold bare quotation marks, as Common Voice's do; in the other
-kinds a quoted cell may hold the delimiter, as RFC 4180 says.
+`transcript_table` says what tables there are.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from asr_transfer import audio
 from asr_transfer.data.manifest import Report, Utterance, write_manifest
 from asr_transfer.errors import DataError
 from asr_transfer.orthography import Case, in_case, marked, tidied
 from asr_transfer.progress import tracked
 from data_prep.common import by_reason, existing_folder, read_lines, summary, write_splits
 from data_prep.recordings import (
-    AUDIO_SUFFIXES,
-    UNREADABLE_SUFFIXES,
+    ENDINGS,
     Recordings,
     Row,
     listen,
@@ -29,17 +23,8 @@ from data_prep.recordings import (
     text_file,
     tidy,
 )
+from data_prep.transcript_table import rows_of_table
 
-COLUMNS = {
-    "file": ("file", "path", "audio_filepath", "audio", "audio_path", "filename", "file_name", "wav"),
-    "text": ("text", "sentence", "transcript", "transcription"),
-    "speaker": ("speaker", "speaker_id", "client_id"),
-    "language": ("language", "lang", "locale"),
-    "id": ("id", "utterance_id", "utt_id"),
-}
-"""The names, in lower case, under which a table's header may list what an utterance needs."""
-
-_DELIMITERS = "\t,;|"
 _NO_TRANSCRIPT = "no transcript belongs to it"
 
 UNLABELLED = "unlabelled.jsonl"
@@ -57,7 +42,8 @@ def prepare(
     """Write `all.jsonl` for a folder of recordings with transcripts, and `unlabelled.jsonl` for those without one.
 
     Args:
-        root: the folder; recordings (.wav, .flac, .ogg, .opus, .mp3) are also looked for in its subfolders.
+        root: the folder; recordings (.wav, .flac, .ogg, .opus, .mp3, .aiff, .sph and others) are also looked for in its
+            subfolders.
         out: folder for the manifests.
         speaker: who speaks, where the table does not say.
         language: ISO 639 code of what is spoken, where the table does not say.
@@ -175,11 +161,11 @@ def divide(
     recordings = Recordings(root)
     report = Report()
     for file in recordings.undecodable:
-        report.drop(recordings.name(file), f"{file.suffix} cannot be read; convert it to WAV or FLAC")
+        report.drop(recordings.name(file), audio.unreadable(file.suffix))
     if not recordings.files and transcripts is None:
-        raise DataError(f"{root}: holds no recording ({', '.join(AUDIO_SUFFIXES)}); {_hint(report)}")
+        raise DataError(f"{root}: holds no recording ({ENDINGS}); {_hint(report)}")
     table = find_table(recordings, transcripts)
-    rows = _rows_of_table(table, recordings, report) if table else _rows_of_texts(recordings, report)
+    rows = rows_of_table(table, recordings, report) if table else _rows_of_texts(recordings, report)
     # Before anything is asked of a text: one of invisible characters is empty.
     rows = [replace(row, text=_written(row.text, case, row.language or language)) for row in rows]
     known = {row.file.resolve() for row in rows}
@@ -259,115 +245,7 @@ def _rows_of_texts(recordings: Recordings, report: Report) -> list[Row]:
             continue
         rows.append(Row(file, str(transcript), tidy(" ".join(read_lines(transcript)))))
     stems = {recordings.key(file) for file in (*recordings.files, *recordings.undecodable)}
-    for text in sorted(recordings.root.rglob("*")):
-        hidden = any(part.startswith(".") for part in text.relative_to(recordings.root).parts)
-        if text.suffix.lower() == ".txt" and not hidden and recordings.key(text) not in stems:
+    for text in recordings.texts:
+        if recordings.key(text) not in stems:
             report.drop(recordings.name(text), "no recording belongs to it")
     return rows
-
-
-def _rows_of_table(table: Path, recordings: Recordings, report: Report) -> list[Row]:
-    lines = _parse(table)
-    number, head = next(lines, (1, []))
-    columns = _columns(head, f"{table} line {number}")
-    width = len(head)
-    if columns is None:
-        columns = {"file": 0, "text": 1}
-        lines = _parse(table)
-    rows: list[Row] = []
-    line_of: dict[tuple[str, str], int] = {}
-    for number, cells in lines:
-        where = f"{table} line {number}"
-        if len(cells) != width:
-            raise DataError(
-                f"{where}: has {len(cells)} columns where the first line has {width}; "
-                "put text that contains the delimiter in quotation marks, or mend the row."
-            )
-        value = {column: tidy(cells[index]) for column, index in columns.items()}
-        if not value["file"]:
-            raise DataError(f"{where}: names no recording; fill in its file name or remove the row.")
-        found = recordings.find(value["file"], table.parent)
-        if found in recordings.undecodable:
-            continue  # reported already
-        if isinstance(found, str):
-            report.drop(f"{value['file']} (line {number})", found)
-            continue
-        for kind, key in (("recording", str(found.resolve())), ("id", value.get("id", ""))):
-            if key and line_of.setdefault((kind, key), number) != number:
-                what = value["file" if kind == "recording" else "id"]
-                raise DataError(
-                    f"{where}: the {kind} '{what}' is already on line {line_of[kind, key]}; remove one of the rows."
-                )
-        optional = [value.get(column, "") for column in ("speaker", "language", "id")]
-        rows.append(Row(found, where, value["text"], *optional))
-    return rows
-
-
-def _parse(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the table's rows that are not blank, each with the line that it starts on."""
-    lines = read_lines(table)
-    if not any(line.strip() for line in lines):
-        raise DataError(f"{table}: is empty; write the columns `file` and `text` into it.")
-    delimiter = _delimiter(table, lines)
-    if delimiter == "\t":
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield number, [_unquoted(cell) for cell in line.split("\t")]
-        return
-    reader = csv.reader(io.StringIO("\n".join(lines) + "\n"), delimiter=delimiter, strict=True, skipinitialspace=True)
-    number = 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield number, cells
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{table} line {number}: is not proper CSV ({error}); check its quotation marks.") from None
-
-
-def _delimiter(table: Path, lines: list[str]) -> str:
-    """Return the delimiter under which the first line is a header, or else a pair of recording and text."""
-    number, first = next((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    for accepts in (_is_header, _is_pair):
-        for delimiter in _DELIMITERS:
-            if accepts(next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])):
-                return delimiter
-    raise DataError(
-        f"{table} line {number}: names no columns for recording and text; "
-        f"begin the table with a header that holds `file` ({', '.join(COLUMNS['file'][1:])}) and "
-        f"`text` ({', '.join(COLUMNS['text'][1:])})."
-    )
-
-
-def _is_header(cells: list[str]) -> bool:
-    names = {cell.strip().lower() for cell in cells}
-    return bool(names & set(COLUMNS["file"])) and bool(names & set(COLUMNS["text"]))
-
-
-def _is_pair(cells: list[str]) -> bool:
-    return len(cells) == 2 and Path(cells[0].strip()).suffix.lower() in AUDIO_SUFFIXES + UNREADABLE_SUFFIXES
-
-
-def _columns(head: list[str], where: str) -> dict[str, int] | None:
-    """Return the index of each known column, None when the line is no header."""
-    if not _is_header(head):
-        return None
-    columns: dict[str, int] = {}
-    for index, cell in enumerate(head):
-        for column, names in COLUMNS.items():
-            if cell.strip().lower() not in names:
-                continue
-            if column in columns:
-                raise DataError(
-                    f"{where}: the columns '{head[columns[column]].strip()}' and '{cell.strip()}' both give the "
-                    f"{column}; rename or remove one of them."
-                )
-            columns[column] = index
-    return columns
-
-
-def _unquoted(cell: str) -> str:
-    """Take spreadsheet quotation marks off a tab-separated cell, and leave those that belong to the text."""
-    inner = cell.strip()[1:-1]
-    quoted = len(cell.strip()) >= 2 and cell.strip()[0] == cell.strip()[-1] == '"'
-    return inner.replace('""', '"') if quoted and '"' not in inner.replace('""', "") else cell

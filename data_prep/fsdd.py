@@ -13,6 +13,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from data_prep.common import existing_folder
 from data_prep.quality import write_checked
+from data_prep.recordings import ENDINGS
 
 PRONUNCIATIONS = {
     "zero": "z ih r ow",
@@ -28,7 +29,6 @@ PRONUNCIATIONS = {
 }
 """The ten words in the order of their digits, in the CMU dictionary's phones without stress."""
 
-_SUFFIXES = (".wav", ".flac", ".opus")
 _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_(?P<take>[0-9]+)")
 
 
@@ -47,7 +47,7 @@ def prepare(root: Path, out: Path) -> None:
     utterances: list[Utterance] = []
     left_out: list[tuple[str, str]] = []
     seen: set[str] = set()
-    files = [file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")]
+    files = [file for file in folder.iterdir() if audio.readable(file.suffix) and not file.name.startswith(".")]
     for file in sorted(files, key=_natural):
         match = _NAME.fullmatch(file.stem)
         if match is None:
@@ -68,8 +68,8 @@ def prepare(root: Path, out: Path) -> None:
         )
     if not utterances:
         raise DataError(
-            f"{folder}: holds no usable recording named {{digit}}_{{speaker}}_{{n}} with one of the suffixes "
-            f"{', '.join(_SUFFIXES)}; give `recordings` of the Free Spoken Digit Dataset or the folder above it."
+            f"{folder}: holds no usable recording named {{digit}}_{{speaker}}_{{n}} ({ENDINGS}); "
+            f"give `recordings` of the Free Spoken Digit Dataset or the folder above it."
         )
     write_checked({"all": utterances}, out, {"all": left_out}, fits_ctc=False)
 

@@ -22,7 +22,7 @@ from asr_transfer import audio
 from asr_transfer.errors import DataError
 from data_prep import pinyin
 from data_prep.by_text import Gathering
-from data_prep.common import existing_folder, write_audio
+from data_prep.common import existing_folder, walk, write_audio
 
 SPEAKERS = {"3": "man", "5": "woman"}
 """Who speaks, by the file's name; the manifests call them `gcin-man` and `gcin-woman`."""
@@ -65,7 +65,7 @@ def prepare(root: Path, out: Path) -> None:
         DataError: there is no such folder, or it holds no syllable in bopomofo.
     """
     existing_folder(root, "gcin-voice's folders of syllables")
-    files = sorted(file for file in root.rglob("*.ogg") if file.stem in SPEAKERS)
+    files = [file for file in walk(root) if file.suffix == ".ogg" and file.stem in SPEAKERS]
     if not files:
         raise DataError(f"{root}: holds no SYLLABLE/3.ogg; get the sounds with `asr-transfer fetch gcin-voice`.")
     found = Gathering("cmn", {"test": 0}, prefix="gcin/", one_voice=False)

@@ -61,7 +61,7 @@ def prepare(root: Path, out: Path, first_language: str | None = None) -> None:
     utterances: list[Utterance] = []
     left_out: list[tuple[str, str]] = []
     for folder in folders:
-        for file in sorted((folder / "wav").glob("*.wav")):
+        for file in sorted(file for file in (folder / "wav").iterdir() if audio.readable(file.suffix)):
             name = f"{folder.name}-{file.stem}"
             transcript = folder / "transcript" / f"{file.stem}.txt"
             if not transcript.is_file():

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from asr_transfer import audio
-from asr_transfer.data.manifest import read_manifest
+from asr_transfer.data.manifest import read_audio, read_manifest
 from asr_transfer.errors import DataError
 from data_prep.common import write_splits
 
@@ -30,7 +30,7 @@ def prepare(manifest: Path, out: Path, amplitude: float = 0.01, seed: int = 0) -
         raise DataError(f"`amplitude` must be between 0 and 1, got {amplitude}.")
     noisy = []
     for number, utterance in enumerate(read_manifest(manifest)):
-        samples = audio.read(utterance.audio, utterance.start, utterance.duration)
+        samples = read_audio(utterance)
         noise = amplitude * np.random.default_rng((seed, number)).standard_normal(len(samples))
         target = out / "audio" / f"{number:06d}.flac"
         try:

@@ -16,7 +16,7 @@ import numpy as np
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, write_audio
+from data_prep.common import existing_folder, walk, write_audio
 from data_prep.quality import write_checked
 from data_prep.queen_format import JOE, Clip, DataFile
 from data_prep.transcripts import rate_defect, spoken, text_defect
@@ -150,7 +150,7 @@ def split_of(character: str, splits: Mapping[str, str] = SPLIT_OF_ACTOR) -> str:
 def _find(root: Path) -> Path:
     if root.is_file():
         return root
-    found = sorted(existing_folder(root, f"the game's {DATA_FILE}").rglob(DATA_FILE))
+    found = [file for file in walk(existing_folder(root, f"the game's {DATA_FILE}")) if file.name == DATA_FILE]
     if not found:
         raise DataError(f"{root}: holds no {DATA_FILE}; get the game with `asr-transfer fetch queen`.")
     return found[0]

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from asr_transfer import audio
-from asr_transfer.errors import DataError
+from asr_transfer.errors import DataError, one_line
+from data_prep.common import walk
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-UNREADABLE_SUFFIXES = (".m4a", ".aac", ".wma", ".amr", ".webm", ".mp4", ".3gp", ".caf")
+ENDINGS = f"{', '.join(audio.SUFFIXES[:8])} and others"
+"""The endings of recordings, for messages."""
 
 SILENCE_DBFS = -50.0
 """Peak below which a recording is taken as silent: speech even at a bad microphone peaks above -40 dBFS."""
@@ -39,25 +40,34 @@ class Recordings:
     """The recordings below a folder, found by relative path, by path without suffix, or by bare name when unique.
 
     Names are compared in Unicode's composed form: macOS decomposes accents in file names, editors compose them.
+
+    Attributes:
+        root: the folder; linked folders below it are looked into.
+        files: what can be read; of the same name, what libsndfile reads goes first.
+        undecodable: what needs a decoder that is not installed.
+        texts: the `.txt` files.
     """
 
     root: Path
     files: list[Path] = field(default_factory=list)
     undecodable: list[Path] = field(default_factory=list)
+    texts: list[Path] = field(default_factory=list)
     _index: dict[str, list[Path]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for file in sorted(self.root.rglob("*")):
-            relative = file.relative_to(self.root)
+        for file in walk(self.root):
+            relative, suffix = file.relative_to(self.root), file.suffix.lower()
             if any(part.startswith(".") for part in relative.parts) or not file.is_file():
                 continue
-            if file.suffix.lower() in UNREADABLE_SUFFIXES:
-                self.undecodable.append(file)
-            elif file.suffix.lower() in AUDIO_SUFFIXES:
-                self.files.append(file)
-                whole, bare = relative.as_posix(), relative.with_suffix("").as_posix()
-                for key in {composed(name) for name in (whole, bare, file.name, file.stem)}:
-                    self._index.setdefault(key, []).append(file)
+            if suffix == ".txt":
+                self.texts.append(file)
+            if suffix not in audio.SUFFIXES + audio.DECODER_SUFFIXES:
+                continue
+            (self.files if audio.readable(suffix) else self.undecodable).append(file)
+            whole, bare = relative.as_posix(), relative.with_suffix("").as_posix()
+            for key in {composed(name) for name in (whole, bare, file.name, file.stem)}:
+                self._index.setdefault(key, []).append(file)
+        self.files.sort(key=lambda file: file.suffix.lower() in audio.DECODER_SUFFIXES)
 
     def name(self, file: Path) -> str:
         """Return the path from the folder, as reports show it and ids begin."""
@@ -76,6 +86,9 @@ class Recordings:
                     return file
         found = self._index.get(Path(composed(name)).as_posix(), [])
         if len(found) > 1:
+            # What was converted lies beside what it was made from.
+            found = [file for file in found if file.suffix.lower() in audio.SUFFIXES] or found
+        if len(found) > 1:
             return f"{len(found)} recordings are called so; give the path below the folder"
         return found[0] if found else "there is no such recording"
 
@@ -92,7 +105,7 @@ def make_ids(rows: list[Row], recordings: Recordings, taken: Mapping[str, str] |
     times = Counter([*keys, *(taken or {})])
     first = dict(taken or {})
     for row, key in zip(rows, keys, strict=True):
-        name = row.id or (key if times[key] == 1 else composed(recordings.name(row.file)))
+        name = one_line(row.id or (key if times[key] == 1 else composed(recordings.name(row.file))))
         if name in first:
             raise DataError(f"{row.where}: the id '{name}' is also that of {first[name]}; give it another.")
         first[name] = row.where

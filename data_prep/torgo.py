@@ -14,7 +14,8 @@ from typing import Literal
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, read_lines
+from data_prep.by_text import recording
+from data_prep.common import existing_folder, read_lines, walk
 from data_prep.quality import write_checked
 from data_prep.transcripts import spoken, text_defect
 
@@ -41,7 +42,7 @@ def prepare(root: Path, out: Path, microphone: Literal["array", "head"] = "array
     groups: dict[str, list[Utterance]] = {"dysarthric": [], "control": []}
     left_out: dict[str, list[tuple[str, str]]] = {group: [] for group in groups}
     found = False
-    for prompts in sorted(root.rglob("Session*/prompts")):
+    for prompts in (found for found in walk(root) if found.match("Session*/prompts")):
         session = prompts.parent
         speaker = session.parent.name
         match = _SPEAKER.fullmatch(speaker)
@@ -51,7 +52,7 @@ def prepare(root: Path, out: Path, microphone: Literal["array", "head"] = "array
         group = "control" if match[1] else "dysarthric"
         for prompt in sorted(prompts.glob("*.txt")):
             name = f"{speaker}-{session.name}-{prompt.stem}"
-            result = _read(prompt, session / _FOLDERS[microphone] / f"{prompt.stem}.wav")
+            result = _read(prompt, session / _FOLDERS[microphone])
             if isinstance(result, str):
                 left_out[group].append((name, result))
             else:
@@ -65,7 +66,7 @@ def prepare(root: Path, out: Path, microphone: Literal["array", "head"] = "array
     write_checked(splits, out, left_out)
 
 
-def _read(prompt: Path, file: Path) -> tuple[Path, float, str] | str:
+def _read(prompt: Path, folder: Path) -> tuple[Path, float, str] | str:
     """Return recording, seconds and text, or why the prompt gives no utterance."""
     line = " ".join(" ".join(read_lines(prompt)).split())
     if "[" in line:
@@ -77,8 +78,9 @@ def _read(prompt: Path, file: Path) -> tuple[Path, float, str] | str:
         return "the prompt is marked xxx"
     if defect := text_defect(text):
         return defect
-    if not file.is_file():
-        return f"there is no recording in {file.parent.name}"
+    file = recording(folder, prompt.stem)
+    if file is None:
+        return f"there is no recording in {folder.name}"
     try:
         return file, audio.probe(file).duration, text
     except DataError as error:

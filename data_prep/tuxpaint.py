@@ -17,7 +17,7 @@ from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from data_prep.by_text import Gathering, plain_text
-from data_prep.common import existing_folder, read_lines
+from data_prep.common import existing_folder, read_lines, walk
 from data_prep.quality import repeated_audio
 from data_prep.transcripts import spoken, usual_seconds
 
@@ -48,7 +48,7 @@ def prepare(root: Path, out: Path, language: Language = "fr") -> None:
     """
     existing_folder(root, "Tux Paint's stamps")
     ending = f"_desc_{language}.ogg"
-    files = sorted(root.rglob(f"*{ending}"))
+    files = [file for file in walk(root) if file.name.endswith(ending)]
     if not files:
         raise DataError(f"{root}: holds no NAME{ending}; get the stamps with `asr-transfer fetch tuxpaint`.")
     found = Gathering(language, prefix=f"tuxpaint-{language}/")

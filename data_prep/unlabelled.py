@@ -9,7 +9,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from data_prep.common import by_reason, existing_folder
 from data_prep.folder import divide
-from data_prep.recordings import AUDIO_SUFFIXES
+from data_prep.recordings import ENDINGS
 
 
 def read_unlabelled(root: Path, speaker: str = "me", language: str = "en") -> list[Utterance]:
@@ -32,7 +32,7 @@ def read_unlabelled(root: Path, speaker: str = "me", language: str = "en") -> li
     dropped = [*found.report.dropped, *unusable]
     if not utterances:
         shown = "".join(f"\n{line}" for line in by_reason(dropped[:10]))
-        raise DataError(f"{root}: holds no recording that can be used ({', '.join(AUDIO_SUFFIXES)}).{shown}")
+        raise DataError(f"{root}: holds no recording that can be used ({ENDINGS}).{shown}")
     if dropped:
         print("\n".join([f"{root}: {len(utterances)} kept, {len(dropped)} left out", *by_reason(dropped)]))
     return utterances

@@ -12,6 +12,7 @@ import soundfile
 
 from asr_transfer import audio
 from asr_transfer.errors import DataError
+from asr_transfer.remarks import Remark
 
 MakeAudio = Callable[..., Path]
 
@@ -106,7 +107,8 @@ def test_streamed_wav_without_a_size_is_read(tmp_path: Path, make_audio: MakeAud
     size = content.index(b"data") + 4
     content[size : size + 4] = struct.pack("<I", 0xFFFFFFFF)
     file.write_bytes(content)
-    assert len(audio.read(file)) == 16_000
+    with pytest.warns(Remark, match="leaves open how long"):
+        assert len(audio.read(file)) == 16_000
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_zero_samples(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.opus", "a.raw", "a.txt"])
 def test_file_that_is_no_audio(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"this is a letter to my grandmother, not a recording " * 40)
+    (tmp_path / name).write_bytes(bytes(range(256)) * 8)
     with pytest.raises(DataError, match=rf"{name}: is not audio that can be decoded \(\w.*\); convert it"):
         audio.probe(tmp_path / name)
 

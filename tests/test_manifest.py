@@ -93,7 +93,7 @@ def without(key: str) -> dict[str, Any]:
         *[(without(key), f"the key '{key}' is missing") for key in GOOD],
         ({**GOOD, "text": " "}, "`text` must be non-empty text, got ' '"),
         ({**GOOD, "speaker": 7}, "`speaker` must be non-empty text, got 7"),
-        ({**GOOD, "id": None}, "`id` must be non-empty text, got None"),
+        ({**GOOD, "id": None}, "`id` must be non-empty text, got null"),
         ({**GOOD, "duration": "1.5"}, "`duration` must be a number of seconds, got '1.5'"),
         ({**GOOD, "duration": True}, "`duration` must be a number of seconds, got True"),
         ({**GOOD, "duration": -1}, "`duration` must be a number of seconds, got -1"),

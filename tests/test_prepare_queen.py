@@ -138,7 +138,7 @@ def test_queen(tmp_path: Path, game: Path, capsys: pytest.CaptureFixture[str]) -
     assert "an ape's noises and mock language: 090001P1" in printed
     assert "the text holds digits or symbols, whose reading is not known: 070001P1" in printed
     assert "the text describes a sound: 070002P1" in printed
-    assert "06XXXXJ1.SB: is not audio that can be decoded" in printed
+    assert "06XXXXJ1.SB: is no audio but text" in printed
 
 
 def test_texts_in_two_splits_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

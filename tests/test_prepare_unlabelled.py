@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asr_transfer import decoder
 from asr_transfer.errors import DataError
 from data_prep.folder import read_folder
 from data_prep.unlabelled import read_unlabelled
@@ -40,8 +41,9 @@ def test_of_a_partly_transcribed_folder_all_recordings_are_read_and_no_text(
 
 
 def test_what_cannot_be_used_is_named(
-    tmp_path: Path, make_audio: MakeAudio, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, make_audio: MakeAudio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(decoder, "available", lambda: False)
     make_audio(tmp_path / "good.wav")
     assert [u.id for u in read_unlabelled(tmp_path)] == ["good"] and capsys.readouterr().out == ""
     make_audio(tmp_path / "still.wav", level=1e-4)
@@ -50,7 +52,7 @@ def test_what_cannot_be_used_is_named(
     assert [u.id for u in read_unlabelled(tmp_path)] == ["good"]
     printed = capsys.readouterr().out
     assert "1 kept, 3 left out" in printed and "holds no speech" in printed and "broken.wav" in printed
-    assert ".m4a cannot be read; convert it to WAV or FLAC: phone.m4a" in printed
+    assert ".m4a needs a decoder; install it" in printed and "phone.m4a" in printed
     (tmp_path / "good.wav").unlink()
     with pytest.raises(DataError, match="holds no recording that can be used") as error:
         read_unlabelled(tmp_path)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from asr_transfer import audio
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.manifest import Utterance, read_audio
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.decoding.greedy import greedy
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
@@ -103,7 +103,7 @@ def check_audio(utterances: Sequence[Utterance]) -> AudioCheck:
     findings, groups = [], []
     first: dict[bytes, int] = {}
     for number, utterance in enumerate(utterances):
-        samples = audio.read(utterance.audio, utterance.start, None if utterance.start is None else utterance.duration)
+        samples = read_audio(utterance)
         original = first.setdefault(hashlib.sha256(samples.tobytes()).digest(), number)
         groups.append(original)
         if silent := _silence(samples):

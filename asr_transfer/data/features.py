@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from asr_transfer import audio, textfiles
+from asr_transfer import audio, remarks, textfiles
 from asr_transfer.cache import cache_folder
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.digests import FileDigests
-from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.manifest import Utterance, read_audio
 from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.plain import from_plain
 from asr_transfer.progress import tracked
 
-VERSION = 1
+VERSION = 2
 """Raise when the computation changes, so that old stores are not reused."""
 
 _FRAMES = "features.f16"
@@ -44,6 +44,7 @@ class FeatureStore:
         frames: (total, mels) float16, all views one after the other.
         offsets: (views + 1,) first frame of each view.
         mean, std: (views, mels) float32 per-view statistics, kept so that normalising at load costs one pass.
+        remarks: what was unusual about recordings, by utterance.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,6 +58,7 @@ class FeatureStore:
         statistics = np.load(folder / "statistics.npy")
         self.mean, self.std = torch.from_numpy(statistics[0]), torch.from_numpy(statistics[1])
         self._views = {(str(i), float(s)): n for n, (i, s) in enumerate(index["views"])}
+        self.remarks: dict[str, list[str]] = dict(index.get("remarks", {}))
 
     def __len__(self) -> int:
         """Return the number of views."""
@@ -123,6 +125,7 @@ class JoinedStore(FeatureStore):
         here = {own: name for name, own in names.items()}
         more = {(here[own], speed): len(first) + row for (own, speed), row in second._views.items() if own in here}
         self._views = {**first._views, **more}
+        self.remarks = first.remarks
 
 
 def model_input(samples: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
@@ -174,6 +177,7 @@ class Computed:
         views: utterance and speed of each view.
         statistics: (2, views, mels) means and deviations.
         failures: why recordings could not be read.
+        remarks: what was unusual about recordings, by utterance.
     """
 
     part: Part
@@ -181,6 +185,7 @@ class Computed:
     views: list[list[Any]]
     statistics: np.ndarray
     failures: list[str]
+    remarks: dict[str, list[str]]
 
 
 Run = Callable[[Callable[[Part], Computed], Sequence[Part]], Iterable[Computed]]
@@ -244,6 +249,11 @@ def build_stores(
     finally:
         for assembly in begun.values():
             shutil.rmtree(assembly.folder, ignore_errors=True)
+    with remarks.grouped():
+        for key, wanted in zip(keys, requests, strict=True):
+            for utterance in wanted.utterances if stores[key].remarks else ():
+                for reason in stores[key].remarks.get(utterance.id, ()):
+                    remarks.remark(reason, utterance.audio)
     return [stores[key] for key in keys]
 
 
@@ -298,7 +308,8 @@ class _Assembly:
         views = [view for part in self._done for view in part.views]
         statistics = np.concatenate([part.statistics for part in self._done], axis=1)
         config = self._parts[0].wanted.config
-        _write_index(self.folder, config, list(accumulate(lengths, initial=0)), views, statistics)
+        told = {name: reasons for part in self._done for name, reasons in part.remarks.items()}
+        _write_index(self.folder, config, list(accumulate(lengths, initial=0)), views, statistics, told)
         try:
             os.replace(self.folder, final)
         except OSError:
@@ -322,16 +333,18 @@ def _opened(folder: Path) -> FeatureStore | None:
 def _compute(part: Part) -> Computed:
     """Write the frames of a part."""
     wanted = part.wanted
-    done = Computed(part, [], [], np.zeros((2, 0, wanted.config.mels), np.float32), [])
+    done = Computed(part, [], [], np.zeros((2, 0, wanted.config.mels), np.float32), [], {})
     means = []
     with part.file.open("wb") as out:
         for utterance in tracked(wanted.utterances, "features", len(wanted.utterances), "utterance"):
             try:
-                duration = None if utterance.start is None else utterance.duration
-                samples = audio.read(utterance.audio, utterance.start, duration)
+                with remarks.collected() as found:
+                    samples = read_audio(utterance)
             except DataError as error:
                 done.failures.append(str(error))
                 continue
+            if found:
+                done.remarks[utterance.id] = list(found)
             for speed in wanted.speeds:
                 block = log_mel(torch.from_numpy(audio.change_speed(samples, speed)), wanted.config)
                 out.write(block.to(torch.float16).numpy().tobytes())
@@ -342,11 +355,18 @@ def _compute(part: Part) -> Computed:
 
 
 def _write_index(
-    folder: Path, config: FeatureConfig, offsets: Sequence[int], views: Sequence[list[Any]], statistics: np.ndarray
+    folder: Path,
+    config: FeatureConfig,
+    offsets: Sequence[int],
+    views: Sequence[list[Any]],
+    statistics: np.ndarray,
+    told: Mapping[str, list[str]] | None = None,
 ) -> None:
-    """Write all of a store but its frames; `statistics` are (2, views, mels), means and deviations."""
+    """Write all of a store but its frames; `statistics` are (2, views, mels), means and deviations; `told` remarks."""
     np.save(folder / "statistics.npy", statistics.astype(np.float32))
     index: dict[str, Any] = {"config": config.__dict__, "offsets": list(offsets), "views": list(views)}
+    if told:
+        index["remarks"] = dict(told)
     textfiles.write_text(folder / "index.json", json.dumps(index, ensure_ascii=False), "ASR_TRANSFER_CACHE")
 
 

@@ -41,7 +41,8 @@ from asr_transfer.data.lexicon_lines import (
 )
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens, spells_phones
-from asr_transfer.errors import DataError, nearest_hint, warn
+from asr_transfer.errors import DataError, nearest_hint
+from asr_transfer.remarks import remark
 from asr_transfer.whitespace import single_spaced, words_of
 
 __all__ = ["GUESSED", "LONGEST_LINE", "Entry", "Lexicon", "read_for", "require_own_form", "spelled_lexicon"]
@@ -224,7 +225,7 @@ class Lexicon:
         if not called:
             return self
         some, symbol = next(iter(sorted(called.items())))
-        warn(f"{self.source}: its ARPAbet is read as the model writes it, such as {some} as {symbol}")
+        remark(f"{self.source}: its ARPAbet is read as the model writes it, such as {some} as {symbol}")
         return _merged((replace(e, phones=tuple(called.get(p, p) for p in e.phones)) for e in self), self.source)
 
     def targets(self, tokens: Tokens) -> list[list[int]]:

@@ -19,7 +19,8 @@ from asr_transfer.data.lexicon_lines import (
     take_apart,
 )
 from asr_transfer.data.subwords import MARK
-from asr_transfer.errors import DataError, warn
+from asr_transfer.errors import DataError
+from asr_transfer.remarks import remark
 from asr_transfer.textfiles import lines_of
 
 GUESSED = "?"
@@ -86,9 +87,9 @@ def entries_of(lines: list[str], source: str) -> Iterator[Entry]:
         weight, guessed = (0.0, False) if line.weight is None else _weight(line.weight, where)
         yield Entry(line.word, phones, weight + line.log_probability, guessed, number)
     if left_out:
-        warn(f"{source}: left out is what names noises instead of words: {', '.join(left_out)}")
+        remark(f"{source}: left out is what names noises instead of words: {', '.join(left_out)}")
     if silence:
-        warn(f"{source}: the three columns of silence behind each probability are left out, for no search uses them")
+        remark(f"{source}: the three columns of silence behind each probability are left out, for no search uses them")
 
 
 def _weight(column: str, where: str) -> tuple[float, bool]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asr_transfer import audio, textfiles
 from asr_transfer.config import Units
 from asr_transfer.data.tokens import spells_phones, without_tone
-from asr_transfer.errors import DataError, nearest_hint
+from asr_transfer.errors import DataError, nearest_hint, one_line
 
 PhoneSegment = tuple[str, float, float]
 """A phone with its start and end in seconds from the beginning of the utterance."""
@@ -34,7 +37,7 @@ class Utterance:
         text: transcript; empty only of speech that is read without transcripts.
         speaker: who speaks.
         language: ISO 639 code such as "en".
-        start: seconds into the file where the utterance begins; None when it is the whole file.
+        start: seconds into the file where the utterance begins; None when it begins with the file.
         phones: time-aligned phones, where a corpus has them.
         pronunciation: phones of what was said, separated by single spaces, without times; None where unknown.
     """
@@ -81,6 +84,12 @@ _KEYS = {
 _REQUIRED = ("id", "audio_filepath", "duration", "text", "speaker", "language")
 
 
+_CODE = re.compile(r"[A-Za-z0-9_-]+")
+
+UNKNOWN = {"speaker": "unknown", "language": "und"}
+"""What a manifest says where a corpus does not tell; "und" is the code of ISO 639-2 for it."""
+
+
 @dataclass
 class Report:
     """Which utterances were left out of a corpus, and why."""
@@ -107,8 +116,7 @@ def read_manifest(path: str | Path, labelled: bool = True) -> list[Utterance]:
         DataError: missing or empty file, a line that is not JSON, a missing, unknown or ill-typed key, a repeated id.
     """
     file = Path(path)
-    if not file.is_file():
-        raise DataError(f"{file}: there is no such manifest; make one with `asr-transfer prepare`.")
+    _require_manifest(file)
     utterances: list[Utterance] = []
     line_of: dict[str, int] = {}
     try:
@@ -133,15 +141,49 @@ def read_manifest(path: str | Path, labelled: bool = True) -> list[Utterance]:
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest through a temporary name, audio paths relative to it where they lie below its folder.
+    """Write `manifest_text` through a temporary name.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: an utterance is not what `read_manifest` accepts, or the file cannot be written.
+    """
+    textfiles.write_text(path, manifest_text(path, utterances))
+
+
+def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
+    """Return a manifest that is to be written to `path`, audio paths relative to it where they lie below its folder.
+
+    Tabs and line ends in an id become escapes; an unknown speaker or language is named so.
+
+    Raises:
+        DataError: an utterance is not what `read_manifest` accepts, or its language cannot name a model's head.
     """
     folder = Path(path).parent.resolve()
-    with textfiles.writing(path) as out:
-        for utterance in utterances:
-            out.write(json.dumps(_to_json(utterance, folder), ensure_ascii=False) + "\n")
+    lines = []
+    for utterance in utterances:
+        entry, where = _to_json(utterance, folder), f"utterance '{one_line(utterance.id)}'"
+        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        # What is written is accepted by every command.
+        _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
+        if not _CODE.fullmatch(entry["language"]):
+            raise DataError(
+                f"{where}: its language '{entry['language']}' is not a code such as en, cmn or pt-BR; give the "
+                "language's ISO 639 code."
+            )
+    return "".join(lines)
+
+
+def read_audio(utterance: Utterance) -> np.ndarray:
+    """Return the samples of an utterance as `audio.read` does.
+
+    Raises:
+        DataError: the recording cannot be read, or is shorter than the manifest says; the message names the utterance.
+    """
+    try:
+        return audio.read(utterance.audio, utterance.start, utterance.duration)
+    except DataError as error:
+        if utterance.audio.endswith(utterance.id):  # a recording that was named itself
+            raise
+        raise DataError(f"utterance '{utterance.id}': {error}") from None
 
 
 def validate(utterances: Sequence[Utterance], tolerance: float = audio.TOLERANCE) -> tuple[list[Utterance], Report]:
@@ -207,6 +249,28 @@ def _defect(utterance: Utterance, tolerance: float) -> str | None:
     return None
 
 
+def _require_manifest(file: Path) -> None:
+    """Refuse what is no manifest, with the way to one.
+
+    Raises:
+        DataError: it is none.
+    """
+    if file.is_dir():
+        raise DataError(
+            f"{file}: is a folder, and a manifest is needed here; make one with `asr-transfer prepare folder --root "
+            f"{file} --out DIR`."
+        )
+    if not file.is_file():
+        raise DataError(f"{file}: there is no such manifest; make one with `asr-transfer prepare`.")
+    if file.suffix.lower() in (".csv", ".tsv"):
+        raise DataError(
+            f"{file}: is a table, and a manifest is needed here; make one with `asr-transfer prepare folder --root "
+            f"{file.parent} --transcripts {file} --out DIR`."
+        )
+    if audio.readable(file.suffix):
+        raise DataError(f"{file}: is a recording, and a manifest is needed here; make one with `asr-transfer prepare`.")
+
+
 def _parse_line(line: str, where: str, folder: Path, labelled: bool = True) -> Utterance:
     try:
         entry = json.loads(line)
@@ -219,13 +283,25 @@ def _parse_line(line: str, where: str, folder: Path, labelled: bool = True) -> U
     for key in entry:
         if key not in _KEYS:
             raise DataError(f"{where}: unknown key '{key}'.{nearest_hint(key, _KEYS)}")
-    entry = entry if labelled else {"text": "", **entry}
+    if not labelled and entry.get("text") is None:
+        entry["text"] = ""
     for key in _REQUIRED:
         if key not in entry:
             raise DataError(f"{where}: the key '{key}' is missing; add it.")
+    if entry["text"] in (None, "") and labelled:
+        raise DataError(
+            f"{where}: has no transcript (`text` is {json.dumps(entry['text'])}), which is needed here; fill it in or "
+            "leave the utterance out."
+        )
     for key in ("id", "audio_filepath", "text", "speaker", "language"):
         if not isinstance(entry[key], str) or not (entry[key].strip() or (key == "text" and not labelled)):
-            raise DataError(f"{where}: `{key}` must be non-empty text, got {entry[key]!r}.")
+            raise DataError(f"{where}: `{key}` must be non-empty text, got {_shown(entry[key])}.")
+    for key in ("id", "speaker", "language"):
+        if one_line(entry[key]) != entry[key]:
+            raise DataError(
+                f"{where}: `{key}` holds a tab, a line end or another control character, got {entry[key]!r}; it stands "
+                "in lines and columns, so replace that."
+            )
     duration = _seconds(entry["duration"], "duration", where)
     if duration == 0:
         raise DataError(f"{where}: `duration` must be above 0 seconds; leave the utterance out.")
@@ -249,8 +325,12 @@ def _parse_line(line: str, where: str, folder: Path, labelled: bool = True) -> U
 
 def _seconds(value: Any, key: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
-        raise DataError(f"{where}: `{key}` must be a number of seconds, got {value!r}.")
+        raise DataError(f"{where}: `{key}` must be a number of seconds, got {_shown(value)}.")
     return float(value)
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(value)
 
 
 def _parse_phones(value: Any, where: str) -> tuple[PhoneSegment, ...] | None:
@@ -268,17 +348,17 @@ def _parse_phones(value: Any, where: str) -> tuple[PhoneSegment, ...] | None:
 def _to_json(utterance: Utterance, folder: Path) -> dict[str, Any]:
     path = Path(utterance.audio).resolve()
     entry: dict[str, Any] = {
-        "id": utterance.id,
+        "id": one_line(utterance.id),
         "audio_filepath": str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path),
         "duration": round(utterance.duration, 4),
         "text": utterance.text,
-        "speaker": utterance.speaker,
-        "language": utterance.language,
+        "speaker": one_line(utterance.speaker) if utterance.speaker.strip() else UNKNOWN["speaker"],
+        "language": one_line(utterance.language) if utterance.language.strip() else UNKNOWN["language"],
     }
     if utterance.start is not None:
         entry["offset"] = round(utterance.start, 4)
     if utterance.phones is not None:
         entry["phones"] = [[phone, round(start, 4), round(end, 4)] for phone, start, end in utterance.phones]
-    if utterance.pronunciation is not None:
+    if utterance.pronunciation:
         entry["pronunciation"] = utterance.pronunciation
     return entry

@@ -9,7 +9,8 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.subwords import MARK
 from asr_transfer.decoding.kneser_ney import BEGIN, END, UNKNOWN
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.errors import DataError, warn
+from asr_transfer.errors import DataError
+from asr_transfer.remarks import remark
 from asr_transfer.whitespace import words_of
 
 FEW = 0.5
@@ -37,7 +38,7 @@ def check_coverage(lexicon: Lexicon, model: NgramModel) -> None:
     guess = _guess(words, lexicon, model, listed)
     if not listed:
         raise DataError(f"{told}; {guess}.")
-    warn(f"{told}, and takes the others for unlisted words; {guess}")
+    remark(f"{told}, and takes the others for unlisted words; {guess}")
 
 
 def _guess(words: Collection[str], lexicon: Lexicon, model: NgramModel, listed: int) -> str:

@@ -11,7 +11,8 @@ from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.errors import DataError, InputWarning
+from asr_transfer.errors import DataError
+from asr_transfer.remarks import Remark
 
 LETTERS = Tokens([" ", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"])
 WORDS = ["turn", "off", "the", "lamp"]
@@ -47,9 +48,9 @@ def test_a_model_of_phones_is_told_by_the_lexicons_phones() -> None:
 
 
 def test_few_are_told_and_enough_are_not() -> None:
-    with pytest.warns(InputWarning, match=r"my\.arpa: lists 1 of the 4 words of words\.txt"):
+    with pytest.warns(Remark, match=r"my\.arpa: lists 1 of the 4 words of words\.txt"):
         _search(WORDS, ["turn around", "turn back"])
-    with pytest.warns(InputWarning, match="lists 1 of the 4 words .* it lists 3 of them in capitals"):
+    with pytest.warns(Remark, match="lists 1 of the 4 words .* it lists 3 of them in capitals"):
         _search(WORDS, ["turn OFF THE LAMP"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -10,7 +10,8 @@ import pytest
 from asr_transfer.cli import main
 from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.errors import DataError, InputWarning
+from asr_transfer.errors import DataError
+from asr_transfer.remarks import Remark
 
 PHONES = Tokens(sorted({"t", "er", "n", "ah", "ao", "aa", "f", "l", "ae", "m", "p"}), "phones")
 LETTERS = Tokens([" ", *"abcdefghijklmnopqrstuvwxyz"])
@@ -44,11 +45,11 @@ def test_a_numbered_pronunciation_is_one_of_the_word(tmp_path: Path, content: st
 
 def test_cmudicts_capitals_and_stress_are_read_as_the_model_writes_them(tmp_path: Path) -> None:
     file = _file(tmp_path, "turn  T ER1 N\noff  AO1 F\noff(2)  AA0 F\n")
-    with pytest.warns(InputWarning, match="its ARPAbet is read as the model writes it, such as AA0 as aa"):
+    with pytest.warns(Remark, match="its ARPAbet is read as the model writes it, such as AA0 as aa"):
         lexicon = read_for(file, PHONES)
     assert _pairs(lexicon) == [TURN, OFF, ("off", ("aa", "f"))]
     lexicon.check(PHONES.symbols[1:])
-    with pytest.warns(InputWarning), pytest.raises(DataError, match=r"'beige' has the phone 'B', .* does not know; "):
+    with pytest.warns(Remark), pytest.raises(DataError, match=r"'beige' has the phone 'B', .* does not know; "):
         read_for(_file(tmp_path, "turn  T ER1 N\nbeige  B EY1 ZH\n"), PHONES).targets(PHONES)
 
 
@@ -71,7 +72,7 @@ def test_a_probability_is_a_prior_and_no_phone(tmp_path: Path, content: str) -> 
 def test_columns_of_silence_are_left_out_and_that_is_said(tmp_path: Path, between: str) -> None:
     rows = [("turn", "0.9", "0.2", "1.3", "0.8", "t er n"), ("off", "1.0", "0.1", "1.0", "1.0", "ao f")]
     file = _file(tmp_path, "".join(between.join(row) + "\n" for row in rows))
-    with pytest.warns(InputWarning, match="columns of silence .* are left out"):
+    with pytest.warns(Remark, match="columns of silence .* are left out"):
         lexicon = Lexicon.read(file)
     assert (
         _pairs(lexicon) == [TURN, OFF] and lexicon[0].weight == pytest.approx(math.log(0.9)) and not lexicon[1].weight
@@ -117,7 +118,7 @@ def test_names_of_noises_are_no_words(tmp_path: Path) -> None:
     file = _file(tmp_path, "!SIL SIL\n<UNK> SPN\nturn T ER N\noff AO F\n")
     assert _pairs(Lexicon.read(file)) == [("turn", ("T", "ER", "N")), ("off", ("AO", "F"))]
     file = _file(tmp_path, "!SIL SIL\n<UNK> SPN\nturn t er n\noff ao f\n")
-    with pytest.warns(InputWarning, match="names noises instead of words: !SIL, <UNK>"):
+    with pytest.warns(Remark, match="names noises instead of words: !SIL, <UNK>"):
         assert _pairs(read_for(file, PHONES)) == [TURN, OFF]
 
 
