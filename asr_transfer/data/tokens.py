@@ -65,7 +65,7 @@ class Tokens:
             return cls(model.pieces, units, model)
         found: set[str] = set()
         for text in texts:
-            found.update(_pieces(text, units))
+            found.update(pieces_of(text, units))
         if not found:
             raise DataError("the transcripts hold no symbols to make tokens from; check the manifest's `text`.")
         return cls(sorted(found), units)
@@ -77,7 +77,7 @@ class Tokens:
             DataError: a symbol is not among the tokens; the message names `where`, the symbol and the mend.
         """
         # Each character is a piece, so that what subwords cannot spell are characters.
-        pieces = _pieces(text, self.units)
+        pieces = pieces_of(text, self.units)
         known = self._index.keys() if self.model is None else self.model.characters
         if unknown := sorted(set(pieces) - known):
             listed = ", ".join(repr(piece) for piece in unknown[:5])
@@ -195,7 +195,8 @@ def without_tone(phone: str) -> str:
     return phone.rstrip("0123456789") or phone
 
 
-def _pieces(text: str, units: Units) -> list[str]:
+def pieces_of(text: str, units: Units) -> list[str]:
+    """Return what tokens of `units` are made of in `text`: its characters, or its words or phones."""
     words = text.split()
     if units == "toneless-phones":
         return [without_tone(word) for word in words]
