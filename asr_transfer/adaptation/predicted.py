@@ -1,9 +1,9 @@
 """Measures how well what others are predicted to lose by an adaptation agrees with what they lose.
 
 Each case adapts a source model to a speaker twice, as `auto` does: to all folds of the recordings but one, and to all
-of them. From the first model the loss is predicted, on utterances that the source model was trained on and on utterances
-that were held out from its training; for the second it is counted on other people's recordings, which nothing was
-trained or judged on. The prediction is the choice's own: half of it counted, half following from the CTC loss.
+of them. From the first model the loss is predicted, on utterances that the source model was trained on and on others
+that were held out from its training; for the second it is counted on other people's recordings, on which nothing was
+trained or judged. The prediction is the choice's own: half of it counted, half following from the CTC loss.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
         recipe.plan.apply(copy.deepcopy(source.model))
         if needs_source(name) and not speech.source:
             raise ConfigError(f"`{name}` mixes source utterances in; give some with --source.")
-    if speech.source and not _reads_source(command):
+    if command.source is not None and not _reads_source(command):
         raise ConfigError(f"`{command.method}` as asked for reads no source utterances; leave --source out.")
     for utterance in [*(speech.own if labelled else ()), *speech.source]:
         spell(utterance, source.tokens)

@@ -23,7 +23,8 @@ SHARE = 0.1
 """Greatest share of a language's training utterances that is held out, for what is held out is not learnt from."""
 
 SPEAKERS = 3
-"""Speakers that are held out if they fit into that share, even where fewer would have utterances enough."""
+"""Speakers that are held out if they fit into that share, even where fewer would have utterances enough; one alone is
+no estimate of others."""
 
 Symbols = Callable[[Utterance], Collection[Hashable]]
 
@@ -97,11 +98,17 @@ def _of_dev(train: Sequence[Utterance], dev: Sequence[Utterance], count: int, se
 
 
 def _of_train(train: Sequence[Utterance], count: int, seed: int, symbols: Symbols) -> list[list[Utterance]]:
-    """Return groups of training utterances to hold out: of speakers, else of texts, else of one utterance each."""
-    keys: tuple[Callable[[Utterance], str], ...] = (lambda u: u.speaker, lambda u: u.text, lambda u: u.id)
-    for key in keys:
+    """Return groups of training utterances to hold out: of speakers, else of texts, else of one utterance each.
+
+    Texts are held out where they are many. Of few, as of ten digits, none may be missing from training.
+    """
+    least = min(LEAST, count)
+    ways: tuple[tuple[Callable[[Utterance], str], int], ...] = (
+        (lambda u: u.speaker, min(2, count)), (lambda u: u.text, least), (lambda u: u.id, least),
+    )  # fmt: skip
+    for key, fewest in ways:
         groups = _draw(train, key, count, seed, symbols)
-        if sum(map(len, groups)) >= min(LEAST, count):
+        if len(groups) >= fewest and sum(map(len, groups)) >= least:
             return groups
     return []
 
