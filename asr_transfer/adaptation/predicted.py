@@ -214,14 +214,18 @@ def _run_draw(job: Job) -> list[Case]:
             ) -> Adapted:
                 return adapt(source, speech, store, name, settings, source_utterances=more, shared=shared)
 
-            trial = adapted(rest, unjudged)
-            told = [judges[name].forgetting(trial.recogniser, trial.depth) for name in ("trained", "held_out")]
-            final = adapted(own, replayed)
-            told.append(judges["held_out"].forgetting(final.recogniser, final.depth))
+            trial, final = adapted(rest, unjudged), adapted(own, replayed)
             lost, units = judges["others"].counted(final.recogniser, final.depth)
             cases.append(
-                Case(fold.name, draw.speaker, draw.number, amount, grid.name, rate, *told, lost / units, units)
-            )
+                Case(
+                    fold.name, draw.speaker, draw.number, amount, grid.name, rate,
+                    trained=judges["trained"].forgetting(trial.recogniser, trial.depth),
+                    held_out=judges["held_out"].forgetting(trial.recogniser, trial.depth),
+                    adapted=judges["held_out"].forgetting(final.recogniser, final.depth),
+                    measured=lost / units,
+                    units=units,
+                )
+            )  # fmt: skip
     return cases
 
 
