@@ -30,7 +30,7 @@ from tests.real_runs import ROOT, load
 
 CONFIG = PredictedConfig(
     protocol=ProtocolConfig(
-        amounts=(6,), draws=2, dev_draws=1, others="target", source_utterances=40, judged_utterances=10
+        amounts=(6,), draws=1, dev_draws=1, others="target", source_utterances=40, judged_utterances=10
     ),
     source=SourceConfig(
         model=ModelConfig(encoder="tdnn", layers=2, dim=32, channels=32),
@@ -72,11 +72,11 @@ def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(
     cases = run_predicted(tone_corpus, CONFIG, tmp_path, 1, lines.append)
     assert {(c.speaker, c.draw, c.method, c.learning_rate) for c in cases} == {
         (cases[0].speaker, draw, method, rate)
-        for draw in (0, 1)
+        for draw in (0,)
         for method, rate in (("full", 0.003), ("full", 0.03), ("full+replay", 0.003))
     }
     assert all(np.isfinite([getattr(c, way) for way in (*WAYS, "measured")]).all() and c.units > 50 for c in cases)
-    assert len({c.measured for c in cases}) > 1 and json.dumps(to_plain(cases)) and "6 of 6 cases done" in lines[-1]
+    assert len({c.measured for c in cases}) > 1 and json.dumps(to_plain(cases)) and "3 of 3 cases done" in lines[-1]
     # The source model is the one of the adaptation recipe: it keeps what it was not trained on.
     splits = {name: read_manifest(path) for name, path in tone_corpus.items()}
     (fold,) = make_folds(splits, CONFIG.protocol)

@@ -19,8 +19,8 @@ from asr_transfer.data.summary import JUDGED, Summary, load_summaries, summary_f
 from asr_transfer.decoding.recogniser import Recogniser
 
 NOT_MEASURED = (
-    "not measured, for the model keeps no speech that it was not trained on (`train --keep_judged` does); --others "
-    "scores other people's recordings before and after"
+    "not measured, for the model keeps no other people's speech that it was not trained on (`train --keep_judged` "
+    "does); --others DATA scores some before and after"
 )
 LEFT_OUT = "not measured, for --use_summary false leaves out the speech that the model keeps for that"
 UNKNOWN = "utterances of --source, which the model may have been trained on: others may lose more"
@@ -107,6 +107,17 @@ def mixed_in_trials(given: Sequence[Utterance], judged: Judged) -> list[Utteranc
     """Return the source utterances that methods mix in while one is chosen: none that is judged on."""
     held = set() if judged.sure else {u.id for u in judged.utterances}
     return [u for u in given if u.id not in held]
+
+
+def excess(before: float, after: float, choice: ChoiceConfig) -> str:
+    """Return that others lose more by what `auto` made than it tolerates, given character error rates; else nothing."""
+    if after - before <= choice.tolerance:
+        return ""
+    return (
+        f"others: that is {100 * (after - before):.1f} points of the character error rate, more than the "
+        f"{100 * choice.tolerance:g} that `auto` tolerates, for the last training is longer than those it judged by; "
+        "--choice.refit 1 makes it as short, or leave others to the model as it was"
+    )
 
 
 def _identity(utterance: Utterance) -> tuple[str, str, str, float]:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from asr_transfer.adaptation.judging import Candidate, ladder_table
 from asr_transfer.adaptation.kept import (
     NOT_MEASURED,
     Judged,
+    excess,
     in_its_language,
     judged_speech,
     kept_speech,
@@ -143,15 +145,14 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         for name, part in (("test", speech.test), ("others", speech.others))
         if part
     }
-    about = {}
-    if adapted.end:
-        about["others"] = judged.what if judged.sure else NOT_MEASURED
-        if unheard:
-            scores["judged"] = _before_and_after(
-                "judged", source, adapted.recogniser, unheard, store, record, say, judged.what
-            )
-        else:
-            say(f"others: {about['others']}")
+    about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
+    if about and unheard:
+        lost = _before_and_after("judged", source, adapted.recogniser, unheard, store, record, say, judged.what)
+        scores["judged"] = lost
+        if command.method == AUTO and (line := excess(lost["before"]["cer"], lost["after"]["cer"], command.choice)):
+            tell(line)
+    elif about and not speech.others:
+        say(f"others: {about['others']}")
     _save(command, base, source, adapted, vetted, choice, kept, record, say)
     record.finish(
         scores=scores,
@@ -359,7 +360,7 @@ def _before_and_after(
     record: RunRecord,
     say: Say,
     what: str = "",
-) -> dict[str, object]:
+) -> dict[str, Any]:
     before, first = _score(source, utterances, store)
     after, recognised = _score(adapted, utterances, store)
     if name == "test":

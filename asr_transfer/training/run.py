@@ -49,7 +49,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     _refuse_shared(train, dev, "dev")
     _refuse_shared(train, test, "test")
     held = hold_out(train, dev, command.keep_judged, command.trainer.seed, symbols_of(command))
-    train = list(held.train)
+    train, taken = list(held.train), len(train) - len(held.train)
     settings = to_record(command)
     device = distributed.join(command.trainer.device)
     main = distributed.is_main()
@@ -74,7 +74,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     for name, path, part in (
         ("train", command.train, train),
         ("dev", command.dev or command.train, dev),
-        ("judged", command.dev or command.train, held.judged),
+        ("judged", command.train if taken else command.dev or command.train, held.judged),
     ):
         if part:
             record.data(name, path, part)

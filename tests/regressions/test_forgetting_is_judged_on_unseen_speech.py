@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from asr_transfer.adapt_config import ChoiceConfig
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.adapt import adapt as plain_adapt
+from asr_transfer.adaptation.kept import excess
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
 from asr_transfer.data.summary import Summary
@@ -154,3 +156,11 @@ def test_whom_the_model_is_adapted_to_is_no_other(tone_run: Path, tone_corpus: d
     ran = adapt(tone_run, tmp_path / "gus.jsonl", tmp_path / "out", *QUICK, "--choice.tolerance", 9)
     assert "24 utterances of 1 speaker that the model was not trained on" in ran.printed
     assert all(name.startswith("hal-") for name in judged_of(ran.out)) and len(judged_of(ran.out)) == 24
+
+
+def test_a_last_training_that_costs_others_more_than_is_tolerated_is_named() -> None:
+    tolerant = ChoiceConfig(tolerance=0.03)
+    assert excess(0.05, 0.059, ChoiceConfig()) == excess(0.05, 0.07, tolerant) == excess(0.2, 0.1, tolerant) == ""
+    assert "others: that is 2.0 points of the character error rate, more than the 1" in excess(
+        0.05, 0.07, ChoiceConfig()
+    )
