@@ -140,8 +140,9 @@ class ChoiceConfig:
             100 steps instead of 40 took a fifth more errors away from 20 recordings on, and nothing was forgotten.
         refit_speeds: speed copies of the recordings in that training; none for those of the trials.
         judged: held-out utterances after which no more folds are run.
-        tolerance: greatest rise of the character error rate on source utterances.
-        check_seconds: source speech kept from training to watch that on.
+        tolerance: greatest rise of the character error rate on source speech that the model was not trained on.
+        check_seconds: greatest amount of such speech that the trials are judged on; what was adapted at last is judged
+            on all of it.
     """
 
     folds: int = 5
@@ -154,7 +155,7 @@ class ChoiceConfig:
     refit_speeds: tuple[float, ...] = ()
     judged: int = 20
     tolerance: float = 0.01
-    check_seconds: float = 60.0
+    check_seconds: float = 120.0
 
     def __post_init__(self) -> None:
         if self.folds < 2:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from asr_transfer.adaptation.predicted import Agreement, predicted_markdown
 from asr_transfer.adaptation.results import Row, markdown
 from asr_transfer.languages import curve as languages
 from asr_transfer.languages import new_speaker_rows as speakers
@@ -207,6 +208,20 @@ def new_speaker(name: str) -> str:
     return f"{speakers.markdown(rows)}\n{note}"
 
 
+def forgetting(*names: str) -> str:
+    """Return what others were predicted to lose beside what they lost, on several corpora, with how it was made."""
+    tables, made = {}, []
+    for name in filter(_measured, names):
+        values = record(name)
+        title = CORPORA[values["config"]["corpus"]]
+        tables[title] = [Agreement(**own) for own in values["scores"]["agreements"]]
+        made.append(
+            f"{title} was made by `python recipes/speaker_adaptation/{_command(values)}` at commit "
+            f"`{values['commit']}` in {values['time']['wall_seconds'] / 60:.0f} minutes.\n"
+        )
+    return f"{predicted_markdown(tables)}\n{''.join(made)}"
+
+
 def _command(values: dict[str, Any]) -> str:
     """Return the command of a record, as if the run had never been stopped."""
     return re.sub(r" --resume( true)?", "", values["command"])
@@ -239,6 +254,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "brief": brief,
     "curve": curve,
     "figures": figures,
+    "forgetting": forgetting,
     "headline": headline,
     "identification": identification,
     "ideas": ideas,

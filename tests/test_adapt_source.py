@@ -40,8 +40,8 @@ def test_a_model_that_keeps_some_of_its_source_replays_it(
                   "--keep_suspicious", "--device", "cpu")  # fmt: skip
     assert later.record["data"]["source"]["utterances"] == 144 and not equal(weights(later.out), weights(ran.out))
     # What is given goes before what is kept, and a method that reads no source is not told of it.
-    given = adapt(tone_run, kim, tmp_path / "given", *quick, "--source", tone_corpus["dev"])
-    assert given.record["data"]["source"]["path"] == str(tone_corpus["dev"]) and "serve as source" not in given.printed
+    given = adapt(tone_run, kim, tmp_path / "given", *quick, "--source", tone_corpus["test"])
+    assert given.record["data"]["source"]["path"] == str(tone_corpus["test"]) and "serve as source" not in given.printed
     named = adapt(tone_run, kim, tmp_path / "named", "--method", "none", "--keep_suspicious")
     assert "source" not in named.record["data"] and "serve as source" not in named.printed
 

@@ -82,10 +82,12 @@ def _choose(
     choice: ChoiceConfig = CHOICE,
     **changes: Any,
 ) -> Choice:
-    groups, log = changes.pop("groups", None), changes.pop("log", None)
+    groups, log, judged = changes.pop("groups", None), changes.pop("log", None), changes.pop("judged", ())
     config = replace(CONFIG, **changes)
     speech = world.own if own is None else own
-    return choose(world.source, speech, world.store, config, choice, tried, source_utterances, groups, log)
+    return choose(
+        world.source, speech, world.store, config, choice, tried, source_utterances, groups, log, judged=judged
+    )
 
 
 def _outputs(recogniser: Recogniser, world: World) -> torch.Tensor:
@@ -211,7 +213,8 @@ def test_one_utterance_or_copies_of_one_leave_the_model_as_it_is(world: World) -
 
 def test_a_candidate_that_ruins_the_source_is_refused_and_says_so(world: World) -> None:
     ruinous = Candidate("full", 0.01)
-    settings: dict[str, Any] = {"own": world.swapped, "source_utterances": world.train[::4]}
+    source, judged = world.train[::4], world.train[2::4]
+    settings: dict[str, Any] = {"own": world.swapped, "source_utterances": source, "judged": judged}
     found = _choose(world, ruinous, **settings)
     (rung,) = found.ladder
     assert rung.score < 0.5 and rung.errors < rung.source_errors, "for the speaker it would be much better"
@@ -252,10 +255,13 @@ def test_what_ctc_cannot_spell_takes_no_part(world: World) -> None:
     long = [replace(u, text="abcdef" * 40) for u in (world.own[4], world.train[2])]
     own, more = list(world.own), world.train[:6]
     own[4], more[2] = long
-    _, mixed = adapt_by_choice(world.source, own, world.store, CONFIG, settings, more, groups=list(range(9)))
+    _, mixed = adapt_by_choice(
+        world.source, own, world.store, CONFIG, settings, more, groups=list(range(9)), judged=more
+    )
     assert all(np.isfinite(rung.score) and rung.forgetting is not None for rung in mixed.ladder)
-    clean = (world.source, [*own[:4], *own[5:]], world.store, CONFIG, settings, [*more[:2], *more[3:]])
-    assert replace(mixed, cpu_seconds=0.0) == replace(adapt_by_choice(*clean)[1], cpu_seconds=0.0)
+    rest = [*more[:2], *more[3:]]
+    clean = (world.source, [*own[:4], *own[5:]], world.store, CONFIG, settings, rest)
+    assert replace(mixed, cpu_seconds=0.0) == replace(adapt_by_choice(*clean, judged=rest)[1], cpu_seconds=0.0)
     with pytest.raises(DataError, match="no utterance is long enough"):
         adapt_by_choice(world.source, long[:1], world.store, CONFIG, settings)
 

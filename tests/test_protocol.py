@@ -160,3 +160,23 @@ def test_impossible_protocols_are_refused(
 def test_senseless_settings_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="`protocol"):
         ProtocolConfig(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("hold_out", ["splits", "each", "groups"])
+@pytest.mark.parametrize("others", ["source", "target"])
+def test_what_is_judged_on_is_neither_trained_nor_measured_on(hold_out: str, others: str) -> None:
+    corpus = people(*(f"p{n}" for n in range(40)), utterances=12)
+    splits = {"train": corpus[:-24], "test": corpus[-24:]} if hold_out == "splits" else {"all": corpus}
+    held = 2 if hold_out == "splits" else 0
+    config = ProtocolConfig(
+        hold_out=hold_out, others=others, groups=2, dev_speakers=held, amounts=(5,), draws=1,  # type: ignore[arg-type]
+        judged_utterances=20,
+    )  # fmt: skip
+    for fold in make_folds(splits, config):
+        tested = {name for draw in fold.test + fold.dev for name in draw.pool + draw.test}
+        assert len(fold.judged) == 20 and not set(fold.judged) & {*fold.train, *fold.others, *fold.source, *tested}
+        whole = {name.split("-")[0] for name in fold.judged}
+        assert not whole & {name.split("-")[0] for name in fold.train}, "speakers of their own"
+    plain = replace(config, judged_utterances=0)
+    assert all(fold.judged == () for fold in make_folds(splits, plain))
+    assert {len(f.train) for f in make_folds(splits, plain)} != {len(f.train) for f in make_folds(splits, config)}

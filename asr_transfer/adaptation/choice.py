@@ -93,6 +93,7 @@ def choose(
     groups: Sequence[int] | None = None,
     log: Callable[[str], None] | None = None,
     shared: Shared | None = None,
+    judged: Sequence[Utterance] = (),
 ) -> Choice:
     """Choose among candidates by cross-validation within the speaker's utterances.
 
@@ -103,10 +104,12 @@ def choose(
         config: budget of one adaptation.
         choice: folds, strengths and limits.
         tried: the candidates.
-        source_utterances: of the source domain; a part is kept from training to see what is forgotten.
+        source_utterances: of the source domain, to mix in.
         groups: equal numbers for utterances that must share a fold, such as copies of one recording.
         log: called with a line per candidate.
         shared: what trainings compute once; to be given where more follow on the same source model and features.
+        judged: of the source domain, to judge on what is forgotten; none of them may be trained on, by the source model
+            or here. Without any, that is not measured, and nothing is refused for it.
 
     Raises:
         ConfigError: there is no candidate, or one needs source utterances that are not there.
@@ -124,8 +127,8 @@ def choose(
     if len(folds) < 2:
         reason = "one recording leaves none to judge on, so the model stays as it is; record more"
         return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)
-    usable, _ = feasible(source_utterances, store, source.tokens, source.model.config.strides)
-    kept, check = _split_check(usable, choice)
+    check, _ = feasible(judged, store, source.tokens, source.model.config.strides)
+    check = lasting(check, choice.check_seconds)
     shared = shared or Shared(source, store)
     judge = Judge(source, utterances, check, store, shared)
     entries = [Entry(candidate) for candidate in tried]
@@ -136,7 +139,7 @@ def choose(
         settings = replace(config, learning_rate=entry.candidate.learning_rate)
         try:
             method = entry.candidate.method
-            adapted = adapt(source, rest, store, method, settings, source_utterances=kept, shared=shared)
+            adapted = adapt(source, rest, store, method, settings, source_utterances=source_utterances, shared=shared)
         except TrainingError:
             entry.failed, entry.dropped = "its training did not stay finite", True
             return
@@ -181,6 +184,7 @@ def adapt_by_choice(
     groups: Sequence[int] | None = None,
     folder: Path | None = None,
     log: Callable[[str], None] | None = None,
+    judged: Sequence[Utterance] = (),
 ) -> tuple[Adapted, Choice]:
     """Choose a method and adapt to all utterances by it; see `choose` for the arguments.
 
@@ -194,7 +198,7 @@ def adapt_by_choice(
     if groups is not None:
         groups = [group for group, utterance in zip(groups, utterances, strict=True) if utterance in usable]
     shared = Shared(source, store)
-    chosen = choose(source, usable, store, config, choice, tried, source_utterances, groups, log, shared)
+    chosen = choose(source, usable, store, config, choice, tried, source_utterances, groups, log, shared, judged)
     settings = refit_settings(config, chosen, choice)
     adapted = adapt(source, utterances, store, chosen.method, settings, folder, log, source_utterances, shared)
     return adapted, chosen
@@ -251,15 +255,11 @@ def _difference(one: Sequence[float] | Floats, other: Sequence[float] | Floats) 
     return float(differences.sum()), float(np.sqrt(len(differences)) * differences.std(ddof=1))
 
 
-def _split_check(utterances: Sequence[Utterance], choice: ChoiceConfig) -> tuple[list[Utterance], list[Utterance]]:
-    """Take every third source utterance, up to so many seconds, from training to watch forgetting on."""
-    check: list[Utterance] = []
-    kept: list[Utterance] = []
-    seconds = 0.0
-    for number, utterance in enumerate(utterances):
-        if number % 3 == 2 and seconds < choice.check_seconds:
-            check.append(utterance)
-            seconds += utterance.duration
-        else:
-            kept.append(utterance)
-    return kept, check
+def lasting(utterances: Sequence[Utterance], seconds: float) -> list[Utterance]:
+    """Return the first utterances, as many as reach so many seconds together."""
+    taken: list[Utterance] = []
+    for utterance in utterances:
+        if sum(u.duration for u in taken) >= seconds:
+            break
+        taken.append(utterance)
+    return taken

@@ -22,8 +22,9 @@ from asr_transfer.adaptation.protocol import Draw, Fold, ProtocolConfig, make_fo
 from asr_transfer.commands import KEEP_SOURCE
 from asr_transfer.config import FeatureConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.data.summary import CARD
+from asr_transfer.data.judged import HeldOut
+from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.summary import remarks, writers
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord
@@ -31,7 +32,7 @@ from asr_transfer.evaluation.scoring import Counts, score
 from asr_transfer.progress import Work
 from asr_transfer.textfiles import lines_of
 from asr_transfer.training.precision import precise
-from asr_transfer.training.run import keep_source
+from asr_transfer.training.run import judged_origin, keep
 from asr_transfer.training.session import hypotheses, train_recogniser
 from asr_transfer.training.workers import run_all
 
@@ -184,21 +185,7 @@ def run_experiment(
         The folds, and all trials: every learning rate on development speakers, the chosen one on test speakers. Where
         one speaker after the other is left out, each is the others' development speaker, and all rates were run.
     """
-    splits = {name: read_manifest(path) for name, path in manifests.items()}
-    folds = make_folds(splits, config.protocol)
-    for fold in folds:
-        for speaker, draw in {d.speaker: d for d in fold.test}.items():
-            missing = [n for n in config.protocol.amounts if n > len(draw.pool)]
-            if missing:
-                log(f"{speaker} has too few utterances to adapt on {', '.join(map(str, missing))}; left out there")
-    shop = Workshop({name: str(path) for name, path in manifests.items()}, str(folder), config)
-    shop = replace(shop, config=_precise(config, folder, log))
-    begin = time.process_time()
-    shop.store()
-    log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
-    to_train = [] if config.model is not None else [(shop, fold) for fold in folds]
-    for name in run_all(_told_source, to_train, workers, "source models"):
-        log(f"source model '{name}' ready")
+    shop, folds = train_sources(manifests, config, folder, workers, log)
     trials = _read_trials(folder / "trials.jsonl")
 
     def complete(jobs: Iterable[Job], label: str) -> None:
@@ -233,6 +220,42 @@ def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None])
     source = replace(config.source, trainer=trainer)
     adapt = config.adapt if config.adapt.precision != "auto" else replace(config.adapt, precision=trainer.precision)
     return replace(config, source=source, adapt=adapt)
+
+
+def train_sources(
+    manifests: Mapping[str, Path], config: ExperimentConfig, folder: Path, workers: int, log: Callable[[str], None]
+) -> tuple[Workshop, list[Fold]]:
+    """Make the folds and their source models; see `run_experiment` for the arguments.
+
+    Raises:
+        DataError: a source model is given that may have been trained on what is judged on.
+    """
+    splits = {name: read_manifest(path) for name, path in manifests.items()}
+    folds = make_folds(splits, config.protocol)
+    for fold in folds:
+        for speaker, draw in {d.speaker: d for d in fold.test}.items():
+            missing = [n for n in config.protocol.amounts if n > len(draw.pool)]
+            if missing:
+                log(f"{speaker} has too few utterances to adapt on {', '.join(map(str, missing))}; left out there")
+    if config.protocol.judged_utterances and not all(fold.judged for fold in folds):
+        log("there is too little speech to hold some out from training, so `auto` does not judge what others lose")
+    shop = Workshop({name: str(path) for name, path in manifests.items()}, str(folder), config)
+    shop = replace(shop, config=_precise(config, folder, log))
+    begin = time.process_time()
+    shop.store()
+    log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
+    to_train = [] if config.model is not None else [(shop, fold) for fold in folds]
+    if config.model is not None and folds[0].judged:
+        known = shop.utterances()
+        trained_on = checksum([known[name] for name in folds[0].train])
+        if shop.source(folds[0].name).origin.get("trained_on") != trained_on:
+            raise DataError(
+                f"{config.model}: was not trained on this protocol's training utterances, so perhaps on those that are "
+                "held out to judge on; leave `model` out, or set `protocol.judged_utterances` to 0."
+            )
+    for name in run_all(_told_source, to_train, workers, "source models"):
+        log(f"source model '{name}' ready")
+    return shop, folds
 
 
 def choose_rates(trials: Iterable[Trial], speakers: set[str]) -> dict[tuple[str, int], float]:
@@ -286,9 +309,12 @@ def _train_source(argument: tuple[Workshop, Fold]) -> str:
         return fold.name
     recogniser, result, report = train_recogniser(train, [], shop.store(), shop.config.source, path, record.log)
     card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{fold.name}'.\n"
-    kept = keep_source(train, report, shop.store(), KEEP_SOURCE, shop.config.source.trainer.seed)
-    origin = {"trained_on": record.values["data"]["train"]["checksum"]}
-    recogniser.save(path / "model", card + CARD, origin, kept)
+    held = HeldOut(train, [known[name] for name in fold.judged], "")
+    if held.judged:
+        record.data("judged", path, held.judged)
+    kept = keep(held, report, shop.store(), KEEP_SOURCE, shop.config.source.trainer.seed)
+    origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
+    recogniser.save(path / "model", card + remarks(kept), origin, writers(kept))
     record.finish(
         history=result.history,
         training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)},
@@ -317,7 +343,8 @@ def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
         more = [known[name] for name in fold.source] if method != WITHOUT_SOURCE else []
         begin = time.process_time()
         if method in AUTOMATIC:
-            adapted, choice = adapt_by_choice(source, speech, store, settings, shop.config.choice, more)
+            judged = [known[name] for name in fold.judged] if method != WITHOUT_SOURCE else []
+            adapted, choice = adapt_by_choice(source, speech, store, settings, shop.config.choice, more, judged=judged)
             chosen = choice.summary()
         else:
             adapted = adapt(source, speech, store, method, settings, source_utterances=more)

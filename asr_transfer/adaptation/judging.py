@@ -1,4 +1,4 @@
-"""Judging candidates on held-out utterances of the speaker, and on source utterances that show what is forgotten."""
+"""Judging candidates on held-out utterances of the speaker, and on source speech that shows what others lose."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.table import Table
 
 from asr_transfer.adapt_config import ChoiceConfig
 from asr_transfer.adaptation.prefix import Shared, above
@@ -44,7 +45,8 @@ class Rung:
         errors, units: character errors and reference characters of the held-out utterances.
         source_errors: of the source model on the same.
         score: the criterion; 1 is the source model.
-        forgetting: estimated rise of the error rate on source utterances; None where there are none.
+        forgetting: estimated rise of the character error rate on source speech that was not trained on; None where it
+            was not measured.
         refused: why it may not be chosen; empty otherwise.
         shares: what each held-out utterance adds to the criterion.
     """
@@ -96,7 +98,15 @@ class Entry:
 
 
 class Judge:
-    """Compares models with the source model on the same utterances."""
+    """Compares models with the source model on the same utterances.
+
+    Args:
+        source: the model that all are adapted from.
+        utterances: of the speaker.
+        check: source speech to see on what others lose; none of it may be trained on.
+        store: features of both.
+        shared: what trainings compute once.
+    """
 
     def __init__(
         self,
@@ -123,7 +133,7 @@ class Judge:
         return self._answers(model, held, depth)
 
     def forgetting(self, model: Recogniser, depth: int = 0) -> float:
-        """Return the estimated rise of the character error rate on source utterances; see `own` for the arguments.
+        """Return the estimated rise of the character error rate on `check`; see `own` for the arguments.
 
         Half of it is counted, half follows from the loss: errors are taken to rise as it does.
         """
@@ -134,6 +144,12 @@ class Judge:
         ratio = after.losses.sum() / max(before.losses.sum(), 1e-9)
         risen = float(0.5 * counted + 0.5 * rate * (ratio - 1))
         return risen if math.isfinite(risen) else 1.0
+
+    def counted(self, model: Recogniser, depth: int = 0) -> tuple[int, int]:
+        """Return how many more character errors there are on `check`, and its reference characters; see `own`."""
+        assert self._check_before is not None
+        after = self._answers(model, range(len(self._check)), depth, own=False)
+        return int(after.errors.sum() - self._check_before.errors.sum()), int(after.units.sum())
 
     def _answers(self, model: Recogniser, items: Sequence[int], depth: int = 0, own: bool = True) -> Answers:
         if (own, depth) not in self._data:
@@ -225,3 +241,21 @@ def describe(rung: Rung) -> str:
         f"{rung.method}{rate} × {rung.strength:g}: criterion {rung.score:.3f}, character errors "
         f"{rung.source_errors} → {rung.errors} of {rung.units} on {rung.folds} folds{forgotten}{refused}"
     )
+
+
+def ladder_table(rungs: Sequence[Rung]) -> Table:
+    """Return what was considered as a table, best first; what others lose stands in it even where nobody knows."""
+    table = Table(title="held-out recordings, best first", title_justify="left")
+    for heading in ("method", "rate", "strength", "folds", "criterion", "character errors", "others"):
+        table.add_column(heading, justify="left" if heading == "method" else "right", overflow="fold")
+    refused = any(rung.refused for rung in rungs)
+    if refused:
+        table.add_column("refused", overflow="fold")
+    for rung in rungs:
+        others = "not measured" if rung.forgetting is None else f"{100 * rung.forgetting:+.1f} points"
+        cells = [
+            rung.method, f"{rung.learning_rate:g}", f"{rung.strength:g}", str(rung.folds), f"{rung.score:.3f}",
+            f"{rung.source_errors} → {rung.errors} of {rung.units}", others,
+        ]  # fmt: skip
+        table.add_row(*cells, *([rung.refused] if refused else []))
+    return table

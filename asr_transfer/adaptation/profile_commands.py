@@ -17,7 +17,7 @@ from rich.text import Text
 from asr_transfer.adaptation.profile import FACTS, TENSORS, Profile, merged
 from asr_transfer.config import to_plain
 from asr_transfer.console import legible, show
-from asr_transfer.data.summary import CARD, FILES, FOLDER, Summary, summary_folder
+from asr_transfer.data.summary import FILES, FOLDER, JUDGED, load_summaries, remarks, writers
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.evaluation.show import flat
@@ -203,7 +203,7 @@ def merge_profile(
     with _sentences():
         names = {path.relative_to(out).as_posix() for path in out.rglob("*")} if out.is_dir() else set()
     # A folder like a model's with other files besides would lose them.
-    known = {FOLDER, *(f"{FOLDER}/{name}" for name in FILES)}
+    known = {path for kept in (FOLDER, JUDGED) for path in (kept, *(f"{kept}/{name}" for name in FILES))}
     if foreign := sorted(name for name in names - known if not _MODEL_FILES.fullmatch(name)):
         raise ModelError(f"{out}: holds other things than a model ({foreign[0]}); choose another --out.")
     if names and not overwrite:
@@ -225,11 +225,10 @@ def merge_profile(
     )
     origin = {**recogniser.origin, "method": facts.method, "base": loaded.base, "profile": loaded.checksum}
     test_time = facts.test_time or recogniser.test_time
-    place = summary_folder(model)
-    more = {FOLDER: Summary.load(place, whole.config.features).save} if place else {}
+    kept_speech = load_summaries(model, whole.config.features)
     # Offsets that tell languages apart hold for the base alone.
     adapted = replace(recogniser, model=whole, test_time=test_time, offsets={})
-    adapted.save(out, card + (CARD if more else ""), origin, more)
+    adapted.save(out, card + remarks(kept_speech), origin, writers(kept_speech))
     say(f"{out}: written, a model that needs no profile{''.join(f'; {part}' for part in parts)}")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from asr_transfer.data.judged import hold_out
 from asr_transfer.data.manifest import Utterance, by_speaker
 from asr_transfer.errors import ConfigError, DataError
 
@@ -35,6 +36,8 @@ class ProtocolConfig:
             or on the `dev` split, which may then be of training speakers and chooses no learning rates.
         others_utterances: greatest number of utterances it is measured on.
         source_utterances: training utterances of the source model that methods may mix in.
+        judged_utterances: utterances that the source model is not trained on either, on which `auto` judges what others
+            lose, as `train --keep_judged` holds them out; never those that forgetting is measured on. 0 for none.
         seed: decides all of it.
     """
 
@@ -50,6 +53,7 @@ class ProtocolConfig:
     others: Literal["source", "target", "dev"] = "source"
     others_utterances: int = 250
     source_utterances: int = 300
+    judged_utterances: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,6 +62,8 @@ class ProtocolConfig:
         for name in ("draws", "dev_draws", "test_utterances", "others_utterances"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`protocol.{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.judged_utterances < 0:
+            raise ConfigError(f"`protocol.judged_utterances` must not be negative, got {self.judged_utterances}.")
         if self.groups < 2:
             raise ConfigError(f"`protocol.groups` must be at least 2, got {self.groups}.")
         if self.hold_out != "splits" and (self.others == "dev" or self.dev_speakers):
@@ -97,6 +103,8 @@ class Fold:
         dev: draws of the development speakers.
         test: draws of the test speakers.
         source: ids of training utterances that methods may mix in.
+        judged: ids of utterances that are neither trained on nor among `others`, for `auto` to judge on what others
+            lose.
     """
 
     name: str
@@ -105,6 +113,7 @@ class Fold:
     dev: tuple[Draw, ...]
     test: tuple[Draw, ...]
     source: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
 
 
 def make_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolConfig) -> list[Fold]:
@@ -152,6 +161,7 @@ def make_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolConfig
                 f"speaker '{min(shared)}' stands in the {first} and {second} splits; hold out whole speakers."
             )
     train, others = (train, watched) if watched else _hold_out_others(train, config)
+    train, judged = _hold_out_judged(train, config)
     return [
         Fold(
             "si",
@@ -160,6 +170,7 @@ def make_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolConfig
             tuple(d for own in by_speaker(dev).values() for d in draws_of(own, config, config.dev_draws)),
             tuple(d for own in by_speaker(test).values() for d in draws_of(own, config, config.draws)),
             _sample_source(train, config),
+            tuple(u.id for u in judged),
         )
     ]
 
@@ -206,6 +217,7 @@ def _leave_out(utterances: Sequence[Utterance], speakers: Sequence[str], name: s
     if not rest:
         raise DataError(f"the corpus has the speaker '{speakers[0]}' only; leaving one out needs at least two.")
     train, others = _hold_out_others(rest, config)
+    train, judged = _hold_out_judged(train, config)
     own = by_speaker([u for u in utterances if u.speaker in set(speakers)])
     return Fold(
         name,
@@ -214,6 +226,7 @@ def _leave_out(utterances: Sequence[Utterance], speakers: Sequence[str], name: s
         (),
         tuple(draw for speaker in own for draw in draws_of(own[speaker], config, config.draws)),
         _sample_source(train, config),
+        tuple(u.id for u in judged),
     )
 
 
@@ -227,6 +240,16 @@ def _hold_out_others(train: list[Utterance], config: ProtocolConfig) -> tuple[li
         [u for n, u in enumerate(train) if n not in chosen],
         [u for n, u in enumerate(train) if n in chosen],
     )
+
+
+def _hold_out_judged(train: list[Utterance], config: ProtocolConfig) -> tuple[list[Utterance], list[Utterance]]:
+    held = hold_out(train, (), config.judged_utterances, config.seed, _symbols)
+    return list(held.train), list(held.judged)
+
+
+def _symbols(utterance: Utterance) -> set[str]:
+    """Return what must stay in training whatever the source model's tokens are: characters and phones."""
+    return {*utterance.text, *(f"phone {phone}" for phone in (utterance.pronunciation or "").split())}
 
 
 def _sample_source(train: Sequence[Utterance], config: ProtocolConfig) -> tuple[str, ...]:

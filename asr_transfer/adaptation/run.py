@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, refit_settings
-from asr_transfer.adaptation.judging import Candidate, Rung
+from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, refit_settings
+from asr_transfer.adaptation.judging import Candidate, ladder_table
+from asr_transfer.adaptation.kept import (
+    NOT_MEASURED,
+    Judged,
+    excess,
+    in_its_language,
+    judged_speech,
+    kept_speech,
+    mixed_in_trials,
+    without_judged,
+)
 from asr_transfer.adaptation.methods import build, default_learning_rate, find_methods, needs_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.profile_commands import open_profile
@@ -24,7 +34,7 @@ from asr_transfer.config import to_record
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import spell
-from asr_transfer.data.summary import CARD, FOLDER, Summary, summary_folder
+from asr_transfer.data.summary import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.breakdown import per_speaker
@@ -75,9 +85,13 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     _refuse_shared(speech.own, speech.test)
     # What cannot work is refused before anything is written.
     labelled = reads_transcripts(command.method)
-    place = summary_folder(command.model) if command.use_summary else None
-    summary = Summary.load(place, source.model.config.features) if place else None
-    replayed = _replayed(command, source, speech, summary, place)
+    kept = kept_speech(command, source, speech.own)
+    offered = len(speech.source)
+    speech = replace(speech, source=without_judged(speech.source, kept.get(JUDGED)))
+    replayed = [] if speech.source or not _mixes(command) else in_its_language(kept, FOLDER, command, source)
+    if replayed:
+        replayed = take(replayed, None, min(command.source_utterances, len(replayed)), command.seed)
+    unheard = in_its_language(kept, JUDGED, command, source) if _trains(command) else []
     _refuse_impossible(command, source, replace(speech, source=[*speech.source, *replayed]), labelled)
     # A folder in use is refused or gone on with at once; a run is replaced only by one that has recordings to learn.
     record = _open(command, speech) if _in_use(command.out) and (command.resume or not command.overwrite) else None
@@ -91,15 +105,23 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         say(line)
         lines.append(line)
 
+    if offered > len(speech.source):
+        note(
+            f"{offered - len(speech.source)} utterances of --source are not mixed in: the model keeps them to judge on"
+        )
     speech = _distinct(speech if labelled else replace(speech, own=[replace(u, text="") for u in speech.own]))
     everything = [*speech.own, *speech.test, *speech.others, *speech.source]
     refit = command.choice.refit_speeds if command.method == AUTO else ()
     speeds = tuple(dict.fromkeys((*command.speeds, *refit)))
     store = features_of(everything, source.model.config.features, speeds)
-    if summary and replayed:
+    place = summary_folder(command.model) if replayed else command.source
+    if replayed:
         note(f"{place}: {len(replayed)} training utterances serve as source; --use_summary false leaves them out")
-        kept, store = Summary(replayed, summary.store).joined(store, {u.id for u in everything})
-        speech = replace(speech, source=kept)
+        more, store = Summary(replayed, kept[FOLDER].store).joined(store, {u.id for u in everything})
+        everything, speech = [*everything, *more], replace(speech, source=more)
+    if unheard:
+        unheard, store = Summary(unheard, kept[JUDGED].store).joined(store, {u.id for u in everything})
+    judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
     vetted = vet(source, speech.own, store, command.speeds, command.keep_suspicious, labelled, note)
     if "pseudo-label" in command.method.split("+"):
         pseudo_label(source, vetted.utterances, store, command.settings.confidence)
@@ -114,8 +136,10 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     record.data("adapt", command.data, vetted.utterances)
     if replayed:
         record.data("source", place or "", speech.source)
+    if unheard:
+        record.data("judged", summary_folder(command.model, JUDGED) or "", unheard)
     command = _settled(command, source, tell)
-    choice = _choose(command, source, vetted, store, speech.source, tell, record.log)
+    choice = _choose(command, source, vetted, store, speech.source, judged, tell, record.log)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
     adapted = adapt(source, vetted.utterances, store, choice.method, settings, command.out, record.log, speech.source)
     say(str(adapted.plan))
@@ -126,7 +150,15 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         for name, part in (("test", speech.test), ("others", speech.others))
         if part
     }
-    _save(command, base, source, adapted, vetted, choice, summary, record, say)
+    about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
+    if about and unheard:
+        lost = _before_and_after("judged", source, adapted.recogniser, unheard, store, record, say, judged.what)
+        scores["judged"] = lost
+        if command.method == AUTO and (line := excess(lost["before"]["cer"], lost["after"]["cer"], command.choice)):
+            tell(line)
+    elif about and not speech.others:
+        say(f"others: {about['others']}")
+    _save(command, base, source, adapted, vetted, choice, kept, record, say)
     record.finish(
         scores=scores,
         history=adapted.result.history,
@@ -136,6 +168,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             "plan": adapted.plan.rows(),
             "method": choice.method,
             "reason": choice.reason,
+            **about,
             "ladder": [rung.to_plain() for rung in choice.ladder],
             "left_out": [f"{name}: {reason}" for name, reason in [*vetted.dropped, *adapted.report.dropped]],
         },
@@ -152,17 +185,6 @@ def reads_transcripts(method: str) -> bool:
     """
     names = [] if method == AUTO else [found.name for found in find_methods(method)]
     return "pseudo-label" not in names and "suta" not in names
-
-
-def _replayed(
-    command: AdaptCommand, source: Recogniser, speech: Speech, summary: Summary | None, place: Path | None
-) -> list[Utterance]:
-    """Return the training utterances that the model keeps and that serve as source; none where others are given."""
-    if summary is None or place is None or speech.source or not _reads_source(command):
-        return []
-    known = [u for u in summary.utterances if not source.others or u.language == source.head]
-    Summary(known, summary.store).require_spelled(source.tokens, place)
-    return take(known, None, min(command.source_utterances, len(known)), command.seed) if known else []
 
 
 def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech, labelled: bool) -> None:
@@ -182,7 +204,7 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
         recipe.plan.apply(copy.deepcopy(source.model))
         if needs_source(name) and not speech.source:
             raise ConfigError(f"`{name}` mixes source utterances in; give some with --source.")
-    if speech.source and not _reads_source(command):
+    if command.source is not None and not _reads_source(command):
         raise ConfigError(f"`{command.method}` as asked for reads no source utterances; leave --source out.")
     for utterance in [*(speech.own if labelled else ()), *speech.source]:
         spell(utterance, source.tokens)
@@ -190,13 +212,20 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
 
 def _reads_source(command: AdaptCommand) -> bool:
     """Return whether source utterances are mixed in, or serve to see what is forgotten."""
-    return command.method == AUTO or needs_source(command.method) or _checked(command)
+    return _mixes(command) or _checked(command)
+
+
+def _mixes(command: AdaptCommand) -> bool:
+    return command.method == AUTO or needs_source(command.method)
+
+
+def _trains(command: AdaptCommand) -> bool:
+    return command.method == AUTO or (bool(default_learning_rate(command.method)) and command.strength > 0)
 
 
 def _checked(command: AdaptCommand) -> bool:
     """Return whether a named method is tried on held-out recordings before it is used."""
-    trains = bool(default_learning_rate(command.method)) and command.strength > 0
-    return command.check and trains and reads_transcripts(command.method)
+    return command.method != AUTO and command.check and _trains(command) and reads_transcripts(command.method)
 
 
 def _in_use(folder: Path) -> bool:
@@ -252,6 +281,7 @@ def _choose(
     vetted: Vetted,
     store: FeatureStore,
     more: Sequence[Utterance],
+    judged: Judged,
     say: Say,
     log: Say,
 ) -> Choice:
@@ -269,37 +299,20 @@ def _choose(
         folds = min(CHECK_FOLDS, command.choice.folds)
         # Held to what it is for: a named method is refused when it makes the speaker worse, not for a small gain.
         settings = replace(command.choice, folds=folds, strengths=(command.strength,), tolerance=float("inf"))
-    choice = choose(source, vetted.utterances, store, command, settings, tried, more, vetted.groups, log)
+    mixed = mixed_in_trials(more, judged)
+    choice = choose(
+        source, vetted.utterances, store, command, settings, tried, mixed, vetted.groups, log, None, judged.utterances
+    )
     if choice.ladder:
         console = Console()
         if not console.is_terminal:
             console.width = max(console.width, 120)
-        console.print(_ladder(choice.ladder))
+        console.print(ladder_table(choice.ladder))
+        part = len(lasting(judged.utterances, settings.check_seconds))
+        some = f"{part} of " if part < len(judged.utterances) else ""
+        say(f"others: {'judged on ' * bool(judged.utterances)}{some}{judged.what}")
     say(f"chosen: {choice.summary()}: {choice.reason}")
     return choice
-
-
-def _ladder(rungs: Sequence[Rung]) -> Table:
-    """Return what was considered as a table, best first; columns that would be empty are left out."""
-    table = Table(title="held-out recordings, best first", title_justify="left")
-    watched, refused = any(rung.forgetting is not None for rung in rungs), any(rung.refused for rung in rungs)
-    for heading in ("method", "rate", "strength", "folds", "criterion", "character errors"):
-        table.add_column(heading, justify="left" if heading == "method" else "right", overflow="fold")
-    if watched:
-        table.add_column("others", justify="right")
-    if refused:
-        table.add_column("refused", overflow="fold")
-    for rung in rungs:
-        cells = [
-            rung.method, f"{rung.learning_rate:g}", f"{rung.strength:g}", str(rung.folds), f"{rung.score:.3f}",
-            f"{rung.source_errors} → {rung.errors} of {rung.units}",
-        ]  # fmt: skip
-        if watched:
-            cells.append("–" if rung.forgetting is None else f"{100 * rung.forgetting:+.1f} points")
-        if refused:
-            cells.append(rung.refused)
-        table.add_row(*cells)
-    return table
 
 
 def _save(
@@ -309,7 +322,7 @@ def _save(
     adapted: Adapted,
     vetted: Vetted,
     choice: Choice,
-    summary: Summary | None,
+    kept: Mapping[str, Summary],
     record: RunRecord,
     say: Say,
 ) -> None:
@@ -325,8 +338,7 @@ def _save(
     checksum = record.values["data"]["adapt"]["checksum"]
     origin = {**base.origin, "adapted_to": checksum, "method": choice.method}
     # Kept with the adapted model too, for going on from there.
-    kept = {FOLDER: summary.save} if summary else {}
-    adapted.recogniser.save(command.out / "model", card + (CARD if kept else ""), origin, kept)
+    adapted.recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
     if not adapted.end and adapted.recogniser.test_time == source.test_time:
         if command.profile:
             say(f"{command.profile}: stays the speaker's profile, for nothing was learnt")
@@ -370,12 +382,13 @@ def _before_and_after(
     store: FeatureStore,
     record: RunRecord,
     say: Say,
-) -> dict[str, object]:
+    what: str = "",
+) -> dict[str, Any]:
     before, first = _score(source, utterances, store)
     after, recognised = _score(adapted, utterances, store)
     if name == "test":
         write_scores(record.folder, recognised)
-    say(f"{name}: {_change(before, after)}")
+    say(f"{'others' if name == 'judged' else name}: {_change(before, after)}{', on ' * bool(what)}{what}")
     if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
         say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
     pairs = [

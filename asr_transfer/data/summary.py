@@ -1,15 +1,16 @@
-"""A source summary: some utterances that a model was trained on, kept in its folder as features and transcripts.
+"""Source summaries: utterances that a model keeps in its folder as features and transcripts, for adapting it later.
 
-Adaptation replays them against forgetting, and sees on them what is forgotten, where nobody has the recordings any more
-(rehearsal; Robins 1995). The folder holds an ordinary feature store and `utterances.jsonl`, whose lines are those of a
-manifest without audio paths. Loading executes no code from it.
+There are two, for nobody may have the recordings any more. `source` holds utterances that the model was trained on:
+adaptation replays them against forgetting (rehearsal; Robins 1995). `judged` holds others that it was not trained on:
+on them it is judged what is forgotten all the same. Each is an ordinary feature store and `utterances.jsonl`, whose
+lines are those of a manifest without audio paths. Loading executes no code from it.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,13 @@ from asr_transfer.data.speech import spell
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
 
-FOLDER = "source"
-"""Its name in a model folder."""
+FOLDER, JUDGED = "source", "judged"
+"""Their names in a model folder."""
 
-CARD = (
-    f"\n`{FOLDER}` holds features and transcripts of training utterances, which `asr-transfer adapt` mixes in; remove "
-    "that folder where they must not be passed on.\n"
-)
-"""What the card of a model with a summary says of it."""
+_REMARKS = {
+    FOLDER: "training utterances, which `asr-transfer adapt` mixes in",
+    JUDGED: "utterances that were not trained on, on which `asr-transfer adapt` judges what others lose",
+}
 
 FILES = ("features.f16", "index.json", "statistics.npy", "utterances.jsonl")
 """What it holds."""
@@ -123,10 +123,31 @@ class Summary:
         return renamed, JoinedStore(store, self.store, names)
 
 
-def summary_folder(model: Path) -> Path | None:
-    """Return where a model folder, or that of a run folder, has its summary; None where it has none."""
+def summary_folder(model: Path, name: str = FOLDER) -> Path | None:
+    """Return where a model folder, or that of a run folder, has a summary; None where it has none."""
     place = model if (model / "config.yaml").is_file() or not (model / "model").is_dir() else model / "model"
-    return place / FOLDER if (place / FOLDER).exists() else None
+    return place / name if (place / name).exists() else None
+
+
+def load_summaries(model: Path, config: FeatureConfig) -> dict[str, Summary]:
+    """Return the summaries that a model folder, or that of a run folder, has, by name; see `Summary.load`."""
+    places = {name: summary_folder(model, name) for name in (FOLDER, JUDGED)}
+    return {name: Summary.load(place, config) for name, place in places.items() if place}
+
+
+def writers(summaries: Mapping[str, Summary]) -> dict[str, Callable[[Path], None]]:
+    """Return what writes summaries into a model folder, by name."""
+    return {name: summary.save for name, summary in summaries.items()}
+
+
+def remarks(names: Collection[str]) -> str:
+    """Return what the card of a model with these summaries says of them; nothing where there are none."""
+    lines = [
+        f"`{name}` holds features and transcripts of {_REMARKS[name]}; remove that folder where they must not be "
+        "passed on.\n"
+        for name in names
+    ]
+    return "".join(f"\n{line}" for line in lines)
 
 
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,

@@ -70,7 +70,7 @@ class Tokens:
             return cls(model.pieces, units, model)
         found: set[str] = set()
         for text in texts:
-            found.update(_pieces(text, units))
+            found.update(pieces_of(text, units))
         if not found:
             raise DataError("the transcripts hold no symbols to make tokens from; check the manifest's `text`.")
         return cls(sorted(found), units)
@@ -82,7 +82,7 @@ class Tokens:
             DataError: a symbol is not among the tokens; the message names `where`, the symbol and the mend.
         """
         # Each character is a piece, so that what subwords cannot spell are characters.
-        pieces = _pieces(self.written(text), self.units)
+        pieces = pieces_of(self.written(text), self.units)
         if unknown := sorted(set(pieces) - self.alphabet):
             listed = ", ".join(repr(piece) for piece in unknown[:5])
             noun = "phones" if spells_phones(self.units) else self.units
@@ -112,7 +112,7 @@ class Tokens:
             return text
         plain = tidied(text)
         forms = (plain, text, unicodedata.normalize("NFD", plain))
-        return min(forms, key=lambda form: len(set(_pieces(form, self.units)) - self.alphabet))
+        return min(forms, key=lambda form: len(set(pieces_of(form, self.units)) - self.alphabet))
 
     def decode(self, indices: Iterable[int]) -> str:
         """Join the symbols of `indices` (blanks skipped) into a text with single spaces."""
@@ -219,7 +219,8 @@ def without_tone(phone: str) -> str:
     return phone.rstrip("0123456789") or phone
 
 
-def _pieces(text: str, units: Units) -> list[str]:
+def pieces_of(text: str, units: Units) -> list[str]:
+    """Return what tokens of `units` are made of in `text`: its characters, or its words or phones."""
     words = text.split()
     if units == "toneless-phones":
         return [without_tone(word) for word in words]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from asr_transfer.commands import TrainCommand
 from asr_transfer.config import FeatureConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.judged import HeldOut, hold_out, symbols_of
 from asr_transfer.data.manifest import Report, Utterance, read_manifest
-from asr_transfer.data.summary import CARD, FOLDER, Summary
+from asr_transfer.data.summary import FOLDER, JUDGED, Summary, remarks, writers
 from asr_transfer.decoding.identify import calibrated
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.record import RunRecord
@@ -48,6 +48,8 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     test = read_manifest(command.test) if command.test else []
     _refuse_shared(train, dev, "dev")
     _refuse_shared(train, test, "test")
+    held = hold_out(train, dev, command.keep_judged, command.trainer.seed, symbols_of(command))
+    train, taken = list(held.train), len(train) - len(held.train)
     settings = to_record(command)
     device = distributed.join(command.trainer.device)
     main = distributed.is_main()
@@ -56,6 +58,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         ("train", command.train, train),
         ("dev", command.dev or command.train, dev),
         ("test", command.test or "", test),
+        ("judged", command.train if taken else command.dev or command.train, held.judged),
     ):
         if part and record is not None:
             record.data(name, path, part)
@@ -63,6 +66,8 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         say(f"{command.out}: the run is finished already; nothing to do")
         return None
     say(f"training on {len(train)} utterances of {len({u.speaker for u in train})} speakers ({device})")
+    if held.remark:
+        say(held.remark)
     features = command.model.features
     command = replace(
         command, trainer=precise(command.trainer, command.out, command.model, record.say if record else None)
@@ -82,9 +87,9 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
         f"{len({u.speaker for u in train})} speakers by `asr-transfer train`; see `../run.json`.\n"
     )
-    kept = keep_source(train, report, store, command.keep_source, command.trainer.seed)
-    origin = {"trained_on": record.values["data"]["train"]["checksum"]}
-    recogniser.save(command.out / "model", card + (CARD if kept else ""), origin, kept)
+    kept = keep(held, report, store, command.keep_source, command.trainer.seed)
+    origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
+    recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
     training = {
         "cpu_seconds": round(result.cpu_seconds, 2),
         "loading_seconds": round(result.loading_seconds, 2),
@@ -107,29 +112,38 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     return total
 
 
-def keep_source(
-    train: Sequence[Utterance], report: Report, store: FeatureStore, count: int, seed: int
-) -> Mapping[str, Callable[[Path], None]]:
-    """Return what writes a source summary into a model folder; nothing where `count` is 0.
+def keep(held: HeldOut, report: Report, store: FeatureStore, count: int, seed: int) -> dict[str, Summary]:
+    """Return the summaries that a model keeps: of what it was trained on, and of what was held out from that.
 
     Args:
-        train: what the model was trained on.
-        report: what of that was left out.
+        held: training speech, and what is held out of it.
+        report: what was left out in training.
         store: features of the rest; those at speed 1 are computed where it has none.
-        count: utterances to keep.
+        count: training utterances to keep; 0 for none.
         seed: draws them.
     """
     left_out = {name for name, _ in report.dropped}
-    usable = [u for u in train if u.id not in left_out]
-    if not count or not usable:
-        return {}
-    drawn = Summary.draw(usable, store, count, seed)
+    usable = [u for u in held.train if u.id not in left_out]
+    kept = {}
+    for name, utterances, number in ((FOLDER, usable, count), (JUDGED, held.judged, len(held.judged))):
+        if number and utterances:
+            kept[name] = _drawn(utterances, store, number, seed)
+    return kept
+
+
+def judged_origin(held: HeldOut) -> dict[str, str]:
+    """Return what a model folder's `origin` says of the utterances to judge on; nothing where there are none."""
+    return {JUDGED: "speakers" if held.apart else "utterances"} if held.judged else {}
+
+
+def _drawn(utterances: Sequence[Utterance], store: FeatureStore, count: int, seed: int) -> Summary:
+    drawn = Summary.draw(utterances, store, count, seed)
     try:
         store.view(drawn.utterances[0].id)
     except KeyError:
         names = {u.id for u in drawn.utterances}
-        drawn = Summary(drawn.utterances, features_of([u for u in usable if u.id in names], store.config))
-    return {FOLDER: drawn.save}
+        return Summary(drawn.utterances, features_of([u for u in utterances if u.id in names], store.config))
+    return drawn
 
 
 def _refuse_shared(train: Sequence[Utterance], other: Sequence[Utterance], name: str) -> None:

@@ -1,0 +1,124 @@
+"""Decides on which speech it is judged what an adaptation makes others lose, and what the adapted model keeps.
+
+A model knows what it was trained on by heart, so only speech that it was not trained on tells what it forgets: what
+`train` held out and keeps in the model's folder. It is never mixed in. Of recordings that a user gives as source nobody
+knows whether the model was trained on them: where there is nothing better, a third of them is judged on while a method
+is chosen, and the figure says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from asr_transfer.adapt_config import ChoiceConfig
+from asr_transfer.adaptation.choice import lasting
+from asr_transfer.commands import AdaptCommand
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.summary import JUDGED, Summary, load_summaries, summary_folder
+from asr_transfer.decoding.recogniser import Recogniser
+
+NOT_MEASURED = (
+    "not measured, for the model keeps no other people's speech that it was not trained on (`train --keep_judged` "
+    "does); --others DATA scores some before and after"
+)
+LEFT_OUT = "not measured, for --use_summary false leaves out the speech that the model keeps for that"
+UNKNOWN = "utterances of --source, which the model may have been trained on: others may lose more"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Speech on which it is judged what others lose.
+
+    Attributes:
+        utterances: empty where it is not measured.
+        what: in words, what they are, or why it is not measured.
+        sure: the source model was not trained on them; else nobody knows, and they are given to be mixed in.
+    """
+
+    utterances: Sequence[Utterance]
+    what: str
+    sure: bool = True
+
+
+def kept_speech(command: AdaptCommand, source: Recogniser, own: Sequence[Utterance]) -> dict[str, Summary]:
+    """Return what the model's folder keeps of its source, and the adapted model's will, by folder.
+
+    What there is to judge on comes without the speakers of `own`, who are no others any more.
+    """
+    kept = load_summaries(command.model, source.model.config.features) if command.use_summary else {}
+    if JUDGED in kept:
+        judged, speakers = kept.pop(JUDGED), {u.speaker for u in own}
+        if rest := [u for u in judged.utterances if u.speaker not in speakers]:
+            kept[JUDGED] = Summary(rest, judged.store)
+    return kept
+
+
+def in_its_language(
+    kept: Mapping[str, Summary], name: str, command: AdaptCommand, source: Recogniser
+) -> list[Utterance]:
+    """Return what the model keeps in a folder, in the language that it listens in.
+
+    Raises:
+        DataError: a transcript cannot be spelled; the folder belongs to another model.
+    """
+    place = summary_folder(command.model, name)
+    if name not in kept or place is None:
+        return []
+    known = [u for u in kept[name].utterances if not source.others or u.language == source.head]
+    Summary(known, kept[name].store).require_spelled(source.tokens, place)
+    return known
+
+
+def without_judged(given: Sequence[Utterance], kept: Summary | None) -> list[Utterance]:
+    """Return a user's source recordings without those that the model keeps to judge on, such as of its own corpus."""
+    known = {_identity(u) for u in kept.utterances} if kept else set()
+    return [u for u in given if _identity(u) not in known]
+
+
+def judged_speech(
+    kept: Sequence[Utterance], source: Recogniser, given: Sequence[Utterance], choice: ChoiceConfig, use_summary: bool
+) -> Judged:
+    """Return what is judged on.
+
+    Args:
+        kept: utterances that the model keeps to judge on, in its language.
+        source: the model.
+        given: the user's source recordings.
+        choice: how much of these.
+        use_summary: False where what the model keeps is to be left out.
+    """
+    if kept:
+        speakers = len({u.speaker for u in kept})
+        many = f"{speakers} speaker{'s' if speakers > 1 else ''}"
+        whose = (
+            f"of {many} that the model was not trained on"
+            if source.origin.get(JUDGED) == "speakers"
+            else f"that the model was not trained on, of {many} that it was trained on"
+        )
+        return Judged(kept, f"{len(kept)} utterances {whose}")
+    doubtful = lasting(given[2::3], choice.check_seconds)  # the others are mixed in
+    if doubtful:
+        return Judged(doubtful, f"{len(doubtful)} {UNKNOWN}", sure=False)
+    return Judged((), NOT_MEASURED if use_summary else LEFT_OUT)
+
+
+def mixed_in_trials(given: Sequence[Utterance], judged: Judged) -> list[Utterance]:
+    """Return the source utterances that methods mix in while one is chosen: none that is judged on."""
+    held = set() if judged.sure else {u.id for u in judged.utterances}
+    return [u for u in given if u.id not in held]
+
+
+def excess(before: float, after: float, choice: ChoiceConfig) -> str:
+    """Return that others lose more by what `auto` made than it tolerates, given character error rates; else nothing."""
+    if after - before <= choice.tolerance:
+        return ""
+    return (
+        f"others: that is {100 * (after - before):.1f} points of the character error rate, more than the "
+        f"{100 * choice.tolerance:g} that `auto` tolerates, for the last training is longer than those it judged by; "
+        "--choice.refit 1 makes it as short, or leave others to the model as it was"
+    )
+
+
+def _identity(utterance: Utterance) -> tuple[str, str, str, float]:
+    return utterance.id, utterance.speaker, utterance.text, round(utterance.duration, 3)

@@ -1,0 +1,112 @@
+"""Predicted beside measured loss of others: the figures of the table, and the experiment on a toy corpus."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asr_transfer.adapt_config import AdaptConfig
+from asr_transfer.adaptation.experiment import MethodGrid, run_experiment
+from asr_transfer.adaptation.predicted import (
+    WAYS,
+    Case,
+    PredictedConfig,
+    agreements,
+    predicted_markdown,
+    run_predicted,
+    to_plain,
+)
+from asr_transfer.adaptation.protocol import ProtocolConfig, make_folds
+from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
+from asr_transfer.data.manifest import read_manifest
+from asr_transfer.data.summary import JUDGED, load_summaries
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from tests.real_runs import ROOT, load
+
+CONFIG = PredictedConfig(
+    protocol=ProtocolConfig(
+        amounts=(6,), draws=1, dev_draws=1, others="target", source_utterances=40, judged_utterances=10
+    ),
+    source=SourceConfig(
+        model=ModelConfig(encoder="tdnn", layers=2, dim=32, channels=32),
+        trainer=TrainerConfig(steps=30, learning_rate=0.01, validate_every=0, device="cpu"),
+        speeds=(1.0,),
+    ),
+    adapt=AdaptConfig(steps=4, device="cpu"),
+    methods=(MethodGrid("full", (0.003, 0.03)), MethodGrid("full+replay", (0.003,))),
+    speakers=1,
+)
+
+
+def case(method: str, trained: float, held_out: float, measured: float) -> Case:
+    """Return a case of which only the figures matter."""
+    return Case("si", "ann", 0, 5, method, 0.1, trained, held_out, held_out, measured, 100)
+
+
+def test_agreement_is_mean_distance_correlation_and_harm_let_through() -> None:
+    cases = [case("full", 0.0, 0.05, 0.06), case("full", 0.004, 0.01, 0.02), case("full", 0.002, 0.0, 0.03),
+             case("lhuc", 0.0, 0.02, 0.0)]  # fmt: skip
+    full, lhuc, every = agreements(cases, 0.01)
+    assert (full.method, full.cases, lhuc.cases, every.method, every.cases) == ("full", 3, 1, "all", 4)
+    measured, told = np.array([0.06, 0.02, 0.03, 0.0]), np.array([0.05, 0.01, 0.0, 0.02])
+    assert every.measured == pytest.approx(measured.mean()) and every.spread == pytest.approx(measured.std(ddof=1))
+    assert every.error["held_out"] == pytest.approx((0.01 + 0.01 + 0.03 + 0.02) / 4)
+    assert every.correlation["held_out"] == pytest.approx(np.corrcoef(told, measured)[0, 1])
+    assert every.harmed == 3 and every.missed["trained"] == 3, "predictions within the tolerance let it through"
+    assert every.missed["held_out"] == 2 and full.missed["held_out"] == 2 and lhuc.correlation["trained"] is None
+    lines = predicted_markdown({"one": [full, lhuc, every], "two": [every]}).splitlines()
+    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 2 + 3 + 2 + 1 + 2
+    assert "| one | full | 0.1 | 3 | +3.67 (± 2.08) | +0.20 (3.47) | +2.00 (1.67) |" in lines[2]
+    assert "harm let through, of 3" in lines[-1]
+
+
+def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(
+    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    cases = run_predicted(tone_corpus, CONFIG, tmp_path, 1, lines.append)
+    assert {(c.speaker, c.draw, c.method, c.learning_rate) for c in cases} == {
+        (cases[0].speaker, draw, method, rate)
+        for draw in (0,)
+        for method, rate in (("full", 0.003), ("full", 0.03), ("full+replay", 0.003))
+    }
+    assert all(np.isfinite([getattr(c, way) for way in (*WAYS, "measured")]).all() and c.units > 50 for c in cases)
+    assert len({c.measured for c in cases}) > 1 and json.dumps(to_plain(cases)) and "3 of 3 cases done" in lines[-1]
+    # The source model is the one of the adaptation recipe: it keeps what it was not trained on.
+    splits = {name: read_manifest(path) for name, path in tone_corpus.items()}
+    (fold,) = make_folds(splits, CONFIG.protocol)
+    model = tmp_path / "models" / "si"
+    kept = load_summaries(model, Recogniser.load(model).model.config.features)[JUDGED]
+    assert {u.id for u in kept.utterances} == set(fold.judged) and len(fold.judged) == 10
+    assert not set(fold.judged) & {*fold.train, *fold.source, *(i for d in fold.test for i in d.pool + d.test)}
+    assert len(fold.train) == 144 - 10
+    # A model that is given may have been trained on what is judged on.
+    given = replace(CONFIG, model=model)
+    assert run_predicted(tone_corpus, given, tmp_path / "same", 1, lines.append) == cases
+    other = replace(given, protocol=replace(CONFIG.protocol, seed=1))
+    for run in (run_predicted, run_experiment):
+        with pytest.raises(DataError, match="perhaps on those that are held out to judge on"):
+            run(tone_corpus, other, tmp_path / "other", 1, lines.append)  # type: ignore[operator]
+
+
+def test_what_cannot_be_measured_is_refused(tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`protocol.judged_utterances` is 0"):
+        PredictedConfig()
+    with pytest.raises(ConfigError, match="`protocol.judged_utterances` must not be negative"):
+        ProtocolConfig(judged_utterances=-1)
+    with pytest.raises(ConfigError, match="`speakers` must not be negative"):
+        replace(CONFIG, speakers=-1)
+
+
+@pytest.mark.parametrize("corpus", ["an4", "fsdd"])
+def test_the_recipes_settings_parse(corpus: str) -> None:
+    recipe = load(ROOT / "recipes" / "speaker_adaptation" / "forgetting.py")
+    path = ROOT / "recipes" / "speaker_adaptation" / "hparams" / f"forgetting_{corpus}.yaml"
+    seen: list[object] = []
+    assert recipe.script(recipe.Recipe, seen.append, ["--config", str(path), "--out", "x", "--quick"]) == 0
+    assert seen[0].corpus == corpus and seen[0].quick and len(seen[0].methods) >= 4  # type: ignore[attr-defined]
