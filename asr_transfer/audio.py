@@ -201,6 +201,11 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
             raise DataError(
                 f"{file}: its header is sound but its samples are damaged or cut off; copy it again."
             ) from None
+        except (MemoryError, ValueError):
+            raise DataError(
+                f"{file}: its header promises {count / rate:.0f} s, more than fits into memory; copy it again, or cut it "
+                "into pieces."
+            ) from None
     promised = end - begin
     if len(samples) / rate < 0.9 * promised:
         raise DataError(_cut_off(file, len(samples) / rate, promised))
