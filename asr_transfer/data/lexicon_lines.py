@@ -85,7 +85,7 @@ def numbers_behind_word(lines: Iterable[str], tabbed: bool) -> int:
         word, *parts = words_of(line.partition("\t")[0]) or [""]
         run = list(itertools.takewhile(_NUMBER.fullmatch, parts))
         # Behind them must stand phones; and before a tab nothing else, for a word may be a phrase.
-        if tabbed and len(run) < len(parts) or not tabbed and len(run) == len(parts):
+        if (tabbed and len(run) < len(parts)) or (not tabbed and len(run) == len(parts)):
             return 0
         if not run or (tabbed and not all(map(_NO_PHONE.fullmatch, run))) or _is_spelled(word, parts):
             return 0
