@@ -17,7 +17,7 @@ from typing import Any
 
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.errors import DataError, nearest_hint
-from asr_transfer.evaluation.characters import put_together
+from asr_transfer.evaluation.characters import fitting_profile, put_together
 from asr_transfer.evaluation.foreign import (
     Results,
     listed,
@@ -296,9 +296,8 @@ def _system(folder: Path, record: dict[str, Any], profile: str | None, part_of_r
 
 def _foreign(name: str, results: Results, profile: str | None) -> System:
     notes = results.notes + ([_missing_note(results.missing)] if results.missing else [])
-    return System(
-        name, None, {}, profile or results.profile or DEFAULT, results.utterances, results.audio, results.missing, notes
-    )  # fmt: skip
+    profile = fitting_profile(name, results, profile)
+    return System(name, None, {}, profile, results.utterances, results.audio, results.missing, notes)
 
 
 def _add_missing(folder: Path, record: dict[str, Any], results: Results, test: Sequence[Utterance]) -> None:

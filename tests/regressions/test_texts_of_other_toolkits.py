@@ -193,7 +193,7 @@ def _speechbrain(folder: Path, references: list[str], hypotheses: list[str], cha
     ("references", "hypotheses", "rate", "value"),
     [
         (["turn off the lamp", "hello"], ["turn of the lamp", "hello"], "WER", 1 / 5),
-        (["zero", "seven"], ["zero", "sevan"], "WER", 1 / 2),
+        (["zero", "seven"], ["zero", "sevan"], "CER", 1 / 9),
         (["今天天气", "很好"], ["今天天汽", "很好"], "CER", 1 / 6),
     ],
 )
@@ -206,6 +206,10 @@ def test_speechbrains_characters_are_never_words(
     assert any("single characters" in note for note in notes)
     if rate == "WER":
         assert [u.reference for u in systems[0].utterances] == references
+    else:
+        assert load([str(tmp_path / "cer_test.txt")], "mandarin")[0][0].profile == "mandarin"
+        with pytest.raises(DataError, match="cer_test: holds characters .* score under characters, mandarin"):
+            load([str(tmp_path / "cer_test.txt")], "basic")
     plain = load([str(_speechbrain(tmp_path, ["turn off", "i a"], ["turn", "i"], False))])
     assert not plain[1] and [u.reference for u in plain[0][0].utterances] == ["turn off", "i a"]
 
