@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import soundfile
 import soxr
 
 from asr_transfer.errors import DataError
+from asr_transfer.textfiles import spelled
 
 SAMPLE_RATE = 16_000
 """The rate, in Hz, at which every model of this toolkit listens."""
@@ -68,8 +70,10 @@ def _header(file: Path) -> AudioInfo:
 
 
 def _open(file: Path) -> soundfile.SoundFile:
+    # The library takes names that are not UTF-8 as bytes only.
+    name = str(file) if spelled(file) == str(file) else os.fsencode(file)
     try:
-        return soundfile.SoundFile(str(file))
+        return soundfile.SoundFile(name)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: headerless `.raw`
         raise DataError(_unreadable(file, error)) from None
 
