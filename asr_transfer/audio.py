@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import soxr
 from asr_transfer import decoder, wav_sizes
 from asr_transfer.errors import DataError
 from asr_transfer.remarks import remark
+from asr_transfer.textfiles import spelled
 
 SAMPLE_RATE = 16_000
 """The rate, in Hz, at which every model of this toolkit listens."""
@@ -122,7 +124,8 @@ def _open(file: Path) -> Iterator[_Opened]:
     _require_no_text(file, head)
     wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
     mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
-    source: io.IOBase | str = str(file)
+    # The library takes names that are not UTF-8 as bytes only.
+    source: io.IOBase | str | bytes = str(file) if spelled(file) == str(file) else os.fsencode(file)
     if _needs_decoder(file, head):
         source = decoder.as_flac(file)
     elif wav is not None and mend:

@@ -23,7 +23,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # and saves hundreds of megabytes per process.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_loader
 
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
@@ -245,7 +246,19 @@ def _spell_out_flags(arguments: Sequence[str], parts: dict[str, ArgumentParser])
 
 
 def _parser(program: str, description: str) -> ArgumentParser:
+    set_loader("yaml", _value, (yaml.YAMLError,))
     return ArgumentParser(prog=program, description=description, exit_on_error=False)
+
+
+_yaml_value = get_loader("yaml")
+
+
+def _value(text: str) -> Any:
+    """Return the value that an option's text stands for; what YAML cannot hold, such as odd names, is the text."""
+    try:
+        return _yaml_value(text)
+    except (UnicodeEncodeError, yaml.reader.ReaderError):
+        return text
 
 
 def _corpora() -> dict[str, Callable[..., None]]:
