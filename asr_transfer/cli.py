@@ -28,6 +28,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
+from asr_transfer.evaluation.lock import release_all
 from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
@@ -102,6 +103,8 @@ def _guarded(
             more = "; --resume goes on where it was" if resumable else ""
             print(f"{parser.prog}: stopped{how}{more}", file=sys.stderr)
         return stop.status if isinstance(stop, Stopped) else 130
+    finally:
+        release_all()
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
