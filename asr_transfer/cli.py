@@ -29,6 +29,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, s
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint, one_line
+from asr_transfer.evaluation.lock import release_all
 from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
@@ -119,6 +120,7 @@ def _guarded(
             print(f"{parser.prog}: stopped{how}{more}", file=sys.stderr)
         return stop.status if isinstance(stop, Stopped) else 130
     finally:
+        release_all()
         if said := unspelled():
             print(f"{parser.prog}: {said}", file=sys.stderr)
 

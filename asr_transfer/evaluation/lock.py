@@ -102,6 +102,12 @@ class RunLock:
         return True
 
 
+def release_all() -> None:
+    """Let go of every folder that this process holds, as at the end of a command that failed."""
+    for lock in list(_HELD.values()):
+        lock.release()
+
+
 def _holder(descriptor: int) -> dict[str, Any]:
     """Return what the lock file says; nothing where it is being written or damaged."""
     with contextlib.suppress(ValueError):

@@ -1,0 +1,253 @@
+"""SIGTERM, SIGUSR1 and Ctrl-C end a training behind a checkpoint, with a status of their own, and nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small import ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
+
+from asr_transfer import cli, interruption
+from asr_transfer.evaluation.record import read_record
+from asr_transfer.interruption import Stopped, heeding
+from asr_transfer.training.trainer import Trainer
+from asr_transfer.training.workers import run_all
+
+KILLS = int(os.environ.get("ASR_TRANSFER_TEST_KILLS", "3"))
+"""So many times the training of the long test is stopped."""
+
+ORDERS = {signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SIGINT: 130}
+
+MODEL = "--model.encoder tdnn --model.layers 1 --model.dim 24 --model.channels 24 --speeds [1.0] --keep_source 0"
+TRAINER = "--trainer.validate_every 25 --trainer.learning_rate 0.01 --trainer.device cpu --trainer.batch_budget 1500"
+
+
+def _train(folder: Path, arguments: list[str]) -> None:
+    """Train as a process that may be stopped at any time; every step adds a byte to a file beside the run folder."""
+    step = Trainer.fit_batch
+
+    def counted(self: Trainer, batch: Any) -> Any:
+        with _steps(folder).open("ab") as out:
+            out.write(b".")
+        return step(self, batch)
+
+    Trainer.fit_batch = counted  # type: ignore[method-assign]
+    with (folder.parent / f"{folder.name}.log").open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        os._exit(cli.main([*arguments, "--out", str(folder)]))
+
+
+def _steps(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}.steps"
+
+
+def _taken(folder: Path) -> int:
+    """Return how many steps were taken for a run folder, by all processes together."""
+    return _steps(folder).stat().st_size if _steps(folder).exists() else 0
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+def test_a_run_that_is_told_to_stop_at_random_moments_ends_in_the_same_bits(
+    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    steps = 25 * (2 + KILLS)
+    data = [word for split in ("train", "dev") for word in (f"--{split}", str(tone_corpus[split]))]
+    arguments = ["train", *data, *MODEL.split(), *TRAINER.split(), "--trainer.steps", str(steps)]
+    whole = tmp_path / "whole"
+    child = in_child(_train, whole, arguments)
+    child.join()
+    assert child.exitcode == 0, (tmp_path / "whole.log").read_text(encoding="utf-8")
+    chance, folder, statuses, reached = random.Random(KILLS), tmp_path / "cut", [], [0]
+    while len(statuses) < KILLS:
+        order = chance.choice(list(ORDERS))
+        child = in_child(_train, folder, [*arguments, "--resume"])
+        # By progress, for clocks differ between machines: from before the first step to behind the next validation.
+        goal = _taken(folder) + chance.randint(0, 40)
+        while child.is_alive() and (_taken(folder) < goal or not (folder / "run.lock").exists()):
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.05))
+        os.kill(child.pid or 0, order)
+        child.join()
+        if child.exitcode == 0:  # on a machine that left this process waiting
+            break
+        assert child.exitcode == ORDERS[order], (tmp_path / "cut.log").read_text(encoding="utf-8")
+        assert not (folder / "run.lock").exists()
+        statuses.append(child.exitcode)
+        kept = [int(path.name.rpartition("-")[0].rpartition("-")[2]) for path in folder.glob("checkpoints/CKPT*")]
+        reached.append(max(kept, default=0))
+    child = in_child(_train, folder, [*arguments, "--resume"])
+    child.join()
+    assert child.exitcode == 0 and statuses
+    print(f"stopped with {statuses} at the steps {reached[1:]} of {steps}")
+    assert reached == sorted(reached) and _taken(folder) == steps, "no step is lost and none taken twice"
+    one, other = (out / "model" / "model.safetensors" for out in (whole, folder))
+    assert one.read_bytes() == other.read_bytes()
+    assert read_record(whole)["history"] == read_record(folder)["history"]
+    assert "--resume goes on where it was" in (tmp_path / "cut.log").read_text(encoding="utf-8")
+
+
+def _trainer(folder: Path | None) -> Trainer:
+    return Trainer(
+        small_model(1, dropout=0.3),
+        [speech_task()],
+        config=settings(steps=20, optimizer="adamw", validate_every=6, accumulate=2),
+        validation=[speech_task(ToySpeech(12, seed=3), budget=60)],
+        folder=folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """Return weights and history of a training that nothing happened to."""
+    trainer = _trainer(None)
+    history = trainer.train().history
+    return snapshot(trainer.model), history
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 12])
+@pytest.mark.parametrize("hook", ["fit_batch", "evaluate_batch", "on_stage_start", "on_stage_end"])
+def test_wherever_the_signal_comes_nothing_is_lost_and_nothing_done_twice(
+    hook: str, number: int, tmp_path: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, calls = getattr(Trainer, hook), 0
+
+    def signalled(self: Trainer, *arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, hook, signalled)
+    stopped = _trainer(tmp_path)
+    with contextlib.suppress(Stopped), heeding():
+        stopped.train()
+    monkeypatch.undo()
+    if calls >= number:
+        assert stopped.optimizer_step < 20 or hook != "fit_batch"
+        (kept,) = (tmp_path / "checkpoints").iterdir()
+        assert f"step-{stopped.optimizer_step:08d}" in kept.name, "the step that was under way is kept"
+    resumed = _trainer(tmp_path)
+    assert resumed.train().history == undisturbed[1]
+    assert not different(snapshot(resumed.model), undisturbed[0])
+
+
+def test_training_without_a_folder_stops_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = _trainer(None)
+    monkeypatch.setattr(
+        trainer, "fit_batch", lambda batch: os.kill(os.getpid(), signal.SIGUSR1) or Trainer.fit_batch(trainer, batch)
+    )
+    with pytest.raises(Stopped) as caught, heeding():
+        trainer.train()
+    assert (caught.value.status, caught.value.name, trainer.optimizer_step) == (138, "SIGUSR1", 1)
+
+
+def test_a_second_ctrl_c_ends_at_once_and_a_second_sigterm_does_not() -> None:
+    with heeding(), interruption.deferring():
+        for order in (signal.SIGTERM, signal.SIGTERM, signal.SIGUSR1):
+            os.kill(os.getpid(), order)
+        assert interruption.requested() == signal.SIGTERM
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGINT)
+        with contextlib.suppress(Stopped):
+            interruption.check()
+        interruption._STATE.requested = 0
+
+
+def test_outside_of_training_a_signal_stops_at_once_and_everything_is_as_before_afterwards() -> None:
+    before = [signal.getsignal(number) for number in interruption.SIGNALS]
+    for order, status in ORDERS.items():
+        with pytest.raises(Stopped) as caught, heeding():
+            os.kill(os.getpid(), order)
+        assert caught.value.status == status
+    assert [signal.getsignal(number) for number in interruption.SIGNALS] == before
+    assert interruption.requested() == 0
+
+
+def test_signals_that_are_ignored_stay_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with heeding():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert interruption.requested() == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "adapt"])
+def test_only_what_can_go_on_is_told_to_resume(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(parsed: object) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    monkeypatch.setitem(cli._COMMANDS, command, stop)
+    given = {"train": "--train x --out y", "adapt": "--model x --data y --out z", "compare": "x --out y"}
+    assert cli.main([command, *given[command].split()]) == 143
+    told = capsys.readouterr().err
+    assert told.startswith("asr-transfer: stopped by SIGTERM") and told.count("\n") == 1
+    assert ("--resume goes on" in told) == (command != "compare")
+
+
+def test_the_help_documents_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "130, 143 or 138 stopped by Ctrl-C, SIGTERM or SIGUSR1" in told
+
+
+def train_long(folder: str) -> str:
+    """Train for longer than anybody waits."""
+    config = settings(steps=1_000_000, validate_every=0)
+    Trainer(small_model(), [speech_task()], config=config, folder=Path(folder)).train()
+    return folder
+
+
+def _parent(folder: str, jobs: int) -> None:
+    try:
+        with heeding():
+            list(run_all(train_long, [f"{folder}/{number}" for number in range(jobs)], 2, "trainings"))
+    except Stopped as stop:
+        sys.exit(stop.status)
+
+
+@pytest.mark.parametrize("everybody", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_workers_write_their_checkpoints_before_the_parent_ends(everybody: bool, tmp_path: Path) -> None:
+    parent = in_child(_parent, str(tmp_path), 3)
+    _wait_for(lambda: all((tmp_path / name / "checkpoints").is_dir() for name in "01"))
+    time.sleep(0.2)
+    workers = _children(parent.pid or 0)
+    order = signal.SIGINT if everybody else signal.SIGTERM
+    for pid in [*(workers if everybody else []), parent.pid or 0]:  # a terminal tells all of them
+        os.kill(pid, order)
+    parent.join(60)
+    assert parent.exitcode == ORDERS[order]
+    for name in "01":
+        assert len(list((tmp_path / name / "checkpoints").glob("CKPT*"))) == 1
+    assert not (tmp_path / "2").exists(), "what had not begun does not begin"
+    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def _children(pid: int) -> list[int]:
+    """Return the worker processes of a process; its resource tracker is none."""
+    found = []
+    for number in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split():
+        if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes():
+            found.append(int(number))
+    return found
