@@ -139,13 +139,22 @@ def tidied(text: str) -> str:
     return " ".join(text.split())
 
 
+@lru_cache(maxsize=256)
+def dotless(language: str) -> bool:
+    """Say whether a language writes an i without a dot, whose capital is I, beside one with it, whose capital is İ."""
+    first, *more = _tags(language)
+    if first in _DOTLESS_IN_LATIN:
+        return "latn" in more or "latin" in more
+    return first in _DOTLESS
+
+
 def lower(text: str, language: str = "") -> str:
     """Return a text in lower case as its language writes it.
 
     Where an i without a dot is a letter (`tr`, `az`, `crh`, `tt-Latn`, …), I becomes ı and İ becomes i. Elsewhere İ
     becomes i too, without the dot that Unicode leaves standing above it. Σ ends words as ς.
     """
-    if _dotless(language):
+    if dotless(language):
         text = unicodedata.normalize("NFC", text).replace("İ", "i").replace("I", "ı")
     text = text.lower()
     if _DOT not in text:
@@ -157,7 +166,7 @@ def lower(text: str, language: str = "") -> str:
 
 def upper(text: str, language: str = "") -> str:
     """Return a text in capitals as its language writes them: i becomes İ where an i without a dot is a letter."""
-    return (text.replace("i", "İ") if _dotless(language) else text).upper()
+    return (text.replace("i", "İ") if dotless(language) else text).upper()
 
 
 def in_case(text: str, case: Case, language: str = "") -> str:
@@ -234,14 +243,6 @@ def words_alone(text: str, language: str = "") -> str:
 def _tags(language: str) -> tuple[str, ...]:
     """Return the parts of a language tag in lower case, at least one."""
     return tuple(re.split("[-_@]", language.lower()))
-
-
-@lru_cache(maxsize=256)
-def _dotless(language: str) -> bool:
-    first, *more = _tags(language)
-    if first in _DOTLESS_IN_LATIN:
-        return "latn" in more or "latin" in more
-    return first in _DOTLESS
 
 
 @lru_cache(maxsize=4096)
