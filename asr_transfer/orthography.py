@@ -161,7 +161,7 @@ def lower(text: str, language: str = "") -> str:
         return text
     # A dot above an i says nothing, except where Lithuanian dictionaries put an accent on it.
     spared = r"(?![\u0300\u0301\u0303])" if _tags(language)[0] in _LITHUANIAN else ""
-    return unicodedata.normalize("NFC", re.sub(f"(?<=[iįị]){_DOT}{spared}", "", unicodedata.normalize("NFC", text)))
+    return unicodedata.normalize("NFC", re.sub(f"(?<=[iįị]){_DOT}+{spared}", "", unicodedata.normalize("NFC", text)))
 
 
 def upper(text: str, language: str = "") -> str:
@@ -226,13 +226,13 @@ def words_alone(text: str, language: str = "") -> str:
     (Armenian ՞ ՜ ՛, Arabic tatweel) are dropped. All other punctuation parts words, hyphens too. Doing it twice changes
     nothing.
     """
-    text = marked(tidied(text), language)
+    text = marked(tidied(text.translate(_ON_LETTERS)), language)
     if not text.isascii():
         # Before NFKC, which makes some of them a space and an accent.
         text = text.translate(_QUOTING)
     text = compatible_lower(text, language)
     if text.isalpha():
-        return text.translate(_ON_LETTERS)
+        return text
     text = marked(text, language).translate(_PUNCTUATION)
     while (cleaned := _STRAY.sub(lambda match: _kept(match, language), text)) != text:
         text = cleaned  # again: what a stray mark leaned on may itself have been one
@@ -317,10 +317,10 @@ def _one_apostrophe(match: re.Match[str], language: str, quoted: bool) -> str:
     return match.group()
 
 
-class _Punctuation(dict[int, int | str | None]):
+class _Punctuation(dict[int, int | str]):
     """Maps punctuation to a space, and characters' codes to themselves; grows as characters are met."""
 
-    def __missing__(self, code: int) -> int | str | None:
+    def __missing__(self, code: int) -> int | str:
         self[code] = " " if unicodedata.category(chr(code)).startswith("P") else code
         return self[code]
 
@@ -330,7 +330,7 @@ _QUOTING = {ord(c): " " for c in _APOSTROPHES if c not in ("'", _APOSTROPHE)}
 # Emphasis, exclamation, question and abbreviation of Armenian stand on a vowel; tatweel and lajanyalan stretch words.
 _ON_LETTERS = dict.fromkeys((0x55B, 0x55C, 0x55E, 0x55F, 0x640, 0x7FA))
 # Kept by the table; `_kept` removes those outside a word or number.
-_PUNCTUATION = _Punctuation({**{ord(c): ord(c) for c in f"{MARKS}.,"}, **_QUOTING, **_ON_LETTERS})
+_PUNCTUATION = _Punctuation({**{ord(c): ord(c) for c in f"{MARKS}.,"}, **_QUOTING})
 _STRAY = re.compile(f"[{MARKS}.,{_APOSTROPHE}]")
 
 
