@@ -139,25 +139,34 @@ def tidied(text: str) -> str:
     return " ".join(text.split())
 
 
+@lru_cache(maxsize=256)
+def dotless(language: str) -> bool:
+    """Say whether a language writes an i without a dot, whose capital is I, beside one with it, whose capital is İ."""
+    first, *more = _tags(language)
+    if first in _DOTLESS_IN_LATIN:
+        return "latn" in more or "latin" in more
+    return first in _DOTLESS
+
+
 def lower(text: str, language: str = "") -> str:
     """Return a text in lower case as its language writes it.
 
     Where an i without a dot is a letter (`tr`, `az`, `crh`, `tt-Latn`, …), I becomes ı and İ becomes i. Elsewhere İ
     becomes i too, without the dot that Unicode leaves standing above it. Σ ends words as ς.
     """
-    if _dotless(language):
+    if dotless(language):
         text = unicodedata.normalize("NFC", text).replace("İ", "i").replace("I", "ı")
     text = text.lower()
     if _DOT not in text:
         return text
     # A dot above an i says nothing, except where Lithuanian dictionaries put an accent on it.
     spared = r"(?![\u0300\u0301\u0303])" if _tags(language)[0] in _LITHUANIAN else ""
-    return unicodedata.normalize("NFC", re.sub(f"(?<=[iįị]){_DOT}{spared}", "", unicodedata.normalize("NFC", text)))
+    return unicodedata.normalize("NFC", re.sub(f"(?<=[iįị]){_DOT}+{spared}", "", unicodedata.normalize("NFC", text)))
 
 
 def upper(text: str, language: str = "") -> str:
     """Return a text in capitals as its language writes them: i becomes İ where an i without a dot is a letter."""
-    return (text.replace("i", "İ") if _dotless(language) else text).upper()
+    return (text.replace("i", "İ") if dotless(language) else text).upper()
 
 
 def in_case(text: str, case: Case, language: str = "") -> str:
@@ -217,13 +226,13 @@ def words_alone(text: str, language: str = "") -> str:
     (Armenian ՞ ՜ ՛, Arabic tatweel) are dropped. All other punctuation parts words, hyphens too. Doing it twice changes
     nothing.
     """
-    text = marked(tidied(text), language)
+    text = marked(tidied(text.translate(_ON_LETTERS)), language)
     if not text.isascii():
         # Before NFKC, which makes some of them a space and an accent.
         text = text.translate(_QUOTING)
     text = compatible_lower(text, language)
     if text.isalpha():
-        return text.translate(_ON_LETTERS)
+        return text
     text = marked(text, language).translate(_PUNCTUATION)
     while (cleaned := _STRAY.sub(lambda match: _kept(match, language), text)) != text:
         text = cleaned  # again: what a stray mark leaned on may itself have been one
@@ -234,14 +243,6 @@ def words_alone(text: str, language: str = "") -> str:
 def _tags(language: str) -> tuple[str, ...]:
     """Return the parts of a language tag in lower case, at least one."""
     return tuple(re.split("[-_@]", language.lower()))
-
-
-@lru_cache(maxsize=256)
-def _dotless(language: str) -> bool:
-    first, *more = _tags(language)
-    if first in _DOTLESS_IN_LATIN:
-        return "latn" in more or "latin" in more
-    return first in _DOTLESS
 
 
 @lru_cache(maxsize=4096)
@@ -316,10 +317,10 @@ def _one_apostrophe(match: re.Match[str], language: str, quoted: bool) -> str:
     return match.group()
 
 
-class _Punctuation(dict[int, int | str | None]):
+class _Punctuation(dict[int, int | str]):
     """Maps punctuation to a space, and characters' codes to themselves; grows as characters are met."""
 
-    def __missing__(self, code: int) -> int | str | None:
+    def __missing__(self, code: int) -> int | str:
         self[code] = " " if unicodedata.category(chr(code)).startswith("P") else code
         return self[code]
 
@@ -329,7 +330,7 @@ _QUOTING = {ord(c): " " for c in _APOSTROPHES if c not in ("'", _APOSTROPHE)}
 # Emphasis, exclamation, question and abbreviation of Armenian stand on a vowel; tatweel and lajanyalan stretch words.
 _ON_LETTERS = dict.fromkeys((0x55B, 0x55C, 0x55E, 0x55F, 0x640, 0x7FA))
 # Kept by the table; `_kept` removes those outside a word or number.
-_PUNCTUATION = _Punctuation({**{ord(c): ord(c) for c in f"{MARKS}.,"}, **_QUOTING, **_ON_LETTERS})
+_PUNCTUATION = _Punctuation({**{ord(c): ord(c) for c in f"{MARKS}.,"}, **_QUOTING})
 _STRAY = re.compile(f"[{MARKS}.,{_APOSTROPHE}]")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asr_transfer.errors import DataError
+from asr_transfer.orthography import dotless
 from data_prep import pinyin
 from data_prep.by_text import Gathering, recording
 from data_prep.common import existing_folder, read_lines
@@ -24,7 +25,8 @@ COLUMNS = 7
 def prepare(root: Path, out: Path) -> None:
     """Write manifests of one language of FLEURS in its official splits.
 
-    Texts are the normalised ones; those with digits are left out. Who speaks is not documented: speakers are
+    Texts are the normalised ones (of Turkish and its like the written ones, for FLEURS lower-cases them as English);
+    those with digits are left out. Who speaks is not documented: speakers are
     "LANGUAGE-male" and "LANGUAGE-female", many persons each. Mandarin has pronunciations.
 
     Args:
@@ -53,7 +55,8 @@ def prepare(root: Path, out: Path) -> None:
                     f"{table} line {number}: has {len(cells)} columns where FLEURS has {COLUMNS}; mend the row."
                 )
             speaker = f"fleurs-{language}-{cells[6].strip().lower()}"
-            _take(found, recording(folder, Path(cells[1]).stem), Path(cells[1]).stem, cells[3], speaker, split)
+            written = cells[2] if dotless(language) else cells[3]
+            _take(found, recording(folder, Path(cells[1]).stem), Path(cells[1]).stem, written, speaker, split)
     found.write(out)
 
 

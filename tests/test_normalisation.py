@@ -34,7 +34,7 @@ def test_profiles(profile: str, text: str, expected: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_doing_it_twice_changes_nothing(profile: str) -> None:
     random = np.random.default_rng(3)
-    pieces = [*"aÄßİ'’.,-_5٣ﬁ½你。 ́ क्", "  ", "\u3000", "Dž", "K"]
+    pieces = [*"aÄßİ'’.,-_5٣ﬁ½你。 ́ क्", "  ", "\u3000", "Dž", "K", "İ\u0307", *"ʼ՛Ֆ·lא״\u200cب"]
     for _ in range(2000):
         once = normalise("".join(random.choice(pieces, random.integers(0, 12))), profile)
         assert normalise(once, profile) == once

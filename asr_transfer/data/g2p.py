@@ -24,6 +24,7 @@ from asr_transfer.data.notations import CMUDICT, STRESS, TIE, Scheme, segment, t
 from asr_transfer.data.phones import Respeller
 from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.orthography import JOINERS, MARKS
 from asr_transfer.progress import tracked
 from asr_transfer.textfiles import lines_of
 from asr_transfer.whitespace import single_spaced, words_of
@@ -301,7 +302,7 @@ def _check_word(word: str, language: str, place: str) -> None:
     script = next((name for name, languages in _SCRIPTS.items() if _base(language) in languages.split()), None)
     for letter in word:
         kind = unicodedata.category(letter)
-        if kind[0] not in "LM" and not letter.isdecimal() and letter not in " '’-.":
+        if kind[0] not in "LM" and not letter.isdecimal() and letter not in f" ’-.{MARKS}{JOINERS}":
             raise DataError(f"{place}: {word!r} holds {letter!r}, which nobody can say; write it as a word.")
         if script and kind[0] == "L" and not unicodedata.name(letter, script).startswith(script):
             raise DataError(

@@ -72,8 +72,10 @@ def tokens(text: str, unit: Unit = "word", profile: str = DEFAULT, language: str
 
 
 def _characters(text: str, language: str) -> str:
-    # A mark that stood alone may now combine with the character before it, hence NFKC again.
-    return orthography.compatible("".join(orthography.words_alone(text, language).split()))
+    # A mark that stood alone may now belong to the characters beside it, hence again.
+    while (joined := "".join(orthography.words_alone(text, language).split())) != text:
+        text = joined
+    return text
 
 
 PROFILES = {

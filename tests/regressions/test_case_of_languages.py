@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.breakdown import hot_word_recall
 from asr_transfer.evaluation.compare import compare_systems, load
 from asr_transfer.evaluation.normalisation import normalise
 from asr_transfer.evaluation.scoring import Hypothesis, align, score
 from asr_transfer.orthography import case_of, lower, upper
-from data_prep import folder
+from data_prep import fleurs, folder
 from data_prep.transcripts import spoken
 from tests.recorded import MakeAudio
 
@@ -76,6 +77,16 @@ def test_files_that_name_no_language_are_given_one(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="all of these name theirs"):
         load([str(tmp_path / "own.jsonl")], "basic", language="tr")
+
+
+def test_fleurs_is_lower_cased_anew(tmp_path: Path, make_audio: MakeAudio) -> None:
+    root = tmp_path / "tr_tr"
+    for number, split in enumerate(("train", "dev", "test")):
+        row = [str(number), f"{number}.wav", "IŞIK, İyi.", "işik i̇yi", "", "1", "MALE"]
+        make_audio(root / "audio" / split / f"{number}.wav", seconds=1.0 + number / 10)
+        (root / f"{split}.tsv").write_text("\t".join(row) + "\n", "utf-8")
+    fleurs.prepare(root, tmp_path / "out")
+    assert [u.text for u in read_manifest(tmp_path / "out" / "train.jsonl")] == ["ışık iyi"]
 
 
 def test_a_folder_is_lower_cased_in_each_rows_language(tmp_path: Path, make_audio: MakeAudio) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from asr_transfer.data.g2p import pronounce
 from asr_transfer.evaluation.normalisation import normalise
 from asr_transfer.evaluation.scoring import score
 from data_prep import folder
@@ -62,6 +63,14 @@ def test_each_script_keeps_its_words(text: str, language: str, expected: str) ->
     found = spoken(text, language)
     assert found == expected and spoken(found, language) == found
     assert text_defect(found, script="") is None
+
+
+@pytest.mark.parametrize(
+    ("word", "language"),
+    [("col·legi", "ca"), ("tog'", "uz"), ("eu:n", "fi"), ("ג׳ירפה", "he"), ("می\u200cخواهم", "fa")],
+)
+def test_words_as_they_are_prepared_can_be_pronounced(word: str, language: str) -> None:
+    assert pronounce([word], language, source="espeak")[0].phones
 
 
 def test_references_and_hypotheses_with_other_marks_agree() -> None:
