@@ -117,11 +117,14 @@ class _Opened:
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[_Opened]:
     """Open a recording; that whose header declares too little as if it declared all."""
-    with file.open("rb") as stream:
-        head = stream.read(1024)
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(1024)
+        wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
+        mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); correct its permissions.") from None
     _require_no_text(file, head)
-    wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
-    mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
     source: io.IOBase | str = str(file)
     if _needs_decoder(file, head):
         source = decoder.as_flac(file)
