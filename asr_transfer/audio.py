@@ -206,8 +206,8 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
             ) from None
         except (MemoryError, ValueError):
             raise DataError(
-                f"{file}: its header promises {count / rate:.0f} s, more than fits into memory; copy it again, or cut it "
-                "into pieces."
+                f"{file}: its header promises {count / rate:.0f} s, more than fits into memory; copy it again, or cut "
+                "it into pieces."
             ) from None
     promised = end - begin
     if len(samples) / rate < 0.9 * promised:
