@@ -109,30 +109,39 @@ def _header(file: Path) -> AudioInfo:
 
 @dataclass(frozen=True)
 class _Opened:
-    """An open recording, and what its header says of its size where it is a WAV file; `mended` where that was wrong."""
+    """An open recording, and what its header says of its size where it is a WAV file; `mended` where that was wrong.
+
+    Attributes:
+        endless: the header leaves open how long the recording is.
+    """
 
     sound: soundfile.SoundFile
     wav: wav_sizes.DataSize | None
     mended: bool
+    endless: bool
 
 
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[_Opened]:
     """Open a recording; that whose header declares too little as if it declared all."""
-    with file.open("rb") as stream:
-        head = stream.read(1024)
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(1024)
+        wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
+        mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); correct its permissions.") from None
     _require_no_text(file, head)
-    wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
-    mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
     # The library takes names that are not UTF-8 as bytes only.
     source: io.IOBase | str | bytes = str(file) if spelled(file) == str(file) else os.fsencode(file)
-    if _needs_decoder(file, head):
+    endless = _is_endless_flac(head)
+    if _needs_decoder(file, head, endless):
         source = decoder.as_flac(file)
     elif wav is not None and mend:
         source = wav_sizes.Mended(file, wav)
     try:
         with soundfile.SoundFile(source) as sound:
-            yield _Opened(sound, wav, mend)
+            yield _Opened(sound, wav, mend, endless)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: headerless `.raw`
         raise DataError(_unreadable(file, error)) from None
     finally:
@@ -155,7 +164,7 @@ def _describe(file: Path, opened: _Opened) -> AudioInfo:
     if duration < 0.9 * promised:
         raise DataError(_cut_off(file, duration, promised))
     oddity = ""
-    if opened.wav is not None and opened.wav.is_placeholder:
+    if opened.endless or (opened.wav is not None and opened.wav.is_placeholder):
         oddity = "the header leaves open how long the recording is; read to the end of the file"
     elif opened.mended:
         oddity = (
@@ -280,14 +289,24 @@ def _sphere_samples(file: Path) -> int:
     return 0 if match is None else int(match[1])
 
 
-def _needs_decoder(file: Path, head: bytes) -> bool:
+def _is_endless_flac(head: bytes) -> bool:
+    """Whether FLAC was written into a pipe: its header has 0 samples (36 bits), which libsndfile cannot read."""
+    return head[:4] == b"fLaC" and len(head) > 26 and head[21] & 15 == 0 and not any(head[22:26])
+
+
+def _needs_decoder(file: Path, head: bytes, endless: bool) -> bool:
     """Whether only PyAV reads a file, by its ending or what it begins with.
 
     Raises:
         DataError: it does, and is missing.
     """
-    if file.suffix.lower() not in DECODER_SUFFIXES and not (head.startswith(_OTHER_MEDIA) or head[4:8] == b"ftyp"):
+    foreign = head.startswith(_OTHER_MEDIA) or head[4:8] == b"ftyp"
+    if file.suffix.lower() not in DECODER_SUFFIXES and not foreign and not endless:
         return False
+    if endless and not decoder.available():
+        raise DataError(
+            f"{file}: its header leaves open how long it is; install a decoder with `{decoder.INSTALL}`, or convert it."
+        )
     if not decoder.available():
         raise DataError(f"{file}: {unreadable(file.suffix or 'this kind of file')}.")
     return True

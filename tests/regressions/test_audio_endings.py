@@ -11,6 +11,7 @@ import soundfile
 
 from asr_transfer import audio, decoder
 from asr_transfer.errors import DataError
+from asr_transfer.remarks import Remark
 from data_prep.by_text import recording
 from data_prep.folder import read_folder, scan_folder
 from data_prep.unlabelled import read_unlabelled
@@ -89,6 +90,20 @@ def test_without_decoder_installing_it_is_the_mend(
     assert scan_folder(tmp_path)[1].dropped == [("phone.m4a", reason)]
     with pytest.raises(DataError, match="m4a needs a decoder; install it with `pip install"):
         audio.probe(tmp_path / "phone.m4a")
+
+
+def test_flac_out_of_a_pipe_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    soundfile.write(tmp_path / "a.flac", TONES, 16_000)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(content)
+    with pytest.warns(Remark, match="leaves open how long"):
+        np.testing.assert_allclose(audio.read(tmp_path / "a.flac"), TONES, atol=1e-4)
+    monkeypatch.setattr(decoder, "available", lambda: False)
+    with pytest.raises(DataError, match="leaves open how long it is; install a decoder"):
+        audio.probe(tmp_path / "a.flac")
 
 
 def test_damaged_and_silent_containers_are_refused(tmp_path: Path) -> None:
