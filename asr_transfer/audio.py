@@ -14,7 +14,7 @@ import soundfile
 import soxr
 
 from asr_transfer.errors import DataError
-from asr_transfer.textfiles import spelled
+from asr_transfer.textfiles import spelled, unreadable
 
 SAMPLE_RATE = 16_000
 """The rate, in Hz, at which every model of this toolkit listens."""
@@ -75,6 +75,8 @@ def _open(file: Path) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(name)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: headerless `.raw`
+        if not os.access(file, os.R_OK):
+            raise DataError(unreadable(file, PermissionError())) from None
         raise DataError(_unreadable(file, error)) from None
 
 

@@ -113,7 +113,9 @@ def _refused(error: OSError | UnicodeEncodeError) -> str:
         )
     if error.filename is None:
         return f"the output cannot be written ({error.strerror or error}); free space or write it elsewhere."
-    return f"{error.filename}: {error.strerror}; mend the path, its rights or the space on its disk."
+    if isinstance(error, PermissionError):
+        return f"{error.filename}: may not be read or written (permission denied); ask its owner for the right."
+    return f"{error.filename}: {error.strerror}; mend the path or free space on its disk."
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
