@@ -22,17 +22,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # and saves hundreds of megabytes per process.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_loader
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
-from asr_transfer.option_files import check_option_files
-from asr_transfer.terminal import print_everything, remark
-from asr_transfer.textfiles import require_writable_folder, spelled
+from asr_transfer.option_files import allow_any_name, check_option_files
+from asr_transfer.profile_cli import profile_parsers, run_profile
+from asr_transfer.terminal import print_everything, refused, remark
+from asr_transfer.textfiles import require_writable_folder
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
@@ -91,7 +91,7 @@ def _guarded(
     except BrokenPipeError:
         return 1
     except (OSError, UnicodeEncodeError) as error:
-        print(f"{parser.prog}: {_refused(error)}", file=sys.stderr)
+        print(f"{parser.prog}: {refused(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped; --resume goes on where it was", file=sys.stderr)
@@ -99,23 +99,6 @@ def _guarded(
     finally:
         if said := remark():
             print(f"{parser.prog}: {said}", file=sys.stderr)
-
-
-def _refused(error: OSError | UnicodeEncodeError) -> str:
-    """Return what the system refused, as a sentence: a folder whose rights changed, a disk that is full."""
-    if isinstance(error, UnicodeEncodeError):
-        part = error.object[error.start : error.end]
-        if any("\ud800" <= letter <= "\udfff" for letter in part):
-            return f"{spelled(error.object)!r} is not UTF-8; rename the file, or mend the text."
-        return (
-            f"a file's name cannot be spelled in the system's encoding, {error.encoding}; set PYTHONUTF8=1 and run the "
-            "command again."
-        )
-    if error.filename is None:
-        return f"the output cannot be written ({error.strerror or error}); free space or write it elsewhere."
-    if isinstance(error, PermissionError):
-        return f"{error.filename}: may not be read or written (permission denied); ask its owner for the right."
-    return f"{error.filename}: {error.strerror}; mend the path or free space on its disk."
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
@@ -176,7 +159,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         parts[f"prepare {name}"] = part
     parts["prepare"] = prepare
     for group, summary, own in (
-        ("profile", "list, show, merge or remove the profiles of speakers", _profile_parsers()),
+        ("profile", "list, show, merge or remove the profiles of speakers", profile_parsers(_parser)),
         ("lexicon", "check, extend, make or show a pronunciation lexicon", lexicon_parsers(_parser)),
         ("lm", "make or show a language model of sentences", lm_parsers(_parser)),
     ):
@@ -187,32 +170,6 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
             below.add_subcommand(name, part, help=part.description)
             parts[f"{group} {name}"] = part
     return parser, parts
-
-
-def _profile_parsers() -> dict[str, ArgumentParser]:
-    """Return the parsers of the commands below `profile`, by name."""
-    parsers = {
-        name: _parser(name, summary)
-        for name, summary in (
-            ("list", "Print a table of the profiles below a folder."),
-            ("show", "Print everything about one profile."),
-            ("merge", "Write a model folder that holds base and profile and needs neither."),
-            ("remove", "Delete profile folders; the base model stays as it is."),
-        )
-    }
-    parsers["list"].add_argument("folder", nargs="?", type=Path, default=Path(), help="where to look; here by default")
-    parsers["show"].add_argument("profile", type=Path, help="profile folder, or the run folder of `adapt`")
-    parsers["show"].add_argument("--model", type=Path, default=None, help="say whether it belongs to this model")
-    part = parsers["merge"]
-    part.add_argument(
-        "--model", type=Path, required=True, help="model folder of the base, or the run folder of `train`"
-    )
-    part.add_argument("--profile", type=Path, required=True, help="profile folder, or the run folder of `adapt`")
-    part.add_argument("--out", type=Path, required=True, help="model folder to write")
-    part.add_argument("--language", type=str, default=None, help="which head, where the model has several")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the model that --out holds")
-    parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
-    return parsers
 
 
 def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
@@ -251,19 +208,8 @@ def _spell_out_flags(arguments: Sequence[str], parts: dict[str, ArgumentParser])
 
 
 def _parser(program: str, description: str) -> ArgumentParser:
-    set_loader("yaml", _value, (yaml.YAMLError,))
+    allow_any_name()
     return ArgumentParser(prog=program, description=description, exit_on_error=False)
-
-
-_yaml_value = get_loader("yaml")
-
-
-def _value(text: str) -> Any:
-    """Return the value that an option's text stands for; what YAML cannot hold, such as odd names, is the text."""
-    try:
-        return _yaml_value(text)
-    except (UnicodeEncodeError, yaml.reader.ReaderError):
-        return text
 
 
 def _corpora() -> dict[str, Callable[..., None]]:
@@ -388,24 +334,6 @@ def _show(arguments: Namespace) -> int:
     return 0
 
 
-def _profile(arguments: Namespace) -> int:
-    from asr_transfer.adaptation import profile_commands as commands
-
-    name = arguments.subcommand
-    given = arguments[name]
-    if name == "list":
-        return commands.list_profiles(given.folder)
-    if name == "show":
-        return commands.show_profile(given.profile, given.model)
-    if name == "merge":
-        commands.merge_profile(
-            given.model, given.profile, given.out, _say, head=given.language, overwrite=given.overwrite
-        )
-    else:
-        commands.remove_profiles(given.profiles, _say)
-    return 0
-
-
 def _utterances(source: Path, language: str, labelled: bool = True) -> list[Utterance]:
     """Read a manifest, or a folder of recordings; where `labelled` is False they need no transcripts."""
     from asr_transfer.data.manifest import read_manifest
@@ -437,7 +365,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "transcribe": _transcribe,
     "compare": _compare,
     "show": _show,
-    "profile": _profile,
+    "profile": run_profile,
     "lexicon": run_lexicon,
     "lm": run_lm,
     "tune": lambda arguments: run_tune(_settings(TuneCommand, arguments), _utterances),
