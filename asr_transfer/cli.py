@@ -23,8 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # and saves hundreds of megabytes per process.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_loader
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
@@ -33,12 +32,12 @@ from asr_transfer.evaluation.lock import release_all
 from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
-from asr_transfer.option_files import check_option_files
+from asr_transfer.option_files import allow_any_name, check_option_files
 from asr_transfer.profile_cli import profile_parsers, run_profile
 from asr_transfer.progress import Work, tracked
 from asr_transfer.remarks import collected, lines, told
-from asr_transfer.terminal import print_everything, unspelled
-from asr_transfer.textfiles import require_writable_folder, spelled
+from asr_transfer.terminal import print_everything, refused, unspelled
+from asr_transfer.textfiles import require_writable_folder
 
 if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
@@ -111,7 +110,7 @@ def _guarded(
     except BrokenPipeError:
         return 1
     except (OSError, UnicodeEncodeError) as error:
-        print(f"{parser.prog}: {_refused(error)}", file=sys.stderr)
+        print(f"{parser.prog}: {refused(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         if int(os.environ.get("RANK", "0")) == 0:
@@ -123,21 +122,6 @@ def _guarded(
         release_all()
         if said := unspelled():
             print(f"{parser.prog}: {said}", file=sys.stderr)
-
-
-def _refused(error: OSError | UnicodeEncodeError) -> str:
-    """Return what the system refused, as a sentence: a folder whose rights changed, a disk that is full."""
-    if isinstance(error, UnicodeEncodeError):
-        part = error.object[error.start : error.end]
-        if any("\ud800" <= letter <= "\udfff" for letter in part):
-            return f"{spelled(error.object)!r} is not UTF-8; rename the file, or mend the text."
-        return (
-            f"a file's name cannot be spelled in the system's encoding, {error.encoding}; set PYTHONUTF8=1 and run the "
-            "command again."
-        )
-    if error.filename is None:
-        return f"the output cannot be written ({error.strerror or error}); free space or write it elsewhere."
-    return f"{error.filename}: {error.strerror}; mend the path, its rights or the space on its disk."
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
@@ -248,19 +232,8 @@ def _spell_out_flags(arguments: Sequence[str], parts: dict[str, ArgumentParser])
 
 
 def _parser(program: str, description: str) -> ArgumentParser:
-    set_loader("yaml", _value, (yaml.YAMLError,))
+    allow_any_name()
     return ArgumentParser(prog=program, description=description, exit_on_error=False)
-
-
-_yaml_value = get_loader("yaml")
-
-
-def _value(text: str) -> Any:
-    """Return the value that an option's text stands for; what YAML cannot hold, such as odd names, is the text."""
-    try:
-        return _yaml_value(text)
-    except (UnicodeEncodeError, yaml.reader.ReaderError):
-        return text
 
 
 def _corpora() -> dict[str, Callable[..., None]]:

@@ -1,11 +1,13 @@
-"""Checks the YAML files that `--config` names before the parser of options sees them."""
+"""Checks what options are given: the YAML files that `--config` names, and values that no YAML can hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
+from jsonargparse import get_loader, set_loader
 
 from asr_transfer import textfiles
 from asr_transfer.errors import ConfigError, DataError
@@ -34,6 +36,21 @@ def check_option_files(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{OPTION} {name}{place}: is not YAML ({what}); mend the line.") from None
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{OPTION} {name}: holds no options; write them as `name: value`, one per line.")
+
+
+def allow_any_name() -> None:
+    """Let the parser take every value that YAML cannot hold, such as a name that is not UTF-8, for the text it is."""
+    set_loader("yaml", _value, (yaml.YAMLError,))
+
+
+def _value(text: str) -> Any:
+    try:
+        return _yaml_value(text)
+    except (UnicodeEncodeError, yaml.reader.ReaderError):
+        return text
+
+
+_yaml_value = get_loader("yaml")
 
 
 def _named(arguments: Sequence[str]) -> Iterator[Path]:

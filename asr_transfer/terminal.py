@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import sys
 
+from asr_transfer.textfiles import spelled
+
 SPELLED = "asr_transfer.spelled"
 """The error handler of Python's codecs that `print_everything` installs."""
 
@@ -39,6 +41,23 @@ def unspelled() -> str:
         f"the output is in {encoding}, which lacks some letters, so they were printed as escapes such as \\u0436; set "
         "PYTHONIOENCODING=utf-8 to get them."
     )
+
+
+def refused(error: OSError | UnicodeEncodeError) -> str:
+    """Return what the system refused, as a sentence: a folder whose rights changed, a disk that is full."""
+    if isinstance(error, UnicodeEncodeError):
+        part = error.object[error.start : error.end]
+        if any("\ud800" <= letter <= "\udfff" for letter in part):
+            return f"{spelled(error.object)!r} is not UTF-8; rename the file, or mend the text."
+        return (
+            f"a file's name cannot be spelled in the system's encoding, {error.encoding}; set PYTHONUTF8=1 and run the "
+            "command again."
+        )
+    if error.filename is None:
+        return f"the output cannot be written ({error.strerror or error}); free space or write it elsewhere."
+    if isinstance(error, PermissionError):
+        return f"{error.filename}: may not be read or written (permission denied); ask its owner for the right."
+    return f"{error.filename}: {error.strerror}; mend the path or free space on its disk."
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:

@@ -193,7 +193,7 @@ def test_word_lists_are_refused_by_line(tmp_path: Path) -> None:
     assert "espeak-ng has no language 'xq'" in refusal("one\n", language="xq")
     assert "give a lexicon of 'cmn' or a dictionary" in refusal("四\n", language="cmn")
     assert not out.exists()
-    assert "no such list of words" in _refusal(write_pronunciations, tmp_path / "none", out, "en")
+    assert "there is no such file; give a list of words" in _refusal(write_pronunciations, tmp_path / "none", out, "en")
     out.write_text("kept", encoding="utf-8")
     assert "exists already; give --overwrite" in refusal("eins\n", language="de")
     assert out.read_text(encoding="utf-8") == "kept"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import get_args
 
+from asr_transfer import textfiles
 from asr_transfer.config import PIECES, SubwordConfig, Units
 from asr_transfer.data.subwords import MARK, SubwordModel, train_subwords
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
@@ -139,7 +140,10 @@ class Tokens:
         if not file.is_file():
             raise DataError(f"{file}: the token file is missing; the model folder is incomplete, copy it again.")
         # Not `splitlines`, which would also split at exotic separators that may be symbols.
-        lines = file.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
+        try:
+            lines = file.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n").split("\n")
+        except OSError as error:
+            raise DataError(textfiles.unreadable(file, error, "copy the model again")) from None
         units, model = lines[0].removeprefix("# units: "), None
         if units == "subwords" and len(lines) > 1 and lines[1].startswith(_CHECKSUM):
             model = _read_model(model_file(file), lines.pop(1).removeprefix(_CHECKSUM), file)
