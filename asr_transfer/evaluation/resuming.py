@@ -33,12 +33,15 @@ def plain(value: Any) -> Any:
 
 
 def paths(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Yield the dotted name and the path of every setting that is one, `also.0` and `also.1` of several."""
+    """Yield the dotted name and the path of every setting that is one, `also.0` and `also.1` of several.
+
+    A text is one where it names a folder that is there, as corpora may be given.
+    """
     for name, value in _leaves(config).items():
-        if isinstance(value, Path):
-            yield name, value
-        elif isinstance(value, list | tuple):
-            yield from ((f"{name}.{number}", item) for number, item in enumerate(value) if isinstance(item, Path))
+        several = isinstance(value, list | tuple)
+        for number, item in enumerate(value if several else [value]):
+            if isinstance(item, Path) or (isinstance(item, str) and os.sep in item and os.path.isdir(item)):
+                yield f"{name}.{number}" if several else name, Path(item)
 
 
 def given_files(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:

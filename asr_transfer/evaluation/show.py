@@ -19,7 +19,8 @@ BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 40
 """Greatest width of a sparkline."""
 _KINDS: dict[str, type] = {
-    "config": dict, "data": dict, "scores": dict, "history": list, "time": dict, "training": dict, "adaptation": dict,
+    "config": dict, "data": dict, "files": dict, "scores": dict, "history": list, "time": dict,
+    "training": dict, "adaptation": dict,
 }  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def describe(folder: Path, record: Mapping[str, Any]) -> Group:
         ("Error by amount", _amounts(record.get("scores") or {})),
         ("Learning curve", _history(record.get("history") or [])),
         ("Cost", _cost(record)),
-        ("Data", _data(record.get("data") or {})),
+        ("Data", _data({**(record.get("data") or {}), **(record.get("files") or {})})),
         ("Settings", _settings(record.get("config") or {})),
     ):
         if part is not None:

@@ -71,7 +71,7 @@ class AtomicCheckpointer(Checkpointer):
             # Damage shows as whatever torch's unpickler, zip reader or strict loading happen to raise.
             raise ModelError(
                 f"{newest.path}: the checkpoint is damaged or of another architecture ({_first_line(error)}); use the "
-                "settings it was made with, or start anew with --overwrite."
+                "settings it was made with, or begin anew with another --out (--overwrite would delete it)."
             ) from error
         return newest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def test_a_folder_that_is_a_link_stays_one(old: Path, tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink() and _names(old) == {"run.json"}
 
 
-@pytest.mark.parametrize("setting", ["train", "corpus"])
-def test_what_the_new_run_reads_is_not_deleted_before_it_reads_it(old: Path, setting: str) -> None:
-    with pytest.raises(ConfigError, match=f"`{setting}`: .* lies in .*, which --overwrite empties"):
-        RunRecord(old, {setting: old / "corpora", "out": old}, overwrite=True)
+@pytest.mark.parametrize("kind", [Path, str, lambda path: [str(path)], lambda path: {"deep": path}])
+def test_what_the_new_run_reads_is_not_deleted_before_it_reads_it(old: Path, kind: Callable[[Path], object]) -> None:
+    with pytest.raises(ConfigError, match=r"`given.*`: .* lies in .*, which --overwrite empties"):
+        RunRecord(old, {"given": kind(old / "corpora"), "out": old}, overwrite=True)
     assert (old / "corpora" / "b" / "file").is_file() and (old / "left_out.txt").is_file()
 
 

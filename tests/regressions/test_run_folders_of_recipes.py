@@ -16,6 +16,7 @@ import pytest
 import torch
 from real_runs import ROOT, load
 
+from asr_transfer.adaptation.vetting import Vetted
 from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.lexicon import Lexicon
@@ -158,6 +159,21 @@ def _train(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     )
 
 
+def _adapt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
+    """Return `adapt` with ears that hear nothing: it vets recordings before it opens a new run's folder."""
+    monkeypatch.setattr("asr_transfer.adaptation.run.features_of", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.adaptation.run.vet", lambda source, own, *more: Vetted(list(own), [], []))
+    monkeypatch.setattr("asr_transfer.adaptation.run._choose", _begun)
+    speech = _write(folder, "own", "cmn", ("own", "test", "others", "source"))
+    model = _model(folder / "base")
+    given = ["--model", str(model), "--method", "full", "--data", str(speech / "own.jsonl")]
+    given += [word for part in ("test", "others", "source") for word in (f"--{part}", str(speech / f"{part}.jsonl"))]
+    return Ways(
+        lambda out, *options: main(["adapt", *given, "--out", str(out), *options]),
+        [*(speech / f"{part}.jsonl" for part in ("own", "test", "others", "source")), model / "model"],
+    )
+
+
 RECIPES: dict[str, Callable[[Path, pytest.MonkeyPatch], Ways]] = {
     "curve": _curve,
     "negative_transfer": _negative,
@@ -167,12 +183,14 @@ RECIPES: dict[str, Callable[[Path, pytest.MonkeyPatch], Ways]] = {
     "zero_shot_words": _words,
     "sentences": _sentences,
     "train": _train,
+    "adapt": _adapt,
 }
 
 
 @pytest.fixture(params=list(RECIPES))
 def ways(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     """Return one command or recipe after the other."""
+    monkeypatch.setattr("asr_transfer.evaluation.record.commit", lambda: None)  # asking git takes most of the time
     return RECIPES[request.param](tmp_path / "given", monkeypatch)
 
 

@@ -8,7 +8,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,14 @@ ORDERS = {signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SIGINT: 130}
 
 MODEL = "--model.encoder tdnn --model.layers 1 --model.dim 24 --model.channels 24 --speeds [1.0] --keep_source 0"
 TRAINER = "--trainer.validate_every 25 --trainer.learning_rate 0.01 --trainer.device cpu --trainer.batch_budget 1500"
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """Let Ctrl-C be heard, which jobs in a shell's background ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _train(folder: Path, arguments: list[str]) -> None:
