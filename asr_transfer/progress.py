@@ -141,7 +141,7 @@ def told() -> str:
 
 def duration(seconds: float) -> str:
     """Return a length of time as it is said."""
-    if seconds < 60:
+    if seconds < 119.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -116,14 +116,14 @@ def test_count_speed_and_time_left_are_told(clock: list[float]) -> None:
         work.begin_at(500)
         clock[0] += 100
         work.advance(250)
-        assert progress.told() == "2 min: train | training: step 750 of 2000, loss 0.500, 2.5 steps/s, 8 min left"
+        assert progress.told() == "100 s: train | training: step 750 of 2000, loss 0.500, 2.5 steps/s, 8 min left"
         clock[0] += 150
         assert "step 750 of 2000, loss 0.500, 1 steps/s, 21 min left" in progress.told()
         work.advance(1250)
         assert progress.told().endswith("step 2000 of 2000, loss 0.500, 6 steps/s")
     assert progress.told() == ""
-    assert [progress.duration(s) for s in (0, 59.4, 61, 3599, 3 * 3600 + 1250)] == [
-        "0 s", "59 s", "1 min", "1 h 0 min", "3 h 21 min",
+    assert [progress.duration(s) for s in (0, 59.4, 119, 121, 3599, 3 * 3600 + 1250)] == [
+        "0 s", "59 s", "119 s", "2 min", "1 h 0 min", "3 h 21 min",
     ]  # fmt: skip
 
 
