@@ -44,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser, parts = build_parser()
 
     def run(parsed: Namespace) -> int:
-        with _told(parsed.subcommand):
-            return _COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
+        return _COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
 
     return _guarded(parser, parts, run, arguments)
 
@@ -60,8 +59,7 @@ def script(settings: type[Any], function: Callable[[Any], None], arguments: Sequ
     parser.add_class_arguments(settings)
 
     def run(parsed: Namespace) -> int:
-        with _told(Path(sys.argv[0]).stem):
-            function(_settings(settings, parsed))
+        function(_settings(settings, parsed))
         return 0
 
     return _guarded(parser, {"": parser}, run, arguments)
@@ -77,7 +75,8 @@ def _guarded(
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         parsed = parser.parse_args(_spell_out_flags(sys.argv[1:] if arguments is None else arguments, parts))
-        return run(parser.instantiate(parsed))
+        with Work(parsed.get("subcommand") or Path(parser.prog).stem, bar=False):
+            return run(parser.instantiate(parsed))
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
         return 2
@@ -233,25 +232,14 @@ def _corpora() -> dict[str, Callable[..., None]]:
     return {name: importlib.import_module(f"data_prep.{name}").prepare for name in names.split()}
 
 
-def _told(what: str) -> Work:
-    """Return the work of a whole command: where there is no terminal, it is never mute for long."""
-    return Work(what, bar=False, show=_first_process())
-
-
-def _first_process() -> bool:
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def _say(line: str) -> None:
-    if _first_process():
+    if int(os.environ.get("RANK", "0")) == 0:
         print(line, flush=True)
 
 
 def _prepare(arguments: Namespace) -> int:
-    corpus = arguments.subcommand
-    values = vars(arguments[corpus])
-    values.pop("config", None)
-    _corpora()[corpus](**values)
+    values = {name: value for name, value in vars(arguments[arguments.subcommand]).items() if name != "config"}
+    _corpora()[arguments.subcommand](**values)
     return 0
 
 

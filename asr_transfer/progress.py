@@ -24,8 +24,6 @@ NOTED = 0.5
 """Seconds between two looks at what a bar says beside its count."""
 SHORT = 0.5
 """Seconds before there is a bar: short work needs none."""
-GAP = 1.0
-"""Seconds after which the next work is not a part of the last any more."""
 
 T = TypeVar("T")
 
@@ -39,7 +37,6 @@ class Work:
         unit: what is counted, such as `step`.
         note: says what else is worth telling now; called from another thread, and seldom.
         bar: whether a terminal shows it as a bar.
-        show: False tells nothing of it, for all but one of several processes that do the same.
     """
 
     def __init__(
@@ -49,10 +46,11 @@ class Work:
         unit: str = "",
         note: Callable[[], str] | None = None,
         bar: bool = True,
-        show: bool = True,
     ) -> None:
         self.label, self.total, self.unit = label, total, unit
-        self._note, self._wants_bar, self._show = note, bar, show
+        self._note, self._wants_bar = note, bar
+        # Of several processes that do the same under torchrun, the first one tells.
+        self._show = os.environ.get("RANK", "0") == "0"
         self._done, self._first, self._begin = 0, 0, now()
         self._bar: Any = None
         self._looked = 0.0
@@ -158,7 +156,7 @@ class _Teller:
     def __init__(self) -> None:
         self.report: Path | None = None
         self._open: list[Work] = []
-        self._told = self._closed = -float("inf")
+        self._told = now()
         self._stop: threading.Event | None = None
 
     def on_terminal(self) -> bool:
@@ -168,8 +166,7 @@ class _Teller:
     def open(self, work: Work) -> None:
         self._open.append(work)
         if len(self._open) == 1:
-            if now() - self._closed > GAP:
-                self._told = now()
+            self._told = now()
             if not self.on_terminal():
                 self._stop = threading.Event()
                 threading.Thread(target=self._run, args=(self._stop,), daemon=True, name="progress").start()
@@ -178,7 +175,6 @@ class _Teller:
         if work in self._open:
             self._open.remove(work)
         if not self._open:
-            self._closed = now()
             if self._stop is not None:
                 self._stop.set()
                 self._stop = None

@@ -77,14 +77,15 @@ def test_short_work_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert log.getvalue() == "" and progress.told() == ""
 
 
-def test_much_short_work_in_a_row_is_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_much_short_work_within_a_command_is_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
     log = _Log("part")
     monkeypatch.setattr(sys, "stderr", log)
     monkeypatch.setattr(progress, "EVERY", 0.05)
-    for _ in range(100_000):
-        with Work("part"):
-            if log.come.wait(0.002):
-                break
+    with Work("command"):
+        for _ in range(100_000):
+            with Work("part"):
+                if log.come.wait(0.002):
+                    break
     assert log.come.is_set()
 
 
