@@ -158,6 +158,7 @@ class _Teller:
         self._open: list[Work] = []
         self._told = now()
         self._stop: threading.Event | None = None
+        self._lock = threading.Lock()
 
     def on_terminal(self) -> bool:
         """Return whether bars are shown."""
@@ -175,11 +176,12 @@ class _Teller:
         if work in self._open:
             self._open.remove(work)
         if not self._open:
-            if self._stop is not None:
-                self._stop.set()
-                self._stop = None
-            if self.report is not None:
-                self.report.unlink(missing_ok=True)
+            with self._lock:
+                if self._stop is not None:
+                    self._stop.set()
+                    self._stop = None
+                if self.report is not None:
+                    self.report.unlink(missing_ok=True)
 
     def line(self) -> str:
         works = list(self._open)
@@ -192,14 +194,15 @@ class _Teller:
             self._told = now()
             try:
                 line = self.line()
-                if stop.is_set() or not line:
-                    continue
-                if self.report is None:
-                    _print(line)
-                else:
-                    aside = self.report.with_name(f".{self.report.name}")
-                    aside.write_text(line, encoding="utf-8", errors="replace")
-                    os.replace(aside, self.report)
+                with self._lock:  # what is done by now is told of no more
+                    if stop.is_set() or not line:
+                        continue
+                    if self.report is None:
+                        _print(line)
+                    else:
+                        aside = self.report.with_name(f".{self.report.name}")
+                        aside.write_text(line, encoding="utf-8", errors="replace")
+                        os.replace(aside, self.report)
             except Exception:  # what is only told must never stop what is done
                 continue
 

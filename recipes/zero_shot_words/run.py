@@ -171,8 +171,7 @@ def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `hypotheses.jsonl`, `data`, `models` (a folder each) and `run.json`."""
     recipe = recipe.shortened() if recipe.quick else recipe
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    recipe = _precise(recipe, record.say)
-    words = prepare_words(recipe, record.say)
+    words = prepare_words(recipe := _precise(recipe, record.say), record.say)
     for name in ("train", "dev", "test"):
         record.data(name, recipe.out / "data" / f"{name}.jsonl", getattr(words, name))
     refuse_leaks(words, record.say)
@@ -226,8 +225,7 @@ def run(recipe: Recipe) -> None:
 
 def _precise(recipe: Recipe, say: Say) -> Recipe:
     """Return the recipe with a precision instead of `auto`: one for all its models."""
-    source = None if recipe.learn.model else load_source(recipe)
-    network = recipe.learn.model or (source.model.config if source else None)
+    network = recipe.learn.model or (source.model.config if (source := load_source(recipe)) else None)
     trainer = precise(recipe.learn.trainer, recipe.out, network, say) if network else recipe.learn.trainer
     return replace(recipe, learn=replace(recipe.learn, trainer=trainer))
 

@@ -64,7 +64,7 @@ def test_a_single_step_that_takes_long_is_told_of(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(progress, "EVERY", 0.01)
     with Work("preparing"), Work("reading", 3, "file"):
         assert log.come.wait(10), "nothing came while the only step was under way"
-    assert log.getvalue().startswith("0 s: preparing | reading: file 0 of 3\n")
+    assert " s: preparing | reading: file 0 of 3\n" in log.getvalue()
 
 
 def test_short_work_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,7 @@ def test_a_worker_prints_nothing_and_the_parent_says_what_it_is_at(tmp_path: Pat
     (tmp_path / "seen").touch()
     child.join()
     assert child.exitcode == 0
-    assert found == ["0 s: point es-5 | training: step 0 of 2000"]
+    assert [line.partition(": ")[2] for line in found] == ["point es-5 | training: step 0 of 2000"]
     assert not (tmp_path / "1").exists(), "what is done is not at work"
 
 
