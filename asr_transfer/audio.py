@@ -19,7 +19,8 @@ import soxr
 from asr_transfer import decoder, wav_sizes
 from asr_transfer.errors import DataError
 from asr_transfer.remarks import remark
-from asr_transfer.textfiles import spelled, unreadable
+from asr_transfer.textfiles import spelled
+from asr_transfer.textfiles import unreadable as unreadable_file
 
 SAMPLE_RATE = 16_000
 """The rate, in Hz, at which every model of this toolkit listens."""
@@ -130,7 +131,7 @@ def _open(file: Path) -> Iterator[_Opened]:
         wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
         mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
     except OSError as error:
-        raise DataError(unreadable(file, error, "give an audio file")) from None
+        raise DataError(unreadable_file(file, error, "give an audio file")) from None
     _require_no_text(file, head)
     # The library takes names that are not UTF-8 as bytes only.
     source: io.IOBase | str | bytes = str(file) if spelled(file) == str(file) else os.fsencode(file)
@@ -144,7 +145,7 @@ def _open(file: Path) -> Iterator[_Opened]:
             yield _Opened(sound, wav, mend, endless)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: headerless `.raw`
         if not os.access(file, os.R_OK):
-            raise DataError(unreadable(file, PermissionError())) from None
+            raise DataError(unreadable_file(file, PermissionError())) from None
         raise DataError(_unreadable(file, error)) from None
     finally:
         if isinstance(source, io.IOBase):

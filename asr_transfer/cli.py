@@ -61,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser, parts = build_parser()
 
     def run(parsed: Namespace) -> int:
-        with _told(parsed.subcommand):
-            return _COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
+        return _COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
 
     return _guarded(parser, parts, run, arguments)
 
@@ -77,8 +76,7 @@ def script(settings: type[Any], function: Callable[[Any], None], arguments: Sequ
     parser.add_class_arguments(settings)
 
     def run(parsed: Namespace) -> int:
-        with _told(Path(sys.argv[0]).stem):
-            function(_settings(settings, parsed))
+        function(_settings(settings, parsed))
         return 0
 
     return _guarded(parser, {"": parser}, run, arguments)
@@ -100,7 +98,8 @@ def _guarded(
             check_option_files(arguments)
             parsed = parser.parse_args(_spell_out_flags(arguments, parts))
             resumable = "resume" in (parsed if parsed.get("subcommand") is None else parsed[parsed.subcommand])
-            return run(parser.instantiate(parsed))
+            with Work(parsed.get("subcommand") or Path(parser.prog).stem, bar=False):
+                return run(parser.instantiate(parsed))
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
         return 2
@@ -242,30 +241,19 @@ def _corpora() -> dict[str, Callable[..., None]]:
     return {name: importlib.import_module(f"data_prep.{name}").prepare for name in names.split()}
 
 
-def _told(what: str) -> Work:
-    """Return the work of a whole command: where there is no terminal, it is never mute for long."""
-    return Work(what, bar=False, show=_first_process())
-
-
-def _first_process() -> bool:
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def _say(line: str) -> None:
-    if _first_process():
+    if int(os.environ.get("RANK", "0")) == 0:
         print(line, flush=True)
 
 
 def _prepare(arguments: Namespace) -> int:
-    corpus = arguments.subcommand
-    values = vars(arguments[corpus])
-    values.pop("config", None)
+    values = {name: value for name, value in vars(arguments[arguments.subcommand]).items() if name != "config"}
     for name, value in values.items():
         if isinstance(value, str) and not value.strip():
             raise ConfigError(f"`--{name}` is empty; give a value, or leave it out.")
     require_writable_folder(values["out"])
     with collected() as unusual:
-        _corpora()[corpus](**values)
+        _corpora()[arguments.subcommand](**values)
     for line in lines(unusual):
         print(line)
     return 0

@@ -24,8 +24,6 @@ NOTED = 0.5
 """Seconds between two looks at what a bar says beside its count."""
 SHORT = 0.5
 """Seconds before there is a bar: short work needs none."""
-GAP = 1.0
-"""Seconds after which the next work is not a part of the last any more."""
 
 T = TypeVar("T")
 
@@ -39,7 +37,6 @@ class Work:
         unit: what is counted, such as `step`.
         note: says what else is worth telling now; called from another thread, and seldom.
         bar: whether a terminal shows it as a bar.
-        show: False tells nothing of it, for all but one of several processes that do the same.
     """
 
     def __init__(
@@ -49,10 +46,11 @@ class Work:
         unit: str = "",
         note: Callable[[], str] | None = None,
         bar: bool = True,
-        show: bool = True,
     ) -> None:
         self.label, self.total, self.unit = label, total, unit
-        self._note, self._wants_bar, self._show = note, bar, show
+        self._note, self._wants_bar = note, bar
+        # Of several processes that do the same under torchrun, the first one tells.
+        self._show = os.environ.get("RANK", "0") == "0"
         self._done, self._first, self._begin = 0, 0, now()
         self._bar: Any = None
         self._looked = 0.0
@@ -141,7 +139,7 @@ def told() -> str:
 
 def duration(seconds: float) -> str:
     """Return a length of time as it is said."""
-    if seconds < 60:
+    if seconds < 119.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
@@ -158,8 +156,9 @@ class _Teller:
     def __init__(self) -> None:
         self.report: Path | None = None
         self._open: list[Work] = []
-        self._told = self._closed = -float("inf")
+        self._told = now()
         self._stop: threading.Event | None = None
+        self._lock = threading.Lock()
 
     def on_terminal(self) -> bool:
         """Return whether bars are shown."""
@@ -168,8 +167,7 @@ class _Teller:
     def open(self, work: Work) -> None:
         self._open.append(work)
         if len(self._open) == 1:
-            if now() - self._closed > GAP:
-                self._told = now()
+            self._told = now()
             if not self.on_terminal():
                 self._stop = threading.Event()
                 threading.Thread(target=self._run, args=(self._stop,), daemon=True, name="progress").start()
@@ -178,12 +176,12 @@ class _Teller:
         if work in self._open:
             self._open.remove(work)
         if not self._open:
-            self._closed = now()
-            if self._stop is not None:
-                self._stop.set()
-                self._stop = None
-            if self.report is not None:
-                self.report.unlink(missing_ok=True)
+            with self._lock:
+                if self._stop is not None:
+                    self._stop.set()
+                    self._stop = None
+                if self.report is not None:
+                    self.report.unlink(missing_ok=True)
 
     def line(self) -> str:
         works = list(self._open)
@@ -196,14 +194,15 @@ class _Teller:
             self._told = now()
             try:
                 line = self.line()
-                if stop.is_set() or not line:
-                    continue
-                if self.report is None:
-                    _print(line)
-                else:
-                    aside = self.report.with_name(f".{self.report.name}")
-                    aside.write_text(line, encoding="utf-8", errors="replace")
-                    os.replace(aside, self.report)
+                with self._lock:  # what is done by now is told of no more
+                    if stop.is_set() or not line:
+                        continue
+                    if self.report is None:
+                        _print(line)
+                    else:
+                        aside = self.report.with_name(f".{self.report.name}")
+                        aside.write_text(line, encoding="utf-8", errors="replace")
+                        os.replace(aside, self.report)
             except Exception:  # what is only told must never stop what is done
                 continue
 

@@ -31,7 +31,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jsonargparse
 import speechbrain
@@ -249,7 +249,14 @@ def machine() -> str:
     )
 
 
-def main(an4: Path | None = None, rounds: int = 12, steps: int = 5, to_wer: float | None = None, seed: int = 0) -> None:
+def main(
+    an4: Path | None = None,
+    rounds: int = 12,
+    steps: int = 5,
+    to_wer: float | None = None,
+    seed: int = 0,
+    only_precisions: bool = False,
+) -> None:
     """Measure training speed and print one table.
 
     Args:
@@ -258,6 +265,7 @@ def main(an4: Path | None = None, rounds: int = 12, steps: int = 5, to_wer: floa
         steps: optimiser steps in a turn.
         to_wer: also train both sides until held-out speakers reach this word error rate in per cent (minutes).
         seed: of the runs of `to_wer`.
+        only_precisions: leave the peer out, and show what `auto` takes alone.
     """
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
@@ -266,7 +274,9 @@ def main(an4: Path | None = None, rounds: int = 12, steps: int = 5, to_wer: floa
     with tempfile.TemporaryDirectory() as work:
         corpus = make_corpus(an4, Path(work), MODELS["bilstm"].strides, (1.0,) if to_wer is None else (0.9, 1.0, 1.1))
         console.print(_header(corpus, seconds=sum(u.duration for u in corpus.train)))
-        _compare(corpus, rounds, steps, console)
+        if not only_precisions:
+            _compare(corpus, rounds, steps, console)
+        _precisions(corpus, rounds, steps, console)
         if to_wer is not None:
             from benchmarks.training_to_wer import race
 
@@ -341,6 +351,12 @@ def _fine_tuning(corpus: Corpus, rounds: int, steps: int) -> list[Side]:
         our_side("ours, KLD", corpus, objective=Distillation(None, "train")),
         our_side("ours, KLD, teacher not cached", corpus, objective=teacher),
     ]
+    _take_turns(sides, rounds, steps)
+    return sides
+
+
+def _take_turns(sides: list[Side], rounds: int, steps: int) -> None:
+    """Time sides step by step in turns, and sum each one's steps up to rounds."""
     for number in range((rounds + 1) * steps):
         first = number // 2 % len(sides)
         for side in (sides[first:] + sides[:first])[:: 1 if number % 2 else -1]:
@@ -350,7 +366,22 @@ def _fine_tuning(corpus: Corpus, rounds: int, steps: int) -> list[Side]:
             (sum(r[0] for r in part), sum(r[1] for r in part), sum(r[2] for r in part))
             for part in (side.rounds[first : first + steps] for first in range(0, rounds * steps, steps))
         ]
-    return sides
+
+
+def _precisions(corpus: Corpus, rounds: int, steps: int, console: Console) -> None:
+    """Show for each network which precision `auto` takes, and its speed beside that of the better one."""
+    title = f"Precision, on the same batches in turns: audio-seconds per CPU-second, {rounds} rounds of {steps} steps"
+    table = Table(title=title, title_justify="left")
+    for column in ("network", *get_args(Precision)[::-1], "it takes", "auto / better (target 0.97)", "min-max"):
+        table.add_column(column, justify="left" if column == "network" else "right")
+    for model in MODELS:
+        sides = [our_side(name, corpus, model, name) for name in get_args(Precision)[::-1]]
+        _take_turns(sides, rounds, steps)
+        *plain, auto = sides
+        better = max(plain, key=lambda side: statistics.median(side.speeds()))
+        medians = (spread(side.speeds(), 0)[0] for side in sides)
+        table.add_row(model, *medians, auto.clock.config.precision, *spread(ratios(auto, better, per_step=False), 3))
+    console.print(table)
 
 
 if __name__ == "__main__":

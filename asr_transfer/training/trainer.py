@@ -151,8 +151,7 @@ class Trainer(sb.Brain):
             Stopped: a signal asked for it; where there is a folder, its newest checkpoint is of the last step.
             ModelError: the checkpoint to resume from is damaged or of another architecture.
         """
-        show = distributed.is_main()
-        with Work("training", self.config.steps, "step", self._status, show=show) as self._work:
+        with Work("training", self.config.steps, "step", self._status) as self._work:
             loader = torch.utils.data.DataLoader(_Steps(self), batch_size=None)
             checks = torch.utils.data.DataLoader(_Checks(self), batch_size=None) if self.validation else None
             with deferring():

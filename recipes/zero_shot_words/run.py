@@ -30,7 +30,6 @@ from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.points import read_corpora, spellable
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
-from asr_transfer.progress import Work
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import by_language, train_recogniser
@@ -175,8 +174,7 @@ def run(recipe: Recipe) -> None:
         if path is not None:  # before a run is deleted for one that cannot begin
             read_config(path / "model" if (path / "model").is_dir() else path)
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    recipe = _precise(recipe, record.say)
-    words = prepare_words(recipe, record)
+    words = prepare_words(recipe := _precise(recipe, record.say), record)
     refuse_leaks(words, record.say)
     places = {f"{n}-{path.name}": path for n, path in enumerate(recipe.models)}
     for path in recipe.models:
@@ -228,11 +226,9 @@ def run(recipe: Recipe) -> None:
 
 def _precise(recipe: Recipe, say: Say) -> Recipe:
     """Return the recipe with a precision instead of `auto`: one for all its models."""
-    source = None if recipe.learn.model else load_source(recipe)
-    network = recipe.learn.model or (source.model.config if source else None)
-    if network is None:  # nothing is trained
-        return recipe
-    return replace(recipe, learn=replace(recipe.learn, trainer=precise(recipe.learn.trainer, recipe.out, network, say)))
+    network = recipe.learn.model or (source.model.config if (source := load_source(recipe)) else None)
+    trainer = precise(recipe.learn.trainer, recipe.out, network, say) if network else recipe.learn.trainer
+    return replace(recipe, learn=replace(recipe.learn, trainer=trainer))
 
 
 def prepare_words(recipe: Recipe, record: RunRecord) -> Words:
@@ -355,11 +351,6 @@ Job = tuple[Recipe, str, int, Units | None]
 
 def train_model(job: Job) -> str:
     """Train a model into `OUT/models/NAME` unless that is done, and return its name; units None are the recipe's."""
-    with Work(job[1], bar=False):
-        return _trained(job)
-
-
-def _trained(job: Job) -> str:
     recipe, name, seed, units = job
     learn = replace(recipe.learn, trainer=replace(recipe.learn.trainer, seed=recipe.learn.trainer.seed + seed))
     source = load_source(recipe)
