@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,9 @@ MIN_SAMPLES = 400
 
 TOLERANCE = 0.05
 """Seconds by which a manifest may point beyond the end of a file: encoders pad and trim by a frame or two."""
+
+BLOCK = 60.0
+"""Seconds of a recording that are in memory at once when it is read in blocks; shorter ones are read whole."""
 
 _STREAMED = 2**31 - 2**16
 """From this many bytes on, a WAV header's data size is the placeholder of a program that wrote to a pipe."""
@@ -106,34 +110,12 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
     """
     file = _existing(path)
     with _open(file) as sound:
-        info = _describe(file, sound)
-        begin = start or 0.0
-        end = info.duration if duration is None else begin + duration
-        if begin < 0 or end < begin or max(begin, end) > info.duration + TOLERANCE:
-            raise DataError(
-                f"{file}: {begin:.2f} to {end:.2f} s is asked for but the file lasts {info.duration:.2f} s; "
-                "correct `offset` and `duration` in the manifest."
-            )
-        end = min(end, info.duration)
-        rate = info.sample_rate
-        first = min(round(begin * rate), round(info.duration * rate))
-        count = sound.frames - first if duration is None else max(0, round(end * rate) - first)
-        try:
-            if first or sound.seekable():
-                sound.seek(first)
-            samples = sound.read(count, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, RuntimeError):
-            raise DataError(
-                f"{file}: its header is sound but its samples are damaged or cut off; copy it again."
-            ) from None
-    promised = end - begin
-    if len(samples) / rate < 0.9 * promised:
-        raise DataError(_cut_off(file, len(samples) / rate, promised))
-    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    if not np.isfinite(mono).all():
-        raise DataError(f"{file}: holds samples that are not finite numbers; export it again.")
-    if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+        span = _span(file, sound, start, duration)
+        samples = _decode(file, sound, span.count)
+    _require_held(file, len(samples), span)
+    mono = _mono(file, samples)
+    if span.rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, span.rate, SAMPLE_RATE, quality="HQ")
     if len(mono) < MIN_SAMPLES:
         raise DataError(
             f"{file}: {1000 * len(mono) / SAMPLE_RATE:.0f} ms of audio is shorter than one analysis window "
@@ -142,11 +124,139 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
-def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
-    """Play `samples` `factor` times as fast, pitch and formants included (Ko et al. 2015, speed perturbation)."""
-    if factor == 1.0:
-        return samples
-    return np.asarray(soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE, quality="HQ"), dtype=np.float32)
+def blocks(path: str | Path, start: float | None = None, duration: float | None = None) -> Iterator[np.ndarray]:
+    """Yield what `read` returns, same bits, in pieces of about `BLOCK` seconds; at most that much is one piece.
+
+    Args:
+        path, start, duration: as of `read`.
+
+    Raises:
+        DataError: as `read`, of damage only where it is reached.
+    """
+    file = _existing(path)
+    with _open(file) as sound:
+        span = _span(file, sound, start, duration)
+        if span.count > BLOCK * span.rate:
+            yield from _streamed(file, sound, span)
+            return
+    yield read(path, start, duration)
+
+
+class Recording:
+    """A recording, or a part of one, that is read in `blocks` as often as it is iterated over; one block is kept.
+
+    Args:
+        path, start, duration: as of `read`.
+    """
+
+    def __init__(self, path: str | Path, start: float | None = None, duration: float | None = None) -> None:
+        self._asked = (path, start, duration)
+        self._whole: list[np.ndarray] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if self._whole:
+            yield from self._whole
+            return
+        number = 0
+        for block in blocks(*self._asked):
+            yield block
+            number += 1
+        if number == 1:
+            self._whole = [block]
+
+
+@dataclass(frozen=True)
+class _Span:
+    """What is read of a file: the first sample and how many, their rate, and the seconds that they should last."""
+
+    first: int
+    count: int
+    rate: int
+    promised: float
+
+
+def _span(file: Path, sound: soundfile.SoundFile, start: float | None, duration: float | None) -> _Span:
+    """Find the part that is asked for in an open file, and go to its beginning."""
+    info = _describe(file, sound)
+    begin = start or 0.0
+    end = info.duration if duration is None else begin + duration
+    if begin < 0 or end < begin or max(begin, end) > info.duration + TOLERANCE:
+        raise DataError(
+            f"{file}: {begin:.2f} to {end:.2f} s is asked for but the file lasts {info.duration:.2f} s; "
+            "correct `offset` and `duration` in the manifest."
+        )
+    end = min(end, info.duration)
+    rate = info.sample_rate
+    first = min(round(begin * rate), round(info.duration * rate))
+    count = sound.frames - first if duration is None else max(0, round(end * rate) - first)
+    if first or sound.seekable():
+        try:
+            sound.seek(first)
+        except (soundfile.LibsndfileError, RuntimeError):
+            raise DataError(_damaged(file)) from None
+    return _Span(first, count, rate, end - begin)
+
+
+def _decode(file: Path, sound: soundfile.SoundFile, count: int) -> np.ndarray:
+    """Return the next `count` samples or as many as there are, shape (samples, channels)."""
+    try:
+        return np.asarray(sound.read(count, dtype="float32", always_2d=True))
+    except (soundfile.LibsndfileError, RuntimeError):
+        raise DataError(_damaged(file)) from None
+
+
+def _mono(file: Path, samples: np.ndarray) -> np.ndarray:
+    """Return the mean of the channels, shape (samples,)."""
+    mono: np.ndarray = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    if not np.isfinite(mono).all():
+        raise DataError(f"{file}: holds samples that are not finite numbers; export it again.")
+    return mono
+
+
+def _require_held(file: Path, samples: int, span: _Span) -> None:
+    if samples / span.rate < 0.9 * span.promised:
+        raise DataError(_cut_off(file, samples / span.rate, span.promised))
+
+
+def _streamed(file: Path, sound: soundfile.SoundFile, span: _Span) -> Iterator[np.ndarray]:
+    """Yield the part of an open file that begins where it stands, a block at a time."""
+    pieces = _mono_blocks(file, sound, span)
+    yield from pieces if span.rate == SAMPLE_RATE else _resampled(pieces, span.rate, SAMPLE_RATE)
+
+
+def _mono_blocks(file: Path, sound: soundfile.SoundFile, span: _Span) -> Iterator[np.ndarray]:
+    held = 0
+    while held < span.count:
+        samples = _decode(file, sound, min(span.count - held, round(BLOCK * span.rate)))
+        if not len(samples):
+            break
+        held += len(samples)
+        yield np.ascontiguousarray(_mono(file, samples))
+    _require_held(file, held, span)
+
+
+def _resampled(pieces: Iterable[np.ndarray], rate: float, wanted: float) -> Iterator[np.ndarray]:
+    """Yield consecutive pieces at another rate: the bits that converting them as one gives."""
+    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+    held = np.zeros(0, np.float32)  # one behind, since the last piece must be known as such
+    for number, piece in enumerate(pieces):
+        if number:
+            yield stream.resample_chunk(held)
+        held = piece
+    yield stream.resample_chunk(held, last=True)
+
+
+def change_speed(pieces: Iterable[np.ndarray], factor: float) -> Iterable[np.ndarray]:
+    """Play a recording `factor` times as fast, pitch and formants included (Ko et al. 2015, speed perturbation).
+
+    Args:
+        pieces: consecutive samples of the recording.
+        factor: 1.0 leaves them as they are.
+
+    Returns:
+        As many pieces, each (samples,) float32; how the recording is cut changes no bit of it.
+    """
+    return pieces if factor == 1.0 else _resampled(pieces, SAMPLE_RATE * factor, SAMPLE_RATE)
 
 
 def _existing(path: str | Path) -> Path:
@@ -171,6 +281,10 @@ def _cut_off(file: Path, held: float, promised: float) -> str:
         f"{file}: holds {held:.2f} s of audio where its header promises {promised:.2f} s; "
         "the file is cut off, copy it again."
     )
+
+
+def _damaged(file: Path) -> str:
+    return f"{file}: its header is sound but its samples are damaged or cut off; copy it again."
 
 
 def _unreadable(file: Path, error: Exception) -> str:

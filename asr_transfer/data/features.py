@@ -26,6 +26,7 @@ from asr_transfer.config import FeatureConfig, cache_folder
 from asr_transfer.data.digests import FileDigests
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
+from asr_transfer.data.streamed import AT_ONCE, write_log_mels
 from asr_transfer.errors import DataError
 
 VERSION = 1
@@ -73,8 +74,26 @@ class FeatureStore:
 
     def load(self, view: int) -> torch.Tensor:
         """Return the normalised features of a view, (frames, mels) float32."""
-        block = torch.from_numpy(self.frames[self.offsets[view] : self.offsets[view + 1]].astype(np.float32))
-        return normalise(block, self.mean[view], self.std[view], self.config)
+        return self.load_part(view, 0, self.length(view))
+
+    def load_part(self, view: int, first: int, last: int) -> torch.Tensor:
+        """Return the features from frame `first` to before `last` of a view, normalised as those of the whole view."""
+        return normalise(self._block(view, first, last), self.mean[view], self.std[view], self.config)
+
+    def loudness(self, view: int) -> torch.Tensor:
+        """Return the mean log-mel energy of each frame of a view, (frames,) float32, without loading it whole."""
+        length = self.length(view)
+        firsts = range(0, length, AT_ONCE)
+        return torch.cat([self._block(view, first, min(first + AT_ONCE, length)).mean(1) for first in firsts])
+
+    def _block(self, view: int, first: int, last: int) -> torch.Tensor:
+        """Return frames of a view, (frames, mels) float32, not normalised."""
+        begin, frames = int(self.offsets[view]), self.frames
+        if last - first < self.length(view) and isinstance(frames, np.memmap):
+            # A mapping for this part alone: pages of the whole view would stay in memory.
+            place, shape = 2 * self.config.mels * (begin + first), (last - first, self.config.mels)
+            return torch.from_numpy(np.memmap(frames.filename, frames.dtype, "r", place, shape).astype(np.float32))
+        return torch.from_numpy(frames[begin + first : begin + last].astype(np.float32))
 
     def save_part(self, folder: Path, utterances: Sequence[str]) -> None:
         """Write a store of `utterances` alone, as they were spoken (speed 1), into an existing empty folder.
@@ -323,20 +342,19 @@ def _compute(part: Part, progress: Callable[[int, int], None] | None = None) -> 
     wanted = part.wanted
     done = Computed(part, [], [], np.zeros((2, 0, wanted.config.mels), np.float32), [])
     means = []
-    with part.file.open("wb") as out:
+    with part.file.open("w+b") as out:
         for number, utterance in enumerate(wanted.utterances, start=1):
+            duration = None if utterance.start is None else utterance.duration
+            recording = audio.Recording(utterance.audio, utterance.start, duration)
             try:
-                duration = None if utterance.start is None else utterance.duration
-                samples = audio.read(utterance.audio, utterance.start, duration)
+                for speed in wanted.speeds:
+                    length, statistics = write_log_mels(out, audio.change_speed(recording, speed), wanted.config)
+                    done.lengths.append(length)
+                    done.views.append([utterance.id, speed])
+                    means.append(torch.stack(statistics).numpy())
             except DataError as error:
                 done.failures.append(str(error))
                 continue
-            for speed in wanted.speeds:
-                block = log_mel(torch.from_numpy(audio.change_speed(samples, speed)), wanted.config)
-                out.write(block.to(torch.float16).numpy().tobytes())
-                done.lengths.append(len(block))
-                done.views.append([utterance.id, speed])
-                means.append(torch.stack(mean_and_deviation(block, wanted.config)).numpy())
             if progress:
                 progress(number, len(wanted.utterances))
     return replace(done, statistics=np.stack(means, axis=1)) if means else done
