@@ -90,9 +90,12 @@ class FeatureStore:
         """Return frames of a view, (frames, mels) float32, not normalised."""
         begin, frames = int(self.offsets[view]), self.frames
         if last - first < self.length(view) and isinstance(frames, np.memmap):
-            # A mapping for this part alone: pages of the whole view would stay in memory.
-            place, shape = 2 * self.config.mels * (begin + first), (last - first, self.config.mels)
-            return torch.from_numpy(np.memmap(frames.filename, frames.dtype, "r", place, shape).astype(np.float32))
+            # Read, not mapped: the pages of a whole long view would stay in memory.
+            size = self.config.mels
+            part = np.fromfile(
+                self.folder / _FRAMES, np.float16, (last - first) * size, offset=2 * size * (begin + first)
+            )
+            return torch.from_numpy(part.reshape(-1, size).astype(np.float32))
         return torch.from_numpy(frames[begin + first : begin + last].astype(np.float32))
 
     def save_part(self, folder: Path, utterances: Sequence[str]) -> None:

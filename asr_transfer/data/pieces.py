@@ -16,7 +16,22 @@ WHOLE = 60.0
 """Seconds up to which a recording is a single piece."""
 
 SHORTEST, LONGEST = 20.0, 40.0
-"""Seconds that a piece of a longer one lasts; it ends at the quietest place between the two."""
+"""Seconds that a piece of a longer one lasts; it ends at the quietest place between the two.
+
+Word errors in AN4's test utterances, one behind the other in a single recording, by how long the pauses between are:
+
+| | none | 0.3 to 1.5 s | 1 to 4 s |
+|---|---:|---:|---:|
+| at once | 13.3 % | 12.3 % | 24.6 % |
+| 15 to 30 s | 11.9 % | 11.9 % | 23.2 % |
+| these | 12.2 % | 11.6 % | 24.2 % |
+| 40 to 80 s | 12.6 % | 12.4 % | 25.0 % |
+| every 30 s, in words too | 15.1 % | 13.3 % | 25.0 % |
+| these, each normalised by its own statistics | 11.8 % | 13.1 % | 25.4 % |
+
+The model had learnt from single utterances, of which it got 7.1 % wrong. Its own statistics also change more words of
+a piece against what is heard at once: 88, 70 and 110 of 773, where those of the whole change 66, 44 and 59.
+"""
 
 _PAUSE = 0.3
 """Seconds over which loudness is averaged, so that a cut falls into a pause and not into the closure of a plosive."""
