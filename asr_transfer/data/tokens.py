@@ -90,6 +90,11 @@ class Tokens:
             return self.model.encode("".join(pieces))
         return [self._index[piece] for piece in pieces]
 
+    @property
+    def writes_spaces(self) -> bool:
+        """Whether texts of these tokens hold spaces: those of some scripts do not."""
+        return self.units != "characters" or " " in self._index
+
     def decode(self, indices: Iterable[int]) -> str:
         """Join the symbols of `indices` (blanks skipped) into a text with single spaces."""
         joiner = "" if self.units in ("characters", "subwords") else " "
