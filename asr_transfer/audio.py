@@ -7,17 +7,18 @@ import io
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
 from asr_transfer import decoder, wav_sizes
 from asr_transfer.errors import DataError
+from asr_transfer.headers import is_endless_flac, require_no_text, sphere_samples
+from asr_transfer.mixing import loudest_of_cancelling, resampled
 from asr_transfer.remarks import remark
 from asr_transfer.textfiles import spelled
 from asr_transfer.textfiles import unreadable as unreadable_file
@@ -30,6 +31,9 @@ MIN_SAMPLE_RATE = 8_000
 
 MIN_SAMPLES = 400
 """One analysis window (25 ms at 16 kHz): shorter audio has no feature frame at all."""
+
+BLOCK = 60.0
+"""Seconds of a recording that are in memory at once when it is read in blocks; shorter ones are read whole."""
 
 TOLERANCE = 0.05
 """Seconds by which a manifest may point beyond the end of a file: encoders pad and trim by a frame or two."""
@@ -45,15 +49,8 @@ DECODER_SUFFIXES = (
 )  # fmt: skip
 """Endings of what is read where PyAV is installed."""
 
-LEAST_OF_UNRELATED = 0.5
-"""Level of the channels' mean below which they cancel each other, as a share of what unrelated channels would leave."""
-
 _OTHER_MEDIA = (b"\x1aE\xdf\xa3", b"0&\xb2u\x8ef\xcf\x11", b"#!AMR")
 """How files begin that only PyAV reads: Matroska and WebM, WMA, AMR; MPEG-4 has `ftyp` at its fifth byte."""
-
-_WEB = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error", b"<body")
-_TEXT_FORMATS = (b"NIST", b"PVF", b"MATLAB")
-"""How audio begins that has a header of text."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +129,10 @@ def _open(file: Path) -> Iterator[_Opened]:
         mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
     except OSError as error:
         raise DataError(unreadable_file(file, error, "give an audio file")) from None
-    _require_no_text(file, head)
+    require_no_text(file, head)
     # The library takes names that are not UTF-8 as bytes only.
     source: io.IOBase | str | bytes = str(file) if spelled(file) == str(file) else os.fsencode(file)
-    endless = _is_endless_flac(head)
+    endless = is_endless_flac(head)
     if _needs_decoder(file, head, endless):
         source = decoder.as_flac(file)
     elif wav is not None and mend:
@@ -194,45 +191,13 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
     """
     file = _existing(path)
     with _open(file) as opened:
-        info, sound = _describe(file, opened), opened.sound
-        begin = start or 0.0
-        if start is None and duration is not None and abs(duration - info.duration) <= TOLERANCE:
-            duration = None
-        end = info.duration if duration is None else begin + duration
-        if begin < 0 or end < begin or max(begin, end) > info.duration + TOLERANCE:
-            raise DataError(
-                f"{file}: {begin:.2f} to {end:.2f} s is asked for but the file lasts {info.duration:.2f} s; "
-                "correct `offset` and `duration` in the manifest."
-            )
-        end = min(end, info.duration)
-        rate = info.sample_rate
-        first = min(round(begin * rate), round(info.duration * rate))
-        count = sound.frames - first if duration is None else max(0, round(end * rate) - first)
-        try:
-            if first or sound.seekable():
-                sound.seek(first)
-            samples = sound.read(count, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, RuntimeError):
-            raise DataError(
-                f"{file}: its header is sound but its samples are damaged or cut off; copy it again."
-            ) from None
-        except (MemoryError, ValueError):
-            raise DataError(
-                f"{file}: its header promises {count / rate:.0f} s, more than fits into memory; copy it again, or cut "
-                "it into pieces."
-            ) from None
-    promised = end - begin
-    if len(samples) / rate < 0.9 * promised:
-        raise DataError(_cut_off(file, len(samples) / rate, promised))
-    if not np.isfinite(samples).all():
-        raise DataError(f"{file}: holds samples that are not finite numbers; export it again.")
-    mono, cancelled = _mixed(samples)
-    if cancelled:
-        remark("the channels cancel each other, one of them is inverted; the louder one was taken", str(file))
-    if info.oddity:
-        remark(info.oddity, str(file))
-    if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+        span = _span(file, opened, start, duration)
+        samples = _decode(file, opened.sound, span.count)
+    _require_held(file, len(samples), span)
+    mono = _mono(samples, _loudest(file, [samples]))
+    if span.oddity:
+        remark(span.oddity, str(file))
+    (mono,) = resampled([mono], span.rate, SAMPLE_RATE)
     if len(mono) < MIN_SAMPLES:
         raise DataError(
             f"{file}: {1000 * len(mono) / SAMPLE_RATE:.0f} ms of audio is shorter than one analysis window "
@@ -241,23 +206,153 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
-def _mixed(samples: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return the mean of (samples, channels), or the loudest channel where they cancel each other, and whether so."""
-    if samples.shape[1] == 1:
-        return samples[:, 0], False
-    mono = samples.mean(axis=1)
-    levels = samples.std(axis=0, dtype=np.float64)  # not the power: a constant offset is not sound
-    unrelated = np.sqrt(np.square(levels).sum()) / len(levels)
-    if mono.std(dtype=np.float64) < LEAST_OF_UNRELATED * unrelated:
-        return samples[:, levels.argmax()], True
-    return mono, False
+def blocks(path: str | Path, start: float | None = None, duration: float | None = None) -> Iterator[np.ndarray]:
+    """Yield what `read` returns, same bits, in pieces of about `BLOCK` seconds; at most that much is one piece.
+
+    Args:
+        path, start, duration: as of `read`.
+
+    Raises:
+        DataError: as `read`, of damage only where it is reached.
+    """
+    file = _existing(path)
+    with _open(file) as opened:
+        span = _span(file, opened, start, duration)
+        if span.count > BLOCK * span.rate:
+            yield from _streamed(file, opened.sound, span)
+            return
+    yield read(path, start, duration)
 
 
-def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
-    """Play `samples` `factor` times as fast, pitch and formants included (Ko et al. 2015, speed perturbation)."""
-    if factor == 1.0:
-        return samples
-    return np.asarray(soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE, quality="HQ"), dtype=np.float32)
+class Recording:
+    """A recording, or a part of one, that is read in `blocks` as often as it is iterated over; one block is kept.
+
+    Args:
+        path, start, duration: as of `read`.
+    """
+
+    def __init__(self, path: str | Path, start: float | None = None, duration: float | None = None) -> None:
+        self._asked = (path, start, duration)
+        self._whole: list[np.ndarray] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if self._whole:
+            yield from self._whole
+            return
+        number = 0
+        for block in blocks(*self._asked):
+            yield block
+            number += 1
+        if number == 1:
+            self._whole = [block]
+
+
+@dataclass(frozen=True)
+class _Span:
+    """What is read of a file: first sample, how many, their rate, seconds they should last, what is odd about it."""
+
+    first: int
+    count: int
+    rate: int
+    promised: float
+    oddity: str
+
+
+def _span(file: Path, opened: _Opened, start: float | None, duration: float | None) -> _Span:
+    """Find the part that is asked for in an open file, and go to its beginning."""
+    info, sound = _describe(file, opened), opened.sound
+    begin = start or 0.0
+    if start is None and duration is not None and abs(duration - info.duration) <= TOLERANCE:
+        duration = None
+    end = info.duration if duration is None else begin + duration
+    if begin < 0 or end < begin or max(begin, end) > info.duration + TOLERANCE:
+        raise DataError(
+            f"{file}: {begin:.2f} to {end:.2f} s is asked for but the file lasts {info.duration:.2f} s; "
+            "correct `offset` and `duration` in the manifest."
+        )
+    end = min(end, info.duration)
+    rate = info.sample_rate
+    first = min(round(begin * rate), round(info.duration * rate))
+    count = sound.frames - first if duration is None else max(0, round(end * rate) - first)
+    _seek(file, sound, first)
+    return _Span(first, count, rate, end - begin, info.oddity)
+
+
+def _seek(file: Path, sound: soundfile.SoundFile, first: int) -> None:
+    if first or sound.seekable():
+        try:
+            sound.seek(first)
+        except (soundfile.LibsndfileError, RuntimeError):
+            raise DataError(_damaged(file)) from None
+
+
+def _decode(file: Path, sound: soundfile.SoundFile, count: int) -> np.ndarray:
+    """Return the next `count` samples or as many as there are, shape (samples, channels)."""
+    try:
+        samples = np.asarray(sound.read(count, dtype="float32", always_2d=True))
+    except (soundfile.LibsndfileError, RuntimeError):
+        raise DataError(_damaged(file)) from None
+    except (MemoryError, ValueError):
+        raise DataError(
+            f"{file}: its header promises {count / sound.samplerate:.0f} s, more than fits into memory; copy it again, "
+            "or cut it into pieces."
+        ) from None
+    if not np.isfinite(samples).all():
+        raise DataError(f"{file}: holds samples that are not finite numbers; export it again.")
+    return samples
+
+
+def _mono(samples: np.ndarray, loudest: int | None) -> np.ndarray:
+    """Return the mean of (samples, channels), or only the `loudest` where they cancel each other."""
+    if samples.shape[1] == 1 or loudest is not None:
+        return np.ascontiguousarray(samples[:, loudest or 0])
+    return np.asarray(samples.mean(axis=1))
+
+
+def _loudest(file: Path, pieces: Iterable[np.ndarray]) -> int | None:
+    """Return which channel to take where all of them cancel each other, which is remarked."""
+    if (loudest := loudest_of_cancelling(pieces)) is not None:
+        remark("the channels cancel each other, one of them is inverted; the louder one was taken", str(file))
+    return loudest
+
+
+def _require_held(file: Path, samples: int, span: _Span) -> None:
+    if samples / span.rate < 0.9 * span.promised:
+        raise DataError(_cut_off(file, samples / span.rate, span.promised))
+
+
+def _streamed(file: Path, sound: soundfile.SoundFile, span: _Span) -> Iterator[np.ndarray]:
+    """Yield a part of an open file, a block at a time; several channels are listened to twice."""
+    loudest = _loudest(file, _raw_blocks(file, sound, span)) if sound.channels > 1 else None
+    if span.oddity:
+        remark(span.oddity, str(file))
+    mono = (_mono(samples, loudest) for samples in _raw_blocks(file, sound, span))
+    yield from resampled(mono, span.rate, SAMPLE_RATE)
+
+
+def _raw_blocks(file: Path, sound: soundfile.SoundFile, span: _Span) -> Iterator[np.ndarray]:
+    _seek(file, sound, span.first)
+    held = 0
+    while held < span.count:
+        samples = _decode(file, sound, min(span.count - held, round(BLOCK * span.rate)))
+        if not len(samples):
+            break
+        held += len(samples)
+        yield samples
+    _require_held(file, held, span)
+
+
+def change_speed(pieces: Iterable[np.ndarray], factor: float) -> Iterable[np.ndarray]:
+    """Play a recording `factor` times as fast, pitch and formants included (Ko et al. 2015, speed perturbation).
+
+    Args:
+        pieces: consecutive samples of the recording.
+        factor: 1.0 leaves them as they are.
+
+    Returns:
+        As many pieces, each (samples,) float32; how the recording is cut changes no bit of it.
+    """
+    return pieces if factor == 1.0 else resampled(pieces, SAMPLE_RATE * factor, SAMPLE_RATE)
 
 
 def _existing(path: str | Path) -> Path:
@@ -277,24 +372,12 @@ def _promise(file: Path, opened: _Opened) -> float:
     if opened.wav is not None:
         return opened.wav.promise
     if sound.format == "NIST":
-        return _sphere_samples(file) / float(sound.frames)
+        return sphere_samples(file) / float(sound.frames)
     # What libsndfile notes of AIFF, of AU, and of W64.
     match = re.search(r"^ *(?:SSND|Data Size|riff) *: (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
     if match is None or int(match[1]) >= wav_sizes.PLACEHOLDER or int(match[2]) == 0:
         return 1.0
     return int(match[1]) / int(match[2])
-
-
-def _sphere_samples(file: Path) -> int:
-    """Return how many samples a channel has by the header of a NIST SPHERE file, 0 where it leaves that open."""
-    with file.open("rb") as stream:
-        match = re.search(rb"^sample_count -i (\d+)", stream.read(1024), re.MULTILINE)
-    return 0 if match is None else int(match[1])
-
-
-def _is_endless_flac(head: bytes) -> bool:
-    """Whether FLAC was written into a pipe: its header has 0 samples (36 bits), which libsndfile cannot read."""
-    return head[:4] == b"fLaC" and len(head) > 26 and head[21] & 15 == 0 and not any(head[22:26])
 
 
 def _needs_decoder(file: Path, head: bytes, endless: bool) -> bool:
@@ -315,34 +398,15 @@ def _needs_decoder(file: Path, head: bytes, endless: bool) -> bool:
     return True
 
 
-def _require_no_text(file: Path, head: bytes) -> None:
-    """Refuse text with the name of a recording: what a server sends instead of a file.
-
-    Raises:
-        DataError: it is one.
-    """
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.lower().startswith(_WEB):
-        raise DataError(
-            f"{file}: is no audio but a web page, such as a server's error message; download it again or leave it out."
-        )
-    if start.startswith(b"version https://git-lfs"):
-        raise DataError(f"{file}: is no audio but a pointer of Git LFS; get the recordings with `git lfs pull`.")
-    if head.startswith(_TEXT_FORMATS) or not start or not all(byte >= 32 or byte in b"\t\n\r" for byte in head):
-        return
-    with contextlib.suppress(UnicodeDecodeError):
-        begins = head[:400].decode("utf-8", "strict" if len(head) < 400 else "ignore").split()
-        raise DataError(
-            f"{file}: is no audio but text (it begins with '{' '.join(begins)[:30]}'); copy the recording again or "
-            "leave it out."
-        )
-
-
 def _cut_off(file: Path, held: float, promised: float) -> str:
     return (
         f"{file}: holds {held:.2f} s of audio where its header promises {promised:.2f} s; "
         "the file is cut off, copy it again."
     )
+
+
+def _damaged(file: Path) -> str:
+    return f"{file}: its header is sound but its samples are damaged or cut off; copy it again."
 
 
 def _unreadable(file: Path, error: Exception) -> str:

@@ -12,7 +12,7 @@ import torch
 from asr_transfer import audio
 from asr_transfer.adaptation.profile_commands import load_with_profile
 from asr_transfer.commands import EvaluateCommand, ListenOptions
-from asr_transfer.data.features import FeatureStore, model_input
+from asr_transfer.data.features import FeatureStore, build_store, model_input
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_audio
 from asr_transfer.data.speech import SpeechData
@@ -30,8 +30,6 @@ from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Hypothesis, Score, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.models.folder import read_config
-from asr_transfer.training.run import features_of
-from asr_transfer.training.session import hypotheses
 
 AUTO = "auto"
 """Asks for the language that each recording is in."""
@@ -86,7 +84,7 @@ def listen(
         store: their features; computed where it is not given.
     """
     if store is None:
-        store = features_of(utterances, recogniser.model.config.features)
+        store = build_store(utterances, recogniser.model.config.features)
     heads = [recogniser.head] * len(utterances)
     if language == AUTO:
         data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
@@ -192,6 +190,10 @@ def evaluate_run(
     References that the recogniser cannot write are said, and recorded under `unwritable`.
     With the language to be found out, how well it was found is said and recorded too, under `identification`.
     """
+    # Not above: what trains models takes 80 MB and a second, which transcribing can do without.
+    from asr_transfer.training.run import features_of
+    from asr_transfer.training.session import hypotheses
+
     record.data("test", command.data, utterances)
     store = features_of(utterances, recogniser.model.config.features)
     more: dict[str, Any] = {}

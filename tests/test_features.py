@@ -128,7 +128,7 @@ def test_model_input_equals_the_store_bit_for_bit(normalisation: Any, make: Make
     store = build_store(utterances, config, (1.0, 1.1), tmp_path / "cache")
     for utterance in utterances:
         for speed in (1.0, 1.1):
-            samples = audio.change_speed(audio.read(utterance.audio), speed)
+            (samples,) = audio.change_speed([audio.read(utterance.audio)], speed)
             loaded = store.load(store.view(utterance.id, speed))
             assert torch.equal(loaded, model_input(torch.from_numpy(samples), config))
             assert loaded.dtype == torch.float32 and len(loaded) == store.length(store.view(utterance.id, speed))

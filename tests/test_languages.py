@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAu
 from asr_transfer.data.batching import Batch
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.identify import (
@@ -268,18 +270,20 @@ def _handmade() -> Recogniser:
 
 
 def test_scores_are_those_of_brute_force() -> None:
+    def block(view: int, first: int, last: int) -> torch.Tensor:
+        return torch.randn(last - first, MELS, generator=torch.Generator().manual_seed(last))
+
     class Noise:
+        store = SimpleNamespace(config=FeatureConfig(mels=MELS), load_part=block)
+
         def __len__(self) -> int:
             return 3
 
         def costs(self) -> np.ndarray:
             return np.array([6, 9, 4])
 
-        def collate(self, items: Any, augment: Any = None) -> Batch:
-            lengths = torch.tensor(self.costs()[list(items)])
-            own = [torch.randn(int(n), MELS, generator=torch.Generator().manual_seed(int(n))) for n in lengths]
-            inputs = torch.nn.utils.rnn.pad_sequence(own, batch_first=True)
-            return Batch(torch.tensor(list(items)), inputs, torch.zeros(len(lengths), 0).long(), lengths)
+        def view(self, item: int) -> int:
+            return item
 
     noise: Any = Noise()
     source = _handmade()
@@ -289,7 +293,7 @@ def test_scores_are_those_of_brute_force() -> None:
     p = torch.tensor([2.0, 0, 0], dtype=torch.float64).softmax(0)
     assert [own["en"] for own in scores] == pytest.approx([float(p @ p.log() - 0.5 * p[0].log())] * 3, abs=1e-6)
     for item in range(3):
-        batch = noise.collate([item])
+        batch = Pieces(noise).collate([item])
         logits, _ = source.for_head("nl").logits(batch.inputs, batch.lengths)
         q = logits[0].detach().double().softmax(-1)
         # Over all paths of three, five and two frames, the mean log-probability, by frame.

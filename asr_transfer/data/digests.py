@@ -43,16 +43,14 @@ class FileDigests:
         stamp = [status.st_size, status.st_mtime_ns]
         entry = self._known.get(resolved)
         if entry is None or entry[:2] != stamp:
+            digest = hashlib.sha256()
             try:
                 with open(resolved, "rb") as file:
-                    entry = [
-                        *stamp,
-                        hashlib.file_digest(file, "sha256").hexdigest()[:32]
-                        if hasattr(hashlib, "file_digest")
-                        else hashlib.sha256(file.read()).hexdigest()[:32],
-                    ]
+                    while block := file.read(2**20):
+                        digest.update(block)
             except OSError as error:
                 raise DataError(textfiles.unreadable(path, error, "give an audio file")) from None
+            entry = [*stamp, digest.hexdigest()[:32]]
             self._known[resolved] = entry
             self._changed = True
         return str(entry[2])

@@ -25,8 +25,9 @@ from asr_transfer import audio, remarks, textfiles
 from asr_transfer.cache import cache_folder
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.digests import FileDigests
-from asr_transfer.data.manifest import Utterance, read_audio
+from asr_transfer.data.manifest import Utterance, naming
 from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
+from asr_transfer.data.streamed import AT_ONCE, write_log_mels
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.plain import from_plain
 from asr_transfer.progress import tracked
@@ -78,8 +79,28 @@ class FeatureStore:
 
     def load(self, view: int) -> torch.Tensor:
         """Return the normalised features of a view, (frames, mels) float32."""
-        block = torch.from_numpy(self.frames[self.offsets[view] : self.offsets[view + 1]].astype(np.float32))
-        return normalise(block, self.mean[view], self.std[view], self.config)
+        return self.load_part(view, 0, self.length(view))
+
+    def load_part(self, view: int, first: int, last: int) -> torch.Tensor:
+        """Return the features from frame `first` to before `last` of a view, normalised as those of the whole view."""
+        return normalise(self._block(view, first, last), self.mean[view], self.std[view], self.config)
+
+    def loudness(self, view: int) -> torch.Tensor:
+        """Return the mean log-mel energy of each frame of a view, (frames,) float32, without loading it whole."""
+        end = self.length(view)
+        return torch.cat([self._block(view, n, min(n + AT_ONCE, end)).mean(1) for n in range(0, end, AT_ONCE)])
+
+    def _block(self, view: int, first: int, last: int) -> torch.Tensor:
+        """Return frames of a view, (frames, mels) float32, not normalised."""
+        begin = int(self.offsets[view])
+        if last - first < self.length(view) and isinstance(self.frames, np.memmap):
+            # Read, not mapped: the pages of a whole long view would stay in memory.
+            size = self.config.mels
+            part = np.fromfile(
+                self.folder / _FRAMES, np.float16, (last - first) * size, offset=2 * size * (begin + first)
+            )
+            return torch.from_numpy(part.reshape(-1, size).astype(np.float32))
+        return torch.from_numpy(self.frames[begin + first : begin + last].astype(np.float32))
 
     def save_part(self, folder: Path, utterances: Sequence[str]) -> None:
         """Write a store of `utterances` alone, as they were spoken (speed 1), into an existing empty folder.
@@ -335,22 +356,20 @@ def _compute(part: Part) -> Computed:
     wanted = part.wanted
     done = Computed(part, [], [], np.zeros((2, 0, wanted.config.mels), np.float32), [], {})
     means = []
-    with part.file.open("wb") as out:
+    with part.file.open("w+b") as out:
         for utterance in tracked(wanted.utterances, "features", len(wanted.utterances), "utterance"):
+            recording = audio.Recording(utterance.audio, utterance.start, utterance.duration)
             try:
                 with remarks.collected() as found:
-                    samples = read_audio(utterance)
+                    for speed in wanted.speeds:
+                        length, statistics = write_log_mels(out, audio.change_speed(recording, speed), wanted.config)
+                        done.lengths.append(length)
+                        done.views.append([utterance.id, speed])
+                        means.append(torch.stack(statistics).numpy())
+                done.remarks.update({utterance.id: list(found)} if found else {})
             except DataError as error:
-                done.failures.append(str(error))
+                done.failures.append(str(naming(utterance, error)))
                 continue
-            if found:
-                done.remarks[utterance.id] = list(found)
-            for speed in wanted.speeds:
-                block = log_mel(torch.from_numpy(audio.change_speed(samples, speed)), wanted.config)
-                out.write(block.to(torch.float16).numpy().tobytes())
-                done.lengths.append(len(block))
-                done.views.append([utterance.id, speed])
-                means.append(torch.stack(mean_and_deviation(block, wanted.config)).numpy())
     return replace(done, statistics=np.stack(means, axis=1)) if means else done
 
 

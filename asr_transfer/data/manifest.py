@@ -181,9 +181,13 @@ def read_audio(utterance: Utterance) -> np.ndarray:
     try:
         return audio.read(utterance.audio, utterance.start, utterance.duration)
     except DataError as error:
-        if utterance.audio.endswith(utterance.id):  # a recording that was named itself
-            raise
-        raise DataError(f"utterance '{utterance.id}': {error}") from None
+        raise naming(utterance, error) from None
+
+
+def naming(utterance: Utterance, error: DataError) -> DataError:
+    """Return an error in reading an utterance's audio with the name of the utterance."""
+    itself = utterance.audio.endswith(utterance.id)  # a recording that was named itself
+    return error if itself else DataError(f"utterance '{utterance.id}': {error}")
 
 
 def validate(utterances: Sequence[Utterance], tolerance: float = audio.TOLERANCE) -> tuple[list[Utterance], Report]:

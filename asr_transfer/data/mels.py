@@ -22,13 +22,17 @@ def log_mel(samples: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
     Returns:
         (frames, mels) float32, frames = 1 + (n - window) // hop.
     """
-    window = round(config.window_ms * audio.SAMPLE_RATE / 1000)
-    hop = round(config.hop_ms * audio.SAMPLE_RATE / 1000)
+    window, hop = window_and_hop(config)
     size = 1 << (window - 1).bit_length()
     pad = size - window
     padded = torch.nn.functional.pad(samples, (pad // 2, pad - pad // 2))
     spectrum = torch.stft(padded, size, hop, window, torch.hann_window(window), center=False, return_complex=True).abs()
     return torch.log(_filterbank(size, config.mels).T @ spectrum.square() + _FLOOR).T
+
+
+def window_and_hop(config: FeatureConfig) -> tuple[int, int]:
+    """Return both in samples."""
+    return round(config.window_ms * audio.SAMPLE_RATE / 1000), round(config.hop_ms * audio.SAMPLE_RATE / 1000)
 
 
 def frame_count(duration: float, config: FeatureConfig, speed: float = 1.0) -> int:
@@ -45,7 +49,7 @@ def mean_and_deviation(block: torch.Tensor, config: FeatureConfig) -> tuple[torc
     if config.normalisation == "speech-mean":
         loudness = block.mean(1)
         block = block[loudness >= (loudness.min() + loudness.max()) / 2]
-    return block.mean(0), block.std(0, correction=0) + _STD_FLOOR
+    return block.mean(0), block.std(0, correction=0) + STD_FLOOR
 
 
 def normalise(block: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
@@ -55,7 +59,7 @@ def normalise(block: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, config
     return (block - mean) / std if config.normalisation == "utterance" else block - mean
 
 
-_STD_FLOOR = 0.1
+STD_FLOOR = 0.1
 """Keeps constant bands (band-limited recordings) from being blown up to noise of deviation 1."""
 
 

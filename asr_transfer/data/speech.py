@@ -60,9 +60,13 @@ class SpeechData:
         """Return the utterance that `item` is a view of."""
         return self.utterances[item // len(self.speeds)]
 
+    def view(self, item: int) -> int:
+        """Return the row of `item` in the store."""
+        return int(self._views[item])
+
     def collate(self, items: Sequence[int], augment: torch.Generator | None = None) -> Batch:
         """Return (batch, time, mels) inputs and (batch, labels) targets of `items`."""
-        blocks = [self.store.load(int(self._views[item])) for item in items]
+        blocks = [self.store.load(self.view(item)) for item in items]
         targets = [self._targets[item // len(self.speeds)] for item in items]
         lengths = torch.tensor([len(block) for block in blocks])
         inputs = torch.nn.utils.rnn.pad_sequence(blocks, batch_first=True)

@@ -115,6 +115,11 @@ class Tokens:
         forms = (plain, text, unicodedata.normalize("NFD", plain))
         return min(forms, key=lambda form: len(set(pieces_of(form, self.units)) - self.alphabet))
 
+    @property
+    def writes_spaces(self) -> bool:
+        """Whether texts of these tokens hold spaces: those of some scripts do not."""
+        return self.units != "characters" or " " in self._index
+
     def decode(self, indices: Iterable[int]) -> str:
         """Join the symbols of `indices` (blanks skipped) into a text with single spaces."""
         joiner = "" if self.units in ("characters", "subwords") else " "

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import ConfigError, DataError
@@ -84,19 +86,24 @@ def head_scores(recogniser: Recogniser, data: SpeechData, heads: Sequence[str]) 
         raise ConfigError("to tell languages apart, a model needs heads of at least two; train it on several.")
     model = recogniser.model.eval()
     device = next(model.parameters()).device
-    modules = {name: model.head(name) for name in heads}
-    scores: list[dict[str, float]] = [{} for _ in range(len(data))]
-    for batch in sequential(data, BATCH_FRAMES):
+    modules = [model.head(name) for name in heads]
+    pieces = Pieces(data)
+    sums = np.zeros((len(pieces), len(heads)))
+    frames = np.zeros(len(pieces))
+    for batch in sequential(pieces, BATCH_FRAMES):
         assert batch.lengths is not None
         hidden, lengths = model(batch.inputs.to(device), batch.lengths.to(device))
         valid = torch.arange(hidden.shape[1], device=device) < lengths[:, None]
-        for name, head in modules.items():
+        items = batch.items.tolist()
+        frames[items] = lengths.tolist()
+        for column, head in enumerate(modules):
             log_probs = head(hidden).float().log_softmax(-1)
             sure = (log_probs.exp() * log_probs).sum(-1) - SILENCE * log_probs[..., 0]
-            total = sure.masked_fill(~valid, 0).sum(1)
-            for item, value in zip(batch.items.tolist(), (total / lengths).tolist(), strict=True):
-                scores[item][name] = value
-    return scores
+            sums[items, column] = sure.masked_fill(~valid, 0).sum(1).tolist()
+    return [
+        dict(zip(heads, (sums[own].sum(0) / frames[own].sum()).tolist(), strict=True))
+        for own in pieces.of_utterances(range(len(pieces)))
+    ]
 
 
 def calibrated(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +14,16 @@ import torch
 from asr_transfer import audio
 from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.config import to_plain
-from asr_transfer.data.batching import Batch, sequential
-from asr_transfer.data.features import model_input
+from asr_transfer.data.batching import sequential
+from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.test_time import adapted_logits
-from asr_transfer.errors import ConfigError, ModelError, nearest_hint
+from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.folder import load_model, read_config, readable, save_model
 from asr_transfer.models.progressive import head_names
@@ -168,44 +170,49 @@ class Recogniser:
 
     @torch.no_grad()
     def recognise(self, data: SpeechData) -> list[str]:
-        """Return the hypothesis of each item of `data`, in its order."""
-        self.model.eval()
-        if self.test_time is not None:
-            named = ((f"utterance '{data.utterance(n).id}'", data.collate([n])) for n in range(len(data)))
-            return self._adapted(tracked(named, "recognising", len(data), "utterance"), self.test_time)
-        texts = [""] * len(data)
-        with Work("recognising", len(data), "utterance") as work:
-            for batch in sequential(data, BATCH_FRAMES):
-                for item, heard in zip(
-                    batch.items.tolist(), self.decode(*self.logits(batch.inputs, batch.lengths)), strict=True
-                ):
-                    texts[item] = heard.text
-                work.advance(len(batch.items))
-        return texts
+        """Return the hypothesis of each item of `data`, in its order.
 
-    @torch.no_grad()
+        A long one is recognised in `Pieces`, whose texts are joined; test-time adaptation begins anew in each piece.
+
+        Raises:
+            DataError: a long one should be a single word of the lexicon.
+        """
+        self.model.eval()
+        pieces = Pieces(data)
+        texts = [""] * len(pieces)
+        if isinstance(self.decode, WordDecoder):
+            _require_words(data, pieces)
+        if self.test_time is not None:
+            named = ((f"utterance '{pieces.utterance(n).id}'", pieces.collate([n])) for n in range(len(pieces)))
+            told = tracked(named, "recognising", len(pieces), "piece")
+            adapted = adapted_logits(self.model, self.head, told, self.test_time)
+            texts = [self.decode(logits, lengths)[0].text for logits, lengths in adapted]
+        else:
+            with Work("recognising", len(pieces), "piece") as work:
+                for batch in sequential(pieces, BATCH_FRAMES):
+                    for piece, heard in zip(
+                        batch.items.tolist(), self.decode(*self.logits(batch.inputs, batch.lengths)), strict=True
+                    ):
+                        texts[piece] = heard.text
+                    work.advance(len(batch.items))
+        spaced = self.tokens.writes_spaces or isinstance(self.decode, SentenceDecoder)
+        return [(" " if spaced else "").join(filter(None, own)) for own in pieces.of_utterances(texts)]
+
     def transcribe(self, files: Sequence[str | Path]) -> list[str]:
         """Return the hypothesis of each audio file.
 
         Raises:
             DataError: a file cannot be read.
         """
-        self.model.eval()
-        if self.test_time is not None:
-            return self._adapted(((str(file), self._batch(file)) for file in files), self.test_time)
-        batches = (self._batch(file) for file in files)
-        return [self.decode(*self.logits(batch.inputs, batch.lengths))[0].text for batch in batches]
-
-    def _batch(self, file: str | Path) -> Batch:
-        features = model_input(torch.from_numpy(audio.read(file)), self.model.config.features)[None]
-        none = torch.zeros(1, 0, dtype=torch.long)
-        return Batch(torch.tensor([0]), features, none, torch.tensor([features.shape[1]]), torch.tensor([0]))
-
-    def _adapted(self, batches: Iterable[tuple[str, Batch]], config: SutaConfig) -> list[str]:
-        return [
-            self.decode(logits, lengths)[0].text
-            for logits, lengths in adapted_logits(self.model, self.head, batches, config)
+        if not files:
+            return []
+        named = [
+            Utterance(str(file), str(Path(file).absolute()), audio.probe(file).duration, "", "", self.head)
+            for file in files
         ]
+        with tempfile.TemporaryDirectory() as folder:
+            store = build_store(named, self.model.config.features, cache=Path(folder))
+            return self.recognise(SpeechData(named, store, self.tokens, with_targets=False))
 
     def logits(self, inputs: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Map (batch, time, mels) and (batch,) lengths to the head's (batch, frames, tokens) and (batch,) lengths."""
@@ -218,6 +225,18 @@ class Recogniser:
 def _symbols(tokens: Tokens) -> list[str]:
     spaced = [" "] if tokens.units == "words" else []
     return [*sorted(tokens.alphabet - {BLANK}), *spaced]
+
+
+def _require_words(data: SpeechData, pieces: Pieces) -> None:
+    """Refuse recordings that are too long to be one word, which a search for one word would take them for."""
+    for item, parts in enumerate(pieces.of_utterances(range(len(pieces)))):
+        if len(parts) > 1:
+            utterance = data.utterance(item)
+            seconds = data.costs()[item] * data.store.config.hop_ms / 1000
+            raise DataError(
+                f"utterance '{utterance.id}': lasts {seconds:.0f} s, but each recording is taken for a single word of "
+                "the lexicon; give --sentences with --lexicon, or cut it into words."
+            )
 
 
 def _file_of(what: str, head: str, heads: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from rapidfuzz.distance import Levenshtein
 
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
@@ -184,18 +185,23 @@ def tune_hot_words(
 
 @torch.no_grad()
 def log_posteriors(recogniser: Recogniser, data: SpeechData) -> list[torch.Tensor]:
-    """Return what the network makes of each utterance, (frames, tokens) log-probabilities, for many searches."""
+    """Return what the network makes of each utterance, (frames, tokens) log-probabilities, for many searches.
+
+    The network hears a long one in `Pieces`.
+    """
     recogniser.model.eval()
-    if recogniser.test_time is not None:
-        named = ((f"utterance '{data.utterance(n).id}'", data.collate([n])) for n in range(len(data)))
-        adapted = adapted_logits(recogniser.model, recogniser.head, named, recogniser.test_time)
-        return [logits[0, : int(lengths[0])].log_softmax(-1) for logits, lengths in adapted]
+    pieces = Pieces(data)
     found: dict[int, torch.Tensor] = {}
-    for batch in sequential(data, BATCH_FRAMES):
-        logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
-        for item, row, frames in zip(batch.items.tolist(), logits.log_softmax(-1), lengths.tolist(), strict=True):
-            found[item] = row[:frames].cpu()
-    return [found[n] for n in range(len(data))]
+    if recogniser.test_time is not None:
+        named = ((f"utterance '{pieces.utterance(n).id}'", pieces.collate([n])) for n in range(len(pieces)))
+        adapted = adapted_logits(recogniser.model, recogniser.head, named, recogniser.test_time)
+        found = {n: logits[0, : int(lengths[0])].log_softmax(-1) for n, (logits, lengths) in enumerate(adapted)}
+    else:
+        for batch in sequential(pieces, BATCH_FRAMES):
+            logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
+            for piece, row, frames in zip(batch.items.tolist(), logits.log_softmax(-1), lengths.tolist(), strict=True):
+                found[piece] = row[:frames].cpu()
+    return [torch.cat(parts) for parts in pieces.of_utterances([found[n] for n in range(len(pieces))])]
 
 
 def _descend(
