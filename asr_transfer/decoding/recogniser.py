@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from asr_transfer import audio
 from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.config import from_plain, to_plain
 from asr_transfer.data.batching import sequential
@@ -169,7 +170,10 @@ class Recogniser:
         """
         if not files:
             return []
-        named = [Utterance(str(file), str(Path(file).absolute()), 0.0, "", "", self.head) for file in files]
+        named = [
+            Utterance(str(file), str(Path(file).absolute()), audio.probe(file).duration, "", "", self.head)
+            for file in files
+        ]
         with tempfile.TemporaryDirectory() as folder:
             store = build_store(named, self.model.config.features, cache=Path(folder))
             return self.recognise(SpeechData(named, store, self.tokens, with_targets=False))
