@@ -214,7 +214,7 @@ def test_a_damaged_model_is_named(tone_run: Path, tmp_path: Path, capsys: pytest
     for damage, message in (
         (lambda f: (f / "model.safetensors").write_bytes(b"x" * 50), "model.safetensors: is cut off"),
         (lambda f: (f / "tokens.txt").write_text("# units: characters\n<blank>\na\n"), "tokens.txt lists 2 tokens"),
-        (lambda f: (f / "config.yaml").write_text("format: 1\nmodel: {layrs: 2}\nheads: {en: 3}\n"), "`layrs`"),
+        (lambda f: (f / "config.yaml").write_text("format: 1\nmodel: {layrs: 2}\nheads: {en: 3}\n"), "`model.layrs`"),
         (lambda f: (f / "config.yaml").unlink(), "is not a model folder"),
     ):
         folder = tmp_path / "model"

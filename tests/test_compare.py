@@ -211,7 +211,7 @@ def test_an_unfinished_run_and_an_unwritable_folder_are_named(
     assert "`status` is 'running'" in capsys.readouterr().err
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     assert main(["compare", str(runs["base"]), "--out", str(tmp_path / "taken")]) == 1
-    assert "`out`" in capsys.readouterr().err
+    assert "give --out a folder" in capsys.readouterr().err
 
 
 def test_a_recipes_rows_become_systems(tmp_path: Path) -> None:

@@ -87,11 +87,11 @@ def test_show_lists_the_settings(made: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda plain: plain.update(steps=2.5), "`test_time.steps` of a profile must be whole, got 2.5"),
+        (lambda plain: plain.update(steps=2.5), "`test_time.steps` must be a whole number, got 2.5"),
         (lambda plain: plain.update(steps="many"), "is damaged"),
         (lambda plain: plain.update(steps=-1), "`suta.steps` must not be negative"),
-        (lambda plain: plain.update(stepps=1), "`test_time`: unknown key `stepps`. Did you mean 'steps'?"),
-        (None, "`test_time` must hold settings, got 3"),
+        (lambda plain: plain.update(stepps=1), "unknown key `test_time.stepps`. Did you mean 'steps'?"),
+        (None, "`test_time` must be a mapping of fields, got 3"),
     ],
 )
 def test_damaged_settings_are_one_sentence(

@@ -95,6 +95,8 @@ class Recogniser:
         names = head_names(model)
         if head is None and len(names) > 1:
             raise ModelError(f"{path}: the model has the heads {', '.join(names)}; say which with --language.")
+        if not names:
+            raise ModelError(f"{path}: the model has no head; copy the model again.")
         if head is not None and head not in names:
             raise ModelError(f"{path}: the model has no head '{head}'.{nearest_hint(head, names)}")
         tokens = {name: _read_tokens(path, model, name) for name in names}

@@ -109,7 +109,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         config["origin"] = checked(Mapping[str, Any] | None, config.get("origin"), str(file), "origin") or {}
     except ConfigError as error:
         raise ModelError(str(error)) from None
-    if not heads:
+    if not heads and "base" not in config:
         raise ModelError(f"{file}: `heads` names none; copy the model again.")
     return config
 

@@ -169,8 +169,8 @@ def build(plain: Mapping[str, Any], where: str) -> AcousticModel:
     """
     config = checked(ModelConfig, plain.get("model"), where, "model")
     heads: dict[str, int] = checked(Mapping[str, int], plain.get("heads"), where, "heads")
-    if not heads or not all(1 <= size <= MOST_TOKENS for size in heads.values()):
-        raise ConfigError(f"{where}: `heads` must name at least one head, each with 1 to {MOST_TOKENS:,} tokens.")
+    if not all(1 <= size <= MOST_TOKENS for size in heads.values()):
+        raise ConfigError(f"{where}: each of the `heads` must have from 1 to {MOST_TOKENS:,} tokens.")
     kind = plain.get("kind", "acoustic")
     model: AcousticModel
     if kind == "acoustic":
