@@ -5,6 +5,7 @@ A run folder also holds `log.txt`, `hypotheses.jsonl`, `scores.txt`, `checkpoint
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -124,8 +125,8 @@ class RunRecord:
 
     def _write(self) -> None:
         # What a training has taken for a precision that was left to it.
-        if (taken := self.folder / "precision.json").is_file():
-            self.values["precision"] = json.loads(taken.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, ValueError):
+            self.values["precision"] = json.loads((self.folder / "precision.json").read_text(encoding="utf-8"))
         file = self.folder / "run.json"
         partial = file.with_name("run.json.partial")
         partial.write_text(json.dumps(self.values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
