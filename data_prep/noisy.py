@@ -11,6 +11,7 @@ import soundfile
 from asr_transfer import audio
 from asr_transfer.data.manifest import read_audio, read_manifest
 from asr_transfer.errors import DataError
+from asr_transfer.progress import tracked
 from data_prep.common import write_splits
 
 
@@ -29,7 +30,8 @@ def prepare(manifest: Path, out: Path, amplitude: float = 0.01, seed: int = 0) -
     if not 0 < amplitude < 1:
         raise DataError(f"`amplitude` must be between 0 and 1, got {amplitude}.")
     noisy = []
-    for number, utterance in enumerate(read_manifest(manifest)):
+    read = read_manifest(manifest)
+    for number, utterance in enumerate(tracked(read, "mixing", len(read), "utterance")):
         samples = read_audio(utterance)
         noise = amplitude * np.random.default_rng((seed, number)).standard_normal(len(samples))
         target = out / "audio" / f"{number:06d}.flac"

@@ -35,6 +35,7 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.synthesis import Speech, random_voice, synthesise
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.progress import tracked
 from data_prep.common import write_splits
 
 DEV_ADULTS, DEV_CHILDREN = 2, 1
@@ -210,7 +211,8 @@ def _make_all(jobs: Sequence[_Job], workers: int) -> dict[str, list[Utterance]]:
     # Threads suffice: espeak-ng runs in processes of its own, and filtering and FLAC encoding release the interpreter.
     with ThreadPoolExecutor(workers) as pool:
         try:
-            return dict(zip((job.speaker for job in jobs), pool.map(_make_speaker, jobs), strict=True))
+            made = tracked(pool.map(_make_speaker, jobs), "speaking", len(jobs), "speaker")
+            return dict(zip((job.speaker for job in jobs), made, strict=True))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

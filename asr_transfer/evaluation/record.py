@@ -6,6 +6,7 @@ the run's own: `--overwrite` empties it, and one process at a time works in it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -185,8 +186,8 @@ class RunRecord:
 
     def _write(self) -> None:
         # What a training has taken for a precision that was left to it.
-        if (taken := self.folder / "precision.json").is_file():
-            self.values["precision"] = json.loads(textfiles.read_text(taken))
+        with contextlib.suppress(OSError, ValueError):
+            self.values["precision"] = json.loads((self.folder / "precision.json").read_text(encoding="utf-8"))
         textfiles.write_text(self.folder / FILE, json.dumps(self.values, indent=2, ensure_ascii=False) + "\n")
 
 
