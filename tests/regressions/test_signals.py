@@ -84,7 +84,9 @@ def test_a_run_that_is_told_to_stop_at_random_moments_ends_in_the_same_bits(
     child = in_child(_train, whole, arguments)
     child.join()
     assert child.exitcode == 0, (tmp_path / "whole.log").read_text(encoding="utf-8")
-    chance, folder, statuses, reached = random.Random(KILLS), tmp_path / "cut", [], [0]
+    chance, folder = random.Random(KILLS), tmp_path / "cut"
+    statuses: list[int] = []
+    reached = [0]
     while len(statuses) < KILLS:
         order = chance.choice(list(ORDERS))
         child = in_child(_train, folder, [*arguments, "--resume"])
@@ -161,9 +163,13 @@ def test_wherever_the_signal_comes_nothing_is_lost_and_nothing_done_twice(
 
 def test_training_without_a_folder_stops_too(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = _trainer(None)
-    monkeypatch.setattr(
-        trainer, "fit_batch", lambda batch: os.kill(os.getpid(), signal.SIGUSR1) or Trainer.fit_batch(trainer, batch)
-    )
+    step = trainer.fit_batch
+
+    def told(batch: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return step(batch)
+
+    monkeypatch.setattr(trainer, "fit_batch", told)
     with pytest.raises(Stopped) as caught, heeding():
         trainer.train()
     assert (caught.value.status, caught.value.name, trainer.optimizer_step) == (138, "SIGUSR1", 1)
