@@ -1,8 +1,6 @@
 """The command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | …`.
 
-Every option can stand in a YAML file (`--config FILE`) and be overridden behind it. Unknown options and keys are
-refused with the nearest known one. A user's mistake prints one sentence and exits with 1; usage errors exit with 2; a
-signal to stop exits with 128 + its number, after a checkpoint where something is trained.
+Options can stand in a YAML file (`--config FILE`) and be overridden behind it; unknown ones get the nearest known one.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand,
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint, one_line
 from asr_transfer.evaluation.lock import release_all
-from asr_transfer.interruption import Stopped, heeding
+from asr_transfer.interruption import EXIT_STATUS, heeding, report_stop
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 from asr_transfer.option_files import allow_any_name, check_option_files
@@ -44,20 +42,8 @@ if TYPE_CHECKING:
     from asr_transfer.orthography import Case
 
 
-EXIT_STATUS = (
-    "Exit status: 0 done; 1 a mistake that the printed sentence says how to mend; 2 a wrong command line; 130, 143 or "
-    "138 stopped by Ctrl-C, SIGTERM or SIGUSR1, in training after a checkpoint at the end of the step, so that "
-    "--resume ends in the same weights. A second Ctrl-C ends at once."
-)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Returns:
-        0 when it did what was asked, 1 after a mistake that the user can mend, 2 after a wrong command line, 130, 143
-        or 138 after Ctrl-C, SIGTERM or SIGUSR1.
-    """
+    """Run a command and return its exit status; see `interruption.EXIT_STATUS`."""
     parser, parts = build_parser()
 
     def run(parsed: Namespace) -> int:
@@ -112,11 +98,7 @@ def _guarded(
         print(f"{parser.prog}: {refused(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
-        if int(os.environ.get("RANK", "0")) == 0:
-            how = f" by {stop.name}" if isinstance(stop, Stopped) else ""
-            more = "; --resume goes on where it was" if resumable else ""
-            print(f"{parser.prog}: stopped{how}{more}", file=sys.stderr)
-        return stop.status if isinstance(stop, Stopped) else 130
+        return report_stop(stop, parser.prog, resumable)
     finally:
         release_all()
         if said := unspelled():
@@ -126,7 +108,6 @@ def _guarded(
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     """Return the parser, and the parsers of its commands by name (`prepare an4` for nested ones)."""
     parser = _parser("asr-transfer", "Adapt a speech recogniser to a new speaker, and show what it gained and cost.")
-    parser.epilog = EXIT_STATUS
     commands = parser.add_subcommands()
     parts: dict[str, ArgumentParser] = {}
     for name, settings, summary in (
@@ -232,7 +213,7 @@ def _spell_out_flags(arguments: Sequence[str], parts: dict[str, ArgumentParser])
 
 def _parser(program: str, description: str) -> ArgumentParser:
     allow_any_name()
-    return ArgumentParser(prog=program, description=description, exit_on_error=False)
+    return ArgumentParser(prog=program, description=description, epilog=EXIT_STATUS, exit_on_error=False)
 
 
 def _corpora() -> dict[str, Callable[..., None]]:

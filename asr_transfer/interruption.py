@@ -7,7 +7,9 @@ A second Ctrl-C ends it where it stands.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,12 @@ from dataclasses import dataclass
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+EXIT_STATUS = (
+    "Exit status: 0 done; 1 a mistake that the printed sentence says how to mend; 2 a wrong command line; 130, 143 or "
+    "138 stopped by Ctrl-C, SIGTERM or SIGUSR1, in training after a checkpoint at the end of the step, so that "
+    "--resume ends in the same weights. A second Ctrl-C ends at once."
+)
 
 
 class Stopped(KeyboardInterrupt):
@@ -141,3 +149,12 @@ def check() -> None:
     """
     if _STATE.requested:
         raise Stopped(_STATE.requested)
+
+
+def report_stop(stop: KeyboardInterrupt, program: str, resumable: bool) -> int:
+    """Print, once for all processes that train together, that a command was stopped, and return its exit status."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        how = f" by {stop.name}" if isinstance(stop, Stopped) else ""
+        more = "; --resume goes on where it was" if resumable else ""
+        print(f"{program}: stopped{how}{more}", file=sys.stderr)
+    return stop.status if isinstance(stop, Stopped) else 128 + signal.SIGINT

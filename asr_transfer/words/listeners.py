@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from asr_transfer.data.lexicon import Entry, Lexicon
+from asr_transfer.data.manifest import checksum
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
@@ -46,3 +49,16 @@ def load_listener(path: Path, language: str, words: Words) -> Recogniser:
             "with --head, or train a model whose languages share their phones."
         )
     return replace(recogniser, lexicon=None, decoder=None)
+
+
+def note_training(path: Path, words: Words, say: Callable[[str], None]) -> None:
+    """Say where a model was not trained on the manifests by which it is judged what was heard."""
+    file = path / "run.json"
+    if not file.is_file():
+        return
+    known = json.loads(file.read_text(encoding="utf-8")).get("data", {}).get("train", {})
+    if known.get("checksum") not in (None, checksum(words.train)):
+        say(
+            f"{path.name}: was trained on other utterances ({known.get('utterances')}) than the training manifests "
+            f"hold ({len(words.train)}), by which the table says what was heard"
+        )

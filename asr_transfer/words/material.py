@@ -16,6 +16,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.notations import Scheme
 from asr_transfer.data.pronounce import pronounce_utterances
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.words.experiment import Words
 from asr_transfer.words.measure import spelling
 
@@ -232,6 +233,28 @@ def save_words(words: Words, folder: Path) -> None:
     words.lexicon.save(folder / LEXICON)
     if words.by_rule is not None:
         words.by_rule.save(folder / BY_RULE)
+
+
+def note_words(record: RunRecord, words: Words, parts: Sequence[str]) -> None:
+    """Note those of the experiment's manifests that are not empty in its record.
+
+    Raises:
+        ConfigError: the run began with others.
+    """
+    for name in parts:
+        if utterances := getattr(words, name):
+            record.data(name, record.folder / "data" / f"{name}.jsonl", utterances)
+
+
+def note_lexica(record: RunRecord, words: Words) -> None:
+    """Note the experiment's lexica in its record.
+
+    Raises:
+        ConfigError: the run began with others.
+    """
+    for name, lexicon in ((LEXICON, words.lexicon), (BY_RULE, words.by_rule)):
+        entries = [f"{entry.word}\t{' '.join(entry.phones)}\t{entry.weight:g}" for entry in lexicon or ()]
+        record.texts(Path(name).stem, record.folder / "data" / name, entries)
 
 
 def load_words(folder: Path) -> Words:

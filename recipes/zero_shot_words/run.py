@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -45,9 +45,17 @@ from asr_transfer.words.experiment import (
     try_model,
     write_trials,
 )
-from asr_transfer.words.listeners import load_listener
+from asr_transfer.words.listeners import load_listener, note_training
 from asr_transfer.words.made_up import MadeUpConfig, prepare_made_up
-from asr_transfer.words.material import BY_RULE, LEXICON, MaterialConfig, Spoken, assemble, load_words, save_words
+from asr_transfer.words.material import (
+    MaterialConfig,
+    Spoken,
+    assemble,
+    load_words,
+    note_lexica,
+    note_words,
+    save_words,
+)
 from asr_transfer.words.overview import (
     control_figures,
     extras,
@@ -247,22 +255,9 @@ def prepare_words(recipe: Recipe, record: RunRecord) -> Words:
     if recipe.material.cut or recipe.material.pieces:
         words = with_cuts(words, spoken, recipe.material, find_aligner(recipe, words, spoken, say), say)
     note_words(record, words, ("test", "pieces"))
-    for name, lexicon in ((LEXICON, words.lexicon), (BY_RULE, words.by_rule)):
-        entries = [f"{entry.word}\t{' '.join(entry.phones)}\t{entry.weight:g}" for entry in lexicon or ()]
-        record.texts(Path(name).stem, recipe.out / "data" / name, entries)
+    note_lexica(record, words)
     save_words(words, recipe.out / "data")
     return words
-
-
-def note_words(record: RunRecord, words: Words, parts: Sequence[str]) -> None:
-    """Note those of the experiment's manifests that are not empty in its record.
-
-    Raises:
-        ConfigError: the run began with others.
-    """
-    for name in parts:
-        if utterances := getattr(words, name):
-            record.data(name, record.folder / "data" / f"{name}.jsonl", utterances)
 
 
 def find_corpora(recipe: Recipe, say: Say) -> dict[str, Path]:
@@ -406,19 +401,6 @@ def load_source(recipe: Recipe) -> Recogniser | None:
         return None
     path = recipe.source / "model" if (recipe.source / "model").is_dir() else recipe.source
     return Recogniser.load(path, recipe.head or next(iter(read_config(path)["heads"])))
-
-
-def note_training(path: Path, words: Words, say: Say) -> None:
-    """Say where a model was not trained on the manifests by which it is judged what was heard."""
-    file = path / "run.json"
-    if not file.is_file():
-        return
-    known = json.loads(file.read_text(encoding="utf-8")).get("data", {}).get("train", {})
-    if known.get("checksum") not in (None, checksum(words.train)):
-        say(
-            f"{path.name}: was trained on other utterances ({known.get('utterances')}) than the training manifests "
-            f"hold ({len(words.train)}), by which the table says what was heard"
-        )
 
 
 if __name__ == "__main__":

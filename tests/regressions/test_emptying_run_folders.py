@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation import emptying
 from asr_transfer.evaluation.record import RunRecord
 
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_removed_stays_whole(old: Path, after: int, monkeypatch: 
             raise PermissionError(13, "Permission denied", str(source))
         rename(source, target)
 
-    monkeypatch.setattr(emptying.os, "rename", failing)
+    monkeypatch.setattr(os, "rename", failing)
     with pytest.raises(ConfigError, match=r"cannot be removed \(Permission denied\); nothing was"):
         RunRecord(old, {}, overwrite=True)
     assert _names(old) == before and (old / "points" / "a" / "file").is_file()
@@ -98,13 +98,13 @@ def test_a_process_killed_meanwhile_leaves_the_old_run_or_none(
             raise Killed
         rename(source, target)
 
-    monkeypatch.setattr(emptying.os, "rename", dying)
+    monkeypatch.setattr(os, "rename", dying)
     with pytest.raises(Killed):
         RunRecord(old, {}, overwrite=True)
     monkeypatch.undo()
     assert RunRecord(old, {}, resume=True).finished_before
     assert _names(old) - {"run.lock"} == before
-    monkeypatch.setattr(emptying.shutil, "rmtree", lambda *arguments, **options: None)
+    monkeypatch.setattr(shutil, "rmtree", lambda *arguments, **options: None)
     RunRecord(old, {}, overwrite=True)
     monkeypatch.undo()
     (old / "run.json").unlink()

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small import ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
+from test_distributed import _two
+from tones import make_speaker
 
 from asr_transfer import cli, interruption
+from asr_transfer.data.manifest import write_manifest
 from asr_transfer.evaluation.record import read_record
 from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.training.trainer import Trainer
@@ -80,7 +84,9 @@ def test_a_run_that_is_told_to_stop_at_random_moments_ends_in_the_same_bits(
     child = in_child(_train, whole, arguments)
     child.join()
     assert child.exitcode == 0, (tmp_path / "whole.log").read_text(encoding="utf-8")
-    chance, folder, statuses, reached = random.Random(KILLS), tmp_path / "cut", [], [0]
+    chance, folder = random.Random(KILLS), tmp_path / "cut"
+    statuses: list[int] = []
+    reached = [0]
     while len(statuses) < KILLS:
         order = chance.choice(list(ORDERS))
         child = in_child(_train, folder, [*arguments, "--resume"])
@@ -106,7 +112,6 @@ def test_a_run_that_is_told_to_stop_at_random_moments_ends_in_the_same_bits(
     one, other = (out / "model" / "model.safetensors" for out in (whole, folder))
     assert one.read_bytes() == other.read_bytes()
     assert read_record(whole)["history"] == read_record(folder)["history"]
-    assert "--resume goes on where it was" in (tmp_path / "cut.log").read_text(encoding="utf-8")
 
 
 def _trainer(folder: Path | None) -> Trainer:
@@ -157,9 +162,13 @@ def test_wherever_the_signal_comes_nothing_is_lost_and_nothing_done_twice(
 
 def test_training_without_a_folder_stops_too(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = _trainer(None)
-    monkeypatch.setattr(
-        trainer, "fit_batch", lambda batch: os.kill(os.getpid(), signal.SIGUSR1) or Trainer.fit_batch(trainer, batch)
-    )
+    step = trainer.fit_batch
+
+    def told(batch: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return step(batch)
+
+    monkeypatch.setattr(trainer, "fit_batch", told)
     with pytest.raises(Stopped) as caught, heeding():
         trainer.train()
     assert (caught.value.status, caught.value.name, trainer.optimizer_step) == (138, "SIGUSR1", 1)
@@ -259,3 +268,47 @@ def _children(pid: int) -> list[int]:
         if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes():
             found.append(int(number))
     return found
+
+
+def _one_of_two_is_told(folder: Path, checkpointed: bool) -> None:
+    rank = int(os.environ["RANK"])
+    trainer = _trainer(folder / "run" if checkpointed else None)
+    step = trainer.fit_batch
+
+    def told(batch: Any) -> Any:
+        if rank == 1 and trainer.optimizer_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(batch)
+
+    trainer.fit_batch = told  # type: ignore[method-assign]
+    try:
+        with heeding():
+            trainer.train()
+    except Stopped as stop:
+        torch.save({"status": stop.status, "step": trainer.optimizer_step}, folder / f"{rank}.pt")
+
+
+def test_processes_that_train_together_stop_behind_the_same_step(tmp_path: Path) -> None:
+    assert _two(_one_of_two_is_told, tmp_path, True) == [{"status": 143, "step": 4}] * 2
+    (kept,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert "step-00000004" in kept.name
+
+
+def test_choosing_among_methods_ends_cleanly(
+    tone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_manifest(tmp_path / "kim.jsonl", make_speaker(tmp_path, "kim", 1.1, 8, 5))
+    step = Trainer.fit_batch
+
+    def told(self: Trainer, batch: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "fit_batch", told)
+    out = tmp_path / "out"
+    assert (
+        cli.main(["adapt", "--model", str(tone_run), "--data", str(tmp_path / "kim.jsonl"), "--out", str(out)]) == 143
+    )
+    assert "stopped by SIGTERM; --resume goes on" in capsys.readouterr().err
+    assert read_record(out)["status"] == "running"
+    assert {path.name for path in out.iterdir()} <= {"run.json", "log.txt"}, "nothing half-written"
