@@ -217,7 +217,7 @@ def forgetting(*names: str) -> str:
         tables[title] = [Agreement(**own) for own in values["scores"]["agreements"]]
         made.append(
             f"{title} was made by `python recipes/speaker_adaptation/{_command(values)}` at commit "
-            f"`{values['commit']}` in {values['time']['wall_seconds'] / 60:.0f} minutes.\n"
+            f"`{values['commit']}`.\n"
         )
     return f"{predicted_markdown(tables)}\n{''.join(made)}"
 
