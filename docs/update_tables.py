@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from asr_transfer.adaptation.predicted import Agreement, predicted_markdown
+from asr_transfer.adaptation.predicted import Case, agreements, predicted_markdown
 from asr_transfer.adaptation.results import Row, markdown
 from asr_transfer.languages import curve as languages
 from asr_transfer.languages import new_speaker_rows as speakers
@@ -214,10 +214,11 @@ def forgetting(*names: str) -> str:
     for name in filter(_measured, names):
         values = record(name)
         title = CORPORA[values["config"]["corpus"]]
-        tables[title] = [Agreement(**own) for own in values["scores"]["agreements"]]
+        cases = [Case(**own) for own in values["scores"]["cases"]]
+        tables[title] = agreements(cases, values["config"]["choice"]["tolerance"])
         made.append(
             f"{title} was made by `python recipes/speaker_adaptation/{_command(values)}` at commit "
-            f"`{values['commit']}` in {values['time']['wall_seconds'] / 60:.0f} minutes.\n"
+            f"`{values['commit']}`.\n"
         )
     return f"{predicted_markdown(tables)}\n{''.join(made)}"
 

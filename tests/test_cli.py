@@ -46,7 +46,7 @@ def test_adapt_improves_the_new_speaker_and_says_what_it_cost(
     assert "others: WER" in printed and "Transfer plan" in printed
     assert (tone_run / "model" / "model.safetensors").read_bytes() == before, "the source model must stay as it is"
     record = json.loads((tmp_path / "ida" / "run.json").read_text(encoding="utf-8"))
-    assert record["data"]["adapt"]["utterances"] == 12 and set(record["scores"]) == {"others"}
+    assert record["data"]["adapt"]["utterances"] == 12 and set(record["scores"]) == {"others", "judged"}
     (rung,) = record["adaptation"]["ladder"]
     assert (rung["method"], rung["learning_rate"], rung["strength"], rung["folds"]) == ("full", 0.003, 1.0, 3)
     assert rung["errors"] < rung["source_errors"] and rung["score"] < 1 and rung["refused"] == ""

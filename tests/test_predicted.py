@@ -59,10 +59,11 @@ def test_agreement_is_mean_distance_correlation_and_harm_let_through() -> None:
     assert every.correlation["held_out"] == pytest.approx(np.corrcoef(told, measured)[0, 1])
     assert every.harmed == 3 and every.missed["trained"] == 3, "predictions within the tolerance let it through"
     assert every.missed["held_out"] == 2 and full.missed["held_out"] == 2 and lhuc.correlation["trained"] is None
+    assert every.needless == {"trained": 0, "held_out": 1, "adapted": 1}
     lines = predicted_markdown({"one": [full, lhuc, every], "two": [every]}).splitlines()
-    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 2 + 3 + 2 + 1 + 2
+    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 2 + 3 + 3 + 1 + 3
     assert "| one | full | 0.1 | 3 | +3.67 (± 2.08) | +0.20 (3.47) | +2.00 (1.67) |" in lines[2]
-    assert "harm let through, of 3" in lines[-1]
+    assert "harm let through, of 3" in lines[-2] and "refused without need, of 1" in lines[-1]
 
 
 def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(

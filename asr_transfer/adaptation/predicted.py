@@ -90,6 +90,7 @@ class Agreement:
         correlation: by way, of predictions and what was measured; None where one of them never varies.
         harmed: cases in which others lost more than the choice tolerates.
         missed: by way, those of them that the choice would have let through.
+        needless: by way, the other cases that the choice would have refused.
     """
 
     method: str
@@ -102,6 +103,7 @@ class Agreement:
     correlation: Mapping[str, float | None]
     harmed: int
     missed: Mapping[str, int]
+    needless: Mapping[str, int]
 
 
 Job = tuple[Workshop, Fold, Draw, int]
@@ -141,9 +143,9 @@ def agreements(cases: Sequence[Case], tolerance: float) -> list[Agreement]:
     return [*every, _agreement("all", 0.0, cases, tolerance)]
 
 
-def to_plain(found: Sequence[Agreement] | Sequence[Case]) -> list[dict[str, Any]]:
-    """Return cases or agreements for a run record."""
-    return [asdict(one) for one in found]
+def to_plain(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Return cases for a run record."""
+    return [asdict(case) for case in cases]
 
 
 def predicted_markdown(tables: Mapping[str, Sequence[Agreement]]) -> str:
@@ -163,8 +165,11 @@ def predicted_markdown(tables: Mapping[str, Sequence[Agreement]]) -> str:
         every = rows[-1]
         between = [every.correlation[way] for way in WAYS]
         row(title, "correlation", "", "", "", *("–" if r is None else f"{r:.2f}" for r in between))
-        harmed = f"harm let through, of {every.harmed}"
-        row(title, harmed, "", "", "", *(str(every.missed[way]) for way in WAYS))
+        for what, of, counts in (
+            ("harm let through", every.harmed, every.missed),
+            ("refused without need", every.cases - every.harmed, every.needless),
+        ):
+            row(title, f"{what}, of {of}", "", "", "", *(str(counts[way]) for way in WAYS))
     return "\n".join(lines) + "\n"
 
 
@@ -184,6 +189,7 @@ def _agreement(method: str, rate: float, cases: Sequence[Case], tolerance: float
         {way: correlation(values) for way, values in told.items()},
         int((measured > tolerance).sum()),
         {way: int(((measured > tolerance) & (values <= tolerance)).sum()) for way, values in told.items()},
+        {way: int(((measured <= tolerance) & (values > tolerance)).sum()) for way, values in told.items()},
     )  # fmt: skip
 
 

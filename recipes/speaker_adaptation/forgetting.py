@@ -71,10 +71,9 @@ def run(recipe: Recipe) -> None:
     for name, path in manifests.items():
         record.data(name, path, read_manifest(path))
     cases = run_predicted(manifests, recipe, recipe.out, recipe.workers, record.say)
-    found = agreements(cases, recipe.choice.tolerance)
-    table = predicted_markdown({recipe.corpus: found})
+    table = predicted_markdown({recipe.corpus: agreements(cases, recipe.choice.tolerance)})
     (recipe.out / "table.md").write_text(table, encoding="utf-8")
-    record.finish(scores={"agreements": to_plain(found), "cases": to_plain(cases)})
+    record.finish(scores={"cases": to_plain(cases)})
     Console(width=None if sys.stdout.isatty() else 160).print(Markdown(table))
 
 
