@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asr_transfer import audio
+from asr_transfer import recording_file
 from asr_transfer.errors import DataError
 from data_prep import pinyin
 from data_prep.by_text import Gathering, plain_text
@@ -51,7 +51,7 @@ def _corpus(folder: Path) -> Gathering:
     texts = _transcripts(folder / TRANSCRIPT)
     found = Gathering("cmn", dict.fromkeys(SPLITS[1:], 0), one_voice=False)
     for split in SPLITS:
-        files = sorted(file for file in (folder / "wav" / split).glob("*/*") if audio.readable(file.suffix))
+        files = sorted(file for file in (folder / "wav" / split).glob("*/*") if recording_file.readable(file.suffix))
         if not files:
             raise DataError(
                 f"{folder / 'wav' / split}: holds no recording SPEAKER/ID.wav; unpack the archives that lie in `wav`."
@@ -78,7 +78,7 @@ def _transcripts(file: Path) -> dict[str, str]:
 
 def _sample(root: Path) -> Gathering:
     found = Gathering("cmn", SAMPLE_SHARES)
-    files = [file for file in walk(root) if audio.readable(file.suffix) and file.with_suffix(".txt").is_file()]
+    files = [file for file in walk(root) if recording_file.readable(file.suffix) and file.with_suffix(".txt").is_file()]
     if not files:
         raise DataError(
             f"{root}: holds neither `{TRANSCRIPT}` of AISHELL-1 nor recordings with a .txt beside each; "

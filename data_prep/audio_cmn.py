@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from asr_transfer import audio
+from asr_transfer import recording_file
 from asr_transfer.errors import DataError
 from asr_transfer.textfiles import write_text
 from data_prep import pinyin
@@ -78,7 +78,7 @@ def _levels(folder: Path) -> dict[str, str]:
 
 def _recordings(folder: Path) -> list[Path]:
     existing_folder(folder, "audio-cmn's recordings, `cmn-NAME`")
-    files = [file for file in folder.iterdir() if file.name.startswith("cmn-") and audio.readable(file.suffix)]
+    files = [file for file in folder.iterdir() if file.name.startswith("cmn-") and recording_file.readable(file.suffix)]
     if not files:
         raise DataError(f"{folder}: holds no recording named cmn-NAME; get audio-cmn's `{folder.name}`.")
     return sorted(files)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr_transfer import audio
+from asr_transfer import audio, recording_file
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.errors import DataError
 from data_prep.quality import write_checked
@@ -51,7 +51,7 @@ def plain_text(written: str, script: str = "LATIN", language: str = "") -> tuple
 
 def recording(folder: Path, name: str) -> Path | None:
     """Return the recording `name` (without suffix) of a folder, whatever it is encoded with, or None."""
-    suffixes = audio.SUFFIXES + audio.DECODER_SUFFIXES
+    suffixes = recording_file.SUFFIXES + recording_file.DECODER_SUFFIXES
     return next((file for suffix in suffixes if (file := folder / f"{name}{suffix}").is_file()), None)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from asr_transfer import audio
+from asr_transfer import audio, recording_file
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError, nearest_hint
 from data_prep.by_text import recording
@@ -66,7 +66,7 @@ def prepare(root: Path, out: Path, accent: str | None = None, language: str | No
 
 
 def _stem(path: str) -> str:
-    known = Path(path).suffix.lower() in audio.SUFFIXES + audio.DECODER_SUFFIXES
+    known = Path(path).suffix.lower() in recording_file.SUFFIXES + recording_file.DECODER_SUFFIXES
     return Path(path).stem if known else Path(path).name
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asr_transfer import audio
+from asr_transfer import recording_file
 from asr_transfer.data.manifest import Report, Utterance, write_manifest
 from asr_transfer.errors import DataError
 from asr_transfer.orthography import Case, in_case, marked, tidied
@@ -161,7 +161,7 @@ def divide(
     recordings = Recordings(root)
     report = Report()
     for file in recordings.undecodable:
-        report.drop(recordings.name(file), audio.unreadable(file.suffix))
+        report.drop(recordings.name(file), recording_file.unreadable(file.suffix))
     if not recordings.files and transcripts is None:
         raise DataError(f"{root}: holds no recording ({ENDINGS}); {_hint(report)}")
     table = find_table(recordings, transcripts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from asr_transfer import audio
+from asr_transfer import audio, recording_file
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from data_prep.common import existing_folder
@@ -47,7 +47,9 @@ def prepare(root: Path, out: Path) -> None:
     utterances: list[Utterance] = []
     left_out: list[tuple[str, str]] = []
     seen: set[str] = set()
-    files = [file for file in folder.iterdir() if audio.readable(file.suffix) and not file.name.startswith(".")]
+    files = [
+        file for file in folder.iterdir() if recording_file.readable(file.suffix) and not file.name.startswith(".")
+    ]
     for file in sorted(files, key=_natural):
         match = _NAME.fullmatch(file.stem)
         if match is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asr_transfer import audio
+from asr_transfer import audio, recording_file
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from data_prep.common import existing_folder, read_lines
@@ -61,7 +61,7 @@ def prepare(root: Path, out: Path, first_language: str | None = None) -> None:
     utterances: list[Utterance] = []
     left_out: list[tuple[str, str]] = []
     for folder in folders:
-        for file in sorted(file for file in (folder / "wav").iterdir() if audio.readable(file.suffix)):
+        for file in sorted(file for file in (folder / "wav").iterdir() if recording_file.readable(file.suffix)):
             name = f"{folder.name}-{file.stem}"
             transcript = folder / "transcript" / f"{file.stem}.txt"
             if not transcript.is_file():

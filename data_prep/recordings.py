@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asr_transfer import audio
+from asr_transfer import audio, recording_file
 from asr_transfer.errors import DataError, one_line
 from data_prep.common import walk
 
-ENDINGS = f"{', '.join(audio.SUFFIXES[:8])} and others"
+ENDINGS = f"{', '.join(recording_file.SUFFIXES[:8])} and others"
 """The endings of recordings, for messages."""
 
 SILENCE_DBFS = -50.0
@@ -61,13 +61,13 @@ class Recordings:
                 continue
             if suffix == ".txt":
                 self.texts.append(file)
-            if suffix not in audio.SUFFIXES + audio.DECODER_SUFFIXES:
+            if suffix not in recording_file.SUFFIXES + recording_file.DECODER_SUFFIXES:
                 continue
-            (self.files if audio.readable(suffix) else self.undecodable).append(file)
+            (self.files if recording_file.readable(suffix) else self.undecodable).append(file)
             whole, bare = relative.as_posix(), relative.with_suffix("").as_posix()
             for key in {composed(name) for name in (whole, bare, file.name, file.stem)}:
                 self._index.setdefault(key, []).append(file)
-        self.files.sort(key=lambda file: file.suffix.lower() in audio.DECODER_SUFFIXES)
+        self.files.sort(key=lambda file: file.suffix.lower() in recording_file.DECODER_SUFFIXES)
 
     def name(self, file: Path) -> str:
         """Return the path from the folder, as reports show it and ids begin."""
@@ -87,7 +87,7 @@ class Recordings:
         found = self._index.get(Path(composed(name)).as_posix(), [])
         if len(found) > 1:
             # What was converted lies beside what it was made from.
-            found = [file for file in found if file.suffix.lower() in audio.SUFFIXES] or found
+            found = [file for file in found if file.suffix.lower() in recording_file.SUFFIXES] or found
         if len(found) > 1:
             return f"{len(found)} recordings are called so; give the path below the folder"
         return found[0] if found else "there is no such recording"

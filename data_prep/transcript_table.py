@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr_transfer import audio
+from asr_transfer import recording_file
 from asr_transfer.data.manifest import Report
 from asr_transfer.errors import DataError
 from data_prep.common import read_lines
@@ -183,7 +183,7 @@ def _is_pair(cells: list[str]) -> bool:
 
 
 def _is_recording(name: str) -> bool:
-    return Path(name).suffix.lower() in audio.SUFFIXES + audio.DECODER_SUFFIXES
+    return Path(name).suffix.lower() in recording_file.SUFFIXES + recording_file.DECODER_SUFFIXES
 
 
 def _is_of_ljspeech(cells: list[str], table: Path, recordings: Recordings) -> bool:

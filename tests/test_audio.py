@@ -175,8 +175,8 @@ def test_change_speed(tmp_path: Path) -> None:
 
 def test_a_header_is_read_once_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, opened = tmp_path / "a.wav", []
-    real = audio._open
-    monkeypatch.setattr(audio, "_open", lambda path: (opened.append(path), real(path))[1])
+    real = audio.open_recording
+    monkeypatch.setattr(audio, "open_recording", lambda path: (opened.append(path), real(path))[1])
     soundfile.write(file, np.zeros(8000), 16_000)
     assert [audio.probe(file).duration, audio.probe(file).duration] == [0.5, 0.5]
     assert len(opened) == 2, "what has just been written may be written again at once"

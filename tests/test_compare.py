@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr_transfer.adaptation.experiment import Trial
 from asr_transfer.adaptation.protocol import Draw, Fold
 from asr_transfer.adaptation.results import write_systems
+from asr_transfer.adaptation.trials import Trial
 from asr_transfer.cli import main
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError

@@ -136,4 +136,4 @@ def test_words_outside_a_vocabulary_are_counted(tmp_path: Path, capsys: pytest.C
     assert row["unknown_words_recall"] == "0.5" and row["word_list_recall"] == ""
     capsys.readouterr()
     assert main([*arguments, str(tmp_path / "gone.txt")]) == 1
-    assert "gone.txt: cannot be read" in capsys.readouterr().err
+    assert "gone.txt: there is no such file" in capsys.readouterr().err

@@ -84,7 +84,7 @@ def test_a_model_without_unknown_words_or_an_end() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("\\data\\", "data", "line 22: there is no line"),
+        ("\\data\\", "data", "line 21: there is no line"),
         ("ngram 1=5\nngram 2=3\nngram 3=1\n", "", r"line 3: the section `.data.` lists no counts"),
         ("ngram 2=3", "ngram 3=3", "line 3: expected the count `ngram 2="),
         ("ngram 2=3", "ngram 2=4", r"line 18: the section `.2-grams:` has 3 entries, but `.data.` says 4"),
@@ -97,7 +97,7 @@ def test_a_model_without_unknown_words_or_an_end() -> None:
         ("-0.6\tb", "-0.6\ta", "line 11: 'a' stands twice"),
         ("<s> a b", "b a b", "line 19: 'b a' has no entry of its own"),
         ("a b\t-0.05", "a z\t-0.05", "line 15: 'z' is not among"),
-        ("\n\\end\\\n", "", "line 20: expected `.end.`, got 'the end of the file'"),
+        ("\n\\end\\\n", "", "line 19: expected `.end.`, got 'the end of the file'"),
     ],
 )
 def test_wrong_files_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:

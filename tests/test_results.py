@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from asr_transfer.adaptation.experiment import Trial, choose_rates
+from asr_transfer.adaptation.experiment import choose_rates
 from asr_transfer.adaptation.protocol import Draw, Fold
 from asr_transfer.adaptation.results import headings, markdown, summarise, table
+from asr_transfer.adaptation.trials import Trial
 
 
 def trial(speaker: str, draw: int, method: str, rate: float, errors: int, others: int = 1, amount: int = 5) -> Trial:

@@ -212,7 +212,7 @@ def test_a_batch_of_a_mixture_may_lack_a_language() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="`private.dim` must be at least 1"):
+    with pytest.raises(ConfigError, match="`private.dim` must be from 1 to"):
         PrivateConfig(dim=0)
     with pytest.raises(ConfigError, match="a stream and the path"):
         Orthogonality({})

@@ -19,6 +19,7 @@ from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods
 from asr_transfer.adaptation.protocol import Draw, Fold, ProtocolConfig, make_folds
+from asr_transfer.adaptation.trials import Trial, read_trials
 from asr_transfer.commands import KEEP_SOURCE
 from asr_transfer.config import FeatureConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
@@ -30,7 +31,6 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Counts, score
 from asr_transfer.progress import Work
-from asr_transfer.textfiles import lines_of
 from asr_transfer.training.precision import precise
 from asr_transfer.training.run import judged_origin, keep
 from asr_transfer.training.session import hypotheses, train_recogniser
@@ -107,41 +107,6 @@ class ExperimentConfig:
                 find_methods(name)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One adaptation and its price; `none` at amount 0 is the source model itself.
-
-    Attributes:
-        fold, speaker, draw, amount, method, learning_rate: what was done.
-        errors, words: on the speaker's test utterances of this draw.
-        other_errors, other_words: on the other speakers.
-        cpu_seconds: of the adaptation alone, choosing included.
-        hypotheses: by id, of the test utterances.
-        chosen: what `auto` chose; empty otherwise.
-        unit: what errors and words count, `words` or `characters`.
-    """
-
-    fold: str
-    speaker: str
-    draw: int
-    amount: int
-    method: str
-    learning_rate: float
-    errors: int
-    words: int
-    other_errors: int
-    other_words: int
-    cpu_seconds: float
-    hypotheses: Mapping[str, str]
-    chosen: str = ""
-    unit: str = "words"
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What makes a trial the same trial."""
-        return (self.fold, self.speaker, self.draw, self.amount, self.method, self.learning_rate)
-
-
 Job = tuple[str, Draw, int, str, float]
 """Fold, draw, amount, method, learning rate."""
 
@@ -186,7 +151,7 @@ def run_experiment(
         one speaker after the other is left out, each is the others' development speaker, and all rates were run.
     """
     shop, folds = train_sources(manifests, config, folder, workers, log)
-    trials = _read_trials(folder / "trials.jsonl")
+    trials = read_trials(folder / "trials.jsonl")
 
     def complete(jobs: Iterable[Job], label: str) -> None:
         by_fold = {fold.name: fold for fold in folds}
@@ -369,22 +334,6 @@ def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
         own_score.errors, own_score.reference, rest_score.errors, rest_score.reference,
         round(seconds, 3), {h.id: h.hypothesis for h in own}, chosen, unit,
     )  # fmt: skip
-
-
-def _read_trials(file: Path) -> dict[tuple[Any, ...], Trial]:
-    trials = {}
-    lines = lines_of(file.read_text(encoding="utf-8").removesuffix("\n")) if file.is_file() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            trial = Trial(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
-            if number == len(lines):
-                # The run was killed while writing; the trial is run again.
-                file.write_text("".join(f"{kept}\n" for kept in lines[:-1]), encoding="utf-8")
-                break
-            raise DataError(f"{file} line {number}: is no trial; remove the line, it will be run again.") from None
-        trials[trial.key] = trial
-    return trials
 
 
 @cache

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from asr_transfer.adaptation.experiment import Trial, choose_rates
+from asr_transfer.adaptation.experiment import choose_rates
 from asr_transfer.adaptation.protocol import Fold
+from asr_transfer.adaptation.trials import Trial
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from asr_transfer import audio, textfiles
+from asr_transfer import audio, recording_file, textfiles
 from asr_transfer.config import Units
 from asr_transfer.data.tokens import spells_phones, without_tone
 from asr_transfer.errors import DataError, nearest_hint, one_line
@@ -271,7 +271,7 @@ def _require_manifest(file: Path) -> None:
             f"{file}: is a table, and a manifest is needed here; make one with `asr-transfer prepare folder --root "
             f"{file.parent} --transcripts {file} --out DIR`."
         )
-    if audio.readable(file.suffix):
+    if recording_file.readable(file.suffix):
         raise DataError(f"{file}: is a recording, and a manifest is needed here; make one with `asr-transfer prepare`.")
 
 

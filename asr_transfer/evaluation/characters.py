@@ -58,7 +58,7 @@ def fitting_profile(name: str, results: Results, asked: str | None) -> str:
         DataError: the results are characters, and what is asked for scores words.
     """
     if asked is not None and results.profile == CHARACTERS and find_profile(asked).spaced:
-        fitting = ", ".join(profile.name for profile in PROFILES.values() if not profile.spaced)
+        fitting = ", ".join(sorted(profile.name for profile in PROFILES.values() if not profile.spaced))
         raise DataError(
             f"{name}: holds characters instead of words, so that '{asked}' cannot be applied; score under {fitting}."
         )

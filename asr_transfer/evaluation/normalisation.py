@@ -71,6 +71,11 @@ def tokens(text: str, unit: Unit = "word", profile: str = DEFAULT, language: str
     return words if unit == "word" else list(" ".join(words))
 
 
+def _unspaced(text: str, language: str) -> str:
+    # Tidied again: a mark that stood alone may now combine with the character before it.
+    return orthography.tidied("".join(orthography.tidied(text).split()))
+
+
 def _characters(text: str, language: str) -> str:
     # A mark that stood alone may now belong to the characters beside it, hence again.
     while (joined := "".join(orthography.words_alone(text, language).split())) != text:
@@ -105,7 +110,7 @@ PROFILES = {
         Profile(
             "characters",
             "texts as they are in Unicode NFC, spaces dropped, every character counted as a word",
-            lambda text, _: orthography.tidied(text),
+            _unspaced,
             spaced=False,
         ),
     )

@@ -96,7 +96,7 @@ def _by_line(reference: _File, hypothesis: _File) -> Results:
     for file in (reference, hypothesis):
         if file.kind != "text":
             raise DataError(f"{file.path}: is a `{file.kind}`, which names its utterances; leave `texts` out.")
-    rows = [[single_spaced(line) for line in _whole(file.lines)] for file in (reference, hypothesis)]
+    rows = [[single_spaced(line) for line in file.lines] for file in (reference, hypothesis)]
     if len(rows[0]) != len(rows[1]):
         raise DataError(
             f"{hypothesis.path}: has {len(rows[1]):,} lines, but {reference.path} has {len(rows[0]):,}; line by line "
@@ -106,11 +106,6 @@ def _by_line(reference: _File, hypothesis: _File) -> Results:
     return Results(
         [Hypothesis(f"line-{n:0{width}}", "", "", *pair) for n, pair in enumerate(zip(*rows, strict=True), start=1)]
     )
-
-
-def _whole(lines: Sequence[str]) -> Sequence[str]:
-    """Return lines without the empty one behind the last line feed."""
-    return lines[:-1] if lines and not lines[-1] else lines
 
 
 def _by_id(reference: _File, hypothesis: _File, texts: Texts) -> Results:

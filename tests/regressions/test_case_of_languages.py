@@ -64,8 +64,8 @@ def test_a_file_without_languages_takes_them_from_the_run(tmp_path: Path) -> Non
 
 
 def test_files_that_name_no_language_are_given_one(tmp_path: Path) -> None:
-    (tmp_path / "ref.txt").write_text("a IŞIK yandı\nb İyi\n", "utf-8")
-    (tmp_path / "hyp.txt").write_text("a ışık yandı\nb iyi\n", "utf-8")
+    (tmp_path / "ref.txt").write_text("u1 IŞIK yandı\nu2 İyi\n", "utf-8")
+    (tmp_path / "hyp.txt").write_text("u1 ışık yandı\nu2 iyi\n", "utf-8")
     pair = f"{tmp_path / 'ref.txt'},{tmp_path / 'hyp.txt'}"
     right = compare_systems(load([pair], "basic", language="tr")[0])
     assert right.base.counts.errors == 0 and not any("--language" in note for note in right.notes)

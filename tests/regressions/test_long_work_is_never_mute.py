@@ -193,7 +193,7 @@ def test_features_and_recognition_are_counted(tmp_path: Path, make_audio: Any, m
     assert "features: utterance 2 of 3" in lines[1]
     recogniser = Recogniser(small_model(), Tokens(["a", "b", "c", " "]), "main", {})
     recogniser.recognise(SpeechData(utterances, store, recogniser.tokens, with_targets=False))
-    assert "recognising: utterance 3 of 3" in lines[-1]
+    assert "recognising: piece 3 of 3" in lines[-1]
 
 
 def _work_for_another(folder: Path) -> None:

@@ -23,7 +23,7 @@ def speech(tmp_path: Path, make_audio: MakeAudio) -> Path:
 
 def texts(root: Path, table: str, name: str = "t.csv") -> dict[str, str]:
     (root / name).write_text(table, encoding="utf-8")
-    return {Path(u.audio).stem: u.text for u in read_folder(root, lowercase=False)}
+    return {Path(u.audio).stem: u.text for u in read_folder(root, case="kept")}
 
 
 SWALLOWED = {

@@ -311,4 +311,4 @@ def test_choosing_among_methods_ends_cleanly(
     )
     assert "stopped by SIGTERM; --resume goes on" in capsys.readouterr().err
     assert read_record(out)["status"] == "running"
-    assert {path.name for path in out.iterdir()} <= {"run.json", "log.txt"}, "nothing half-written"
+    assert {path.name for path in out.iterdir()} <= {"run.json", "log.txt", "precision.json"}, "nothing half-written"
