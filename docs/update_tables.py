@@ -209,7 +209,7 @@ def new_speaker(name: str) -> str:
 
 
 def forgetting(*names: str) -> str:
-    """Return what others were predicted to lose beside what they lost, runs of a corpus together, with how it was made."""
+    """Return what others were predicted to lose beside what they lost, runs of one corpus together, and how."""
     found: dict[str, list[Case]] = {}
     tables, made = {}, []
     for name in filter(_measured, names):
