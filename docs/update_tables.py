@@ -209,16 +209,16 @@ def new_speaker(name: str) -> str:
 
 
 def forgetting(*names: str) -> str:
-    """Return what others were predicted to lose beside what they lost, on several corpora, with how it was made."""
+    """Return what others were predicted to lose beside what they lost, runs of one corpus together, and how."""
+    found: dict[str, list[Case]] = {}
     tables, made = {}, []
     for name in filter(_measured, names):
         values = record(name)
         title = CORPORA[values["config"]["corpus"]]
-        cases = [Case(**own) for own in values["scores"]["cases"]]
-        tables[title] = agreements(cases, values["config"]["choice"]["tolerance"])
+        found.setdefault(title, []).extend(Case(**own) for own in values["scores"]["cases"])
+        tables[title] = agreements(found[title], values["config"]["choice"]["tolerance"])
         made.append(
-            f"{title} was made by `python recipes/speaker_adaptation/{_command(values)}` at commit "
-            f"`{values['commit']}`.\n"
+            f"{title}: made by `python recipes/speaker_adaptation/{_command(values)}` at commit `{values['commit']}`.\n"
         )
     return f"{predicted_markdown(tables)}\n{''.join(made)}"
 
