@@ -7,11 +7,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.before_after import before_and_after
 from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, refit_settings
 from asr_transfer.adaptation.judging import Candidate, ladder_table
 from asr_transfer.adaptation.kept import (
@@ -37,14 +37,10 @@ from asr_transfer.data.speech import spell
 from asr_transfer.data.summary import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.breakdown import per_speaker
 from asr_transfer.evaluation.record import RunRecord
-from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, write_scores
-from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import settle
 from asr_transfer.training.run import features_of
-from asr_transfer.training.session import hypotheses
 
 Say = Callable[[str], None]
 
@@ -146,13 +142,13 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     for name, reason in adapted.report.dropped:
         tell(f"utterance '{name}' is left out: {reason}")
     scores = {
-        name: _before_and_after(name, source, adapted.recogniser, part, store, record, say)
+        name: before_and_after(name, source, adapted.recogniser, part, store, record, say)
         for name, part in (("test", speech.test), ("others", speech.others))
         if part
     }
     about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
     if about and unheard:
-        lost = _before_and_after("judged", source, adapted.recogniser, unheard, store, record, say, judged.what)
+        lost = before_and_after("judged", source, adapted.recogniser, unheard, store, record, say, judged.what)
         scores["judged"] = lost
         if command.method == AUTO and (line := excess(lost["before"]["cer"], lost["after"]["cer"], command.choice)):
             tell(line)
@@ -372,45 +368,6 @@ def take(utterances: Sequence[Utterance], speaker: str | None, count: int | None
     if count > len(chosen):
         raise DataError(f"{who} has {len(chosen)} utterances but {count} were asked for; ask for fewer.")
     return random.Random(seed).sample(chosen, count)
-
-
-def _before_and_after(
-    name: str,
-    source: Recogniser,
-    adapted: Recogniser,
-    utterances: Sequence[Utterance],
-    store: FeatureStore,
-    record: RunRecord,
-    say: Say,
-    what: str = "",
-) -> dict[str, Any]:
-    before, first = _score(source, utterances, store)
-    after, recognised = _score(adapted, utterances, store)
-    if name == "test":
-        write_scores(record.folder, recognised)
-    say(f"{'others' if name == 'judged' else name}: {_change(before, after)}{', on ' * bool(what)}{what}")
-    if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
-        say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
-    pairs = [
-        {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}
-        for b, a in zip(per_speaker(align(first)), per_speaker(align(recognised)), strict=True)
-    ]
-    result: dict[str, object] = {"before": before.to_plain(), "after": after.to_plain(), "pairs": pairs}
-    return result if lacking is None else {**result, "unwritable": lacking.to_plain()}
-
-
-def _score(
-    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
-) -> tuple[Score, list[Hypothesis]]:
-    recognised = hypotheses(recogniser, utterances, store)
-    return score([h.reference for h in recognised], [h.hypothesis for h in recognised]), recognised
-
-
-def _change(before: Score, after: Score) -> str:
-    return (
-        f"WER {100 * before.wer:.1f} % → {100 * after.wer:.1f} % ({before.words.errors} → {after.words.errors} errors "
-        f"in {before.words.reference} words), CER {100 * before.cer:.1f} % → {100 * after.cer:.1f} %"
-    )
 
 
 def _refuse_shared(utterances: Sequence[Utterance], test: Sequence[Utterance]) -> None:

@@ -84,7 +84,7 @@ def test_workers_share_a_temporary_cache(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "tmp" / "file").write_text("x")
     chosen: list[str] = []
 
-    def begin(function: object, arguments: Sequence[int], workers: int, line: object) -> list[int]:
+    def begin(function: object, arguments: Sequence[int], workers: int, line: object, reports: Path) -> list[int]:
         chosen.append(os.environ[VARIABLE])  # what processes that begin now inherit
         return []
 

@@ -1,0 +1,66 @@
+"""Scores the model before an adaptation and the adapted one on the same utterances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from asr_transfer.data.features import FeatureStore
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.evaluation.breakdown import per_speaker
+from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, write_scores
+from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.training.session import hypotheses
+
+
+def before_and_after(
+    name: str,
+    source: Recogniser,
+    adapted: Recogniser,
+    utterances: Sequence[Utterance],
+    store: FeatureStore,
+    record: RunRecord,
+    say: Callable[[str], None],
+    what: str = "",
+) -> dict[str, Any]:
+    """Score both models, say what changed, and return both scores and the errors of each speaker for a record.
+
+    Args:
+        name: part of the run's speech; hypotheses of `test` are written to the run folder.
+        source: model before the adaptation.
+        adapted: model after it.
+        utterances: speech that both are scored on.
+        store: features of them.
+        record: record of the run.
+        say: prints a line.
+        what: description of the utterances, for the line.
+    """
+    before, first = _score(source, utterances, store)
+    after, recognised = _score(adapted, utterances, store)
+    if name == "test":
+        write_scores(record.folder, recognised)
+    say(f"{'others' if name == 'judged' else name}: {_change(before, after)}{', on ' * bool(what)}{what}")
+    if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
+        say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
+    pairs = [
+        {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}
+        for b, a in zip(per_speaker(align(first)), per_speaker(align(recognised)), strict=True)
+    ]
+    result: dict[str, object] = {"before": before.to_plain(), "after": after.to_plain(), "pairs": pairs}
+    return result if lacking is None else {**result, "unwritable": lacking.to_plain()}
+
+
+def _score(
+    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
+) -> tuple[Score, list[Hypothesis]]:
+    recognised = hypotheses(recogniser, utterances, store)
+    return score([h.reference for h in recognised], [h.hypothesis for h in recognised]), recognised
+
+
+def _change(before: Score, after: Score) -> str:
+    return (
+        f"WER {100 * before.wer:.1f} % → {100 * after.wer:.1f} % ({before.words.errors} → {after.words.errors} errors "
+        f"in {before.words.reference} words), CER {100 * before.cer:.1f} % → {100 * after.cer:.1f} %"
+    )
