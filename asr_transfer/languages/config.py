@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from asr_transfer.config import FeatureConfig, ModelConfig, Normalisation, SpecAugmentConfig, TrainerConfig, Units
+from asr_transfer.config import (
+    FeatureConfig,
+    ModelConfig,
+    Normalisation,
+    SourceConfig,
+    SpecAugmentConfig,
+    TrainerConfig,
+    Units,
+)
 from asr_transfer.errors import ConfigError, nearest_hint
 
 Mode = Literal["scratch", "head", "all", "gradual", "joint", "progressive", "progressive-random"]
@@ -114,6 +122,13 @@ class LanguageConfig:
     def by_speaker(self) -> bool:
         """Return whether training tells the speakers apart."""
         return self.speaker_alpha != 1 or self.speaker_adversarial > 0
+
+    def as_source(self) -> SourceConfig:
+        """Return the settings by which several languages are trained at once, which need `model`."""
+        assert self.model is not None
+        augment = self.augment or SpecAugmentConfig(frequency_masks=0, time_masks=0)
+        model = replace(self.model, units=self.units)
+        return SourceConfig(model=model, trainer=self.trainer, augment=augment, speeds=self.speeds, alpha=self.alpha)
 
     def features(self, source: FeatureConfig) -> FeatureConfig:
         """Return the features that the new language is learnt from, after those of the network it begins with."""

@@ -18,7 +18,7 @@ from typing import Literal
 from rich.console import Console
 
 from asr_transfer.cli import script
-from asr_transfer.config import Outputs, SourceConfig, SpecAugmentConfig, TrainerConfig, Units, to_record
+from asr_transfer.config import Outputs, TrainerConfig, Units, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
@@ -377,7 +377,7 @@ def _train(source: Recogniser | None, words: Words, learn: LanguageConfig, path:
         learnt = learn_language(source, train, dev, store, learn, path, record.log)
         recogniser, result = learnt.recogniser, learnt.result
     else:
-        config = replace(_source_config(learn), outputs=outputs)
+        config = replace(learn.as_source(), outputs=outputs)
         recogniser, result, _ = train_recogniser(train, dev, store, config, path, record.log)
     card = f"# Phones of {', '.join(languages)}\n\nA model of the zero-shot words recipe; see `../run.json`.\n"
     recogniser.save(path / "model", card, {"trained_on": checksum(words.train)})
@@ -385,14 +385,6 @@ def _train(source: Recogniser | None, words: Words, learn: LanguageConfig, path:
         history=result.history,
         training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps},
     )
-
-
-def _source_config(learn: LanguageConfig) -> SourceConfig:
-    """Return the settings of training several languages at once."""
-    assert learn.model is not None
-    augment = learn.augment or SpecAugmentConfig(frequency_masks=0, time_masks=0)
-    model = replace(learn.model, units=learn.units)
-    return SourceConfig(model=model, trainer=learn.trainer, augment=augment, speeds=learn.speeds, alpha=learn.alpha)
 
 
 def load_source(recipe: Recipe) -> Recogniser | None:
