@@ -42,6 +42,7 @@ from asr_transfer.data.lexicon_lines import (
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.errors import DataError, nearest_hint
+from asr_transfer.orthography import listed_word, visible
 from asr_transfer.remarks import remark
 from asr_transfer.whitespace import single_spaced, words_of
 
@@ -134,7 +135,7 @@ class Lexicon:
         Raises:
             DataError: as of the class.
         """
-        return cls((Entry(nfc(single_spaced(word)), tuple(words_of(nfc(phones)))) for word, phones in pairs), source)
+        return cls((Entry(listed_word(word), tuple(words_of(nfc(phones)))) for word, phones in pairs), source)
 
     @classmethod
     def from_utterances(cls, utterances: Iterable[Utterance], source: str = "the utterances") -> Lexicon:
@@ -150,7 +151,7 @@ class Lexicon:
                     f"{source}: utterance '{utterance.id}' has no `pronunciation`; prepare the corpus with "
                     "pronunciations or give a lexicon file."
                 )
-            pairs[nfc(single_spaced(utterance.text)), single_spaced(nfc(utterance.pronunciation))] = None
+            pairs[listed_word(utterance.text), single_spaced(nfc(utterance.pronunciation))] = None
         return cls.from_pairs(pairs, source)
 
     def check(self, symbols: Sequence[str], where: str = "the model") -> None:
@@ -260,7 +261,7 @@ def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: 
     """
     if tokens is not None and spells_phones(tokens.units):
         raise DataError(f"{source}: the model hears phones, which letters do not tell; give a lexicon in its phones.")
-    normal = (nfc(word) for word in words)
+    normal = map(visible, words)
     if tokens is None:
         return Lexicon((Entry(word, tuple(word)) for word in normal), source)
     return Lexicon((_spelled(Entry(word, ()), tokens, source) for word in normal), source)
@@ -279,7 +280,7 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
     """
     source = str(path)
     lines = read_lines(path)
-    words = {n: line for n, line in enumerate(lines, start=1) if not is_skipped(line)}
+    words = {n: line for n, line in enumerate(lines, start=1) if not is_skipped(line) and listed_word(line)}
     too_long = any(len(line) > LONGEST_LINE for line in words.values())
     if not words or too_long or is_tabbed(lines) or _has_phones(lines, tokens):
         return Lexicon(entries_of(lines, source), source).fitted(tokens)
@@ -288,7 +289,7 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
             f"{source}: is a list of words without phones, but the model hears phones; write {FORMAT}, or have a "
             "lexicon made of the list by `asr-transfer lexicon g2p`."
         )
-    bare = (Entry(single_spaced(line), (), line=n) for n, line in words.items())
+    bare = (Entry(listed_word(line), (), line=n) for n, line in words.items())
     return _merged((_spelled(entry, tokens, f"{source} line {entry.line}") for entry in bare), source)
 
 

@@ -20,7 +20,8 @@ from asr_transfer.data.notations import ARPABET, FINALS, INITIALS
 from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import DataError
-from asr_transfer.whitespace import single_spaced, words_of
+from asr_transfer.orthography import listed_word
+from asr_transfer.whitespace import words_of
 
 FORMAT = "`word<TAB>phones separated by spaces`, optionally with <TAB>weight"
 LONGEST_LINE = 10_000
@@ -117,7 +118,7 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: int = 0)
         numbers.append(columns.pop(1).strip())
     if not 2 <= len(columns) <= 3:
         raise DataError(f"{where}: {shown(line)} has {len(columns)} column{'s' * (len(columns) > 1)}; write {FORMAT}.")
-    word = columns[0] if columns[0].isalnum() else single_spaced(columns[0])
+    word = columns[0] if columns[0].isascii() and columns[0].isalnum() else listed_word(columns[0])
     phones = words_of(columns[1])
     if not word:
         raise DataError(f"{where}: the word is empty; write {FORMAT}.")
@@ -158,7 +159,8 @@ def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
     rows = [words_of(_COMMENT.sub("", line)) for line in lines]
     if not rows or not all(len(row) > 1 for row in rows):
         return False
-    probabilities = all("." in row[1] and _NUMBER.fullmatch(row[1]) and len(row) > 2 for row in rows)
+    probabilities = all(_NUMBER.fullmatch(row[1]) and len(row) > 2 for row in rows)
+    probabilities = probabilities and any("." in row[1] for row in rows)
     marked = any(_VARIANT.search(row[0]) for row in rows) or any(c.lstrip().startswith(";;;") for c in comments)
     wide = all(line.strip().startswith(f"{row[0]}  ") for line, row in zip(lines, rows, strict=True))
     if probabilities or marked or wide or all(_is_spelled(row[0], row[1:]) for row in rows):

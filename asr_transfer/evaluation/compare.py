@@ -22,6 +22,7 @@ from asr_transfer.evaluation.normalisation import find_profile
 from asr_transfer.evaluation.runs import System, common_profile, is_pair, load_systems, same_utterances, unique_names
 from asr_transfer.evaluation.scoring import Alignments, Counts, align
 from asr_transfer.evaluation.text_pairs import Texts
+from asr_transfer.orthography import case_of
 
 Mark = Literal["base", "better", "worse", "open", "same"]
 """`open` is a difference that may be chance, `same` none at all."""
@@ -189,6 +190,19 @@ def _language_missing(system: System) -> bool:
     return any(not u.language and {"ı", "İ"} & {*u.reference, *u.hypothesis} for u in system.utterances)
 
 
+def _other_case(system: System) -> str | None:
+    """Return what to say where references and hypotheses are in different cases, which makes every word an error."""
+    pairs = [utterance for utterance in system.utterances if utterance.reference and utterance.hypothesis]
+    references, texts = case_of(u.reference for u in pairs), case_of(u.hypothesis for u in pairs)
+    if "kept" in (references, texts) or references == texts:
+        return None
+    named = {"lower": "small letters", "upper": "capitals"}
+    return (
+        f"{system.name}: the references are in {named[references]} and its texts in {named[texts]}, so all letters "
+        "count as errors; `--normalisation lower` compares what was said."
+    )
+
+
 def compare_systems(
     systems: Sequence[System],
     baseline: str | None = None,
@@ -239,7 +253,9 @@ def compare_systems(
     if not tests and len(set(base.words.speakers)) == 1:
         who = "There is one speaker only" if base.words.speakers[0] else "The speakers are not known"
         found.append(f"{who}: intervals resample utterances and say nothing of other speakers.")
-    if find_profile(profile).lowers and any(_language_missing(entry.system) for entry in entries):
+    if not find_profile(profile).lowers:
+        found += [note for entry in entries if (note := _other_case(entry.system))]
+    elif any(_language_missing(entry.system) for entry in entries):
         found.append("Texts with ı or İ name no language, which small letters depend on; give it with --language.")
     empty = int((~base.words.scored).sum())
     if empty:

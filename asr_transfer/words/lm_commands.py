@@ -33,6 +33,7 @@ from asr_transfer.decoding.tuning import (
     unknown_scores,
 )
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.orthography import visible
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.textfiles import read_lines, write_text
 from asr_transfer.whitespace import words_of
@@ -216,9 +217,9 @@ def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
 def _sentences(path: Path) -> list[str]:
     """Return the sentences of a file."""
     if path.suffix == ".jsonl":
-        return [utterance.text for utterance in read_manifest(path)]
+        return [visible(utterance.text) for utterance in read_manifest(path)]
     lines = read_lines(path, "give a file with a sentence per line")
-    if not (found := [line for line in lines if line.strip()]):
+    if not (found := [visible(line) for line in lines if line.strip()]):
         raise DataError(f"{path}: holds no sentences; write one per line.")
     return found
 
