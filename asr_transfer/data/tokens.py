@@ -110,7 +110,8 @@ class Tokens:
         other code points for the apostrophe; where none can be written, it is the one with the fewest strange
         characters. Phones stay as they are.
         """
-        if spells_phones(self.units) or (text.isascii() and ("'" not in text or "'" in self.alphabet)):
+        strange = any(mark in text and mark not in self.alphabet for mark in "'`")
+        if spells_phones(self.units) or (text.isascii() and not strange):
             return text
         plain = tidied(text)
         forms = (plain, text, unicodedata.normalize("NFD", plain), *respelled(plain, self.alphabet))

@@ -60,6 +60,7 @@ def test_cmudicts_capitals_and_stress_are_read_as_the_model_writes_them(tmp_path
         "turn 0.99 t er n\noff 0.5 ao f\n",
         "turn 0.99\tt er n\noff 0.5\tao f\n",
         "turn\t0.99 t er n\noff\t0.5 ao f\n",
+        "<eps> 1.0 SIL\nturn 0.99 t er n\noff 5e-1 ao f\n<UNK> 1 SPN\n",
     ],
 )
 def test_a_probability_is_a_prior_and_no_phone(tmp_path: Path, content: str) -> None:

@@ -57,6 +57,27 @@ def test_texts_without_ids_are_refused_in_one_sentence(tmp_path: Path, reference
     assert "\n" not in str(caught.value)
 
 
+def test_ids_without_texts_are_not_called_words(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"ref\.txt: holds one word a line, ids without texts or"):
+        _read(tmp_path, "utt1\nutt2\n", "utt1 turn off\nutt2\n")
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "told"),
+    [
+        ("u1 TURN OFF\nu2 THE LAMP\n", "u1 turn of\nu2 the lamp\n", True),
+        ("u1 turn off\nu2 the lamp\n", "u1 TURN OFF\nu2\n", True),
+        ("u1 Turn off\nu2 the lamp\n", "u1 turn of\nu2 the lamp\n", False),
+        ("u1 今天\nu2 很好\n", "u1 今天\nu2 好\n", False),
+    ],
+)
+def test_texts_in_other_cases_are_told(tmp_path: Path, reference: str, hypothesis: str, told: bool) -> None:
+    pair = _pair(tmp_path, reference, hypothesis)
+    assert any("--normalisation lower" in note for note in compare_systems(load([pair])[0]).notes) == told
+    lowered = compare_systems(load([pair], profile="lower")[0])
+    assert not any("--normalisation lower" in note for note in lowered.notes)
+
+
 def test_they_are_taken_line_by_line_when_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = _pair(tmp_path, *NO_IDS)
     assert main(["compare", run, "--texts", "lines", "--out", str(tmp_path / "out")]) == 0
