@@ -103,6 +103,21 @@ _DOT = "\u0307"
 # Languages that write an i without a dot beside one with it; the second group only where it is written in Latin script.
 _DOTLESS = frozenset(["tr", "tur", "az", "aze", "azj", "crh", "gag", "lzz", "tly"])
 _DOTLESS_IN_LATIN = frozenset(["tt", "tat", "kk", "kaz", "ba", "bak"])
+# Names that stand where a tag should, of languages that something below depends on.
+_NAMES = {
+    "turkish": "tr",
+    "azerbaijani": "az",
+    "lithuanian": "lt",
+    "finnish": "fi",
+    "swedish": "sv",
+    "catalan": "ca",
+    "occitan": "oc",
+    "uzbek": "uz",
+    "somali": "so",
+    "hawaiian": "haw",
+    "hausa": "ha",
+    "afrikaans": "af",
+}
 _LITHUANIAN = frozenset(("lt", "lit"))
 # Endings of abbreviations follow a colon: EU:n, S:t.
 _WITH_COLON = frozenset(["fi", "fin", "sv", "swe", "se", "sme", "smj", "sma", "smn", "sms", "fit", "fkv"])
@@ -268,7 +283,8 @@ def words_alone(text: str, language: str = "") -> str:
 @lru_cache(maxsize=256)
 def _tags(language: str) -> tuple[str, ...]:
     """Return the parts of a language tag in lower case, at least one."""
-    return tuple(re.split("[-_@]", language.lower()))
+    first, *more = re.split("[-_@.]", language.strip().lower())
+    return _NAMES.get(first, first), *more
 
 
 @lru_cache(maxsize=4096)

@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from asr_transfer.data.manifest import UNKNOWN
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation import significance
 from asr_transfer.evaluation.breakdown import Recall, hot_word_recall, oov_recall, read_words
 from asr_transfer.evaluation.curves import harm, worst_decile
 from asr_transfer.evaluation.normalisation import find_profile
 from asr_transfer.evaluation.runs import System, common_profile, is_pair, load_systems, same_utterances, unique_names
-from asr_transfer.evaluation.scoring import Alignments, Counts, align
+from asr_transfer.evaluation.scoring import Alignments, Counts, Hypothesis, align
 from asr_transfer.evaluation.text_pairs import Texts
 from asr_transfer.orthography import case_of
 
@@ -180,14 +181,21 @@ def load(
 
 
 def _in_language(systems: Sequence[System], language: str) -> list[System]:
-    if all(utterance.language for system in systems for utterance in system.utterances):
+    if not any(_names_none(utterance) for system in systems for utterance in system.utterances):
         raise ConfigError("`language` is that of texts that name none, but all of these name theirs; leave it out.")
-    return [replace(s, utterances=[replace(u, language=u.language or language) for u in s.utterances]) for s in systems]
+    return [
+        replace(s, utterances=[replace(u, language=language if _names_none(u) else u.language) for u in s.utterances])
+        for s in systems
+    ]
+
+
+def _names_none(utterance: Hypothesis) -> bool:
+    return utterance.language in ("", UNKNOWN["language"])
 
 
 def _language_missing(system: System) -> bool:
     """Say whether texts that name no language hold letters that some languages lower-case otherwise."""
-    return any(not u.language and {"ı", "İ"} & {*u.reference, *u.hypothesis} for u in system.utterances)
+    return any(_names_none(u) and {"ı", "İ"} & {*u.reference, *u.hypothesis} for u in system.utterances)
 
 
 def _other_case(system: System) -> str | None:
