@@ -246,3 +246,34 @@ def test_characters_of_a_trn_are_put_together(tmp_path: Path) -> None:
     assert _rate(tmp_path, spelled, spelled.replace("f f", "f")) == ("WER", pytest.approx(1 / 2))
     assert _rate(tmp_path, "今 天 (s-1)\n", "今 大 (s-1)\n") == ("CER", pytest.approx(1 / 2))
     assert _rate(tmp_path, "1 2 3 (s-1)\n", "1 2 (s-1)\n") == ("WER", pytest.approx(1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("▁tu rn ▁off (s-1)\n▁hel lo ▁world (s-2)\n", "▁tu rn ▁of f (s-1)\n▁hel lo ▁w or d (s-2)\n"),
+        ("tu@@ rn off (s-1)\nhel@@ lo world (s-2)\n", "tu@@ rn of@@ f (s-1)\nhel@@ lo wo@@ rd (s-2)\n"),
+        ("turn off (s-1)\nhello world (s-2)\n", "▁tu rn ▁off (s-1)\n▁hello ▁word (s-2)\n"),
+    ],
+)
+def test_pieces_of_words_are_put_together(tmp_path: Path, reference: str, hypothesis: str) -> None:
+    assert _rate(tmp_path, reference, hypothesis) == ("WER", 0.25)
+    system = _read(tmp_path, reference, hypothesis, (".trn", ".trn"))
+    assert [(u.reference, u.hypothesis) for u in system.utterances][0] == ("turn off", "turn off")
+    assert "its hypothesis is in pieces of words, which were put together" in system.notes
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (("<O>", "<NA>"), ["turn off", "hello"]),
+        (("<o,f0,male>", "<F0_F>"), ["turn off", "hello"]),
+        (("<unk>", "<unk>"), ["<unk> turn off", "<unk> hello"]),
+        (("<cough>", ""), ["<cough> turn off", "hello"]),
+    ],
+)
+def test_labels_of_an_stm_are_no_words(tmp_path: Path, labels: tuple[str, str], expected: list[str]) -> None:
+    stm = f"r 1 s1 0.0 2.0 {labels[0]} turn off\nr 1 s2 2.0 4.0 {labels[1]} hello\n"
+    stm += "r 1 s2 4.0 5.0 ignore_time_segment_in_scoring\n"
+    system = _read(tmp_path, stm, "r 1 0.1 0.2 turn\nr 1 2.1 0.2 hello\n", (".stm", ".ctm"))
+    assert [u.reference for u in system.utterances] == expected
