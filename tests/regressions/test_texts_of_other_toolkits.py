@@ -259,7 +259,7 @@ def test_characters_of_a_trn_are_put_together(tmp_path: Path) -> None:
 def test_pieces_of_words_are_put_together(tmp_path: Path, reference: str, hypothesis: str) -> None:
     assert _rate(tmp_path, reference, hypothesis) == ("WER", 0.25)
     system = _read(tmp_path, reference, hypothesis, (".trn", ".trn"))
-    assert [(u.reference, u.hypothesis) for u in system.utterances][0] == ("turn off", "turn off")
+    assert system.utterances[0].hypothesis == system.utterances[0].reference == "turn off"
     assert "its hypothesis is in pieces of words, which were put together" in system.notes
 
 
