@@ -178,8 +178,8 @@ class Lexicon:
         )
 
     def _is_of_phones(self, tokens: Tokens) -> bool:
-        """Return whether no word is spelled in its own letters, and the model does not know all the phones."""
-        if any("".join(entry.phones) == entry.word.replace(" ", "") for entry in self):
+        """Return whether few words are spelled in their own letters, and the model does not know all the phones."""
+        if 2 * sum("".join(entry.phones) == entry.word.replace(" ", "") for entry in self) > len(self):
             return False
         known = {nfc(symbol) for symbol in tokens.symbols[1:]}
         return not all(known.issuperset(entry.phones) for entry in self)

@@ -37,6 +37,8 @@ _VARIANT = re.compile(r"(?<=[^\s(])\(\d+\)$")
 _COMMENT = re.compile(r"[ \t]#[ \t]+[^ \t].*$")
 _NOISE_WORD = re.compile(r"<.*>|\[.*\]|\{.*\}|!\w+")
 _NOISE_PHONE = re.compile(r"(sil|spn|nsn|sp|noi|nse|lau)(_[a-z])?", re.IGNORECASE)
+_POSITION = re.compile(r"[^\W_]\d?_[BIES]$")
+"""Kaldi's mark of a phone's position in its word."""
 _COLUMNS = (1, 4)
 """How many columns of probabilities a lexicon has: the pronunciation's, or with it those of silence around it."""
 
@@ -164,6 +166,8 @@ def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
     marked = any(_VARIANT.search(row[0]) for row in rows) or any(c.lstrip().startswith(";;;") for c in comments)
     wide = all(line.strip().startswith(f"{row[0]}  ") for line, row in zip(lines, rows, strict=True))
     if probabilities or marked or wide or all(_is_spelled(row[0], row[1:]) for row in rows):
+        return True
+    if all(_POSITION.search(phone) for row in rows for phone in row[1:]):
         return True
     phones, letters = [phone for row in rows for phone in row[1:]], sum(len(row[0]) for row in rows)
     if len(phones) * 2 < letters:  # `plan b`: fewer phones than a pronunciation has

@@ -136,6 +136,8 @@ def test_a_lexicon_of_letters_is_no_list_of_phrases(tmp_path: Path, content: str
         "turn t er n\noff ao f\n",
         "turn 0.5 t er n\noff 1.0 ao f\n",
         "turn\tt er n\noff\tao f\n",
+        "turn t_B er_I n_E\noff ao_B f_E\n",
+        "lamp l a m p\nturn t ɜː n\noff ɒ f\n",
     ],
 )
 def test_a_lexicon_of_phones_is_refused_by_a_model_of_letters(tmp_path: Path, content: str) -> None:
