@@ -204,8 +204,9 @@ class Lexicon:
         """Return the lexicon as a model of these tokens takes it.
 
         Without tones for `toneless-phones`; ARPAbet with the model's own case and without stress where the model has
-        none. For `subwords` each word is spelled in pieces, whatever its phones, for pieces are found by the letters;
-        an entry in pieces of the model stays as it is.
+        none. Words spelled in letters have the apostrophe that the model writes. For `subwords` each word is spelled in
+        pieces, whatever its phones, for pieces are found by the letters; an entry in pieces of the model stays as it
+        is.
 
         Raises:
             DataError: a character of a word is in no piece; the message names the file, line, word and character.
@@ -213,11 +214,24 @@ class Lexicon:
         if spells_phones(tokens.units):
             found = self.toneless() if tokens.units == "toneless-phones" else self
             return found._in_case_of(tokens)
+        if tokens.units == "characters":
+            return self._with_marks_of(tokens)
         if tokens.units != "subwords":
             return self
         known = {nfc(symbol) for symbol in tokens.symbols[1:]}
         kept = (e if e.in_pieces and known.issuperset(e.phones) else _spelled(e, tokens, self.where(e)) for e in self)
         return _merged(kept, self.source)
+
+    def _with_marks_of(self, tokens: Tokens) -> Lexicon:
+        """Return the lexicon with words that are spelled in letters spelled with the model's own apostrophe."""
+        known = {nfc(symbol) for symbol in tokens.symbols[1:]}
+        changed: dict[int, Entry] = {}
+        for n, entry in enumerate(self):
+            if not known.issuperset(entry.phones) and "".join(entry.phones) == entry.word:
+                written = nfc(tokens.written(entry.word))
+                if known.issuperset(written):
+                    changed[n] = replace(entry, phones=tuple(written))
+        return _merged((changed.get(n, e) for n, e in enumerate(self)), self.source) if changed else self
 
     def _in_case_of(self, tokens: Tokens) -> Lexicon:
         """Return the lexicon with ARPAbet's phones as the model calls them, if that makes all of them known."""
