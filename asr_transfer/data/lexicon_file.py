@@ -56,7 +56,7 @@ class Entry:
 
 def is_tabbed(lines: Iterable[str]) -> bool:
     """Return whether tabs divide words from phones; at the ends of lines they divide nothing."""
-    return any("\t" in line.strip() and not is_skipped(line) for line in lines)
+    return any("\t" in line.rstrip() and not is_skipped(line) for line in lines)
 
 
 def entries_of(lines: list[str], source: str) -> Iterator[Entry]:

@@ -20,7 +20,7 @@ from asr_transfer.data.notations import ARPABET, FINALS, INITIALS
 from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import DataError
-from asr_transfer.orthography import listed_word
+from asr_transfer.orthography import JOINERS, listed_word
 from asr_transfer.whitespace import words_of
 
 FORMAT = "`word<TAB>phones separated by spaces`, optionally with <TAB>weight"
@@ -69,8 +69,8 @@ class Line(NamedTuple):
 
 
 def is_skipped(line: str) -> bool:
-    """Return whether a line is blank or a comment."""
-    start = line.lstrip()
+    """Return whether a line is blank or a comment; joiners before it join nothing."""
+    start = line.lstrip().lstrip(f"\u200b{JOINERS}").lstrip()
     return not start or start[0] == "#" or start.startswith(";;;")
 
 

@@ -97,6 +97,14 @@ def test_joiners_that_are_writing_stay(tmp_path: Path) -> None:
     assert word in NgramModel.from_texts([word])
 
 
-@pytest.mark.parametrize("content", ["turn\t\nlamp\t \n", "turn \r\nlamp\t\r\n", "\n\u200f\nturn\nlamp\n\u200c\n"])
+@pytest.mark.parametrize(
+    "content", ["turn\t\nlamp\t \n", "turn \r\nlamp\t\r\n", "\n\u200f\nturn\nlamp\n\u200c\n\u200d# c\n"]
+)
 def test_tabs_at_the_ends_of_lines_divide_nothing(tmp_path: Path, content: str) -> None:
     assert read_for(_file(tmp_path / "list.txt", content), LETTERS).words == ["turn", "lamp"]
+
+
+@pytest.mark.parametrize("content", ["\tturn t er n\n", "\tt er n\n", " \t\n\tturn\n"])
+def test_an_empty_word_is_named(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataError, match="the word is empty"):
+        read_for(_file(tmp_path / "lexicon.txt", content), PHONES)
