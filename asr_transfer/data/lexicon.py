@@ -8,7 +8,8 @@ A file has a pronunciation per line: `word<TAB>phones separated by spaces`, opti
 
 The weight is a natural logarithm that is added to the pronunciation's score. A `?` behind it, or in its place, marks a
 pronunciation that was guessed by rule. Blank lines and lines that begin with `#` are skipped. A word with several
-pronunciations has several lines. Text is UTF-8, with or without byte order mark, and is read in Unicode's form NFC.
+pronunciations has several lines. Text is UTF-8, with or without byte order mark, and is read in Unicode's form NFC,
+without marks of direction and the like, as transcripts are.
 The lexica of CMUdict, Kaldi and the Montreal Forced Aligner are read too (`lexicon_lines`).
 """
 
