@@ -28,7 +28,7 @@ from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.hypotheses import Floats, Integers
 from asr_transfer.decoding.letters import Letters
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.orthography import listed_word, without_ignored
+from asr_transfer.orthography import listed_word, marked, without_ignored
 from asr_transfer.textfiles import lines_of
 from asr_transfer.whitespace import single_spaced, words_of
 
@@ -167,16 +167,17 @@ class HotWords:
         Raises:
             DataError: the lexicon does not hold a hot word; here a phrase must be an entry of its own.
         """
-        weights = {word.text: hot_weight * word.weight for word in self.words}
-        held = set(lexicon.words)
-        if (missing := next((word for word in self.words if word.text not in held), None)) is not None:
+        # Whichever apostrophe they are written with.
+        weights = {marked(word.text): hot_weight * word.weight for word in self.words}
+        held = set(map(marked, lexicon.words))
+        if (missing := next((word for word in self.words if marked(word.text) not in held), None)) is not None:
             raise DataError(
                 f"{self.where(missing)}: {lexicon.source} does not hold {missing.text!r}; add it with its "
                 "pronunciation."
             )
         return Lexicon(
             (
-                replace(e, weight=e.weight + weights.get(e.word, 0.0) * len(e.word if e.in_pieces else e.phones))
+                replace(e, weight=e.weight + weights.get(marked(e.word), 0.0) * len(e.word if e.in_pieces else e.phones))
                 for e in lexicon
             ),
             lexicon.source,

@@ -70,6 +70,8 @@ def test_apostrophes(tmp_path: Path, mark: str) -> None:
     spelled = [tuple("don't"), tuple("lamp")]
     assert [entry.phones for entry in read_for(lists, LETTERS)] == spelled
     assert list(HotWords.read(lists).spelled(LETTERS)) == [tuple(LETTERS.encode(word)) for word in ("don't", "lamp")]
+    boosted = HotWords.read(lists).boosted(Lexicon.from_pairs([("don't", "t ao n"), ("lamp", "l ae m p")]), 2.0)
+    assert [entry.weight for entry in boosted] == [6.0, 8.0]
     letters = _file(tmp_path / "letters.txt", f"{word}\td o n {mark} t\nlamp\tl a m p\n")
     assert [entry.phones for entry in read_for(letters, LETTERS)] == spelled
     model = NgramModel.from_texts(["don't go", "don't"])
