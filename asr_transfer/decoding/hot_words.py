@@ -177,7 +177,9 @@ class HotWords:
             )
         return Lexicon(
             (
-                replace(e, weight=e.weight + weights.get(marked(e.word), 0.0) * len(e.word if e.in_pieces else e.phones))
+                replace(
+                    e, weight=e.weight + weights.get(marked(e.word), 0.0) * len(e.word if e.in_pieces else e.phones)
+                )
                 for e in lexicon
             ),
             lexicon.source,
