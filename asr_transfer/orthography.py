@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import lru_cache
 from typing import Literal
+
+from asr_transfer.whitespace import single_spaced
 
 Case = Literal["lower", "upper", "kept"]
 """What becomes of letters that have two cases."""
@@ -101,6 +103,21 @@ _DOT = "\u0307"
 # Languages that write an i without a dot beside one with it; the second group only where it is written in Latin script.
 _DOTLESS = frozenset(["tr", "tur", "az", "aze", "azj", "crh", "gag", "lzz", "tly"])
 _DOTLESS_IN_LATIN = frozenset(["tt", "tat", "kk", "kaz", "ba", "bak"])
+# Names that stand where a tag should, of languages that something below depends on.
+_NAMES = {
+    "turkish": "tr",
+    "azerbaijani": "az",
+    "lithuanian": "lt",
+    "finnish": "fi",
+    "swedish": "sv",
+    "catalan": "ca",
+    "occitan": "oc",
+    "uzbek": "uz",
+    "somali": "so",
+    "hawaiian": "haw",
+    "hausa": "ha",
+    "afrikaans": "af",
+}
 _LITHUANIAN = frozenset(("lt", "lit"))
 # Endings of abbreviations follow a colon: EU:n, S:t.
 _WITH_COLON = frozenset(["fi", "fin", "sv", "swe", "se", "sme", "smj", "sma", "smn", "sms", "fit", "fkv"])
@@ -130,13 +147,29 @@ def tidied(text: str) -> str:
     scripts, vowel separator and selectors in Mongolian). The zero width space parts words, so it becomes a space. Marks
     of direction, soft hyphens, byte order marks and the like are dropped. Doing it twice changes nothing.
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-        if _INVISIBLE.search(text):
-            text = _IGNORABLE.sub("", text).replace("\u200b", " ")
-            text = _OLD_SPELLING.sub(lambda match: _ATOMIC[match.group()], text)
-            text = unicodedata.normalize("NFC", _JOINED.sub(_joined, text))
-    return " ".join(text.split())
+    return " ".join(visible(text).split())
+
+
+def visible(text: str) -> str:
+    """Return a text as `tidied` does, but with its white space."""
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFC", text)
+    if _INVISIBLE.search(text):
+        text = _IGNORABLE.sub("", text).replace("\u200b", " ")
+        text = _OLD_SPELLING.sub(lambda match: _ATOMIC[match.group()], text)
+        text = unicodedata.normalize("NFC", _JOINED.sub(_joined, text))
+    return text
+
+
+def without_ignored(text: str) -> str:
+    """Return a text without the invisible characters that are part of no writing, such as marks of direction."""
+    return text if text.isascii() else _IGNORABLE.sub("", text)
+
+
+def listed_word(text: str) -> str:
+    """Return a word or phrase of a list or lexicon as texts that are `tidied` hold it, with single spaces."""
+    return single_spaced(visible(text))
 
 
 @lru_cache(maxsize=256)
@@ -206,6 +239,14 @@ def marked(text: str, language: str = "") -> str:
     return _APOSTROPHE_MARK.sub(lambda match: _one_apostrophe(match, language, quoted), text)
 
 
+def respelled(text: str, alphabet: Container[str]) -> Iterator[str]:
+    """Yield a tidied text with its marks as `marked` returns them, then with each apostrophe that an alphabet has."""
+    text = marked(text)
+    yield text
+    if "'" in text:
+        yield from (text.replace("'", own) for own in _APOSTROPHES if own in alphabet)
+
+
 def compatible(text: str) -> str:
     """Return a tidied text in Unicode's form NFKC."""
     text = tidied(text)
@@ -242,7 +283,8 @@ def words_alone(text: str, language: str = "") -> str:
 @lru_cache(maxsize=256)
 def _tags(language: str) -> tuple[str, ...]:
     """Return the parts of a language tag in lower case, at least one."""
-    return tuple(re.split("[-_@]", language.lower()))
+    first, *more = re.split("[-_@.]", language.strip().lower())
+    return _NAMES.get(first, first), *more
 
 
 @lru_cache(maxsize=4096)

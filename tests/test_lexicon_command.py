@@ -217,7 +217,7 @@ def test_a_lexicon_at_a_glance(tmp_path: Path) -> None:
 
 
 def test_the_pronunciations_of_some_words(tmp_path: Path) -> None:
-    lexicon = _file(tmp_path, DIGITS + "[red]\tr \u001b[31m\n".replace("\u001b", "‮"))
+    lexicon = _file(tmp_path, DIGITS + "[red]\tr \u001b[31m\n".replace("\u001b", "\u009b"))
     printed = _printed(show_lexicon, lexicon, ["too", "zero", "[red]"])
     rows = [line.split() for line in printed.splitlines()[1:]]
     assert rows[:3] == [["too", "t", "uw", "guessed", "5"], ["zero", "z", "ih", "r", "ow", "1"],

@@ -24,10 +24,10 @@ from asr_transfer.data.notations import CMUDICT, STRESS, TIE, Scheme, segment, t
 from asr_transfer.data.phones import Respeller
 from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.orthography import JOINERS, MARKS
+from asr_transfer.orthography import JOINERS, MARKS, listed_word, tidied
 from asr_transfer.progress import tracked
 from asr_transfer.textfiles import lines_of
-from asr_transfer.whitespace import single_spaced, words_of
+from asr_transfer.whitespace import words_of
 
 Source = Literal["auto", "dictionary", "espeak"]
 """Where pronunciations may come from: the best there is, a dictionary only, or rules only."""
@@ -149,7 +149,7 @@ def pronounce(
         known.setdefault(entry.word, []).append(replace(entry, line=None))
     dictionary = None if source == "espeak" else _dictionary(language, reader, required=source == "dictionary")
     found: list[Entry] = []
-    wanted = dict.fromkeys(unicodedata.normalize("NFC", single_spaced(word)) for word in words)
+    wanted = dict.fromkeys(map(listed_word, words))
     for word in tracked(wanted, "pronouncing", len(wanted), "word", bar=False):
         place = (where or {}).get(word, "the words")
         _check_word(word, language, place)
@@ -185,7 +185,7 @@ def guess_sentence(text: str, language: str, scheme: Scheme = "ipa", notation: N
         DataError: a word has nothing to pronounce, or is in a script of other languages.
         ConfigError: the language is unknown, or the notation does not go with it.
     """
-    text = unicodedata.normalize("NFC", " ".join(text.split()))
+    text = tidied(text)
     for word in text.split():
         _check_word(word, language, "the transcript")
     return list(_written(_espeak(text, language), "ipa", scheme, notation or Notation()))

@@ -8,7 +8,8 @@ A file has a pronunciation per line: `word<TAB>phones separated by spaces`, opti
 
 The weight is a natural logarithm that is added to the pronunciation's score. A `?` behind it, or in its place, marks a
 pronunciation that was guessed by rule. Blank lines and lines that begin with `#` are skipped. A word with several
-pronunciations has several lines. Text is UTF-8, with or without byte order mark, and is read in Unicode's form NFC.
+pronunciations has several lines. Text is UTF-8, with or without byte order mark, and is read in Unicode's form NFC,
+without marks of direction and the like, as transcripts are.
 The lexica of CMUdict, Kaldi and the Montreal Forced Aligner are read too (`lexicon_lines`).
 """
 
@@ -42,6 +43,7 @@ from asr_transfer.data.lexicon_lines import (
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.errors import DataError, nearest_hint
+from asr_transfer.orthography import listed_word, visible
 from asr_transfer.remarks import remark
 from asr_transfer.whitespace import single_spaced, words_of
 
@@ -134,7 +136,7 @@ class Lexicon:
         Raises:
             DataError: as of the class.
         """
-        return cls((Entry(nfc(single_spaced(word)), tuple(words_of(nfc(phones)))) for word, phones in pairs), source)
+        return cls((Entry(listed_word(word), tuple(words_of(nfc(phones)))) for word, phones in pairs), source)
 
     @classmethod
     def from_utterances(cls, utterances: Iterable[Utterance], source: str = "the utterances") -> Lexicon:
@@ -150,7 +152,7 @@ class Lexicon:
                     f"{source}: utterance '{utterance.id}' has no `pronunciation`; prepare the corpus with "
                     "pronunciations or give a lexicon file."
                 )
-            pairs[nfc(single_spaced(utterance.text)), single_spaced(nfc(utterance.pronunciation))] = None
+            pairs[listed_word(utterance.text), single_spaced(nfc(utterance.pronunciation))] = None
         return cls.from_pairs(pairs, source)
 
     def check(self, symbols: Sequence[str], where: str = "the model") -> None:
@@ -177,8 +179,8 @@ class Lexicon:
         )
 
     def _is_of_phones(self, tokens: Tokens) -> bool:
-        """Return whether no word is spelled in its own letters, and the model does not know all the phones."""
-        if any("".join(entry.phones) == entry.word.replace(" ", "") for entry in self):
+        """Return whether few words are spelled in their own letters, and the model does not know all the phones."""
+        if 2 * sum("".join(entry.phones) == entry.word.replace(" ", "") for entry in self) > len(self):
             return False
         known = {nfc(symbol) for symbol in tokens.symbols[1:]}
         return not all(known.issuperset(entry.phones) for entry in self)
@@ -203,8 +205,9 @@ class Lexicon:
         """Return the lexicon as a model of these tokens takes it.
 
         Without tones for `toneless-phones`; ARPAbet with the model's own case and without stress where the model has
-        none. For `subwords` each word is spelled in pieces, whatever its phones, for pieces are found by the letters;
-        an entry in pieces of the model stays as it is.
+        none. Words spelled in letters have the apostrophe that the model writes. For `subwords` each word is spelled in
+        pieces, whatever its phones, for pieces are found by the letters; an entry in pieces of the model stays as it
+        is.
 
         Raises:
             DataError: a character of a word is in no piece; the message names the file, line, word and character.
@@ -212,11 +215,24 @@ class Lexicon:
         if spells_phones(tokens.units):
             found = self.toneless() if tokens.units == "toneless-phones" else self
             return found._in_case_of(tokens)
+        if tokens.units == "characters":
+            return self._with_marks_of(tokens)
         if tokens.units != "subwords":
             return self
         known = {nfc(symbol) for symbol in tokens.symbols[1:]}
         kept = (e if e.in_pieces and known.issuperset(e.phones) else _spelled(e, tokens, self.where(e)) for e in self)
         return _merged(kept, self.source)
+
+    def _with_marks_of(self, tokens: Tokens) -> Lexicon:
+        """Return the lexicon with words that are spelled in letters spelled with the model's own apostrophe."""
+        known = {nfc(symbol) for symbol in tokens.symbols[1:]}
+        changed: dict[int, Entry] = {}
+        for n, entry in enumerate(self):
+            if not known.issuperset(entry.phones) and "".join(entry.phones) == entry.word:
+                written = nfc(tokens.written(entry.word))
+                if known.issuperset(written):
+                    changed[n] = replace(entry, phones=tuple(written))
+        return _merged((changed.get(n, e) for n, e in enumerate(self)), self.source) if changed else self
 
     def _in_case_of(self, tokens: Tokens) -> Lexicon:
         """Return the lexicon with ARPAbet's phones as the model calls them, if that makes all of them known."""
@@ -260,7 +276,7 @@ def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: 
     """
     if tokens is not None and spells_phones(tokens.units):
         raise DataError(f"{source}: the model hears phones, which letters do not tell; give a lexicon in its phones.")
-    normal = (nfc(word) for word in words)
+    normal = map(visible, words)
     if tokens is None:
         return Lexicon((Entry(word, tuple(word)) for word in normal), source)
     return Lexicon((_spelled(Entry(word, ()), tokens, source) for word in normal), source)
@@ -279,7 +295,7 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
     """
     source = str(path)
     lines = read_lines(path)
-    words = {n: line for n, line in enumerate(lines, start=1) if not is_skipped(line)}
+    words = {n: line for n, line in enumerate(lines, start=1) if not is_skipped(line) and listed_word(line)}
     too_long = any(len(line) > LONGEST_LINE for line in words.values())
     if not words or too_long or is_tabbed(lines) or _has_phones(lines, tokens):
         return Lexicon(entries_of(lines, source), source).fitted(tokens)
@@ -288,7 +304,7 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
             f"{source}: is a list of words without phones, but the model hears phones; write {FORMAT}, or have a "
             "lexicon made of the list by `asr-transfer lexicon g2p`."
         )
-    bare = (Entry(single_spaced(line), (), line=n) for n, line in words.items())
+    bare = (Entry(listed_word(line), (), line=n) for n, line in words.items())
     return _merged((_spelled(entry, tokens, f"{source} line {entry.line}") for entry in bare), source)
 
 

@@ -20,6 +20,7 @@ from asr_transfer.data.lexicon_lines import (
 )
 from asr_transfer.data.subwords import MARK
 from asr_transfer.errors import DataError
+from asr_transfer.orthography import without_ignored
 from asr_transfer.remarks import remark
 from asr_transfer.textfiles import lines_of
 
@@ -54,8 +55,8 @@ class Entry:
 
 
 def is_tabbed(lines: Iterable[str]) -> bool:
-    """Return whether tabs divide words from phones."""
-    return any("\t" in line and not is_skipped(line) for line in lines)
+    """Return whether tabs divide words from phones; at the ends of lines they divide nothing."""
+    return any("\t" in line.rstrip() and not is_skipped(line) for line in lines)
 
 
 def entries_of(lines: list[str], source: str) -> Iterator[Entry]:
@@ -123,7 +124,7 @@ def require_own_form(path: str | Path) -> None:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Return a lexicon's lines, in Unicode's form NFC.
+    """Return a lexicon's lines, in Unicode's form NFC and without marks of direction and the like.
 
     Raises:
         DataError: the file is missing or not UTF-8 text, or holds control characters.
@@ -140,8 +141,8 @@ def read_lines(path: str | Path) -> list[str]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{source} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
-    # Byte order marks also stand in the middle where files were put together.
-    text = "\n".join(lines_of(nfc(text.replace(_BOM, ""))))
+    # Byte order marks also stand in the middle where files were put together; marks of direction come with copying.
+    text = "\n".join(lines_of(nfc(without_ignored(text))))
     if (control := CONTROL.search(text)) is not None:
         name = "NUL" if control.group() == "\0" else f"U+{ord(control.group()):04X}"
         line = text.count("\n", 0, control.start()) + 1

@@ -20,7 +20,8 @@ from asr_transfer.data.notations import ARPABET, FINALS, INITIALS
 from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import DataError
-from asr_transfer.whitespace import single_spaced, words_of
+from asr_transfer.orthography import JOINERS, listed_word
+from asr_transfer.whitespace import words_of
 
 FORMAT = "`word<TAB>phones separated by spaces`, optionally with <TAB>weight"
 LONGEST_LINE = 10_000
@@ -36,6 +37,8 @@ _VARIANT = re.compile(r"(?<=[^\s(])\(\d+\)$")
 _COMMENT = re.compile(r"[ \t]#[ \t]+[^ \t].*$")
 _NOISE_WORD = re.compile(r"<.*>|\[.*\]|\{.*\}|!\w+")
 _NOISE_PHONE = re.compile(r"(sil|spn|nsn|sp|noi|nse|lau)(_[a-z])?", re.IGNORECASE)
+_POSITION = re.compile(r"[^\W_]\d?_[BIES]$")
+"""Kaldi's mark of a phone's position in its word."""
 _COLUMNS = (1, 4)
 """How many columns of probabilities a lexicon has: the pronunciation's, or with it those of silence around it."""
 
@@ -66,8 +69,8 @@ class Line(NamedTuple):
 
 
 def is_skipped(line: str) -> bool:
-    """Return whether a line is blank or a comment."""
-    start = line.lstrip()
+    """Return whether a line is blank or a comment; joiners before it join nothing."""
+    start = line.lstrip().lstrip(f"\u200b{JOINERS}").lstrip()
     return not start or start[0] == "#" or start.startswith(";;;")
 
 
@@ -117,7 +120,7 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: int = 0)
         numbers.append(columns.pop(1).strip())
     if not 2 <= len(columns) <= 3:
         raise DataError(f"{where}: {shown(line)} has {len(columns)} column{'s' * (len(columns) > 1)}; write {FORMAT}.")
-    word = columns[0] if columns[0].isalnum() else single_spaced(columns[0])
+    word = columns[0] if columns[0].isascii() and columns[0].isalnum() else listed_word(columns[0])
     phones = words_of(columns[1])
     if not word:
         raise DataError(f"{where}: the word is empty; write {FORMAT}.")
@@ -158,10 +161,13 @@ def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
     rows = [words_of(_COMMENT.sub("", line)) for line in lines]
     if not rows or not all(len(row) > 1 for row in rows):
         return False
-    probabilities = all("." in row[1] and _NUMBER.fullmatch(row[1]) and len(row) > 2 for row in rows)
+    probabilities = all(_NUMBER.fullmatch(row[1]) and len(row) > 2 for row in rows)
+    probabilities = probabilities and any("." in row[1] for row in rows)
     marked = any(_VARIANT.search(row[0]) for row in rows) or any(c.lstrip().startswith(";;;") for c in comments)
     wide = all(line.strip().startswith(f"{row[0]}  ") for line, row in zip(lines, rows, strict=True))
     if probabilities or marked or wide or all(_is_spelled(row[0], row[1:]) for row in rows):
+        return True
+    if all(_POSITION.search(phone) for row in rows for phone in row[1:]):
         return True
     phones, letters = [phone for row in rows for phone in row[1:]], sum(len(row[0]) for row in rows)
     if len(phones) * 2 < letters:  # `plan b`: fewer phones than a pronunciation has

@@ -12,7 +12,7 @@ from asr_transfer import textfiles
 from asr_transfer.config import PIECES, SubwordConfig, Units
 from asr_transfer.data.subwords import MARK, SubwordModel, train_subwords
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.orthography import tidied
+from asr_transfer.orthography import respelled, tidied
 
 BLANK = "<blank>"
 SPACE = "<space>"
@@ -106,13 +106,15 @@ class Tokens:
     def written(self, text: str) -> str:
         """Return the form of a text that the tokens can write: composed or decomposed, without stray invisible marks.
 
-        Forms that Unicode calls equivalent are one text, whichever of them the model has learnt; where none can be
-        written, it is the one with the fewest strange characters. Phones stay as they are.
+        Forms that Unicode calls equivalent are one text, whichever of them the model has learnt, and so are texts with
+        other code points for the apostrophe; where none can be written, it is the one with the fewest strange
+        characters. Phones stay as they are.
         """
-        if text.isascii() or spells_phones(self.units):
+        strange = any(mark in text and mark not in self.alphabet for mark in "'`")
+        if spells_phones(self.units) or (text.isascii() and not strange):
             return text
         plain = tidied(text)
-        forms = (plain, text, unicodedata.normalize("NFD", plain))
+        forms = (plain, text, unicodedata.normalize("NFD", plain), *respelled(plain, self.alphabet))
         return min(forms, key=lambda form: len(set(pieces_of(form, self.units)) - self.alphabet))
 
     @property

@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.hypotheses import Floats, Integers
 from asr_transfer.decoding.letters import Letters
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.orthography import listed_word, marked, without_ignored
 from asr_transfer.textfiles import lines_of
 from asr_transfer.whitespace import single_spaced, words_of
 
@@ -68,7 +68,7 @@ class HotWords:
         seen: dict[str, HotWord] = {}
         for given in words:
             word = HotWord(given) if isinstance(given, str) else given
-            word = replace(word, text=unicodedata.normalize("NFC", single_spaced(word.text)))
+            word = replace(word, text=listed_word(word.text))
             if not word.text:
                 raise DataError(f"{self.where(word)}: the hot word is empty; write it before its weight.")
             if not math.isfinite(word.weight):
@@ -96,7 +96,7 @@ class HotWords:
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error}); give a text file of hot words.") from None
         try:
-            lines = lines_of(data.decode("utf-8-sig"))
+            lines = lines_of(without_ignored(data.decode("utf-8-sig")))
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise DataError(f"{path} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
@@ -167,16 +167,19 @@ class HotWords:
         Raises:
             DataError: the lexicon does not hold a hot word; here a phrase must be an entry of its own.
         """
-        weights = {word.text: hot_weight * word.weight for word in self.words}
-        held = set(lexicon.words)
-        if (missing := next((word for word in self.words if word.text not in held), None)) is not None:
+        # Whichever apostrophe they are written with.
+        weights = {marked(word.text): hot_weight * word.weight for word in self.words}
+        held = set(map(marked, lexicon.words))
+        if (missing := next((word for word in self.words if marked(word.text) not in held), None)) is not None:
             raise DataError(
                 f"{self.where(missing)}: {lexicon.source} does not hold {missing.text!r}; add it with its "
                 "pronunciation."
             )
         return Lexicon(
             (
-                replace(e, weight=e.weight + weights.get(e.word, 0.0) * len(e.word if e.in_pieces else e.phones))
+                replace(
+                    e, weight=e.weight + weights.get(marked(e.word), 0.0) * len(e.word if e.in_pieces else e.phones)
+                )
                 for e in lexicon
             ),
             lexicon.source,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from rapidfuzz.distance import Levenshtein
 from asr_transfer.decoding.alignment import Segment, best_path, segments
 from asr_transfer.decoding.lexicon_tree import PrefixTree, likelihoods
 from asr_transfer.errors import ConfigError, DataError, ModelError
-from asr_transfer.whitespace import single_spaced
+from asr_transfer.orthography import listed_word
 
 __all__ = [
     "Candidate",
@@ -330,7 +329,7 @@ def explain(log_probs: torch.Tensor, word: str, tree: PrefixTree, shown: int = 5
         DataError: the lexicon does not hold the word.
         ModelError: as of `score_words`.
     """
-    word = unicodedata.normalize("NFC", single_spaced(word))
+    word = listed_word(word)
     if word not in tree.words:
         close = process.extractOne(word, tree.words, score_cutoff=50)
         hint = f" Did you mean '{close[0]}'?" if close else ""

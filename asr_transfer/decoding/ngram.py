@@ -13,6 +13,7 @@ from asr_transfer.decoding.arpa import Grams, read_arpa, write_arpa
 from asr_transfer.decoding.hypotheses import Floats, Integers
 from asr_transfer.decoding.kneser_ney import BEGIN, END, UNKNOWN, estimate
 from asr_transfer.errors import DataError
+from asr_transfer.orthography import listed_word, marked
 from asr_transfer.whitespace import words_of
 
 _LN10 = math.log(10)
@@ -76,6 +77,11 @@ class NgramModel:
         self.source, self._grams, self.order = source, grams, len(grams)
         self.words = [words[0] for words in grams[0]]
         self._index = {word: n for n, word in enumerate(self.words)}
+        # Other makers' words may hold marks of direction, or another apostrophe than the lexicon's.
+        self._otherwise: dict[str, int] = {}
+        for n, word in enumerate(self.words):
+            if (plain := _plain(word)) != word:
+                self._otherwise.setdefault(plain, n)
         self.unknown = self._index.get(UNKNOWN, self._index.get("<UNK>"))
         index = self._index
         coded = [[tuple(index[w] for w in words) for words in section] for section in grams]
@@ -132,10 +138,19 @@ class NgramModel:
 
     def index(self, word: str) -> int:
         """Return the number of a word; that of `<unk>` for a word not listed, and -1 where there is none."""
-        return self._index.get(word, -1 if self.unknown is None else self.unknown)
+        if (found := self._found(word)) is not None:
+            return found
+        return -1 if self.unknown is None else self.unknown
 
     def __contains__(self, word: str) -> bool:
-        return word in self._index
+        return self._found(word) is not None
+
+    def _found(self, word: str) -> int | None:
+        """Return the number of a word as it stands, else of the same one with other marks; None where it lists none."""
+        if (found := self._index.get(word)) is None:
+            plain = _plain(word)
+            found = self._index.get(plain, self._otherwise.get(plain))
+        return found
 
     def score(self, words: Integers | int, states: Integers | int) -> tuple[Floats, Integers]:
         """Return the natural log-probability of words in states, and the states that follow.
@@ -191,7 +206,7 @@ class NgramModel:
             for word in words:
                 number = self.index(word)
                 score, state = self.score(number, state) if number >= 0 else (np.array([-math.inf]), np.array([ROOT]))
-                if word in self._index:
+                if word in self:
                     ln += float(score[0])
                 else:
                     unlisted += 1
@@ -211,6 +226,11 @@ class NgramModel:
             ln, state = self.score(number, state)
             total += float(ln[0])
         return total + float(self.end(state)[0])
+
+
+def _plain(word: str) -> str:
+    """Return a word with one apostrophe and without invisible characters that are part of no writing."""
+    return marked(listed_word(word))
 
 
 def _longest(words: tuple[int, ...], states: dict[tuple[int, ...], int]) -> int:

@@ -1,7 +1,7 @@
-"""Results that were written character by character, as for a character error rate: their words are put together again.
+"""Results written character by character or in pieces of words, for such error rates: words are put together again.
 
-SpeechBrain calls every rate `%WER`, also that of characters; ESPnet writes characters as the words of a `trn`. Scored
-as they are, a character error rate would be called a word error rate.
+SpeechBrain calls every rate `%WER`, also that of characters; ESPnet writes characters, and the pieces of SentencePiece
+(`▁tu rn`), as the words of a `trn`. Scored as they are, their error rates would be called word error rates.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from asr_transfer.data.subwords import MARK
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.foreign import Results
 from asr_transfer.evaluation.normalisation import DEFAULT, PROFILES, find_profile
+from asr_transfer.whitespace import single_spaced
 
 CHARACTERS = "characters"
 """Normalisation under which such results are scored whose words cannot be told."""
@@ -28,6 +30,7 @@ def put_together(results: Results, split: bool = False) -> Results:
         results: texts with spaces between their units.
         split: units that are single letters or digits are characters, although they could be words.
     """
+    results = _whole_words(results)
     texts = [text.split(" ") for u in results.utterances for text in (u.reference, u.hypothesis) if text]
     units = {unit for text in texts for unit in text}
     marks = [mark for mark in _SPACES if mark in units]
@@ -44,6 +47,23 @@ def put_together(results: Results, split: bool = False) -> Results:
         note = "it holds single characters and no spaces between words, so that the rate is of characters"
         return replace(results, profile=CHARACTERS, notes=[*results.notes, note])
     return results
+
+
+def _whole_words(results: Results) -> Results:
+    """Return results with the words put together that are in pieces: `▁tu rn` of SentencePiece, `tu@@ rn` of BPE."""
+    notes, utterances = list(results.notes), results.utterances
+    for name in ("reference", "hypothesis"):
+        texts = [str(getattr(u, name)) for u in utterances]
+        units = {unit for text in texts for unit in text.split(" ")}
+        if any(unit.startswith(MARK) and len(unit) > 1 for unit in units):
+            whole = ["".join(text.split(" ")).replace(MARK, " ") for text in texts]
+        elif any(unit.endswith("@@") and len(unit) > 2 for unit in units):
+            whole = [f"{text} ".replace("@@ ", "") for text in texts]
+        else:
+            continue
+        notes.append(f"its {name} is in pieces of words, which were put together")
+        utterances = [replace(u, **{name: single_spaced(text)}) for u, text in zip(utterances, whole, strict=True)]
+    return replace(results, utterances=utterances, notes=notes)
 
 
 def fitting_profile(name: str, results: Results, asked: str | None) -> str:

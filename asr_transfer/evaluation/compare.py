@@ -14,14 +14,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from asr_transfer.data.manifest import UNKNOWN
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation import significance
 from asr_transfer.evaluation.breakdown import Recall, hot_word_recall, oov_recall, read_words
 from asr_transfer.evaluation.curves import harm, worst_decile
 from asr_transfer.evaluation.normalisation import find_profile
 from asr_transfer.evaluation.runs import System, common_profile, is_pair, load_systems, same_utterances, unique_names
-from asr_transfer.evaluation.scoring import Alignments, Counts, align
+from asr_transfer.evaluation.scoring import Alignments, Counts, Hypothesis, align
 from asr_transfer.evaluation.text_pairs import Texts
+from asr_transfer.orthography import case_of
 
 Mark = Literal["base", "better", "worse", "open", "same"]
 """`open` is a difference that may be chance, `same` none at all."""
@@ -179,14 +181,34 @@ def load(
 
 
 def _in_language(systems: Sequence[System], language: str) -> list[System]:
-    if all(utterance.language for system in systems for utterance in system.utterances):
+    if not any(_names_none(utterance) for system in systems for utterance in system.utterances):
         raise ConfigError("`language` is that of texts that name none, but all of these name theirs; leave it out.")
-    return [replace(s, utterances=[replace(u, language=u.language or language) for u in s.utterances]) for s in systems]
+    return [
+        replace(s, utterances=[replace(u, language=language if _names_none(u) else u.language) for u in s.utterances])
+        for s in systems
+    ]
+
+
+def _names_none(utterance: Hypothesis) -> bool:
+    return utterance.language in ("", UNKNOWN["language"])
 
 
 def _language_missing(system: System) -> bool:
     """Say whether texts that name no language hold letters that some languages lower-case otherwise."""
-    return any(not u.language and {"ı", "İ"} & {*u.reference, *u.hypothesis} for u in system.utterances)
+    return any(_names_none(u) and {"ı", "İ"} & {*u.reference, *u.hypothesis} for u in system.utterances)
+
+
+def _other_case(system: System) -> str | None:
+    """Return what to say where references and hypotheses are in different cases, which makes every word an error."""
+    pairs = [utterance for utterance in system.utterances if utterance.reference and utterance.hypothesis]
+    references, texts = case_of(u.reference for u in pairs), case_of(u.hypothesis for u in pairs)
+    if "kept" in (references, texts) or references == texts:
+        return None
+    named = {"lower": "small letters", "upper": "capitals"}
+    return (
+        f"{system.name}: the references are in {named[references]} and its texts in {named[texts]}, so all letters "
+        "count as errors; `--normalisation lower` compares what was said."
+    )
 
 
 def compare_systems(
@@ -239,7 +261,9 @@ def compare_systems(
     if not tests and len(set(base.words.speakers)) == 1:
         who = "There is one speaker only" if base.words.speakers[0] else "The speakers are not known"
         found.append(f"{who}: intervals resample utterances and say nothing of other speakers.")
-    if find_profile(profile).lowers and any(_language_missing(entry.system) for entry in entries):
+    if not find_profile(profile).lowers:
+        found += [note for entry in entries if (note := _other_case(entry.system))]
+    elif any(_language_missing(entry.system) for entry in entries):
         found.append("Texts with ı or İ name no language, which small letters depend on; give it with --language.")
     empty = int((~base.words.scored).sum())
     if empty:

@@ -64,7 +64,8 @@ class System:
 
 def is_pair(path: Path | str) -> bool:
     """Return whether a name stands for two texts, `reference,hypothesis`."""
-    return not Path(path).exists() and str(path).count(",") == 1
+    parts = [part.strip() for part in str(path).split(",")]
+    return len(parts) == 2 and all(parts) and not Path(path).exists()
 
 
 def load_systems(path: Path | str, *, profile: str | None = None, texts: Texts = "auto") -> list[System]:

@@ -25,6 +25,7 @@ IGNORED = "ignore_time_segment_in_scoring"
 
 _TRN = re.compile(r"^(?P<text>.*?)[ \t]*\((?P<id>[^()\s]+)\)[ \t]*$")
 _LABEL = re.compile(r"<[^>]*,[^>]*>")
+_LONE_LABEL = re.compile(r"(?!<(unk|noise|sil|eps|spn|nsn)>)<[^>]*>", re.IGNORECASE)
 _PRONUNCIATION = re.compile(r"(?<=[^\s(])\(\d+\)$")
 
 
@@ -137,6 +138,10 @@ def read_stm(path: Path, lines: Sequence[str]) -> list[Said]:
         DataError: a line is no segment, or holds what sclite scores by rules of its own.
     """
     found = []
+    # A label without a comma may be a noise, unless each segment has one.
+    first = [words_of(line)[5:6] for line in lines if not is_comment(line)]
+    lone = all(_LONE_LABEL.fullmatch(words[0]) for words in first if words and words[0].lower() != IGNORED)
+    label = _LONE_LABEL if lone else _LABEL
     for number, line in enumerate(lines, start=1):
         if is_comment(line):
             continue
@@ -145,7 +150,7 @@ def read_stm(path: Path, lines: Sequence[str]) -> list[Said]:
         begin, end = times if len(times) == 2 else (None, None)
         if begin is None or end is None or end < begin:
             _fail(where, "is no segment `recording channel speaker begin end words` with times in seconds; mend it")
-        words = row[6:] if len(row) > 5 and _LABEL.fullmatch(row[5]) else row[5:]
+        words = row[6:] if len(row) > 5 and label.fullmatch(row[5]) else row[5:]
         text = _text(words, where)
         found.append(
             Said(

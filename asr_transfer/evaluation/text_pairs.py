@@ -199,14 +199,18 @@ def _require_ids(
         if file.kind != "text" or (certain and certain.issuperset(table)):
             continue
         doubtful = [name for name in table if name not in certain and (not _ID.fullmatch(name) or name in words)]
-        empty = not any(said.text for said in table.values()) and file is reference
-        if doubtful or empty:
-            name = doubtful[0] if doubtful else next(iter(table))
+        if doubtful:
+            name = doubtful[0]
             number = next(n for n, line in enumerate(file.lines, start=1) if words_of(line)[:1] == [name])
             raise DataError(
                 f"{file.path} line {number}: {name[:40]!r} is hardly the id of an utterance; give lines `id words…` "
                 "or sclite's `words (speaker-utterance)`, or say with --texts lines that the two files belong together "
                 "line by line, with --texts ids that these are ids."
+            )
+        if file is reference and not any(said.text for said in table.values()):
+            raise DataError(
+                f"{file.path}: holds one word a line, ids without texts or texts without ids; write lines `id words…`, "
+                "or say with --texts lines that the two files belong together line by line."
             )
 
 

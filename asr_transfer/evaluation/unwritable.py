@@ -50,19 +50,24 @@ class Unwritable:
         """Return the figures for a run record."""
         return {**asdict(self), "symbols": dict(self.symbols), "left": list(self.left)}
 
+    @property
+    def told(self) -> str:
+        """What cannot be written, without advice."""
+        kind = "phones" if self.writes == "phones" else "characters"
+        shown = ", ".join(f"{_shown(symbol)} ({count})" for symbol, count in list(self.symbols.items())[:_NAMED])
+        more = f" and {len(self.symbols) - _NAMED} more" if len(self.symbols) > _NAMED else ""
+        return (
+            f"{self.affected} of {self.references} references hold {kind} that the model cannot write, and each counts "
+            f"as an error: {shown}{more}"
+        )
+
     def sentence(self, run: str | None = None) -> str:
         """Return what a user must know of it.
 
         Args:
             run: run folder that `compare` reads; None where the hypotheses are in none.
         """
-        kind = "phones" if self.writes == "phones" else "characters"
-        shown = ", ".join(f"{_shown(symbol)} ({count})" for symbol, count in list(self.symbols.items())[:_NAMED])
-        more = f" and {len(self.symbols) - _NAMED} more" if len(self.symbols) > _NAMED else ""
-        line = (
-            f"{self.affected} of {self.references} references hold {kind} that the model cannot write, and each counts "
-            f"as an error: {shown}{more}"
-        )
+        line = self.told
         if self.writes == "phones":
             return f"{line}; write the pronunciations in the model's phones"
         compare = f"`asr-transfer compare {run} --normalisation" if run else "the normalisation `"

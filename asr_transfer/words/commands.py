@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from asr_transfer.data.notations import Scheme, scheme_of
 from asr_transfer.data.phones import Replaced, map_lexicon
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.whitespace import single_spaced
+from asr_transfer.orthography import listed_word
 
 MOST_SHOWN = 20
 """Rows of a table that would otherwise have as many as the lexicon has words."""
@@ -248,7 +247,7 @@ def _read_words(path: Path) -> dict[str, str]:
     """Return the words of a list with their places for messages."""
     places: dict[str, str] = {}
     for number, line in enumerate(textfiles.read_lines(path, "give a list of words, one per line"), start=1):
-        word = unicodedata.normalize("NFC", single_spaced(line))
+        word = listed_word(line)
         if word and not word.startswith("#"):
             if "\t" in line.strip():
                 raise DataError(f"{path} line {number}: holds a tab, so it is no word; give one word per line.")
@@ -267,7 +266,7 @@ def _append(lexicon: Path, added: Sequence[Entry]) -> None:
 
 
 def _entries_of(lexicon: Lexicon, word: str) -> list[Entry]:
-    found = [entry for entry in lexicon if entry.word == single_spaced(word)]
+    found = [entry for entry in lexicon if entry.word == listed_word(word)]
     if not found:
         close = process.extractOne(word, lexicon.words, score_cutoff=50)
         hint = f" Did you mean '{close[0]}'?" if close else ""

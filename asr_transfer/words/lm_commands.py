@@ -33,6 +33,9 @@ from asr_transfer.decoding.tuning import (
     unknown_scores,
 )
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.scoring import Hypothesis
+from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.orthography import visible
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.textfiles import read_lines, write_text
 from asr_transfer.whitespace import words_of
@@ -173,6 +176,12 @@ def tune_search(
     store = build_store(utterances, recogniser.model.config.features)
     posteriors = log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
     references = [utterance.text for utterance in utterances]
+    written, writes = recogniser.written(), recogniser.writes
+    if lexicon is not None:
+        written, writes = {"": [*lexicon.words, " "]}, "words"
+    rows = [Hypothesis(u.id, u.speaker, u.language, u.text, "") for u in utterances]
+    if lacking := find_unwritable(rows, written, writes):
+        show(Text(f"{lacking.told}; no weight mends them, so write the transcripts as the model does first"), console)
     if lexicon is not None:
         grid = {**DEFAULT_GRID, **(HOT_GRID if hot is not None else {})}
         if model is not None and command.search.unknown_score is None and (tried := unknown_scores(model, lexicon)):
@@ -216,9 +225,9 @@ def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
 def _sentences(path: Path) -> list[str]:
     """Return the sentences of a file."""
     if path.suffix == ".jsonl":
-        return [utterance.text for utterance in read_manifest(path)]
+        return [visible(utterance.text) for utterance in read_manifest(path)]
     lines = read_lines(path, "give a file with a sentence per line")
-    if not (found := [line for line in lines if line.strip()]):
+    if not (found := [visible(line) for line in lines if line.strip()]):
         raise DataError(f"{path}: holds no sentences; write one per line.")
     return found
 

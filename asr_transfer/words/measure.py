@@ -6,7 +6,6 @@ same scores, so that ranks in any number of random lexica cost a comparison each
 
 from __future__ import annotations
 
-import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.lexicon_search import PrefixTree, free_score, score_words
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.orthography import tidied
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -134,7 +134,7 @@ class Judged:
 
 def spelling(utterance: Utterance) -> str:
     """Return an utterance's text as lexica write words."""
-    return unicodedata.normalize("NFC", " ".join(utterance.text.split()))
+    return tidied(utterance.text)
 
 
 def in_units(lexicon: Lexicon, tokens: Tokens, nearest: bool = False) -> Lexicon:

@@ -71,6 +71,26 @@ def test_adapt_and_tune_take_it_too(speaker: Path, feature_cache: Path, tmp_path
     assert main([*tune, "--out", str(tmp_path / "tuned.yaml")]) == 0
 
 
+def test_tune_says_what_of_a_manifest_the_model_cannot_write(
+    speaker: Path, feature_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", "folder", "--root", str(speaker), "--out", str(tmp_path / "prepared")]) == 0
+    (tmp_path / "hot.txt").write_text("FACE\n", "utf-8")
+    tune = ["tune", "--data", str(tmp_path / "prepared" / "all.jsonl"), "--overwrite"]
+    tune += ["--out", str(tmp_path / "tuned.yaml")]
+    own = ["--model", str(model(tmp_path / "m", "ABCDEF "))]
+    (tmp_path / "words.txt").write_text("CAB\nACE\nFACE\n", "utf-8")
+    for given, count in (("hotwords", 3), ("lexicon", 2)):
+        file = tmp_path / ("hot.txt" if given == "hotwords" else "words.txt")
+        assert main([*tune, *own, f"--{given}", str(file)]) == 0
+        told = f"{count} of 3 references hold characters that the model cannot write"
+        assert told in " ".join(capsys.readouterr().out.split())
+    small = ["--model", str(model(tmp_path / "small", "abcdef "))]
+    (tmp_path / "hot.txt").write_text("face\n", "utf-8")
+    assert main([*tune, *small, "--hotwords", str(tmp_path / "hot.txt")]) == 0
+    assert "cannot write" not in capsys.readouterr().out
+
+
 def test_it_is_the_case_of_the_language(speaker: Path, feature_cache: Path, tmp_path: Path) -> None:
     (speaker / "0.txt").write_text("kız işi", "utf-8")
     own = model(tmp_path / "m", "ABCDEFIİKZŞ ", "tr")

@@ -20,7 +20,8 @@ from tests.recorded import MakeAudio
 
 
 @pytest.mark.parametrize(
-    "language", ["tr", "tur", "TR", "tr-TR", "tr_tr", "az", "aze", "crh", "tt-Latn", "kk_Latn", "gag"]
+    "language",
+    ["tr", "tur", "TR", "tr-TR", "tr_tr", "tr_TR.UTF-8", "Turkish", "az", "aze", "crh", "tt-Latn", "kk_Latn", "gag"],
 )
 def test_an_i_without_a_dot_stays_without(language: str) -> None:
     assert lower("IŞIK", language) == "ışık" and upper("ışık iyi", language) == "IŞIK İYİ"
@@ -61,6 +62,15 @@ def test_a_file_without_languages_takes_them_from_the_run(tmp_path: Path) -> Non
     )
     systems, _ = load([str(tmp_path / "own.jsonl"), str(tmp_path / "other.jsonl")], "lower")
     assert [entry.counts.errors for entry in compare_systems(systems).entries] == [0, 0]
+
+
+def test_an_undetermined_language_is_none(tmp_path: Path) -> None:
+    row = {"id": "a", "speaker": "x", "language": "und", "reference": "IŞIK", "hypothesis": "ışık"}
+    (tmp_path / "own.jsonl").write_text(json.dumps(row), "utf-8")
+    compared = compare_systems(load([str(tmp_path / "own.jsonl")], "lower")[0])
+    assert any("give it with --language" in note for note in compared.notes)
+    compared = compare_systems(load([str(tmp_path / "own.jsonl")], "lower", language="tr")[0])
+    assert compared.base.counts.errors == 0 and not any("--language" in note for note in compared.notes)
 
 
 def test_files_that_name_no_language_are_given_one(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_cmudicts_capitals_and_stress_are_read_as_the_model_writes_them(tmp_path
         "turn 0.99 t er n\noff 0.5 ao f\n",
         "turn 0.99\tt er n\noff 0.5\tao f\n",
         "turn\t0.99 t er n\noff\t0.5 ao f\n",
+        "<eps> 1.0 SIL\nturn 0.99 t er n\noff 5e-1 ao f\n<UNK> 1 SPN\n",
     ],
 )
 def test_a_probability_is_a_prior_and_no_phone(tmp_path: Path, content: str) -> None:
@@ -135,6 +136,8 @@ def test_a_lexicon_of_letters_is_no_list_of_phrases(tmp_path: Path, content: str
         "turn t er n\noff ao f\n",
         "turn 0.5 t er n\noff 1.0 ao f\n",
         "turn\tt er n\noff\tao f\n",
+        "turn t_B er_I n_E\noff ao_B f_E\n",
+        "lamp l a m p\nturn t ɜː n\noff ɒ f\n",
     ],
 )
 def test_a_lexicon_of_phones_is_refused_by_a_model_of_letters(tmp_path: Path, content: str) -> None:

@@ -57,6 +57,27 @@ def test_texts_without_ids_are_refused_in_one_sentence(tmp_path: Path, reference
     assert "\n" not in str(caught.value)
 
 
+def test_ids_without_texts_are_not_called_words(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"ref\.txt: holds one word a line, ids without texts or"):
+        _read(tmp_path, "utt1\nutt2\n", "utt1 turn off\nutt2\n")
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "told"),
+    [
+        ("u1 TURN OFF\nu2 THE LAMP\n", "u1 turn of\nu2 the lamp\n", True),
+        ("u1 turn off\nu2 the lamp\n", "u1 TURN OFF\nu2\n", True),
+        ("u1 Turn off\nu2 the lamp\n", "u1 turn of\nu2 the lamp\n", False),
+        ("u1 今天\nu2 很好\n", "u1 今天\nu2 好\n", False),
+    ],
+)
+def test_texts_in_other_cases_are_told(tmp_path: Path, reference: str, hypothesis: str, told: bool) -> None:
+    pair = _pair(tmp_path, reference, hypothesis)
+    assert any("--normalisation lower" in note for note in compare_systems(load([pair])[0]).notes) == told
+    lowered = compare_systems(load([pair], profile="lower")[0])
+    assert not any("--normalisation lower" in note for note in lowered.notes)
+
+
 def test_they_are_taken_line_by_line_when_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = _pair(tmp_path, *NO_IDS)
     assert main(["compare", run, "--texts", "lines", "--out", str(tmp_path / "out")]) == 0
@@ -225,3 +246,34 @@ def test_characters_of_a_trn_are_put_together(tmp_path: Path) -> None:
     assert _rate(tmp_path, spelled, spelled.replace("f f", "f")) == ("WER", pytest.approx(1 / 2))
     assert _rate(tmp_path, "今 天 (s-1)\n", "今 大 (s-1)\n") == ("CER", pytest.approx(1 / 2))
     assert _rate(tmp_path, "1 2 3 (s-1)\n", "1 2 (s-1)\n") == ("WER", pytest.approx(1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("▁tu rn ▁off (s-1)\n▁hel lo ▁world (s-2)\n", "▁tu rn ▁of f (s-1)\n▁hel lo ▁w or d (s-2)\n"),
+        ("tu@@ rn off (s-1)\nhel@@ lo world (s-2)\n", "tu@@ rn of@@ f (s-1)\nhel@@ lo wo@@ rd (s-2)\n"),
+        ("turn off (s-1)\nhello world (s-2)\n", "▁tu rn ▁off (s-1)\n▁hello ▁word (s-2)\n"),
+    ],
+)
+def test_pieces_of_words_are_put_together(tmp_path: Path, reference: str, hypothesis: str) -> None:
+    assert _rate(tmp_path, reference, hypothesis) == ("WER", 0.25)
+    system = _read(tmp_path, reference, hypothesis, (".trn", ".trn"))
+    assert system.utterances[0].hypothesis == system.utterances[0].reference == "turn off"
+    assert "its hypothesis is in pieces of words, which were put together" in system.notes
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (("<O>", "<NA>"), ["turn off", "hello"]),
+        (("<o,f0,male>", "<F0_F>"), ["turn off", "hello"]),
+        (("<unk>", "<unk>"), ["<unk> turn off", "<unk> hello"]),
+        (("<cough>", ""), ["<cough> turn off", "hello"]),
+    ],
+)
+def test_labels_of_an_stm_are_no_words(tmp_path: Path, labels: tuple[str, str], expected: list[str]) -> None:
+    stm = f"r 1 s1 0.0 2.0 {labels[0]} turn off\nr 1 s2 2.0 4.0 {labels[1]} hello\n"
+    stm += "r 1 s2 4.0 5.0 ignore_time_segment_in_scoring\n"
+    system = _read(tmp_path, stm, "r 1 0.1 0.2 turn\nr 1 2.1 0.2 hello\n", (".stm", ".ctm"))
+    assert [u.reference for u in system.utterances] == expected
