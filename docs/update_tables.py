@@ -19,6 +19,7 @@ from typing import Any
 
 from asr_transfer.adaptation.predicted import Case, agreements, predicted_markdown
 from asr_transfer.adaptation.results import Row, markdown
+from asr_transfer.evaluation.attempts import describe_origin, is_older
 from asr_transfer.languages import curve as languages
 from asr_transfer.languages import new_speaker_rows as speakers
 from asr_transfer.languages.negative import Effect
@@ -68,8 +69,8 @@ def adaptation(corpus: str) -> str:
     config = values["config"]
     command = _command(values)
     note = (
-        f"Made by `python recipes/speaker_adaptation/{command}` at commit "
-        f"`{values['commit']}`; draws per speaker: {config['protocol']['draws']}, "
+        f"Made by `python recipes/speaker_adaptation/{command}` at "
+        f"{describe_origin(values)}; draws per speaker: {config['protocol']['draws']}, "
         f"protocol seed: {config['protocol']['seed']}, source seed: {config['source']['trainer']['seed']}.\n"
     )
     return f"{markdown(rows(corpus))}\n{note}"
@@ -105,7 +106,7 @@ def negative(name: str) -> str:
 def identification(name: str) -> str:
     """Return how well a source model tells languages apart, with how it was made."""
     values = record(name)
-    made = f"Made by `python recipes/multilingual/{values['command']}` at commit `{values['commit']}`.\n"
+    made = f"Made by `python recipes/multilingual/{values['command']}` at {describe_origin(values)}.\n"
     return f"{identification_markdown(values['scores']['identification'])}\n{made}"
 
 
@@ -131,7 +132,9 @@ def headline() -> str:
                 f"| {reduction:.0f} % ({low:.0f} … {high:.0f}) | {best.method} "
                 f"| {100 * best.others_before:.1f} → {100 * best.others:.1f} | {best.cpu_seconds:.1f} |"
             )
-    return "\n".join(lines) + "\n"
+    older = [title for corpus, title in CORPORA.items() if _measured(corpus) and is_older(record(corpus))]
+    note = f"\nOlder runs, to be repeated: {'; '.join(older)}.\n" if older else ""
+    return "\n".join(lines) + "\n" + note
 
 
 def training() -> str:
@@ -184,7 +187,7 @@ def ideas(*names: str) -> str:
         cells = [f"{100 * one.value:.1f}" if one else "–" for one in (unseen, seen, errors)]
         between = f"{100 * unseen.low:.0f} … {100 * unseen.high:.0f}" if unseen else "–"
         lines.append(f"| `{name}` | {cells[0]} | {between} | {cells[1]} | {cells[2]} |")
-        made = made or f"Seeds {', '.join(map(str, values['config']['seeds']))}; commit `{values['commit']}`.\n"
+        made = made or f"Seeds {', '.join(map(str, values['config']['seeds']))}; {describe_origin(values)}.\n"
     return "\n".join(lines) + f"\n\n{made}"
 
 
@@ -193,7 +196,7 @@ def sentences(name: str) -> str:
     values = record(name)
     effects = [spoken.Effect(**effect) for effect in values["scores"]["effects"]]
     command = _command(values)
-    note = f"Made by `python recipes/zero_shot_words/{command}` at commit `{values['commit']}`.\n"
+    note = f"Made by `python recipes/zero_shot_words/{command}` at {describe_origin(values)}.\n"
     return f"{sentences_markdown(values['scores']['systems'], effects)}\n{note}"
 
 
@@ -202,8 +205,8 @@ def new_speaker(name: str) -> str:
     values = record(name)
     rows = [speakers.Row(**row) for row in values["scores"]["rows"]]
     note = (
-        f"Made by `python recipes/multilingual/{_command(values)}` at commit "
-        f"`{values['commit']}`; seeds {', '.join(map(str, values['config']['seeds']))}.\n"
+        f"Made by `python recipes/multilingual/{_command(values)}` at "
+        f"{describe_origin(values)}; seeds {', '.join(map(str, values['config']['seeds']))}.\n"
     )
     return f"{speakers.markdown(rows)}\n{note}"
 
@@ -218,7 +221,7 @@ def forgetting(*names: str) -> str:
         found.setdefault(title, []).extend(Case(**own) for own in values["scores"]["cases"])
         tables[title] = agreements(found[title], values["config"]["choice"]["tolerance"])
         made.append(
-            f"{title}: made by `python recipes/speaker_adaptation/{_command(values)}` at commit `{values['commit']}`.\n"
+            f"{title}: made by `python recipes/speaker_adaptation/{_command(values)}` at {describe_origin(values)}.\n"
         )
     return f"{predicted_markdown(tables)}\n{''.join(made)}"
 
@@ -231,7 +234,7 @@ def _command(values: dict[str, Any]) -> str:
 def _made_languages(values: dict[str, Any]) -> str:
     config = values["config"]
     return (
-        f"Made by `python recipes/multilingual/{_command(values)}` at commit `{values['commit']}`; seeds "
+        f"Made by `python recipes/multilingual/{_command(values)}` at {describe_origin(values)}; seeds "
         f"{', '.join(map(str, [*config['seeds'], *config.get('extra_seeds', [])]))}; "
         f"{config['source']['trainer']['steps']} steps on the source languages, "
         f"{config['learn']['trainer']['steps']} on the target.\n"
@@ -240,8 +243,8 @@ def _made_languages(values: dict[str, Any]) -> str:
 
 def _made_words(values: dict[str, Any]) -> str:
     return (
-        f"Made by `python recipes/zero_shot_words/{_command(values)}` at commit "
-        f"`{values['commit']}`; draws of the smaller lexica: {values['config']['draws']}, models: "
+        f"Made by `python recipes/zero_shot_words/{_command(values)}` at "
+        f"{describe_origin(values)}; draws of the smaller lexica: {values['config']['draws']}, models: "
         f"{len(values['scores']['models'])}.\n"
     )
 

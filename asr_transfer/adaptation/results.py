@@ -113,7 +113,11 @@ def write_systems(
         rates = sorted({t.learning_rate for t in group} - {0.0})
         seconds = sum(t.cpu_seconds for t in group)
         values: dict[str, Any] = {
-            **{key: record.get(key) for key in ("format", "command", "started", "versions", "commit", "data")},
+            **{
+                key: record[key]
+                for key in ("format", "command", "started", "versions", "commit", "attempts", "data")
+                if key in record
+            },
             "status": "finished",
             "config": {"method": method, "amount": amount, "learning_rates": rates, **record.get("config", {})},
             "history": [],

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,16 @@ class RunLock:
     Args:
         folder: that exists.
 
+    Attributes:
+        at_release: weak reference to what is called before the folder is let go.
+
     Raises:
         ConfigError: another process holds it, or it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self._file, self._owner = folder.resolve() / FILE, os.getpid()
+        self.at_release: Callable[[], Callable[[], None] | None] = lambda: None
         held = _HELD.get(self._file)
         if held is not None and held._owner == self._owner and held._descriptor is not None:
             # One process is in one folder at a time; its earlier record is done with, though nobody said so.
@@ -49,6 +54,8 @@ class RunLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None or os.getpid() != self._owner:
             return
+        if (note := self.at_release()) is not None:
+            note()
         _HELD.pop(self._file, None)
         with contextlib.suppress(OSError):  # removed together with its folder
             self._file.unlink()

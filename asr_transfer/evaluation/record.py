@@ -12,9 +12,7 @@ import json
 import os
 import platform
 import resource
-import shlex
 import shutil
-import subprocess
 import sys
 import time
 import weakref
@@ -22,10 +20,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from weakref import WeakMethod
 
 from asr_transfer import textfiles
 from asr_transfer.data.manifest import Utterance, checksum
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import AsrTransferError, ConfigError, DataError
+from asr_transfer.evaluation import attempts
 from asr_transfer.evaluation.emptying import RECORD as FILE
 from asr_transfer.evaluation.emptying import empty, holds_run, restore
 from asr_transfer.evaluation.lock import FILE as LOCK
@@ -33,6 +33,8 @@ from asr_transfer.evaluation.lock import RunLock
 from asr_transfer.evaluation.resuming import given_files, paths, plain, require_same_content, require_same_settings
 
 FORMAT = 1
+SELDOM = 10.0
+"""Seconds between two notes that an attempt is still at work."""
 _PACKAGES = ("asr-transfer", "torch", "torchaudio", "speechbrain", "jiwer", "librosa", "sentencepiece", "numpy")
 
 
@@ -66,27 +68,29 @@ class RunRecord:
         previous = read_record(folder) if (folder / FILE).is_file() else None
         if previous is not None and self._lock is None:  # somebody else's, to be read if it is finished
             require_same_settings(previous, config, files, folder)
+        self._watch = attempts.Stopwatch()
         self.finished_before = previous is not None and previous.get("status") == "finished"
         if previous is not None and self.finished_before:
             self.values: dict[str, Any] = previous
         else:
+            made = attempts.begin(previous)
             self.values = {
                 "format": FORMAT,
                 "status": "running",
-                "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                # Of the first attempt, whose code is the oldest that made the run.
+                **{name: made[0][name] for name in ("command", "started", "commit")},
+                "attempts": made,
                 "config": plain(config),
                 # What an earlier attempt was given, until this one is given the same.
                 "files": {**((previous or {}).get("files") or {}), **files},
                 "data": (previous or {}).get("data") or {},
                 "versions": versions(),
-                "commit": commit(),
                 "history": [],
                 "scores": {},
             }
             self._write()
-        self._begin, self._cpu = time.time(), time.process_time()
-        self._earlier = (previous or {}).get("time", {"wall_seconds": 0.0, "cpu_seconds": 0.0})
+            if self._lock is not None:
+                self._lock.at_release = WeakMethod(self._stopped)
 
     def _enter(
         self,
@@ -161,8 +165,10 @@ class RunRecord:
             self._write()
 
     def log(self, line: str) -> None:
-        """Append a line with the time of day to `log.txt`."""
+        """Append a line with the time of day to `log.txt`, and note that the attempt is still at work."""
         textfiles.append_text(self.folder / "log.txt", f"{time.strftime('%H:%M:%S')}  {line}\n")
+        if self.values["status"] == "running" and time.monotonic() - self._written > SELDOM:
+            self._write()
 
     def say(self, line: str) -> None:
         """Print a line and append it to `log.txt`."""
@@ -173,18 +179,25 @@ class RunRecord:
         """Add `results`, time and memory, mark the run as finished, and remove the checkpoints that served resuming."""
         self.values.update(results)
         self.values["status"] = "finished"
-        self.values["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.values["time"] = {
-            "wall_seconds": round(self._earlier["wall_seconds"] + time.time() - self._begin, 2),
-            "cpu_seconds": round(self._earlier["cpu_seconds"] + time.process_time() - self._cpu, 2),
-        }
+        self.values["finished"] = attempts.now()
+        self.values["attempts"][-1]["status"] = "finished"
         self.values["peak_memory_mb"] = peak_memory()
         self._write()
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         if self._lock is not None:
             self._lock.release()
 
+    def _stopped(self) -> None:
+        """Note how far the attempt came, where the folder is let go before the run is finished."""
+        if self.values["status"] == "running":
+            self.values["attempts"][-1]["status"] = "stopped"
+            with contextlib.suppress(AsrTransferError, OSError):
+                self._write()
+
     def _write(self) -> None:
+        self.values["attempts"][-1].update(self._watch.times())
+        self.values["time"] = attempts.spent(self.values["attempts"])
+        self._written = time.monotonic()
         # What a training has taken for a precision that was left to it.
         with contextlib.suppress(OSError, ValueError):
             self.values["precision"] = json.loads((self.folder / "precision.json").read_text(encoding="utf-8"))
@@ -221,21 +234,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def commit() -> str | None:
-    """Return the commit of this toolkit's checkout, with "+" when it has changes; None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=10
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True, timeout=10
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def peak_memory() -> float:

@@ -27,6 +27,7 @@ from markupsafe import Markup
 from asr_transfer import textfiles
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation import listing
+from asr_transfer.evaluation.attempts import describe_origin
 from asr_transfer.evaluation.breakdown import Group, confusions, per_language, per_speaker
 from asr_transfer.evaluation.compare import Compared, Entry
 from asr_transfer.evaluation.figures import factors, plots, transfer
@@ -280,7 +281,9 @@ def _origin(entry: Entry) -> list[tuple[str, str]]:
     cost = {key: record[key] for key in ("time", "training", "adaptation", "peak_memory_mb") if key in record}
     if isinstance(cost.get("adaptation"), dict):
         cost["adaptation"] = {key: value for key, value in cost["adaptation"].items() if key != "plan"}
-    when = {key: record[key] for key in ("started", "finished", "commit") if record.get(key)}
+    when = {key: record[key] for key in ("started", "finished") if record.get(key)}
+    if origin := describe_origin(record).replace("`", ""):
+        when["code"] = origin
     parts = [
         ("Command", str(record.get("command", "not known"))),
         ("Configuration", _yaml(record.get("config"))),

@@ -228,6 +228,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "versions": dict,
     "time": dict,
     "history": list,
+    "attempts": list,
     "started": str,
     "finished": str,
     "commit": str,

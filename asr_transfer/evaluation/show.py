@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.attempts import describe_origin
 from asr_transfer.evaluation.record import read_record
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -123,7 +124,7 @@ def _head(folder: Path, record: Mapping[str, Any]) -> Text:
     text.append(folder.resolve().name, style="bold")
     text.append(f"  {status}", style="green" if status == "finished" else "yellow")
     text.append(f"\n{record.get('command', '')}\n", style="cyan")
-    commit = f", commit {record['commit']}" if record.get("commit") else ""
+    commit = f", {origin}" if (origin := describe_origin(record).replace("`", "")) else ""
     ended = f", finished {record['finished']}" if record.get("finished") else ""
     text.append(f"started {record.get('started', 'unknown')}{ended}{commit}", style="dim")
     return text

@@ -1,0 +1,121 @@
+"""What is promised of every figure: nobody is judged on what was learnt, and intervals are what they are called.
+
+Each of these tests fails on a bug that would leave every other test as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from language_sweeps import corpora_of, learning, make_folders
+
+from asr_transfer.adaptation import experiment
+from asr_transfer.adaptation.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig
+from asr_transfer.adaptation.protocol import Draw, Fold
+from asr_transfer.config import FeatureConfig, ModelConfig
+from asr_transfer.data.features import build_store
+from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.evaluation.scoring import Hypothesis, align
+from asr_transfer.evaluation.significance import interval, paired_bootstrap
+from asr_transfer.languages import points
+from asr_transfer.languages.points import Corpora, Point, train_point
+from asr_transfer.languages.reduction import reduction
+from data_prep.multilingual import SOURCE_SPLITS, SOURCES
+
+
+class Learnt(Exception):
+    """Carries what would have been learnt from, instead of learning."""
+
+
+@pytest.mark.parametrize("method", ["full", *AUTOMATIC])
+def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {name: Utterance(name, "", 1.0, "a", "s", "en") for name in "abcdefghij"}
+    draw = Draw("s", 0, pool=("a", "b", "c"), test=("d", "e"))
+    fold = Fold("f", train=("f", "g"), others=("h",), dev=(), test=(draw,), source=("f", "g"), judged=("i",))
+    shop = SimpleNamespace(
+        utterances=lambda: known, store=lambda: None, source=lambda fold: None, config=ExperimentConfig()
+    )
+
+    def caught(source: object, utterances: Any, *rest: Any, **named: Any) -> None:
+        more = [part for part in (*rest, *named.values()) if isinstance(part, list)]
+        raise Learnt([u.id for u in utterances], {u.id for part in more for u in part})
+
+    monkeypatch.setattr(experiment, "adapt", caught)
+    monkeypatch.setattr(experiment, "adapt_by_choice", caught)
+    with pytest.raises(Learnt) as found:
+        experiment._run_trial((shop, fold, ("f", draw, 2, method, 0.0)))  # type: ignore[arg-type]
+    learnt, beside = found.value.args
+    assert learnt == ["a", "b"] and not beside & {*draw.test, *fold.others}
+    assert beside == (set() if method == WITHOUT_SOURCE else {"f", "g"} | ({"i"} if method == "auto" else set()))
+
+
+def test_a_point_is_never_chosen_on_its_test_set(
+    tmp_path: Path, feature_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpora = corpora_of(make_folders(tmp_path / "languages"))
+    kept = {u.id for path in corpora.tests.values() for u in read_manifest(path)}
+    chosen_on = {u.id for path in corpora.dev.values() for u in read_manifest(path)}
+
+    def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
+        raise Learnt({u.id for u in train}, {u.id for u in dev})
+
+    monkeypatch.setattr(points, "learn_language", caught)
+    config = learning(mode="scratch", model=ModelConfig(encoder="tdnn", layers=1, dim=8, channels=8))
+    with pytest.raises(Learnt) as found:
+        train_point((str(tmp_path), corpora, Point("scratch", 0.1, 0, None, config), (0.1,)))
+    train, dev = found.value.args
+    assert train and dev and dev <= chosen_on and not (train | dev) & kept and not train & dev
+
+
+def test_source_models_are_trained_on_no_speech_that_is_kept_from_training(tmp_path: Path) -> None:
+    for name in SOURCES:
+        for split in ("train", "dev", "test", "others"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{split}.jsonl").touch()
+    corpora = Corpora.from_folders({name: tmp_path / name for name in SOURCES}, {}, splits=SOURCE_SPLITS)
+    assert not set(corpora.sources.values()) & set(corpora.source_tests.values())
+    # The speakers that other experiments hold out of AN4, for choosing and for testing.
+    assert {Path(path).stem for name, path in corpora.sources.items() if name.startswith("an4 ")} == {"train"}
+
+
+def _scored(errors: np.ndarray) -> Any:
+    """Return utterances of ten words of one speaker, with so many errors each."""
+    pairs = [("a " * 10, "a " * (10 - n) + "b " * n) for n in errors.tolist()]
+    return align([Hypothesis(f"u{n}", "s", "en", *pair) for n, pair in enumerate(pairs)])
+
+
+def test_seeds_that_disagree_widen_the_interval() -> None:
+    random = np.random.default_rng(0)
+    before = [_scored(random.binomial(10, 0.4, 200)) for _ in range(4)]
+    alike = [_scored(random.binomial(10, 0.3, 200)) for _ in range(4)]
+    apart = [_scored(random.binomial(10, rate, 200)) for rate in (0.1, 0.25, 0.35, 0.5)]
+    one, other = reduction(before, alike, 4000), reduction(before, apart, 4000)
+    assert other.share == pytest.approx(one.share, abs=0.05)
+    assert other.high - other.low > 3 * (one.high - one.low), "seeds are resampled, not only utterances"
+
+
+def test_an_interval_that_is_called_95_per_cent_is_one() -> None:
+    random = np.random.default_rng(1)
+    units = np.full(4000, 10)
+    errors, better = random.binomial(units, 0.2), random.binomial(units, 0.15)
+    boot, own = paired_bootstrap(errors, better, units), interval(errors, units)
+    assert boot.low is not None and boot.high is not None and own is not None
+    for low, high, spread in ((*own, errors.std() / 10), (boot.low, boot.high, (better - errors).std() / 10)):
+        width = (high - low) / (2 * spread / np.sqrt(len(units)))
+        assert width == pytest.approx(1.96, rel=0.04), "1.645 would be 90 %"
+
+
+def test_features_of_another_part_of_a_file_are_others(tmp_path: Path, make_audio: Any) -> None:
+    file = make_audio(tmp_path / "long.wav", seconds=3.0)
+    first = Utterance("u", str(file), 1.0, "a", "s", "en", start=0.0)
+    stores = [
+        build_store([replace(first, start=start)], FeatureConfig(mels=8), cache=tmp_path / "cache")
+        for start in (0.0, 1.5, 0.0)
+    ]
+    assert not np.array_equal(stores[0].frames, stores[1].frames)
+    assert np.array_equal(stores[0].frames, stores[2].frames)
