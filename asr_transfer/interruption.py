@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -149,6 +149,19 @@ def check() -> None:
     """
     if _STATE.requested:
         raise Stopped(_STATE.requested)
+
+
+def end_quietly() -> None:
+    """Let a Ctrl-C that nobody catches, as while a program is loaded, end it with a line instead of a traceback."""
+    others = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print("stopped by SIGINT", file=sys.stderr)  # Python itself ends the process by the signal then
+        else:
+            others(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def report_stop(stop: KeyboardInterrupt, program: str, resumable: bool) -> int:

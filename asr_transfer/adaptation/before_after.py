@@ -43,7 +43,8 @@ def before_and_after(
     if name == "test":
         write_scores(record.folder, recognised)
     risen = _rise(first, recognised)
-    say(f"{'others' if name == 'judged' else name}: {_change(before, after)}{_risen(*risen)}{', on ' * bool(what)}{what}")
+    whose, on = "others" if name == "judged" else name, f", on {what}" if what else ""
+    say(f"{whose}: {_change(before, after)}{_risen(*risen)}{on}")
     if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
         say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
     pairs = [

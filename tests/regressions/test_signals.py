@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -312,3 +313,17 @@ def test_choosing_among_methods_ends_cleanly(
     assert "stopped by SIGTERM; --resume goes on" in capsys.readouterr().err
     assert read_record(out)["status"] == "running"
     assert {path.name for path in out.iterdir()} <= {"run.json", "log.txt", "precision.json"}, "nothing half-written"
+
+
+def test_a_program_that_is_being_loaded_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loading = "import asr_transfer.cli, os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport torch"
+    done = subprocess.run([sys.executable, "-c", loading], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT and done.stderr == "stopped by SIGINT\n"
+
+    def building() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "build_parser", building)
+    assert cli.main(["show", "x"]) == 143 and capsys.readouterr().err == "asr-transfer: stopped by SIGTERM\n"
