@@ -88,6 +88,14 @@ def heeding() -> Iterator[None]:
         _STATE.heeding, _STATE.requested = False, 0
 
 
+def heed_again() -> None:
+    """Take back the signals that a library has taken for itself, where they are heeded."""
+    if _STATE.heeding and threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _on_signal)
+
+
 def heed_in_worker() -> None:
     """Heed the signals in a worker process: between jobs they are remembered, in a job (`working`) they stop it."""
     _STATE.worker, _STATE.deferring = True, 1

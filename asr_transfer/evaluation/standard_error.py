@@ -32,7 +32,7 @@ def standard_error(found: Floats, speakers: Sequence[str]) -> float | None:
     errors = [_error(found)]
     names, members = np.unique(np.asarray(speakers), return_inverse=True)
     if len(names) > 1:
-        errors.append(_error(np.bincount(members, found, len(names))))
+        errors.append(_error(np.bincount(members, found, len(names)).astype(np.float64)))
     error = max(errors)
     return error if len(found) > 1 and math.isfinite(error) else None
 

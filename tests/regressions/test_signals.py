@@ -327,3 +327,37 @@ def test_a_program_that_is_being_loaded_ends_without_a_traceback(
 
     monkeypatch.setattr(cli, "build_parser", building)
     assert cli.main(["show", "x"]) == 143 and capsys.readouterr().err == "asr-transfer: stopped by SIGTERM\n"
+
+
+RECIPE = """
+import sys, time
+from dataclasses import dataclass
+from asr_transfer.cli import script
+from asr_transfer.training.workers import run_all
+
+@dataclass(frozen=True)
+class Settings:
+    \"\"\"Settings.\"\"\"
+
+def run(settings):
+    import ray
+    wait = ray.wait
+    ray.wait = lambda *given, **more: (print("begun", flush=True), wait(*given, **more))[1]
+    list(run_all(time.sleep, [90, 90], 2, "naps", "ray"))
+
+sys.exit(script(Settings, run, []))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [signal.SIGTERM, signal.SIGUSR1])
+def test_on_ray_the_status_is_that_of_the_signal_too(order: signal.Signals) -> None:
+    pytest.importorskip("ray")
+    with subprocess.Popen(
+        [sys.executable, "-c", RECIPE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        time.sleep(0.5)
+        process.send_signal(order)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == ORDERS[order] and told.endswith(f": stopped by {order.name}\n")
