@@ -27,7 +27,7 @@ from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand,
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint, one_line
 from asr_transfer.evaluation.lock import release_all
-from asr_transfer.interruption import EXIT_STATUS, heeding, report_stop
+from asr_transfer.interruption import EXIT_STATUS, end_quietly, heeding, report_stop
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 from asr_transfer.option_files import allow_any_name, check_option_files
@@ -41,14 +41,20 @@ if TYPE_CHECKING:
     from asr_transfer.data.manifest import Utterance
     from asr_transfer.orthography import Case
 
+end_quietly()  # for recipes, which load more after this
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; see `interruption.EXIT_STATUS`."""
-    parser, parts = build_parser()
 
     def run(parsed: Namespace) -> int:
         return _COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
 
+    try:
+        with heeding():
+            parser, parts = build_parser()
+    except KeyboardInterrupt as stop:
+        return report_stop(stop, "asr-transfer", False)
     return _guarded(parser, parts, run, arguments)
 
 
@@ -84,7 +90,7 @@ def _guarded(
             check_option_files(arguments)
             parsed = parser.parse_args(_spell_out_flags(arguments, parts))
             resumable = "resume" in (parsed if parsed.get("subcommand") is None else parsed[parsed.subcommand])
-            with Work(parsed.get("subcommand") or Path(parser.prog).stem, bar=False):
+            with Work(parsed.get("subcommand") or _recipe_name(Path(sys.argv[0])), bar=False):
                 return run(parser.instantiate(parsed))
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
@@ -103,6 +109,11 @@ def _guarded(
         release_all()
         if said := unspelled():
             print(f"{parser.prog}: {said}", file=sys.stderr)
+
+
+def _recipe_name(file: Path) -> str:
+    """Return what a recipe is called in lines of progress: its own name, or its folder's where it is just `run`."""
+    return (file.resolve().parent.name if file.stem == "run" else file.stem).replace("_", " ")
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
@@ -207,7 +218,7 @@ def _spell_out_flags(arguments: Sequence[str], parts: dict[str, ArgumentParser])
     words = {"true", "false", "yes", "no"}
     return [
         f"{word}=true" if word in flags and following.lower() not in words else word
-        for word, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        for word, following in zip(arguments, [*arguments[1:], ""], strict=False)
     ]
 
 

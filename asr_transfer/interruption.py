@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -88,6 +88,14 @@ def heeding() -> Iterator[None]:
         _STATE.heeding, _STATE.requested = False, 0
 
 
+def heed_again() -> None:
+    """Take back the signals that a library has taken for itself, where they are heeded."""
+    if _STATE.heeding and threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _on_signal)
+
+
 def heed_in_worker() -> None:
     """Heed the signals in a worker process: between jobs they are remembered, in a job (`working`) they stop it."""
     _STATE.worker, _STATE.deferring = True, 1
@@ -149,6 +157,19 @@ def check() -> None:
     """
     if _STATE.requested:
         raise Stopped(_STATE.requested)
+
+
+def end_quietly() -> None:
+    """Let a Ctrl-C that nobody catches, as while a program is loaded, end it with a line instead of a traceback."""
+    others = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print("stopped by SIGINT", file=sys.stderr)  # Python itself ends the process by the signal then
+        else:
+            others(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def report_stop(stop: KeyboardInterrupt, program: str, resumable: bool) -> int:

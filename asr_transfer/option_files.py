@@ -14,6 +14,8 @@ from asr_transfer.errors import ConfigError, DataError
 
 OPTION = "--config"
 
+_given: list[Path] = []
+
 
 def check_option_files(arguments: Sequence[str]) -> None:
     """Make sure that every file of options among the arguments is one.
@@ -21,7 +23,8 @@ def check_option_files(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: it is missing, may not be read, is not UTF-8 or no YAML mapping; the message names file and line.
     """
-    for name in _named(arguments):
+    _given[:] = _named(arguments)
+    for name in _given:
         try:
             text = textfiles.read_text(name, "give a YAML file of options")
             node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -36,6 +39,11 @@ def check_option_files(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{OPTION} {name}{place}: is not YAML ({what}); mend the line.") from None
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{OPTION} {name}: holds no options; write them as `name: value`, one per line.")
+
+
+def given_option_files() -> dict[str, Path]:
+    """Return the files of options that this command was given, as a run's other inputs are named."""
+    return {"config" if len(_given) == 1 else f"config.{number}": file for number, file in enumerate(_given)}
 
 
 def allow_any_name() -> None:
@@ -54,7 +62,7 @@ _yaml_value = get_loader("yaml")
 
 
 def _named(arguments: Sequence[str]) -> Iterator[Path]:
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for word, following in zip(arguments, [*arguments[1:], None], strict=False):
         if word == OPTION and following is not None:
             yield Path(following)
         elif word.startswith(f"{OPTION}="):

@@ -11,6 +11,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.breakdown import per_speaker
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, write_scores
+from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.training.session import hypotheses
 
@@ -41,14 +42,21 @@ def before_and_after(
     after, recognised = _score(adapted, utterances, store)
     if name == "test":
         write_scores(record.folder, recognised)
-    say(f"{'others' if name == 'judged' else name}: {_change(before, after)}{', on ' * bool(what)}{what}")
+    risen = _rise(first, recognised)
+    whose, on = "others" if name == "judged" else name, f", on {what}" if what else ""
+    say(f"{whose}: {_change(before, after)}{_risen(*risen)}{on}")
     if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
         say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
     pairs = [
         {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}
         for b, a in zip(per_speaker(align(first)), per_speaker(align(recognised)), strict=True)
     ]
-    result: dict[str, object] = {"before": before.to_plain(), "after": after.to_plain(), "pairs": pairs}
+    result: dict[str, object] = {
+        "before": before.to_plain(),
+        "after": after.to_plain(),
+        "cer_change": {"value": risen[0], "standard_error": risen[1]},
+        "pairs": pairs,
+    }
     return result if lacking is None else {**result, "unwritable": lacking.to_plain()}
 
 
@@ -57,6 +65,20 @@ def _score(
 ) -> tuple[Score, list[Hypothesis]]:
     recognised = hypotheses(recogniser, utterances, store)
     return score([h.reference for h in recognised], [h.hypothesis for h in recognised]), recognised
+
+
+def _rise(first: Sequence[Hypothesis], recognised: Sequence[Hypothesis]) -> tuple[float | None, float | None]:
+    """Return the rise of the character error rate and its standard error; None for what cannot be told."""
+    before, after = align(first, "character"), align(recognised, "character")
+    changes, units = (after.errors - before.errors).astype(float), before.reference.astype(float)
+    if not units.sum():
+        return None, None
+    error = standard_error(residuals(changes, units), [h.speaker for h in recognised])
+    return float(changes.sum() / units.sum()), error
+
+
+def _risen(rise: float | None, error: float | None) -> str:
+    return "" if rise is None or error is None else f" ({in_points(rise, error)} points)"
 
 
 def _change(before: Score, after: Score) -> str:

@@ -149,7 +149,7 @@ def choose(
             model = adapted.at_strength(strength)
             entry.answers.setdefault(strength, []).append(judge.own(model, held, adapted.depth))
             if check and number == 0:
-                entry.forgetting[strength] = judge.forgetting(model, adapted.depth)
+                entry.lost[strength] = judge.lost(model, adapted.depth)
 
     for number in range(len(folds)):
         for place, entry in enumerate(entries, start=1):

@@ -20,6 +20,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.scoring import Hypothesis, align
+from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 
 WORST = 1000.0
 """Criterion of what is not finite: a number, so that it is sorted, and written to files, like any other."""
@@ -49,6 +50,7 @@ class Rung:
             was not measured.
         refused: why it may not be chosen; empty otherwise.
         shares: what each held-out utterance adds to the criterion.
+        forgetting_error: standard error of `forgetting`; None where it is not known.
     """
 
     method: str
@@ -62,6 +64,7 @@ class Rung:
     forgetting: float | None
     refused: str = ""
     shares: tuple[float, ...] = field(default=(), repr=False)
+    forgetting_error: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return the rung for a run record, without the shares."""
@@ -84,6 +87,19 @@ class Answers:
         return Answers(self.errors[index], self.units[index], self.losses[index])
 
 
+@dataclass(frozen=True)
+class Loss:
+    """What others lose by an adaptation.
+
+    Attributes:
+        risen: estimated rise of their character error rate.
+        error: standard error of that; None where it is not known.
+    """
+
+    risen: float
+    error: float | None
+
+
 @dataclass
 class Entry:
     """A candidate under trial: what it answered so far at each strength."""
@@ -91,7 +107,7 @@ class Entry:
     candidate: Candidate
     held: list[int] = field(default_factory=list)
     answers: dict[float, list[Answers]] = field(default_factory=dict)
-    forgetting: dict[float, float] = field(default_factory=dict)
+    lost: dict[float, Loss] = field(default_factory=dict)
     folds: int = 0
     dropped: bool = False
     failed: str = ""
@@ -132,7 +148,7 @@ class Judge:
         """
         return self._answers(model, held, depth)
 
-    def forgetting(self, model: Recogniser, depth: int = 0) -> float:
+    def lost(self, model: Recogniser, depth: int = 0) -> Loss:
         """Return the estimated rise of the character error rate on `check`; see `own` for the arguments.
 
         Half of it is counted, half follows from the loss: errors are taken to rise as it does.
@@ -143,7 +159,15 @@ class Judge:
         counted = (after.errors.sum() - before.errors.sum()) / before.units.sum()
         ratio = after.losses.sum() / max(before.losses.sum(), 1e-9)
         risen = float(0.5 * counted + 0.5 * rate * (ratio - 1))
-        return risen if math.isfinite(risen) else 1.0
+        if not math.isfinite(risen):
+            return Loss(1.0, None)
+        own = residuals(after.errors - before.errors, before.units)
+        own = own + rate * residuals(after.losses - before.losses, np.maximum(before.losses, 1e-9))
+        return Loss(risen, standard_error(0.5 * own, [u.speaker for u in self._check]))
+
+    def forgetting(self, model: Recogniser, depth: int = 0) -> float:
+        """Return what `lost` estimates, without its error."""
+        return self.lost(model, depth).risen
 
     def counted(self, model: Recogniser, depth: int = 0) -> tuple[int, int]:
         """Return how many more character errors there are on `check`, and its reference characters; see `own`."""
@@ -188,18 +212,19 @@ class Judge:
         errors = np.concatenate([part.errors for part in parts])
         losses = np.concatenate([part.losses for part in parts])
         before = self._before[entry.held]
-        forgetting = entry.forgetting.get(strength)
+        lost = entry.lost.get(strength)
         refused = ""
-        if forgetting is not None and forgetting > choice.tolerance:
-            refused = f"others would be {100 * forgetting:.1f} points worse, more than {100 * choice.tolerance:g}"
+        if lost is not None and lost.risen > choice.tolerance:
+            refused = f"others would be {100 * lost.risen:.1f} points worse, more than {100 * choice.tolerance:g}"
         shares = self._shares(Answers(errors, before.units, losses), entry.held)
         # One error more on both sides: none of none is no gain, and one of one no certainty.
         score = float(shares.sum() + 0.5 / (before.errors.sum() + 1))
         return Rung(
             entry.candidate.method, entry.candidate.learning_rate, strength, entry.folds,
             int(errors.sum()), int(before.units.sum()), int(before.errors.sum()),
-            min(score, WORST) if math.isfinite(score) else WORST, forgetting, refused,
-            tuple(np.nan_to_num(shares, nan=WORST, posinf=WORST).tolist()),
+            min(score, WORST) if math.isfinite(score) else WORST,
+            lost.risen if lost else None, refused,
+            tuple(np.nan_to_num(shares, nan=WORST, posinf=WORST).tolist()), lost.error if lost else None,
         )  # fmt: skip
 
     def _shares(self, found: Answers, held: Sequence[int]) -> Floats:
@@ -235,12 +260,18 @@ def answers(recogniser: Recogniser, data: SpeechData, items: Sequence[int]) -> A
 def describe(rung: Rung) -> str:
     """Return a rung as a line of text."""
     rate = f" lr {rung.learning_rate:g}" if rung.learning_rate else ""
-    forgotten = f", others {100 * rung.forgetting:+.1f} points" if rung.forgetting is not None else ""
+    forgotten = f", others {_others(rung)}" if rung.forgetting is not None else ""
     refused = f"; refused: {rung.refused}" if rung.refused else ""
     return (
         f"{rung.method}{rate} × {rung.strength:g}: criterion {rung.score:.3f}, character errors "
         f"{rung.source_errors} → {rung.errors} of {rung.units} on {rung.folds} folds{forgotten}{refused}"
     )
+
+
+def _others(rung: Rung) -> str:
+    if rung.forgetting is None:
+        return "not measured"
+    return f"{in_points(rung.forgetting, rung.forgetting_error)} points"
 
 
 def ladder_table(rungs: Sequence[Rung]) -> Table:
@@ -252,10 +283,9 @@ def ladder_table(rungs: Sequence[Rung]) -> Table:
     if refused:
         table.add_column("refused", overflow="fold")
     for rung in rungs:
-        others = "not measured" if rung.forgetting is None else f"{100 * rung.forgetting:+.1f} points"
         cells = [
             rung.method, f"{rung.learning_rate:g}", f"{rung.strength:g}", str(rung.folds), f"{rung.score:.3f}",
-            f"{rung.source_errors} → {rung.errors} of {rung.units}", others,
+            f"{rung.source_errors} → {rung.errors} of {rung.units}", _others(rung),
         ]  # fmt: skip
         table.add_row(*cells, *([rung.refused] if refused else []))
     return table

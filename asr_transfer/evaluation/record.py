@@ -31,6 +31,7 @@ from asr_transfer.evaluation.emptying import empty, holds_run, restore
 from asr_transfer.evaluation.lock import FILE as LOCK
 from asr_transfer.evaluation.lock import RunLock
 from asr_transfer.evaluation.resuming import given_files, paths, plain, require_same_content, require_same_settings
+from asr_transfer.option_files import given_option_files
 
 FORMAT = 1
 SELDOM = 10.0
@@ -120,7 +121,7 @@ class RunRecord:
                 if resume:
                     require_same_settings(read_record(folder), config, files, folder)
                 else:
-                    empty(folder, dict(paths(config)))
+                    empty(folder, {**dict(paths(config)), **given_option_files()})
         except BaseException:
             lock.release()
             raise

@@ -1,6 +1,7 @@
 """Running independent jobs in parallel processes of one thread each, here or on a Ray cluster.
 
-A signal to stop is handed on to the processes of this machine, which are waited for: they write their checkpoints.
+A signal to stop is handed on to the processes of this machine, which are waited for: they write their checkpoints. Ray
+ends its jobs where they stand; resumed, they go on from the last checkpoint that they wrote on their way.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ def _on_ray(function: Callable[[A], R], arguments: Sequence[A], workers: int, li
     started = not ray.is_initialized()
     if started:
         _connect(ray, workers)
+        interruption.heed_again()  # Ray takes SIGTERM for itself
 
     def job(argument: A) -> R:
         _one_thread()
@@ -178,6 +180,9 @@ def _on_ray(function: Callable[[A], R], arguments: Sequence[A], workers: int, li
                 freed = line.done(pending.pop(reference))
                 pending.update({remote.remote(arguments[number]): number for number in freed})
                 yield result
+    except KeyboardInterrupt:
+        interruption.check()  # Ray does not say which signal it was
+        raise
     finally:
         if started:
             ray.shutdown()

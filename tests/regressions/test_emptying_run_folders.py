@@ -5,16 +5,32 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from asr_transfer.cli import script
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.record import RunRecord
 
 
 def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a recipe.
+
+    Args:
+        out: run folder.
+        overwrite: replace the run that is there.
+    """
+
+    out: Path
+    overwrite: bool = False
 
 
 @pytest.fixture
@@ -52,6 +68,25 @@ def test_what_the_new_run_reads_is_not_deleted_before_it_reads_it(old: Path, kin
     with pytest.raises(ConfigError, match=r"`given.*`: .* lies in .*, which --overwrite empties"):
         RunRecord(old, {"given": kind(old / "corpora"), "out": old}, overwrite=True)
     assert (old / "corpora" / "b" / "file").is_file() and (old / "left_out.txt").is_file()
+
+
+@pytest.mark.parametrize("written", [("--config", "{}"), ("--config={}",)])
+def test_nor_is_a_file_of_options_that_lies_in_it(
+    old: Path, written: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = old / "options.yaml"
+    options.write_text(f"out: {old}\noverwrite: true\n", encoding="utf-8")
+    given = [word.format(options) for word in written]
+    seen: list[Any] = []
+
+    def run(settings: Settings) -> None:
+        seen.append(settings)
+        RunRecord(settings.out, {"out": settings.out}, overwrite=settings.overwrite)
+
+    assert script(Settings, run, given) == 1 and seen
+    assert f"`config`: {options} lies in {old}, which --overwrite empties" in capsys.readouterr().err
+    assert options.is_file() and (old / "left_out.txt").is_file()
+    assert script(Settings, run, ["--out", str(old), "--overwrite"]) == 0, "an earlier command's files are forgotten"
 
 
 def test_a_disk_mounted_below_is_not_emptied(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

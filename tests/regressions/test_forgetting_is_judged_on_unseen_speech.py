@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from asr_transfer.adapt_config import ChoiceConfig
@@ -20,6 +21,7 @@ from asr_transfer.config import FeatureConfig
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
 from asr_transfer.data.summary import Summary
 from asr_transfer.evaluation.record import read_record
+from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.models.folder import read_config
 from tests.adapting import adapt, recordings, run
 from tests.tones import TINY
@@ -98,12 +100,16 @@ def test_the_ladder_and_the_result_tell_what_unseen_utterances_lose(
     assert trained and not any(judged & learnt for learnt in trained), "nobody learns from what is judged on"
     assert all(len(learnt) == 3 + 132 for learnt in trained), "all that was trained on is there to be mixed in"
     about, what = ran.record["adaptation"], "12 utterances that the model was not trained on, of "
-    assert all(isinstance(rung["forgetting"], float) for rung in about["ladder"])
+    for rung in about["ladder"]:
+        assert in_points(rung["forgetting"], rung["forgetting_error"]) + " points" in ran.printed, "and how sure it is"
     assert f"others: judged on {what}" in ran.printed and about["others"].startswith(what)
     scores = ran.record["scores"]["judged"]
     assert scores["before"] != scores["after"] and sum(pair["words"] for pair in scores["pairs"])
     (line,) = [line for line in ran.printed.splitlines() if line.startswith("others: WER")]
+    change = scores["cer_change"]
     assert f"{100 * scores['after']['wer']:.1f} %" in line and what in line
+    assert f"({in_points(change['value'], change['standard_error'])} points)" in line
+    assert change["value"] == pytest.approx(scores["after"]["cer"] - scores["before"]["cer"])
     assert ran.record["data"]["judged"]["utterances"] == 12
     assert judged_of(ran.out) == sorted(judged), "the adapted model can be gone on from"
     assert "`judged` holds" in (ran.out / "model" / "README.md").read_text(encoding="utf-8")
@@ -164,3 +170,22 @@ def test_a_last_training_that_costs_others_more_than_is_tolerated_is_named() -> 
     assert "others: that is 2.0 points of the character error rate, more than the 1" in excess(
         0.05, 0.07, ChoiceConfig()
     )
+
+
+def test_the_standard_error_is_that_of_drawing_utterances_again() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(5, 40, 200).astype(float)
+    changes = rng.binomial(3, 0.2, 200) - rng.binomial(3, 0.1, 200) + 0.0
+    found = standard_error(residuals(changes, sizes), ["one"] * 200)
+    draws = rng.integers(0, 200, (4000, 200))
+    assert found == pytest.approx(np.std(changes[draws].sum(1) / sizes[draws].sum(1)), rel=0.05)
+
+
+def test_speakers_who_differ_make_it_greater_and_one_utterance_tells_none() -> None:
+    changes, sizes = np.repeat([2.0, 0.0, 1.0, -1.0], 25), np.full(100, 20.0)
+    alone = standard_error(residuals(changes, sizes), ["one"] * 100)
+    several = standard_error(residuals(changes, sizes), [name for name in "abcd" for _ in range(25)])
+    assert alone is not None and several is not None and several > 4 * alone
+    assert several == pytest.approx(np.std([2, 0, 1, -1], ddof=1) / 20 / np.sqrt(4))
+    assert standard_error(residuals(changes[:1], sizes[:1]), ["one"]) is None
+    assert in_points(0.005, 0.006) == "+0.5 ± 0.6" and in_points(-0.01, None) == "-1.0"

@@ -6,6 +6,7 @@ import io
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from asr_transfer.progress import Work, tracked
 from asr_transfer.training.streams import Output
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.training.workers import run_all
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """Settings of a recipe that has none."""
 
 
 class _Log(io.StringIO):
@@ -257,6 +263,18 @@ def _check_alone() -> None:
     with Work("inner"):
         assert log.come.wait(10)
     assert "outer" not in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("recipes/speaker_adaptation/run.py", "speaker adaptation"), ("recipes/zero_shot_words/run.py", "zero shot words"),
+     ("recipes/multilingual/transfer_table.py", "transfer table")],
+)  # fmt: skip
+def test_a_recipe_is_called_by_a_name_that_tells_which(monkeypatch: pytest.MonkeyPatch, file: str, name: str) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sys, "argv", [file])
+    assert cli.script(_Nothing, lambda _: told.append(progress.told()), []) == 0
+    assert told[0].partition(": ")[2] == name
 
 
 def test_a_terminal_has_bars_instead(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,3 +60,8 @@ def test_a_missing_one_is_named_and_a_good_one_is_read(tmp_path: Path, capsys: p
         (tmp_path / f"{number}.yaml").write_bytes(data)
         assert script(Settings, got.append, ["--config", str(tmp_path / f"{number}.yaml")]) == 0
     assert got == [Settings(7), Settings(7)]
+
+
+def test_no_arguments_at_all_are_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "subcommand" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -312,3 +313,51 @@ def test_choosing_among_methods_ends_cleanly(
     assert "stopped by SIGTERM; --resume goes on" in capsys.readouterr().err
     assert read_record(out)["status"] == "running"
     assert {path.name for path in out.iterdir()} <= {"run.json", "log.txt", "precision.json"}, "nothing half-written"
+
+
+def test_a_program_that_is_being_loaded_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loading = "import asr_transfer.cli, os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport torch"
+    done = subprocess.run([sys.executable, "-c", loading], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT and done.stderr == "stopped by SIGINT\n"
+
+    def building() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "build_parser", building)
+    assert cli.main(["show", "x"]) == 143 and capsys.readouterr().err == "asr-transfer: stopped by SIGTERM\n"
+
+
+RECIPE = """
+import sys, time
+from dataclasses import dataclass
+from asr_transfer.cli import script
+from asr_transfer.training.workers import run_all
+
+@dataclass(frozen=True)
+class Settings:
+    \"\"\"Settings.\"\"\"
+
+def run(settings):
+    import ray
+    wait = ray.wait
+    ray.wait = lambda *given, **more: (print("begun", flush=True), wait(*given, **more))[1]
+    list(run_all(time.sleep, [90, 90], 2, "naps", "ray"))
+
+sys.exit(script(Settings, run, []))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [signal.SIGTERM, signal.SIGUSR1])
+def test_on_ray_the_status_is_that_of_the_signal_too(order: signal.Signals) -> None:
+    pytest.importorskip("ray")
+    with subprocess.Popen(
+        [sys.executable, "-c", RECIPE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        time.sleep(0.5)
+        process.send_signal(order)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == ORDERS[order] and told.endswith(f": stopped by {order.name}\n")
