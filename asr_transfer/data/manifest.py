@@ -10,6 +10,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,6 +173,15 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
     return "".join(lines)
 
 
+def spans(utterances: Iterable[Utterance]) -> dict[str, tuple[float, float]]:
+    """Return first and last second, by id, of utterances that are not all that their recording holds."""
+    own = list(utterances)
+    times = Counter(audio for audio, _ in {(u.audio, u.id) for u in own})
+    return {
+        u.id: (u.start or 0.0, (u.start or 0.0) + u.duration) for u in own if u.start is not None or times[u.audio] > 1
+    }
+
+
 def read_audio(utterance: Utterance) -> np.ndarray:
     """Return the samples of an utterance as `audio.read` does.
 
@@ -306,6 +316,12 @@ def _parse_line(line: str, where: str, folder: Path, labelled: bool = True) -> U
                 f"{where}: `{key}` holds a tab, a line end or another control character, got {entry[key]!r}; it stands "
                 "in lines and columns, so replace that."
             )
+    for key, wrong, what in (
+        ("audio_filepath", r"\0", "a NUL character"),
+        ("text", "[\ud800-\udfff]", "half a character"),
+    ):
+        if found := re.search(wrong, entry[key]):
+            raise DataError(f"{where}: `{key}` holds {what} ({ascii(found.group())[1:-1]}); write it anew.")
     duration = _seconds(entry["duration"], "duration", where)
     if duration == 0:
         raise DataError(f"{where}: `duration` must be above 0 seconds; leave the utterance out.")
