@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from asr_transfer import audio, recording_file, textfiles
 from asr_transfer.config import Units
@@ -165,7 +166,8 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
         # What is written is accepted by every command.
         _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
-        if not _CODE.fullmatch(entry["language"]):
+        # A language names a head, in a dictionary of torch's whose own names are taken.
+        if not _CODE.fullmatch(entry["language"]) or hasattr(nn.ModuleDict, entry["language"]):
             raise DataError(
                 f"{where}: its language '{entry['language']}' is not a code such as en, cmn or pt-BR; give the "
                 "language's ISO 639 code."
