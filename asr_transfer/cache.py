@@ -38,11 +38,12 @@ def cache_folder() -> Path:
         raise ConfigError(
             f"{reason}, and there is no temporary folder either; set {VARIABLE} to a folder that can be written."
         ) from None
-    print(
-        f"asr-transfer: {reason}, so computed features are kept in {textfiles.spelled(made)} until this command ends; "
-        f"set {VARIABLE} to a folder that keeps them.",
-        file=sys.stderr,
-    )
+    if int(os.environ.get("RANK", "0")) == 0:  # of several processes on one work, the first speaks
+        print(
+            f"asr-transfer: {reason}, so computed features are kept in {textfiles.spelled(made)} until this command "
+            f"ends; set {VARIABLE} to a folder that keeps them.",
+            file=sys.stderr,
+        )
     os.environ[VARIABLE] = str(made)
     atexit.register(_remove, made, os.getpid())
     return made

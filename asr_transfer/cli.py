@@ -197,6 +197,7 @@ def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
         option = unknown.group(1).lstrip("-")
         spelled = f"--{option}" if "unrecognized" in text else f"`{option}`"
         known_options = {action.dest for part in parts.values() for action in part._actions if action.dest != "help"}
+        known_options.discard(option)  # another command's
         near = nearest_hint(option, known_options)
         return f"{spelled} is not known.{near if near.startswith(' Did') else ' See --help for the options.'}"
     choice = re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", text)

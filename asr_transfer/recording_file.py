@@ -12,7 +12,7 @@ from pathlib import Path
 
 import soundfile
 
-from asr_transfer import decoder, wav_sizes
+from asr_transfer import data_sizes, decoder
 from asr_transfer.errors import DataError
 from asr_transfer.headers import is_endless_flac, require_no_text, sphere_samples
 from asr_transfer.textfiles import spelled
@@ -69,14 +69,14 @@ def existing(path: str | Path) -> Path:
 
 @dataclass(frozen=True)
 class Opened:
-    """An open recording, and what its header says of its size where it is a WAV file; `mended` where that was wrong.
+    """An open recording, and what its header says of its size where that is known; `mended` where that was wrong.
 
     Attributes:
         endless: the header leaves open how long the recording is.
     """
 
     sound: soundfile.SoundFile
-    wav: wav_sizes.DataSize | None
+    size: data_sizes.DataSize | None
     mended: bool
     endless: bool
 
@@ -87,8 +87,8 @@ def open_recording(file: Path) -> Iterator[Opened]:
     try:
         with file.open("rb") as stream:
             head = stream.read(1024)
-        wav = wav_sizes.data_size(file) if head[8:12] == b"WAVE" else None
-        mend = wav is not None and (wav_sizes.continues(file, wav) or (wav.wide and wav.is_placeholder))
+        size = data_sizes.data_size(file)
+        mend = size is not None and (size.is_unreadable or data_sizes.continues(file, size))
     except OSError as error:
         raise DataError(unreadable_file(file, error, "give an audio file")) from None
     require_no_text(file, head)
@@ -97,11 +97,11 @@ def open_recording(file: Path) -> Iterator[Opened]:
     endless = is_endless_flac(head)
     if _needs_decoder(file, head, endless):
         source = decoder.as_flac(file)
-    elif wav is not None and mend:
-        source = wav_sizes.Mended(file, wav)
+    elif size is not None and mend:
+        source = data_sizes.Mended(file, size)
     try:
         with soundfile.SoundFile(source) as sound:
-            yield Opened(sound, wav, mend, endless)
+            yield Opened(sound, size, mend, endless)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: headerless `.raw`
         if not os.access(file, os.R_OK):
             raise DataError(unreadable_file(file, PermissionError())) from None
@@ -126,7 +126,7 @@ def describe(file: Path, opened: Opened) -> AudioInfo:
     if duration < 0.9 * promised:
         raise DataError(cut_off(file, duration, promised))
     oddity = ""
-    if opened.endless or (opened.wav is not None and opened.wav.is_placeholder):
+    if opened.endless or (opened.size is not None and opened.size.is_placeholder):
         oddity = "the header leaves open how long the recording is; read to the end of the file"
     elif opened.mended:
         oddity = (
@@ -139,13 +139,13 @@ def describe(file: Path, opened: Opened) -> AudioInfo:
 def _promise(file: Path, opened: Opened) -> float:
     """Return how many times longer a header says its data is than what is there (libsndfile silently shortens)."""
     sound = opened.sound
-    if opened.wav is not None:
-        return opened.wav.promise
+    if opened.size is not None:
+        return opened.size.promise
     if sound.format == "NIST":
         return sphere_samples(file) / float(sound.frames)
-    # What libsndfile notes of AIFF, of AU, and of W64.
-    match = re.search(r"^ *(?:SSND|Data Size|riff) *: (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
-    if match is None or int(match[1]) >= wav_sizes.PLACEHOLDER or int(match[2]) == 0:
+    # What libsndfile notes of W64.
+    match = re.search(r"^ *riff *: (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
+    if match is None or int(match[1]) >= data_sizes.PLACEHOLDER or int(match[2]) == 0:
         return 1.0
     return int(match[1]) / int(match[2])
 

@@ -37,6 +37,8 @@ def unspelled() -> str:
     if not _lacking:
         return ""
     encoding = sorted(_lacking)[0]
+    if encoding == "charmap":  # what Python calls every code page
+        encoding = getattr(sys.stdout, "encoding", None) or encoding
     return (
         f"the output is in {encoding}, which lacks some letters, so they were printed as escapes such as \\u0436; set "
         "PYTHONIOENCODING=utf-8 to get them."

@@ -13,7 +13,8 @@ import soundfile
 from asr_transfer import audio
 from asr_transfer.data.manifest import Report, Utterance, manifest_text, validate, write_manifest
 from asr_transfer.errors import DataError, one_line
-from asr_transfer.textfiles import write_text
+from asr_transfer.remarks import remark
+from asr_transfer.textfiles import unreadable, write_text
 
 LEFT_OUT = "left_out.txt"
 SHOWN = 8
@@ -112,14 +113,27 @@ def existing_folder(root: Path, expected: str) -> Path:
 
 
 def walk(root: Path) -> list[Path]:
-    """Return all that lies below a folder, folders too, sorted; behind linked folders too, each folder once."""
+    """Return all that lies below a folder, folders too, sorted; behind linked folders too, each folder once.
+
+    Folders below it that may not be read are left out, which is remarked.
+
+    Raises:
+        DataError: the folder itself may not be read.
+    """
+
+    def refused(error: OSError) -> None:
+        if error.filename == str(root):
+            raise DataError(unreadable(root, error, "give a folder")) from None
+        if not Path(error.filename).name.startswith((".", "lost+found")):
+            remark("the folder may not be read, so what lies in it was left out", str(error.filename))
+
     found: list[Path] = []
     seen: set[str] = set()
     tops = [str(root)]
     while tops:
         links: list[str] = []
         for top in tops:
-            for folder, folders, files in os.walk(top):
+            for folder, folders, files in os.walk(top, onerror=refused):
                 # A folder that lies here itself goes before a link to it, and a link to a folder above ends here.
                 if (real := os.path.realpath(folder)) in seen:
                     folders.clear()

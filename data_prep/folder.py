@@ -235,9 +235,14 @@ def find_table(recordings: Recordings, transcripts: Path | None) -> Path | None:
 def _rows_of_texts(recordings: Recordings, report: Report) -> list[Row]:
     rows: list[Row] = []
     first: dict[str, Path] = {}
+    own = {file.resolve(): file for file in reversed(recordings.files)}
+    own |= {file.resolve(): file for file in recordings.files if not file.is_symlink()}
     for file in recordings.files:
         transcript = text_file(file)
         if transcript is None:
+            continue
+        if (same := own[file.resolve()]) != file:
+            report.drop(recordings.name(file), f"is a link to the same recording as {recordings.name(same)}")
             continue
         twin = first.setdefault(recordings.key(file), file)
         if twin is not file:

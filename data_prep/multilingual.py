@@ -15,6 +15,7 @@ from pathlib import Path
 
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.remarks import collected, lines
 from asr_transfer.training.workers import run_all
 from data_prep.artikulate import FOLDERS
 from data_prep.fetch import data_folder
@@ -238,9 +239,9 @@ def _prepare(job: tuple[str, Path, Path]) -> tuple[str, str]:
     """Prepare one corpus and return its name and what was printed."""
     name, root, out = job
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), collected() as unusual:
         prepare(name, root, out)
-    return name, printed.getvalue()
+    return name, printed.getvalue() + "".join(f"{line}\n" for line in lines(unusual))
 
 
 def _own(folder: str, kind: str, known: Mapping[str, Place]) -> Path:

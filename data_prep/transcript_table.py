@@ -138,19 +138,27 @@ def _require_closed(line: _Line, table: Path, delimiter: str, column: int, recor
     """Refuse a quoted cell that takes in other rows; one of several lines is a text.
 
     Raises:
-        DataError: a further line names a recording.
+        DataError: a further line names a recording, or each has the columns of a row, packed as no sentence is.
     """
+    packed = [_packed(further, delimiter) for further in line.further]
+    rows = bool(packed) and all(len(cells) == len(line.cells) and all(cells) for cells in packed)
     for number, further in enumerate(line.further, start=line.number + 1):
         cells = next(csv.reader([further], delimiter=delimiter, skipinitialspace=True), [])
         if len(cells) < 2 or column >= len(cells):
             continue
         name = cells[column].strip().strip('"')
-        if _is_recording(name) or (name and isinstance(recordings.find(name, table.parent), Path)):
+        if rows or _is_recording(name) or (name and isinstance(recordings.find(name, table.parent), Path)):
             end = line.number + len(line.further)
             raise DataError(
                 f"{table} line {line.number}: a quotation mark opens here and closes on line {end}, and takes in the "
                 f"row of line {number}; close it, or write it twice where it belongs to the text."
             )
+
+
+def _packed(line: str, delimiter: str) -> list[str]:
+    """Split a line where there is no white space behind the delimiters; with some, as in sentences, it is one cell."""
+    cells = line.split(delimiter)
+    return cells if all(cell == cell.lstrip() for cell in cells) else [line]
 
 
 def _delimiter(table: Path, lines: list[str], recordings: Recordings) -> str:

@@ -92,7 +92,7 @@ def test_mistakes_are_named_by_their_line(tmp_path: Path, content: str | bytes, 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.txt: there is no such lexicon"):
         Lexicon.read(tmp_path / "none.txt")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is a folder"):
         Lexicon.read(tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         Lexicon.read("a\0b")

@@ -23,7 +23,8 @@ from asr_transfer.errors import ModelError
 from asr_transfer.evaluation.show import flat
 from asr_transfer.models.adapters import PREFIX, adapter_specs
 from asr_transfer.models.folder import load_model
-from asr_transfer.textfiles import require_writable_folder
+from asr_transfer.remarks import remark
+from asr_transfer.textfiles import require_writable_folder, unreadable
 
 Say = Callable[[str], None]
 
@@ -85,7 +86,14 @@ def find_profiles(folder: Path) -> Iterator[Path]:
     """
     if not folder.is_dir():
         raise ModelError(f"{folder}: there is no such folder; name the one to look for profiles in.")
-    for current, below, _ in os.walk(folder, followlinks=False):
+
+    def refused(error: OSError) -> None:
+        reason = unreadable(error.filename, error, "give another folder")
+        if error.filename == str(folder):
+            raise ModelError(reason) from None
+        remark(reason.split(";")[0], str(error.filename))
+
+    for current, below, _ in os.walk(folder, onerror=refused, followlinks=False):
         below[:] = sorted(name for name in below if not name.startswith("."))
         if _holds_profile(Path(current)):
             yield Path(current)

@@ -37,6 +37,7 @@ from asr_transfer.data.speech import spell
 from asr_transfer.data.summary import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.emptying import in_use
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import settle
@@ -90,7 +91,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     unheard = in_its_language(kept, JUDGED, command, source) if _trains(command) else []
     _refuse_impossible(command, source, replace(speech, source=[*speech.source, *replayed]), labelled)
     # A folder in use is refused or gone on with at once; a run is replaced only by one that has recordings to learn.
-    record = _open(command, speech) if _in_use(command.out) and (command.resume or not command.overwrite) else None
+    record = _open(command, speech) if in_use(command.out) and (command.resume or not command.overwrite) else None
     if record is not None and record.finished_before:
         say(f"{command.out}: the run is finished already; nothing to do")
         return
@@ -222,10 +223,6 @@ def _trains(command: AdaptCommand) -> bool:
 def _checked(command: AdaptCommand) -> bool:
     """Return whether a named method is tried on held-out recordings before it is used."""
     return command.method != AUTO and command.check and _trains(command) and reads_transcripts(command.method)
-
-
-def _in_use(folder: Path) -> bool:
-    return folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
 
 
 def _open(command: AdaptCommand, speech: Speech) -> RunRecord:

@@ -22,7 +22,7 @@ from asr_transfer.data.subwords import MARK
 from asr_transfer.errors import DataError
 from asr_transfer.orthography import without_ignored
 from asr_transfer.remarks import remark
-from asr_transfer.textfiles import lines_of
+from asr_transfer.textfiles import lines_of, unreadable
 
 GUESSED = "?"
 _BOM = "\ufeff"
@@ -135,7 +135,7 @@ def read_lines(path: str | Path) -> list[str]:
     except FileNotFoundError:
         raise DataError(f"{source}: there is no such lexicon; write one with lines {FORMAT}.") from None
     except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
-        raise DataError(f"{source}: cannot be read ({error}); give a text file.") from None
+        raise DataError(unreadable(source, error)) from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -10,12 +10,14 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from asr_transfer import audio, recording_file, textfiles
 from asr_transfer.config import Units
@@ -164,12 +166,22 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
         # What is written is accepted by every command.
         _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
-        if not _CODE.fullmatch(entry["language"]):
+        # A language names a head, in a dictionary of torch's whose own names are taken.
+        if not _CODE.fullmatch(entry["language"]) or hasattr(nn.ModuleDict, entry["language"]):
             raise DataError(
                 f"{where}: its language '{entry['language']}' is not a code such as en, cmn or pt-BR; give the "
                 "language's ISO 639 code."
             )
     return "".join(lines)
+
+
+def spans(utterances: Iterable[Utterance]) -> dict[str, tuple[float, float]]:
+    """Return first and last second, by id, of utterances that are not all that their recording holds."""
+    own = list(utterances)
+    times = Counter(audio for audio, _ in {(u.audio, u.id) for u in own})
+    return {
+        u.id: (u.start or 0.0, (u.start or 0.0) + u.duration) for u in own if u.start is not None or times[u.audio] > 1
+    }
 
 
 def read_audio(utterance: Utterance) -> np.ndarray:
@@ -306,6 +318,12 @@ def _parse_line(line: str, where: str, folder: Path, labelled: bool = True) -> U
                 f"{where}: `{key}` holds a tab, a line end or another control character, got {entry[key]!r}; it stands "
                 "in lines and columns, so replace that."
             )
+    for key, wrong, what in (
+        ("audio_filepath", r"\0", "a NUL character"),
+        ("text", "[\ud800-\udfff]", "half a character"),
+    ):
+        if found := re.search(wrong, entry[key]):
+            raise DataError(f"{where}: `{key}` holds {what} ({ascii(found.group())[1:-1]}); write it anew.")
     duration = _seconds(entry["duration"], "duration", where)
     if duration == 0:
         raise DataError(f"{where}: `duration` must be above 0 seconds; leave the utterance out.")

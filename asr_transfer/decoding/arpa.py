@@ -25,7 +25,7 @@ from pathlib import Path
 
 from asr_transfer import textfiles
 from asr_transfer.errors import DataError
-from asr_transfer.textfiles import lines_of
+from asr_transfer.textfiles import lines_of, unreadable
 from asr_transfer.whitespace import words_of
 
 Grams = list[dict[tuple[str, ...], tuple[float, float]]]
@@ -117,7 +117,7 @@ def _text(path: str | Path, source: str) -> list[str]:
     except FileNotFoundError:
         raise DataError(f"{source}: there is no such language model; give an ARPA file.") from None
     except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
-        raise DataError(f"{source}: cannot be read ({error}); give an ARPA file.") from None
+        raise DataError(unreadable(source, error, "give an ARPA file")) from None
     if data[:2] == b"\x1f\x8b":
         raise DataError(f"{source}: is compressed; unpack it with gunzip.")
     try:

@@ -29,7 +29,7 @@ from asr_transfer.decoding.hypotheses import Floats, Integers
 from asr_transfer.decoding.letters import Letters
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.orthography import listed_word, marked, without_ignored
-from asr_transfer.textfiles import lines_of
+from asr_transfer.textfiles import lines_of, unreadable
 from asr_transfer.whitespace import single_spaced, words_of
 
 _SHERPA_MARK = re.compile(r":[+-]?(\d+\.?\d*|\.\d+)|#(\d+\.?\d*|\.\d+)|@\S+")
@@ -94,7 +94,7 @@ class HotWords:
         try:
             data = Path(path).read_bytes()
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); give a text file of hot words.") from None
+            raise DataError(unreadable(path, error, "give a text file of hot words")) from None
         try:
             lines = lines_of(without_ignored(data.decode("utf-8-sig")))
         except UnicodeDecodeError as error:

@@ -23,6 +23,11 @@ def holds_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in (RECORD, _ASIDE, _REMOVED))
 
 
+def in_use(folder: Path) -> bool:
+    """Return whether anything stands where a run folder is to be, so that it is not simply made."""
+    return folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
+
+
 def empty(folder: Path, inputs: Mapping[str, Path]) -> None:
     """Delete all that a run folder holds. The folder itself stays, and so does what symbolic links in it lead to.
 

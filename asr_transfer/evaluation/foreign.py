@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ class Results:
         audio: path of the recording by id, where the file names it and it exists.
         notes: what a reader must know.
         profile: normalisation to score under where none is asked for; None for the default.
+        spans: first and last second by id, where a recording holds more.
     """
 
     utterances: list[Hypothesis] = field(default_factory=list)
@@ -31,6 +33,7 @@ class Results:
     audio: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     profile: str | None = None
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 _HEADER = re.compile(r"^(?P<id>.+), %(?:WER|CER|PER) \S+ \[ \d+ / (?P<units>\d+), (\d+) ins, (\d+) del, (\d+) sub \]$")
@@ -91,6 +94,7 @@ def read_nemo(path: Path) -> Results:
         raise DataError(f"{path}: no line has the key `pred_text`; give the manifest that NeMo's transcription wrote.")
     # Recordings of one name in several folders, or several parts of one recording, are told apart.
     unique = len(set(stems)) == len(stems)
+    times = Counter(entry.get("audio_filepath") for _, entry in entries)
     result, seen = Results(), dict[str, int]()
     for (number, entry), stem in zip(entries, stems, strict=True):
         name = stem
@@ -106,6 +110,11 @@ def read_nemo(path: Path) -> Results:
         audio = path.parent / entry.get("audio_filepath", "")
         if audio.is_file():
             result.audio[name] = str(audio)
+            offset, duration = entry.get("offset"), entry.get("duration")
+            if offset is None and times[entry["audio_filepath"]] > 1:
+                offset = 0.0
+            if isinstance(offset, int | float) and isinstance(duration, int | float) and offset >= 0 < duration:
+                result.spans[name] = (float(offset), float(offset + duration))
     return result
 
 

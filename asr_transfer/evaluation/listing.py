@@ -136,18 +136,21 @@ def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[
     if mode == "none":
         return {}, []
     known: dict[str, str] = {}
+    spans: dict[str, tuple[float, float]] = {}
     for entry in compared.entries:
+        spans = {**{name: span for name, span in entry.system.spans.items() if name not in known}, **spans}
         known = {**entry.system.audio, **known}
     files = {n: known[name] for n, name in enumerate(compared.base.words.ids) if name in known}
     if mode == "link":
-        return {n: link(Path(file), folder) for n, file in files.items()}, []
+        ids = compared.base.words.ids
+        return {n: link(Path(file), folder, spans.get(ids[n])) for n, file in files.items()}, []
     found: dict[int, str] = {}
     room, unreadable = EMBEDDED_BYTES, 0
     for n in worst_first(compared.focus):
         if n not in files:
             continue
         try:
-            address = _encoded(Path(files[n]))
+            address = _encoded(Path(files[n]), spans.get(compared.base.words.ids[n]))
         except DataError:
             unreadable += 1
             continue
@@ -163,14 +166,18 @@ def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[
     return found, notes
 
 
-def link(file: Path, folder: Path) -> str:
-    """Return a file's address relative to a folder, so that report and recordings can be moved together."""
+def link(file: Path, folder: Path, span: tuple[float, float] | None = None) -> str:
+    """Return a file's address relative to a folder, so that report and recordings can be moved together.
+
+    Of a `span`, in seconds, it is what players know as a media fragment.
+    """
     relative = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
-    return quote(relative if relative.startswith(".") else f"./{relative}")
+    part = f"#t={span[0]:.3f},{span[1]:.3f}" if span else ""
+    return quote(relative if relative.startswith(".") else f"./{relative}") + part
 
 
-def _encoded(file: Path) -> str:
-    samples = audio.read(file)
+def _encoded(file: Path, span: tuple[float, float] | None) -> str:
+    samples = audio.read(file, span[0], span[1] - span[0]) if span else audio.read(file)
     # MP3 plays in every browser; older libsndfile cannot write it.
     kind, media = ("MP3", "mpeg") if "MP3" in soundfile.available_formats() else ("OGG", "ogg")
     with io.BytesIO() as out, warnings.catch_warnings():

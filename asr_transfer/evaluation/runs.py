@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.manifest import Utterance, checksum, read_manifest, spans
 from asr_transfer.errors import DataError, nearest_hint
 from asr_transfer.evaluation.characters import fitting_profile, put_together
 from asr_transfer.evaluation.foreign import (
@@ -43,6 +43,7 @@ class System:
         profile: name of the normalisation profile that its scores use (see `evaluation.normalisation`).
         utterances: with unique ids; a missing hypothesis is an empty one. Ids of recipes are `ID#DRAW`.
         audio: path of the recording by utterance id, where it is known and exists; may be empty.
+        spans: first and last second of an utterance in its recording, where that holds more.
         missing: ids of references without hypothesis, scored as deletions.
         notes: sentences that a report must show, such as that hypotheses were missing.
     """
@@ -55,6 +56,7 @@ class System:
     audio: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -283,23 +285,24 @@ def _system(folder: Path, record: dict[str, Any], profile: str | None, part_of_r
         )
     if not part_of_recipe:
         _add_missing(folder, record, results, _manifest(record, home, "test"))
-    places = {u.id: u.audio for u in _manifest(record, home)}
+    manifest = _manifest(record, home)
+    places, parts = {u.id: u for u in manifest}, spans(manifest)
     # A recipe's `ID#DRAW` is the recording of ID.
-    audio = {u.id: places.get(u.id) or places.get(u.id.rpartition("#")[0]) for u in results.utterances}
-    notes = list(results.notes)
-    if profile not in (None, stated):
-        notes.append(f"scored under the normalisation '{profile}', while the run itself used '{stated}'")
-    return System(
-        folder.resolve().name, folder, record, profile or stated, results.utterances,
-        {name: place for name, place in audio.items() if place and Path(place).is_file()}, results.missing,
-        notes + ([_missing_note(results.missing)] if results.missing else []),
-    )  # fmt: skip
+    heard = ((u.id, places.get(u.id) or places.get(u.id.rpartition("#")[0])) for u in results.utterances)
+    found = {name: place for name, place in heard if place and Path(place.audio).is_file()}
+    within = {name: parts[place.id] for name, place in found.items() if place.id in parts}
+    missing = [_missing_note(results.missing)] if results.missing else []
+    other = f"scored under the normalisation '{profile}', while the run itself used '{stated}'"
+    notes = [*results.notes, *([] if profile in (None, stated) else [other]), *missing]
+    audio, name = {name: place.audio for name, place in found.items()}, folder.resolve().name
+    used = profile or stated
+    return System(name, folder, record, used, results.utterances, audio, results.missing, notes, within)
 
 
 def _foreign(name: str, results: Results, profile: str | None) -> System:
     notes = results.notes + ([_missing_note(results.missing)] if results.missing else [])
     profile = fitting_profile(name, results, profile)
-    return System(name, None, {}, profile, results.utterances, results.audio, results.missing, notes)
+    return System(name, None, {}, profile, results.utterances, results.audio, results.missing, notes, results.spans)
 
 
 def _add_missing(folder: Path, record: dict[str, Any], results: Results, test: Sequence[Utterance]) -> None:

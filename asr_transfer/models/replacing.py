@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,6 @@ def _obey_umask(folder: Path) -> None:
         file, below = Path(scratch, "file"), Path(scratch, "folder")
         file.touch()
         below.mkdir()
-        modes = {False: file.stat().st_mode & 0o777, True: below.stat().st_mode & 0o777}
+        modes = {False: stat.S_IMODE(file.stat().st_mode), True: stat.S_IMODE(below.stat().st_mode)}
     for path in (folder, *folder.rglob("*")):
         path.chmod(modes[path.is_dir()])

@@ -14,13 +14,14 @@ from asr_transfer.data.manifest import Report, Utterance, read_manifest
 from asr_transfer.data.summary import FOLDER, JUDGED, Summary, remarks, writers
 from asr_transfer.decoding.identify import calibrated
 from asr_transfer.errors import DataError
+from asr_transfer.evaluation.emptying import in_use
 from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.textfiles import require_writable_folder
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import precise
-from asr_transfer.training.session import hold_out_speakers, hypotheses, train_recogniser
+from asr_transfer.training.session import hold_out_speakers, hypotheses, require_trainable, train_recogniser
 
 Say = Callable[[str], None]
 
@@ -53,6 +54,18 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     settings = to_record(command)
     device = distributed.join(command.trainer.device)
     main = distributed.is_main()
+    features = command.model.features
+
+    def computed() -> FeatureStore:
+        if main and test:  # used at the end only, when it is late to hear that a recording cannot be read
+            features_of(test, features)
+        return features_of([*everything, *(dev if command.dev else [])], features, command.speeds)
+
+    # A folder in use is refused or gone on with at once; a run is replaced only by one that can begin.
+    store = None
+    if (command.overwrite and not command.resume) or not in_use(command.out):
+        store = computed()
+        require_trainable(train, dev, store, command)
     record = RunRecord(command.out, settings, resume=command.resume, overwrite=command.overwrite) if main else None
     for name, path, part in (
         ("train", command.train, train),
@@ -68,11 +81,10 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     say(f"training on {len(train)} utterances of {len({u.speaker for u in train})} speakers ({device})")
     if held.remark:
         say(held.remark)
-    features = command.model.features
     command = replace(
         command, trainer=precise(command.trainer, command.out, command.model, record.say if record else None)
     )
-    store = features_of([*everything, *(dev if command.dev else [])], features, command.speeds)
+    store = store or computed()
     recogniser, result, report = train_recogniser(
         train, dev, store, command, command.out, record.log if record else None
     )

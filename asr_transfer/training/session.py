@@ -70,12 +70,7 @@ def train_recogniser(
     if log and (remarks := piece_remarks(tokens, config.subwords)):
         log("; ".join(remarks))
     torch.manual_seed(config.trainer.seed)
-    if config.outputs == "heads":
-        model = make_model(config.model, {language: len(own) for language, own in tokens.items()})
-    elif make_model is AcousticModel:
-        model = make_phone_model(config.model, tokens, config.outputs, read_allophones(config.allophones))
-    else:
-        raise ConfigError(f"`outputs` {config.outputs} has no parts of single languages; use a plain source model.")
+    model = _made(config, tokens, make_model)
     streams: list[Task | Mixture] = [Mixture("train", tuple(tasks), alpha=config.alpha)]
     validation: list[Task | Mixture] = []
     if len(tasks) == 1:
@@ -108,6 +103,34 @@ def train_recogniser(
         lexicon = Lexicon.from_pairs(sorted(spelled))
     others = {language: tokens[language] for language in rest}
     return Recogniser(model.cpu().eval(), tokens[head], head, {}, lexicon=lexicon, others=others), result, report
+
+
+def require_trainable(
+    train: Sequence[Utterance], dev: Sequence[Utterance], store: FeatureStore, config: SourceConfig
+) -> None:
+    """Refuse utterances and settings as `train_recogniser` does, before a folder is made for it; arguments as there.
+
+    Raises:
+        DataError, ConfigError: as there.
+    """
+    languages = by_language(train)
+    _refuse_languages(languages, by_language(dev), config)
+    tasks, tokens, _ = language_tasks(languages, store, config)
+    for language, part in by_language(dev).items() if len(tasks) > 1 else [(tasks[0].head, dev)] if dev else []:
+        SpeechData(part, store, tokens[language])
+    _made(config, tokens, AcousticModel)
+
+
+def _made(
+    config: SourceConfig,
+    tokens: Mapping[str, Tokens],
+    make_model: Callable[[ModelConfig, Mapping[str, int]], AcousticModel],
+) -> AcousticModel:
+    if config.outputs == "heads":
+        return make_model(config.model, {language: len(own) for language, own in tokens.items()})
+    if make_model is AcousticModel:
+        return make_phone_model(config.model, tokens, config.outputs, read_allophones(config.allophones))
+    raise ConfigError(f"`outputs` {config.outputs} has no parts of single languages; use a plain source model.")
 
 
 def by_language(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:

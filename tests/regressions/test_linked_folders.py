@@ -65,3 +65,21 @@ def test_corpora_too(tmp_path: Path, make_audio: MakeAudio) -> None:
     (tmp_path / "root" / "F").symlink_to(tmp_path / "disk")
     torgo.prepare(tmp_path / "root", tmp_path / "out")
     assert (tmp_path / "out" / "dysarthric.jsonl").read_text().count("F01-Session1-0001") == 1
+
+
+def test_a_recording_that_is_there_twice_through_links_is_taken_once(tmp_path: Path, make_audio: MakeAudio) -> None:
+    pair(make_audio, tmp_path / "root" / "z.wav")
+    pair(make_audio, tmp_path / "elsewhere" / "b.wav")
+    for name, target in (
+        ("a", tmp_path / "root" / "z"),
+        ("m", tmp_path / "elsewhere" / "b"),
+        ("n", tmp_path / "elsewhere" / "b"),
+    ):
+        (tmp_path / "root" / f"{name}.wav").symlink_to(target.with_suffix(".wav"))
+        (tmp_path / "root" / f"{name}.txt").write_text("hello")
+    found, report = scan_folder(tmp_path / "root")
+    assert [u.id for u in found] == ["m", "z"]
+    assert report.dropped == [
+        ("a.wav", "is a link to the same recording as z.wav"),
+        ("n.wav", "is a link to the same recording as m.wav"),
+    ]

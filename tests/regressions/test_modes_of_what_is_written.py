@@ -15,6 +15,7 @@ import safetensors.torch
 from asr_transfer.cli import main
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
+from asr_transfer.models.replacing import replace_folder
 from tests.tones import TINY
 
 
@@ -106,3 +107,11 @@ def as_nobody() -> Callable[[Callable[[], str]], str]:
             return pipe.read()
 
     return run
+
+
+def test_what_lies_in_a_folder_of_a_group_stays_the_groups(tmp_path: Path) -> None:
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group").chmod(0o2775)
+    replace_folder(tmp_path / "group" / "model", lambda folder: (folder / "source").mkdir())
+    for made in (tmp_path / "group" / "model", tmp_path / "group" / "model" / "source"):
+        assert made.stat().st_mode & stat.S_ISGID

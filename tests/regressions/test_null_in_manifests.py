@@ -53,3 +53,13 @@ def test_transcribe_takes_it(
     assert capsys.readouterr().out.startswith("u\t")
     assert main(["evaluate", "--model", str(tone_run), "--data", str(file), "--out", str(tmp_path / "run")]) == 1
     assert "has no transcript" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"audio_filepath": "a\0.wav"}, r"line 1: `audio_filepath` holds a NUL character \(\\x00\); write it anew"),
+    ({"text": "ab\ud83d"}, r"line 1: `text` holds half a character \(\\ud83d\); write it anew"),
+])  # fmt: skip
+def test_what_no_file_name_and_no_text_can_hold(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_manifest(manifest(tmp_path, **changes))
+    assert read_manifest(manifest(tmp_path, id="a\udcff", audio_filepath="a\udcff.wav"))[0].id == "a\udcff"

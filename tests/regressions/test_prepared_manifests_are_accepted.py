@@ -34,7 +34,8 @@ def test_what_is_written_is_read(tmp_path: Path, given: Utterance, read: Utteran
 
 
 @pytest.mark.parametrize("given", [utterance(""), utterance(" "), utterance(language="English (UK)"),
-                                   utterance(language="en.us")])  # fmt: skip
+                                   utterance(language="en.us"), utterance(language="keys"),
+                                   utterance(language="train")])  # fmt: skip
 def test_what_no_command_reads_is_not_written(tmp_path: Path, given: Utterance) -> None:
     with pytest.raises(DataError, match="utterance '.*': "):
         write_manifest(tmp_path / "m.jsonl", [given])

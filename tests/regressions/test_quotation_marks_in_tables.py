@@ -34,6 +34,8 @@ SWALLOWED = {
     "text first": ('text,file\n"Hello,a.wav\ngood,b.wav\nnice",c.wav\n', 2, 4, 3),
     "commas in the text": ('file,text\na.wav,"Hello\nb.wav,good, very good"\nc.wav,x\n', 2, 3, 3),
     "behind a text of two lines": ('file,text\na.wav,"one\ntwo"\nb.wav,"Hello\nc.wav,x"\n', 4, 5, 5),
+    "recordings that are missing": ('file,text\na,"Hello\nx1,good morning\nx2,nice day"\nb,x\n', 2, 4, 3),
+    "missing behind semicolons": ('speaker;file;text\nann;a;"Hello\nben;x1;good"\neve;b;x\n', 2, 3, 3),
     "more columns": ('file,text,speaker\na.wav,"Hello,ann\nb.wav,good,ben\nc.wav,nice",eve\n', 2, 4, 3),
 }
 
@@ -66,6 +68,7 @@ def test_a_text_of_several_lines_stays(speech: Path) -> None:
         "b": "good, morning",
         "c": 'a "nice" day',
     }
+    assert texts(speech, 'file,text\na,"Yes,\nno,\nperhaps"\nb,good\n')["a"] == "Yes, no, perhaps"
 
 
 BARS = {

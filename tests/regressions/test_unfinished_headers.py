@@ -1,4 +1,4 @@
-"""WAV files whose header was never finished are read to their end, and it is said; what is truly cut off is refused."""
+"""Recordings whose header was never finished are read to their end, and it is said; what is cut off is refused."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ def rf64(size: int) -> bytes:
     return content[:at] + struct.pack("<Q", size) + content[at + 8 :]
 
 
+def aiff(size: int) -> bytes:
+    content = encoded("AIFF")
+    at = content.index(b"SSND") + 4
+    return content[:4] + bytes(4) + content[8:at] + struct.pack(">I", size) + content[at + 4 :]
+
+
+def au(size: int) -> bytes:
+    content = encoded("AU")
+    return content[:8] + struct.pack(">I", size) + content[12:]
+
+
+def caf(size: int) -> bytes:
+    content = encoded("CAF")
+    at = content.index(b"data") + 4
+    return content[:at] + struct.pack(">q", size) + content[at + 8 :]
+
+
 PLAIN = encoded()
 FILLED = PLAIN[:12] + b"FLLR" + struct.pack("<I", 4000) + bytes(4000) + PLAIN[12:]
 UNFINISHED = {
@@ -55,6 +72,17 @@ UNFINISHED = {
     "rf64 zero": rf64(0),
     "rf64 half": rf64(len(TONES)),
     "rf64 placeholder": rf64(2**64 - 1),
+    "rf64 without its own chunk": b"RF64" + declaring(PLAIN, 0xFFFFFFFF)[4:],
+    "aiff zero": aiff(0),
+    "aiff of no samples": aiff(8),
+    "aiff half": aiff(len(TONES)),
+    "aiff placeholder": aiff(0xFFFFFFFF),
+    "au zero": au(0),
+    "au half": au(len(TONES)),
+    "au placeholder": au(0xFFFFFFFF),
+    "caf open": caf(-1),
+    "caf zero": caf(0),
+    "caf half": caf(len(TONES)),
 }
 
 
@@ -86,7 +114,7 @@ def test_what_stands_behind_the_data_is_no_sound(tmp_path: Path, kind: str) -> N
 
 
 @pytest.mark.parametrize("content", [PLAIN, encoded("WAVEX"), encoded(endian="BIG"), encoded("RF64"), encoded("NIST"),
-                                     encoded("AIFF"), encoded("AU"), encoded("W64")])  # fmt: skip
+                                     encoded("AIFF"), encoded("AU"), encoded("CAF"), encoded("W64")])  # fmt: skip
 def test_what_is_cut_off_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.wav").write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match="its header promises .* copy it again"):
