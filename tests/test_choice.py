@@ -224,7 +224,7 @@ def test_a_candidate_that_ruins_the_source_is_refused_and_says_so(world: World) 
     # It is this refusal that decides, and one that holds what it knew goes before it.
     assert _choose(world, ruinous, choice=replace(CHOICE, tolerance=10.0), **settings).method == "full"
     assert _choose(world, ruinous, own=world.swapped).method == "full"
-    # At full strength one forgets 42 points and the other 19: wide apart, for a processor's rounding moves both a little.
+    # At full strength one forgets 42 points and the other 19: wide apart, for rounding moves both a little.
     strict = replace(CHOICE, strengths=(1.0,), tolerance=0.3)
     both = _choose(world, ruinous, Candidate("full+replay", 0.01), choice=strict, **settings)
     assert both.method == "full+replay"

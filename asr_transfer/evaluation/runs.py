@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest, spans
-from asr_transfer.errors import DataError, nearest_hint
+from asr_transfer.errors import DataError
 from asr_transfer.evaluation.characters import fitting_profile, put_together
+from asr_transfer.evaluation.finished import profile_of, read_finished
 from asr_transfer.evaluation.foreign import (
     Results,
     listed,
@@ -26,8 +27,7 @@ from asr_transfer.evaluation.foreign import (
     read_nemo,
     read_speechbrain,
 )
-from asr_transfer.evaluation.normalisation import DEFAULT, PROFILES, find_profile, normalise
-from asr_transfer.evaluation.record import read_record
+from asr_transfer.evaluation.normalisation import DEFAULT, find_profile, normalise
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.text_pairs import Texts, read_pair
 
@@ -195,69 +195,8 @@ def same_utterances(systems: Sequence[System], intersect: bool = False) -> list[
     return result
 
 
-def profile_of(record: Mapping[str, Any], where: Path | str = "run.json") -> str:
-    """Return the normalisation profile that a run record's scores state; `none` where they state none.
-
-    Raises:
-        DataError: a profile is not known, or the record states several.
-    """
-    found: dict[str, str] = {}
-
-    def search(value: Any, path: str) -> None:
-        if isinstance(value, dict):
-            for key, below in value.items():
-                if key == "profile":
-                    found[f"{path}.{key}"] = below
-                search(below, f"{path}.{key}")
-
-    search(record.get("scores", {}), "scores")
-    for field_, name in found.items():
-        if not isinstance(name, str) or name not in PROFILES:
-            raise DataError(
-                f"{where}: `{field_}` is {name!r}, which is no normalisation.{nearest_hint(str(name), PROFILES)}"
-            )
-    if len(set(found.values())) > 1:
-        raise DataError(f"{where}: `scores` states several normalisations ({', '.join(sorted(set(found.values())))}).")
-    return next(iter(found.values()), DEFAULT)
-
-
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "status": str,
-    "command": str,
-    "config": dict,
-    "scores": dict,
-    "data": dict,
-    "versions": dict,
-    "time": dict,
-    "history": list,
-    "attempts": list,
-    "started": str,
-    "finished": str,
-    "commit": str,
-}
-_REQUIRED = ("status", "command", "config", "scores")
-
-
-def _read_checked(folder: Path) -> dict[str, Any]:
-    record = read_record(folder)
-    file = folder / "run.json"
-    for name, kind in _FIELDS.items():
-        value = record.get(name)
-        if value is None and name not in _REQUIRED:
-            continue
-        if not isinstance(value, kind):
-            wanted = {str: "text", dict: "an object", list: "a list"}[kind]  # type: ignore[index]
-            raise DataError(f"{file}: `{name}` must be {wanted}, got {value!r}; the record is damaged, run again.")
-    for name, entry in (record.get("data") or {}).items():
-        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
-            raise DataError(f"{file}: `data.{name}.path` must be text; the record is damaged, run again.")
-    if record["status"] != "finished":
-        raise DataError(f"{file}: `status` is '{record['status']}'; finish the run with --resume first.")
-    return record
-
-
 def _read_folder(folder: Path, profile: str | None) -> list[System]:
-    record = _read_checked(folder)
+    record = read_finished(folder)
     if (folder / "hypotheses.jsonl").is_file():
         return [_system(folder, record, profile, part_of_recipe=folder.parent.name == "systems")]
     parts = [p for p in (folder / "systems").iterdir() if p.is_dir()] if (folder / "systems").is_dir() else []
@@ -269,7 +208,7 @@ def _read_folder(folder: Path, profile: str | None) -> list[System]:
     for part in parts:
         if not (part / "hypotheses.jsonl").is_file():
             raise DataError(f"{part}: holds no hypotheses.jsonl; run the recipe again.")
-    return [_system(p, _read_checked(p), profile, part_of_recipe=True) for p in sorted(parts, key=_amount_last)]
+    return [_system(p, read_finished(p), profile, part_of_recipe=True) for p in sorted(parts, key=_amount_last)]
 
 
 def _system(folder: Path, record: dict[str, Any], profile: str | None, part_of_recipe: bool) -> System:
