@@ -85,7 +85,14 @@ def _guarded(
             parsed = parser.parse_args(_spell_out_flags(arguments, parts))
             resumable = "resume" in (parsed if parsed.get("subcommand") is None else parsed[parsed.subcommand])
             with Work(parsed.get("subcommand") or Path(parser.prog).stem, bar=False):
-                return run(parser.instantiate(parsed))
+                try:
+                    made = parser.instantiate(parsed)
+                except TypeError:  # of a value that the parser holds against no type, such as a null in a file
+                    raise ConfigError(
+                        "an option has a value of another type than it takes, a `null`, or one value where several "
+                        "options belong; mend the --config file."
+                    ) from None
+                return run(made)
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
         return 2
