@@ -91,7 +91,7 @@ def _guarded(
             parsed = parser.parse_args(_spell_out_flags(arguments, parts))
             resumable = "resume" in (parsed if parsed.get("subcommand") is None else parsed[parsed.subcommand])
             with Work(parsed.get("subcommand") or _recipe_name(Path(sys.argv[0])), bar=False):
-                return run(parser.instantiate(parsed))
+                return run(_instantiated(parser, parsed))
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
         return 2
@@ -114,6 +114,16 @@ def _guarded(
 def _recipe_name(file: Path) -> str:
     """Return what a recipe is called in lines of progress: its own name, or its folder's where it is just `run`."""
     return (file.resolve().parent.name if file.stem == "run" else file.stem).replace("_", " ")
+
+
+def _instantiated(parser: ArgumentParser, parsed: Namespace) -> Namespace:
+    try:
+        return parser.instantiate(parsed)
+    except TypeError:  # of a value that the parser holds against no type, such as a null in a file
+        raise ConfigError(
+            "an option has a value of another type than it takes, a `null`, or one value where several options belong; "
+            "mend the --config file."
+        ) from None
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:

@@ -39,6 +39,19 @@ def check_option_files(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{OPTION} {name}{place}: is not YAML ({what}); mend the line.") from None
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{OPTION} {name}: holds no options; write them as `name: value`, one per line.")
+        _require_once(node, f"{OPTION} {name}")
+
+
+def _require_once(node: yaml.Node, where: str) -> None:
+    """Refuse an option that a file gives twice, of which YAML takes the last."""
+    first: dict[str, int] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode) and first.setdefault(key.value, line) != line:
+            raise ConfigError(
+                f"{where} line {line}: `{key.value}` stands on line {first[key.value]} already; remove one of them."
+            )
+        _require_once(value, where)
 
 
 def given_option_files() -> dict[str, Path]:

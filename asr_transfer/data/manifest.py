@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from asr_transfer import audio, recording_file, textfiles
 from asr_transfer.config import Units
@@ -159,6 +158,8 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
     Raises:
         DataError: an utterance is not what `read_manifest` accepts, or its language cannot name a model's head.
     """
+    from torch import nn  # not above: what reads manifests for --help does without
+
     folder = Path(path).parent.resolve()
     lines = []
     for utterance in utterances:

@@ -34,6 +34,7 @@ class Settings:
         (b"- 1\n- 2\n", "holds no options"),
         (b"just text\n", "holds no options"),
         (b"[" * 500, "is not YAML"),
+        (b"steps: 1\nother: 2\nsteps: 3\n", "line 3: `steps` stands on line 1 already; remove one of them"),
         (None, "is a folder; give a YAML file of options"),
     ],
 )
@@ -65,3 +66,12 @@ def test_a_missing_one_is_named_and_a_good_one_is_read(tmp_path: Path, capsys: p
 def test_no_arguments_at_all_are_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "subcommand" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["trainer: 5", "trainer: {steps: null}"])
+def test_values_that_no_option_takes(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    out = ["--train", "a.jsonl", "--out", str(tmp_path / "out")]
+    assert main(["train", "--config", str(tmp_path / "c.yaml"), *out]) == 1
+    error = capsys.readouterr().err
+    assert "an option has a value of another type" in error and error.count("\n") == 1
