@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 EVERY = 20.0
 """Seconds from the beginning to the first line, and from one to the next; below what is promised, for threads wait."""
@@ -161,8 +161,8 @@ class _Teller:
         self._lock = threading.Lock()
 
     def on_terminal(self) -> bool:
-        """Return whether bars are shown."""
-        return self.report is None and sys.stderr is not None and sys.stderr.isatty()
+        """Return whether bars are shown; a terminal of no width, as `script` and containers make them, has no place."""
+        return self.report is None and sys.stderr is not None and sys.stderr.isatty() and _width(sys.stderr) > 0
 
     def open(self, work: Work) -> None:
         self._open.append(work)
@@ -205,6 +205,13 @@ class _Teller:
                         os.replace(aside, self.report)
             except Exception:  # what is only told must never stop what is done
                 continue
+
+
+def _width(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 80  # as good as any: a bar asks again
 
 
 def _print(line: str) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
+import pty
+import struct
 import sys
+import termios
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -275,6 +280,15 @@ def test_a_recipe_is_called_by_a_name_that_tells_which(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "argv", [file])
     assert cli.script(_Nothing, lambda _: told.append(progress.told()), []) == 0
     assert told[0].partition(": ")[2] == name
+
+
+@pytest.mark.parametrize("columns", [0, 80])
+def test_a_terminal_of_no_width_has_lines_as_a_log_has(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    keyboard, screen = pty.openpty()
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24 * bool(columns), columns, 0, 0))
+    with os.fdopen(keyboard, "rb"), os.fdopen(screen, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert progress._teller.on_terminal() == bool(columns)
 
 
 def test_a_terminal_has_bars_instead(monkeypatch: pytest.MonkeyPatch) -> None:
