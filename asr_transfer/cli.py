@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import shlex
 import sys
 import warnings
@@ -25,12 +24,13 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
 from asr_transfer.config import to_record
-from asr_transfer.errors import AsrTransferError, ConfigError, DataError, nearest_hint, one_line
+from asr_transfer.errors import AsrTransferError, ConfigError, DataError, one_line
 from asr_transfer.evaluation.lock import release_all
 from asr_transfer.interruption import EXIT_STATUS, end_quietly, heeding, report_stop
 from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
 from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 from asr_transfer.option_files import allow_any_name, check_option_files
+from asr_transfer.parsing import explain, instantiated, spell_out_flags
 from asr_transfer.profile_cli import profile_parsers, run_profile
 from asr_transfer.progress import Work, tracked
 from asr_transfer.remarks import collected, lines, told
@@ -88,10 +88,10 @@ def _guarded(
     try:
         with heeding(), told(parser.prog):
             check_option_files(arguments)
-            parsed = parser.parse_args(_spell_out_flags(arguments, parts))
+            parsed = parser.parse_args(spell_out_flags(arguments, parts))
             resumable = "resume" in (parsed if parsed.get("subcommand") is None else parsed[parsed.subcommand])
             with Work(parsed.get("subcommand") or _recipe_name(Path(sys.argv[0])), bar=False):
-                return run(_instantiated(parser, parsed))
+                return run(instantiated(parser, parsed))
     except ArgumentError as error:
         print(f"{parser.prog}: {explain(str(error), parts)}", file=sys.stderr)
         return 2
@@ -114,16 +114,6 @@ def _guarded(
 def _recipe_name(file: Path) -> str:
     """Return what a recipe is called in lines of progress: its own name, or its folder's where it is just `run`."""
     return (file.resolve().parent.name if file.stem == "run" else file.stem).replace("_", " ")
-
-
-def _instantiated(parser: ArgumentParser, parsed: Namespace) -> Namespace:
-    try:
-        return parser.instantiate(parsed)
-    except TypeError:  # of a value that the parser holds against no type, such as a null in a file
-        raise ConfigError(
-            "an option has a value of another type than it takes, a `null`, or one value where several options belong; "
-            "mend the --config file."
-        ) from None
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
@@ -195,42 +185,6 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
             below.add_subcommand(name, part, help=part.description)
             parts[f"{group} {name}"] = part
     return parser, parts
-
-
-def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
-    """Turn a parser's message into one sentence, with the nearest known option where one is unknown."""
-    text = " ".join(message.split())
-    unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", text) or re.search(
-        r"(?:does not accept (?:option|nested key)s?|Option) '([^']+)'", text
-    )
-    if unknown:
-        option = unknown.group(1).lstrip("-")
-        spelled = f"--{option}" if "unrecognized" in text else f"`{option}`"
-        known_options = {action.dest for part in parts.values() for action in part._actions if action.dest != "help"}
-        known_options.discard(option)  # another command's
-        near = nearest_hint(option, known_options)
-        return f"{spelled} is not known.{near if near.startswith(' Did') else ' See --help for the options.'}"
-    choice = re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", text)
-    if choice:
-        given, known = choice.group(1), re.findall(r"[\w-]+", choice.group(2))
-        return f"'{given}' is not known.{nearest_hint(given, known)}"
-    return text
-
-
-def _spell_out_flags(arguments: Sequence[str], parts: dict[str, ArgumentParser]) -> list[str]:
-    """Write `--resume` as `--resume=true`: the parser itself wants a value for every typed option."""
-    flags = {
-        option
-        for part in parts.values()
-        for action in part._actions
-        if getattr(action, "_typehint", None) is bool
-        for option in action.option_strings
-    }
-    words = {"true", "false", "yes", "no"}
-    return [
-        f"{word}=true" if word in flags and following.lower() not in words else word
-        for word, following in zip(arguments, [*arguments[1:], ""], strict=False)
-    ]
 
 
 def _parser(program: str, description: str) -> ArgumentParser:

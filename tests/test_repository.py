@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from asr_transfer.cli import _spell_out_flags, build_parser, main
+from asr_transfer.cli import build_parser, main
+from asr_transfer.parsing import spell_out_flags
 from tests.real_runs import ROOT, load
 from tests.tones import make_speaker
 
@@ -128,7 +129,7 @@ def test_every_command_of_a_page_is_known_and_accepted(
         if words[0] == "make":
             assert subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True).returncode == 0, command
         elif words[0].endswith("asr-transfer"):
-            parser.parse_args(_spell_out_flags(words[1:], parts))
+            parser.parse_args(spell_out_flags(words[1:], parts))
         elif words[0].endswith("python") and words[1].startswith("recipes/"):
             recipe = load(ROOT / words[1])
             assert recipe.script(recipe.Recipe, lambda settings: None, words[2:]) == 0, command

@@ -1,0 +1,62 @@
+"""Parsing of command lines: flags without values, settings made of options, and mistakes explained in one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser, Namespace
+
+from asr_transfer.errors import ConfigError, nearest_hint
+
+
+def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
+    """Turn a parser's message into one sentence, with the nearest known option where one is unknown."""
+    text = " ".join(message.split())
+    unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", text) or re.search(
+        r"(?:does not accept (?:option|nested key)s?|Option) '([^']+)'", text
+    )
+    if unknown:
+        option = unknown.group(1).lstrip("-")
+        spelled = f"--{option}" if "unrecognized" in text else f"`{option}`"
+        known_options = {action.dest for part in parts.values() for action in part._actions if action.dest != "help"}
+        known_options.discard(option)  # another command's
+        near = nearest_hint(option, known_options)
+        return f"{spelled} is not known.{near if near.startswith(' Did') else ' See --help for the options.'}"
+    choice = re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", text)
+    if choice:
+        given, known = choice.group(1), re.findall(r"[\w-]+", choice.group(2))
+        return f"'{given}' is not known.{nearest_hint(given, known)}"
+    return text
+
+
+def spell_out_flags(arguments: Sequence[str], parts: dict[str, ArgumentParser]) -> list[str]:
+    """Write `--resume` as `--resume=true`: the parser itself wants a value for every typed option."""
+    flags = {
+        option
+        for part in parts.values()
+        for action in part._actions
+        if getattr(action, "_typehint", None) is bool
+        for option in action.option_strings
+    }
+    words = {"true", "false", "yes", "no"}
+    return [
+        f"{word}=true" if word in flags and following.lower() not in words else word
+        for word, following in zip(arguments, [*arguments[1:], ""], strict=False)
+    ]
+
+
+def instantiated(parser: ArgumentParser, parsed: Namespace) -> Namespace:
+    """Return options with the settings that they make up.
+
+    Raises:
+        ConfigError: a value is of no type that its option takes.
+    """
+    try:
+        made: Namespace = parser.instantiate(parsed)
+        return made
+    except TypeError:  # of a value that the parser holds against no type, such as a null in a file
+        raise ConfigError(
+            "an option has a value of another type than it takes, a `null`, or one value where several options belong; "
+            "mend the --config file."
+        ) from None
