@@ -183,7 +183,7 @@ def test_wrong_files_are_refused(tmp_path: Path, content: bytes, message: str) -
 
 
 def test_what_cannot_be_searched_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="there is no such file; give a text file of hot words"):
         HotWords.read(tmp_path / "none.txt")
     with pytest.raises(DataError, match="line 4: the hot word 'z': 'z' cannot be spelled.*; rewrite the hot word"):
         PrefixSearch(LETTERS, None, HotWords([HotWord("z", 1.0, 4)], "hot.txt"))

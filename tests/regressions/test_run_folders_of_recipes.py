@@ -24,6 +24,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
+from asr_transfer.evaluation import attempts
 from asr_transfer.evaluation.record import read_record
 from asr_transfer.models.acoustic import AcousticModel
 from data_prep import multilingual
@@ -190,7 +191,7 @@ RECIPES: dict[str, Callable[[Path, pytest.MonkeyPatch], Ways]] = {
 @pytest.fixture(params=list(RECIPES))
 def ways(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     """Return one command or recipe after the other."""
-    monkeypatch.setattr("asr_transfer.evaluation.record.commit", lambda: None)  # asking git takes most of the time
+    monkeypatch.setattr(attempts, "code", lambda: {"commit": None, "changes": None})  # asking git takes its time
     return RECIPES[request.param](tmp_path / "given", monkeypatch)
 
 
