@@ -151,7 +151,10 @@ def _sentences(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 
 def _train(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    monkeypatch.setattr("asr_transfer.training.run.features_of", _begun)
+    monkeypatch.setattr("asr_transfer.training.run.features_of", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.training.run.require_trainable", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.training.run.precise", lambda trainer, *arguments: trainer)
+    monkeypatch.setattr("asr_transfer.training.run.train_recogniser", _begun)
     corpus = _write(folder, "chars", "cmn")
     given = [word for split in ("train", "dev", "test") for word in (f"--{split}", str(corpus / f"{split}.jsonl"))]
     return Ways(
