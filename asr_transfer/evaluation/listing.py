@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,6 +121,8 @@ def data(compared: Compared, recordings: Mapping[int, str]) -> dict[str, Any]:
 def embedded(values: Any) -> str:
     """Return JSON that can stand inside a `<script>` element: nothing in it ends the element or a line of a script."""
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    # Half a surrogate pair, such as a byte of a file's name, is no text that a page can hold.
+    text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

@@ -15,6 +15,7 @@ import soundfile
 
 from asr_transfer.cli import main
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest, write_manifest
+from asr_transfer.evaluation.listing import embedded
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from tests.tones import make_speaker
 
@@ -133,3 +134,7 @@ def test_a_run_whose_own_name_is_not_utf8_can_be_reported(tone_run: Path, tmp_pa
     assert main(["compare", str(tmp_path / NAME), str(tmp_path / "other"), "--out", str(tmp_path / "report")]) == 0
     assert "caf\\udce9" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8").replace("\\\\", "\\")
     assert (tmp_path / "report" / "report.html").read_text(encoding="utf-8").count("caf") > 0
+
+
+def test_half_characters_do_not_reach_a_page() -> None:
+    assert json.loads(embedded({"said": "x \ud800\udcff y"})) == {"said": "x \ufffd\ufffd y"}
