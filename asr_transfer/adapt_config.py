@@ -94,7 +94,8 @@ class AdaptConfig:
         source_budget: frames of source utterances per batch, for methods that mix them in.
         settings: of the methods.
         suta: test-time adaptation, for the method of that name.
-        precision: of the training; `auto` takes the faster one on this machine, measured in a second and remembered.
+        precision: number format of the training; `auto` takes the faster one on this machine, measured in a second and
+            remembered.
         seed: of batches, dropout and masks.
         device: `auto` takes a GPU when there is one.
     """

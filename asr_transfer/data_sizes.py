@@ -228,7 +228,7 @@ class Mended(io.RawIOBase):
 
     Args:
         file: the file, which stays as it is.
-        size: what it declares.
+        size: bytes that it declares.
     """
 
     def __init__(self, file: Path, size: DataSize) -> None:

@@ -34,7 +34,8 @@ def checked(hint: Any, value: Any, where: str, field: str) -> Any:
     """Return a plain value as the type `hint` has it: a list as a tuple, a mapping as a dataclass, 25 as 25.0.
 
     Args:
-        hint: of a dataclass field, such as `int`, `tuple[float, ...]`, `Mapping[str, int]` or `Literal["a"] | None`.
+        hint: declared type of a dataclass field, such as `int`, `tuple[float, ...]`, `Mapping[str, int]` or
+            `Literal["a"] | None`.
         value: found one.
         where: file, for messages.
         field: name of the field, for messages.

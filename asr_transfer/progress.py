@@ -32,9 +32,9 @@ class Work:
     """Long work that is told of while it is open, as a context.
 
     Args:
-        label: what is done, such as `training`.
+        label: name of the work, such as `training`.
         total: how many units make it up; None where that is not known.
-        unit: what is counted, such as `step`.
+        unit: name of a unit, such as `step`.
         note: says what else is worth telling now; called from another thread, and seldom.
         bar: whether a terminal shows it as a bar.
     """

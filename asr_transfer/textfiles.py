@@ -93,7 +93,7 @@ def writing(path: str | Path, option: str = "--out") -> Iterator[TextIO]:
 
     Args:
         path: file.
-        option: what chose the file, for a message.
+        option: option that chose the file, for a message.
 
     Raises:
         DataError: it cannot be written; what stood there before is untouched.

@@ -43,8 +43,8 @@ class Recordings:
 
     Attributes:
         root: the folder; linked folders below it are looked into.
-        files: what can be read; of the same name, what libsndfile reads goes first.
-        undecodable: what needs a decoder that is not installed.
+        files: recordings that can be read; of the same name, what libsndfile reads goes first.
+        undecodable: recordings that need a decoder that is not installed.
         texts: the `.txt` files.
     """
 

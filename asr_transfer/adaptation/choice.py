@@ -104,12 +104,12 @@ def choose(
         config: budget of one adaptation.
         choice: folds, strengths and limits.
         tried: the candidates.
-        source_utterances: of the source domain, to mix in.
+        source_utterances: utterances of the source domain, to mix in.
         groups: equal numbers for utterances that must share a fold, such as copies of one recording.
         log: called with a line per candidate.
         shared: what trainings compute once; to be given where more follow on the same source model and features.
-        judged: of the source domain, to judge on what is forgotten; none of them may be trained on, by the source model
-            or here. Without any, that is not measured, and nothing is refused for it.
+        judged: utterances of the source domain, to judge on what is forgotten; none of them may be trained on, by the
+            source model or here. Without any, that is not measured, and nothing is refused for it.
 
     Raises:
         ConfigError: there is no candidate, or one needs source utterances that are not there.

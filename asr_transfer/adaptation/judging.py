@@ -118,10 +118,10 @@ class Judge:
 
     Args:
         source: the model that all are adapted from.
-        utterances: of the speaker.
+        utterances: recordings of the speaker.
         check: source speech to see on what others lose; none of it may be trained on.
         store: features of both.
-        shared: what trainings compute once.
+        shared: results that trainings compute once.
     """
 
     def __init__(

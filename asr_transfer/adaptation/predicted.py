@@ -58,7 +58,7 @@ class Case:
     """An adaptation: rises of the character error rate as predicted and as counted.
 
     Attributes:
-        fold, speaker, draw, amount, method, learning_rate: what was done.
+        fold, speaker, draw, amount, method, learning_rate: key of the adaptation.
         trained, held_out, adapted: predictions; see `WAYS`.
         measured: counted on other people's recordings.
         units: reference characters of these.
@@ -82,7 +82,7 @@ class Agreement:
     """Predictions of some cases beside what was measured.
 
     Attributes:
-        method, learning_rate: of the cases; `all` and 0 where they are of several methods.
+        method, learning_rate: settings of the cases; `all` and 0 where they are of several methods.
         cases: how many.
         measured, spread: mean of what others lost, and its standard deviation over the cases.
         predicted: by way, the mean of the predictions.

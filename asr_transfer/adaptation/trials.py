@@ -17,13 +17,13 @@ class Trial:
     """One adaptation and its price; `none` at amount 0 is the source model itself.
 
     Attributes:
-        fold, speaker, draw, amount, method, learning_rate: what was done.
+        fold, speaker, draw, amount, method, learning_rate: key of the adaptation.
         errors, words: on the speaker's test utterances of this draw.
         other_errors, other_words: on the other speakers.
-        cpu_seconds: of the adaptation alone, choosing included.
+        cpu_seconds: processor time of the adaptation alone, choosing included.
         hypotheses: by id, of the test utterances.
-        chosen: what `auto` chose; empty otherwise.
-        unit: what errors and words count, `words` or `characters`.
+        chosen: method that `auto` chose; empty otherwise.
+        unit: unit that errors and words count, `words` or `characters`.
     """
 
     fold: str

@@ -45,7 +45,7 @@ class FeatureStore:
         frames: (total, mels) float16, all views one after the other.
         offsets: (views + 1,) first frame of each view.
         mean, std: (views, mels) float32 per-view statistics, kept so that normalising at load costs one pass.
-        remarks: what was unusual about recordings, by utterance.
+        remarks: oddities of recordings, by utterance.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -198,7 +198,7 @@ class Computed:
         views: utterance and speed of each view.
         statistics: (2, views, mels) means and deviations.
         failures: why recordings could not be read.
-        remarks: what was unusual about recordings, by utterance.
+        remarks: oddities of recordings, by utterance.
     """
 
     part: Part

@@ -57,8 +57,8 @@ def hold_out(train: Sequence[Utterance], dev: Sequence[Utterance], count: int, s
         dev: development utterances; where a language has enough, they serve and none is taken from training.
         count: utterances to judge on, in each language; 0 holds nothing out.
         seed: decides which.
-        symbols: what of an utterance the model can only learn from training, such as its characters; nothing is held
-            out that would take the last example of one away.
+        symbols: parts of an utterance that the model can only learn from training, such as its characters; nothing is
+            held out that would take the last example of one away.
     """
     if not count:
         return HeldOut(train, (), "")

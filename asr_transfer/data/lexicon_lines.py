@@ -80,7 +80,7 @@ def numbers_behind_word(lines: Iterable[str], tabbed: bool) -> int:
     That is where Kaldi writes probabilities, whether or not a tab stands behind them.
 
     Args:
-        lines: of a file, without comments.
+        lines: lines of a file, without comments.
         tabbed: as of `take_apart`.
     """
     fewest = 9
@@ -152,7 +152,7 @@ def seems_lexicon(lines: Sequence[str], comments: Sequence[str] = ()) -> bool:
     """Return whether lines without tabs are words with phones, rather than phrases.
 
     Args:
-        lines: of a file, without comments.
+        lines: lines of a file, without comments.
         comments: the file's comments.
     """
     if any(len(words_of(line)) < 2 for line in lines):
@@ -190,8 +190,8 @@ def as_arpabet(phones: Iterable[str], symbols: Iterable[str]) -> Mapping[str, st
     """Return what ARPAbet of another case, or with marks of stress, is called among a model's symbols.
 
     Args:
-        phones: of a lexicon.
-        symbols: what the model can emit.
+        phones: phones of a lexicon.
+        symbols: symbols that the model can emit.
 
     Returns:
         A symbol for each phone that is not one but has one; empty where phones or symbols are not ARPAbet.

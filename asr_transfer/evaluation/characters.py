@@ -70,7 +70,7 @@ def fitting_profile(name: str, results: Results, asked: str | None) -> str:
     """Return the normalisation that results are scored under.
 
     Args:
-        name: of the results, for messages.
+        name: name of the results, for messages.
         results: as of `put_together`.
         asked: normalisation that the user asks for; None for what fits.
 

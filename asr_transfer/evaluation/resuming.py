@@ -80,8 +80,8 @@ def require_same_settings(
     Args:
         before: record of the earlier attempt.
         config: settings now; paths are `Path`s.
-        files: what `given_files` returns of them.
-        folder: of the run.
+        files: result of `given_files` for them.
+        folder: run folder.
 
     Raises:
         ConfigError: something differs; it is named.

@@ -38,8 +38,8 @@ class Said:
         speaker: empty where the id tells none.
         text: words with single spaces between them.
         ignored: it is not to be scored.
-        recording, channel: of a segment.
-        begin, end: of a segment, in seconds.
+        recording, channel: place of a segment.
+        begin, end: bounds of a segment, in seconds.
     """
 
     name: str

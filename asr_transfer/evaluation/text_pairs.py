@@ -44,7 +44,7 @@ class _File:
     Attributes:
         path: where it lies.
         lines: all of them.
-        kind: of them.
+        kind: form of the lines: `trn`, `stm`, `ctm` or `text`.
     """
 
     path: Path

@@ -93,8 +93,8 @@ def find_unwritable(
 
     Args:
         rows: the references with their languages.
-        written: what the recogniser's texts are made of, such as its tokens, by language; of languages that it does not
-            name, those of "".
+        written: symbols that the recogniser's texts are made of, such as its tokens, by language; of languages that it
+            does not name, those of "".
         writes: kind of what it writes, which the references are in.
         profile: normalisation that they are scored under.
     """

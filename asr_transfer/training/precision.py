@@ -52,7 +52,7 @@ class Choice:
     """A precision and why it was taken.
 
     Attributes:
-        precision: what is trained in.
+        precision: number format of the training.
         speed: how many times as fast as fp32 bf16 was; None where that was not measured.
         reason: where it was not, why the precision was taken.
     """
@@ -81,11 +81,11 @@ def settle(
 
     Args:
         folder: run folder; None for a training that is not resumed.
-        asked: of the settings.
+        asked: precision that the settings ask for.
         model: network to train; None for one that is not of speech, which `auto` trains in fp32.
         device: `cpu` or a GPU, as of `distributed.join`.
         batch_budget: frames of a batch.
-        threads: of the training.
+        threads: CPU threads of the training.
         say: called with a line where the precision is taken now.
 
     Raises:
@@ -149,7 +149,7 @@ def measure(model: ModelConfig, items: int, threads: int = 1) -> float:
     Args:
         model: network.
         items: utterances of a second in a batch.
-        threads: of the training.
+        threads: CPU threads of the training.
     """
     # The time of one thread is its own, whoever else is at work on the machine.
     clock = time.process_time if threads == 1 else time.perf_counter

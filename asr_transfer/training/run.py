@@ -129,7 +129,7 @@ def keep(held: HeldOut, report: Report, store: FeatureStore, count: int, seed: i
 
     Args:
         held: training speech, and what is held out of it.
-        report: what was left out in training.
+        report: utterances that training left out.
         store: features of the rest; those at speed 1 are computed where it has none.
         count: training utterances to keep; 0 for none.
         seed: draws them.

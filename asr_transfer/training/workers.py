@@ -43,7 +43,7 @@ def run_all(
         function: a module's function, which another process can import; it prints nothing.
         arguments: plain values.
         workers: processes; 1 runs everything in this one.
-        label: of what is told while they run: how many are done, and what the processes are at.
+        label: name of the jobs in what is printed while they run: how many are done, and what the processes are at.
         backend: processes of this machine, or a Ray cluster: the one that `RAY_ADDRESS` names, else one started here.
         needs: for the positions of arguments, those of others before them that must be done before they begin.
 
