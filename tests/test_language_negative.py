@@ -57,14 +57,14 @@ def test_every_language_is_left_out_and_added_once() -> None:
 
 def test_effects_come_from_the_points_and_a_second_run_trains_nothing(feature_cache: Path, tmp_path: Path) -> None:
     corpora, config = corpora_of(make_folders(tmp_path / "languages")), _config()
-    effects = run_negative(config, corpora, tmp_path / "run", 1, lambda line: None, resamples=300)
+    effects = run_negative(config, corpora, tmp_path / "run", 1, lambda line: None)
     assert [(e.design, e.language) for e in effects] == [
         ("leave-out", "en"), ("leave-out", "nl"), ("add", "en"), ("add", "nl"),
     ]  # fmt: skip
     _, points, _ = plan_negative(config, ["en", "nl"])
     scored = {p.system: load_point(tmp_path / "run", p, "fr") for p in points}
     alone = [
-        reduction([scored[one]], [scored[other]], 300)
+        reduction([scored[one]], [scored[other]])
         for one, other in (("without-en", "all"), ("without-nl", "all"), ("scratch-long", "base+en"))
     ]
     for effect, change in zip(effects, alone, strict=False):
@@ -72,7 +72,7 @@ def test_effects_come_from_the_points_and_a_second_run_trains_nothing(feature_ca
     assert [e.p for e in effects[:2]] == holm([change.p for change in alone[:2]])
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/*/run.json")}
     assert len(stamps) == 5 + 6 and not any("identification" in path.read_text(encoding="utf-8") for path in stamps)
-    assert run_negative(config, corpora, tmp_path / "run", 1, lambda line: None, resamples=300) == effects
+    assert run_negative(config, corpora, tmp_path / "run", 1, lambda line: None) == effects
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
     text = negative_markdown(effects)
     assert "each language left out of all:" in text and "each language added:" in text

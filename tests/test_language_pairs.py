@@ -72,13 +72,13 @@ def test_the_table_is_made_and_made_again_without_training(
     there: dict[str, Manifests], feature_cache: Path, tmp_path: Path
 ) -> None:
     config = _config(languages=("nl", "en"))
-    pairs, rates = run_pairs(config, there, tmp_path, 1, lambda line: None, resamples=200)
+    pairs, rates = run_pairs(config, there, tmp_path, 1, lambda line: None)
     assert [(p.source, p.target) for p in pairs] == [("nl", "nl"), ("nl", "en"), ("en", "nl"), ("en", "en")]
     for pair in pairs:
         assert pair.unit == "character"
         assert pair.gain == pytest.approx((pair.scratch_long - pair.rate) / pair.scratch_long)
         assert pair.plain == pytest.approx((pair.scratch - pair.rate) / pair.scratch)
-        assert pair.gain_low <= pair.gain <= pair.gain_high and 0 < pair.gain_p <= 1
+        assert pair.gain_low is None and pair.gain_p == 1, "one seed says nothing of the next"
         assert rates.cells[pair.source, pair.target].rate == pytest.approx(pair.rate)
     assert read_record(tmp_path / "points" / "nl-to-nl-0.05-0")["scores"]["test"]["cer"] == pytest.approx(pairs[0].rate)
     text = pairs_markdown(pairs)
@@ -86,7 +86,7 @@ def test_the_table_is_made_and_made_again_without_training(
     assert len(pairs_table(pairs).columns) == 3
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/run.json")}
     assert len(stamps) == 2 + 2 * 4
-    again, _ = run_pairs(config, there, tmp_path, 1, lambda line: None, resamples=200)
+    again, _ = run_pairs(config, there, tmp_path, 1, lambda line: None)
     assert again == pairs and stamps == {path: path.stat().st_mtime_ns for path in stamps}
 
 
@@ -115,12 +115,20 @@ def _scored(wrong: int, seed: int = 0) -> Alignments:
 
 
 def test_a_reduction_is_a_share_with_its_interval() -> None:
-    halved = reduction([_scored(4), _scored(4)], [_scored(2), _scored(2)], 2000)
-    assert halved.share == pytest.approx(0.5) and halved.low < 0.5 < halved.high and halved.p < 0.05
-    same = reduction([_scored(3)], [_scored(3)], 200)
+    before, after = [_scored(n) for n in (4, 5, 4, 5, 4, 5)], [_scored(n) for n in (2, 2, 3, 2, 2, 3)]
+    halved = reduction(before, after)
+    assert halved.share == pytest.approx(1 - 14 / 27) and halved.p < 0.05
+    assert halved.low is not None and halved.high is not None and halved.low < halved.share < halved.high
+    same = reduction(before, before)
     assert (same.share, same.low, same.high, same.p) == (0, 0, 0, 1)
-    worse = reduction([_scored(2)], [_scored(3)], 2000)
-    assert worse.share == pytest.approx(-0.5) and worse.low < worse.share < worse.high
+    worse = reduction([_scored(2)], [_scored(3)])
+    assert worse.share == pytest.approx(-0.5) and (worse.low, worse.high, worse.p) == (None, None, 1)
+
+
+def test_no_finding_rests_on_fewer_seeds_than_an_exact_test_needs() -> None:
+    for seeds, p in ((3, 0.25), (5, 0.0625)):
+        found = reduction([_scored(5)] * seeds, [_scored(1)] * seeds)
+        assert found.p == pytest.approx(p) and found.seeds == seeds and (found.low is None) == (seeds < 4)
     for before, after, message in (([], [], "0 and 0 seeds"), ([_scored(1)], [], "1 and 0 seeds")):
         with pytest.raises(DataError, match=message):
             reduction(before, after)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from asr_transfer.config import SourceConfig
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.evaluation.scoring import Alignments
-from asr_transfer.evaluation.significance import RESAMPLES, holm
+from asr_transfer.evaluation.significance import holm
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.curve import load_point
 from asr_transfer.languages.points import Corpora, Point, check_languages
@@ -97,8 +97,8 @@ class Effect:
     without: float
     rate: float
     share: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
     verdict: str
 
@@ -166,7 +166,6 @@ def run_negative(
     workers: int,
     say: Callable[[str], None],
     backend: Backend = "processes",
-    resamples: int = RESAMPLES,
 ) -> list[Effect]:
     """Train all source models and points that are not trained yet, and return what each source language does.
 
@@ -177,7 +176,6 @@ def run_negative(
         workers: parallel processes of one thread each.
         say: called with a line at each stage.
         backend: where processes run.
-        resamples: of the bootstrap.
     """
     languages, target = check_languages(corpora)
     jobs, points, compared = plan_negative(config, languages)
@@ -198,7 +196,7 @@ def run_negative(
         aligned = {(p.system, p.seed): load_point(folder, p, test) for p in points}
         for design in config.designs:
             own = [c for c in compared if c.design == design]
-            effects = [_effect(config, test, comparison, aligned, resamples) for comparison in own]
+            effects = [_effect(config, test, comparison, aligned) for comparison in own]
             for effect, p in zip(effects, holm([e.p for e in effects]), strict=True):
                 verdict = "" if p >= SURE else "helps" if effect.share > 0 else "harms"
                 found.append(replace(effect, p=p, verdict=verdict))
@@ -220,12 +218,11 @@ def _effect(
     test: str,
     comparison: Comparison,
     aligned: dict[tuple[str, int], Alignments],
-    resamples: int,
 ) -> Effect:
     before, after = (
         [aligned[system, seed] for seed in config.seeds] for system in (comparison.without, comparison.with_it)
     )
-    change = reduction(before, after, resamples)
+    change = reduction(before, after)
     return Effect(
         test,
         comparison.design,

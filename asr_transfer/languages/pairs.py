@@ -21,7 +21,7 @@ from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.normalisation import Unit
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
-from asr_transfer.evaluation.significance import RESAMPLES, holm
+from asr_transfer.evaluation.significance import holm
 from asr_transfer.evaluation.transfer_table import TransferTable, transfer_table
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.points import Corpora, Point, error_unit, read_corpora
@@ -129,12 +129,12 @@ class Pair:
     scratch: float
     scratch_long: float
     gain: float
-    gain_low: float
-    gain_high: float
+    gain_low: float | None
+    gain_high: float | None
     gain_p: float
     plain: float
-    plain_low: float
-    plain_high: float
+    plain_low: float | None
+    plain_high: float | None
 
     def to_plain(self) -> dict[str, Any]:
         """Return the pair for a record."""
@@ -208,7 +208,6 @@ def run_pairs(
     workers: int,
     say: Callable[[str], None],
     backend: Backend = "processes",
-    resamples: int = RESAMPLES,
 ) -> tuple[list[Pair], TransferTable]:
     """Train all source models and points that are not trained yet, and return what each pair gained and the rates.
 
@@ -221,7 +220,6 @@ def run_pairs(
         workers: parallel processes of one thread each.
         say: called with a line at each stage.
         backend: where processes run.
-        resamples: of the bootstrap.
     """
     names = choose_languages(config, there)
     corpora = halve(there, names, folder / "halves")
@@ -233,11 +231,11 @@ def run_pairs(
         for target in names
         for system in (SCRATCH, LONG, *names)
     }
-    pairs = [_pair(scored, source, target, _unit(config, target), resamples) for source in names for target in names]
+    pairs = [_pair(scored, source, target, _unit(config, target)) for source in names for target in names]
     corrected = holm([pair.gain_p for pair in pairs])
     pairs = [replace(pair, gain_p=p) for pair, p in zip(pairs, corrected, strict=True)]
     both = {(s, t): _together(folder, config, s, t) for s in names for t in names}
-    return pairs, transfer_table(both, resamples)
+    return pairs, transfer_table(both)
 
 
 def _point(config: PairsConfig, system: str, target: str, seed: int) -> Point:
@@ -276,11 +274,9 @@ def _together(folder: Path, config: PairsConfig, system: str, target: str) -> Al
     return align(rows, _unit(config, target))
 
 
-def _pair(
-    scored: Mapping[tuple[str, str], Sequence[Alignments]], source: str, target: str, unit: str, resamples: int
-) -> Pair:
+def _pair(scored: Mapping[tuple[str, str], Sequence[Alignments]], source: str, target: str, unit: str) -> Pair:
     own, plain, long = (scored[system, target] for system in (source, SCRATCH, LONG))
-    gain, over = reduction(long, own, resamples), reduction(plain, own, resamples)
+    gain, over = reduction(long, own), reduction(plain, own)
     return Pair(
         source,
         target,

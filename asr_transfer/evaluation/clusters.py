@@ -1,0 +1,212 @@
+"""Intervals of error rates over what goes together: speakers, words, seeds.
+
+Errors of one speaker are alike, so that a test set is worth as many observations as it has speakers. Percentiles of a
+bootstrap over so few are too narrow: what is called 95 % covers 80 % with four clusters and 88 % with ten. Here each
+cluster is left out in turn (the jackknife; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 11),
+on a scale where the estimate is nearly symmetric, and the interval is Student's t. Its degrees of freedom are the
+number of *equally large* clusters that would weigh as unevenly as these (Kish, "Survey Sampling", 1965), less one, so
+that one speaker who makes most of the errors does not pass for ten.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from asr_transfer.errors import DataError
+
+LEVEL = 0.95
+FEWEST = 4
+"""Clusters below which no interval is given: three of them say next to nothing about the fourth."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with what is known of its chance.
+
+    Attributes:
+        value: figure itself.
+        low, high: its interval at `LEVEL`; None below `FEWEST` clusters.
+        p: two-sided, that nothing changed; 1 where a rate is no change, never less than a sign test of as many clusters
+            could reach.
+        clusters: number of independent observations.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float
+    clusters: int
+
+
+def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[Any] | None = None) -> Estimate:
+    """Return an error rate, `errors` over `units`, with its interval.
+
+    Args:
+        errors: of each observation, (n,).
+        units: of each observation's reference, (n,).
+        clusters: which observations go together, (n,); None for none.
+
+    Raises:
+        DataError: there are no units, or lengths differ.
+    """
+    wrong, whole = summed([errors, units], clusters)
+    if not whole.sum():
+        raise DataError("an error rate needs at least one unit of reference.")
+    value = float(wrong.sum() / whole.sum())
+    count = len(whole)
+    if count < FEWEST:
+        return Estimate(value, None, None, 1.0, count)
+    share = bool((wrong <= whole).all())
+    if not wrong.any() or (share and (wrong == whole).all()):
+        # Nothing varies; the exact bound of clusters that were all alike (Clopper and Pearson 1934).
+        edge = 1 - ((1 - LEVEL) / 2) ** (1 / count)
+        return Estimate(value, 0.0 if not value else 1 - edge, edge if not value else 1.0, 1.0, count)
+
+    def scaled(part: Floats, total: Floats) -> Floats:
+        return np.log((part + 0.5) / ((total - part if share else total) + 0.5))
+
+    low, high, _ = _interval([wrong, whole], scaled, whole)
+    ends = [math.exp(end) / (1 + math.exp(end)) if share else math.exp(end) for end in (low, high)]
+    return Estimate(value, min(ends[0], value), max(ends[1], value), 1.0, count)
+
+
+def reduction(before: ArrayLike, after: ArrayLike, clusters: Sequence[str] | NDArray[Any] | None = None) -> Estimate:
+    """Return the share of the errors `before` that are not made `after`, with its interval.
+
+    Args:
+        before: errors of each observation, (n,).
+        after: errors of the same observations, (n,).
+        clusters: which observations go together, (n,); None for none.
+
+    Raises:
+        DataError: lengths differ.
+    """
+    return reduction_over([summed([before, after], clusters)])
+
+
+def reduction_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
+    """Return the share of errors that are no longer made, uncertain in several ways at once.
+
+    Args:
+        ways: of dividing the same errors into independent parts, such as by seed and by utterance: errors before and
+            after by part, (2, parts) each. The variances add up, and the degrees of freedom follow (Satterthwaite
+            1946); what two ways share is counted twice, so that the interval is rather too wide than too narrow.
+    """
+    (before, after), fewest = ways[0], min(len(way[0]) for way in ways)
+    total = float(before.sum()), float(after.sum())
+    value = 1 - total[1] / total[0] if total[0] else 0.0 if not total[1] else -math.inf
+    if not math.isfinite(value):
+        return Estimate(value, None, None, 1.0, fewest)
+    if fewest < FEWEST:
+        return Estimate(
+            value, None, None, sign_test([float(b - a) for b, a in zip(before, after, strict=True)]), fewest
+        )
+
+    def scaled(first: Floats, second: Floats) -> Floats:
+        return np.log((second + 0.5) / (first + 0.5))
+
+    parts = [_jackknife([*way], scaled, way[0] + way[1]) for way in ways]
+    variance = sum(own for own, _ in parts)
+    if not total[1] and total[0]:
+        variance = max(variance, 1.0)  # no errors are left to vary: as uncertain as a count of one
+    freedom = variance**2 / sum(own**2 / df for own, df in parts) if any(own for own, _ in parts) else fewest - 1.0
+    centre = float(scaled(np.array(total[0]), np.array(total[1])))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, max(1.0, freedom))) * math.sqrt(variance)
+    p = _p(centre, variance, freedom, fewest)
+    return Estimate(value, min(value, 1 - math.exp(centre + half)), max(value, 1 - math.exp(centre - half)), p, fewest)
+
+
+def difference(
+    before: ArrayLike,
+    after: ArrayLike,
+    units: ArrayLike,
+    clusters: Sequence[str] | NDArray[Any] | None = None,
+) -> Estimate:
+    """Return the change of an error rate, after less before, with its interval.
+
+    Args:
+        before: errors of each observation, (n,).
+        after: errors of the same observations, (n,).
+        units: of each observation's reference, (n,).
+        clusters: which observations go together, (n,); None for none.
+
+    Raises:
+        DataError: there are no units, or lengths differ.
+    """
+    first, second, whole = summed([before, after, units], clusters)
+    if not whole.sum():
+        raise DataError("a difference of error rates needs at least one unit of reference.")
+    value, count = float((second.sum() - first.sum()) / whole.sum()), len(whole)
+    if count < FEWEST:
+        return Estimate(value, None, None, sign_test((second - first).tolist()), count)
+
+    def scaled(one: Floats, other: Floats, total: Floats) -> Floats:
+        changes: Floats = (other - one) / np.maximum(total, 1)
+        return changes
+
+    low, high, p = _interval([first, second, whole], scaled, whole)
+    return Estimate(value, low, high, p, count)
+
+
+def sign_test(changes: Sequence[float]) -> float:
+    """Return the exact two-sided p of so many rises and falls; changes of nothing do not count (Dixon and Mood 1946).
+
+    >>> sign_test([1.0, 2.0, 0.5])
+    0.25
+    """
+    rises, falls = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+    return float(stats.binomtest(rises, rises + falls).pvalue) if rises + falls else 1.0
+
+
+def reachable(count: int) -> float:
+    """Return the smallest p that a two-sided sign test of so many observations can give."""
+    return min(1.0, 2.0 ** (1 - count))
+
+
+def summed(values: Sequence[ArrayLike], clusters: Sequence[str] | NDArray[Any] | None = None) -> list[Floats]:
+    """Return each quantity summed up by cluster, (clusters,) each; without clusters as it is.
+
+    Raises:
+        DataError: lengths differ.
+    """
+    rows = [np.asarray(own, np.float64) for own in values]
+    lengths = {len(row) for row in rows} | ({len(clusters)} if clusters is not None else set())
+    if len(lengths) != 1:
+        raise DataError(f"quantities of {sorted(lengths)} observations cannot be compared; give one value for each.")
+    if clusters is None:
+        return rows
+    numbers = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    return [np.bincount(numbers, row).astype(np.float64) for row in rows]
+
+
+def _interval(sums: Sequence[Floats], scaled: Callable[..., Floats], weights: Floats) -> tuple[float, float, float]:
+    """Return the jackknife's interval of a figure of sums by cluster, on its scale, and p that it is 0."""
+    variance, freedom = _jackknife(sums, scaled, weights)
+    centre = float(scaled(*(own.sum() for own in sums)))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    return centre - half, centre + half, _p(centre, variance, freedom, len(weights))
+
+
+def _jackknife(sums: Sequence[Floats], scaled: Callable[..., Floats], weights: Floats) -> tuple[float, float]:
+    """Return the variance of a figure that is computed from sums over clusters, and its degrees of freedom."""
+    count = len(weights)
+    without = scaled(*(own.sum() - own for own in sums))
+    variance = float(((without - without.mean()) ** 2).sum() * (count - 1) / count)
+    squares = float((weights**2).sum())
+    alike = float(weights.sum()) ** 2 / squares if squares else float(count)
+    return variance, max(1.0, alike - 1)
+
+
+def _p(centre: float, variance: float, freedom: float, count: int) -> float:
+    if not variance:
+        return 1.0 if not centre else reachable(count)
+    return max(reachable(count), float(2 * stats.t.sf(abs(centre) / math.sqrt(variance), max(1.0, freedom))))
