@@ -16,9 +16,10 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import RunRecord, read_record
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.curve import Row, run_curve, summarise
+from asr_transfer.languages.curve import Row, all_points, run_curve, summarise, tried
 from asr_transfer.languages.points import Corpora, Point, check_languages
 from asr_transfer.languages.savings import savings
+from asr_transfer.languages.search import UNCHANGED, Candidate, ScratchSearch
 from asr_transfer.languages.systems import SYSTEMS, CurveConfig, plan
 from asr_transfer.languages.tables import brief_markdown, curve_markdown, curve_table, savings_table, write_curve
 
@@ -80,7 +81,8 @@ def test_every_system_has_its_source_and_stands_beside_plain_transfer(
     rows = run_curve(config, corpora_of(folders), tmp_path, 1, said.append)
     assert [row.system for row in rows] == list(config.systems)
     assert [row.versus is None for row in rows] == [True, True, False, False, False, False]
-    assert all(row.low is not None and row.high is not None and row.low <= row.high for row in rows[1:])
+    assert all(row.low is row.high is None for row in rows), "one seed says nothing of the next"
+    assert all(row.by_seed == (row.rate,) for row in rows)
     assert sorted(path.name for path in (tmp_path / "sources").iterdir()) == [
         "adversarial-0", "all-0", "shared-private-0",
     ]  # fmt: skip
@@ -97,12 +99,13 @@ def test_every_system_has_its_source_and_stands_beside_plain_transfer(
 
 def test_plans_name_sources_and_points(folders: dict[str, Path]) -> None:
     corpora = corpora_of(folders)
-    config = CurveConfig(amounts=(1, 2), systems=tuple(SYSTEMS), seeds=(0, 1), one="nl", few=1, extra_seeds=(7,))
+    names = tuple(name for name in SYSTEMS if not SYSTEMS[name].tuned)
+    config = CurveConfig(amounts=(1, 2), systems=names, seeds=(0, 1), one="nl", few=1, extra_seeds=(7,))
     jobs, points = plan(config, corpora, ["en", "nl"])
     assert {job.name for job in jobs} == {
         f"{kind}-{seed}" for kind in ("all", "some", "one", "adversarial", "shared-private") for seed in (0, 1, 7)
     }
-    assert len({point.name for point in points}) == len(points) == len(SYSTEMS) * (3 + 2)
+    assert len({point.name for point in points}) == len(points) == len(names) * (3 + 2)
     named = {job.name for job in jobs}
     assert all(point.source is None or point.source in named for point in points)
     dutch = sum(u.duration for u in corpora.source_utterances() if u.language == "nl")
@@ -155,6 +158,55 @@ def test_what_transfer_is_held_against_is_the_better_start_from_scratch(
             file.write_text(json.dumps({**record, "best": {"wer": error}}), encoding="utf-8")
         found = {row.system: row.baseline for row in summarise(tmp_path, points, ["fr"])}
         assert found == {better: "", worse: better, "transfer": better}, "the development speech decides"
+
+
+def test_a_start_from_scratch_gets_the_settings_that_err_least_on_development_speech(
+    folders: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    candidates = (Candidate("small", dim=8), Candidate("decay", weight_decay=0.3), Candidate("masks", masks=3))
+    systems = ("transfer", "scratch-long", "scratch-tuned")
+    config = curve_config(
+        systems=systems, seeds=(0, 1), seeds_of={"scratch-long": (0,)}, search=ScratchSearch(0.05, candidates)
+    )
+    corpora = corpora_of(folders)
+    said: list[str] = []
+    rows = run_curve(config, corpora, tmp_path, 1, said.append)
+    assert [row.system for row in rows] == [*systems, *systems]
+    found = tried(config, tmp_path)
+    assert {one.name for one in found} == {UNCHANGED, "small", "decay", "masks"}
+    assert [one.error for one in found] == sorted(one.error for one in found)
+    assert [one.chosen for one in found] == [True, False, False, False]
+    assert any(f"the settings '{found[0].name}' err least" in line for line in said)
+    # Another winner on the development speech, and other settings are planned everywhere.
+    for name, key, value in (("small", "model.dim", 8), ("decay", "trainer.weight_decay", 0.3)):
+        for point in (tmp_path / "points").glob("s*-0.05-0"):
+            file = point / "run.json"
+            record = json.loads(file.read_text(encoding="utf-8"))
+            best = {config.learn.monitor: 0.1 if name in point.name else 0.5}
+            file.write_text(json.dumps({**record, "best": best}), encoding="utf-8")
+        own = [p for p in all_points(config, corpora, tmp_path) if p.system == "scratch-tuned"]
+        assert [p.name for p in own] == [f"scratch-tuned-{a}-{s}" for a in (0.05, 0.1) for s in (0, 1)]
+        outer, inner = key.split(".")
+        assert {getattr(getattr(p.config, outer), inner) for p in own} == {value}
+        steps = {p.config.trainer.steps for p in own}
+        assert steps == {config.search_start.config.trainer.steps}, "as many steps as without a search"
+    text = curve_markdown(rows, [], found)
+    assert "Settings tried for a start from scratch" in text and "| unchanged |" in text
+    assert replace(config, search=ScratchSearch(None, candidates)).search_start.minutes == 0.1
+    changed = candidates[2].change(config.search_start.config)
+    assert changed.augment is not None and (changed.augment.frequency_masks, changed.augment.time_masks) == (3, 3)
+    for changes, message in (
+        ({"search": ScratchSearch(0.05)}, "scratch-tuned needs settings to choose from"),
+        ({"search": ScratchSearch(0.2, candidates)}, "at 0.2 minutes, but scratch-long"),
+        ({"seeds_of": {"scratch-long": (1,)}}, "is not run there with the seed 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            replace(config, **changes)
+    for settings, message in (({"name": "a/b", "dim": 2}, "letters, digits"), ({"name": "a"}, "changes nothing")):
+        with pytest.raises(ConfigError, match=message):
+            Candidate(**settings)
+    with pytest.raises(ConfigError, match="a name stands twice"):
+        ScratchSearch(1, (candidates[0], candidates[0]))
 
 
 def test_syllables_and_words_of_a_lexicon_are_counted_beside_phones(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.real_runs import ROOT, load
 
 FOLDER = ROOT / "recipes" / "multilingual"
 SETTINGS = sorted((FOLDER / "hparams").glob("*.yaml"))
-OVER = {"curve_more": "curve", "variants": "curve", "one_language": "curve"}
+OVER = {"variants": "curve", "one_language": "curve"}
 """Settings that change another file's."""
 
 TINY = """--source.model.encoder tdnn --source.model.layers 1 --source.model.dim 12 --source.model.channels 12

@@ -16,11 +16,13 @@ from asr_transfer.evaluation.plots import Plot, Series, curves
 from asr_transfer.evaluation.scoring import Alignments, align
 from asr_transfer.languages.points import Corpora, Point, check_languages, error_unit, read_point
 from asr_transfer.languages.reduction import pooled_rate, reduction
+from asr_transfer.languages.search import Tried, plan_search, read_search
+from asr_transfer.languages.sources import SourceJob
 from asr_transfer.languages.sweep import run_sweep
-from asr_transfer.languages.systems import PLAIN, SYSTEMS, CurveConfig, plan
+from asr_transfer.languages.systems import LONG, PLAIN, SYSTEMS, TUNED, CurveConfig, plan
 from asr_transfer.training.workers import Backend
 
-FROM_SCRATCH = ("scratch-long", "scratch")
+FROM_SCRATCH = (TUNED, LONG, "scratch")
 """Systems that others are held against: at each amount the one that is better on the development speech."""
 
 
@@ -34,7 +36,7 @@ class Row:
         rate: errors over reference units of all seeds.
         spread: standard deviation over seeds.
         reduction: share of the baseline's errors that it makes less; None for the baseline itself.
-        low, high: its 95 % interval over seeds and utterances.
+        low, high: its 95 % interval over seeds and utterances; None with fewer than four seeds.
         cpu_seconds: mean, of the target's training.
         source_seconds: mean, of the source model's training.
         versus: share of the plain system's errors that it makes less; None for that, from scratch, or without it.
@@ -45,6 +47,7 @@ class Row:
             phones are not pinyin.
         lexicon: character error rate where each utterance is taken for a word of the test set's lexicon; None without.
         lexicon_spread: its standard deviation over seeds.
+        by_seed: error rate of each seed.
     """
 
     test: str
@@ -66,6 +69,7 @@ class Row:
     syllables: float | None = None
     lexicon: float | None = None
     lexicon_spread: float | None = None
+    by_seed: tuple[float, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return the row for a record."""
@@ -93,16 +97,30 @@ def run_curve(
     languages, target = check_languages(corpora)
     jobs, points = plan(config, corpora, languages)
     say(f"{', '.join(languages) or 'no source languages'}, then '{target}'")
-    run_sweep(
-        folder,
-        [(corpora, job) for job in jobs],
-        [(corpora, point, config.amounts) for point in points],
-        config.source.model.features,
-        workers,
-        say,
-        backend,
-    )
+
+    def run(jobs: Sequence[SourceJob], points: Sequence[Point]) -> None:
+        planned = [(corpora, point, config.amounts) for point in points]
+        run_sweep(
+            folder, [(corpora, job) for job in jobs], planned, config.source.model.features, workers, say, backend
+        )
+
+    run(jobs, [*points, *(plan_search(config.search, config.search_start) if config.searches else ())])
+    if config.searches:
+        best = tried(config, folder)[0]
+        say(f"from scratch, the settings '{best.name}' err least on the development speech: {100 * best.error:.1f} %")
+        points = all_points(config, corpora, folder)
+        run([], points)
     return summarise(folder, points, list(corpora.tests))
+
+
+def tried(config: CurveConfig, folder: Path) -> list[Tried]:
+    """Return what a finished search for the settings of a start from scratch found; nothing where there was none."""
+    return read_search(folder, config.search, config.search_start) if config.searches else []
+
+
+def all_points(config: CurveConfig, corpora: Corpora, folder: Path) -> list[Point]:
+    """Return all points of a finished experiment, those with the settings that a search chose among them."""
+    return plan(config, corpora, check_languages(corpora)[0], tried(config, folder))[1]
 
 
 def summarise(folder: Path, points: Sequence[Point], tests: Iterable[str]) -> list[Row]:
@@ -235,6 +253,7 @@ def _row(
         syllables=_pooled([_heard_syllables(folder, p, test) for p in own])[0],
         lexicon=lexicon[0],
         lexicon_spread=lexicon[1],
+        by_seed=tuple(pooled_rate([one]) for one in every),
     )
 
 

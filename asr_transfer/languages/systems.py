@@ -2,7 +2,8 @@
 
 Every system sees the same nested subsets, the same development set chooses its weights, and what it is given beside the
 target's speech is said: `scratch` takes the steps of the fine-tuning alone, `scratch-long` as many as pre-training and
-fine-tuning together, so that transfer is never held against a smaller budget only. After Huang et al. (2013).
+fine-tuning together, so that transfer is never held against a smaller budget only, and `scratch-tuned` takes those with
+the settings that a small search chose for it. After Huang et al. (2013).
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from asr_transfer.config import SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.languages.config import SOURCELESS, LanguageConfig, Mode
 from asr_transfer.languages.points import Corpora, Point
+from asr_transfer.languages.search import ScratchSearch, Tried, tuned
 from asr_transfer.languages.sources import Kind, SeparationConfig, SourceJob
+
+LONG, TUNED = "scratch-long", "scratch-tuned"
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,19 @@ class System:
             languages trained to be `adversarial` or `shared-private`, or none.
         mode: of `LanguageConfig`.
         long: it also takes the steps that others spend on the source languages.
+        tuned: its settings are those that a search on development speech chose.
     """
 
     source: str | None
     mode: Mode
     long: bool = False
+    tuned: bool = False
 
 
 SYSTEMS: Mapping[str, System] = {
     "scratch": System(None, "scratch"),
-    "scratch-long": System(None, "scratch", long=True),
+    LONG: System(None, "scratch", long=True),
+    TUNED: System(None, "scratch", long=True, tuned=True),
     "transfer": System("all", "all"),
     "transfer-head": System("all", "head"),
     "transfer-gradual": System("all", "gradual"),
@@ -69,6 +76,7 @@ class CurveConfig:
         source: training of the source models.
         learn: learning of the target; its `mode` is the system's.
         separation: of the systems `adversarial` and `shared-private`.
+        search: settings that are tried for a start from scratch, for the system `scratch-tuned`.
     """
 
     amounts: tuple[float, ...] = (5, 10, 20, 40)
@@ -83,6 +91,7 @@ class CurveConfig:
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=LanguageConfig)
     separation: SeparationConfig = field(default_factory=SeparationConfig)
+    search: ScratchSearch = field(default_factory=ScratchSearch)
 
     def __post_init__(self) -> None:
         if not self.amounts or list(self.amounts) != sorted(set(self.amounts)) or self.amounts[0] <= 0:
@@ -107,15 +116,55 @@ class CurveConfig:
                     raise ConfigError(
                         f"`{option}.{name}` names {unknown[0]:g}, which is not among the {option[:-3]}; add it there."
                     )
+        if self.searches:
+            self._check_search()
+
+    def _check_search(self) -> None:
+        if not self.search.candidates:
+            raise ConfigError(f"`systems`: {TUNED} needs settings to choose from; name some in `search.candidates`.")
+        if not self._runs(LONG, self._search_minutes, self.seeds[0]):
+            raise ConfigError(
+                f"settings are searched for at {self._search_minutes:g} minutes, but {LONG}, which they change, "
+                f"is not run there with the seed {self.seeds[0]}; add it to `systems`, `amounts_of` and `seeds_of`, or "
+                "give other `search.minutes`."
+            )
+
+    @property
+    def searches(self) -> bool:
+        """Return whether settings are searched for."""
+        return TUNED in self.systems
+
+    @property
+    def search_start(self) -> Point:
+        """Return the point whose settings the search changes."""
+        return _point(self, LONG, self._search_minutes, self.seeds[0])
+
+    @property
+    def _search_minutes(self) -> float:
+        run = self.amounts_of.get(LONG, self.amounts) or self.amounts
+        return self.search.minutes if self.search.minutes is not None else run[len(run) // 2]
+
+    def _runs(self, system: str, amount: float, seed: int) -> bool:
+        """Return whether a system is run at an amount with a seed."""
+        seeds = (*self.seeds, *self.extra_seeds) if amount <= self.few else self.seeds
+        return (
+            system in self.systems
+            and amount in self.amounts
+            and amount in self.amounts_of.get(system, self.amounts)
+            and seed in seeds
+            and seed in self.seeds_of.get(system, seeds)
+        )
 
     def shortened(self) -> CurveConfig:
-        """Return a small experiment of the kind: one seed, two amounts (long systems: one), a tenth of the steps."""
+        """Return a small experiment: one seed, two amounts (long systems: one), no search, a tenth of the steps."""
         long = [name for name in self.systems if SYSTEMS[name].long]
+        systems = tuple(name for name in self.systems if not SYSTEMS[name].tuned)
         amounts_of = {**dict.fromkeys(long, self.amounts[:1]), **self.amounts_of}
         kept = {name: self.amounts[: 1 if name in long else 2] for name in amounts_of}
         return replace(
             self,
             amounts=self.amounts[:2],
+            systems=systems,
             amounts_of={name: tuple(a for a in own if a in kept[name]) for name, own in amounts_of.items()},
             seeds=self.seeds[:1],
             extra_seeds=(),
@@ -125,8 +174,16 @@ class CurveConfig:
         )
 
 
-def plan(config: CurveConfig, corpora: Corpora, languages: Sequence[str]) -> tuple[list[SourceJob], list[Point]]:
+def plan(
+    config: CurveConfig, corpora: Corpora, languages: Sequence[str], tried: Sequence[Tried] = ()
+) -> tuple[list[SourceJob], list[Point]]:
     """Return the source models and the points of an experiment.
+
+    Args:
+        config: the experiment.
+        corpora: its manifests.
+        languages: source languages that there are.
+        tried: result of the search for settings; before it, `scratch-tuned` has no points.
 
     Raises:
         ConfigError: a system needs source languages that are not there.
@@ -151,11 +208,11 @@ def plan(config: CurveConfig, corpora: Corpora, languages: Sequence[str]) -> tup
             made = _seeded_source(config.source, seed)
             jobs.append(SourceJob(f"{kind}-{seed}", *drawn, made, loss, config.separation))
     points = [
-        _point(config, name, amount, seed)
+        _point(config, name, amount, seed, tried)
         for amount in config.amounts
-        for seed in (seeds if amount <= config.few else config.seeds)
+        for seed in seeds
         for name in config.systems
-        if amount in config.amounts_of.get(name, config.amounts) and seed in config.seeds_of.get(name, seeds)
+        if config._runs(name, amount, seed) and (tried or not SYSTEMS[name].tuned)
     ]
     return jobs, points
 
@@ -174,7 +231,7 @@ def _seeded_source(config: SourceConfig, seed: int) -> SourceConfig:
     return replace(config, trainer=replace(config.trainer, seed=seed))
 
 
-def _point(config: CurveConfig, name: str, amount: float, seed: int) -> Point:
+def _point(config: CurveConfig, name: str, amount: float, seed: int, tried: Sequence[Tried] = ()) -> Point:
     system = SYSTEMS[name]
     own = config.learn.trainer
     steps = long_steps(config.source.trainer, own) if system.long else own.steps
@@ -182,4 +239,6 @@ def _point(config: CurveConfig, name: str, amount: float, seed: int) -> Point:
     learn = replace(config.learn, mode=system.mode, trainer=replace(config.learn.trainer, steps=steps, seed=seed))
     if system.mode in SOURCELESS:
         learn = replace(learn, model=config.source.model)
+    if system.tuned:
+        learn = tuned(config.search, tried, learn)
     return Point(name, amount, seed, f"{system.source}-{source_seed}" if system.source else None, learn)

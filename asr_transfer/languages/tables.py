@@ -9,16 +9,18 @@ from typing import Any
 from rich.table import Table
 
 from asr_transfer.decoding.identify import told_confusions
-from asr_transfer.languages.curve import Row, plot
+from asr_transfer.languages.curve import Row, all_points, plot, tried
 from asr_transfer.languages.negative import SURE, Effect
 from asr_transfer.languages.pairs import Pair
-from asr_transfer.languages.points import Corpora, check_languages
+from asr_transfer.languages.points import Corpora
 from asr_transfer.languages.savings import Saving, savings
-from asr_transfer.languages.systems import CurveConfig, plan
+from asr_transfer.languages.search import Tried
+from asr_transfer.languages.systems import CurveConfig
 
 Column = tuple[str, Callable[[Row], str]]
 
 SAVED = ("system", "instead of", "with minutes", "error %", "minutes needed", "times the data (95 %)")
+TRIED = ("settings", "error on development speech %", "chosen", "CPU-s")
 IDENTIFIED = ("language", "recordings", "raw %", "with offsets %", "other voices %")
 
 EFFECT_HEADINGS = (
@@ -49,8 +51,8 @@ def savings_table(saved: Sequence[Saving], test: str) -> Table:
     return table
 
 
-def curve_markdown(rows: Sequence[Row], saved: Sequence[Saving]) -> str:
-    """Return all test sets' tables, and how much data each system saves, as Markdown."""
+def curve_markdown(rows: Sequence[Row], saved: Sequence[Saving], found: Sequence[Tried] = ()) -> str:
+    """Return all test sets' tables, how much data each system saves, and what a search tried, as Markdown."""
     parts = []
     for test in dict.fromkeys(row.test for row in rows):
         own = [row for row in rows if row.test == test]
@@ -63,6 +65,14 @@ def curve_markdown(rows: Sequence[Row], saved: Sequence[Saving]) -> str:
             lines += ["", "| " + " | ".join(SAVED) + " |", "|" + "---|" * len(SAVED)]
             lines += ["| " + " | ".join(_saved_cells(one)) + " |" for one in own_saved]
         parts.append("\n".join(lines))
+    if found:
+        lines = [
+            "Settings tried for a start from scratch:",
+            "",
+            "| " + " | ".join(TRIED) + " |",
+            "|" + "---|" * len(TRIED),
+        ]
+        parts.append("\n".join([*lines, *("| " + " | ".join(_tried_cells(one)) + " |" for one in found)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -88,13 +98,12 @@ def brief_markdown(rows: Sequence[Row], system: str = "transfer") -> str:
 
 def write_curve(config: CurveConfig, corpora: Corpora, folder: Path, rows: Sequence[Row]) -> list[Saving]:
     """Write `table.md` and a plot for each test set, and return how much data each system saves."""
-    languages, _ = check_languages(corpora)
-    _, points = plan(config, corpora, languages)
+    points = all_points(config, corpora, folder)
     saved: list[Saving] = []
     for test in corpora.tests:
         saved += savings(folder, points, test)
         (folder / f"curve-{test}.svg").write_text(plot(rows, test, "unit error rate").svg(), encoding="utf-8")
-    (folder / "table.md").write_text(curve_markdown(rows, saved), encoding="utf-8")
+    (folder / "table.md").write_text(curve_markdown(rows, saved, tried(config, folder)), encoding="utf-8")
     return saved
 
 
@@ -250,6 +259,10 @@ def identification_markdown(found: Mapping[str, Any]) -> str:
     lines = ["| " + " | ".join(IDENTIFIED) + " |", "|" + "---|" * len(IDENTIFIED)]
     lines += ["| " + " | ".join(cells) + " |" for cells in _identified(found)]
     return "\n".join([*lines, "", f"Most often mistaken: {told_confusions(found['confusions'])}.", ""])
+
+
+def _tried_cells(one: Tried) -> list[str]:
+    return [one.name, percent(one.error), "yes" if one.chosen else "", f"{one.cpu_seconds:.0f}"]
 
 
 def _saved_cells(one: Saving) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from asr_transfer.cli import script
-from asr_transfer.languages.curve import run_curve
+from asr_transfer.languages.curve import run_curve, tried
 from asr_transfer.languages.points import Corpora, note_corpora
 from asr_transfer.languages.systems import CurveConfig
 from asr_transfer.languages.tables import curve_table, savings_table, write_curve
@@ -30,12 +30,14 @@ class Recipe(CurveConfig, TransferRun):
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `curve-TEST.svg`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
-    record, found = recipe.begin(config, recipe.sources, recipe.targets)
-    corpora = Corpora.from_folders(found.sources, found.targets, TEST_SETS, SOURCE_SPLITS)
+    record, there = recipe.begin(config, recipe.sources, recipe.targets)
+    corpora = Corpora.from_folders(there.sources, there.targets, TEST_SETS, SOURCE_SPLITS)
     note_corpora(record, corpora)
     rows = run_curve(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
     saved = write_curve(config, corpora, recipe.out, rows)
-    record.finish(scores={"rows": [row.to_plain() for row in rows], "savings": [one.to_plain() for one in saved]})
+    found = tried(config, recipe.out)
+    kinds = {"rows": rows, "savings": saved, "search": found}
+    record.finish(scores={kind: [one.to_plain() for one in own] for kind, own in kinds.items()})
     console = Console(width=None if sys.stdout.isatty() else 160)
     for test in corpora.tests:
         console.print(curve_table(rows, test))
