@@ -58,14 +58,25 @@ def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[
     Raises:
         DataError: there are no units, or lengths differ.
     """
-    wrong, whole = summed([errors, units], clusters)
+    return rate_over([summed([errors, units], clusters)])
+
+
+def rate_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
+    """Return an error rate that is uncertain in several ways at once.
+
+    Args:
+        ways: as of `reduction_over`, of errors and units.
+
+    Raises:
+        DataError: there are no units.
+    """
+    (wrong, whole), count = ways[0], min(len(way[0]) for way in ways)
     if not whole.sum():
         raise DataError("an error rate needs at least one unit of reference.")
     value = float(wrong.sum() / whole.sum())
-    count = len(whole)
     if count < FEWEST:
         return Estimate(value, None, None, 1.0, count)
-    share = bool((wrong <= whole).all())
+    share = all(bool((way[0] <= way[1]).all()) for way in ways)
     if not wrong.any() or (share and (wrong == whole).all()):
         # Nothing varies; the exact bound of clusters that were all alike (Clopper and Pearson 1934).
         edge = 1 - ((1 - LEVEL) / 2) ** (1 / count)
@@ -74,9 +85,10 @@ def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[
     def scaled(part: Floats, total: Floats) -> Floats:
         return np.log((part + 0.5) / ((total - part if share else total) + 0.5))
 
-    low, high, _ = _interval([wrong, whole], scaled, whole)
-    ends = [math.exp(end) / (1 + math.exp(end)) if share else math.exp(end) for end in (low, high)]
-    return Estimate(value, min(ends[0], value), max(ends[1], value), 1.0, count)
+    variance, freedom = _spread(ways, scaled, lambda way: way[1])
+    ends = [math.exp(end) for end in _ends(scaled(wrong.sum(), whole.sum()), variance, freedom)]
+    low, high = [end / (1 + end) for end in ends] if share else ends
+    return Estimate(value, min(low, value), max(high, value), 1.0, count)
 
 
 def reduction(before: ArrayLike, after: ArrayLike, clusters: Sequence[str] | NDArray[Any] | None = None) -> Estimate:
@@ -114,15 +126,13 @@ def reduction_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
     def scaled(first: Floats, second: Floats) -> Floats:
         return np.log((second + 0.5) / (first + 0.5))
 
-    parts = [_jackknife([*way], scaled, way[0] + way[1]) for way in ways]
-    variance = sum(own for own, _ in parts)
+    variance, freedom = _spread(ways, scaled, lambda way: way[0] + way[1])
     if not total[1] and total[0]:
         variance = max(variance, 1.0)  # no errors are left to vary: as uncertain as a count of one
-    freedom = variance**2 / sum(own**2 / df for own, df in parts) if any(own for own, _ in parts) else fewest - 1.0
-    centre = float(scaled(np.array(total[0]), np.array(total[1])))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, max(1.0, freedom))) * math.sqrt(variance)
-    p = _p(centre, variance, freedom, fewest)
-    return Estimate(value, min(value, 1 - math.exp(centre + half)), max(value, 1 - math.exp(centre - half)), p, fewest)
+    centre = scaled(*(np.array(own) for own in total))
+    low, high = _ends(centre, variance, freedom)
+    p = _p(float(centre), variance, freedom, fewest)
+    return Estimate(value, min(value, 1 - math.exp(high)), max(value, 1 - math.exp(low)), p, fewest)
 
 
 def difference(
@@ -153,8 +163,29 @@ def difference(
         changes: Floats = (other - one) / np.maximum(total, 1)
         return changes
 
-    low, high, p = _interval([first, second, whole], scaled, whole)
-    return Estimate(value, low, high, p, count)
+    variance, freedom = _spread([[first, second, whole]], scaled, lambda way: way[2])
+    low, high = _ends(value, variance, freedom)
+    return Estimate(value, low, high, _p(value, variance, freedom, count), count)
+
+
+def figure_over(
+    ways: Sequence[Sequence[Floats]], figure: Callable[..., Floats], weight: Callable[[Sequence[Floats]], Floats]
+) -> tuple[float, float] | None:
+    """Return the interval of any figure of sums, on a scale where it is nearly symmetric.
+
+    Args:
+        ways: as of `reduction_over`, of the quantities that the figure is computed from.
+        figure: of sums, (n,) each; it is (n,), and infinite where it is not known.
+        weight: by part, (parts,), of a way's quantities.
+
+    Returns:
+        Its ends; None below `FEWEST` parts, or where the figure is not known without one of them.
+    """
+    centre = float(figure(*(own.sum(keepdims=True) for own in ways[0]))[0])
+    if min(len(way[0]) for way in ways) < FEWEST or not math.isfinite(centre):
+        return None
+    variance, freedom = _spread(ways, figure, weight)
+    return _ends(centre, variance, freedom) if math.isfinite(variance) else None
 
 
 def sign_test(changes: Sequence[float]) -> float:
@@ -188,25 +219,35 @@ def summed(values: Sequence[ArrayLike], clusters: Sequence[str] | NDArray[Any] |
     return [np.bincount(numbers, row).astype(np.float64) for row in rows]
 
 
-def _interval(sums: Sequence[Floats], scaled: Callable[..., Floats], weights: Floats) -> tuple[float, float, float]:
-    """Return the jackknife's interval of a figure of sums by cluster, on its scale, and p that it is 0."""
-    variance, freedom = _jackknife(sums, scaled, weights)
-    centre = float(scaled(*(own.sum() for own in sums)))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
-    return centre - half, centre + half, _p(centre, variance, freedom, len(weights))
+def _spread(
+    ways: Sequence[Sequence[Floats]], figure: Callable[..., Floats], weight: Callable[[Sequence[Floats]], Floats]
+) -> tuple[float, float]:
+    """Return the variance of a figure, in all ways together, and its degrees of freedom."""
+    parts = [_jackknife(way, figure, weight(way)) for way in ways]
+    variance = sum(own for own, _ in parts)
+    if not variance:
+        return 0.0, min(len(way[0]) for way in ways) - 1.0
+    return variance, max(1.0, variance**2 / sum(own**2 / freedom for own, freedom in parts))
 
 
-def _jackknife(sums: Sequence[Floats], scaled: Callable[..., Floats], weights: Floats) -> tuple[float, float]:
+def _jackknife(sums: Sequence[Floats], figure: Callable[..., Floats], weights: Floats) -> tuple[float, float]:
     """Return the variance of a figure that is computed from sums over clusters, and its degrees of freedom."""
     count = len(weights)
-    without = scaled(*(own.sum() - own for own in sums))
+    without = figure(*(own.sum() - own for own in sums))
+    if not np.isfinite(without).all():
+        return math.inf, 1.0
     variance = float(((without - without.mean()) ** 2).sum() * (count - 1) / count)
     squares = float((weights**2).sum())
     alike = float(weights.sum()) ** 2 / squares if squares else float(count)
     return variance, max(1.0, alike - 1)
 
 
+def _ends(centre: float | Floats, variance: float, freedom: float) -> tuple[float, float]:
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    return float(centre) - half, float(centre) + half
+
+
 def _p(centre: float, variance: float, freedom: float, count: int) -> float:
     if not variance:
         return 1.0 if not centre else reachable(count)
-    return max(reachable(count), float(2 * stats.t.sf(abs(centre) / math.sqrt(variance), max(1.0, freedom))))
+    return max(reachable(count), float(2 * stats.t.sf(abs(centre) / math.sqrt(variance), freedom)))
