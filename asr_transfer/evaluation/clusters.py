@@ -61,11 +61,12 @@ def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[
     return rate_over([summed([errors, units], clusters)])
 
 
-def rate_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
+def rate_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None = None) -> Estimate:
     """Return an error rate that is uncertain in several ways at once.
 
     Args:
-        ways: as of `reduction_over`, of errors and units.
+        ways: errors and units, as of `reduction_over`.
+        cells: likewise.
 
     Raises:
         DataError: there are no units.
@@ -85,7 +86,7 @@ def rate_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
     def scaled(part: Floats, total: Floats) -> Floats:
         return np.log((part + 0.5) / ((total - part if share else total) + 0.5))
 
-    variance, freedom = _spread(ways, scaled, lambda way: way[1])
+    variance, freedom = _spread(ways, scaled, lambda way: way[1], cells)
     ends = [math.exp(end) for end in _ends(scaled(wrong.sum(), whole.sum()), variance, freedom)]
     low, high = [end / (1 + end) for end in ends] if share else ends
     return Estimate(value, min(low, value), max(high, value), 1.0, count)
@@ -105,13 +106,16 @@ def reduction(before: ArrayLike, after: ArrayLike, clusters: Sequence[str] | NDA
     return reduction_over([summed([before, after], clusters)])
 
 
-def reduction_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
+def reduction_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None = None) -> Estimate:
     """Return the share of errors that are no longer made, uncertain in several ways at once.
 
     Args:
-        ways: of dividing the same errors into independent parts, such as by seed and by utterance: errors before and
+        ways: divisions of the same errors into independent parts, such as by seed and by utterance: errors before and
             after by part, (2, parts) each. The variances add up, and the degrees of freedom follow (Satterthwaite
-            1946); what two ways share is counted twice, so that the interval is rather too wide than too narrow.
+            1946).
+        cells: errors by seed *and* utterance, (2, seeds × utterances), whose variance both ways contain, so that it is
+            taken off once (Cameron, Gelbach and Miller, "Robust inference with multiway clustering", 2011). Without
+            them the interval is rather too wide.
     """
     (before, after), fewest = ways[0], min(len(way[0]) for way in ways)
     total = float(before.sum()), float(after.sum())
@@ -126,7 +130,7 @@ def reduction_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
     def scaled(first: Floats, second: Floats) -> Floats:
         return np.log((second + 0.5) / (first + 0.5))
 
-    variance, freedom = _spread(ways, scaled, lambda way: way[0] + way[1])
+    variance, freedom = _spread(ways, scaled, lambda way: way[0] + way[1], cells)
     if not total[1] and total[0]:
         variance = max(variance, 1.0)  # no errors are left to vary: as uncertain as a count of one
     centre = scaled(*(np.array(own) for own in total))
@@ -169,14 +173,18 @@ def difference(
 
 
 def figure_over(
-    ways: Sequence[Sequence[Floats]], figure: Callable[..., Floats], weight: Callable[[Sequence[Floats]], Floats]
+    ways: Sequence[Sequence[Floats]],
+    figure: Callable[..., Floats],
+    weight: Callable[[Sequence[Floats]], Floats],
+    cells: Sequence[Floats] | None = None,
 ) -> tuple[float, float] | None:
     """Return the interval of any figure of sums, on a scale where it is nearly symmetric.
 
     Args:
-        ways: as of `reduction_over`, of the quantities that the figure is computed from.
+        ways: quantities that the figure is computed from, as of `reduction_over`.
         figure: of sums, (n,) each; it is (n,), and infinite where it is not known.
-        weight: by part, (parts,), of a way's quantities.
+        weight: of each part, (parts,), made from a way's quantities.
+        cells: as of `reduction_over`.
 
     Returns:
         Its ends; None below `FEWEST` parts, or where the figure is not known without one of them.
@@ -184,7 +192,7 @@ def figure_over(
     centre = float(figure(*(own.sum(keepdims=True) for own in ways[0]))[0])
     if min(len(way[0]) for way in ways) < FEWEST or not math.isfinite(centre):
         return None
-    variance, freedom = _spread(ways, figure, weight)
+    variance, freedom = _spread(ways, figure, weight, cells)
     return _ends(centre, variance, freedom) if math.isfinite(variance) else None
 
 
@@ -220,14 +228,20 @@ def summed(values: Sequence[ArrayLike], clusters: Sequence[str] | NDArray[Any] |
 
 
 def _spread(
-    ways: Sequence[Sequence[Floats]], figure: Callable[..., Floats], weight: Callable[[Sequence[Floats]], Floats]
+    ways: Sequence[Sequence[Floats]],
+    figure: Callable[..., Floats],
+    weight: Callable[[Sequence[Floats]], Floats],
+    cells: Sequence[Floats] | None = None,
 ) -> tuple[float, float]:
     """Return the variance of a figure, in all ways together, and its degrees of freedom."""
     parts = [_jackknife(way, figure, weight(way)) for way in ways]
-    variance = sum(own for own, _ in parts)
+    shared = _jackknife(cells, figure, weight(cells)) if cells is not None else (0.0, 1.0)
+    if not all(math.isfinite(own) for own, _ in (*parts, shared)):
+        return math.inf, 1.0
+    variance = max(sum(own for own, _ in parts) - shared[0], *(own for own, _ in parts))
     if not variance:
         return 0.0, min(len(way[0]) for way in ways) - 1.0
-    return variance, max(1.0, variance**2 / sum(own**2 / freedom for own, freedom in parts))
+    return variance, max(1.0, variance**2 / sum(own**2 / freedom for own, freedom in (*parts, shared)))
 
 
 def _jackknife(sums: Sequence[Floats], figure: Callable[..., Floats], weights: Floats) -> tuple[float, float]:

@@ -228,9 +228,13 @@ def data_factor(
     censored: Literal["", "at least", "at most", "unknown"] = ""
     if least != most:
         censored = "at least" if math.isfinite(least) else "at most" if math.isfinite(most) else "unknown"
-    ways, clusters = _ways(values, cells, shared_seeds)
+    speakers, seeds = (list(names) for names in zip(*cells, strict=True))
+    over = [speakers] if len(set(speakers)) > 1 else []
+    over += [seeds] if shared_seeds or not over else []
+    ways = [summed(values, names) for names in over]
+    both = summed(values) if len(ways) > 1 else None  # by speaker and seed
     # A cluster weighs as much as it has errors, with both methods and all amounts.
-    ends = figure_over(ways, factor, lambda way: np.sum(way[0::2], axis=0)) if not censored else None
+    ends = figure_over(ways, factor, lambda way: np.sum(way[0::2], axis=0), both) if not censored else None
     return DataFactor(
         float(target[0]),
         _positive(float(needed[0])),
@@ -239,7 +243,7 @@ def data_factor(
         censored,
         math.exp(ends[0]) if ends else None,
         math.exp(ends[1]) if ends else None,
-        clusters,
+        min(len(set(names)) for names in over),
     )
 
 
@@ -309,24 +313,6 @@ def _point(amount: float, cells: list[Observation]) -> Point:
     found = rate(errors, units, [o.seed if over == "seeds" else o.speaker for o in cells])
     spread = float(np.std(rates, ddof=1)) if len(rates) > 1 else None
     return Point(amount, found.value, found.low, found.high, spread, len(seeds), len(speakers), over)
-
-
-def _ways(
-    values: Sequence[Sequence[int]], cells: Sequence[tuple[str, str]], shared_seeds: bool
-) -> tuple[list[list[Floats]], int]:
-    """Return quantities summed by what is independent (see `clusters.reduction_over`), and of how many that is.
-
-    Args:
-        values: quantities of cells, (quantities, cells).
-        cells: speaker and seed of each.
-        shared_seeds: as of `data_factor`.
-    """
-    speakers, seeds = (list(names) for names in zip(*cells, strict=True))
-    over = [speakers] if len(set(speakers)) > 1 else []
-    if shared_seeds or not over:
-        over.append(seeds)
-    clusters = min(len(set(names)) for names in over)
-    return [summed(values, names) for names in over], clusters
 
 
 def _logarithms(amounts: Sequence[float]) -> Floats:

@@ -78,4 +78,5 @@ def rate_over_seeds(seeds: Sequence[Alignments]) -> Estimate:
     errors, units = (np.array([getattr(a, name) for a in seeds], np.float64) for name in ("errors", "reference"))
     together = list(seeds[0].speakers) if len(set(seeds[0].speakers)) >= FEWEST else None
     by_seed: list[Floats] = [errors.sum(1), units.sum(1)]
-    return rate_over([by_seed, summed([errors.sum(0), units.sum(0)], together)])
+    cells = [np.concatenate(summed(list(own), together)) for own in (errors, units)]
+    return rate_over([by_seed, summed([errors.sum(0), units.sum(0)], together)], cells)
