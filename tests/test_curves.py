@@ -53,17 +53,28 @@ def test_a_curve_has_corpus_rates_and_intervals_around_them() -> None:
     assert points[1].rate == pytest.approx(0.151)
     for p in points:
         assert p.low is not None and p.high is not None and p.low < p.rate < p.high
-        assert (p.resampled, p.speakers, p.seeds) == ("speakers", 6, 3)
+        assert (p.over, p.speakers, p.seeds) == ("speakers", 6, 3)
         assert p.spread == pytest.approx(0.001)
 
 
-def test_with_one_speaker_the_interval_is_students_over_seeds() -> None:
-    (point,) = curve([Observation(5, str(n), "s", errors, 100) for n, errors in enumerate([10, 14, 18])])
-    reach = stats.t.ppf(0.975, 2) * 0.04 / math.sqrt(3)
-    assert (point.rate, point.resampled) == (pytest.approx(0.14), "seeds")
-    assert (point.low, point.high) == (pytest.approx(0.14 - reach), pytest.approx(0.14 + reach))
-    (alone,) = curve([Observation(5, "0", "s", 10, 100)])
-    assert (alone.rate, alone.low, alone.high, alone.spread, alone.resampled) == (0.1, None, None, None, "nothing")
+def test_with_one_speaker_the_interval_is_over_seeds() -> None:
+    errors = [10, 14, 18, 14, 12]
+    (point,) = curve([Observation(5, str(n), "s", own, 1000) for n, own in enumerate(errors)])
+    assert (point.rate, point.over) == (pytest.approx(0.0136), "seeds")
+    # Student's interval of the mean over the same seeds, on a scale of its own.
+    reach = stats.t.ppf(0.975, 4) * np.std(errors, ddof=1) / math.sqrt(5) / 1000
+    assert point.low is not None and point.high is not None
+    assert math.sqrt(point.low * point.high) == pytest.approx(0.0136, rel=0.01)
+    assert (point.high - point.low) / 2 == pytest.approx(reach, rel=0.05)
+
+
+@pytest.mark.parametrize(("speakers", "seeds"), [(1, 1), (1, 3), (3, 1), (3, 8)])
+def test_of_fewer_than_four_speakers_or_seeds_there_is_no_interval(speakers: int, seeds: int) -> None:
+    (point,) = curve(_observed({5: [100, 60]}, speakers, seeds))
+    assert point.rate > 0 and (point.low, point.high, point.over) == (None, None, "nothing")
+    curves = {10: [400, 410], 40: [200, 220]}
+    found = data_factor(_observed(curves, speakers, seeds), _observed(curves, speakers, seeds), error=0.3)
+    assert found.factor == pytest.approx(1) and (found.low, found.high) == (None, None) and str(found) == "1"
 
 
 @pytest.mark.parametrize(
@@ -116,9 +127,9 @@ def test_outside_of_a_curve_a_factor_is_a_bound() -> None:
     worse = _observed({10: [600], 40: [500]}, seeds=1)
     least = data_factor(baseline, better)
     assert (least.factor, least.censored, least.amount, least.high) == (pytest.approx(4), "at least", None, None)
-    assert least.low == pytest.approx(4) and str(least) == "at least 4 [4, …]"
+    assert least.low is None and str(least) == "at least 4"
     most = data_factor(baseline, worse)
-    assert (most.factor, most.censored, most.low, most.high) == (pytest.approx(1), "at most", None, pytest.approx(1))
+    assert (most.factor, most.censored, most.low, most.high) == (pytest.approx(1), "at most", None, None)
     unknown = data_factor(worse, worse, error=0.1)
     assert (unknown.factor, unknown.censored) == (None, "unknown") and "unknown" in str(unknown)
 
@@ -137,8 +148,41 @@ def test_a_factors_interval_covers_speakers_that_differ() -> None:
     found = data_factor(baseline, method, error=0.3)
     assert found.factor == pytest.approx(2 ** gain.mean(), rel=0.02) and found.censored == ""
     assert found.low is not None and found.high is not None and found.low < found.factor < found.high
-    # Half the width of a 95 % interval of the mean of gains, in doublings.
-    assert math.log2(found.high / found.low) / 2 == pytest.approx(1.96 * gain.std() / math.sqrt(12), rel=0.2)
+    # Half the width of Student's interval of the mean of gains, in doublings.
+    reach = stats.t.ppf(0.975, 11) * gain.std(ddof=1) / math.sqrt(12)
+    assert math.log2(found.high / found.low) / 2 == pytest.approx(reach, rel=0.1)
+    assert found.clusters == 12 and str(found).endswith("], n = 12")
+
+
+def test_a_factor_that_hangs_on_one_speaker_has_no_interval() -> None:
+    baseline = _observed({10: [400], 40: [200]}, 5, 1)
+    # With all speakers the method comes down to the error, without the last one it does not.
+    method = [
+        Observation(amount, "0", f"s{n}", errors if n < 4 else 60, 1000)
+        for amount, errors in ((10, 500), (40, 230))
+        for n in range(5)
+    ]
+    found = data_factor(baseline, method)
+    assert found.censored == "" and found.factor is not None and (found.low, found.high) == (None, None)
+
+
+def test_seeds_that_all_speakers_share_widen_a_factors_interval() -> None:
+    random = np.random.default_rng(1)
+    gain, luck = random.normal(1, 0.2, 12), random.normal(0, 0.3, 5)
+    baseline, method = (
+        [
+            Observation(a, str(k), f"s{n}", round(500 - 80 * (math.log2(a) + shift * (gain[n] + luck[k]))), 1000)
+            for a in (2, 4, 8, 16)
+            for n in range(12)
+            for k in range(5)
+        ]
+        for shift in (0, 1)
+    )
+    own = data_factor(baseline, method, error=0.3)
+    shared = data_factor(baseline, method, error=0.3, shared_seeds=True)
+    assert own.factor == shared.factor and (own.clusters, shared.clusters) == (12, 5)
+    assert own.low is not None and own.high is not None and shared.low is not None and shared.high is not None
+    assert math.log(shared.high / shared.low) > 2 * math.log(own.high / own.low)
 
 
 def test_a_factor_of_unlike_experiments_is_refused() -> None:

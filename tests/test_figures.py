@@ -49,7 +49,7 @@ def test_seeded_runs_make_one_curve_for_each_method(tmp_path: Path) -> None:
     assert set(found) == {"full", "kld"}
     for method, own in found.items():
         points = curve(own)
-        assert [(p.amount, p.seeds, p.speakers, p.resampled) for p in points] == [
+        assert [(p.amount, p.seeds, p.speakers, p.over) for p in points] == [
             (5, 3, 8, "speakers"), (20, 3, 8, "speakers"),
         ]  # fmt: skip
         for point in points:
@@ -68,10 +68,10 @@ def test_seeded_runs_make_one_curve_for_each_method(tmp_path: Path) -> None:
     assert factor[1]["kld"].amount is not None and (factor[1]["kld"].factor or 0) > 1
 
 
-def test_one_speakers_seeded_runs_have_students_interval(tmp_path: Path) -> None:
-    result = compared(seeded(tmp_path, [replace(e, speaker="ann") for e in PERFECT]))
+def test_one_speakers_seeded_runs_have_an_interval_over_seeds(tmp_path: Path) -> None:
+    result = compared(seeded(tmp_path, [replace(e, speaker="ann") for e in PERFECT], seeds=4))
     points = curve(_observations(result)["full"])
-    assert [p.resampled for p in points] == ["seeds", "seeds"]
+    assert [p.over for p in points] == ["seeds", "seeds"]
     assert all(p.low is not None and p.high is not None and p.low < p.rate < p.high for p in points)
 
 

@@ -141,7 +141,7 @@ def test_an_experiment_goes_from_a_given_source_to_its_tables(feature_cache: Pat
     points = {point.system: point for _, point, _ in plan_rows(config, corpora, further)}
     for row in rows:
         found, plain = (load_point(tmp_path / "run", points[name], row.test) for name in (row.remedies, "plain"))
-        assert row.rate == found.errors.sum() / found.reference.sum() and row.low <= row.rate <= row.high
+        assert row.rate == found.errors.sum() / found.reference.sum() and row.low is None, "of one seed no interval"
         if row.share is not None:
             change = reduction([plain], [found])
             assert (row.share, row.share_low, row.share_high) == (change.share, change.low, change.high)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from asr_transfer.adaptation.experiment import choose_rates
 from asr_transfer.adaptation.protocol import Draw, Fold
-from asr_transfer.adaptation.results import headings, markdown, summarise, table
+from asr_transfer.adaptation.results import Row, headings, markdown, summarise, table
 from asr_transfer.adaptation.trials import Trial
+from asr_transfer.evaluation import clusters
 
 
 def trial(speaker: str, draw: int, method: str, rate: float, errors: int, others: int = 1, amount: int = 5) -> Trial:
@@ -45,12 +47,42 @@ def test_rows_have_the_figures_of_the_trials() -> None:
     assert (none.method, none.wer, none.reduction) == ("none", 80 / 400, None)
     assert (full.amount, full.speakers, full.draws, full.wer) == (5, 2, 2, 56 / 400)
     assert full.reduction == pytest.approx(1 - 56 / 80)
-    assert full.low is not None and full.high is not None and full.low <= full.reduction <= full.high
-    assert full.low == pytest.approx(1 - 16 / 10, abs=0.3) and full.high <= 0.75
+    assert (full.low, full.high) == (None, None), "two speakers say next to nothing of a third"
+    assert full.by_speaker == {"a": [60, 30, 200, 4, 8, 100], "b": [20, 26, 200, 4, 8, 100]}
     assert full.harmed == 0.5 and full.learning_rates == (0.1,)
     assert (full.others, full.others_before) == (4 / 50, 2 / 50)
     assert full.draw_spread == pytest.approx(abs(26 / 200 - 30 / 200) / 2**0.5)
     assert "| 5 | full | 14.0 |" in markdown([none, full])
+
+
+def test_an_interval_is_over_speakers_and_follows_from_their_sums() -> None:
+    trials = [
+        trial(speaker, draw, *own)
+        for n, speaker in enumerate("abcde")
+        for draw in range(3)
+        for own in (("none", 0.0, 40 + 5 * n), ("full", 0.1, 20 + 3 * n + draw))
+    ]
+    _, full = rows = summarise([fold(tuple("abcde"))], trials)
+    before, after = ([own[n] for own in full.by_speaker.values()] for n in (0, 1))
+    found = clusters.reduction(before, after)
+    assert found.low is not None and (full.reduction, full.low, full.high) == (found.value, found.low, found.high)
+    assert markdown(rows).splitlines()[-1].split("|")[6].strip().endswith(", n = 5")
+    # Draws that agree are no observations of their own: more of them narrow nothing.
+    again = [replace(t, draw=t.draw + 3) for t in trials]
+    _, twice = summarise([fold(tuple("abcde"))], [*trials, *again])
+    assert twice.low == pytest.approx(full.low, abs=0.002) and twice.high == pytest.approx(full.high, abs=0.002)
+
+
+def test_a_record_without_sums_by_speaker_is_still_read() -> None:
+    rows = summarise(
+        [fold(tuple("abcd"))], [trial(s, 0, *own) for s in "abcd" for own in (("none", 0.0, 9), ("full", 0.1, 5))]
+    )
+    plain = json.loads(json.dumps([row.to_plain() for row in rows]))
+    assert markdown([Row(**one) for one in plain]) == markdown(rows)
+    for one in plain:
+        del one["by_speaker"]
+    old = [Row(**one) for one in plain]
+    assert old[1].low == rows[1].low and "n = " not in markdown(old)
 
 
 def test_without_development_speakers_nobody_chooses_for_himself() -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from asr_transfer.adaptation.protocol import Fold
 from asr_transfer.adaptation.trials import Trial
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
+from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
-
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Row:
         speakers, draws: how many test speakers, and draws of each.
         wer: errors over words of all test utterances.
         reduction: relative reduction of errors against the source model on the same utterances; None for `none`.
-        low, high: 95 % interval of the reduction, resampling speakers, then their draws.
+        low, high: 95 % interval of the reduction over speakers, each with all his draws, which share recordings; None
+            below four speakers.
         draw_spread: standard deviation of the WER over draws.
         harmed: share of speakers whose errors over all draws rose.
         others, others_before: WER on the other speakers after adaptation, and of the source model.
@@ -40,6 +40,8 @@ class Row:
         learning_rates: chosen on development speakers; several where folds chose differently.
         unit: of the errors, `words` or `characters`.
         chosen: what an automatic method chose, and how often, the most frequent first.
+        by_speaker: sums over each speaker's draws, from which every other figure follows: errors before, errors after,
+            words, other speakers' errors before and after, and their words. Older records lack them.
     """
 
     method: str
@@ -58,6 +60,7 @@ class Row:
     learning_rates: tuple[float, ...]
     unit: str = "words"
     chosen: tuple[str, ...] = ()
+    by_speaker: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the row for a run record."""
@@ -178,6 +181,8 @@ def _cells(row: Row) -> list[str]:
         return "–" if value is None else f"{100 * value:.{digits}f}"
 
     interval = "–" if row.low is None else f"{percent(row.low, 0)} … {percent(row.high, 0)}"
+    if row.low is not None and row.by_speaker:
+        interval += f", n = {len(row.by_speaker)}"  # older records' are not over them
     return [
         str(row.amount),
         row.method,
@@ -225,32 +230,31 @@ def _others(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def _row(method: str, amount: int, group: list[Trial], before: dict[tuple[str, int], Trial]) -> Row:
-    speakers = sorted({t.speaker for t in group})
-    paired = [(t, before[(t.speaker, t.draw)]) for t in group]
-    errors, words = sum(t.errors for t in group), sum(t.words for t in group)
+    sums: dict[str, list[int]] = {}
+    for t in sorted(group, key=lambda t: t.speaker):
+        b = before[t.speaker, t.draw]
+        own = sums.setdefault(t.speaker, [0] * 6)
+        for n, value in enumerate((b.errors, t.errors, t.words, b.other_errors, t.other_errors, t.other_words)):
+            own[n] += value
+    first, last, words, others_first, others_last, others_words = np.array(list(sums.values())).T
     per_draw = [
         sum(t.errors for t in group if t.draw == d) / sum(t.words for t in group if t.draw == d)
         for d in sorted({t.draw for t in group})
     ]
     reduction = low = high = harmed = None
     if method != "none":
-        source_errors = sum(b.errors for _, b in paired)
-        reduction = 1 - errors / source_errors if source_errors else 0.0
-        low, high = _interval([[(t.errors, b.errors) for t, b in paired if t.speaker == s] for s in speakers])
-        rose = [
-            sum(t.errors for t, _ in paired if t.speaker == s) > sum(b.errors for t, b in paired if t.speaker == s)
-            for s in speakers
-        ]
-        harmed = sum(rose) / len(rose)
+        found = clusters.reduction(first, last)
+        reduction, low, high = (found.value if first.any() else 0.0), found.low, found.high
+        harmed = float((last > first).mean())
     return Row(
-        method, amount, len(speakers), len(per_draw), errors / words, reduction, low, high,
+        method, amount, len(sums), len(per_draw), float(last.sum() / words.sum()), reduction, low, high,
         float(np.std(per_draw, ddof=1)) if len(per_draw) > 1 else 0.0, harmed,
-        sum(t.other_errors for t in group) / sum(t.other_words for t in group),
-        sum(b.other_errors for _, b in paired) / sum(b.other_words for _, b in paired),
+        float(others_last.sum() / others_words.sum()), float(others_first.sum() / others_words.sum()),
         sum(t.cpu_seconds for t in group) / len(group),
         tuple(sorted({t.learning_rate for t in group} - {0.0})),
         group[0].unit,
         _chosen(group),
+        sums,
     )  # fmt: skip
 
 
@@ -258,18 +262,3 @@ def _chosen(group: Sequence[Trial]) -> tuple[str, ...]:
     """Return what an automatic method chose and how often, the most frequent first."""
     names = Counter(t.chosen.split(" ")[0] for t in group if t.chosen)
     return tuple(f"{name} {count}" for name, count in names.most_common())
-
-
-def _interval(pairs: list[list[tuple[int, int]]]) -> tuple[float, float]:
-    """Bootstrap the relative reduction: resample speakers, then each one's draws (after Bisani and Ney 2004)."""
-    random = np.random.default_rng(0)
-    samples = []
-    for _ in range(RESAMPLES):
-        errors = source = 0
-        for speaker in random.integers(len(pairs), size=len(pairs)):
-            own = pairs[speaker]
-            for draw in random.integers(len(own), size=len(own)):
-                errors, source = errors + own[draw][0], source + own[draw][1]
-        samples.append(1 - errors / source if source else 0.0)
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return float(low), float(high)

@@ -58,14 +58,26 @@ def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[
     Raises:
         DataError: there are no units, or lengths differ.
     """
-    wrong, whole = summed([errors, units], clusters)
+    return rate_over([summed([errors, units], clusters)])
+
+
+def rate_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None = None) -> Estimate:
+    """Return an error rate that is uncertain in several ways at once.
+
+    Args:
+        ways: errors and units, as of `reduction_over`.
+        cells: likewise.
+
+    Raises:
+        DataError: there are no units.
+    """
+    (wrong, whole), count = ways[0], min(len(way[0]) for way in ways)
     if not whole.sum():
         raise DataError("an error rate needs at least one unit of reference.")
     value = float(wrong.sum() / whole.sum())
-    count = len(whole)
     if count < FEWEST:
         return Estimate(value, None, None, 1.0, count)
-    share = bool((wrong <= whole).all())
+    share = all(bool((way[0] <= way[1]).all()) for way in ways)
     if not wrong.any() or (share and (wrong == whole).all()):
         # Nothing varies; the exact bound of clusters that were all alike (Clopper and Pearson 1934).
         edge = 1 - ((1 - LEVEL) / 2) ** (1 / count)
@@ -74,9 +86,10 @@ def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[
     def scaled(part: Floats, total: Floats) -> Floats:
         return np.log((part + 0.5) / ((total - part if share else total) + 0.5))
 
-    low, high, _ = _interval([wrong, whole], scaled, whole)
-    ends = [math.exp(end) / (1 + math.exp(end)) if share else math.exp(end) for end in (low, high)]
-    return Estimate(value, min(ends[0], value), max(ends[1], value), 1.0, count)
+    variance, freedom = _spread(ways, scaled, lambda way: way[1], cells)
+    ends = [math.exp(end) for end in _ends(scaled(wrong.sum(), whole.sum()), variance, freedom)]
+    low, high = [end / (1 + end) for end in ends] if share else ends
+    return Estimate(value, min(low, value), max(high, value), 1.0, count)
 
 
 def reduction(before: ArrayLike, after: ArrayLike, clusters: Sequence[str] | NDArray[Any] | None = None) -> Estimate:
@@ -93,13 +106,16 @@ def reduction(before: ArrayLike, after: ArrayLike, clusters: Sequence[str] | NDA
     return reduction_over([summed([before, after], clusters)])
 
 
-def reduction_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
+def reduction_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None = None) -> Estimate:
     """Return the share of errors that are no longer made, uncertain in several ways at once.
 
     Args:
-        ways: of dividing the same errors into independent parts, such as by seed and by utterance: errors before and
+        ways: divisions of the same errors into independent parts, such as by seed and by utterance: errors before and
             after by part, (2, parts) each. The variances add up, and the degrees of freedom follow (Satterthwaite
-            1946); what two ways share is counted twice, so that the interval is rather too wide than too narrow.
+            1946).
+        cells: errors by seed *and* utterance, (2, seeds × utterances), whose variance both ways contain, so that it is
+            taken off once (Cameron, Gelbach and Miller, "Robust inference with multiway clustering", 2011). Without
+            them the interval is rather too wide.
     """
     (before, after), fewest = ways[0], min(len(way[0]) for way in ways)
     total = float(before.sum()), float(after.sum())
@@ -114,15 +130,13 @@ def reduction_over(ways: Sequence[Sequence[Floats]]) -> Estimate:
     def scaled(first: Floats, second: Floats) -> Floats:
         return np.log((second + 0.5) / (first + 0.5))
 
-    parts = [_jackknife([*way], scaled, way[0] + way[1]) for way in ways]
-    variance = sum(own for own, _ in parts)
+    variance, freedom = _spread(ways, scaled, lambda way: way[0] + way[1], cells)
     if not total[1] and total[0]:
         variance = max(variance, 1.0)  # no errors are left to vary: as uncertain as a count of one
-    freedom = variance**2 / sum(own**2 / df for own, df in parts) if any(own for own, _ in parts) else fewest - 1.0
-    centre = float(scaled(np.array(total[0]), np.array(total[1])))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, max(1.0, freedom))) * math.sqrt(variance)
-    p = _p(centre, variance, freedom, fewest)
-    return Estimate(value, min(value, 1 - math.exp(centre + half)), max(value, 1 - math.exp(centre - half)), p, fewest)
+    centre = scaled(*(np.array(own) for own in total))
+    low, high = _ends(centre, variance, freedom)
+    p = _p(float(centre), variance, freedom, fewest)
+    return Estimate(value, min(value, 1 - math.exp(high)), max(value, 1 - math.exp(low)), p, fewest)
 
 
 def difference(
@@ -153,8 +167,33 @@ def difference(
         changes: Floats = (other - one) / np.maximum(total, 1)
         return changes
 
-    low, high, p = _interval([first, second, whole], scaled, whole)
-    return Estimate(value, low, high, p, count)
+    variance, freedom = _spread([[first, second, whole]], scaled, lambda way: way[2])
+    low, high = _ends(value, variance, freedom)
+    return Estimate(value, low, high, _p(value, variance, freedom, count), count)
+
+
+def figure_over(
+    ways: Sequence[Sequence[Floats]],
+    figure: Callable[..., Floats],
+    weight: Callable[[Sequence[Floats]], Floats],
+    cells: Sequence[Floats] | None = None,
+) -> tuple[float, float] | None:
+    """Return the interval of any figure of sums, on a scale where it is nearly symmetric.
+
+    Args:
+        ways: quantities that the figure is computed from, as of `reduction_over`.
+        figure: of sums, (n,) each; it is (n,), and infinite where it is not known.
+        weight: of each part, (parts,), made from a way's quantities.
+        cells: as of `reduction_over`.
+
+    Returns:
+        Its ends; None below `FEWEST` parts, or where the figure is not known without one of them.
+    """
+    centre = float(figure(*(own.sum(keepdims=True) for own in ways[0]))[0])
+    if min(len(way[0]) for way in ways) < FEWEST or not math.isfinite(centre):
+        return None
+    variance, freedom = _spread(ways, figure, weight, cells)
+    return _ends(centre, variance, freedom) if math.isfinite(variance) else None
 
 
 def sign_test(changes: Sequence[float]) -> float:
@@ -188,25 +227,41 @@ def summed(values: Sequence[ArrayLike], clusters: Sequence[str] | NDArray[Any] |
     return [np.bincount(numbers, row).astype(np.float64) for row in rows]
 
 
-def _interval(sums: Sequence[Floats], scaled: Callable[..., Floats], weights: Floats) -> tuple[float, float, float]:
-    """Return the jackknife's interval of a figure of sums by cluster, on its scale, and p that it is 0."""
-    variance, freedom = _jackknife(sums, scaled, weights)
-    centre = float(scaled(*(own.sum() for own in sums)))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
-    return centre - half, centre + half, _p(centre, variance, freedom, len(weights))
+def _spread(
+    ways: Sequence[Sequence[Floats]],
+    figure: Callable[..., Floats],
+    weight: Callable[[Sequence[Floats]], Floats],
+    cells: Sequence[Floats] | None = None,
+) -> tuple[float, float]:
+    """Return the variance of a figure, in all ways together, and its degrees of freedom."""
+    parts = [_jackknife(way, figure, weight(way)) for way in ways]
+    shared = _jackknife(cells, figure, weight(cells)) if cells is not None else (0.0, 1.0)
+    if not all(math.isfinite(own) for own, _ in (*parts, shared)):
+        return math.inf, 1.0
+    variance = max(sum(own for own, _ in parts) - shared[0], *(own for own, _ in parts))
+    if not variance:
+        return 0.0, min(len(way[0]) for way in ways) - 1.0
+    return variance, max(1.0, variance**2 / sum(own**2 / freedom for own, freedom in (*parts, shared)))
 
 
-def _jackknife(sums: Sequence[Floats], scaled: Callable[..., Floats], weights: Floats) -> tuple[float, float]:
+def _jackknife(sums: Sequence[Floats], figure: Callable[..., Floats], weights: Floats) -> tuple[float, float]:
     """Return the variance of a figure that is computed from sums over clusters, and its degrees of freedom."""
     count = len(weights)
-    without = scaled(*(own.sum() - own for own in sums))
+    without = figure(*(own.sum() - own for own in sums))
+    if not np.isfinite(without).all():
+        return math.inf, 1.0
     variance = float(((without - without.mean()) ** 2).sum() * (count - 1) / count)
     squares = float((weights**2).sum())
     alike = float(weights.sum()) ** 2 / squares if squares else float(count)
     return variance, max(1.0, alike - 1)
 
 
+def _ends(centre: float | Floats, variance: float, freedom: float) -> tuple[float, float]:
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    return float(centre) - half, float(centre) + half
+
+
 def _p(centre: float, variance: float, freedom: float, count: int) -> float:
     if not variance:
         return 1.0 if not centre else reachable(count)
-    return max(reachable(count), float(2 * stats.t.sf(abs(centre) / math.sqrt(variance), max(1.0, freedom))))
+    return max(reachable(count), float(2 * stats.t.sf(abs(centre) / math.sqrt(variance), freedom)))

@@ -1,7 +1,8 @@
 """Error against the amount of target data, how much data a method saves, and whom adaptation harms.
 
-Intervals resample speakers, then each one's seeds (draws of adaptation data), after Bisani and Ney (2004). Amounts are
-compared at equal error: with how much data does one method reach the error that the other reaches with so much? Between
+Intervals are over speakers, each with all his seeds (draws of adaptation data), where there are at least four; of one
+speaker they are over at least four seeds, and say nothing of other speakers (see `clusters`). Amounts are compared at
+equal error: with how much data does one method reach the error that the other reaches with so much? Between
 measured amounts, error is taken as linear in the amount's logarithm; nothing is claimed outside of them.
 """
 
@@ -13,16 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.breakdown import per_speaker
-from asr_transfer.evaluation.scoring import Alignments, number_or_none
-from asr_transfer.evaluation.significance import LEVEL, RESAMPLES, Bootstrap, compare, resampled_sums
+from asr_transfer.evaluation.clusters import FEWEST, Floats, figure_over, rate, summed
+from asr_transfer.evaluation.scoring import Alignments
+from asr_transfer.evaluation.significance import RESAMPLES, Bootstrap, compare
 
-Floats = NDArray[np.float64]
-_TAIL = (1 - LEVEL) / 2
 HARM_DECILE = 0.1
 
 
@@ -51,10 +49,10 @@ class Point:
     Attributes:
         amount: of target data.
         rate: errors over reference units of all observations.
-        low, high: its interval at `LEVEL`; None with one speaker and one seed.
+        low, high: its interval at `LEVEL`; None where there are too few of what it could be over.
         spread: standard deviation of the rate over seeds; None with one seed.
         seeds, speakers: their numbers.
-        resampled: what the interval covers: `speakers` (and their seeds), `seeds` (Student's t), or nothing.
+        over: what the interval is over: `speakers`, `seeds` of one speaker, or nothing.
     """
 
     amount: float
@@ -64,7 +62,7 @@ class Point:
     spread: float | None
     seeds: int
     speakers: int
-    resampled: Literal["speakers", "seeds", "nothing"]
+    over: Literal["speakers", "seeds", "nothing"]
 
     def to_plain(self) -> dict[str, Any]:
         """Return the point for a table or record."""
@@ -82,7 +80,9 @@ class DataFactor:
             nothing is known.
         censored: `at least` or `at most`: the true factor lies beyond the measured amounts; `unknown`: both lie beyond
             them, or on the same side.
-        low, high: its interval at `LEVEL`; None where it is open on that side.
+        low, high: its interval at `LEVEL`; None where there are too few clusters, or where the factor is censored with
+            all of them or without one.
+        clusters: number of independent observations that the interval is over.
     """
 
     error: float
@@ -92,6 +92,7 @@ class DataFactor:
     censored: Literal["", "at least", "at most", "unknown"]
     low: float | None
     high: float | None
+    clusters: int
 
     def to_plain(self) -> dict[str, Any]:
         """Return the factor for a table or record."""
@@ -101,8 +102,7 @@ class DataFactor:
         if self.factor is None:
             return "unknown: the curves do not meet this error"
         head = f"{self.censored} {self.factor:.2g}".strip()
-        low, high = (("…" if end is None else f"{end:.2g}") for end in (self.low, self.high))
-        return f"{head} [{low}, {high}]"
+        return head if self.low is None else f"{head} [{self.low:.2g}, {self.high:.2g}], n = {self.clusters}"
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,13 @@ def observe(alignments: Alignments, amount: float, seed: str = "") -> list[Obser
     return [Observation(amount, draw, speaker, *cell) for (draw, speaker), cell in sums.items()]
 
 
-def curve(observations: Iterable[Observation], resamples: int = RESAMPLES, seed: int = 0) -> list[Point]:
+def curve(observations: Iterable[Observation]) -> list[Point]:
     """Return the error at each amount, amounts rising.
 
     Raises:
         DataError: an amount is negative, an observation occurs twice, or an amount has no reference units.
     """
-    return [_point(amount, cells, resamples, seed) for amount, cells in sorted(_by_amount(observations).items())]
+    return [_point(amount, cells) for amount, cells in sorted(_by_amount(observations).items())]
 
 
 def amount_at(error: float, amounts: Sequence[float], rates: Sequence[float]) -> float | None:
@@ -171,18 +171,17 @@ def data_factor(
     baseline: Iterable[Observation],
     method: Iterable[Observation],
     error: float | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
     at: float | None = None,
+    shared_seeds: bool = False,
 ) -> DataFactor:
     """Compare how much data two methods need for the same error.
 
     Args:
         baseline, method: their observations; amount 0 is left out, it has no logarithm.
-        error: at which; None takes what the baseline reaches with the amount `at`, in each resample anew.
-        resamples: bootstrap resamples, of the same speakers and seeds for both.
-        seed: decides them.
-        at: of the baseline's amounts; None takes the largest.
+        error: rate at which; None takes what the baseline reaches with the amount `at`.
+        at: amount of the baseline's; None takes the largest.
+        shared_seeds: whether seeds are of models that all speakers were tested with, so that both vary; otherwise they
+            are each speaker's own.
 
     Raises:
         DataError: a method has no amount above 0, the two were not observed with the same speakers and seeds, or the
@@ -195,7 +194,7 @@ def data_factor(
     if at is not None and at not in amounts:
         raise DataError(f"the baseline was not run with the amount {at:g}; take one of {amounts}.")
     cells = sorted({(o.speaker, o.seed) for o in next(iter(sides[0].values()))})
-    rows: list[list[int]] = []
+    values: list[list[int]] = []
     for side in sides:
         for amount, found in sorted(side.items()):
             table = {(o.speaker, o.seed): o for o in found}
@@ -204,33 +203,48 @@ def data_factor(
                     f"amount {amount:g} was not run with the speakers and seeds of the other amounts; a data factor "
                     "needs the same ones everywhere."
                 )
-            rows += [[table[cell].errors for cell in cells], [table[cell].reference for cell in cells]]
-    values = np.array(rows)
-    speakers = [speaker for speaker, _ in cells]
-    # With one speaker his seeds are resampled. The first column is what was measured.
-    drawn = resampled_sums(values, speakers, resamples, seed)
-    sums = np.hstack([values.sum(1, keepdims=True), drawn])
-    rates = (sums[0::2] / np.maximum(sums[1::2], 1)).T
+            values += [[table[cell].errors for cell in cells], [table[cell].reference for cell in cells]]
     first, second = (_logarithms(sorted(side)) for side in sides)
-    base, own = rates[:, : len(first)], rates[:, len(first) :]
-    reached = base[:, -1 if at is None else amounts.index(at)]
-    target = reached if error is None else np.full(len(rates), error)
-    needs, needed = _crossing(target, first, base), _crossing(target, second, own)
-    low, high = _bounds(needs, first), _bounds(needed, second)
+    place = -1 if at is None else amounts.index(at)
+
+    def needs(*sums: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the error, and the logarithms of amounts with which the two reach it, for sums (n,) each."""
+        both = np.stack(sums)
+        rates = (both[0::2] / np.maximum(both[1::2], 1)).T
+        base, own = rates[:, : len(first)], rates[:, len(first) :]
+        target = base[:, place] if error is None else np.full(len(base), error)
+        return target, _crossing(target, first, base), _crossing(target, second, own)
+
+    def factor(*sums: Floats) -> Floats:
+        """Return its logarithm, infinite where it is censored."""
+        _, one, other = needs(*sums)
+        known = np.isfinite(one) & np.isfinite(other)
+        return np.where(known, np.where(known, one, 0) - np.where(known, other, 0), np.inf)
+
+    target, needed, own = needs(*(np.array([sum(row)], float) for row in values))
+    low, high = _bounds(needed, first), _bounds(own, second)
     # The logarithm of the factor lies between these, infinite where nothing bounds it.
-    least, most = low[0] - high[1], low[1] - high[0]
-    ends: list[float | None] = [None, None]
-    if len(cells) > 1:
-        edge = int(_TAIL * (resamples - 1))  # order statistics: infinite ends cannot be interpolated
-        ends = [_positive(np.sort(least[1:])[edge]), _positive(np.sort(most[1:])[resamples - 1 - edge])]
+    least, most = float((low[0] - high[1])[0]), float((low[1] - high[0])[0])
     censored: Literal["", "at least", "at most", "unknown"] = ""
-    bound = float(least[0])
-    if least[0] != most[0]:
-        censored = "at least" if math.isfinite(least[0]) else "at most" if math.isfinite(most[0]) else "unknown"
-        bound = float(most[0]) if censored == "at most" else bound
+    if least != most:
+        censored = "at least" if math.isfinite(least) else "at most" if math.isfinite(most) else "unknown"
+    speakers, seeds = (list(names) for names in zip(*cells, strict=True))
+    over = [speakers] if len(set(speakers)) > 1 else []
+    over += [seeds] if shared_seeds or not over else []
+    ways = [summed(values, names) for names in over]
+    both = summed(values) if len(ways) > 1 else None  # by speaker and seed
+    # A cluster weighs as much as it has errors, with both methods and all amounts.
+    ends = figure_over(ways, factor, lambda way: np.sum(way[0::2], axis=0), both) if not censored else None
     return DataFactor(
-        float(target[0]), _positive(needs[0]), _positive(needed[0]), _positive(bound), censored, ends[0], ends[1]
-    )  # fmt: skip
+        float(target[0]),
+        _positive(float(needed[0])),
+        _positive(float(own[0])),
+        _positive(most if censored == "at most" else least),
+        censored,
+        math.exp(ends[0]) if ends else None,
+        math.exp(ends[1]) if ends else None,
+        min(len(set(names)) for names in over),
+    )
 
 
 def forgetting(before: Alignments, after: Alignments, resamples: int = RESAMPLES, seed: int = 0) -> Bootstrap:
@@ -281,32 +295,24 @@ def _by_amount(observations: Iterable[Observation]) -> dict[float, list[Observat
     return groups
 
 
-def _point(amount: float, cells: list[Observation], resamples: int, seed: int) -> Point:
-    cells = sorted(cells, key=lambda o: (o.speaker, o.seed))
+def _point(amount: float, cells: list[Observation]) -> Point:
     errors, units = np.array([o.errors for o in cells]), np.array([o.reference for o in cells])
     if not units.sum():
         raise DataError(f"amount {amount:g} has no reference units; there is no error rate.")
-    rate = float(errors.sum() / units.sum())
     speakers, seeds = sorted({o.speaker for o in cells}), sorted({o.seed for o in cells})
     rates = []
     for name in seeds:
         own = np.array([o.seed == name for o in cells])
         if units[own].sum():
             rates.append(float(errors[own].sum() / units[own].sum()))
+    over: Literal["speakers", "seeds", "nothing"] = "nothing"
+    if len(speakers) >= FEWEST:
+        over = "speakers"
+    elif len(speakers) == 1 and len(seeds) >= FEWEST:
+        over = "seeds"
+    found = rate(errors, units, [o.seed if over == "seeds" else o.speaker for o in cells])
     spread = float(np.std(rates, ddof=1)) if len(rates) > 1 else None
-    low = high = None
-    resampled: Literal["speakers", "seeds", "nothing"] = "nothing"
-    if len(speakers) > 1:
-        resampled = "speakers"
-        total, wrong = resampled_sums(np.stack([units, errors]), [o.speaker for o in cells], resamples, seed)
-        drawn = wrong[total > 0] / total[total > 0]
-        low, high = (number_or_none(float(edge)) for edge in np.quantile(drawn, [_TAIL, 1 - _TAIL]))
-    elif spread is not None:
-        # A handful of seeds is too few to resample: that interval would be far too narrow.
-        resampled = "seeds"
-        reach = float(stats.t.ppf(1 - _TAIL, len(rates) - 1)) * spread / math.sqrt(len(rates))
-        low, high = max(0.0, rate - reach), rate + reach
-    return Point(amount, rate, low, high, spread, len(seeds), len(speakers), resampled)
+    return Point(amount, found.value, found.low, found.high, spread, len(seeds), len(speakers), over)
 
 
 def _logarithms(amounts: Sequence[float]) -> Floats:

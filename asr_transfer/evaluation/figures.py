@@ -31,7 +31,7 @@ def plots(compared: Compared) -> list[Plot]:
         drawn.append(intervals([point], f"{rate} %", f"{rate} with its 95 % interval.", None))
     series = [_series(method, found) for method, found in _observations(compared).items()]
     if len({amount for one in series for amount in one.amounts}) > 1:
-        caption = f"{rate} by utterances adapted on, with 95 % intervals over speakers and draws."
+        caption = f"{rate} by utterances adapted on, with 95 % intervals."
         start = next((e for e in compared.entries if e.amount == 0), None)
         line = (start.name, 100 * start.counts.rate) if start else None
         drawn.append(curves(series, line, f"{rate} %", "utterances adapted on", caption))

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from asr_transfer.evaluation.scoring import Alignments
-from asr_transfer.evaluation.significance import interval
 from asr_transfer.languages.curve import load_point
 from asr_transfer.languages.points import Corpora, Point, read_corpora, read_point
-from asr_transfer.languages.reduction import pooled_rate, reduction
+from asr_transfer.languages.reduction import pooled_rate, rate_over_seeds, reduction
 from asr_transfer.languages.tables import between, percent
 
 Planned = tuple[Corpora, Point, tuple[float, ...]]
@@ -39,7 +37,7 @@ class Row:
         speakers, minutes: of the target's training speech.
         seeds: how many.
         rate: errors over reference units of all seeds.
-        low, high: its 95 % interval over seeds and utterances.
+        low, high: its 95 % interval over seeds and utterances; None below four seeds.
         spread: standard deviation over seeds.
         share, share_low, share_high: of plain transfer's errors that are made less, with its interval; None for that.
         cpu_seconds: mean, of the target's training.
@@ -51,8 +49,8 @@ class Row:
     minutes: float
     seeds: int
     rate: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     spread: float
     share: float | None
     share_low: float | None
@@ -76,7 +74,7 @@ def summarise(folder: Path, planned: Sequence[Planned]) -> list[Row]:
             found = [aligned[name, p.seed] for _, p in own]
             change = None if name == PLAIN else reduction([seeds[p.seed] for _, p in own], found)
             rates = [pooled_rate([a]) for a in found]
-            low, high = _interval(found)
+            rate = rate_over_seeds(found)
             seconds = [read_point(folder / "points" / p.name)["training"]["cpu_seconds"] for _, p in own]
             rows.append(
                 Row(
@@ -85,9 +83,9 @@ def summarise(folder: Path, planned: Sequence[Planned]) -> list[Row]:
                     len({u.speaker for u in read_corpora(own[0][0].train)}),
                     own[0][1].minutes,
                     len(own),
-                    pooled_rate(found),
-                    low,
-                    high,
+                    rate.value,
+                    rate.low,
+                    rate.high,
                     float(np.std(rates, ddof=1)) if len(rates) > 1 else 0.0,
                     change.share if change else None,
                     change.low if change else None,
@@ -131,18 +129,9 @@ def _cells(row: Row) -> list[str]:
         f"{row.minutes:g}",
         str(row.seeds),
         percent(row.rate),
-        f"{percent(row.low)} … {percent(row.high)}",
+        "–" if row.low is None else f"{percent(row.low)} … {percent(row.high)}",
         percent(row.spread),
         percent(row.share, 0),
         between(row.share_low, row.share_high),
         f"{row.cpu_seconds:.0f}",
     ]
-
-
-def _interval(seeds: Sequence[Alignments]) -> tuple[float, float]:
-    """Return the interval of an error rate, drawing seeds and then the utterances of each."""
-    errors, units = (np.concatenate([getattr(a, name) for a in seeds]) for name in ("errors", "reference"))
-    drawn = [str(number) for number, a in enumerate(seeds) for _ in a.ids] if len(seeds) > 1 else None
-    found = interval(errors, units, drawn)
-    assert found is not None  # every syllable has phones
-    return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.clusters import FEWEST, reduction_over, summed
+from asr_transfer.evaluation.clusters import FEWEST, Estimate, Floats, rate_over, reduction_over, summed
 from asr_transfer.evaluation.scoring import Alignments
 
 
@@ -60,3 +60,23 @@ def reduction(before: Sequence[Alignments], after: Sequence[Alignments]) -> Redu
 def pooled_rate(seeds: Sequence[Alignments]) -> float:
     """Return a system's error rate over all seeds."""
     return sum(int(a.errors.sum()) for a in seeds) / max(1, sum(int(a.reference.sum()) for a in seeds))
+
+
+def rate_over_seeds(seeds: Sequence[Alignments]) -> Estimate:
+    """Return a system's error rate over seeds that share their utterances, with its interval.
+
+    Chance comes in as in `reduction`; there is no interval below four seeds.
+
+    Args:
+        seeds: the system's results by seed.
+
+    Raises:
+        DataError: there are no reference units, or the seeds were tested on different utterances.
+    """
+    if any(one.ids != seeds[0].ids for one in seeds):
+        raise DataError("the seeds were scored on different utterances; score all on the same ones.")
+    errors, units = (np.array([getattr(a, name) for a in seeds], np.float64) for name in ("errors", "reference"))
+    together = list(seeds[0].speakers) if len(set(seeds[0].speakers)) >= FEWEST else None
+    by_seed: list[Floats] = [errors.sum(1), units.sum(1)]
+    cells = [np.concatenate(summed(list(own), together)) for own in (errors, units)]
+    return rate_over([by_seed, summed([errors.sum(0), units.sum(0)], together)], cells)

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from asr_transfer.evaluation.clusters import FEWEST
 from asr_transfer.evaluation.curves import Observation, data_factor, observe
+from asr_transfer.evaluation.scoring import Alignments
 from asr_transfer.languages.curve import FROM_SCRATCH, load_point
 from asr_transfer.languages.points import Point
 
@@ -21,8 +23,9 @@ class Saving:
         minutes: of the baseline, whose error with them is the one at which the two are compared.
         error: that error rate.
         needed: minutes with which the system reaches it; None outside the amounts it was run with.
-        factor, low, high: `minutes / needed` with its 95 % interval over seeds; a bound where `needed` is None, None
-            where nothing bounds it.
+        factor, low, high: `minutes / needed` with its 95 % interval over seeds and utterances, or speakers where there
+            are at least four; a bound without an interval where `needed` is None, None where nothing bounds it. There
+            is no interval below four seeds.
         told: factor and interval for a table.
     """
 
@@ -52,7 +55,7 @@ def savings(folder: Path, points: Sequence[Point], test: str) -> list[Saving]:
     """
     observed: dict[str, list[Observation]] = {}
     for point in points:
-        found = observe(load_point(folder, point, test), point.minutes, str(point.seed))
+        found = _observed(load_point(folder, point, test), point)
         observed.setdefault(point.system, []).extend(found)
     made = []
     for baseline in (name for name in FROM_SCRATCH if name in observed):
@@ -66,6 +69,16 @@ def savings(folder: Path, points: Sequence[Point], test: str) -> list[Saving]:
     return made
 
 
+def _observed(aligned: Alignments, point: Point) -> list[Observation]:
+    """Return what goes together: speakers, or utterances where there are too few of them."""
+    if len(set(aligned.speakers)) >= FEWEST:
+        return observe(aligned, point.minutes, str(point.seed))
+    return [
+        Observation(point.minutes, str(point.seed), name, errors, units)
+        for name, errors, units in zip(aligned.ids, aligned.errors.tolist(), aligned.reference.tolist(), strict=True)
+    ]
+
+
 def _whole(observations: Sequence[Observation]) -> set[str]:
     """Return the seeds that were run at every amount."""
     amounts = {o.amount for o in observations}
@@ -76,7 +89,7 @@ def _whole(observations: Sequence[Observation]) -> set[str]:
 def _saving(
     test: str, system: str, baseline: str, base: Sequence[Observation], own: Sequence[Observation], at: float
 ) -> Saving:
-    found = data_factor(base, own, at=at)
+    found = data_factor(base, own, at=at, shared_seeds=True)
     return Saving(
         test, system, baseline, at, found.error, found.amount, found.factor, found.low, found.high, str(found)
     )

@@ -23,8 +23,8 @@ from asr_transfer.data.notations import Scheme, scheme_of
 from asr_transfer.decoding.lexicon_search import Rejection, calibrate
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
-from asr_transfer.evaluation.significance import interval
 from asr_transfer.words.heard import KNOWN, SEEN, Heard, syllables
 from asr_transfer.words.measure import Judged, Vocabulary, in_units, judge, listen, spelling
 
@@ -110,7 +110,7 @@ class Row:
         words, utterances, models: their numbers.
         first, top: share of trials in which the word that was said is the best, or among the best few; of words that
             sound alike the lexicon's first counts as found.
-        low, high: 95 % interval of `first`, words resampled.
+        low, high: 95 % interval of `first` over words; None below four.
         sound, sound_top: the same with words that sound alike counted as one.
         sound_low, sound_high: 95 % interval of `sound`.
         false_rejection: share of trials in which the word is in the lexicon and refused; None without a threshold.
@@ -123,12 +123,12 @@ class Row:
     utterances: int
     models: int
     first: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     top: float
     sound: float
-    sound_low: float
-    sound_high: float
+    sound_low: float | None
+    sound_high: float | None
     sound_top: float
     false_rejection: float | None = None
     false_acceptance: float | None = None
@@ -306,12 +306,10 @@ def _judged(
     return judge(listened, utterances, vocabulary, sizes, config.draws, config.draw_seed)
 
 
-def _share(right: NDArray[np.bool_], words: NDArray[Any]) -> tuple[float, float, float]:
-    """Return the share of `right` (utterances, trials) and its interval, words resampled."""
-    wrong = (~right).sum(1)
-    bounds = interval(wrong, np.full(len(wrong), right.shape[1]), words)
-    assert bounds is not None  # there is at least one utterance
-    return float(right.mean()), 1 - bounds[1], 1 - bounds[0]
+def _share(right: NDArray[np.bool_], words: NDArray[Any]) -> tuple[float, float | None, float | None]:
+    """Return the share of `right` (utterances, trials) and its interval over words."""
+    found = rate(right.sum(1), np.full(len(right), right.shape[1]), words)
+    return found.value, found.low, found.high
 
 
 def _pronunciations(words: Words) -> dict[str, str]:

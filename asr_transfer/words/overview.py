@@ -20,8 +20,8 @@ from asr_transfer.data.speech import SpeechData
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.decoders import GreedyDecoder, SentenceDecoder
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
-from asr_transfer.evaluation.significance import interval
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.words.experiment import SEEN_WORDS, UNSEEN, Row, Words
 from asr_transfer.words.measure import in_units, spelling
@@ -35,14 +35,14 @@ class Figure:
         what: is measured.
         count: words, or utterances of sentences, that it is measured on.
         value: a share.
-        low, high: its 95 % interval; words or utterances resampled.
+        low, high: its 95 % interval over words, or over utterances of sentences; None below four.
     """
 
     what: str
     count: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     def to_plain(self) -> dict[str, Any]:
         """Return everything for a run record."""
@@ -122,7 +122,7 @@ def phone_figures(models: Sequence[Extras], members: Mapping[str, NDArray[np.boo
     """Return the phone error rates of groups of test words over all models."""
     aligned = [align(one.spelt, "phone") for one in models]
     errors, units = (np.sum([getattr(a, name) for a in aligned], axis=0) for name in ("errors", "reference"))
-    names = np.array([one.reference for one in models[0].spelt])  # the same word is resampled with itself
+    names = np.array([one.reference for one in models[0].spelt])  # recordings of one word go together
     found = (_rate(f"phone errors of words {n}", errors[w], units[w], names[w]) for n, w in members.items())
     return [figure for figure in found if figure is not None]
 
@@ -169,8 +169,8 @@ def _hits(aligned: Alignments, heard: set[str]) -> NDArray[np.int64]:
 
 
 def _rate(what: str, part: NDArray[Any], whole: NDArray[Any], labels: NDArray[Any]) -> Figure | None:
-    """Return the share of `part` in `whole`, (n,) each, with its interval, labels resampled; None of nothing."""
-    bounds = interval(part, whole, labels)
-    if bounds is None:
+    """Return the share of `part` in `whole`, (n,) each, with its interval over labels; None of nothing."""
+    if not whole.sum():
         return None
-    return Figure(what, len(set(labels.tolist())), float(part.sum() / whole.sum()), *bounds)
+    found = rate(part, whole, labels)
+    return Figure(what, len(set(labels.tolist())), found.value, found.low, found.high)

@@ -51,7 +51,7 @@ _FIGURES = ("figure", "number", "%", "95 % interval")
 
 CAPTION = (
     "A model of whole words finds none of the words it was never trained on. Words that sound alike count as one in "
-    "`by sound`; 95 % intervals resample words."
+    "`by sound`; 95 % intervals are over words."
 )
 
 
@@ -63,8 +63,7 @@ def _headings(top: int) -> tuple[str, ...]:
 
 
 def _figure(figure: Figure) -> tuple[str, ...]:
-    interval = f"{_percent(figure.low, 0)} … {_percent(figure.high, 0)}"
-    return figure.what, str(figure.count), _percent(figure.value), interval
+    return figure.what, str(figure.count), _percent(figure.value), _between(figure.low, figure.high)
 
 
 def _cells(row: Row) -> list[str]:
@@ -73,14 +72,18 @@ def _cells(row: Row) -> list[str]:
         row.group,
         str(row.words),
         _percent(row.first),
-        f"{_percent(row.low, 0)} … {_percent(row.high, 0)}",
+        _between(row.low, row.high),
         _percent(row.top),
         _percent(row.sound),
-        f"{_percent(row.sound_low, 0)} … {_percent(row.sound_high, 0)}",
+        _between(row.sound_low, row.sound_high),
         _percent(row.sound_top),
         _percent(row.false_rejection),
         _percent(row.false_acceptance),
     ]
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "–" if low is None else f"{_percent(low, 0)} … {_percent(high, 0)}"
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
