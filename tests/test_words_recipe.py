@@ -234,6 +234,10 @@ def test_the_recipes_settings_parse(name: str) -> None:
     seen: list[Any] = []
     assert recipe.script(recipe.Recipe, seen.append, [*files, *source, "--out", "x"]) == 0
     if name.startswith("an4"):
+        trainer = seen[0].learn.trainer
+        assert (trainer.steps, trainer.batch_budget, seen[0].seeds) == (600, 6000, (0,)), (
+            "equal in all that are compared"
+        )
         assert {"yes", "no", "may"} <= set(seen[0].material.hold_out) and seen[0].material.cut
 
 
