@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from real_runs import load
+from small import small_model
 from tones import WORDS, make_corpus
 
 from asr_transfer.config import ModelConfig
@@ -22,11 +23,11 @@ from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.training.phone_models import make_phone_model
-from asr_transfer.words.experiment import SEEN_WORDS, UNSEEN, Words, headline, refuse_leaks
-from asr_transfer.words.heard import ALIKE, MADE_OF, SAID, TRAINED, Heard
+from asr_transfer.words.experiment import SEEN_WORDS, UNSEEN, WITHIN_WORDS, Row, Words, groups, headline, refuse_leaks
+from asr_transfer.words.heard import ALIKE, MADE_OF, SAID, TRAINED, WITHIN, Heard
 from asr_transfer.words.listeners import load_listener
 from asr_transfer.words.material import MaterialConfig, Spoken, assemble, load_words, save_words
-from asr_transfer.words.overview import Extras, control_figures, phone_figures, sentence_figures
+from asr_transfer.words.overview import Extras, control_figures, phone_figures, sentence_figures, word_figures
 from asr_transfer.words.segments import MARGIN, Aligned, cut_pieces
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,35 @@ def test_a_word_counts_as_heard_wherever_it_was_said_and_a_phrase_by_its_words()
     assert heard.category(_said("dew", "d j u")) == ALIKE
     others = [heard.category(_said(text, "q q")) for text in ("lin", "yes sir", "ja")]
     assert not {TRAINED, SAID, ALIKE, MADE_OF} & set(others), "part of a word, an unknown word, another language's word"
+
+
+def test_where_no_spaces_part_words_a_word_inside_a_longer_text_is_not_called_never_trained_on() -> None:
+    """Spaces between the words of the training texts change nothing; letters of other scripts are parted by spaces."""
+    for written in ("我们一起走", "我们 一起 走", "我们 一 起 走"):
+        heard = Heard([_said(written, "q q", language="zh")], "phones", "pinyin")
+        within = [heard.category(_said(text, "x y", language="zh")) == WITHIN for text in ("们一", "起来", "走我")]
+        assert within == [True, False, False]
+    assert Heard([_said("一起走", "q")], "phones", "ipa").category(_said("一起", "x", language="zh")) != WITHIN
+    assert Heard([_said("category", "q")], "phones", "ipa").category(_said("cat", "x")) != WITHIN
+    assert Heard([_said("31245", "q")], "phones", "ipa").category(_said("12", "x")) != WITHIN
+
+
+def test_words_inside_longer_texts_are_counted_apart_in_the_figures() -> None:
+    test = [_said(text, phones, language="zh") for text, phones in (("起来", "q i3 l ai2"), ("一起", "i4 q i3"))]
+    train = [_said("我们一起走", "uo3 m en2 i4 q i3 z ou3", language="zh")]
+    lexicon = Lexicon.from_pairs((u.text, u.pronunciation or "") for u in test)
+    phones = sorted({phone for u in (*test, *train) for phone in (u.pronunciation or "").split()})
+    tokens = Tokens(phones, "phones")
+    recogniser = Recogniser(small_model(heads={"zh": len(tokens)}), tokens, "zh", {})
+    members = headline(groups(Words(train, [], test, lexicon), recogniser))
+    assert {name: where.tolist() for name, where in members.items()} == {
+        UNSEEN: [True, False],
+        WITHIN_WORDS: [False, True],
+    }
+    rows = [Row(9, name, 1, 1, 1, 0.5, 0.2, 0.8, 1.0, 0.5, 0.2, 0.8, 1.0) for name in members]
+    assert [figure.what for figure in word_figures(rows)] == [
+        f"words {name} found, lexicon of 9" for name in (UNSEEN, WITHIN_WORDS)
+    ]
 
 
 def test_seen_and_unseen_words_are_held_against_each_other() -> None:
@@ -205,6 +235,10 @@ def test_the_recipes_settings_parse(name: str) -> None:
     seen: list[Any] = []
     assert recipe.script(recipe.Recipe, seen.append, [*files, *source, "--out", "x"]) == 0
     if name.startswith("an4"):
+        trainer = seen[0].learn.trainer
+        assert (trainer.steps, trainer.batch_budget, seen[0].seeds) == (600, 6000, (0,)), (
+            "equal in all that are compared"
+        )
         assert {"yes", "no", "may"} <= set(seen[0].material.hold_out) and seen[0].material.cut
 
 

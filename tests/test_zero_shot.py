@@ -26,7 +26,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.runs import load_systems
 from asr_transfer.words.experiment import UNSEEN, Row, Words, WordsConfig, refuse_leaks
-from asr_transfer.words.heard import ALIKE, INSIDE, LACKING, PARTS, TRAINED, Heard, split_pinyin, syllables
+from asr_transfer.words.heard import ALIKE, INSIDE, LACKING, PARTS, TRAINED, WITHIN, Heard, split_pinyin, syllables
 from asr_transfer.words.made_up import MadeUpConfig, make_words, prepare_made_up
 from asr_transfer.words.measure import NEVER, Listened, Vocabulary, draw_others, in_units, judge
 from asr_transfer.words.tables import words_markdown, words_table
@@ -162,7 +162,10 @@ def test_what_was_heard_of_a_word() -> None:
     test = {
         _said("中国", "zh ong1 g uo2", "x"): (TRAINED, TRAINED),
         _said("她", "t a1"): (ALIKE, ALIKE),
-        _said("家", "j ia1"): (INSIDE, INSIDE),
+        _said("家", "j ia1"): (WITHIN, WITHIN),
+        _said("家好", "j ia1 h ao3"): (WITHIN, WITHIN),
+        _said("加", "j ia1"): (INSIDE, INSIDE),
+        _said("家国", "j ia1 g uo2"): (PARTS["syllables"],) * 2,
         _said("大国", "d a4 g uo2"): (PARTS["syllables"],) * 2,
         _said("大锅", "d a4 g uo1"): (LACKING["syllables"], PARTS["syllables"]),
         _said("女", "n v3"): (LACKING["syllables"],) * 2,

@@ -25,17 +25,19 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
-from asr_transfer.words.heard import KNOWN, SEEN, Heard, syllables
+from asr_transfer.words.heard import KNOWN, SEEN, WITHIN, Heard, syllables
 from asr_transfer.words.measure import Judged, Vocabulary, in_units, judge, listen, spelling
 
 UNSEEN = "never trained on"
 """The group of the headline: neither the word nor one that sounds like it was trained on; of a phrase, not all of its
-words."""
+words; in languages without spaces, nor do its characters stand inside a longer trained text."""
 
 MANY = 5
 """So many syllables and more are one row of the table."""
 SEEN_WORDS = "seen in training"
 """The group that the headline is held against: the word itself was trained on, alone or in a longer text."""
+WITHIN_WORDS = "whose characters stand inside a longer trained text"
+"""The group that is neither: of languages without spaces."""
 
 
 @dataclass(frozen=True)
@@ -213,8 +215,9 @@ def groups(words: Words, recogniser: Recogniser) -> dict[str, NDArray[np.bool_]]
 
 
 def headline(members: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
-    """Return the words that were never trained on, and those that were, out of what `groups` returned."""
-    found = {UNSEEN: members[UNSEEN]} if UNSEEN in members else {}
+    """Return the words that were never trained on, those that were, and what is neither, out of `groups`."""
+    named = {UNSEEN: UNSEEN, WITHIN: WITHIN_WORDS}
+    found = {named[name]: members[name] for name in named if name in members}
     seen = [members[name] for name in SEEN if name in members]
     return {**found, SEEN_WORDS: np.logical_or.reduce(seen)} if seen else found
 

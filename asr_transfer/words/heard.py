@@ -14,18 +14,23 @@ from asr_transfer.words.measure import spelling
 
 TRAINED = "trained on"
 SAID = "said in a longer trained text"
+WITHIN = "characters inside a longer trained text"
+"""Of languages that are written without spaces: whether the characters are a word there, nobody can see."""
 ALIKE = "sounds like a trained word"
 MADE_OF = "made of trained words alone"
 SEEN = (TRAINED, SAID)
 """The word itself was trained on."""
-KNOWN = (*SEEN, ALIKE, MADE_OF)
-"""Categories that are not called never trained on: these know the word, its sound, or all its words."""
-INSIDE = "inside a longer trained text"
+KNOWN = (*SEEN, WITHIN, ALIKE, MADE_OF)
+"""Categories that are not called never trained on: these know the word, its characters, its sound,
+or all its words."""
+INSIDE = "sounds like part of a longer trained text"
 PARTS = {"syllables": "every syllable heard", "pairs": "every pair of phones heard"}
 LACKING = {"syllables": "a syllable never heard", "pairs": "a pair of phones never heard"}
 
 _VOWELS = frozenset("aeiouyæøœɐɑɒɔɘəɚɛɜɝɞɤɨɪɯɵɶʉʊʌʏᵻᵿ")
 _ARPABET_VOWELS = frozenset("aeiou")
+_UNSPACED = ("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+"""Beginnings of the Unicode names of letters that are written without spaces between words."""
 
 
 def syllables(phones: Sequence[str], scheme: Scheme) -> int:
@@ -42,11 +47,19 @@ def syllables(phones: Sequence[str], scheme: Scheme) -> int:
     return sum(now and not before for before, now in itertools.pairwise([False, *vowels]))
 
 
+def unspaced(text: str) -> bool:
+    """Return whether a text has letters, and all of scripts that put no spaces between words."""
+    letters = [letter for letter in text if letter.isalpha()]
+    return bool(letters) and all(unicodedata.name(letter, "").startswith(_UNSPACED) for letter in letters)
+
+
 class Heard:
     """What was heard in training.
 
-    Texts are compared with those of the same language, sounds with those of all languages. Where texts hold spaces, a
-    word counts as said wherever it stands, and a phrase is made of trained words if each of them was said somewhere.
+    Texts are compared with those of the same language, sounds with those of all languages. Where a script puts spaces
+    between words, a word counts as said wherever it stands, and a phrase is made of trained words if each of them was
+    said somewhere. Where it does not (Chinese, Japanese, Thai), a word's characters are looked for inside the texts,
+    spaces or not: 一起 stands inside 我们一起走.
 
     Args:
         utterances: that were trained on; those without a pronunciation are known by their text only.
@@ -68,6 +81,7 @@ class Heard:
         # One text in which a run of phones can be looked for; spaces keep phones whole.
         self._running = "\n".join(f" {' '.join(phones)} " for phones in self._whole)
         self._said = {name: "\n".join(f" {text} " for text in texts) for name, texts in self._texts.items()}
+        self._unspaced = {name: "\n".join(map(_joined, texts)) for name, texts in self._texts.items()}
         self._words = {name: {word for text in texts for word in text.split()} for name, texts in self._texts.items()}
 
     def category(self, utterance: Utterance) -> str:
@@ -79,6 +93,8 @@ class Heard:
             return TRAINED
         if f" {text} " in self._said.get(language, ""):
             return SAID
+        if unspaced(text) and _joined(text) in self._unspaced.get(language, ""):
+            return WITHIN
         if plain in self._whole:
             return ALIKE
         if self._words.get(language, set()).issuperset(text.split()):
@@ -90,7 +106,7 @@ class Heard:
     @property
     def categories(self) -> tuple[str, ...]:
         """All categories, from the most to the least heard."""
-        return TRAINED, SAID, ALIKE, MADE_OF, INSIDE, PARTS[self._kind], LACKING[self._kind]
+        return TRAINED, SAID, WITHIN, ALIKE, MADE_OF, INSIDE, PARTS[self._kind], LACKING[self._kind]
 
     def _plain(self, phones: Iterable[str]) -> tuple[str, ...]:
         return tuple(without_tone(phone) if self._units == "toneless-phones" else phone for phone in phones)
@@ -100,3 +116,7 @@ class Heard:
             return [self._plain(syllable) for syllable in split_pinyin(phones)]
         plain = self._plain(phones)
         return list(itertools.pairwise(plain)) if len(plain) > 1 else [plain]
+
+
+def _joined(text: str) -> str:
+    return "".join(text.split())

@@ -23,7 +23,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
 from asr_transfer.search_config import SearchConfig
-from asr_transfer.words.experiment import SEEN_WORDS, UNSEEN, Row, Words
+from asr_transfer.words.experiment import SEEN_WORDS, UNSEEN, WITHIN_WORDS, Row, Words
 from asr_transfer.words.measure import in_units, spelling
 
 
@@ -106,12 +106,12 @@ def word_figures(rows: Sequence[Row], by_rule: Sequence[Row] = ()) -> list[Figur
     """Return how many seen and unseen words are found in each lexicon.
 
     Args:
-        rows: of the groups `SEEN_WORDS` and `UNSEEN`; others are not shown.
+        rows: of the groups `UNSEEN`, `SEEN_WORDS` and `WITHIN_WORDS`; others are not shown.
         by_rule: rows of `UNSEEN` with the lexicon whose test words are pronounced by rule.
     """
     found = []
     for row in sorted((*rows, *by_rule), key=lambda row: row.size):
-        if row.group in (UNSEEN, SEEN_WORDS):
+        if row.group in (UNSEEN, SEEN_WORDS, WITHIN_WORDS):
             rule = ", pronounced by rule" if any(row is other for other in by_rule) else ""
             what = f"words {row.group} found{rule}, lexicon of {row.size:,}"
             found.append(Figure(what, row.words, row.first, row.low, row.high))

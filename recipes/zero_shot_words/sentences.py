@@ -4,7 +4,8 @@
         --model runs/model --corpus data/corpus --out runs/sentences
 
 Takes a trained model of characters or pieces of words (or of phones, with a lexicon) and a corpus with the manifests
-train, dev and test. A stopped run goes on with --resume.
+train, dev and test. The weights of the searches are chosen on speech that the model was not trained on and that is not
+scored. A stopped run goes on with --resume.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +34,7 @@ from asr_transfer.words.sentence_effects import Effect
 from asr_transfer.words.sentence_tables import NOTE, effects_table, sentences_markdown, system_figures, systems_table
 from asr_transfer.words.sentence_words import Material, SentencesConfig
 from asr_transfer.words.sentences import WITH, Outcome, run_sentences
+from asr_transfer.words.unheard import halves, require_unheard, trained_manifests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,9 @@ class Recipe(SentencesConfig):
         also: further training texts, a sentence per line, or manifests: all that the model heard of the language.
         more: texts or manifests whose words join the lexica although nobody need say them.
         lexicon: pronunciations of all words, for models of phones; others spell the words themselves.
+        tune_on: sentences that the weights are chosen on: `dev`, which the model must not have been trained on, or
+            `half-test`, half the texts of `test`, drawn by `draw_seed`, of which the other half is scored; then `dev`
+            counts as trained on.
         utterances: take so many of each of `dev` and `test` only; 0 for all.
         resume: go on with a run that was stopped; searches that are finished are not run again.
         overwrite: replace the run that `out` holds.
@@ -58,6 +64,7 @@ class Recipe(SentencesConfig):
     also: tuple[Path, ...] = ()
     more: tuple[Path, ...] = ()
     lexicon: Path | None = None
+    tune_on: Literal["dev", "half-test"] = "dev"
     utterances: int = 0
     resume: bool = False
     overwrite: bool = False
@@ -69,16 +76,24 @@ class Recipe(SentencesConfig):
 
 
 def run(recipe: Recipe) -> None:
-    """Run the experiment and write tables, hypotheses of every search, lexicon, language model and `run.json`."""
+    """Run the experiment and write tables, hypotheses of every search, lexicon, language model and `run.json`.
+
+    Raises:
+        AsrTransferError: what is wrong with corpus, model and settings; the model was trained on what shall choose the
+            weights or be scored.
+    """
     recogniser = Recogniser.load(recipe.model, recipe.head)
-    texts = read_texts([recipe.corpus / "train.jsonl", *recipe.also])
-    dev, test = (_taken(read_manifest(recipe.corpus / f"{part}.jsonl"), recipe.utterances) for part in ("dev", "test"))
+    dev, test, own, unknown = divide(recipe)
+    texts = read_texts([*own, *recipe.also])
     lexicon = None if recipe.lexicon is None else read_for(recipe.lexicon, recogniser.tokens)
     material = Material(texts, dev, test, read_texts(recipe.more), lexicon)
     record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    record.data("dev", recipe.corpus / "dev.jsonl", dev)
+    record.data("dev", recipe.corpus / f"{'dev' if recipe.tune_on == 'dev' else 'test'}.jsonl", dev)
     record.data("test", recipe.corpus / "test.jsonl", test)
-    record.texts("training texts", recipe.corpus / "train.jsonl", texts)
+    if unknown:
+        record.say(unknown)
+    record.say(f"weights are chosen on {len(dev)} sentences, {len(test)} others are scored")
+    record.texts("training texts", ", ".join(map(str, own)), texts)
     record.texts("more words", ", ".join(map(str, recipe.more)), material.more)
     if record.finished_before:
         scores = record.values["scores"]
@@ -104,6 +119,34 @@ def run(recipe: Recipe) -> None:
     print_tables(system_figures(outcome), outcome.effects)
 
 
+def divide(recipe: Recipe) -> tuple[list[Utterance], list[Utterance], list[Path], str]:
+    """Return the sentences that choose the weights and those that are scored, none of which the model heard.
+
+    Returns:
+        Both, the corpus's manifests that count as trained on, and a line where nothing says what the model heard.
+
+    Raises:
+        DataError: a manifest is missing, or the model was trained on what must be new to it.
+    """
+    files = {part: recipe.corpus / f"{part}.jsonl" for part in ("train", "dev", "test")}
+    new = {part: read_manifest(files[part]) for part in (("dev", "test") if recipe.tune_on == "dev" else ("test",))}
+    trained = trained_manifests(recipe.model)
+    require_unheard(recipe.model, trained or {}, {str(files[part]): own for part, own in new.items()})
+    unknown = (
+        ""
+        if trained is not None
+        else (
+            f"{recipe.model}: no run record says what the model was trained on; make sure that it was neither "
+            f"{' nor '.join(str(files[part]) for part in new)}"
+        )
+    )
+    taken = {part: own[: recipe.utterances] if recipe.utterances else own for part, own in new.items()}
+    if recipe.tune_on == "dev":
+        return taken["dev"], taken["test"], [files["train"]], unknown
+    dev, test = halves(taken["test"], recipe.draw_seed)
+    return dev, test, [files["train"], files["dev"]], unknown
+
+
 def print_tables(figures: Mapping[str, Mapping[str, float]], effects: Sequence[Effect]) -> None:
     """Print how each search does, and what the words change."""
     console = Console(width=None if sys.stdout.isatty() else 200)
@@ -125,10 +168,6 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
     outcome.model.write(folder / "lm.arpa")
     for name, system in outcome.systems.items():
         write_scores(folder / "searches" / file_name(name), system.hypotheses)
-
-
-def _taken(utterances: list[Utterance], count: int) -> list[Utterance]:
-    return utterances[:count] if count else utterances
 
 
 if __name__ == "__main__":

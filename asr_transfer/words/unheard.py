@@ -1,0 +1,93 @@
+"""Sentences that a model never heard: to choose weights on, and to score."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asr_transfer.data.manifest import Utterance, checksum
+from asr_transfer.errors import DataError
+
+LEVELS = 3
+"""Folders above a model's that may hold the record of its training: `EXPERIMENT/sources/NAME/model`."""
+
+_TRAINED = re.compile(r"(?!source test |target dev |target test )\S+ (train|dev|test|others)|target train .+")
+"""Names under which the record of an experiment has manifests that its models are trained on."""
+
+
+def halves(utterances: Sequence[Utterance], seed: int) -> tuple[list[Utterance], list[Utterance]]:
+    """Divide utterances in two, those of one text together.
+
+    Args:
+        utterances: to divide.
+        seed: decides which half of the texts comes first.
+
+    Raises:
+        DataError: all say the same.
+    """
+    texts = sorted({utterance.text for utterance in utterances})
+    if len(texts) < 2:
+        raise DataError("the test sentences are fewer than two texts, which cannot be divided; give more.")
+    order = np.random.default_rng(seed).permutation(len(texts))
+    first = {texts[n] for n in order[: len(texts) // 2]}
+    return [u for u in utterances if u.text in first], [u for u in utterances if u.text not in first]
+
+
+def trained_manifests(model: Path) -> dict[str, str] | None:
+    """Return what the run records in and above a model's folder say that it was trained on; None without a record.
+
+    Args:
+        model: run or model folder.
+
+    Returns:
+        The names of manifests, or of what was drawn from them, by checksum.
+    """
+    folder = model.resolve()
+    found: dict[str, str] = {}
+    records = 0
+    for place in (folder, *list(folder.parents)[:LEVELS]):
+        data = _recorded(place)
+        if data is None:
+            continue
+        records += 1
+        for name, entry in data.items():
+            # The record of a single training names what it is tested on as it likes.
+            if name == "train" if "train" in data else _TRAINED.fullmatch(name):
+                found[str(entry.get("checksum"))] = f"{name} ({entry.get('path')})"
+    return found if records else None
+
+
+def require_unheard(model: Path, trained: Mapping[str, str], named: Mapping[str, Sequence[Utterance]]) -> None:
+    """Make sure that a model was trained on none of these manifests.
+
+    Args:
+        model: for messages.
+        trained: as `trained_manifests` gives it.
+        named: utterances of whole manifests, by path.
+
+    Raises:
+        DataError: it was trained on one.
+    """
+    for path, utterances in named.items():
+        if (known := trained.get(checksum(utterances))) is not None:
+            raise DataError(
+                f"{path}: {model} was trained on it, as the record of the run says ({known.split(' (')[0]}); weights "
+                "are chosen on speech that the model never heard: divide the test sentences with --tune_on half-test, "
+                "or give another --corpus."
+            )
+
+
+def _recorded(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """Return the manifests that a run record has, by name; None where the folder holds no record."""
+    try:
+        data = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(data, dict):
+        return None
+    return {name: entry for name, entry in data.items() if isinstance(entry, dict)}
