@@ -53,9 +53,9 @@ def test_marks_follow_the_corrected_test(runs: dict[str, Path]) -> None:
     marks = {entry.name: entry.mark for entry in result.entries}
     assert marks == {"base": "base", "better": "better", "worse": "worse", "alike": "open", "twin": "same"}
     tests = [entry.test for entry in result.entries if entry.test]
-    assert [t.p_bootstrap for t in tests] == holm([t.bootstrap.p for t in tests])
+    assert [t.p_change for t in tests] == holm([t.change.p for t in tests])
     twin = result.entries[-1].test
-    assert twin is not None and twin.bootstrap.difference == 0 and twin.bootstrap.p == 1 and twin.p_bootstrap == 1
+    assert twin is not None and twin.change.difference == 0 and twin.change.p == 1 and twin.p_change == 1
     told = " ".join(verdict(result))
     assert "Lowest WER: better" in told and "Fewer errors than base beyond chance: better." in told
     assert "More errors than base beyond chance: worse." in told and "not to say there is none: alike." in told
@@ -65,8 +65,8 @@ def test_exchanging_baseline_and_system_turns_the_difference_around(runs: dict[s
     forth = compared(runs, "base", "better").entries[1].test
     back = compared(runs, "base", "better", baseline="better").entries[0].test
     assert forth is not None and back is not None
-    assert forth.bootstrap.difference == -(back.bootstrap.difference or 0)
-    assert forth.bootstrap.low == -(back.bootstrap.high or 0) and forth.bootstrap.p == back.bootstrap.p
+    assert forth.change.difference == -(back.change.difference or 0)
+    assert forth.change.low == -(back.change.high or 0) and forth.change.p == back.change.p
 
 
 def test_the_interval_of_a_rate_holds_the_rate(runs: dict[str, Path]) -> None:
@@ -243,7 +243,7 @@ def test_a_recipes_rows_become_systems(tmp_path: Path) -> None:
         write_systems(tmp_path, [fold], trials, {}, record)
 
 
-def test_resampling_speakers_gives_wider_intervals_than_utterances(runs: dict[str, Path]) -> None:
+def test_intervals_over_speakers_are_wider_than_over_utterances(runs: dict[str, Path]) -> None:
     """Speakers differ in the made-up runs, so intervals that ignore them would be too narrow."""
     systems, _ = load([str(runs["worse"])])
     alone = [replace(u, speaker="all") for u in systems[0].utterances]

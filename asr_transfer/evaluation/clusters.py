@@ -156,10 +156,23 @@ def difference(
     Raises:
         DataError: there are no units, or lengths differ.
     """
-    first, second, whole = summed([before, after, units], clusters)
+    return difference_over([summed([before, after, units], clusters)])
+
+
+def difference_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None = None) -> Estimate:
+    """Return the change of an error rate that is uncertain in several ways at once.
+
+    Args:
+        ways: errors before, errors after and units, as of `reduction_over`.
+        cells: likewise.
+
+    Raises:
+        DataError: there are no units.
+    """
+    (first, second, whole), count = ways[0], min(len(way[0]) for way in ways)
     if not whole.sum():
         raise DataError("a difference of error rates needs at least one unit of reference.")
-    value, count = float((second.sum() - first.sum()) / whole.sum()), len(whole)
+    value = float((second.sum() - first.sum()) / whole.sum())
     if count < FEWEST:
         return Estimate(value, None, None, sign_test((second - first).tolist()), count)
 
@@ -167,7 +180,7 @@ def difference(
         changes: Floats = (other - one) / np.maximum(total, 1)
         return changes
 
-    variance, freedom = _spread([[first, second, whole]], scaled, lambda way: way[2])
+    variance, freedom = _spread(ways, scaled, lambda way: way[2], cells)
     low, high = _ends(value, variance, freedom)
     return Estimate(value, low, high, _p(value, variance, freedom, count), count)
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.clusters import FEWEST, Estimate, Floats, rate_over, reduction_over, summed
+from asr_transfer.evaluation.clusters import (
+    FEWEST,
+    Estimate,
+    Floats,
+    difference_over,
+    rate_over,
+    reduction_over,
+    summed,
+)
 from asr_transfer.evaluation.scoring import Alignments
 
 
@@ -73,10 +81,33 @@ def rate_over_seeds(seeds: Sequence[Alignments]) -> Estimate:
     Raises:
         DataError: there are no reference units, or the seeds were tested on different utterances.
     """
-    if any(one.ids != seeds[0].ids for one in seeds):
+    return rate_over(*_shared(seeds, [_table(seeds, "errors"), _table(seeds, "reference")]))
+
+
+def difference_over_seeds(before: Sequence[Alignments], after: Sequence[Alignments]) -> Estimate:
+    """Return the change of an error rate between two systems, run with the same seeds on the same utterances.
+
+    Args:
+        before: the other system's results by seed.
+        after: the system's, in the same order.
+
+    Raises:
+        DataError: there are no reference units, or the seeds were tested on different utterances.
+    """
+    tables = [_table(before, "errors"), _table(after, "errors"), _table(before, "reference")]
+    return difference_over(*_shared([*before, *after], tables))
+
+
+def _table(seeds: Sequence[Alignments], quantity: str) -> Floats:
+    """Return errors or reference units, (seeds, utterances)."""
+    return np.array([getattr(one, quantity) for one in seeds], np.float64)
+
+
+def _shared(seeds: Sequence[Alignments], tables: Sequence[Floats]) -> tuple[list[list[Floats]], list[Floats]]:
+    """Return quantities (seeds, utterances) by seed, by utterance or speaker, and by both, as of `reduction_over`."""
+    first = seeds[0]
+    if any(one.ids != first.ids for one in seeds):
         raise DataError("the seeds were scored on different utterances; score all on the same ones.")
-    errors, units = (np.array([getattr(a, name) for a in seeds], np.float64) for name in ("errors", "reference"))
-    together = list(seeds[0].speakers) if len(set(seeds[0].speakers)) >= FEWEST else None
-    by_seed: list[Floats] = [errors.sum(1), units.sum(1)]
-    cells = [np.concatenate(summed(list(own), together)) for own in (errors, units)]
-    return rate_over([by_seed, summed([errors.sum(0), units.sum(0)], together)], cells)
+    together = list(first.speakers) if len(set(first.speakers)) >= FEWEST else None
+    ways = [[table.sum(1) for table in tables], summed([table.sum(0) for table in tables], together)]
+    return ways, [np.concatenate(summed(list(table), together)) for table in tables]
