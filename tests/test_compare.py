@@ -21,7 +21,7 @@ from asr_transfer.evaluation.compare import Compared, compare_systems, load
 from asr_transfer.evaluation.figures import factors, plots
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.evaluation.summary import columns, verdict
+from asr_transfer.evaluation.summary import columns, reading, verdict
 from tests.made_runs import garbled, utterances, write_recipe, write_run
 
 PERFECT = utterances(120)
@@ -73,6 +73,23 @@ def test_the_interval_of_a_rate_holds_the_rate(runs: dict[str, Path]) -> None:
     for entry in compared(runs, *runs).entries:
         assert entry.interval is not None and entry.interval[0] < entry.counts.rate < entry.interval[1]
         assert entry.worst is not None and entry.worst >= entry.counts.rate
+
+
+def test_what_no_test_can_show_is_said(tmp_path: Path) -> None:
+    systems, _ = load([str(write_recipe(tmp_path / "demo", PERFECT))])
+    of_nine = compare_systems(systems)
+    assert {entry.mark for entry in of_nine.entries} == {"base", "open"}, "9 × 2⁻⁷ is above 0.05"
+    assert any("with 8 speakers and 9 comparisons p (Holm) cannot be below 0.05" in note for note in of_nine.notes)
+    of_six = compare_systems(systems[:7])
+    assert not any("cannot be below" in note for note in of_six.notes)
+    assert "better" in {entry.mark for entry in of_six.entries}, "6 × 2⁻⁷ is below it"
+
+
+def test_intervals_say_over_how_many_they_are(runs: dict[str, Path]) -> None:
+    result = compared(runs, "base", "better")
+    assert result.over == "8 speakers"
+    for told in (verdict(result)[0], reading(result)[0], plots(result)[0].caption):
+        assert "over 8 speakers" in told
 
 
 def test_one_run_alone_is_shown_without_a_test(runs: dict[str, Path]) -> None:

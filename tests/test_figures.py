@@ -62,7 +62,7 @@ def test_seeded_runs_make_one_curve_for_each_method(tmp_path: Path) -> None:
     start = 100 * result.base.counts.rate
     assert result.base.name == "source" and start > 20
     full, kld = (", ".join(f"{100 * p.rate:.1f} at {p.amount}" for p in curve(found[m])) for m in ("full", "kld"))
-    assert f"full: {full}; kld: {kld}" in drawn.alt
+    assert f"full: {full}; kld: {kld}" in drawn.alt and "with 95 % intervals over 8 speakers" in drawn.caption
     factor = factors(result)
     assert factor is not None and factor[0] == "full" and set(factor[1]) == {"kld"}
     assert factor[1]["kld"].amount is not None and (factor[1]["kld"].factor or 0) > 1

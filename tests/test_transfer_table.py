@@ -27,7 +27,8 @@ def test_every_cell_stands_beside_its_targets_own_model() -> None:
     )
     assert table.names == ("en", "fr")
     cell = table.cells["en", "fr"]
-    assert cell.rate == 0.6 and cell.low is not None and cell.high is not None and cell.low < 0.6 < cell.high
+    # All six speakers err alike: the interval is as wide as that of 60 utterances.
+    assert cell.rate == 0.6 and cell.low == pytest.approx(0.44, abs=0.02) and cell.high == pytest.approx(0.76, abs=0.02)
     assert cell.control is not None and cell.control.value == pytest.approx(0.4) and cell.p == cell.control.p
     assert table.cells["fr", "fr"].control is None and table.rows()[1][0] is None
     lines = table.markdown().splitlines()

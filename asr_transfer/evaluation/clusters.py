@@ -25,6 +25,10 @@ LEVEL = 0.95
 FEWEST = 4
 """Clusters below which no interval is given: three of them say next to nothing about the fourth."""
 
+ALIKE = 1e-12
+"""A variance below which all clusters are the same by chance; the figure is then as uncertain as its count of errors,
+or of errors that came or went."""
+
 Floats = NDArray[np.float64]
 
 
@@ -87,6 +91,9 @@ def rate_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None =
         return np.log((part + 0.5) / ((total - part if share else total) + 0.5))
 
     variance, freedom = _spread(ways, scaled, lambda way: way[1], cells)
+    if variance < ALIKE:
+        right = (whole - wrong).sum() if share else math.inf
+        variance = float(1 / wrong.sum() + 1 / right)
     ends = [math.exp(end) for end in _ends(scaled(wrong.sum(), whole.sum()), variance, freedom)]
     low, high = [end / (1 + end) for end in ends] if share else ends
     return Estimate(value, min(low, value), max(high, value), 1.0, count)
@@ -133,6 +140,8 @@ def reduction_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | N
     variance, freedom = _spread(ways, scaled, lambda way: way[0] + way[1], cells)
     if not total[1] and total[0]:
         variance = max(variance, 1.0)  # no errors are left to vary: as uncertain as a count of one
+    elif variance < ALIKE:
+        variance = 4 * abs(total[1] - total[0]) / (total[0] + total[1]) ** 2 if any(total) else 0.0
     centre = scaled(*(np.array(own) for own in total))
     low, high = _ends(centre, variance, freedom)
     p = _p(float(centre), variance, freedom, fewest)
@@ -181,6 +190,8 @@ def difference_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | 
         return changes
 
     variance, freedom = _spread(ways, scaled, lambda way: way[2], cells)
+    if variance < ALIKE:
+        variance = abs(value) / float(whole.sum())
     low, high = _ends(value, variance, freedom)
     return Estimate(value, low, high, _p(value, variance, freedom, count), count)
 

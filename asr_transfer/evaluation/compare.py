@@ -18,7 +18,7 @@ from asr_transfer.data.manifest import UNKNOWN
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation import significance
 from asr_transfer.evaluation.breakdown import Recall, hot_word_recall, oov_recall, read_words
-from asr_transfer.evaluation.clusters import FEWEST, Estimate, difference
+from asr_transfer.evaluation.clusters import FEWEST, Estimate, difference, reachable
 from asr_transfer.evaluation.curves import harm, worst_decile
 from asr_transfer.evaluation.normalisation import find_profile
 from asr_transfer.evaluation.runs import System, common_profile, is_pair, load_systems, same_utterances, unique_names
@@ -268,6 +268,13 @@ def compare_systems(
         for e, share, span in zip(entries, harms, spans, strict=True)
     ]
     found = list(dict.fromkeys([*notes, *(f"Significance: {t.change.note}." for t in tests if t.change.note)]))
+    least = len(tests) * reachable(tests[0].change.clusters) if tests else 0.0
+    if least >= ALPHA:
+        over = f"{tests[0].change.clusters} {tests[0].change.over}"
+        found.append(
+            f"Significance: with {over} and {len(tests)} comparisons p (Holm) cannot be below {ALPHA}, whatever the "
+            "difference; compare fewer systems at once, or test on more speakers."
+        )
     if not tests and len(set(base.words.speakers)) < FEWEST:
         found.append(f"Significance: {significance.few_speakers(base.words.speakers)}.")
     if not find_profile(profile).lowers:

@@ -32,7 +32,7 @@ def plots(compared: Compared) -> list[Plot]:
         drawn.append(intervals([point], f"{rate} %", f"{rate} with its 95 % interval over {compared.over}.", None))
     series = [_series(method, found) for method, found in _observations(compared).items()]
     if len({amount for one in series for amount in one.amounts}) > 1:
-        caption = f"{rate} by utterances adapted on, with 95 % intervals."
+        caption = f"{rate} by utterances adapted on{_over(compared)}."
         start = next((e for e in compared.entries if e.amount == 0), None)
         line = (start.name, 100 * start.counts.rate) if start else None
         drawn.append(curves(series, line, f"{rate} %", "utterances adapted on", caption))
@@ -107,6 +107,13 @@ def _series(method: str, observations: list[Observation]) -> Series:
         tuple(100 * (p.rate if p.low is None else p.low) for p in points),
         tuple(100 * (p.rate if p.high is None else p.high) for p in points),
     )
+
+
+def _over(compared: Compared) -> str:
+    """Say what the intervals of the curves are over; nothing where there are none."""
+    points = [point for found in _observations(compared).values() for point in curve(found) if point.low is not None]
+    told = sorted({f"{p.speakers if p.over == 'speakers' else p.seeds} {p.over}" for p in points})
+    return f", with 95 % intervals over {' or '.join(told)}" if told else ""
 
 
 def _difference(entry: Entry) -> Point:
