@@ -55,9 +55,9 @@ def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[
     """Return an error rate, `errors` over `units`, with its interval.
 
     Args:
-        errors: of each observation, (n,).
-        units: of each observation's reference, (n,).
-        clusters: which observations go together, (n,); None for none.
+        errors: errors of each observation, (n,).
+        units: units of each observation's reference, (n,).
+        clusters: names of what goes together, (n,); None for none.
 
     Raises:
         DataError: there are no units, or lengths differ.
@@ -70,7 +70,7 @@ def rate_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None =
 
     Args:
         ways: errors and units, as of `reduction_over`.
-        cells: likewise.
+        cells: the same by both, as of `reduction_over`.
 
     Raises:
         DataError: there are no units.
@@ -105,7 +105,7 @@ def reduction(before: ArrayLike, after: ArrayLike, clusters: Sequence[str] | NDA
     Args:
         before: errors of each observation, (n,).
         after: errors of the same observations, (n,).
-        clusters: which observations go together, (n,); None for none.
+        clusters: names of what goes together, (n,); None for none.
 
     Raises:
         DataError: lengths differ.
@@ -159,8 +159,8 @@ def difference(
     Args:
         before: errors of each observation, (n,).
         after: errors of the same observations, (n,).
-        units: of each observation's reference, (n,).
-        clusters: which observations go together, (n,); None for none.
+        units: units of each observation's reference, (n,).
+        clusters: names of what goes together, (n,); None for none.
 
     Raises:
         DataError: there are no units, or lengths differ.
@@ -173,7 +173,7 @@ def difference_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | 
 
     Args:
         ways: errors before, errors after and units, as of `reduction_over`.
-        cells: likewise.
+        cells: the same by both, as of `reduction_over`.
 
     Raises:
         DataError: there are no units.
@@ -206,9 +206,9 @@ def figure_over(
 
     Args:
         ways: quantities that the figure is computed from, as of `reduction_over`.
-        figure: of sums, (n,) each; it is (n,), and infinite where it is not known.
-        weight: of each part, (parts,), made from a way's quantities.
-        cells: as of `reduction_over`.
+        figure: function of sums, (n,) each; it is (n,), and infinite where it is not known.
+        weight: weight of each part, (parts,), made from a way's quantities.
+        cells: the same by both, as of `reduction_over`.
 
     Returns:
         Its ends; None below `FEWEST` parts, or where the figure is not known without one of them.

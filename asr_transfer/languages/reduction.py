@@ -81,7 +81,7 @@ def rate_over_seeds(seeds: Sequence[Alignments]) -> Estimate:
     Raises:
         DataError: there are no reference units, or the seeds were tested on different utterances.
     """
-    return rate_over(*_shared(seeds, [_table(seeds, "errors"), _table(seeds, "reference")]))
+    return rate_over(*_shared(seeds, [seeds, seeds], ["errors", "reference"]))
 
 
 def difference_over_seeds(before: Sequence[Alignments], after: Sequence[Alignments]) -> Estimate:
@@ -94,20 +94,27 @@ def difference_over_seeds(before: Sequence[Alignments], after: Sequence[Alignmen
     Raises:
         DataError: there are no reference units, or the seeds were tested on different utterances.
     """
-    tables = [_table(before, "errors"), _table(after, "errors"), _table(before, "reference")]
-    return difference_over(*_shared([*before, *after], tables))
+    sides = [before, after, before]
+    return difference_over(*_shared([*before, *after], sides, ["errors", "errors", "reference"]))
 
 
-def _table(seeds: Sequence[Alignments], quantity: str) -> Floats:
-    """Return errors or reference units, (seeds, utterances)."""
-    return np.array([getattr(one, quantity) for one in seeds], np.float64)
+def _shared(
+    seeds: Sequence[Alignments], sides: Sequence[Sequence[Alignments]], quantities: Sequence[str]
+) -> tuple[list[list[Floats]], list[Floats]]:
+    """Return quantities by seed, by utterance or speaker, and by both, as of `reduction_over`.
 
-
-def _shared(seeds: Sequence[Alignments], tables: Sequence[Floats]) -> tuple[list[list[Floats]], list[Floats]]:
-    """Return quantities (seeds, utterances) by seed, by utterance or speaker, and by both, as of `reduction_over`."""
+    Args:
+        seeds: all that must have the same utterances.
+        sides: results by seed, for each quantity.
+        quantities: names of what is summed up, `errors` or `reference`.
+    """
     first = seeds[0]
     if any(one.ids != first.ids for one in seeds):
         raise DataError("the seeds were scored on different utterances; score all on the same ones.")
+    # (seeds, utterances) each
+    tables = [
+        np.array([getattr(one, name) for one in side], np.float64) for side, name in zip(sides, quantities, strict=True)
+    ]
     together = list(first.speakers) if len(set(first.speakers)) >= FEWEST else None
     ways = [[table.sum(1) for table in tables], summed([table.sum(0) for table in tables], together)]
     return ways, [np.concatenate(summed(list(table), together)) for table in tables]
