@@ -22,6 +22,8 @@ TEXT = (
 )
 WORDS = TEXT.split()
 SPEAKERS = ("ann", "bob", "cid", "dora", "eve", "fay", "gus", "hal")
+MORE = (*SPEAKERS, "ivy", "jon", "kim", "lea")
+"""Of eight speakers no test of nine systems can show a difference: 9 × 2⁻⁷ is above 0.05."""
 
 
 def utterances(count: int, speakers: Sequence[str] = SPEAKERS, seed: int = 0, words: int = 9) -> list[Hypothesis]:

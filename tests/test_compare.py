@@ -21,7 +21,7 @@ from asr_transfer.evaluation.compare import Compared, compare_systems, load
 from asr_transfer.evaluation.figures import factors, plots
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.evaluation.summary import columns, verdict
+from asr_transfer.evaluation.summary import columns, reading, verdict
 from tests.made_runs import garbled, utterances, write_recipe, write_run
 
 PERFECT = utterances(120)
@@ -53,9 +53,9 @@ def test_marks_follow_the_corrected_test(runs: dict[str, Path]) -> None:
     marks = {entry.name: entry.mark for entry in result.entries}
     assert marks == {"base": "base", "better": "better", "worse": "worse", "alike": "open", "twin": "same"}
     tests = [entry.test for entry in result.entries if entry.test]
-    assert [t.p_bootstrap for t in tests] == holm([t.bootstrap.p for t in tests])
+    assert [t.p_change for t in tests] == holm([t.change.p for t in tests])
     twin = result.entries[-1].test
-    assert twin is not None and twin.bootstrap.difference == 0 and twin.bootstrap.p == 1 and twin.p_bootstrap == 1
+    assert twin is not None and twin.change.difference == 0 and twin.change.p == 1 and twin.p_change == 1
     told = " ".join(verdict(result))
     assert "Lowest WER: better" in told and "Fewer errors than base beyond chance: better." in told
     assert "More errors than base beyond chance: worse." in told and "not to say there is none: alike." in told
@@ -65,14 +65,31 @@ def test_exchanging_baseline_and_system_turns_the_difference_around(runs: dict[s
     forth = compared(runs, "base", "better").entries[1].test
     back = compared(runs, "base", "better", baseline="better").entries[0].test
     assert forth is not None and back is not None
-    assert forth.bootstrap.difference == -(back.bootstrap.difference or 0)
-    assert forth.bootstrap.low == -(back.bootstrap.high or 0) and forth.bootstrap.p == back.bootstrap.p
+    assert forth.change.difference == -(back.change.difference or 0)
+    assert forth.change.low == -(back.change.high or 0) and forth.change.p == back.change.p
 
 
 def test_the_interval_of_a_rate_holds_the_rate(runs: dict[str, Path]) -> None:
     for entry in compared(runs, *runs).entries:
         assert entry.interval is not None and entry.interval[0] < entry.counts.rate < entry.interval[1]
         assert entry.worst is not None and entry.worst >= entry.counts.rate
+
+
+def test_what_no_test_can_show_is_said(tmp_path: Path) -> None:
+    systems, _ = load([str(write_recipe(tmp_path / "demo", PERFECT))])
+    of_nine = compare_systems(systems)
+    assert {entry.mark for entry in of_nine.entries} == {"base", "open"}, "9 × 2⁻⁷ is above 0.05"
+    assert any("with 8 speakers and 9 comparisons p (Holm) cannot be below 0.05" in note for note in of_nine.notes)
+    of_six = compare_systems(systems[:7])
+    assert not any("cannot be below" in note for note in of_six.notes)
+    assert "better" in {entry.mark for entry in of_six.entries}, "6 × 2⁻⁷ is below it"
+
+
+def test_intervals_say_over_how_many_they_are(runs: dict[str, Path]) -> None:
+    result = compared(runs, "base", "better")
+    assert result.over == "8 speakers"
+    for told in (verdict(result)[0], reading(result)[0], plots(result)[0].caption):
+        assert "over 8 speakers" in told
 
 
 def test_one_run_alone_is_shown_without_a_test(runs: dict[str, Path]) -> None:
@@ -243,7 +260,7 @@ def test_a_recipes_rows_become_systems(tmp_path: Path) -> None:
         write_systems(tmp_path, [fold], trials, {}, record)
 
 
-def test_resampling_speakers_gives_wider_intervals_than_utterances(runs: dict[str, Path]) -> None:
+def test_intervals_over_speakers_are_wider_than_over_utterances(runs: dict[str, Path]) -> None:
     """Speakers differ in the made-up runs, so intervals that ignore them would be too narrow."""
     systems, _ = load([str(runs["worse"])])
     alone = [replace(u, speaker="all") for u in systems[0].utterances]

@@ -113,7 +113,7 @@ def test_one_speaker_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for name, rate in (("a", 0.1), ("b", 0.4)):
         write_run(tmp_path / name, [replace(e, speaker="ann") for e in garbled(PERFECT, rate, 1)])
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "out")]) == 0
-    said = "one speaker only: utterances were resampled, the result says nothing of other speakers"
+    said = "one speaker only: the intervals are over utterances, and say nothing of other speakers"
     assert said in capsys.readouterr().out and said in (tmp_path / "out" / "report.md").read_text("utf-8")
 
 

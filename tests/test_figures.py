@@ -62,7 +62,7 @@ def test_seeded_runs_make_one_curve_for_each_method(tmp_path: Path) -> None:
     start = 100 * result.base.counts.rate
     assert result.base.name == "source" and start > 20
     full, kld = (", ".join(f"{100 * p.rate:.1f} at {p.amount}" for p in curve(found[m])) for m in ("full", "kld"))
-    assert f"full: {full}; kld: {kld}" in drawn.alt
+    assert f"full: {full}; kld: {kld}" in drawn.alt and "with 95 % intervals over 8 speakers" in drawn.caption
     factor = factors(result)
     assert factor is not None and factor[0] == "full" and set(factor[1]) == {"kld"}
     assert factor[1]["kld"].amount is not None and (factor[1]["kld"].factor or 0) > 1
@@ -93,12 +93,12 @@ def test_forgetting_has_an_interval_where_it_is_told_by_speaker(tmp_path: Path) 
     alone = write_run(tmp_path / "alone", PERFECT, scores={"test": score, "others": {**others, "pairs": pairs[:1]}})
     result = compared([told, old, alone])
     change = result.base.forgetting
-    assert change is not None and change.difference == pytest.approx(0.02) and change.resampled == "speakers"
+    assert change is not None and change.value == pytest.approx(0.02) and change.clusters == 6
     assert change.low is not None and change.high is not None and 0 < change.low < 0.02 < change.high
     assert result.entries[1].others == (0.05, 0.07) and result.entries[1].forgetting is None
     column = next(c for c in columns(result) if c.label == "change on others")
     texts = [column.text(entry) for entry in result.entries]
-    assert texts[0].startswith("+2.00 (+") and texts[1:] == ["", "+1.00"]
+    assert texts[0].startswith("+2.00 (+") and texts[0].endswith(", n = 6)") and texts[1:] == ["", "+1.00"]
     assert main(["compare", str(told), "--out", str(tmp_path / "out")]) == 0
     with (tmp_path / "out" / "report.csv").open(encoding="utf-8", newline="") as lines:
         (row,) = csv.DictReader(lines)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from language_sweeps import learning, make_folders, source_config, trainer
 
@@ -14,7 +15,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
 from asr_transfer.languages.pairs import Manifests, PairsConfig, choose_languages, halve, plan_pairs, run_pairs
-from asr_transfer.languages.reduction import reduction
+from asr_transfer.languages.reduction import difference_over_seeds, pooled_rate, rate_over_seeds, reduction
 from asr_transfer.languages.tables import pairs_markdown, pairs_table
 
 
@@ -123,6 +124,23 @@ def test_a_reduction_is_a_share_with_its_interval() -> None:
     assert (same.share, same.low, same.high, same.p) == (0, 0, 0, 1)
     worse = reduction([_scored(2)], [_scored(3)])
     assert worse.share == pytest.approx(-0.5) and (worse.low, worse.high, worse.p) == (None, None, 1)
+
+
+def test_rates_over_seeds_count_seeds_and_speakers() -> None:
+    random = np.random.default_rng(0)
+
+    def seeds(mean: float) -> list[Alignments]:
+        return [_scored(int(n)) for n in random.binomial(10, mean, 6)]
+
+    worse, better = seeds(0.6), seeds(0.3)
+    found, change = rate_over_seeds(worse), difference_over_seeds(worse, better)
+    assert found.low is not None and found.high is not None and found.low < found.value < found.high
+    assert (found.clusters, change.clusters) == (6, 6) and change.low is not None and change.high is not None
+    assert change.low < change.value < change.high < 0 and change.p < 0.05
+    assert change.value == pytest.approx(pooled_rate(better) - pooled_rate(worse))
+    assert rate_over_seeds(worse[:3]).low is None and difference_over_seeds(worse[:3], better[:3]).p >= 0.25
+    with pytest.raises(DataError, match="different utterances"):
+        rate_over_seeds([worse[0], align([Hypothesis("u", "s", "en", "a", "a")])])
 
 
 def test_no_finding_rests_on_fewer_seeds_than_an_exact_test_needs() -> None:

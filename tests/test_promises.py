@@ -20,8 +20,8 @@ from asr_transfer.adaptation.protocol import Draw, Fold
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, align
-from asr_transfer.evaluation.significance import interval, paired_bootstrap
 from asr_transfer.languages import points
 from asr_transfer.languages.points import Corpora, Point, train_point
 from asr_transfer.languages.reduction import reduction
@@ -97,17 +97,17 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     one, other = reduction(before, alike), reduction(before, apart)
     assert other.share == pytest.approx(one.share, abs=0.05)
     assert one.low is not None and one.high is not None and other.low is not None and other.high is not None
-    assert other.high - other.low > 3 * (one.high - one.low), "seeds are resampled, not only utterances"
+    assert other.high - other.low > 3 * (one.high - one.low), "seeds vary, not only utterances"
 
 
 def test_an_interval_that_is_called_95_per_cent_is_one() -> None:
     random = np.random.default_rng(1)
     units = np.full(4000, 10)
     errors, better = random.binomial(units, 0.2), random.binomial(units, 0.15)
-    boot, own = paired_bootstrap(errors, better, units), interval(errors, units)
-    assert boot.low is not None and boot.high is not None and own is not None
-    for low, high, spread in ((*own, errors.std() / 10), (boot.low, boot.high, (better - errors).std() / 10)):
-        width = (high - low) / (2 * spread / np.sqrt(len(units)))
+    own, change = clusters.rate(errors, units), clusters.difference(errors, better, units)
+    for found, spread in ((own, errors.std() / 10), (change, (better - errors).std() / 10)):
+        assert found.low is not None and found.high is not None
+        width = (found.high - found.low) / (2 * spread / np.sqrt(len(units)))
         assert width == pytest.approx(1.96, rel=0.04), "1.645 would be 90 %"
 
 

@@ -20,7 +20,7 @@ from asr_transfer.evaluation import listing
 from asr_transfer.evaluation.compare import Compared, compare_systems, load
 from asr_transfer.evaluation.report import write_report
 from asr_transfer.evaluation.scoring import Hypothesis
-from tests.made_runs import garbled, utterances, write_recipe, write_run
+from tests.made_runs import MORE, garbled, utterances, write_recipe, write_run
 
 HOSTILE = (
     "<script>window.pwned=1</script>",
@@ -88,7 +88,7 @@ def compare_folder(*paths: Path) -> Compared:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a recipe's run folder with recordings."""
-    return write_recipe(tmp_path_factory.mktemp("runs") / "demo", utterances(60), recordings=True)
+    return write_recipe(tmp_path_factory.mktemp("runs") / "demo", utterances(60, MORE), recordings=True)
 
 
 def test_hostile_texts_stay_texts(tmp_path: Path) -> None:

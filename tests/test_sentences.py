@@ -22,7 +22,7 @@ from asr_transfer.search_config import SearchConfig
 from asr_transfer.words import sentences
 from asr_transfer.words.finished import Finished
 from asr_transfer.words.sentence_effects import System, effect, missed, outside
-from asr_transfer.words.sentence_tables import sentences_markdown, system_figures
+from asr_transfer.words.sentence_tables import effects_table, sentences_markdown, system_figures
 from asr_transfer.words.sentence_words import Material, SentencesConfig, choose_words, lexicon_of
 from asr_transfer.words.sentences import BEAM, HOT, WITH, WITH_HOT, WITHOUT, run_sentences
 from tests.real_runs import load
@@ -143,6 +143,8 @@ def test_errors_are_divided_between_listed_words_and_the_others() -> None:
     found = effect(second, first, ["n"])
     assert (found.recall_before, found.recall, found.occurrences) == (0, 1, 2)
     assert (found.wer_before, found.wer, found.others) == (0, 0.4, 5)
+    assert found.wer_low is found.wer_high is found.recall_low is None and found.clusters == (2, 3)
+    assert effects_table([found])[1].count("–") == 2, "of three sentences there is no interval"
     # Together the two parts are all errors.
     for one in (first, second):
         assert (missed(one.words, ["n"])[0] + outside(one.words, ["n"])[0]).tolist() == one.words.errors.tolist()

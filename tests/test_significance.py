@@ -9,17 +9,9 @@ import pytest
 from scipy import stats
 
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation import significance
+from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
-from asr_transfer.evaluation.significance import (
-    compare,
-    holm,
-    interval,
-    mapsswe,
-    paired_bootstrap,
-    paired_bootstraps,
-    resampled_sums,
-)
+from asr_transfer.evaluation.significance import change, compare, error_rate, holm, mapsswe
 
 Corpus = tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]
 
@@ -41,112 +33,85 @@ def _alignments(pairs: Sequence[tuple[str, str]], speakers: Sequence[str] | None
 @pytest.mark.parametrize("clustered", [True, False])
 def test_identical_systems_differ_by_nothing(corpus: Corpus, clustered: bool) -> None:
     errors, _, units, speakers = corpus
-    found = paired_bootstrap(errors, errors, units, speakers if clustered else None)
+    found = change(errors, errors, units, speakers if clustered else None)
     assert (found.difference, found.low, found.high, found.p, found.improvement) == (0, 0, 0, 1, 0.5)
+    assert found.differing == 0
 
 
 @pytest.mark.parametrize("clustered", [True, False])
 def test_exchanging_the_systems_turns_the_signs_around_exactly(corpus: Corpus, clustered: bool) -> None:
     first, second, units, speakers = corpus
-    there = paired_bootstrap(first, second, units, speakers if clustered else None, seed=4)
-    back = paired_bootstrap(second, first, units, speakers if clustered else None, seed=4)
+    there = change(first, second, units, speakers if clustered else None)
+    back = change(second, first, units, speakers if clustered else None)
     assert there.difference is not None and there.low is not None and there.high is not None
     assert (back.difference, back.low, back.high) == (-there.difference, -there.high, -there.low)
     assert (back.p, back.improvement) == (there.p, pytest.approx(1 - there.improvement, abs=1e-12))
     assert there.low <= there.difference <= there.high < 0 and there.improvement > 0.97
 
 
-def test_the_spread_of_utterances_is_the_delta_methods(corpus: Corpus) -> None:
-    errors, _, units, _ = corpus
-    totals, wrong = resampled_sums(np.stack([units, errors]))
-    rest = errors - errors.sum() / units.sum() * units
-    assert np.std(wrong / totals) == pytest.approx(np.sqrt((rest**2).sum()) / units.sum(), rel=0.03)
-    assert np.mean(wrong / totals) == pytest.approx(errors.sum() / units.sum(), rel=0.01)
-
-
-def test_the_spread_of_a_difference_is_the_delta_methods(corpus: Corpus) -> None:
-    first, second, units, _ = corpus
-    totals, one, two = resampled_sums(np.stack([units, first, second]))
-    change = second - first
-    rest = change - change.sum() / units.sum() * units
-    assert np.std((two - one) / totals) == pytest.approx(np.sqrt((rest**2).sum()) / units.sum(), rel=0.03)
-
-
-def test_the_spread_of_speakers_is_the_delta_methods(corpus: Corpus) -> None:
-    errors, _, units, speakers = corpus
-    totals, wrong = resampled_sums(np.stack([units, errors]), speakers)
-    rest = errors - errors.sum() / units.sum() * units
-    variance = 0.0
-    for name in set(speakers):
-        own = rest[np.array(speakers) == name]
-        variance += own.sum() ** 2 + len(own) * own.var()
-    # The ratio is far from linear with 25 speakers of unlike size, hence the looser bound.
-    assert np.std(wrong / totals) == pytest.approx(np.sqrt(variance) / units.sum(), rel=0.08)
-
-
-def test_clustered_errors_give_a_wider_interval_than_independent_ones(corpus: Corpus) -> None:
-    errors, _, units, speakers = corpus
-    wide, narrow = interval(errors, units, speakers), interval(errors, units)
-    assert wide is not None and narrow is not None and wide[1] - wide[0] > 1.5 * (narrow[1] - narrow[0])
-
-
-def test_resampling_equals_a_slow_one_in_distribution() -> None:
-    random = np.random.default_rng(5)
-    values, speakers = np.array([[1, 5, 0, 2, 9]]), ["a", "a", "b", "b", "b"]
-    slow = []
-    for _ in range(4000):
-        drawn = random.choice(["a", "b"], 2)
-        slow.append(sum(random.choice(v, len(v)).sum() for v in ([1, 5] if s == "a" else [0, 2, 9] for s in drawn)))
-    fast = resampled_sums(values, speakers, 4000, seed=6)[0]
-    assert stats.ks_2samp(slow, fast).pvalue > 0.001
-
-
-@pytest.mark.parametrize("size", [1, 3, 32, 33, 150, 3000, 16383, 20000])
-def test_draws_are_uniform(size: int) -> None:
-    drawn = significance._draws(size, 400_000, np.random.Generator(np.random.SFC64(size)))
-    counts = np.bincount(drawn.astype(np.int64) % size, minlength=size)
-    assert size == 1 or stats.chisquare(counts).pvalue > 0.001
-    assert len(drawn) == 400_000
-
-
-@pytest.mark.parametrize("size", [1, 2, 40, 20000])
-def test_sums_of_equal_values_do_not_vary(size: int) -> None:
-    values = np.array([[2] * size, [10**6] * size, [0] * size])
-    assert (resampled_sums(values, resamples=50) == (values.sum(1)[:, None])).all()
-    half = ["a"] * (size // 2) + ["b"] * (size - size // 2)
-    if size % 2 == 0:
-        assert (resampled_sums(values, half, 50) == (values.sum(1)[:, None])).all()
-
-
-def test_systems_share_the_resamples(corpus: Corpus) -> None:
+def test_intervals_are_over_speakers_where_there_are_four(corpus: Corpus) -> None:
     first, second, units, speakers = corpus
-    third = np.roll(first, 1)
-    together = paired_bootstraps(np.stack([first, second, third]), units, speakers)
-    assert together == [paired_bootstrap(first, system, units, speakers) for system in (second, third)]
+    own = change(first, second, units, speakers)
+    assert (own.over, own.clusters, own.speakers, own.note) == ("speakers", 25, 25, "")
+    assert own.low == clusters.difference(first, second, units, speakers).low
+    assert own.low != change(first, second, units).low
+    assert own.differing == (first != second).sum()
 
 
-def test_one_speaker_falls_back_to_utterances_and_says_so(corpus: Corpus) -> None:
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([""], "speakers are not known"),
+        (["s"], "one speaker only"),
+        (["s", "t"], "2 speakers only"),
+        (["s", "t", "u"], "3 speakers only"),
+    ],
+)
+def test_fewer_speakers_fall_back_to_utterances_and_are_told(corpus: Corpus, names: list[str], said: str) -> None:
     first, second, units, _ = corpus
-    alone = paired_bootstrap(first, second, units, ["s"] * len(units))
-    unknown = paired_bootstrap(first, second, units, None)
-    assert alone.resampled == unknown.resampled == "utterances"
-    assert "one speaker only" in alone.note and "speakers are not known" in unknown.note
-    assert (alone.low, alone.high) == (unknown.low, unknown.high)
-    few = paired_bootstrap(first, second, units, ["s", "t"] * (len(units) // 2))
-    assert few.resampled == "speakers" and "2 speakers only" in few.note
+    found = change(first, second, units, names * (len(units) // len(names)))
+    assert (found.over, found.clusters) == ("utterances", len(units)) and found.note.startswith(said)
+    assert (found.low, found.high) == (change(first, second, units).low, change(first, second, units).high)
+
+
+def test_draws_of_an_utterance_are_one_observation(corpus: Corpus) -> None:
+    first, second, units, _ = (part[:40] for part in corpus)
+    ids = [f"u{n}" for n in range(40)]
+    once = change(first, second, units, ids=ids)
+    thrice = change(
+        *(np.tile(part, 3) for part in (first, second, units)), ids=[f"{u}#{n}" for n in range(3) for u in ids]
+    )
+    assert (thrice.clusters, thrice.utterances) == (40, 120)
+    assert thrice.low == pytest.approx(once.low) and thrice.high == pytest.approx(once.high)
+    # Names that only look like draws, all of one utterance, stand for themselves.
+    assert change(first, second, units, ids=[f"u#{n}" for n in range(40)]).clusters == 40
+
+
+def test_of_three_utterances_there_is_no_interval() -> None:
+    found = change([3, 4, 5], [1, 1, 1], [9, 9, 9])
+    assert found.difference == pytest.approx(-9 / 27) and (found.low, found.high, found.p) == (None, None, 0.25)
+    # Utterances in which nothing could go wrong are no observations.
+    assert change([3, 4, 5, 0, 0], [1, 1, 1, 0, 0], [9, 9, 9, 0, 0]).clusters == 3
 
 
 def test_without_references_there_is_no_difference() -> None:
-    found = paired_bootstrap([], [], [])
+    found = change([], [], [])
     assert (found.difference, found.low, found.rate, found.p) == (None, None, None, 1)
-    assert interval([], []) is None
+    assert error_rate(_alignments([("", "x")])) is None
 
 
-def test_wrong_arrays_are_refused() -> None:
-    with pytest.raises(DataError, match="1 speakers but 2 utterances"):
-        resampled_sums([[1, 2]], ["a"])
-    with pytest.raises(DataError, match="must not be negative"):
-        resampled_sums([[1, -2]])
+def test_an_error_rates_interval_is_over_speakers_too(corpus: Corpus) -> None:
+    errors, _, units, speakers = corpus
+    texts = [("a " * int(n), "a " * int(n - wrong) + "b " * int(wrong)) for n, wrong in zip(units, errors, strict=True)]
+    wide, narrow = error_rate(_alignments(texts, speakers)), error_rate(_alignments(texts))
+    assert wide is not None and narrow is not None and (wide.clusters, narrow.clusters) == (25, 600)
+    assert wide.low is not None and wide.high is not None and narrow.low is not None and narrow.high is not None
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+
+
+def test_arrays_of_unlike_length_are_refused() -> None:
+    with pytest.raises(DataError, match=r"\[1, 2\] observations cannot be compared"):
+        change([1, 2], [1, 2], [3, 4], ["a"])
 
 
 def test_holm_by_hand() -> None:
@@ -237,11 +202,11 @@ def test_segments_that_differ_alike_have_the_sign_tests_p() -> None:
 def test_comparing_many_systems_corrects_both_tests() -> None:
     first, second = _random_pair(11)
     found = compare(first, [second, first])
-    assert [c.p_bootstrap for c in found] == holm([c.bootstrap.p for c in found])
+    assert [c.p_change for c in found] == holm([c.change.p for c in found])
     assert [c.p_mapsswe for c in found] == holm([c.mapsswe.p for c in found])
-    assert (found[1].bootstrap.difference, found[1].p_bootstrap, found[1].p_mapsswe) == (0, 1, 1)
-    assert found[0].bootstrap.rate == second.counts().rate
-    assert found[0].to_plain()["bootstrap"]["resampled"] == "utterances"
+    assert (found[1].change.difference, found[1].p_change, found[1].p_mapsswe) == (0, 1, 1)
+    assert found[0].change.rate == second.counts().rate
+    assert found[0].to_plain()["change"]["over"] == "utterances"
 
 
 def test_systems_of_another_task_are_refused() -> None:

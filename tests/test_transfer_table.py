@@ -27,11 +27,12 @@ def test_every_cell_stands_beside_its_targets_own_model() -> None:
     )
     assert table.names == ("en", "fr")
     cell = table.cells["en", "fr"]
-    assert cell.rate == 0.6 and cell.low is not None and cell.high is not None and cell.low < 0.6 < cell.high
-    assert cell.control is not None and cell.control.difference == pytest.approx(0.4) and cell.p == cell.control.p
+    # All six speakers err alike: the interval is as wide as that of 60 utterances.
+    assert cell.rate == 0.6 and cell.low == pytest.approx(0.44, abs=0.02) and cell.high == pytest.approx(0.76, abs=0.02)
+    assert cell.control is not None and cell.control.value == pytest.approx(0.4) and cell.p == cell.control.p
     assert table.cells["fr", "fr"].control is None and table.rows()[1][0] is None
     lines = table.markdown().splitlines()
-    assert lines[0] == "| source \\ target | en | fr |" and len(lines) == 4
+    assert lines[0] == "| source \\ target | en (6 speakers) | fr (6 speakers) |" and len(lines) == 4
     assert "60.0" in lines[2] and "*" in lines[2] and lines[3].startswith("| fr | – | **20.0")
     plain = json.loads(json.dumps(table.to_plain(), allow_nan=False))
     assert len(plain["cells"]) == 3 and plain["cells"][0]["difference"] is None
@@ -41,7 +42,7 @@ def test_an_equal_model_does_not_differ_and_holm_counts_the_whole_table() -> Non
     names = ("a", "b", "c")
     table = transfer_table({(s, t): _scored(t, 2 if s != "c" else 3) for s in names for t in names})
     same, other = table.cells["a", "b"], table.cells["c", "b"]
-    assert same.control is not None and (same.control.difference, same.p) == (0, 1)
+    assert same.control is not None and (same.control.value, same.p) == (0, 1)
     assert other.control is not None and other.p is not None and other.p > other.control.p
 
 

@@ -25,6 +25,10 @@ LEVEL = 0.95
 FEWEST = 4
 """Clusters below which no interval is given: three of them say next to nothing about the fourth."""
 
+ALIKE = 1e-12
+"""A variance below which all clusters are the same by chance; the figure is then as uncertain as its count of errors,
+or of errors that came or went."""
+
 Floats = NDArray[np.float64]
 
 
@@ -51,9 +55,9 @@ def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[
     """Return an error rate, `errors` over `units`, with its interval.
 
     Args:
-        errors: of each observation, (n,).
-        units: of each observation's reference, (n,).
-        clusters: which observations go together, (n,); None for none.
+        errors: errors of each observation, (n,).
+        units: units of each observation's reference, (n,).
+        clusters: names of what goes together, (n,); None for none.
 
     Raises:
         DataError: there are no units, or lengths differ.
@@ -66,7 +70,7 @@ def rate_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None =
 
     Args:
         ways: errors and units, as of `reduction_over`.
-        cells: likewise.
+        cells: the same by both, as of `reduction_over`.
 
     Raises:
         DataError: there are no units.
@@ -87,6 +91,9 @@ def rate_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None =
         return np.log((part + 0.5) / ((total - part if share else total) + 0.5))
 
     variance, freedom = _spread(ways, scaled, lambda way: way[1], cells)
+    if variance < ALIKE:
+        right = (whole - wrong).sum() if share else math.inf
+        variance = float(1 / wrong.sum() + 1 / right)
     ends = [math.exp(end) for end in _ends(scaled(wrong.sum(), whole.sum()), variance, freedom)]
     low, high = [end / (1 + end) for end in ends] if share else ends
     return Estimate(value, min(low, value), max(high, value), 1.0, count)
@@ -98,7 +105,7 @@ def reduction(before: ArrayLike, after: ArrayLike, clusters: Sequence[str] | NDA
     Args:
         before: errors of each observation, (n,).
         after: errors of the same observations, (n,).
-        clusters: which observations go together, (n,); None for none.
+        clusters: names of what goes together, (n,); None for none.
 
     Raises:
         DataError: lengths differ.
@@ -133,6 +140,8 @@ def reduction_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | N
     variance, freedom = _spread(ways, scaled, lambda way: way[0] + way[1], cells)
     if not total[1] and total[0]:
         variance = max(variance, 1.0)  # no errors are left to vary: as uncertain as a count of one
+    elif variance < ALIKE:
+        variance = 4 * abs(total[1] - total[0]) / (total[0] + total[1]) ** 2 if any(total) else 0.0
     centre = scaled(*(np.array(own) for own in total))
     low, high = _ends(centre, variance, freedom)
     p = _p(float(centre), variance, freedom, fewest)
@@ -150,16 +159,29 @@ def difference(
     Args:
         before: errors of each observation, (n,).
         after: errors of the same observations, (n,).
-        units: of each observation's reference, (n,).
-        clusters: which observations go together, (n,); None for none.
+        units: units of each observation's reference, (n,).
+        clusters: names of what goes together, (n,); None for none.
 
     Raises:
         DataError: there are no units, or lengths differ.
     """
-    first, second, whole = summed([before, after, units], clusters)
+    return difference_over([summed([before, after, units], clusters)])
+
+
+def difference_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | None = None) -> Estimate:
+    """Return the change of an error rate that is uncertain in several ways at once.
+
+    Args:
+        ways: errors before, errors after and units, as of `reduction_over`.
+        cells: the same by both, as of `reduction_over`.
+
+    Raises:
+        DataError: there are no units.
+    """
+    (first, second, whole), count = ways[0], min(len(way[0]) for way in ways)
     if not whole.sum():
         raise DataError("a difference of error rates needs at least one unit of reference.")
-    value, count = float((second.sum() - first.sum()) / whole.sum()), len(whole)
+    value = float((second.sum() - first.sum()) / whole.sum())
     if count < FEWEST:
         return Estimate(value, None, None, sign_test((second - first).tolist()), count)
 
@@ -167,7 +189,9 @@ def difference(
         changes: Floats = (other - one) / np.maximum(total, 1)
         return changes
 
-    variance, freedom = _spread([[first, second, whole]], scaled, lambda way: way[2])
+    variance, freedom = _spread(ways, scaled, lambda way: way[2], cells)
+    if variance < ALIKE:
+        variance = abs(value) / float(whole.sum())
     low, high = _ends(value, variance, freedom)
     return Estimate(value, low, high, _p(value, variance, freedom, count), count)
 
@@ -182,9 +206,9 @@ def figure_over(
 
     Args:
         ways: quantities that the figure is computed from, as of `reduction_over`.
-        figure: of sums, (n,) each; it is (n,), and infinite where it is not known.
-        weight: of each part, (parts,), made from a way's quantities.
-        cells: as of `reduction_over`.
+        figure: function of sums, (n,) each; it is (n,), and infinite where it is not known.
+        weight: weight of each part, (parts,), made from a way's quantities.
+        cells: the same by both, as of `reduction_over`.
 
     Returns:
         Its ends; None below `FEWEST` parts, or where the figure is not known without one of them.

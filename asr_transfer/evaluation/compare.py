@@ -18,6 +18,7 @@ from asr_transfer.data.manifest import UNKNOWN
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation import significance
 from asr_transfer.evaluation.breakdown import Recall, hot_word_recall, oov_recall, read_words
+from asr_transfer.evaluation.clusters import FEWEST, Estimate, difference, reachable
 from asr_transfer.evaluation.curves import harm, worst_decile
 from asr_transfer.evaluation.normalisation import find_profile
 from asr_transfer.evaluation.runs import System, common_profile, is_pair, load_systems, same_utterances, unique_names
@@ -39,7 +40,7 @@ class Entry:
         method, amount: of adaptation, where the run record tells; amount is in utterances.
         words: its alignment; under a profile without spaces the words are characters.
         characters: character counts; None where words are characters.
-        interval: of its error rate, resampling speakers; None without references.
+        interval: of its error rate, over what `Compared.over` says; None without references and below four of them.
         test: against the baseline; None for the baseline itself, and where there is only one system.
         harmed: share of speakers with a higher error rate than under the baseline.
         worst: error rate of the tenth of speakers (at least one) with the highest.
@@ -59,7 +60,7 @@ class Entry:
     harmed: float | None = None
     worst: float | None = None
     others: tuple[float, float] | None = None
-    forgetting: significance.Bootstrap | None = None
+    forgetting: Estimate | None = None
     recall: Recall | None = None
     unknown: Recall | None = None
 
@@ -84,10 +85,10 @@ class Entry:
         """Whether it is better or worse than the baseline, beyond chance."""
         if self.test is None:
             return "base"
-        difference = self.test.bootstrap.difference
+        difference = self.test.change.difference
         if not difference:
-            return "same" if self.test.bootstrap.p == 1 and not self.test.mapsswe.mean else "open"
-        if self.test.p_bootstrap >= ALPHA:
+            return "open" if self.test.change.differing else "same"
+        if self.test.p_change >= ALPHA:
             return "open"
         return "better" if difference < 0 else "worse"
 
@@ -117,6 +118,15 @@ class Compared:
     def rate(self) -> str:
         """What the error rate is called: WER, or CER where characters are counted as words."""
         return "WER" if find_profile(self.profile).spaced else "CER"
+
+    @property
+    def over(self) -> str:
+        """What the intervals are over, and how many there are."""
+        words = self.base.words
+        kept = words.scored
+        speakers, ids = (np.asarray(names)[kept].tolist() for names in (words.speakers, words.ids))
+        kind, together = significance.independent(speakers, ids)
+        return f"{len(set(together)):,} {kind}"
 
     @property
     def speakers(self) -> list[str]:
@@ -246,7 +256,7 @@ def compare_systems(
         entries[n] = replace(entries[n], test=test)
     several = len(set(base.words.speakers)) > 1
     harms = [harm(base.words, e.words).share if several and n != index else None for n, e in enumerate(entries)]
-    spans = _intervals([e.words for e in entries])
+    spans = [_interval(e.words) for e in entries]
     entries = [
         replace(
             e,
@@ -257,10 +267,16 @@ def compare_systems(
         )
         for e, share, span in zip(entries, harms, spans, strict=True)
     ]
-    found = list(dict.fromkeys([*notes, *(f"Significance: {t.bootstrap.note}." for t in tests if t.bootstrap.note)]))
-    if not tests and len(set(base.words.speakers)) == 1:
-        who = "There is one speaker only" if base.words.speakers[0] else "The speakers are not known"
-        found.append(f"{who}: intervals resample utterances and say nothing of other speakers.")
+    found = list(dict.fromkeys([*notes, *(f"Significance: {t.change.note}." for t in tests if t.change.note)]))
+    least = len(tests) * reachable(tests[0].change.clusters) if tests else 0.0
+    if least >= ALPHA:
+        over = f"{tests[0].change.clusters} {tests[0].change.over}"
+        found.append(
+            f"Significance: with {over} and {len(tests)} comparisons p (Holm) cannot be below {ALPHA}, whatever the "
+            "difference; compare fewer systems at once, or test on more speakers."
+        )
+    if not tests and len(set(base.words.speakers)) < FEWEST:
+        found.append(f"Significance: {significance.few_speakers(base.words.speakers)}.")
     if not find_profile(profile).lowers:
         found += [note for entry in entries if (note := _other_case(entry.system))]
     elif any(_language_missing(entry.system) for entry in entries):
@@ -303,7 +319,7 @@ def _target(system: System) -> tuple[str | None, int | None]:
     return (method if isinstance(method, str) else None, amount)
 
 
-def _others(system: System) -> tuple[tuple[float, float] | None, significance.Bootstrap | None]:
+def _others(system: System) -> tuple[tuple[float, float] | None, Estimate | None]:
     """Return the error on other speakers before and after adaptation, and its change where it is told by speaker."""
     scores = system.record.get("scores") or {}
     entry = scores.get("others") or {}
@@ -319,11 +335,10 @@ def _others(system: System) -> tuple[tuple[float, float] | None, significance.Bo
     pairs = entry.get("pairs") or []
     if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
         raise _damaged(system, "scores.others.pairs", pairs)
-    if not pairs or len(told) < 2:
-        return (told[0], told[1]) if len(told) == 2 else None, None
     before, after, words = ([pair[key] for pair in pairs] for key in ("before", "after", "words"))
-    change = significance.paired_bootstrap(before, after, words, [pair["speaker"] for pair in pairs])
-    return (told[0], told[1]), change
+    if not sum(words) or len(told) < 2:
+        return (told[0], told[1]) if len(told) == 2 else None, None
+    return (told[0], told[1]), difference(before, after, words, [pair["speaker"] for pair in pairs])
 
 
 def _is_pair(pair: Any) -> bool:
@@ -352,14 +367,6 @@ def _baseline(entries: Sequence[Entry], name: str | None) -> int:
     return sources[0] if len(sources) == 1 else 0
 
 
-def _intervals(systems: Sequence[Alignments]) -> list[tuple[float, float] | None]:
-    first = systems[0]
-    kept = first.scored
-    units = first.reference[kept]
-    if not units.sum():
-        return [None] * len(systems)
-    speakers = np.asarray(first.speakers)[kept]
-    sums = significance.resampled_sums(np.stack([units, *(a.errors[kept] for a in systems)]), speakers)
-    drawn = sums[1:] / np.maximum(sums[0], 1)
-    edges = np.quantile(drawn, [(1 - significance.LEVEL) / 2, (1 + significance.LEVEL) / 2], axis=1)
-    return [(float(low), float(high)) for low, high in edges.T]
+def _interval(words: Alignments) -> tuple[float, float] | None:
+    found = significance.error_rate(words)
+    return None if found is None or found.low is None or found.high is None else (found.low, found.high)

@@ -19,7 +19,7 @@ from asr_transfer.errors import DataError
 from asr_transfer.evaluation.breakdown import per_speaker
 from asr_transfer.evaluation.clusters import FEWEST, Floats, figure_over, rate, summed
 from asr_transfer.evaluation.scoring import Alignments
-from asr_transfer.evaluation.significance import RESAMPLES, Bootstrap, compare
+from asr_transfer.evaluation.significance import Change, compare
 
 HARM_DECILE = 0.1
 
@@ -247,13 +247,13 @@ def data_factor(
     )
 
 
-def forgetting(before: Alignments, after: Alignments, resamples: int = RESAMPLES, seed: int = 0) -> Bootstrap:
+def forgetting(before: Alignments, after: Alignments) -> Change:
     """Return the change of error on the source domain: above 0, adaptation forgot.
 
     Raises:
         DataError: the two were not scored on the same utterances.
     """
-    return compare(before, [after], resamples, seed)[0].bootstrap
+    return compare(before, [after])[0].change
 
 
 def harm(before: Alignments, after: Alignments) -> Harm:

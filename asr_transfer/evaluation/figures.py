@@ -19,19 +19,20 @@ PLAIN = "full"
 def plots(compared: Compared) -> list[Plot]:
     """Return differences from the baseline (or the one rate), and error against amount where amounts are known."""
     drawn = []
-    measured = [e for e in compared.entries if e.test and e.test.bootstrap.low is not None]
+    measured = [e for e in compared.entries if e.test and e.test.change.low is not None]
     rate, base = compared.rate, compared.base
     if measured:
-        caption = f"Difference from {base.name} in {rate}, with 95 % intervals; left of the line is better."
+        caption = f"Difference from {base.name} in {rate}, with 95 % intervals over {compared.over}; "
+        caption += "left of the line is better."
         points = [_difference(entry) for entry in measured]
         drawn.append(intervals(points, f"{rate} minus that of the baseline, percentage points", caption, 0.0))
     elif base.interval:
         low, high = base.interval
         point = Point(base.name, 100 * base.counts.rate, 100 * low, 100 * high, "base")
-        drawn.append(intervals([point], f"{rate} %", f"{rate} with its 95 % interval.", None))
+        drawn.append(intervals([point], f"{rate} %", f"{rate} with its 95 % interval over {compared.over}.", None))
     series = [_series(method, found) for method, found in _observations(compared).items()]
     if len({amount for one in series for amount in one.amounts}) > 1:
-        caption = f"{rate} by utterances adapted on, with 95 % intervals."
+        caption = f"{rate} by utterances adapted on{_over(compared)}."
         start = next((e for e in compared.entries if e.amount == 0), None)
         line = (start.name, 100 * start.counts.rate) if start else None
         drawn.append(curves(series, line, f"{rate} %", "utterances adapted on", caption))
@@ -108,9 +109,16 @@ def _series(method: str, observations: list[Observation]) -> Series:
     )
 
 
+def _over(compared: Compared) -> str:
+    """Say what the intervals of the curves are over; nothing where there are none."""
+    points = [point for found in _observations(compared).values() for point in curve(found) if point.low is not None]
+    told = sorted({f"{p.speakers if p.over == 'speakers' else p.seeds} {p.over}" for p in points})
+    return f", with 95 % intervals over {' or '.join(told)}" if told else ""
+
+
 def _difference(entry: Entry) -> Point:
-    boot = entry.test.bootstrap if entry.test else None
-    if boot is None or boot.difference is None or boot.low is None or boot.high is None:
+    found = entry.test.change if entry.test else None
+    if found is None or found.difference is None or found.low is None or found.high is None:
         return Point(entry.name, math.nan, math.nan, math.nan)
     kind = entry.mark if entry.mark in ("better", "worse") else ""
-    return Point(entry.name, 100 * boot.difference, 100 * boot.low, 100 * boot.high, kind)
+    return Point(entry.name, 100 * found.difference, 100 * found.low, 100 * found.high, kind)

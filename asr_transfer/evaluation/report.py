@@ -244,7 +244,9 @@ def _transfer(compared: Compared) -> list[Grid]:
         rows.append(Line([Cell(name, name), *(Cell(shown(c), _value(c.rate if c else None)) for c in cells)]))
     caption = f"{compared.rate} % by source (rows) and target {kind} (columns) [95 % interval]; the diagonal is the "
     caption += "control, * differs from it (p < 0.05, Holm)"
-    return [Grid(caption, [Heading("source", True), *(Heading(name) for name in table.names)], rows)]
+    if any(cell.over == "utterances" for cell in table.cells.values()):
+        caption += "; intervals over utterances, of fewer than four speakers, say nothing of other speakers"
+    return [Grid(caption, [Heading("source", True), *(Heading(name) for name in table.headings())], rows)]
 
 
 def _by_group(compared: Compared, name: str, make: Callable[[Any], list[Group]]) -> Grid:
@@ -295,7 +297,7 @@ def _origin(entry: Entry) -> list[tuple[str, str]]:
 
 
 def _record(compared: Compared, entry: Entry) -> dict[str, Any]:
-    boot, test = (entry.test.bootstrap, entry.test) if entry.test else (None, None)
+    change, test = (entry.test.change, entry.test) if entry.test else (None, None)
     counts, low_high = entry.counts, entry.interval or (None, None)
     return {
         "system": entry.name,
@@ -310,14 +312,15 @@ def _record(compared: Compared, entry: Entry) -> dict[str, Any]:
         "rate": counts.rate,
         "low": low_high[0],
         "high": low_high[1],
+        "intervals_over": compared.over,
         "cer": entry.characters.rate if entry.characters else counts.rate,
-        "baseline": compared.base.name if boot else None,
-        "difference": boot.difference if boot else None,
-        "difference_low": boot.low if boot else None,
-        "difference_high": boot.high if boot else None,
-        "probability_of_improvement": boot.improvement if boot else None,
-        "p": boot.p if boot else None,
-        "p_holm": test.p_bootstrap if test else None,
+        "baseline": compared.base.name if change else None,
+        "difference": change.difference if change else None,
+        "difference_low": change.low if change else None,
+        "difference_high": change.high if change else None,
+        "probability_of_improvement": change.improvement if change else None,
+        "p": change.p if change else None,
+        "p_holm": test.p_change if test else None,
         "p_mapsswe_holm": test.p_mapsswe if test else None,
         "verdict": MARKS[entry.mark].lstrip("▼▲ ") if test else "",
         "speakers_harmed": entry.harmed,
@@ -326,6 +329,7 @@ def _record(compared: Compared, entry: Entry) -> dict[str, Any]:
         "others_after": entry.others[1] if entry.others else None,
         "others_change_low": entry.forgetting.low if entry.forgetting else None,
         "others_change_high": entry.forgetting.high if entry.forgetting else None,
+        "others_change_speakers": entry.forgetting.clusters if entry.forgetting else None,
         "missing_hypotheses": len(entry.system.missing),
         "word_list_recall": entry.recall.rate if entry.recall else None,
         "unknown_words_recall": entry.unknown.rate if entry.unknown else None,

@@ -1,17 +1,18 @@
 """Whether a difference between two systems is more than the luck of the test set.
 
-Paired bootstrap: Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation" (2004),
-resampling speakers and then each one's utterances, since errors of one speaker go together. MAPSSWE (matched pairs
-sentence-segment word error): Gillick and Cox, "Some statistical issues in the comparison of speech recognition
-algorithms" (1989). Many methods against one baseline: Holm, "A simple sequentially rejective multiple test procedure"
-(1979). Differences are system minus baseline: below zero is better.
+Intervals and p are over speakers where there are at least four, since errors of one speaker go together, and over
+utterances otherwise, which says nothing of other speakers (see `clusters`). MAPSSWE (matched pairs sentence-segment
+word error): Gillick and Cox, "Some statistical issues in the comparison of speech recognition algorithms" (1989). Many
+methods against one baseline: Holm, "A simple sequentially rejective multiple test procedure" (1979). Differences are
+system minus baseline: below zero is better.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,28 +20,29 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.scoring import OPERATIONS, Alignments, Integers, number_or_none
+from asr_transfer.evaluation import clusters
+from asr_transfer.evaluation.clusters import FEWEST, Estimate
+from asr_transfer.evaluation.scoring import OPERATIONS, Alignments, Integers
 
-RESAMPLES = 10_000
-LEVEL = 0.95
-_BLOCK = 1 << 18
-"""Draws at a time: what they touch stays in the processor's cache."""
+Over = Literal["speakers", "utterances"]
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """A paired bootstrap of two systems' error rates.
+class Change:
+    """The change of an error rate from one system to another.
 
     Attributes:
         baseline, rate: the two error rates on the test set; None where it has no reference.
         difference: `rate - baseline`.
-        low, high: interval of the difference at `LEVEL` (percentiles); None where nothing can be resampled.
-        improvement: probability of improvement, the share of resamples in which the system has fewer errors, ties
-            counted half; 0.5 for identical systems.
+        low, high: interval of the difference at `clusters.LEVEL`; None below four clusters.
+        improvement: probability that the system is better, by the distribution of the interval and p; 0.5 for
+            identical systems.
         p: two-sided; 1 for identical systems.
-        resampled: what was drawn: `speakers` and then their utterances, or `utterances` alone.
+        over: clusters, `speakers` or `utterances`; several draws of one utterance are one cluster.
+        clusters: number of them.
         speakers, utterances: their numbers.
-        note: what a reader must know of it; empty where there is nothing.
+        differing: utterances with more or fewer errors than under the baseline.
+        note: sentence that a reader must know; empty where there is nothing.
     """
 
     baseline: float | None
@@ -50,9 +52,11 @@ class Bootstrap:
     high: float | None
     improvement: float
     p: float
-    resampled: Literal["speakers", "utterances"]
+    over: Over
+    clusters: int
     speakers: int
     utterances: int
+    differing: int
     note: str = ""
 
 
@@ -80,13 +84,13 @@ class Comparison:
     """A system against the baseline, by both tests.
 
     Attributes:
-        bootstrap, mapsswe: of the pair alone.
-        p_bootstrap, p_mapsswe: the tests' p after Holm's correction for all systems that met the baseline.
+        change, mapsswe: tests of the pair alone.
+        p_change, p_mapsswe: their p after Holm's correction for all systems that met the baseline.
     """
 
-    bootstrap: Bootstrap
+    change: Change
     mapsswe: Mapsswe
-    p_bootstrap: float
+    p_change: float
     p_mapsswe: float
 
     def to_plain(self) -> dict[str, Any]:
@@ -94,10 +98,8 @@ class Comparison:
         return asdict(self)
 
 
-def compare(
-    baseline: Alignments, systems: Sequence[Alignments], resamples: int = RESAMPLES, seed: int = 0
-) -> list[Comparison]:
-    """Compare systems with a baseline on the same utterances, all on the same resamples.
+def compare(baseline: Alignments, systems: Sequence[Alignments]) -> list[Comparison]:
+    """Compare systems with a baseline on the same utterances.
 
     Raises:
         DataError: utterances, references, units or profiles differ.
@@ -105,136 +107,90 @@ def compare(
     for system in systems:
         _same_task(baseline, system)
     kept = baseline.scored
-    errors = np.stack([a.errors[kept] for a in (baseline, *systems)])
-    speakers = np.asarray(baseline.speakers)[kept]
-    boots = paired_bootstraps(errors, baseline.reference[kept], speakers, resamples, seed)
+    ids, speakers = (np.asarray(names)[kept].tolist() for names in (baseline.ids, baseline.speakers))
+    first, units = baseline.errors[kept], baseline.reference[kept]
+    changes = [change(first, system.errors[kept], units, speakers, ids) for system in systems]
     tests = [mapsswe(baseline, system) for system in systems]
-    corrected = zip(holm([b.p for b in boots]), holm([t.p for t in tests]), strict=True)
-    return [Comparison(b, t, *both) for b, t, both in zip(boots, tests, corrected, strict=True)]
+    corrected = zip(holm([own.p for own in changes]), holm([t.p for t in tests]), strict=True)
+    return [Comparison(own, t, *both) for own, t, both in zip(changes, tests, corrected, strict=True)]
 
 
-def paired_bootstrap(
+def change(
     baseline: ArrayLike,
     system: ArrayLike,
     reference: ArrayLike,
-    speakers: Sequence[str] | NDArray[Any] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Bootstrap:
-    """Bootstrap the difference of two systems' error rates.
+    speakers: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+) -> Change:
+    """Test the difference of two systems' error rates.
 
     Args:
         baseline, system: errors per utterance, (n,).
         reference: reference units per utterance, (n,).
-        speakers: of the utterances, (n,); None, or one speaker only, resamples utterances.
-        resamples: their number.
-        seed: decides the draws, whatever the errors: exchanging the systems turns the signs around exactly.
+        speakers: names by utterance, (n,); None where they are not known.
+        ids: utterances' names, (n,), which end in `#DRAW` where there are several draws; None for one of each.
 
     Raises:
-        DataError: the arrays differ in length.
+        DataError: lengths differ.
     """
-    return paired_bootstraps(np.stack([_whole(baseline), _whole(system)]), reference, speakers, resamples, seed)[0]
+    rows = [np.asarray(own).astype(np.int64) for own in (baseline, system, reference)]
+    names, recordings = (list(own) if own is not None else [""] * len(rows[0]) for own in (speakers, ids))
+    clusters.summed([*rows, np.zeros(len(names)), np.zeros(len(recordings))])  # refuses unequal lengths
+    kept = np.logical_or.reduce([row > 0 for row in rows])  # others hold nothing that could have gone wrong
+    first, second, units = (row[kept] for row in rows)
+    names, recordings = (np.array(own, object)[kept].tolist() for own in (names, recordings))
+    over, together = independent(names, recordings if ids is not None else None)
+    known, total = len(set(names)), int(units.sum())
+    found = clusters.difference(first, second, units, together) if total else Estimate(0.0, None, None, 1.0, 0)
+    return Change(
+        int(first.sum()) / total if total else None,
+        int(second.sum()) / total if total else None,
+        found.value if total else None,
+        found.low,
+        found.high,
+        1 - found.p / 2 if found.value < 0 else found.p / 2,
+        found.p,
+        over,
+        found.clusters,
+        known,
+        len(rows[0]),
+        int((first != second).sum()),
+        "" if over == "speakers" else few_speakers(names),
+    )
 
 
-def paired_bootstraps(
-    errors: ArrayLike,
-    reference: ArrayLike,
-    speakers: Sequence[str] | NDArray[Any] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> list[Bootstrap]:
-    """Bootstrap several systems against one: `errors` is (1 + systems, n), the baseline's row first."""
-    counts, units = np.atleast_2d(_whole(errors)), _whole(reference)
-    sums = resampled_sums(np.vstack([units, counts]), speakers, resamples, seed)
-    number = len(set(np.asarray(speakers).tolist())) if speakers is not None else 1
-    clustered, total = number > 1, int(units.sum())
-    notes = []
-    if not clustered:
-        known = speakers is not None and any(np.asarray(speakers).tolist())
-        notes.append(
-            "one speaker only: utterances were resampled, the result says nothing of other speakers"
-            if known
-            else "speakers are not known: utterances were resampled as if all were independent"
-        )
-    if clustered and number < 5:
-        notes.append(f"{number} speakers only: the interval is rather too narrow")
-    result = []
-    for own, drawn in zip(counts[1:], sums[2:], strict=True):
-        # A resample without any reference unit says nothing; it counts as no difference.
-        changes = np.sort((drawn - sums[1]) / np.maximum(sums[0], 1))
-        edge = int((1 - LEVEL) / 2 * (resamples - 1))  # an order statistic, so that exchange turns it around exactly
-        below, above = int((changes < 0).sum()), int((changes > 0).sum())
-        rates = [number_or_none(float(row.sum()) / total if total else math.nan) for row in (counts[0], own)]
-        result.append(
-            Bootstrap(
-                rates[0], rates[1],
-                difference=(int(own.sum()) - int(counts[0].sum())) / total if total else None,
-                low=float(changes[edge]) if total else None,
-                high=float(changes[resamples - 1 - edge]) if total else None,
-                improvement=(below + (resamples - below - above) / 2) / resamples,
-                p=min(1.0, 2 * (resamples - max(below, above) + 1) / (resamples + 1)),
-                resampled="speakers" if clustered else "utterances",
-                speakers=number, utterances=len(units), note="; ".join(notes),
-            )
-        )  # fmt: skip
-    return result
-
-
-def interval(
-    errors: ArrayLike,
-    reference: ArrayLike,
-    speakers: Sequence[str] | NDArray[Any] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> tuple[float, float] | None:
-    """Return the interval of one system's error rate; None where there is no reference."""
-    if not _whole(reference).sum():
+def error_rate(aligned: Alignments) -> Estimate | None:
+    """Return a system's error rate with its interval over what `independent` says; None where it has no reference."""
+    kept = aligned.scored
+    if not aligned.reference[kept].sum():
         return None
-    units, wrong = resampled_sums(np.stack([_whole(reference), _whole(errors)]), speakers, resamples, seed)
-    rates = wrong[units > 0] / units[units > 0]
-    low, high = np.quantile(rates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
-    return low, high
+    ids, speakers = (np.asarray(names)[kept].tolist() for names in (aligned.ids, aligned.speakers))
+    return clusters.rate(aligned.errors[kept], aligned.reference[kept], independent(speakers, ids)[1])
 
 
-def resampled_sums(
-    values: ArrayLike,
-    speakers: Sequence[str] | NDArray[Any] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Integers:
-    """Draw speakers, then as many utterances of each as it has, and sum up what belongs to them.
+def independent(speakers: Sequence[str], ids: Sequence[str] | None = None) -> tuple[Over, list[str]]:
+    """Return what observations are taken as independent of each other, and which go together, (n,).
+
+    That is speakers, where there are at least four. Of fewer it is utterances, all draws (`ID#DRAW`) of one together.
 
     Args:
-        values: whole numbers from 0, (k, n): k quantities of n utterances.
-        speakers: of the utterances, (n,); None or one speaker draws utterances.
-        resamples: their number B.
-        seed: decides the draws together with `speakers`; they are the same whatever the values.
-
-    Returns:
-        The sums, (k, B).
-
-    Raises:
-        DataError: lengths differ, or a value is negative.
+        speakers: names by observation, (n,); empty where they are not known.
+        ids: utterances' names, (n,); None for different ones.
     """
-    table = np.atleast_2d(_whole(values))
-    size = table.shape[1]
-    if speakers is not None and len(speakers) != size:
-        raise DataError(f"{len(speakers)} speakers but {size} utterances; give one for each utterance.")
-    if table.size and table.min() < 0:
-        raise DataError("counts of errors and of reference units must not be negative.")
-    if not size:
-        return np.zeros((len(table), resamples), np.int64)
-    labels = np.zeros(size, np.int64) if speakers is None else np.unique(np.asarray(speakers), return_inverse=True)[1]
-    groups = [np.flatnonzero(labels == n) for n in range(int(labels.max()) + 1)]
-    random = np.random.Generator(np.random.SFC64(seed))
-    times = _times(len(groups), resamples, random)
-    result = np.zeros((len(table), resamples), np.int64)
-    for n, group in enumerate(groups):
-        owner = np.repeat(np.arange(resamples), times[n])
-        # Sums of at most `resamples` rows stay far below 2⁵³, so bincount's floating point is exact.
-        for row, drawn in enumerate(_drawn_sums(table[:, group], len(owner), random)):
-            result[row] += np.bincount(owner, drawn, resamples).astype(np.int64)
-    return result
+    if len(set(speakers)) >= FEWEST:
+        return "speakers", list(speakers)
+    names = list(ids) if ids is not None else [str(n) for n in range(len(speakers))]
+    drawn = [re.sub(r"#\d+$", "", name) for name in names]
+    return "utterances", drawn if len(set(drawn)) >= FEWEST else names
+
+
+def few_speakers(speakers: Sequence[str]) -> str:
+    """Return what intervals over utterances do not say."""
+    known = set(speakers) - {""}
+    if not known:
+        return "speakers are not known: utterances were taken as if all were independent"
+    number = "one speaker" if len(known) == 1 else f"{len(known)} speakers"
+    return f"{number} only: the intervals are over utterances, and say nothing of other speakers"
 
 
 def mapsswe(baseline: Alignments, system: Alignments) -> Mapsswe:
@@ -273,81 +229,6 @@ def holm(values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(values) - rank) * values[n]))
         result[n] = largest
     return result
-
-
-def with_holm(boots: Sequence[Bootstrap]) -> list[Bootstrap]:
-    """Return bootstraps with their p corrected."""
-    return [replace(b, p=p) for b, p in zip(boots, holm([b.p for b in boots]), strict=True)]
-
-
-def _whole(values: ArrayLike) -> Integers:
-    return np.asarray(values).astype(np.int64)
-
-
-def _times(size: int, rows: int, random: np.random.Generator) -> Integers:
-    """Draw `size` of `size` things, `rows` times over, and return how often each came, (size, rows)."""
-    result = np.zeros((size, rows), np.int64)
-    step = max(1, _BLOCK // size)
-    for begin in range(0, rows, step):
-        some = min(rows, begin + step) - begin
-        drawn = _draws(size, some * size, random).reshape(size, some) % size
-        flat = drawn.astype(np.int64) * some + np.arange(some)
-        result[:, begin : begin + some] = np.bincount(flat.ravel(), minlength=size * some).reshape(size, some)
-    return result
-
-
-def _drawn_sums(values: Integers, rows: int, random: np.random.Generator) -> Integers:
-    """Draw as many columns of `values` (k, n) as it has, `rows` times over, and return their sums (k, rows)."""
-    count, size = values.shape
-    sums = np.empty((count, rows), np.int64)
-    if size == 1:
-        sums[:] = values
-        return sums
-    # Several quantities share the bits of one number, so that one look-up and one addition serve them all.
-    bits = [max(1, (size * int(row.max())).bit_length()) for row in values]
-    packs: list[list[int]] = [[]]
-    for row in range(count):
-        if packs[-1] and sum(bits[r] for r in packs[-1]) + bits[row] > 62:
-            packs.append([])
-        packs[-1].append(row)
-    packed = [sum(values[r] << sum(bits[q] for q in pack[:i]) for i, r in enumerate(pack)) for pack in packs]
-    tables = [_looked_up(pack) for pack in packed]
-    step = max(1, _BLOCK // size)
-    for begin in range(0, rows, step):
-        end = min(rows, begin + step)
-        drawn = _draws(size, (end - begin) * size, random).reshape(size, end - begin)
-        for pack, table in zip(packs, tables, strict=True):
-            total = table[drawn].sum(0)
-            for r in pack:
-                sums[r, begin:end] = total & ((1 << bits[r]) - 1)
-                total >>= bits[r]
-    return sums
-
-
-def _looked_up(values: Integers) -> Integers:
-    """Return the table in which `_draws` looks values up: repeated over all its numbers, where they are few."""
-    width = _width(len(values))
-    return values if width == 32 else values[np.arange(1 << width) % len(values)]
-
-
-def _draws(size: int, count: int, random: np.random.Generator) -> NDArray[np.unsignedinteger[Any]]:
-    """Return `count` numbers that are equally likely modulo `size`, of as few bits as do, for speed."""
-    width = _width(size)
-    if width == 32:
-        return random.integers(0, size, count, np.uint32)
-    kind: type[np.unsignedinteger[Any]] = np.uint8 if width == 8 else np.uint16
-    raw: NDArray[np.unsignedinteger[Any]]
-    raw = random.integers(0, 1 << 64, count * width // 64 + 1, np.uint64).view(kind)[:count]
-    limit = (1 << width) // size * size
-    if limit < 1 << width:
-        # Beyond the last whole multiple some values would be likelier; those draws are made again.
-        bad = np.flatnonzero(raw >= limit)
-        raw[bad] = random.integers(0, size, len(bad), kind)
-    return raw
-
-
-def _width(size: int) -> int:
-    return 8 if size <= 32 else 16 if size < 1 << 14 else 32
 
 
 def _slots(alignments: Alignments, starts: Integers) -> Integers:

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from asr_transfer.commands import CompareCommand
+from asr_transfer.evaluation.clusters import LEVEL, Estimate
 from asr_transfer.evaluation.compare import ALPHA, Compared, Entry, Mark, compare_systems, load
-from asr_transfer.evaluation.significance import LEVEL, RESAMPLES, Bootstrap, Comparison
+from asr_transfer.evaluation.significance import Comparison
 from asr_transfer.textfiles import require_writable_folder
 
 MARKS: dict[Mark, str] = {
@@ -51,16 +52,16 @@ def columns(compared: Compared, wide: bool = True) -> list[Column]:
         Column("system", lambda e: e.name, lambda e: e.name),
         Column(f"{rate} %", lambda e: percent(e.counts.rate), lambda e: e.counts.rate),
         Column("95 % interval", lambda e: span(e.interval), lambda e: e.interval[0] if e.interval else None),
-        Column("difference", lambda e: _tested(e, lambda t: signed(t.bootstrap.difference)), _difference),
+        Column("difference", lambda e: _tested(e, lambda t: signed(t.change.difference)), _difference),
         Column(
             "its 95 % interval",
-            lambda e: _tested(e, lambda t: span((t.bootstrap.low, t.bootstrap.high), True)),
-            lambda e: e.test.bootstrap.low if e.test else None,
+            lambda e: _tested(e, lambda t: span((t.change.low, t.change.high), True)),
+            lambda e: e.test.change.low if e.test else None,
         ),
         Column(
             "p (Holm)",
-            lambda e: _tested(e, lambda t: chance(t.p_bootstrap)),
-            lambda e: e.test.p_bootstrap if e.test else None,
+            lambda e: _tested(e, lambda t: chance(t.p_change)),
+            lambda e: e.test.p_change if e.test else None,
         ),
         Column("verdict", lambda e: MARKS[e.mark] if several else "", lambda e: e.mark),
         Column(
@@ -88,7 +89,7 @@ def columns(compared: Compared, wide: bool = True) -> list[Column]:
         Column(
             "change on others",
             lambda e: _forgetting(e.forgetting) if e.forgetting else "",
-            lambda e: e.forgetting.difference if e.forgetting else None,
+            lambda e: e.forgetting.value if e.forgetting else None,
             True,
         ),
         Column(
@@ -110,7 +111,7 @@ def verdict(compared: Compared) -> list[str]:
     best = compared.best
     if not best.counts.reference:
         return ["No utterance has a reference; there is nothing to compare."]
-    interval = f" (95 % interval {span(best.interval)})" if best.interval else ""
+    interval = f" (95 % interval {span(best.interval)}, over {compared.over})" if best.interval else ""
     sentences = [f"Lowest {compared.rate}: {best.name} with {percent(best.counts.rate)} %{interval}."]
     meanings: tuple[tuple[Mark, str], ...] = (
         ("better", "Fewer errors than {} beyond chance: "),
@@ -130,11 +131,11 @@ def reading(compared: Compared) -> list[str]:
     tests = [e.test for e in compared.entries if e.test]
     if not tests:
         return []
-    drawn = "speakers, then each one's utterances" if tests[0].bootstrap.resampled == "speakers" else "utterances"
+    comparisons = f"{len(tests)} comparison{'s' if len(tests) > 1 else ''}"
     return [
         f"Difference: {compared.rate} minus that of {compared.base.name} on the same utterances; below zero is better. "
-        f"Intervals hold {100 * LEVEL:.0f} %; they and p come from a paired bootstrap of {RESAMPLES:,} resamples of "
-        f"{drawn}. p is corrected for {len(tests)} comparison{'s' if len(tests) > 1 else ''} (Holm); better and worse "
+        f"Intervals hold {100 * LEVEL:.0f} %; they and p are Student's t of the jackknife over {compared.over}, p at "
+        f"least what a sign test of as many could reach. p is corrected for {comparisons} (Holm); better and worse "
         f"stand where it is below {ALPHA}.",
         "MAPSSWE takes segments as independent of each other. Those of one speaker, and several draws of one "
         "recording, are not: where it alone finds a difference, do not rely on it.",
@@ -206,10 +207,10 @@ def chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _forgetting(change: Bootstrap) -> str:
-    # Of one speaker or draw alone there is no interval.
-    ends = f" ({span((change.low, change.high), True)})" if change.utterances > 1 else ""
-    return signed(change.difference) + ends
+def _forgetting(change: Estimate) -> str:
+    # Of few speakers there is no interval.
+    ends = "" if change.low is None else f" ({span((change.low, change.high), True)}, n = {change.clusters})"
+    return signed(change.value) + ends
 
 
 def _given(value: float | None, digits: int = 2) -> str:
@@ -221,4 +222,4 @@ def _tested(entry: Entry, show: Callable[[Comparison], str]) -> str:
 
 
 def _difference(entry: Entry) -> float | None:
-    return entry.test.bootstrap.difference if entry.test else None
+    return entry.test.change.difference if entry.test else None

@@ -8,13 +8,15 @@ who ask for the control.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from asr_transfer.errors import DataError
+from asr_transfer.evaluation.clusters import Estimate
 from asr_transfer.evaluation.scoring import Alignments, number_or_none
-from asr_transfer.evaluation.significance import RESAMPLES, Bootstrap, compare, holm, interval
+from asr_transfer.evaluation.significance import compare, error_rate, holm, independent
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class Cell:
     Attributes:
         source, target: which.
         rate: error rate; None where the target has no references.
-        low, high: its interval.
-        control: against the target's own model, below zero is better; None on the diagonal.
+        low, high: its interval; None below four of what it is over.
+        over: what intervals are over: `speakers`, `utterances` or `seeds`.
+        clusters: number of these.
+        control: change against the target's own model, below zero is better; None on the diagonal.
         p: the control's, corrected for all cells of the table; None on the diagonal.
     """
 
@@ -34,7 +38,9 @@ class Cell:
     rate: float | None
     low: float | None
     high: float | None
-    control: Bootstrap | None = None
+    over: str
+    clusters: int
+    control: Estimate | None = None
     p: float | None = None
 
 
@@ -54,6 +60,14 @@ class TransferTable:
         """Return the table, a row for each source."""
         return [[self.cells.get((source, target)) for target in self.names] for source in self.names]
 
+    def headings(self) -> list[str]:
+        """Return the targets with what their intervals are over."""
+        own = [self.cells.get((name, name)) for name in self.names]
+        return [
+            f"{name} ({cell.clusters:,} {cell.over})" if cell and cell.clusters else name
+            for name, cell in zip(self.names, own, strict=True)
+        ]
+
     def to_plain(self) -> dict[str, Any]:
         """Return names and cells for a record."""
         shown = []
@@ -66,7 +80,9 @@ class TransferTable:
                     "rate": cell.rate,
                     "low": cell.low,
                     "high": cell.high,
-                    "difference": control and control.difference,
+                    "over": cell.over,
+                    "clusters": cell.clusters,
+                    "difference": control and control.value,
                     "difference_low": control and control.low,
                     "difference_high": control and control.high,
                     "p": cell.p,
@@ -76,22 +92,18 @@ class TransferTable:
 
     def markdown(self) -> str:
         """Return rates in per cent with intervals; a star marks a difference from the diagonal with p below 0.05."""
-        lines = ["| source \\ target | " + " | ".join(self.names) + " |", "|---" * (len(self.names) + 1) + "|"]
+        lines = ["| source \\ target | " + " | ".join(self.headings()) + " |", "|---" * (len(self.names) + 1) + "|"]
         for name, row in zip(self.names, self.rows(), strict=True):
             texts = [f"**{shown(cell)}**" if cell and cell.source == cell.target else shown(cell) for cell in row]
             lines.append(f"| {name} | " + " | ".join(texts) + " |")
         return "\n".join(lines) + "\n"
 
 
-def transfer_table(
-    scored: Mapping[tuple[str, str], Alignments], resamples: int = RESAMPLES, seed: int = 0
-) -> TransferTable:
+def transfer_table(scored: Mapping[tuple[str, str], Alignments]) -> TransferTable:
     """Make the table.
 
     Args:
         scored: alignments by (source, target); those of one target over the same utterances.
-        resamples: of the bootstrap.
-        seed: decides them.
 
     Raises:
         DataError: a target has no diagonal cell, or its cells were scored on different utterances.
@@ -107,32 +119,32 @@ def transfer_table(
                 f"the target '{target}' has no control: score its own model on it as well, by the same procedure."
             )
         rest = [source for source in column if source != target]
-        tests = compare(column[target], [column[source] for source in rest], resamples, seed)
-        controls = {source: test.bootstrap for source, test in zip(rest, tests, strict=True)}
+        changes = [test.change for test in compare(column[target], [column[source] for source in rest])]
+        controls = {
+            source: Estimate(own.difference or 0.0, own.low, own.high, own.p, own.clusters)
+            for source, own in zip(rest, changes, strict=True)
+        }
         for source, aligned in column.items():
-            kept = aligned.scored.tolist()
-            speakers = [name for name, keep in zip(aligned.speakers, kept, strict=True) if keep]
-            ends = interval(
-                aligned.errors[aligned.scored], aligned.reference[aligned.scored], speakers, resamples, seed
-            )
-            low, high = ends or (None, None)
             rate = number_or_none(aligned.counts().rate)
-            cells[source, target] = Cell(source, target, rate, low, high, controls.get(source))
-    return TransferTable(names, _corrected(cells))
+            found = error_rate(aligned) or Estimate(math.nan, None, None, 1.0, 0)
+            over, _ = independent(aligned.speakers)
+            cells[source, target] = Cell(
+                source, target, rate, found.low, found.high, over, found.clusters, controls.get(source)
+            )
+    return TransferTable(names, with_holm(cells))
 
 
 def shown(cell: Cell | None) -> str:
     """Return a rate in per cent with its interval, and a star where it differs from the control."""
-    if cell is None or cell.rate is None or cell.low is None or cell.high is None:
+    if cell is None or cell.rate is None:
         return "–"
     star = " *" if cell.p is not None and cell.p < 0.05 else ""
-    return f"{100 * cell.rate:.1f} ({100 * cell.low:.1f}–{100 * cell.high:.1f}){star}"
+    ends = "" if cell.low is None or cell.high is None else f" ({100 * cell.low:.1f}–{100 * cell.high:.1f})"
+    return f"{100 * cell.rate:.1f}{ends}{star}"
 
 
-def _corrected(cells: dict[tuple[str, str], Cell]) -> dict[tuple[str, str], Cell]:
+def with_holm(cells: Mapping[tuple[str, str], Cell]) -> dict[tuple[str, str], Cell]:
+    """Return cells with the controls' p after Holm's correction for all of them."""
     tested = {pair: cell.control.p for pair, cell in cells.items() if cell.control}
-    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return {
-        pair: Cell(c.source, c.target, c.rate, c.low, c.high, c.control, corrected.get(pair))
-        for pair, c in cells.items()
-    }
+    found = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return {pair: replace(cell, p=found.get(pair)) for pair, cell in cells.items()}

@@ -22,10 +22,10 @@ from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.normalisation import Unit
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.evaluation.transfer_table import TransferTable, transfer_table
+from asr_transfer.evaluation.transfer_table import Cell, TransferTable, with_holm
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.points import Corpora, Point, error_unit, read_corpora
-from asr_transfer.languages.reduction import pooled_rate, reduction
+from asr_transfer.languages.reduction import difference_over_seeds, pooled_rate, rate_over_seeds, reduction
 from asr_transfer.languages.sources import SourceJob
 from asr_transfer.languages.sweep import PlannedPoint, PlannedSource, run_sweep
 from asr_transfer.languages.systems import long_steps, short
@@ -234,8 +234,7 @@ def run_pairs(
     pairs = [_pair(scored, source, target, _unit(config, target)) for source in names for target in names]
     corrected = holm([pair.gain_p for pair in pairs])
     pairs = [replace(pair, gain_p=p) for pair, p in zip(pairs, corrected, strict=True)]
-    both = {(s, t): _together(folder, config, s, t) for s in names for t in names}
-    return pairs, transfer_table(both)
+    return pairs, _rates(scored, names)
 
 
 def _point(config: PairsConfig, system: str, target: str, seed: int) -> Point:
@@ -264,14 +263,17 @@ def _scored(folder: Path, config: PairsConfig, system: str, target: str, seed: i
     return align(_read(folder, config, system, target, seed), _unit(config, target))
 
 
-def _together(folder: Path, config: PairsConfig, system: str, target: str) -> Alignments:
-    """Return a pair's results of all seeds, each seed a speaker, for what differs from seed to seed must be drawn."""
-    rows = []
-    for seed in config.seeds:
-        for row in _read(folder, config, system, target, seed):
-            speaker = f"seed {seed}" if len(config.seeds) > 1 else row.speaker
-            rows.append(replace(row, id=f"{row.id}#{seed}", speaker=speaker))
-    return align(rows, _unit(config, target))
+def _rates(scored: Mapping[tuple[str, str], Sequence[Alignments]], names: Sequence[str]) -> TransferTable:
+    """Return all pairs' error rates over seeds, each against self-transfer."""
+    cells = {}
+    for source in names:
+        for target in names:
+            own, self_transfer = scored[source, target], scored[target, target]
+            found = rate_over_seeds(own)
+            control = difference_over_seeds(self_transfer, own) if source != target else None
+            rate = (found.value, found.low, found.high, "seeds", found.clusters)
+            cells[source, target] = Cell(source, target, *rate, control)
+    return TransferTable(tuple(names), with_holm(cells))
 
 
 def _pair(scored: Mapping[tuple[str, str], Sequence[Alignments]], source: str, target: str, unit: str) -> Pair:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.clusters import FEWEST, Estimate, Floats, rate_over, reduction_over, summed
+from asr_transfer.evaluation.clusters import (
+    FEWEST,
+    Estimate,
+    Floats,
+    difference_over,
+    rate_over,
+    reduction_over,
+    summed,
+)
 from asr_transfer.evaluation.scoring import Alignments
 
 
@@ -73,10 +81,40 @@ def rate_over_seeds(seeds: Sequence[Alignments]) -> Estimate:
     Raises:
         DataError: there are no reference units, or the seeds were tested on different utterances.
     """
-    if any(one.ids != seeds[0].ids for one in seeds):
+    return rate_over(*_shared(seeds, [seeds, seeds], ["errors", "reference"]))
+
+
+def difference_over_seeds(before: Sequence[Alignments], after: Sequence[Alignments]) -> Estimate:
+    """Return the change of an error rate between two systems, run with the same seeds on the same utterances.
+
+    Args:
+        before: the other system's results by seed.
+        after: the system's, in the same order.
+
+    Raises:
+        DataError: there are no reference units, or the seeds were tested on different utterances.
+    """
+    sides = [before, after, before]
+    return difference_over(*_shared([*before, *after], sides, ["errors", "errors", "reference"]))
+
+
+def _shared(
+    seeds: Sequence[Alignments], sides: Sequence[Sequence[Alignments]], quantities: Sequence[str]
+) -> tuple[list[list[Floats]], list[Floats]]:
+    """Return quantities by seed, by utterance or speaker, and by both, as of `reduction_over`.
+
+    Args:
+        seeds: all that must have the same utterances.
+        sides: results by seed, for each quantity.
+        quantities: names of what is summed up, `errors` or `reference`.
+    """
+    first = seeds[0]
+    if any(one.ids != first.ids for one in seeds):
         raise DataError("the seeds were scored on different utterances; score all on the same ones.")
-    errors, units = (np.array([getattr(a, name) for a in seeds], np.float64) for name in ("errors", "reference"))
-    together = list(seeds[0].speakers) if len(set(seeds[0].speakers)) >= FEWEST else None
-    by_seed: list[Floats] = [errors.sum(1), units.sum(1)]
-    cells = [np.concatenate(summed(list(own), together)) for own in (errors, units)]
-    return rate_over([by_seed, summed([errors.sum(0), units.sum(0)], together)], cells)
+    # (seeds, utterances) each
+    tables = [
+        np.array([getattr(one, name) for one in side], np.float64) for side, name in zip(sides, quantities, strict=True)
+    ]
+    together = list(first.speakers) if len(set(first.speakers)) >= FEWEST else None
+    ways = [[table.sum(1) for table in tables], summed([table.sum(0) for table in tables], together)]
+    return ways, [np.concatenate(summed(list(table), together)) for table in tables]

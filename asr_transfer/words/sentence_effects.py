@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis
-from asr_transfer.evaluation.significance import paired_bootstrap
+from asr_transfer.evaluation.significance import change
 
 Integers = NDArray[np.int64]
 
@@ -31,16 +31,18 @@ class System:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a lexicon or list of words changes, test sentences resampled (95 %, two-sided p).
+    """What a lexicon or list of words changes (95 % intervals, two-sided p).
 
     Attributes:
         system, baseline: names of the searches with the words and without.
         listed, occurrences: the words, and how often the test sentences hold them.
         recall_before, recall: share of the occurrences that were found in their place.
-        recall_low, recall_high, recall_p: of the difference.
+        recall_low, recall_high, recall_p: of the difference; no interval below four sentences.
         others: number of the other reference words.
         wer_before, wer: their errors, all insertions included, per word.
         wer_low, wer_high, wer_p: of the difference; below 0 is better.
+        over, clusters: what is taken as independent, `speakers` or `utterances`, and the numbers of these with an
+            occurrence and with another word. Older records lack them.
     """
 
     system: str
@@ -49,15 +51,17 @@ class Effect:
     occurrences: int
     recall_before: float
     recall: float
-    recall_low: float
-    recall_high: float
+    recall_low: float | None
+    recall_high: float | None
     recall_p: float
     others: int
     wer_before: float
     wer: float
-    wer_low: float
-    wer_high: float
+    wer_low: float | None
+    wer_high: float | None
     wer_p: float
+    over: str = ""
+    clusters: tuple[int, ...] = ()
 
 
 def outside(words: Alignments, listed: Iterable[str]) -> tuple[Integers, Integers]:
@@ -90,8 +94,9 @@ def effect(system: System, baseline: System, listed: Sequence[str]) -> Effect:
     (before, units), (after, _) = (missed(one.words, listed) for one in (baseline, system))
     (wrong, others), (cost, _) = (outside(one.words, listed) for one in (baseline, system))
     speakers = system.words.speakers
-    found = paired_bootstrap(before, after, units, speakers)
-    harm = paired_bootstrap(wrong, cost, others, speakers)
+    ids = system.words.ids
+    found = change(before, after, units, speakers, ids)
+    harm = change(wrong, cost, others, speakers, ids)
     return Effect(
         system.name,
         baseline.name,
@@ -99,13 +104,15 @@ def effect(system: System, baseline: System, listed: Sequence[str]) -> Effect:
         int(units.sum()),
         1 - (found.baseline or 0.0),
         1 - (found.rate or 0.0),
-        -(found.high or 0.0),
-        -(found.low or 0.0),
+        None if found.high is None else -found.high,
+        None if found.low is None else -found.low,
         found.p,
         int(others.sum()),
         harm.baseline or 0.0,
         harm.rate or 0.0,
-        harm.low or 0.0,
-        harm.high or 0.0,
+        harm.low,
+        harm.high,
         harm.p,
+        harm.over,
+        (found.clusters, harm.clusters),
     )

@@ -10,7 +10,8 @@ from asr_transfer.words.sentences import Outcome
 
 NOTE = (
     "WER of other words: errors at all words that are not listed, insertions included, per such word. 95 % intervals "
-    "and p (two-sided) resample the test sentences. Weights were chosen on development sentences."
+    "and p (two-sided) are over test sentences, or over speakers of four or more. Weights were chosen on development "
+    "sentences."
 )
 
 
@@ -43,11 +44,11 @@ def effects_table(effects: Sequence[Effect]) -> list[list[str]]:
                 _percent(one.recall_before),
                 _percent(one.recall),
                 _percent(one.recall - one.recall_before, "+"),
-                f"{_percent(one.recall_low, '+')} … {_percent(one.recall_high, '+')}",
+                _between(one.recall_low, one.recall_high, one.clusters[:1]),
                 _percent(one.wer_before),
                 _percent(one.wer),
                 _percent(one.wer - one.wer_before, "+"),
-                f"{_percent(one.wer_low, '+')} … {_percent(one.wer_high, '+')}",
+                _between(one.wer_low, one.wer_high, one.clusters[1:]),
                 f"{one.wer_p:.3f}",
             ]
         )
@@ -83,6 +84,12 @@ def sentences_markdown(figures: Mapping[str, Mapping[str, float]], effects: Sequ
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def _between(low: float | None, high: float | None, clusters: Sequence[int]) -> str:
+    if low is None or high is None:
+        return "–"
+    return f"{_percent(low, '+')} … {_percent(high, '+')}" + "".join(f", n = {count}" for count in clusters)
 
 
 def _percent(value: float, sign: str = "") -> str:
