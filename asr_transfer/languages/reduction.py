@@ -58,10 +58,7 @@ def reduction(before: Sequence[Alignments], after: Sequence[Alignments]) -> Redu
     for one in (*before, *after):
         if one.ids != first.ids or one.references != first.references:
             raise DataError("the systems were scored on different utterances; compare them on the same ones.")
-    # (before and after, seeds, utterances)
-    errors = np.array([[a.errors for a in side] for side in (before, after)], np.float64)
-    together = list(first.speakers) if len(set(first.speakers)) >= FEWEST else None
-    found = reduction_over([list(errors.sum(2)), summed(list(errors.sum(1)), together)])
+    found = reduction_over(*_shared([*before, *after], [before, after], ["errors", "errors"]))
     return Reduction(found.value, found.low, found.high, found.p, len(before))
 
 
