@@ -128,16 +128,12 @@ def test_a_changed_figure_of_a_sentence_is_named(world: World, capsys: pytest.Ca
 
 
 def test_figures_of_no_record_are_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.add(
-        "A gain of 3 to 4 %, and 2.5 times, with `--rate 0.5` in 20 steps.\n<!-- figure none at -->1<!-- end -->\n"
-    )
-    found = disagreements(capsys)
-    assert ["figure none at: there is no record" in line for line in found].count(True) == 1
-    assert [line.split(" is of no record")[0].split(": ")[-1] for line in found if "no record:" in line] == [
-        "3",
-        "4",
-        "2.5",
-    ]
+    world.add("A gain of 3 to 4 %, and 2.5 times, with `--rate 0.5` in 20 steps.\n")
+    world.add("It is <!-- figure none at -->1<!-- end --> %, <!-- figure made -->2<!-- end --> % or 7 %.\n")
+    first, second, *found = disagreements(capsys)
+    assert first.endswith("figure none at: there is no record of that name.")
+    assert second == "docs/README.md: 1 figures are not written as docs/figures.py has it."
+    assert [line.split(" is of no record")[0].split(": ")[-1] for line in found] == ["3", "4", "2.5", "2", "7"]
 
 
 def test_a_fact_is_no_result_where_its_phrase_stands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +190,7 @@ def test_two_tables_of_one_run_folder_are_named(world: World, capsys: pytest.Cap
     world.add("\n<!-- table words again -->\n<!-- end -->\n")
     world.fill()
     (line,) = disagreements(capsys)
-    assert line == "made and again print the same `--out runs/made`."
+    assert line == "again and made print the same `--out runs/made`."
 
 
 def test_models_that_no_command_makes_are_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +275,8 @@ def test_a_printed_command_is_run_into_a_fresh_folder(tmp_path: Path, monkeypatc
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "run.py").write_text(
         "import json, pathlib, sys\nout = pathlib.Path(sys.argv[sys.argv.index('--out') + 1])\nout.mkdir()\n"
-        "(out / 'run.json').write_text(json.dumps({'format': 1, 'argv': sys.argv[1:]}))\nsys.exit('--fail' in sys.argv)\n"
+        "(out / 'run.json').write_text(json.dumps({'format': 1, 'argv': sys.argv[1:]}))\n"
+        "sys.exit('--fail' in sys.argv)\n"
     )
     monkeypatch.setattr(records, "ROOT", tmp_path)
     command = "python recipes/run.py --out runs/made --draws 2"
