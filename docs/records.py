@@ -33,9 +33,9 @@ Kind = TypeVar("Kind")
 
 
 def record(name: str) -> dict[str, Any]:
-    """Read a run record."""
+    """Read a run record; `name` in it is its own."""
     values: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return values
+    return {**values, "name": name}
 
 
 def measured(name: str) -> bool:
