@@ -2,8 +2,9 @@
 
 `<!-- figure NAME PATH -->12.3<!-- end -->` is the value at PATH in the record NAME. PATH is made of names and places
 joined by points; `rows[method=auto,amount=5]` is the one item of a list whose fields are these, values with spaces or
-commas in them in double quotes. Behind PATH a format may stand, as Python has it; `.1%`, the default, is a percentage
-of which the sign is left out, for a page writes `12.3 %`.
+commas in them in double quotes. A minus before PATH turns the sign round, for what a sentence calls a loss. Behind PATH
+a format may stand, as Python has it; `.1%`, the default, is a percentage of which the sign is left out, for a page
+writes `12.3 %`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def figure(name: str, path: str, form: str = ".1%") -> str:
         DataError: there is no such record, or nothing at that place of it, or no number.
     """
     where = f"figure {name} {path}"
+    sign, path = (-1, path[1:]) if path.startswith("-") else (1, path)
     if not measured(name):
         raise DataError(f"{where}: there is no record of that name.")
     value: Any = record(name)
@@ -45,7 +47,7 @@ def figure(name: str, path: str, form: str = ".1%") -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(f"{where}: is {value!r} and no number.")
     try:
-        return f"{value:{form}}".removesuffix("%")
+        return f"{sign * value:{form}}".removesuffix("%")
     except ValueError:
         raise DataError(f"{where}: '{form}' is no format of a number, such as .1% or .2f.") from None
 
