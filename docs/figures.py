@@ -65,10 +65,14 @@ def _key(value: Any, name: str) -> Any:
     return int(name) if isinstance(value, list) else name
 
 
+def _told(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _one(values: Any, fields: str) -> Any:
     """Return the one item of a list that has the fields."""
     wanted = {m["name"]: m["quoted"] if m["quoted"] is not None else m["bare"] for m in _FIELD.finditer(fields)}
-    found = [item for item in values if wanted and all(str(item[name]) == told for name, told in wanted.items())]
+    found = [item for item in values if wanted and all(_told(item[name]) == told for name, told in wanted.items())]
     if len(found) != 1:
         raise LookupError
     return found[0]

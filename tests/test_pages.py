@@ -140,6 +140,7 @@ def test_figures_in_sentences_are_found_by_their_place(results: Path) -> None:
     assert figure("fsdd", "scores.rows[method=auto,amount=5].reduction") == "75.0"
     assert figure("fsdd", 'scores.rows[method="a, b"].reduction', ".0%") == "50"
     assert figure("fsdd", "scores.rows.1.cpu_seconds", ".2f") == "2.00"
+    assert figure("fsdd", "scores.rows[method=auto,cpu_seconds=2].reduction") == "75.0", "2.0 is 2"
     assert figure("fsdd", "-scores.rows.0.reduction", ".0%") == "-75"
     text = "It takes <!-- figure fsdd scores.rows[method=auto].reduction .0% -->1<!-- end --> % away."
     assert fill_figures(text) == text.replace(">1<", ">75<")
