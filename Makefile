@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # Idle OpenMP threads spin; on shared cores one thread per process is the fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types imports unit benchmark screenshots clean
+.PHONY: demo test lint types imports unit evidence benchmark screenshots clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml --out runs/demo --overwrite
@@ -26,6 +26,10 @@ imports: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Every figure, command and commit of the pages against the records; `unit` runs it too, but for the run.
+evidence: $(VENV)/.ready
+	$(BIN)/python -m docs.evidence
 
 benchmark: $(VENV)/.ready
 	$(BIN)/python benchmarks/training.py

@@ -16,9 +16,6 @@ import pytest
 from asr_transfer.evaluation import attempts
 from asr_transfer.evaluation.record import RunRecord, read_record
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
-
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -133,17 +130,3 @@ def test_records_from_before_attempts_were_kept(record: dict[str, Any], older: b
     assert attempts.is_older(record) == older and not attempts.is_clean(record)
     said = attempts.describe_origin(record)
     assert said.startswith(words) and bool(said) == bool(words)
-
-
-@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
-def test_results_of_the_pages_are_of_clean_trees(file: Path) -> None:
-    record = json.loads(file.read_text(encoding="utf-8"))
-    if "attempts" in record:
-        assert attempts.is_clean(record), f"{file.name}: made by code that is in no commit; run it again"
-    elif attempts.is_older(record):
-        assert "older run, to be repeated" in attempts.describe_origin(record)
-    known = subprocess.run(["git", "rev-list", "--all"], cwd=ROOT, capture_output=True, text=True)
-    if known.returncode or (ROOT / ".git" / "shallow").exists():
-        pytest.skip("no whole history of commits here")
-    commits = {one["commit"] for one in attempts.attempts_of(record)}
-    assert all(any(whole.startswith(commit) for whole in known.stdout.split()) for commit in commits)

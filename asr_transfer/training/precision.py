@@ -281,7 +281,7 @@ def _noted(file: Path | None) -> Taken | None:
 
 
 def _note(file: Path, choice: Choice) -> None:
-    noted = {"asked": "auto", "taken": choice.precision, "bf16_speed": choice.speed}
+    noted = {"asked": "auto", "taken": choice.precision, "bf16_speed": choice.speed, "processor": _processor()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(noted) + "\n", encoding="utf-8")

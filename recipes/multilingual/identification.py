@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from asr_transfer.cli import script
+from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.decoding.recogniser import OFFSETS
 from asr_transfer.errors import DataError
@@ -54,8 +55,7 @@ def run(recipe: Recipe) -> None:
     """Identify languages, print the shares and write them to `run.json`."""
     read_config(recipe.source_model / "model")  # before corpora are prepared for nothing
     check_wanted(recipe.speech, recipe.sources, None)
-    settings = {"source_model": recipe.source_model, "sources": list(recipe.sources), "keep": recipe.keep}
-    record = RunRecord(recipe.out, settings, overwrite=recipe.overwrite)
+    record = RunRecord(recipe.out, to_record(recipe), overwrite=recipe.overwrite)
     found = prepare_languages(
         recipe.speech, recipe.out / "corpora", record.say, recipe.sources, None, workers=recipe.workers
     )

@@ -1,0 +1,75 @@
+"""What a page says of where a table's figures come from, and whether its run is to be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.config import to_record
+from asr_transfer.errors import AsrTransferError
+from asr_transfer.evaluation.attempts import describe_origin, is_older
+from asr_transfer.evaluation.resuming import plain
+from docs.commands import differences, leaves, printed, settings_of
+
+NAMED = 3
+"""Settings that a page names where several differ."""
+OLDER = "older run, to be repeated"
+TO_REPEAT = {
+    "hsk": "its models began with another table's source model",
+    "sentences_ru": "its weights were tuned on speech that the model had heard",
+    "words_en": "one seed, and fewer steps than its page's command has",
+    "words_ru": "one seed, and fewer steps than its page's command has",
+}
+"""Records from before attempts were kept that have a further reason to be made again; a new record is taken off."""
+_NOT_THE_METHOD = ("adapt.precision", "adapt.seed", "adapt.device")
+
+
+def changed(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return how today's settings of a record's printed command differ from the record's, in words by name."""
+    try:
+        return differences(settings_of(printed(values)), values)
+    except AsrTransferError as error:
+        return {"command": f"refused today: {error}"}
+
+
+def older(values: Mapping[str, Any]) -> bool:
+    """Return whether a record is an older run to be repeated.
+
+    It is from before attempts were kept, and of unknown code, of settings that the command no longer has, or listed in
+    `TO_REPEAT`. Records with attempts are never excused: their settings must be today's.
+    """
+    if "attempts" in values:
+        return False
+    return is_older(values) or values.get("name") in TO_REPEAT or bool(changed(values))
+
+
+def origin(values: Mapping[str, Any]) -> str:
+    """Return which code made a record, and why it is to be repeated where it is."""
+    text = describe_origin(values)
+    if older(values) and not is_older(values):
+        reason = TO_REPEAT.get(values["name"]) or f"its command has other settings today: {_told(changed(values))}"
+        text += f" ({OLDER}: {reason})"
+    precision = values.get("precision") or {}
+    if taken := precision.get("taken"):
+        text += f", in {taken}" + (f" on {precision['processor']}" if "processor" in precision else "")
+    return text
+
+
+def made(values: Mapping[str, Any]) -> str:
+    """Return by which command a record was made, and by which code."""
+    return f"Made by `{printed(values)}` at {origin(values)}"
+
+
+def unshipped(values: Mapping[str, Any]) -> str:
+    """Return in which settings a record's `auto` differs from what `adapt` does by default; empty where in none."""
+    shipped = leaves(plain({"choice": to_record(ChoiceConfig()), "adapt": to_record(AdaptConfig())}))
+    own = leaves({name: values["config"].get(name, {}) for name in ("choice", "adapt")})
+    other = {name: "" for name in shipped if name not in _NOT_THE_METHOD and own.get(name, ...) != shipped[name]}
+    return _told(other, len(other))
+
+
+def _told(settings: Mapping[str, str], most: int = NAMED) -> str:
+    """Return names of settings for a page, the first of them where they are many."""
+    named = ", ".join(f"`{name}`" for name in [*settings][:most])
+    return named + (f" and {len(settings) - most} more" if len(settings) > most else "")
