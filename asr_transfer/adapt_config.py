@@ -21,7 +21,7 @@ class MethodSettings:
         rho: weight of the source model's posteriors in `kld`, from 0 (plain fine-tuning) to 1 (no change).
         kld_frames: `all` frames, or only `non-blank` ones.
         alpha: pull of `l2sp` towards the source weights.
-        fisher: pull of `ewc` towards the source weights, times each weight's Fisher information.
+        fisher: pull of `ewc` towards the source weights, times each weight's Fisher information on source utterances.
         rank: of the matrices of `lora`.
         bottleneck: hidden units of a `residual-adapter`.
         code: numbers in a `speaker-code`.

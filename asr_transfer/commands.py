@@ -75,7 +75,7 @@ class AdaptCommand(AdaptConfig):
         method: how to adapt; several joined with +. `auto` tries several on the speaker's own recordings and may
             leave the model as it is.
         profile: go on from this profile of the model, with more recordings.
-        source: manifest or folder of recordings like those the model was trained on, for `replay` and for `auto`; by
+        source: manifest or folder of recordings like those the model was trained on, for `replay`, `ewc` and `auto`; by
             default the training utterances that the model's folder keeps. Where the model keeps no speech that it was
             not trained on, it is judged on a part of them what is forgotten.
         source_utterances: take so many of them, drawn by the seed.

@@ -22,9 +22,9 @@ def _said(text: str, name: str) -> Utterance:
     return Utterance(name, f"{name}.wav", 1.0, text, "ann", "xx")
 
 
-def _record(folder: Path, data: Mapping[str, list[Utterance]]) -> None:
+def _record(folder: Path, data: Mapping[str, list[Utterance]], path: str = "x.jsonl") -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    entries = {name: {"path": f"{name}.jsonl", "checksum": checksum(own)} for name, own in data.items()}
+    entries = {name: {"path": path, "checksum": checksum(own)} for name, own in data.items()}
     (folder / "run.json").write_text(json.dumps({"format": 1, "data": entries}), encoding="utf-8")
 
 
@@ -64,6 +64,11 @@ def test_the_records_above_a_model_say_what_it_was_trained_on(tmp_path: Path) ->
             require_unheard(folder, trained, {"dev.jsonl": parts["chosen"]})
     (model.parent / "run.json").write_text("{")
     assert len(trained_manifests(model) or ()) == 3
+    alone = tmp_path / "alone"
+    _record(alone, {"train": parts["point"]})
+    assert trained_manifests(alone) == {checksum(parts["point"]): "train"}
+    _record(alone, {"train": parts["point"]}, "sources")
+    assert trained_manifests(alone) is None, "of an experiment's model without the experiment nobody knows"
     assert trained_manifests(tmp_path / "elsewhere") is None
 
 

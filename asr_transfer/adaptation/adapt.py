@@ -21,10 +21,13 @@ from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.remarks import remark
+from asr_transfer.training.objective import Objective
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import speech_task
 from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.distillation import Distillation
+from asr_transfer.transfer.ewc import EWC, fisher_information
 from asr_transfer.transfer.plan import Applied
 
 
@@ -86,7 +89,8 @@ def adapt(
         config: budget and settings.
         folder: where checkpoints go, for resuming.
         log: called with a line when training ends.
-        source_utterances: of the source domain, with features in `store`; what `replay` mixes in.
+        source_utterances: of the source domain, with features in `store`; what `replay` mixes in, and on which `ewc`
+            takes its Fisher information.
         shared: what several adaptations of `source` on `store` compute once; the result is the same bits without.
 
     Raises:
@@ -117,6 +121,10 @@ def adapt(
         if isinstance(objective, Distillation):
             objective.teacher, objective.cache = above(source.model, depth), shared.posteriors()
     inputs = shared.inputs(depth)
+    objectives = [
+        (weight, _consolidated(objective, source, source_utterances, inputs, above(model, depth)))
+        for weight, objective in recipe.objectives
+    ]
     data = SpeechData(kept, inputs, source.tokens, config.speeds, config.augment)
     streams = [speech_task(STREAM, data, source.head, recipe.task_weight)]
     if recipe.source_weight:
@@ -136,7 +144,7 @@ def adapt(
     trainer = Trainer(
         above(model, depth),
         streams,
-        recipe.objectives,
+        objectives,
         _Done(applied),
         precise(settings, folder, source.model.config, log),
         folder=folder,
@@ -164,6 +172,31 @@ def _replayed(
     if not kept:
         raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
     return kept
+
+
+def _consolidated(
+    objective: Objective,
+    source: Recogniser,
+    utterances: Sequence[Utterance],
+    inputs: FeatureStore,
+    model: AcousticModel,
+) -> Objective:
+    """Return an objective, EWC with Fisher information on the source utterances: what mattered before is held.
+
+    Without any it is left to the recordings that are adapted to, which tell less; that is remarked upon.
+    """
+    if not isinstance(objective, EWC):
+        return objective
+    heard, _ = feasible(utterances, inputs, source.tokens, source.model.config.strides)
+    if not heard:
+        remark(
+            "`ewc` has no source utterances, so that the Fisher information is that of the recordings it adapts to: it "
+            "holds what matters for them, not what matters for others; give source utterances with --source"
+        )
+        return objective
+    task = speech_task("source", SpeechData(heard, inputs, source.tokens), source.head)
+    fisher = fisher_information(model, task, objective.examples, objective.seed)
+    return EWC(objective.weight, fisher=fisher)
 
 
 def _fitting(shared: Shared | None, source: Recogniser, store: FeatureStore) -> Shared:

@@ -18,7 +18,7 @@ from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods
-from asr_transfer.adaptation.protocol import Draw, Fold, ProtocolConfig, make_folds
+from asr_transfer.adaptation.protocol import Draw, Fold, ProtocolConfig, make_folds, others_of
 from asr_transfer.adaptation.trials import Trial, read_trials
 from asr_transfer.commands import KEEP_SOURCE
 from asr_transfer.config import FeatureConfig, SourceConfig, to_record
@@ -315,15 +315,7 @@ def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
             adapted = adapt(source, speech, store, method, settings, source_utterances=more)
         recogniser = adapted.recogniser
         seconds = time.process_time() - begin
-    others = (
-        fold.others
-        or tuple(
-            name
-            for other in fold.test + fold.dev
-            if other.number == 0 and other.speaker != draw.speaker
-            for name in other.test
-        )[: shop.config.protocol.others_utterances]
-    )
+    others = others_of(fold, draw.speaker, shop.config.protocol)
     own = hypotheses(recogniser, [known[name] for name in draw.test], store)
     rest = hypotheses(recogniser, [known[name] for name in others], store)
     unit = shop.config.protocol.unit

@@ -55,6 +55,7 @@ class Method:
         learning_rate: the default, chosen on development speakers; 0 where nothing is trained.
         build: makes its ingredients for a source model.
         needs_source: whether it works only with utterances of the source domain.
+        uses_source: whether it reads them at all, where there are some.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Method:
     learning_rate: float
     build: Callable[[AcousticModel, MethodSettings], Ingredients]
     needs_source: bool = False
+    uses_source: bool = False
 
 
 def _nothing(source: AcousticModel, settings: MethodSettings) -> Ingredients:
@@ -113,6 +115,7 @@ def _l2sp(source: AcousticModel, settings: MethodSettings) -> Ingredients:
 
 
 def _ewc(source: AcousticModel, settings: MethodSettings) -> Ingredients:
+    # `adapt` takes the Fisher information on source utterances where there are some, which no stream here holds.
     return Ingredients([], [(1.0, EWC(settings.fisher, STREAM))])
 
 
@@ -164,10 +167,11 @@ METHODS: dict[str, Method] = {
         Method("l2sp", "hold the weights: squared distance to the source's (Li et al. 2018)", "held", 3e-4, _l2sp),
         Method(
             "ewc",
-            "hold the weights by their Fisher information (Kirkpatrick et al. 2017)",
+            "hold the weights by their Fisher information on source utterances (Kirkpatrick et al. 2017)",
             "held",
             1e-4,
             _ewc,
+            uses_source=True,
         ),
         Method(
             "lhuc",
@@ -204,7 +208,7 @@ METHODS: dict[str, Method] = {
             1e-2,
             _added("speaker-code", lambda settings: settings.code),
         ),
-        Method("replay", "mix source utterances into every batch", "data", 1e-4, _replay, needs_source=True),
+        Method("replay", "mix source utterances into every batch", "data", 1e-4, _replay, True, True),
         Method(
             "pseudo-label",
             "learn from what the source model hears where it is sure; transcripts are not read",
@@ -287,6 +291,11 @@ def build(name: str, source: AcousticModel, settings: MethodSettings) -> Recipe:
 def needs_source(name: str) -> bool:
     """Return whether a method or combination reads utterances of the source domain."""
     return any(method.needs_source for method in find_methods(name))
+
+
+def uses_source(name: str) -> bool:
+    """Return whether a method or combination reads utterances of the source domain where there are some."""
+    return any(method.uses_source for method in find_methods(name))
 
 
 FASTER_WITH_SOURCE = 2.0

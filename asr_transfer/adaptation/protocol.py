@@ -6,6 +6,7 @@ one test set, so that methods and amounts are compared on the same utterances.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class ProtocolConfig:
         test_utterances: greatest number of utterances a draw is tested on.
         others: forgetting is measured on held-out utterances of the `source` speakers, on the other `target` speakers,
             or on the `dev` split, which may then be of training speakers and chooses no learning rates.
-        others_utterances: greatest number of utterances it is measured on.
+        others_utterances: greatest number of utterances it is measured on; of other target speakers drawn, of each as
+            many as of the next.
         source_utterances: training utterances of the source model that methods may mix in.
         judged_utterances: utterances that the source model is not trained on either, on which `auto` judges what others
             lose, as `train --keep_judged` holds them out; never those that forgetting is measured on. 0 for none.
@@ -173,6 +175,29 @@ def make_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolConfig
             tuple(u.id for u in judged),
         )
     ]
+
+
+def others_of(fold: Fold, speaker: str, config: ProtocolConfig) -> tuple[str, ...]:
+    """Return the utterances on which a speaker's adaptation is seen to forget.
+
+    They are the fold's where it has some; otherwise those that the other targets' first draws are tested on, drawn by
+    the seed where they are more than `config.others_utterances`, speakers in turn.
+
+    Args:
+        fold: with all targets.
+        speaker: who is adapted to.
+        config: the protocol.
+    """
+    if fold.others:
+        return fold.others
+    own = []
+    for other in fold.test + fold.dev:
+        if other.number == 0 and other.speaker != speaker:
+            names = list(other.test)
+            random.Random(f"{config.seed}/others/{other.speaker}").shuffle(names)
+            own.append(names)
+    in_turn = (name for row in itertools.zip_longest(*own) for name in row if name is not None)
+    return tuple(itertools.islice(in_turn, config.others_utterances))
 
 
 def draws_of(own: Sequence[Utterance], config: ProtocolConfig, draws: int) -> list[Draw]:

@@ -24,7 +24,7 @@ from asr_transfer.adaptation.kept import (
     mixed_in_trials,
     without_judged,
 )
-from asr_transfer.adaptation.methods import build, default_learning_rate, find_methods, needs_source
+from asr_transfer.adaptation.methods import build, default_learning_rate, find_methods, needs_source, uses_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.profile_commands import open_profile
 from asr_transfer.adaptation.unsupervised import pseudo_label
@@ -85,7 +85,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     kept = kept_speech(command, source, speech.own)
     offered = len(speech.source)
     speech = replace(speech, source=without_judged(speech.source, kept.get(JUDGED)))
-    replayed = [] if speech.source or not _mixes(command) else in_its_language(kept, FOLDER, command, source)
+    replayed = [] if speech.source or not _takes_source(command) else in_its_language(kept, FOLDER, command, source)
     if replayed:
         replayed = take(replayed, None, min(command.source_utterances, len(replayed)), command.seed)
     unheard = in_its_language(kept, JUDGED, command, source) if _trains(command) else []
@@ -208,12 +208,12 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
 
 
 def _reads_source(command: AdaptCommand) -> bool:
-    """Return whether source utterances are mixed in, or serve to see what is forgotten."""
-    return _mixes(command) or _checked(command)
+    """Return whether source utterances are learnt from, or serve to see what is forgotten."""
+    return _takes_source(command) or _checked(command)
 
 
-def _mixes(command: AdaptCommand) -> bool:
-    return command.method == AUTO or needs_source(command.method)
+def _takes_source(command: AdaptCommand) -> bool:
+    return command.method == AUTO or uses_source(command.method)
 
 
 def _trains(command: AdaptCommand) -> bool:

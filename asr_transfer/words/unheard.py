@@ -19,6 +19,9 @@ LEVELS = 3
 _TRAINED = re.compile(r"(?!source test |target dev |target test )\S+ (train|dev|test|others)|target train .+")
 """Names under which the record of an experiment has manifests that its models are trained on."""
 
+_DRAWN = ("sources", "subset")
+"""Paths in the record of an experiment's model that stand for what was drawn from manifests it does not name."""
+
 
 def halves(utterances: Sequence[Utterance], seed: int) -> tuple[list[Utterance], list[Utterance]]:
     """Divide utterances in two, those of one text together.
@@ -39,27 +42,28 @@ def halves(utterances: Sequence[Utterance], seed: int) -> tuple[list[Utterance],
 
 
 def trained_manifests(model: Path) -> dict[str, str] | None:
-    """Return what the run records in and above a model's folder say that it was trained on; None without a record.
+    """Return what the run records in and above a model's folder say that it was trained on; None where none says it.
 
     Args:
         model: run or model folder.
 
     Returns:
-        The names of manifests, or of what was drawn from them, by checksum.
+        The names of manifests by checksum.
     """
     folder = model.resolve()
     found: dict[str, str] = {}
-    records = 0
+    told = False
     for place in (folder, *list(folder.parents)[:LEVELS]):
         data = _recorded(place)
         if data is None:
             continue
-        records += 1
+        # The record of a single training names what it is tested on as it likes.
+        single = "train" in data
         for name, entry in data.items():
-            # The record of a single training names what it is tested on as it likes.
-            if name == "train" if "train" in data else _TRAINED.fullmatch(name):
-                found[str(entry.get("checksum"))] = f"{name} ({entry.get('path')})"
-    return found if records else None
+            if name == "train" if single else _TRAINED.fullmatch(name):
+                found[str(entry.get("checksum"))] = name
+                told = told or not single or entry.get("path") not in _DRAWN
+    return found if told else None
 
 
 def require_unheard(model: Path, trained: Mapping[str, str], named: Mapping[str, Sequence[Utterance]]) -> None:
@@ -76,7 +80,7 @@ def require_unheard(model: Path, trained: Mapping[str, str], named: Mapping[str,
     for path, utterances in named.items():
         if (known := trained.get(checksum(utterances))) is not None:
             raise DataError(
-                f"{path}: {model} was trained on it, as the record of the run says ({known.split(' (')[0]}); weights "
+                f"{path}: {model} was trained on it, as the record of the run says ({known}); weights "
                 "are chosen on speech that the model never heard: divide the test sentences with --tune_on half-test, "
                 "or give another --corpus."
             )
