@@ -26,6 +26,10 @@ FACTS = (
     "the corrected p is below 0.05",
     "2.5 times the steps",
     "refuses at most 5 % of them",
+    "another 6.0 minutes",
+    "6.0 minutes of development speech",
+    "2.4 of words and 3.6 of sentences",
+    "one is 0.8 points",
 )
 """Phrases whose numbers are settings, versions or facts about corpora, and no results of runs."""
 _NUMBER = r"(?<![\w.,])[+−-]?\d[\d,]*(?:\.\d+)?"

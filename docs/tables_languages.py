@@ -10,6 +10,7 @@ from asr_transfer.languages import new_speaker_rows as speakers
 from asr_transfer.languages.negative import Effect
 from asr_transfer.languages.pairs import Pair
 from asr_transfer.languages.savings import Saving
+from asr_transfer.languages.search import Tried
 from asr_transfer.languages.tables import (
     brief_markdown,
     curve_markdown,
@@ -26,7 +27,8 @@ def curve(name: str) -> str:
     values = record(name)
     rows = [built(languages.Row, row) for row in values["scores"]["rows"]]
     saved = [built(Saving, one) for one in values["scores"].get("savings", [])]
-    return f"{curve_markdown(rows, saved)}\n{_made(values)}"
+    tried = [built(Tried, one) for one in values["scores"].get("search", [])]
+    return f"{curve_markdown(rows, saved, tried)}\n{_made(values)}"
 
 
 def brief(name: str) -> str:
