@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # Idle OpenMP threads spin; on shared cores one thread per process is the fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types imports unit benchmark screenshots clean
+.PHONY: demo test lint types imports unit mutants benchmark screenshots clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml --out runs/demo --overwrite
@@ -26,6 +26,11 @@ imports: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# How many plausible bugs do the tests catch? WORKERS at a time, each in a copy of the tracked files.
+WORKERS ?= 2
+mutants: $(VENV)/.ready
+	$(BIN)/python -m tests.mutants --workers $(WORKERS)
 
 benchmark: $(VENV)/.ready
 	$(BIN)/python benchmarks/training.py

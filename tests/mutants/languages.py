@@ -1,0 +1,74 @@
+"""Bugs of learning a further language: what is trained on, how much of it, and what is kept of the source."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+ROOM = "asr_transfer/languages"
+
+MUTANTS = (
+    Mutant(
+        "points-are-chosen-on-their-test-set",
+        f"{ROOM}/points.py",
+        "every = read_corpora(corpora.dev)",
+        "every = read_corpora(corpora.tests)",
+        "a point keeps the weights that are best on its test set",
+        ("tests/test_promises.py",),
+    ),
+    Mutant(
+        "joint-training-hears-what-is-kept-from-it",
+        f"{ROOM}/points.py",
+        "more = corpora.source_utterances() if",
+        "more = [*corpora.source_utterances(), *corpora.source_test_utterances()] if",
+        "joint training also reads the source speech that no model is trained on",
+        ("tests/test_promises.py",),
+    ),
+    Mutant(
+        "held-out-source-speakers-are-trained-on",
+        "data_prep/multilingual.py",
+        '"an4": (("train",), "test"),',
+        '"an4": (("train", "dev"), "test"),',
+        "source models are trained on speakers whom other experiments hold out",
+        ("tests/test_promises.py",),
+    ),
+    Mutant(
+        "offsets-are-judged-on-what-they-fit",
+        f"{ROOM}/sources.py",
+        "other = [n for n, own in enumerate(sides) if own != side]",
+        "other = [n for n, own in enumerate(sides) if own == side]",
+        "languages are told apart with offsets that were fitted on the same utterances",
+        ("tests/test_points.py",),
+    ),
+    Mutant(
+        "target-language-among-the-sources",
+        f"{ROOM}/points.py",
+        "if targets[0] in sources:",
+        "if targets == sources:",
+        "a target language may be one of several source languages",
+        ("tests/test_curve_sweep.py::test_corpora_that_do_not_fit_together_are_refused_by_name",),
+    ),
+    Mutant(
+        "subsets-last-longer-than-they-say",
+        "asr_transfer/data/subsets.py",
+        "if seconds + utterance.duration > 60 * amount:",
+        "if seconds > 60 * amount:",
+        "a tenth of a minute holds an utterance more than fits into it",
+        ("tests/test_multilingual.py",),
+    ),
+    Mutant(
+        "seeds-share-a-subset",
+        "asr_transfer/data/subsets.py",
+        'random.Random(f"{seed}/subsets")',
+        'random.Random("subsets")',
+        "all seeds learn from the same utterances, so that their spread is too small",
+        ("tests/test_multilingual.py",),
+    ),
+    Mutant(
+        "rows-of-a-head-change-their-symbols",
+        f"{ROOM}/transfer.py",
+        "every[head] = Tokens([*old.symbols[1:], *more], old.units)",
+        "every[head] = Tokens(sorted([*old.symbols[1:], *more]), old.units)",
+        "the rows of an extended head stand for other symbols than they were trained for",
+        ("tests/test_languages.py",),
+    ),
+)
