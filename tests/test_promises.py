@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from language_sweeps import corpora_of, learning, make_folders
+from language_sweeps import corpora_of, learning, make_folders, source_config
 
 from asr_transfer.adaptation import experiment
 from asr_transfer.adaptation.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig
@@ -25,7 +25,11 @@ from asr_transfer.evaluation.significance import interval, paired_bootstrap
 from asr_transfer.languages import points
 from asr_transfer.languages.points import Corpora, Point, train_point
 from asr_transfer.languages.reduction import reduction
+from asr_transfer.training import session
+from asr_transfer.training.streams import members
 from data_prep.multilingual import SOURCE_SPLITS, SOURCES
+
+PARTS = ("train", "dev")
 
 
 class Learnt(Exception):
@@ -70,6 +74,41 @@ def test_a_point_is_never_chosen_on_its_test_set(
         train_point((str(tmp_path), corpora, Point("scratch", 0.1, 0, None, config), (0.1,)))
     train, dev = found.value.args
     assert train and dev and dev <= chosen_on and not (train | dev) & kept and not train & dev
+
+
+def test_joint_training_reads_no_source_speech_that_is_kept_from_training(
+    tmp_path: Path, feature_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpora = corpora_of(make_folders(tmp_path / "languages"))
+    heard = {u.id for path in corpora.sources.values() for u in read_manifest(path)}
+
+    def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
+        raise Learnt({u.id for u in rest[-1]})
+
+    network = SimpleNamespace(model=SimpleNamespace(config=ModelConfig(features=FeatureConfig(mels=8))))
+    monkeypatch.setattr(points, "load_source", lambda folder: network)
+    monkeypatch.setattr(points, "learn_language", caught)
+    with pytest.raises(Learnt) as found:
+        train_point((str(tmp_path), corpora, Point("joint", 0.1, 0, "all", learning(mode="joint")), (0.1,)))
+    assert found.value.args == (heard,)
+
+
+@pytest.mark.parametrize("languages", [("en",), ("en", "nl")])
+def test_development_speech_is_listened_to_and_never_learnt(
+    languages: tuple[str, ...], tmp_path: Path, feature_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = make_folders(tmp_path)
+    train, dev = ([u for name in languages for u in read_manifest(folders[name] / f"{split}.jsonl")] for split in PARTS)
+    store = build_store([*train, *dev], FeatureConfig(mels=16))
+
+    def caught(model: object, streams: Any, *rest: Any, validation: Any, **named: Any) -> None:
+        sides = ([stream for group in side for stream in members(group)] for side in (streams, validation))
+        raise Learnt(*({u.id for stream in side for u in stream.data.utterances} for side in sides))
+
+    monkeypatch.setattr(session, "Trainer", caught)
+    with pytest.raises(Learnt) as found:
+        session.train_recogniser(train, dev, store, source_config())
+    assert found.value.args == ({u.id for u in train}, {u.id for u in dev})
 
 
 def test_source_models_are_trained_on_no_speech_that_is_kept_from_training(tmp_path: Path) -> None:

@@ -250,6 +250,11 @@ def test_conflicting_options_are_named_all_at_once() -> None:
         assert part in message
 
 
+def test_patience_without_validations_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`trainer.patience` needs `trainer.validate_every` above 0"):
+        TrainerConfig(patience=2, validate_every=0)
+
+
 def test_a_monitor_that_no_validation_gives_is_refused_before_training() -> None:
     with pytest.raises(ConfigError, match=r"no figure 'eror' to monitor.*Did you mean 'error'\?"):
         Trainer(HeadOnly(4, 3), [_task()], config=settings(), validation=[_task()], monitor="eror")

@@ -37,7 +37,7 @@ MUTANTS = (
         "if trial.speaker in speakers:",
         "if trial.speaker:",
         "learning rates are chosen on the errors of test speakers too, once some of their trials are done",
-        ("tests/test_protocol.py",),
+        ("tests/test_results.py",),
     ),
     Mutant(
         "judged-speech-is-trained-on",

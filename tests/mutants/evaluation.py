@@ -114,9 +114,9 @@ MUTANTS = (
     Mutant(
         "a-kill-between-two-renames",
         "asr_transfer/models/replacing.py",
-        "    restore(target)\n    clear_leftovers(target)",
-        "    clear_leftovers(target)",
-        "the next writer does not give back the model that a killed one had set aside",
+        "elif not _exchange(partial, target):\n            os.replace(target, old)",
+        "else:\n            shutil.rmtree(target)",
+        "a model is removed before its replacement is in place",
         ("tests/regressions/test_killed_while_replacing.py",),
     ),
 )

@@ -53,7 +53,7 @@ MUTANTS = (
         "if seconds + utterance.duration > 60 * amount:",
         "if seconds > 60 * amount:",
         "a tenth of a minute holds an utterance more than fits into it",
-        ("tests/test_multilingual.py",),
+        ("tests/test_subsets.py",),
     ),
     Mutant(
         "seeds-share-a-subset",
@@ -61,7 +61,7 @@ MUTANTS = (
         'random.Random(f"{seed}/subsets")',
         'random.Random("subsets")',
         "all seeds learn from the same utterances, so that their spread is too small",
-        ("tests/test_multilingual.py",),
+        ("tests/test_subsets.py",),
     ),
     Mutant(
         "rows-of-a-head-change-their-symbols",

@@ -53,7 +53,7 @@ MUTANTS = (
         "tuple(word for word in trained if word not in set(held_out)),",
         "tuple(trained),",
         "the lexicon without the unseen words holds some of them",
-        ("tests/test_sentences.py",),
+        ("tests/test_sentences.py::test_held_out_words_leave_lexicon_and_language_model",),
     ),
     Mutant(
         "the-language-model-knows-held-out-words",
@@ -61,7 +61,7 @@ MUTANTS = (
         "unlisted={*vocabulary.held_out, *own.held_out}",
         "unlisted=own.held_out",
         "the language model is estimated with the held-out words of the test sentences in it",
-        ("tests/test_sentences.py",),
+        ("tests/test_sentences.py::test_held_out_words_leave_lexicon_and_language_model",),
     ),
     Mutant(
         "weights-are-tuned-on-the-test-sentences",
@@ -69,6 +69,6 @@ MUTANTS = (
         "tune_all(dev, [u.text for u in material.dev]",
         "tune_all(test, [u.text for u in material.test]",
         "the weights of the searches are chosen on the sentences that they are judged on",
-        ("tests/test_sentences.py",),
+        ("tests/test_sentences.py::test_weights_are_chosen_on_development_sentences_alone",),
     ),
 )
