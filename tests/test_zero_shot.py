@@ -193,6 +193,12 @@ def test_settings_and_recordings_that_make_no_sense_are_refused() -> None:
     lexicon = Lexicon.from_pairs([("ab", "a b")])
     with pytest.raises(DataError, match="'ab'.*in `train` and in `test`"):
         refuse_leaks(Words([_said("ab")], [], [_said("ab")], lexicon), print)
+    again = replace(_said("ab"), id="again")
+    for trained, tested in ((None, None), (0.5, 0.5)):  # whole, and the same part of a recording
+        with pytest.raises(DataError, match="'again'.*in `train` and in `test`"):
+            refuse_leaks(
+                Words([replace(_said("ab"), start=trained)], [], [replace(again, start=tested)], lexicon), print
+            )
     with pytest.raises(DataError, match="no test words"):
         refuse_leaks(Words([_said("ab")], [], [], lexicon), print)
 
