@@ -200,8 +200,8 @@ def test_what_does_not_fit_is_refused_with_both_sides(spoken: Any, source: Recog
 
 def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, source: Recogniser) -> None:
     old = source.for_head("en")
-    wider = extend_head(source, "en", Tokens(["a", "x", "y"])).for_head("en")
-    assert wider.tokens.symbols == [*old.tokens.symbols, "x", "y"]
+    wider = extend_head(source, "en", Tokens(["A", "a", "x"])).for_head("en")
+    assert wider.tokens.symbols == [*old.tokens.symbols, "A", "x"], "new ones come last, whatever their order"
     before, after = _logits(old, "en", spoken), _logits(wider, "en", spoken)
     # Not bit by bit: a product with more columns may be summed in another order.
     torch.testing.assert_close(before, after[..., : before.shape[-1]])

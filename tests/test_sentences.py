@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,9 @@ def test_held_out_words_leave_lexicon_and_language_model(recogniser: Recogniser,
     assert len(held) == 3 and held <= set(outcome.vocabulary.unseen) and not held & set(outcome.vocabulary.known)
     assert not held & set(outcome.model.words)
     assert outcome.effects[0].recall_before == 0 and outcome.effects[0].recall > 0.8
+    # Other words are held out of the weights' lexicon, where development sentences hold others than the test's.
+    fewer = replace(material, dev=[u for u in material.dev if not held & set(u.text.split())])
+    assert fewer.dev and not held & set(run_sentences(recogniser, fewer, None, config).model.words)  # type: ignore[arg-type]
 
 
 def test_weights_are_chosen_on_development_sentences_alone(

@@ -50,6 +50,20 @@ def test_two_runs_take_the_same_steps_whatever_the_global_random_state(optimizer
         assert not different(one, other)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_step_is_the_same_however_often_it_is_validated(every: int) -> None:
+    runs = []
+    for validate_every in (0, every):
+        recorder, model = Recorder(), small_model(seed=4, dropout=0.5)
+        config = settings(validate_every=validate_every)
+        check = speech_task(ToySpeech(3, seed=5))
+        Trainer(model, [speech_task()], [(1.0, recorder)], config=config, validation=[check]).train()
+        runs.append(recorder.weights)
+    assert len(runs[0]) == len(runs[1]) == 5
+    for one, other in zip(*runs, strict=True):
+        assert not different(one, other)
+
+
 def test_another_seed_takes_other_steps() -> None:
     weights = []
     for seed in (0, 1):
@@ -169,6 +183,13 @@ def test_a_tie_goes_to_the_lower_loss() -> None:
     result, _, _ = _scripted([1.0] * 10, patience=0)
     assert result.best is not None
     assert result.best["loss"] == min(entry["loss"] for entry in result.history)
+
+
+def test_of_equal_validations_the_earlier_is_the_best_and_patience_runs_out() -> None:
+    progress, model = Progress(), nn.Linear(1, 1)
+    for step in range(3):
+        progress.note({"step": step, "score": 1.0, "loss": 2.0}, "score", model)
+    assert progress.best == {"step": 0, "score": 1.0, "loss": 2.0} and progress.validations_since_best == 2
 
 
 def test_a_figure_that_is_no_number_never_wins() -> None:

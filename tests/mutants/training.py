@@ -104,11 +104,19 @@ MUTANTS = (
         ("tests/test_objectives.py",),
     ),
     Mutant(
-        "dropout-depends-on-the-attempt",
+        "steps-are-seeded-by-their-round",
         f"{TRAINING}/trainer.py",
         "torch.manual_seed(self._seed(-1, self.optimizer_step))",
         "torch.manual_seed(self._seed(-1, self.step))",
-        "the random numbers of a step depend on when its run was resumed or validated",
+        "the dropout of a step depends on how long ago the last validation was",
+        ("tests/test_trainer.py",),
+    ),
+    Mutant(
+        "dropout-is-seeded-once",
+        f"{TRAINING}/trainer.py",
+        "torch.manual_seed(self._seed(-1, self.optimizer_step))",
+        "if not self.optimizer_step:\n            torch.manual_seed(self._seed(-1, 0))",
+        "a resumed run drops out other units than one that was not stopped",
         ("tests/test_resume.py",),
     ),
     Mutant(
