@@ -18,6 +18,7 @@ from tones import make_speaker
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.batching import Batch
 from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import SpeechData
@@ -215,6 +216,13 @@ def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, s
     assert wider.recognise(data) == old.recognise(data)
     with pytest.raises(ConfigError, match="emits characters but words are asked for"):
         extend_head(source, "en", Tokens(["a"], "words"))
+
+
+def test_a_lexicon_belongs_to_the_language_that_it_was_made_for(source: Recogniser) -> None:
+    assert set(source.tokens.symbols[1:]) >= {"a", "b"}
+    worded = replace(source, lexicon=Lexicon.from_pairs([("ab", "a b")]))
+    other = next(iter(source.others))
+    assert worded.for_head(source.head).lexicon is worded.lexicon and worded.for_head(other).lexicon is None
 
 
 def test_a_known_language_goes_on_from_its_head_or_starts_anew(spoken: Any, source: Recogniser) -> None:

@@ -112,6 +112,16 @@ class _SometimesNan(ToySpeech):
         return batch
 
 
+def test_accumulated_batches_are_those_of_single_steps_masked_each_in_its_own_way() -> None:
+    single, double = (
+        Trainer(small_model(), [speech_task(ToySpeech(1))], config=settings(accumulate=n)) for n in (1, 2)
+    )
+    own = [single._load(step)[0]["speaker"].inputs for step in (0, 1)]
+    together = [part["speaker"].inputs for part in double._load(0)]
+    assert all(torch.equal(one, other) for one, other in zip(own, together, strict=True))
+    assert not torch.equal(*together), "the only utterance, masked anew"
+
+
 def test_non_finite_steps_are_skipped_counted_and_leave_no_trace() -> None:
     lines: list[str] = []
     recorder, model = Recorder(), small_model(seed=1)

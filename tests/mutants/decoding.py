@@ -103,4 +103,20 @@ MUTANTS = (
         "the weights that were tried last are taken for the best",
         ("tests/test_tuning.py",),
     ),
+    Mutant(
+        "a-language-keeps-another-s-lexicon",
+        f"{ROOM}/recogniser.py",
+        "lexicon = self.lexicon if name == self.head else None",
+        "lexicon = self.lexicon",
+        "another language is searched for the words of the first",
+        ("tests/test_languages.py",),
+    ),
+    Mutant(
+        "contexts-forget-a-word",
+        f"{ROOM}/ngram.py",
+        "follows = [_longest(words, states) for section",
+        "follows = [_longest(words[1:], states) for section",
+        "the language model forgets the word that was said before",
+        ("tests/test_ngram.py",),
+    ),
 )

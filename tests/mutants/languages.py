@@ -71,4 +71,20 @@ MUTANTS = (
         "the rows of an extended head stand for other symbols than they were trained for",
         ("tests/test_languages.py",),
     ),
+    Mutant(
+        "source-models-hear-other-languages",
+        f"{ROOM}/sources.py",
+        "if not source.languages or u.language in source.languages]",
+        "if u.language]",
+        "a source model of one language is trained on all of them",
+        ("tests/test_promises.py",),
+    ),
+    Mutant(
+        "texts-in-both-splits",
+        "data_prep/by_text.py",
+        "split = split or split_of(text, self.shares)",
+        "split = split or split_of(name, self.shares)",
+        "a text that is recorded twice is trained and tested on",
+        ("tests/test_prepare_phrases.py::test_artikulate", "tests/test_prepare_phrases.py::test_tuxpaint"),
+    ),
 )

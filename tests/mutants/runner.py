@@ -26,7 +26,7 @@ ENOUGH = 0.95
 LEAST, TIMES = 60.0, 5.0
 """Seconds that the tests of a mutant may take at least, and times their own length: longer, and they hang."""
 
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _PASSED, _FAILING = 0, 1
 """Exit statuses of pytest; all others say that no test was run to its end."""
 

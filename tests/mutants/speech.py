@@ -120,4 +120,12 @@ MUTANTS = (
         "early stopping is accepted where nothing is ever validated",
         ("tests/test_trainer.py",),
     ),
+    Mutant(
+        "joined-stores-overlap",
+        f"{ROOM}/features.py",
+        "second.offsets[1:] + first.offsets[-1]]",
+        "second.offsets[1:]]",
+        "source utterances that are mixed in have the features of the speaker's",
+        ("tests/test_summary.py",),
+    ),
 )

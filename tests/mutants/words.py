@@ -73,4 +73,28 @@ MUTANTS = (
         "the weights of the searches are chosen on the sentences that they are judged on",
         ("tests/test_sentences.py::test_weights_are_chosen_on_development_sentences_alone",),
     ),
+    Mutant(
+        "rejection-is-calibrated-on-test-words",
+        f"{ROOM}/experiment.py",
+        "dev = _judged(recogniser, words.dev,",
+        "dev = _judged(recogniser, words.test,",
+        "the threshold that refuses words is chosen on the words that are tested",
+        ("tests/test_zero_shot.py::test_the_threshold_is_chosen_on_development_words",),
+    ),
+    Mutant(
+        "parts-of-words-count-as-said",
+        f"{ROOM}/heard.py",
+        'if f" {text} " in self._said.get(language, ""):',
+        'if text in self._said.get(language, ""):',
+        "a word counts as trained on because a longer word begins with it",
+        ("tests/test_words_recipe.py",),
+    ),
+    Mutant(
+        "cuts-reach-the-word-before",
+        f"{ROOM}/segments.py",
+        "(before + begin) / 2 if first",
+        "before if first",
+        "a word that is cut out of a sentence brings the end of the word before",
+        ("tests/test_words_recipe.py",),
+    ),
 )
