@@ -35,8 +35,10 @@ from asr_transfer.decoding.identify import (
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.phases import joined
 from asr_transfer.languages.transfer import Learnt, extend_head, learn_language
 from asr_transfer.training.session import by_language, train_recogniser
+from asr_transfer.training.trainer import Result
 
 FEATURES = FeatureConfig(mels=20)
 MASKS = SpecAugmentConfig(1, 4, 1, 4)
@@ -218,6 +220,17 @@ def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, s
         extend_head(source, "en", Tokens(["a"], "words"))
 
 
+def test_of_all_phases_the_best_is_kept() -> None:
+    models = [small_model(seed) for seed in range(3)]
+    entries = [{"step": 5.0, "wer": wer, "loss": 1.0} for wer in (0.5, 0.2, 0.3)]
+    runs = [(model, Result([entry], entry, 5, 0, 1.0, 0.0, 7)) for model, entry in zip(models, entries, strict=True)]
+    chosen, result = joined(runs, "wer")
+    assert chosen is models[1] and result.best == {"step": 10.0, "wer": 0.2, "loss": 1.0, "phase": 2.0}
+    assert (result.steps, result.cpu_seconds, result.cost, len(result.history)) == (15, 3.0, 21, 3)
+    unvalidated = [(model, replace(done, best=None)) for model, done in runs]
+    assert joined(unvalidated, "wer")[0] is models[2], "without validation the last"
+
+
 def test_a_lexicon_belongs_to_the_language_that_it_was_made_for(source: Recogniser) -> None:
     assert set(source.tokens.symbols[1:]) >= {"a", "b"}
     worded = replace(source, lexicon=Lexicon.from_pairs([("ab", "a b")]))
@@ -329,6 +342,13 @@ def test_calibration_takes_out_what_a_head_has_too_much() -> None:
         fit_offsets(scores, ["en" if language == "fr" else language for language in truth])
     with pytest.raises(DataError, match="is in 'de', of which there is no head"):
         fit_offsets(scores, ["de", *truth[1:]])
+
+
+def test_offsets_do_not_depend_on_how_much_of_a_language_there_is() -> None:
+    random, truth = np.random.default_rng(0), ["en"] * 40 + ["nl"] * 40
+    scores = [{name: float(random.normal(name == language, 1.0)) for name in ("en", "nl")} for language in truth]
+    even, more = fit_offsets(scores, truth), fit_offsets(scores[:40] * 9 + scores[40:], truth[:40] * 9 + truth[40:])
+    assert more["en"] == pytest.approx(even["en"], abs=0.05)
 
 
 def test_accuracy_counts_every_language_the_same() -> None:

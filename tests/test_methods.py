@@ -334,6 +334,11 @@ def test_a_method_of_no_weight_is_plain_fine_tuning_at_every_step(name: str, set
     assert different(with_it[1], plain[1])
 
 
+def test_another_seed_is_another_training(source: Recogniser, speech: Speech) -> None:
+    one, again, other = (snapshot(adapted_by("full", source, speech, seed=n).recogniser.model) for n in (1, 1, 2))
+    assert not different(one, again) and different(one, other)
+
+
 @pytest.mark.parametrize(("name", "setting"), [("kld", "rho"), ("replay", "replay")])
 def test_what_holds_takes_its_weight_from_the_task(name: str, setting: str, source: Recogniser) -> None:
     made = build(name, source.model, MethodSettings(**{setting: 0.3}))  # type: ignore[arg-type]

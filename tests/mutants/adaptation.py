@@ -207,4 +207,20 @@ MUTANTS = (
         "mixing source utterances in raises the weight of the whole loss",
         ("tests/test_methods.py",),
     ),
+    Mutant(
+        "every-draw-has-one-seed",
+        f"{ROOM}/adapt.py",
+        "validate_every=0,\n        seed=config.seed,",
+        "validate_every=0,\n        seed=0,",
+        "all draws and folds train with the same random numbers, whatever seed is asked for",
+        ("tests/test_methods.py",),
+    ),
+    Mutant(
+        "every-refit-is-longer",
+        f"{ROOM}/choice.py",
+        "if choice and needs_source(chosen.method) else config.steps",
+        "if choice else config.steps",
+        "the last training without source utterances is longer than those that were judged",
+        ("tests/test_choice.py",),
+    ),
 )

@@ -119,4 +119,12 @@ MUTANTS = (
         "a model is removed before its replacement is in place",
         ("tests/regressions/test_killed_while_replacing.py",),
     ),
+    Mutant(
+        "data-of-a-resumed-run-may-differ",
+        f"{ROOM}/record.py",
+        "if name in noted:\n            require_same_content",
+        "if name in noted and not self.finished_before:\n            require_same_content",
+        "a finished run passes for one of other utterances",
+        ("tests/regressions/test_finished_points_of_other_data.py",),
+    ),
 )

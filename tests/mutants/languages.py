@@ -87,4 +87,20 @@ MUTANTS = (
         "a text that is recorded twice is trained and tested on",
         ("tests/test_prepare_phrases.py::test_artikulate", "tests/test_prepare_phrases.py::test_tuxpaint"),
     ),
+    Mutant(
+        "the-last-phase-wins",
+        f"{ROOM}/phases.py",
+        'min(bests, key=lambda pair: (pair[0][monitor], pair[0]["loss"]))',
+        "bests[-1]",
+        "gradual training keeps the last phase's weights though an earlier one was better",
+        ("tests/test_languages.py",),
+    ),
+    Mutant(
+        "layers-open-from-the-front",
+        f"{ROOM}/phases.py",
+        "encoder.layers[-{opened}:]",
+        "encoder.layers[:{opened}]",
+        "gradual training opens the first layers first",
+        ("tests/test_languages.py",),
+    ),
 )

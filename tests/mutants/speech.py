@@ -128,4 +128,20 @@ MUTANTS = (
         "source utterances that are mixed in have the features of the speaker's",
         ("tests/test_summary.py",),
     ),
+    Mutant(
+        "fast-is-slow",
+        "asr_transfer/audio.py",
+        "resampled(pieces, SAMPLE_RATE * factor, SAMPLE_RATE)",
+        "resampled(pieces, SAMPLE_RATE, SAMPLE_RATE * factor)",
+        "a speed of 0.9 plays a recording faster",
+        ("tests/test_audio.py",),
+    ),
+    Mutant(
+        "vocal-tracts-are-warped-backwards",
+        f"{ROOM}/mels.py",
+        "inverse = 1 / factors.double()[:, None]",
+        "inverse = factors.double()[:, None]",
+        "a factor above 1 moves what is heard to lower frequencies",
+        ("tests/test_warp.py",),
+    ),
 )

@@ -216,4 +216,28 @@ MUTANTS = (
         "development speakers that are drawn from the training speakers are trained on",
         ("tests/test_promises.py",),
     ),
+    Mutant(
+        "losses-of-batches-are-averaged",
+        f"{TRAINING}/validation.py",
+        "self.count += int(count)",
+        "self.count += 1",
+        "the loss of a validation depends on how it is cut into batches",
+        ("tests/test_trainer.py",),
+    ),
+    Mutant(
+        "rates-by-layer-are-ignored",
+        f"{TRAINING}/optimisation.py",
+        "(factors.get(name, 1.0), decay)",
+        '(factors.get(name.split(".")[-1], 1.0), decay)',
+        "learning rates of layers that a plan asks for are not taken",
+        ("tests/test_plan.py",),
+    ),
+    Mutant(
+        "a-process-counts-twice",
+        f"{TRAINING}/distributed.py",
+        "flat /= dist.get_world_size()\n    sizes",
+        "sizes",
+        "two processes take steps twice as long as one",
+        ("tests/test_distributed.py",),
+    ),
 )

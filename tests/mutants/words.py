@@ -97,4 +97,20 @@ MUTANTS = (
         "a word that is cut out of a sentence brings the end of the word before",
         ("tests/test_words_recipe.py",),
     ),
+    Mutant(
+        "searches-of-other-data-are-taken-over",
+        f"{ROOM}/finished.py",
+        'if values["of"] == self._of:',
+        'if "of" in values:',
+        "what was heard in other sentences is taken for finished",
+        ("tests/test_sentences.py::test_what_is_finished_is_not_run_again_unless_damaged_or_of_other_data",),
+    ),
+    Mutant(
+        "insertions-cost-nothing",
+        f"{ROOM}/sentence_effects.py",
+        "return _counted(words, lambda reference: reference not in chosen)",
+        "return _counted(words, lambda reference: reference is not None and reference not in chosen)",
+        "hot words that are heard where nothing was said are no errors",
+        ("tests/test_sentences.py::test_errors_are_divided_between_listed_words_and_the_others",),
+    ),
 )
