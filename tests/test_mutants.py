@@ -11,6 +11,7 @@ import pytest
 from tests.mutants.__main__ import ROOT, main
 from tests.mutants.lists import MUTANTS
 from tests.mutants.mutant import Mutant, faults
+from tests.mutants.runner import Bench
 
 CAUGHT = Mutant("adds-less", "kit/sums.py", "a + b", "a - b", "sums are differences", ("tests/test_sums.py",))
 MISSED = Mutant("minus-more", "kit/sums.py", "a * b", "a + b", "products are sums", ("tests/test_sums.py",))
@@ -69,6 +70,13 @@ def test_tests_that_fail_without_any_mutant_prove_nothing(checkout: Path, capsys
     (checkout / "tests/test_sums.py").write_text("import nothing_of_this_name\n")
     assert main([], [CAUGHT], checkout) == 1
     assert "tests/test_sums.py: no test was run" in capsys.readouterr().err
+
+
+def test_tests_that_hang_are_killed(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    (checkout / "tests/test_sums.py").write_text("import time\n\n\ndef test_slow():\n    time.sleep(600)\n")
+    bench = Bench(checkout, tmp_path_factory.mktemp("bench"), 1)
+    found, seconds = bench.tests(["tests/test_sums.py"], limit=1.0)
+    assert found == "the limit of 1 s" and seconds < 60
 
 
 def test_mutants_are_listed_and_unknown_names_refused(capsys: pytest.CaptureFixture[str]) -> None:

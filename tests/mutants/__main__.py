@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None, mutants: Sequence[Mutant] = MUT
     except CannotBeTried as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as shells say of what Ctrl-C ended
     killed, minutes = sum(bool(one.killer) for one in outcomes), (time.monotonic() - begin) / 60
     share = f"{killed / len(outcomes):.1%}; {ENOUGH:.0%} are wanted"
     print(f"\n{table(outcomes)}\n\n{killed} of {len(outcomes)} mutants were killed ({share}) in {minutes:.0f} minutes")
