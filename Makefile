@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # Idle OpenMP threads spin; on shared cores one thread per process is the fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types imports unit evidence benchmark screenshots clean
+.PHONY: demo test lint types imports unit evidence mutants benchmark screenshots clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml --out runs/demo --overwrite
@@ -30,6 +30,11 @@ unit: $(VENV)/.ready
 # Every figure, command and commit of the pages against the records; `unit` runs it too, but for the run.
 evidence: $(VENV)/.ready
 	$(BIN)/python -m docs.evidence
+
+# How many plausible bugs do the tests catch? WORKERS at a time, each in a copy of the tracked files.
+WORKERS ?= 2
+mutants: $(VENV)/.ready
+	$(BIN)/python -m tests.mutants --workers $(WORKERS)
 
 benchmark: $(VENV)/.ready
 	$(BIN)/python benchmarks/training.py

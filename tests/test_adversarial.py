@@ -275,6 +275,12 @@ def test_the_a_distance_is_two_when_separable_and_near_zero_when_alike() -> None
     assert a_distance(scaled) == pytest.approx(a_distance(three), abs=0.02)
 
 
+def test_a_classifier_that_knows_its_own_vectors_by_heart_finds_no_distance() -> None:
+    generator = torch.Generator().manual_seed(3)
+    alike = {name: torch.randn(60, 100, generator=generator) for name in ("a", "b")}
+    assert abs(a_distance(alike)) < 0.5, "on the vectors that it was trained on it makes no errors: that would be 2"
+
+
 def test_the_a_distance_agrees_with_the_overlap_of_two_normal_clouds() -> None:
     # The best line errs where a normal variable exceeds half the distance of the centres: P(z > 1) = 0.1587.
     generator = torch.Generator().manual_seed(1)

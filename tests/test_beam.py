@@ -253,3 +253,17 @@ def test_what_cannot_be_searched_is_refused() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"`search.{next(iter(settings))}` must be"):
         SearchConfig(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+@pytest.mark.parametrize("look_ahead", [True, False])
+def test_looking_ahead_keeps_the_words_that_can_be_said(look_ahead: bool, beam: int) -> None:
+    """The likelier first phone begins a word that costs more than all that it is ahead; a small beam must know it."""
+    lexicon = Lexicon([Entry("rare", ("a", "b"), -20.0), Entry("usual", ("c", "b"), 0.0)])
+    logits = torch.full((3, 4), -40.0, dtype=torch.float64)
+    logits[0, 0] = 0.5 if beam == 2 else -40.0  # the beam has room for what has said nothing, and one more
+    for frame, token, value in ((0, 1, 1.0), (0, 3, 0.0), (1, 0, 1.0), (2, 2, 1.0)):
+        logits[frame, token] = value
+    config = SearchConfig(beam=beam, beam_threshold=60.0, lm_weight=0.0, look_ahead=look_ahead)
+    found = SentenceSearch(lexicon, PHONES, config).best_sentences(logits[None].log_softmax(-1), torch.tensor([3]))[0]
+    assert found[0].text == ("usual" if look_ahead else "rare")

@@ -7,7 +7,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import librosa
 import numpy as np
@@ -16,10 +16,10 @@ import soundfile
 import torch
 
 from asr_transfer import audio
-from asr_transfer.config import FeatureConfig
+from asr_transfer.config import FeatureConfig, Normalisation
 from asr_transfer.data.features import Part, Request, build_store, build_stores, model_input
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.mels import frame_count, log_mel
+from asr_transfer.data.mels import frame_count, log_mel, mean_and_deviation
 from asr_transfer.errors import DataError
 from asr_transfer.training.workers import run_all
 
@@ -146,6 +146,19 @@ def test_normalisation_gives_mean_zero_and_deviation_one() -> None:
     mean_only = model_input(samples, FeatureConfig(normalisation="utterance-mean"))
     torch.testing.assert_close(mean_only, raw - raw.mean(0), rtol=0, atol=5e-3)
     assert torch.isfinite(model_input(torch.zeros(4000), FeatureConfig())).all()
+
+
+def test_the_mean_of_speech_leaves_quieter_frames_out() -> None:
+    block = torch.full((10, 4), -14.0)
+    block[6:] = torch.tensor([-2.0, -3.0, -4.0, -1.0])  # speech is the smaller part
+    mean, _ = mean_and_deviation(block, FeatureConfig(mels=4, normalisation="speech-mean"))
+    torch.testing.assert_close(mean, block[6])
+
+
+def test_a_part_of_a_view_is_normalised_as_the_whole_is(make: Make, tmp_path: Path) -> None:
+    for normalisation in get_args(Normalisation):
+        store = build_store([make("u1", 1.0)], FeatureConfig(normalisation=normalisation), cache=tmp_path / "cache")
+        assert torch.equal(store.load_part(0, 20, 50), store.load(0)[20:50])
 
 
 def test_a_part_of_a_file_has_the_features_of_that_part(make: Make, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from language_sweeps import learning, make_folders, source_config, trainer
+from scipy import stats
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
@@ -152,3 +154,33 @@ def test_no_finding_rests_on_fewer_seeds_than_an_exact_test_needs() -> None:
             reduction(before, after)
     with pytest.raises(DataError, match="different utterances"):
         reduction([_scored(1)], [align([Hypothesis("x", "s", "en", "a", "a")])])
+
+
+@pytest.mark.parametrize("seeds", [4, 7])
+def test_the_interval_of_a_reduction_is_the_jackknifes_over_seeds_and_utterances(seeds: int) -> None:
+    random = np.random.default_rng(seeds)
+    before, after = (random.binomial(9, rate, (seeds, 30)) for rate in (0.5, 0.3))
+
+    def scored(wrong: list[int]) -> Alignments:
+        texts = [("a " * 9, "b " * n + "a " * (9 - n)) for n in wrong]
+        return align([Hypothesis(str(n), "one", "en", *pair) for n, pair in enumerate(texts)])
+
+    found = reduction(*([scored(row) for row in side] for side in (before.tolist(), after.tolist())))
+
+    def figure(one: float, other: float) -> float:
+        return math.log((other + 0.5) / (one + 0.5))
+
+    variance = satterthwaite = 0.0
+    for axis in (1, 0):  # parts are seeds, then utterances
+        first, second = before.sum(axis), after.sum(axis)
+        count, weights = len(first), first + second
+        left_out = [figure(before.sum() - a, after.sum() - b) for a, b in zip(first, second, strict=True)]
+        own = (count - 1) * float(np.var(left_out))
+        variance += own
+        satterthwaite += own**2 / (weights.sum() ** 2 / (weights**2).sum() - 1)
+    centre = figure(before.sum(), after.sum())
+    half = stats.t.ppf(0.975, variance**2 / satterthwaite) * math.sqrt(variance)
+    assert found.share == pytest.approx(1 - after.sum() / before.sum())
+    assert (found.low, found.high) == pytest.approx((1 - math.exp(centre + half), 1 - math.exp(centre - half)))
+    p = 2 * stats.t.sf(abs(centre) / math.sqrt(variance), variance**2 / satterthwaite)
+    assert found.p == pytest.approx(max(p, 2.0 ** (1 - seeds))), "a sign test of so few seeds can say no more"

@@ -18,6 +18,7 @@ from tones import make_speaker
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.batching import Batch
 from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import SpeechData
@@ -34,8 +35,10 @@ from asr_transfer.decoding.identify import (
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.phases import joined
 from asr_transfer.languages.transfer import Learnt, extend_head, learn_language
 from asr_transfer.training.session import by_language, train_recogniser
+from asr_transfer.training.trainer import Result
 
 FEATURES = FeatureConfig(mels=20)
 MASKS = SpecAugmentConfig(1, 4, 1, 4)
@@ -200,8 +203,8 @@ def test_what_does_not_fit_is_refused_with_both_sides(spoken: Any, source: Recog
 
 def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, source: Recogniser) -> None:
     old = source.for_head("en")
-    wider = extend_head(source, "en", Tokens(["a", "x", "y"])).for_head("en")
-    assert wider.tokens.symbols == [*old.tokens.symbols, "x", "y"]
+    wider = extend_head(source, "en", Tokens(["A", "a", "x"])).for_head("en")
+    assert wider.tokens.symbols == [*old.tokens.symbols, "A", "x"], "new ones come last, whatever their order"
     before, after = _logits(old, "en", spoken), _logits(wider, "en", spoken)
     # Not bit by bit: a product with more columns may be summed in another order.
     torch.testing.assert_close(before, after[..., : before.shape[-1]])
@@ -215,6 +218,24 @@ def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, s
     assert wider.recognise(data) == old.recognise(data)
     with pytest.raises(ConfigError, match="emits characters but words are asked for"):
         extend_head(source, "en", Tokens(["a"], "words"))
+
+
+def test_of_all_phases_the_best_is_kept() -> None:
+    models = [small_model(seed) for seed in range(3)]
+    entries = [{"step": 5.0, "wer": wer, "loss": 1.0} for wer in (0.5, 0.2, 0.3)]
+    runs = [(model, Result([entry], entry, 5, 0, 1.0, 0.0, 7)) for model, entry in zip(models, entries, strict=True)]
+    chosen, result = joined(runs, "wer")
+    assert chosen is models[1] and result.best == {"step": 10.0, "wer": 0.2, "loss": 1.0, "phase": 2.0}
+    assert (result.steps, result.cpu_seconds, result.cost, len(result.history)) == (15, 3.0, 21, 3)
+    unvalidated = [(model, replace(done, best=None)) for model, done in runs]
+    assert joined(unvalidated, "wer")[0] is models[2], "without validation the last"
+
+
+def test_a_lexicon_belongs_to_the_language_that_it_was_made_for(source: Recogniser) -> None:
+    assert set(source.tokens.symbols[1:]) >= {"a", "b"}
+    worded = replace(source, lexicon=Lexicon.from_pairs([("ab", "a b")]))
+    other = next(iter(source.others))
+    assert worded.for_head(source.head).lexicon is worded.lexicon and worded.for_head(other).lexicon is None
 
 
 def test_a_known_language_goes_on_from_its_head_or_starts_anew(spoken: Any, source: Recogniser) -> None:
@@ -321,6 +342,13 @@ def test_calibration_takes_out_what_a_head_has_too_much() -> None:
         fit_offsets(scores, ["en" if language == "fr" else language for language in truth])
     with pytest.raises(DataError, match="is in 'de', of which there is no head"):
         fit_offsets(scores, ["de", *truth[1:]])
+
+
+def test_offsets_do_not_depend_on_how_much_of_a_language_there_is() -> None:
+    random, truth = np.random.default_rng(0), ["en"] * 40 + ["nl"] * 40
+    scores = [{name: float(random.normal(name == language, 1.0)) for name in ("en", "nl")} for language in truth]
+    even, more = fit_offsets(scores, truth), fit_offsets(scores[:40] * 9 + scores[40:], truth[:40] * 9 + truth[40:])
+    assert more["en"] == pytest.approx(even["en"], abs=0.05)
 
 
 def test_accuracy_counts_every_language_the_same() -> None:

@@ -146,6 +146,13 @@ def test_words_below_the_range_of_double_precision_are_not_lost(
         assert not calls and best[0] == everything[0][:2]
 
 
+def test_a_word_that_needs_every_frame_is_not_lost_below_that_range() -> None:
+    tree = PrefixTree(Lexicon.from_pairs([("x", "b c b"), ("y", "a"), ("z", "b b")]), TOKENS)
+    speech = (torch.tensor([0.0, 400.0, 0.0, 0.0], dtype=torch.float64) * torch.ones(1, 3, 1)).log_softmax(-1)
+    found = score_words(speech, torch.tensor([3]), tree)[0]
+    torch.testing.assert_close(found, torch.tensor([-1200.0, 0.0, -1200.0], dtype=torch.float64))
+
+
 def test_what_is_trusted_is_exact_up_to_the_edge_of_the_range() -> None:
     tree = PrefixTree(Lexicon.from_pairs([("x", "a b a"), ("y", "c b a c b"), ("z", "b")]), TOKENS)
     speech = torch.cat([_speech(1, 60, 4, sharpness=float(sharpness)) for sharpness in np.linspace(10, 30, 80)])

@@ -17,7 +17,7 @@ from tones import make_speaker
 from asr_transfer.adapt_config import AdaptConfig, MethodSettings, SutaConfig
 from asr_transfer.adaptation import adapt as adapting
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.methods import METHODS, default_learning_rate, needs_source
+from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate, needs_source
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
 from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig, to_plain
 from asr_transfer.data.features import FeatureStore, build_store
@@ -332,6 +332,18 @@ def test_a_method_of_no_weight_is_plain_fine_tuning_at_every_step(name: str, set
         torch.testing.assert_close(without[number], state, rtol=1e-12, atol=1e-14)
     # Where training starts, weights need no holding.
     assert different(with_it[1], plain[1])
+
+
+def test_another_seed_is_another_training(source: Recogniser, speech: Speech) -> None:
+    one, again, other = (snapshot(adapted_by("full", source, speech, seed=n).recogniser.model) for n in (1, 1, 2))
+    assert not different(one, again) and different(one, other)
+
+
+@pytest.mark.parametrize(("name", "setting"), [("kld", "rho"), ("replay", "replay")])
+def test_what_holds_takes_its_weight_from_the_task(name: str, setting: str, source: Recogniser) -> None:
+    made = build(name, source.model, MethodSettings(**{setting: 0.3}))  # type: ignore[arg-type]
+    assert made.task_weight == pytest.approx(0.7)
+    assert [made.source_weight, *(weight for weight, _ in made.objectives)] == ([0.3] if name == "replay" else [0, 0.3])
 
 
 def test_without_a_rate_the_method_s_own_is_taken(source: Recogniser, speech: Speech) -> None:

@@ -12,12 +12,14 @@ from language_sweeps import corpora_of, learning, make_folders, source_config
 from asr_transfer.config import SourceConfig
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import read_manifest, write_manifest
+from asr_transfer.decoding.identify import accuracy, fit_offsets, named
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.points import Corpora, Point, error_unit, read_point, train_point, with_lexicon
 from asr_transfer.languages.sources import (
     SeparationConfig,
     SourceJob,
+    _crossed,
     identification,
     separating,
     source_test_store,
@@ -100,6 +102,21 @@ def test_languages_are_told_apart_on_what_was_not_calibrated_on(run: Path, corpo
     assert told({"identification": {"utterances": 0}}) == ""
     # A head without data: the other two are told apart.
     assert identification(source, held_out[:1] + held_out[4:], store) == ({"utterances": 0}, {})
+
+
+def test_offsets_of_one_side_are_tried_on_the_other() -> None:
+    """On either side the other language's head is the surer one by as much as offsets of that side would take away."""
+    truth, sides = ["en", "nl"] * 12, [0, 0, 1, 1] * 6
+    surplus = {0: 3.0, 1: -3.0}
+    scores = [
+        {name: surplus[side] * (name == "en") + (name == language) for name in ("en", "nl")}
+        for language, side in zip(truth, sides, strict=True)
+    ]
+    for side in (0, 1):
+        own = [n for n, at in enumerate(sides) if at == side]
+        offsets = fit_offsets([scores[n] for n in own], [truth[n] for n in own])
+        assert accuracy(named([scores[n] for n in own], offsets), [truth[n] for n in own]) == 1
+    assert accuracy(_crossed(scores, truth, sides), truth) == 0.5, "each head that is surer on one side wins there"
 
 
 def test_a_finished_source_is_not_trained_again_but_told_apart_where_it_was_not(

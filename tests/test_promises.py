@@ -12,34 +12,50 @@ from typing import Any
 
 import numpy as np
 import pytest
-from language_sweeps import corpora_of, learning, make_folders
+from language_sweeps import corpora_of, learning, make_folders, source_config
+from tones import TINY
 
 from asr_transfer.adaptation import experiment
 from asr_transfer.adaptation.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig
 from asr_transfer.adaptation.protocol import Draw, Fold
+from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, align
-from asr_transfer.languages import points
+from asr_transfer.languages import points, sources
 from asr_transfer.languages.points import Corpora, Point, train_point
 from asr_transfer.languages.reduction import reduction
+from asr_transfer.training import session
+from asr_transfer.training.streams import members
 from data_prep.multilingual import SOURCE_SPLITS, SOURCES
+
+PARTS = ("train", "dev")
 
 
 class Learnt(Exception):
     """Carries what would have been learnt from, instead of learning."""
 
 
+def _fold(**changes: Any) -> Fold:
+    draws = (Draw("s", 0, ("a",), ("b", "c")), Draw("t", 0, ("d",), ("e",)), Draw("t", 1, ("e",), ("d",)))
+    usual = {"train": ("f", "g"), "others": (), "dev": (), "test": draws, "judged": ("i",)}
+    return Fold("f", **{**usual, **changes})
+
+
+def _shop(folder: Path | None = None) -> Any:
+    known = {name: Utterance(name, "", 1.0, "a", "s", "en") for name in "abcdefghij"}
+    return SimpleNamespace(
+        utterances=lambda: known, store=lambda: None, source=lambda fold: None, config=ExperimentConfig(),
+        folder=str(folder),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("method", ["full", *AUTOMATIC])
 def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {name: Utterance(name, "", 1.0, "a", "s", "en") for name in "abcdefghij"}
     draw = Draw("s", 0, pool=("a", "b", "c"), test=("d", "e"))
-    fold = Fold("f", train=("f", "g"), others=("h",), dev=(), test=(draw,), source=("f", "g"), judged=("i",))
-    shop = SimpleNamespace(
-        utterances=lambda: known, store=lambda: None, source=lambda fold: None, config=ExperimentConfig()
-    )
+    fold = _fold(others=("h",), test=(draw,), source=("f", "g"))
 
     def caught(source: object, utterances: Any, *rest: Any, **named: Any) -> None:
         more = [part for part in (*rest, *named.values()) if isinstance(part, list)]
@@ -48,10 +64,38 @@ def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch
     monkeypatch.setattr(experiment, "adapt", caught)
     monkeypatch.setattr(experiment, "adapt_by_choice", caught)
     with pytest.raises(Learnt) as found:
-        experiment._run_trial((shop, fold, ("f", draw, 2, method, 0.0)))  # type: ignore[arg-type]
+        experiment._run_trial((_shop(), fold, ("f", draw, 2, method, 0.0)))
     learnt, beside = found.value.args
     assert learnt == ["a", "b"] and not beside & {*draw.test, *fold.others}
     assert beside == (set() if method == WITHOUT_SOURCE else {"f", "g"} | ({"i"} if method == "auto" else set()))
+
+
+def test_the_source_model_of_a_fold_learns_its_training_utterances_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def caught(train: Any, dev: Any, *rest: Any) -> None:
+        raise Learnt([u.id for u in train], list(dev))
+
+    monkeypatch.setattr(experiment, "train_recogniser", caught)
+    with pytest.raises(Learnt) as found:
+        experiment._train_source((_shop(tmp_path), _fold()))
+    assert found.value.args == (["f", "g"], [])
+
+
+@pytest.mark.parametrize(("others", "watched"), [((), ["e"]), (("h",), ["h"])])
+def test_forgetting_is_measured_on_others_alone(
+    others: tuple[str, ...], watched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def heard(recogniser: object, utterances: Any, store: object) -> list[Hypothesis]:
+        asked.append([u.id for u in utterances])
+        return [Hypothesis(u.id, "s", "en", "a", "a") for u in utterances]
+
+    monkeypatch.setattr(experiment, "hypotheses", heard)
+    fold = _fold(others=others)
+    experiment._run_trial((_shop(), fold, ("f", fold.test[0], 0, "none", 0.0)))
+    assert asked == [["b", "c"], watched]
 
 
 def test_a_point_is_never_chosen_on_its_test_set(
@@ -70,6 +114,64 @@ def test_a_point_is_never_chosen_on_its_test_set(
         train_point((str(tmp_path), corpora, Point("scratch", 0.1, 0, None, config), (0.1,)))
     train, dev = found.value.args
     assert train and dev and dev <= chosen_on and not (train | dev) & kept and not train & dev
+
+
+def test_joint_training_reads_no_source_speech_that_is_kept_from_training(
+    tmp_path: Path, feature_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpora = corpora_of(make_folders(tmp_path / "languages"))
+    heard = {u.id for path in corpora.sources.values() for u in read_manifest(path)}
+
+    def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
+        raise Learnt({u.id for u in rest[-1]})
+
+    network = SimpleNamespace(model=SimpleNamespace(config=ModelConfig(features=FeatureConfig(mels=8))))
+    monkeypatch.setattr(points, "load_source", lambda folder: network)
+    monkeypatch.setattr(points, "learn_language", caught)
+    with pytest.raises(Learnt) as found:
+        train_point((str(tmp_path), corpora, Point("joint", 0.1, 0, "all", learning(mode="joint")), (0.1,)))
+    assert found.value.args == (heard,)
+
+
+@pytest.mark.parametrize("languages", [("en",), ("en", "nl")])
+def test_development_speech_is_listened_to_and_never_learnt(
+    languages: tuple[str, ...], tmp_path: Path, feature_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = make_folders(tmp_path)
+    train, dev = ([u for name in languages for u in read_manifest(folders[name] / f"{split}.jsonl")] for split in PARTS)
+    store = build_store([*train, *dev], FeatureConfig(mels=16))
+
+    def caught(model: object, streams: Any, *rest: Any, validation: Any, **named: Any) -> None:
+        sides = ([stream for group in side for stream in members(group)] for side in (streams, validation))
+        raise Learnt(*({u.id for stream in side for u in stream.data.utterances} for side in sides))
+
+    monkeypatch.setattr(session, "Trainer", caught)
+    with pytest.raises(Learnt) as found:
+        session.train_recogniser(train, dev, store, source_config())
+    assert found.value.args == ({u.id for u in train}, {u.id for u in dev})
+
+
+def test_a_source_model_learns_its_own_languages_alone(tmp_path: Path) -> None:
+    corpora = corpora_of(make_folders(tmp_path))
+    for languages, heard in ((("nl",), {"nl"}), ((), {"en", "nl"})):
+        for seconds in (None, 5.0):
+            chosen = sources._chosen(sources.SourceJob("one", languages, seconds, source_config()), corpora)
+            assert {u.language for u in chosen} == heard
+
+
+def test_speakers_and_utterances_that_are_judged_on_are_not_trained_on(
+    tone_corpus: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = read_manifest(tone_corpus["train"])
+    rest, held_out = session.hold_out_speakers(every, 2, 0)
+    assert len({u.speaker for u in held_out}) == 2 and len(rest) + len(held_out) == len(every)
+    assert not {u.speaker for u in rest} & {u.speaker for u in held_out}
+    for option in ("--dev", "--test"):
+        speech = str(tone_corpus["train"])
+        words = ["train", "--train", speech, option, speech, "--out", str(tmp_path / "run"), *TINY]
+        assert main([*words, "--trainer.steps", "1"]) == 1
+        assert f"stands in the training and the {option[2:]} manifest" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_source_models_are_trained_on_no_speech_that_is_kept_from_training(tmp_path: Path) -> None:

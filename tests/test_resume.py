@@ -217,11 +217,20 @@ def test_a_run_without_validation_resumes_in_the_same_bits(tmp_path: Path, monke
 def test_a_clock_set_back_does_not_bring_an_old_checkpoint_back(tmp_path: Path, monkeypatch: Any) -> None:
     moments = iter(range(10_000_000, 0, -1))
     monkeypatch.setattr("speechbrain.utils.checkpoints.time.time", lambda: float(next(moments)))
+    # As where each save was killed before it could delete the checkpoint before it.
+    remove = shutil.rmtree
+
+    def all_but_checkpoints(folder: Path, ignore_errors: bool = False) -> None:
+        if not folder.name.startswith("CKPT+"):
+            remove(folder, ignore_errors)
+
+    monkeypatch.setattr("asr_transfer.training.checkpoints.shutil.rmtree", all_but_checkpoints)
     trainer = _trainer(tmp_path, patience=0)
     trainer.train()
     again = _trainer(tmp_path, patience=0)
     again.on_fit_start()
     assert again.optimizer_step == trainer.optimizer_step == STEPS
+    assert len(list((tmp_path / "checkpoints").glob("CKPT+*"))) > 1, "there must be older ones to mistake for it"
 
 
 def _with_little_disk(folder: Path, limit: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,6 +105,25 @@ def test_held_out_words_leave_lexicon_and_language_model(recogniser: Recogniser,
     assert len(held) == 3 and held <= set(outcome.vocabulary.unseen) and not held & set(outcome.vocabulary.known)
     assert not held & set(outcome.model.words)
     assert outcome.effects[0].recall_before == 0 and outcome.effects[0].recall > 0.8
+    # Other words are held out of the weights' lexicon, where development sentences hold others than the test's.
+    fewer = replace(material, dev=[u for u in material.dev if not held & set(u.text.split())])
+    assert fewer.dev and not held & set(run_sentences(recogniser, fewer, None, config).model.words)  # type: ignore[arg-type]
+
+
+def test_weights_are_chosen_on_development_sentences_alone(
+    recogniser: Recogniser, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[list[int], list[str]]] = []
+
+    def caught(posteriors: Any, references: Sequence[str], *rest: Any, **named: Any) -> Tuned:
+        asked.append(([len(frames) for frames in posteriors], list(references)))
+        return Tuned(SearchConfig(beam=12), (Trial({"lm_weight": 1.0}, 1, 2),))
+
+    monkeypatch.setattr(sentences, "tune", caught)
+    monkeypatch.setattr(sentences, "tune_hot_words", caught)
+    run_sentences(recogniser, material, None, CONFIG)  # type: ignore[arg-type]
+    texts = [u.text for u in material.dev]
+    assert asked == 3 * [([3 * len(text) for text in texts], texts)]
 
 
 def test_words_are_divided_by_the_training_texts() -> None:

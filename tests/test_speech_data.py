@@ -105,15 +105,19 @@ def test_a_random_channel_colours_bands_alike_in_all_frames() -> None:
         SpecAugmentConfig(channel=-1)
 
 
-def test_infeasible_utterances_are_left_out_by_name(spoken: tuple[list[Utterance], FeatureStore]) -> None:
+@pytest.mark.parametrize("strides", [(4, 4), (2, 1)])
+def test_infeasible_utterances_are_left_out_by_name(
+    strides: tuple[int, int], spoken: tuple[list[Utterance], FeatureStore]
+) -> None:
     utterances, store = spoken
     views = [store.length(store.view("u1", speed)) for speed in SPEEDS]
-    frames = min(subsampled(view, (4, 4)) for view in views)
-    assert frames == subsampled(views[2], (4, 4)) >= 2
+    frames = min(subsampled(view, strides) for view in views)
+    assert frames == subsampled(views[2], strides) >= 2
+    assert (frames < subsampled(views[0], strides)) == (strides == (2, 1)), "a slower copy leaves more"
 
     def kept(text: str) -> int:
         one = Utterance("u1", utterances[1].audio, 0.3, text, "s", "en")
-        return len(feasible([one], store, TOKENS, (4, 4), SPEEDS)[0])
+        return len(feasible([one], store, TOKENS, strides, SPEEDS)[0])
 
     # Alternating letters need a frame each, equal neighbours a blank between them as well.
     alternating = ("ab" * frames)[:frames]

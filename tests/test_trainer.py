@@ -50,6 +50,20 @@ def test_two_runs_take_the_same_steps_whatever_the_global_random_state(optimizer
         assert not different(one, other)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_step_is_the_same_however_often_it_is_validated(every: int) -> None:
+    runs = []
+    for validate_every in (0, every):
+        recorder, model = Recorder(), small_model(seed=4, dropout=0.5)
+        config = settings(validate_every=validate_every)
+        check = speech_task(ToySpeech(3, seed=5))
+        Trainer(model, [speech_task()], [(1.0, recorder)], config=config, validation=[check]).train()
+        runs.append(recorder.weights)
+    assert len(runs[0]) == len(runs[1]) == 5
+    for one, other in zip(*runs, strict=True):
+        assert not different(one, other)
+
+
 def test_another_seed_takes_other_steps() -> None:
     weights = []
     for seed in (0, 1):
@@ -96,6 +110,16 @@ class _SometimesNan(ToySpeech):
             if item in self.bad:
                 batch.inputs[row, 0, 0] = float("nan")
         return batch
+
+
+def test_accumulated_batches_are_those_of_single_steps_masked_each_in_its_own_way() -> None:
+    single, double = (
+        Trainer(small_model(), [speech_task(ToySpeech(1))], config=settings(accumulate=n)) for n in (1, 2)
+    )
+    own = [single._load(step)[0]["speaker"].inputs for step in (0, 1)]
+    together = [part["speaker"].inputs for part in double._load(0)]
+    assert all(torch.equal(one, other) for one, other in zip(own, together, strict=True))
+    assert not torch.equal(*together), "the only utterance, masked anew"
 
 
 def test_non_finite_steps_are_skipped_counted_and_leave_no_trace() -> None:
@@ -169,6 +193,13 @@ def test_a_tie_goes_to_the_lower_loss() -> None:
     result, _, _ = _scripted([1.0] * 10, patience=0)
     assert result.best is not None
     assert result.best["loss"] == min(entry["loss"] for entry in result.history)
+
+
+def test_of_equal_validations_the_earlier_is_the_best_and_patience_runs_out() -> None:
+    progress, model = Progress(), nn.Linear(1, 1)
+    for step in range(3):
+        progress.note({"step": step, "score": 1.0, "loss": 2.0}, "score", model)
+    assert progress.best == {"step": 0, "score": 1.0, "loss": 2.0} and progress.validations_since_best == 2
 
 
 def test_a_figure_that_is_no_number_never_wins() -> None:
@@ -248,6 +279,11 @@ def test_conflicting_options_are_named_all_at_once() -> None:
         "the stream 'empty' has no items",
     ):
         assert part in message
+
+
+def test_patience_without_validations_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`trainer.patience` needs `trainer.validate_every` above 0"):
+        TrainerConfig(patience=2, validate_every=0)
 
 
 def test_a_monitor_that_no_validation_gives_is_refused_before_training() -> None:

@@ -150,6 +150,8 @@ def test_cuts_lie_half_way_to_the_neighbours_and_inside_the_recording() -> None:
     word = one.cut(0, 2, "ab")
     assert (word.start, word.duration) == (pytest.approx(2.0 + 0.30 - MARGIN), pytest.approx(0.52 - 0.30 + MARGIN))
     assert (word.text, word.pronunciation, word.audio) == ("ab", "a b", one.utterance.audio)
+    inner = one.cut(2, 3, "c")
+    assert inner.start == pytest.approx(2.0 + (0.44 + 0.60) / 2) and inner.duration == pytest.approx(0.79 - 0.52)
     last = one.cut(3, 4, "d")
     assert last.start == pytest.approx(2.0 + 0.98 - MARGIN) and last.start + last.duration == pytest.approx(3.0)
     pieces = cut_pieces([one], 20, 0)

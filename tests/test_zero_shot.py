@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 from real_runs import load
+from small import small_model
 from tones import speak
 
 from asr_transfer.audio import SAMPLE_RATE
@@ -22,13 +23,15 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.decoders import GreedyDecoder
 from asr_transfer.decoding.lexicon_search import best_words, free_score, score_words
 from asr_transfer.decoding.lexicon_tree import PrefixTree
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.runs import load_systems
-from asr_transfer.words.experiment import UNSEEN, Row, Words, WordsConfig, refuse_leaks
+from asr_transfer.words import experiment
+from asr_transfer.words.experiment import UNSEEN, Row, Words, WordsConfig, refuse_leaks, try_model
 from asr_transfer.words.heard import ALIKE, INSIDE, LACKING, PARTS, TRAINED, WITHIN, Heard, split_pinyin, syllables
 from asr_transfer.words.made_up import MadeUpConfig, make_words, prepare_made_up
-from asr_transfer.words.measure import NEVER, Listened, Vocabulary, draw_others, in_units, judge
+from asr_transfer.words.measure import NEVER, Judged, Listened, Vocabulary, draw_others, in_units, judge
 from asr_transfer.words.tables import words_markdown, words_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,6 +136,21 @@ def test_words_that_sound_alike_are_one_by_sound_and_the_first_of_the_lexicon_ot
         judge(listened, [_said("abc"), _said("ab")], vocabulary, (3,), 1, 0)
 
 
+def test_the_threshold_is_chosen_on_development_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    margins = {"ab": (-9.0, -5.0), "cd": (1.0, 5.0)}  # of words outside and inside of the lexicon
+
+    def judged(recogniser: object, utterances: Any, *rest: object) -> Judged:
+        foreign, own = (np.full((1, 1, 1), margin) for margin in margins[utterances[0].text])
+        return Judged(np.ones((1, 1, 1), int), np.ones((1, 1, 1), int), own, foreign, np.array([0]))
+
+    monkeypatch.setattr(experiment, "_judged", judged)
+    lexicon = Lexicon.from_pairs([("ab", "a b"), ("cd", "c d")])
+    words = Words([], [_said("cd")], [_said("ab")], lexicon)
+    recogniser = Recogniser(small_model(heads={"xx": len(PHONES)}), PHONES, "xx", {})
+    trial = try_model("m", recogniser, words, None, WordsConfig())  # type: ignore[arg-type]
+    assert [limit.threshold for limit in trial.thresholds] == [3.0]
+
+
 def test_a_model_of_whole_words_never_finds_an_unseen_word() -> None:
     trained = Tokens.from_texts(["abba", "cab"], "words")
     torch.manual_seed(0)
@@ -196,6 +214,12 @@ def test_settings_and_recordings_that_make_no_sense_are_refused() -> None:
     lexicon = Lexicon.from_pairs([("ab", "a b")])
     with pytest.raises(DataError, match="'ab'.*in `train` and in `test`"):
         refuse_leaks(Words([_said("ab")], [], [_said("ab")], lexicon), print)
+    again = replace(_said("ab"), id="again")
+    for trained, tested in ((None, None), (0.5, 0.5)):  # whole, and the same part of a recording
+        with pytest.raises(DataError, match="'again'.*in `train` and in `test`"):
+            refuse_leaks(
+                Words([replace(_said("ab"), start=trained)], [], [replace(again, start=tested)], lexicon), print
+            )
     with pytest.raises(DataError, match="no test words"):
         refuse_leaks(Words([_said("ab")], [], [], lexicon), print)
 

@@ -166,6 +166,14 @@ def test_stm_and_ctm_by_time(tmp_path: Path, suffixes: tuple[str, str], channel:
     assert "1 utterances are marked IGNORE" in system.notes[0] and "1 recognised words lie outside" in system.notes[1]
 
 
+def test_a_word_belongs_to_the_segment_of_its_middle(tmp_path: Path) -> None:
+    stm = "rec A ann 0.0 2.0 turn it off\nrec A bob 2.0 4.0 well done\nrec A cy 5.0 6.0 yes\n"
+    ctm = "rec A 1.7 0.4 off\nrec A 1.9 0.6 well\nrec A 3.8 0.3 done\nrec A 4.9 0.4 yes\nrec A 5.9 0.4 no\n"
+    system = _read(tmp_path, stm, ctm, (".stm", ".ctm"))
+    assert [row[3] for row in _rows(system)] == ["off", "well done", "yes"]
+    assert "1 recognised words lie outside" in system.notes[0], "the middle of `no` is behind its beginning's segment"
+
+
 def test_stm_and_ctm_by_id(tmp_path: Path) -> None:
     assert _rows(_read(tmp_path, STM, STM.replace("off", "of"), (".stm", ".stm")))[0][3] == "turn of the lamp"
     words = "u1 1 0.3 0.2 off 0.9\nu1 1 0.1 0.2 turn 0.9\nu2 1 0.1 0.2 hello 0.9\n"

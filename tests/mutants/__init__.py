@@ -1,0 +1,1 @@
+"""Plausible bugs, each of which the tests that it names must catch: `python -m tests.mutants`."""

@@ -1,0 +1,116 @@
+"""Bugs of looking for words that were never heard: what counts as unseen, and what lexica hold."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+ROOM = "asr_transfer/words"
+
+MUTANTS = (
+    Mutant(
+        "tones-make-words-unseen",
+        f"{ROOM}/heard.py",
+        "if plain in self._whole:",
+        "if tuple(phones) in self._whole:",
+        "a word that differs from a trained one in a tone that the model does not hear counts as never trained on",
+        ("tests/test_zero_shot.py::test_what_was_heard_of_a_word",),
+    ),
+    Mutant(
+        "held-out-words-are-heard-in-sentences",
+        f"{ROOM}/material.py",
+        "or unwanted.isdisjoint(spelling(u).split())]",
+        "or spelling(u) not in unwanted]",
+        "sentences that hold a held-out word are trained on",
+        ("tests/test_words_recipe.py",),
+    ),
+    Mutant(
+        "leaks-are-looked-for-by-name",
+        f"{ROOM}/experiment.py",
+        "owner.setdefault((utterance.audio, utterance.start), split)",
+        "owner.setdefault((utterance.id, utterance.start), split)",
+        "a recording that is trained on under another name may be tested on",
+        ("tests/test_zero_shot.py::test_settings_and_recordings_that_make_no_sense_are_refused",),
+    ),
+    Mutant(
+        "the-word-is-drawn-among-the-others",
+        f"{ROOM}/measure.py",
+        "others = np.delete(np.arange(words), word)",
+        "others = np.delete(np.arange(words), 0)",
+        "a random lexicon may hold the word that was said twice, and one other word less",
+        ("tests/test_zero_shot.py::test_ranks_and_margins_are_those_of_a_search_in_each_random_lexicon",),
+    ),
+    Mutant(
+        "homophones-pass-for-foreign-words",
+        f"{ROOM}/measure.py",
+        "scores[others[~alike[others]]].max",
+        "scores[others].max",
+        "a word that sounds like the one that was said counts as falsely accepted",
+        (
+            "tests/test_zero_shot.py::test_words_that_sound_alike_are_one_by_sound_and_the_first_of_the_lexicon_otherwise",
+        ),
+    ),
+    Mutant(
+        "held-out-words-stay-in-the-lexicon",
+        f"{ROOM}/sentence_words.py",
+        "tuple(word for word in trained if word not in set(held_out)),",
+        "tuple(trained),",
+        "the lexicon without the unseen words holds some of them",
+        ("tests/test_sentences.py::test_held_out_words_leave_lexicon_and_language_model",),
+    ),
+    Mutant(
+        "the-language-model-knows-held-out-words",
+        f"{ROOM}/sentences.py",
+        "unlisted={*vocabulary.held_out, *own.held_out}",
+        "unlisted=own.held_out",
+        "the language model is estimated with the held-out words of the test sentences in it",
+        ("tests/test_sentences.py::test_held_out_words_leave_lexicon_and_language_model",),
+    ),
+    Mutant(
+        "weights-are-tuned-on-the-test-sentences",
+        f"{ROOM}/sentences.py",
+        "tune_all(dev, [u.text for u in material.dev]",
+        "tune_all(test, [u.text for u in material.test]",
+        "the weights of the searches are chosen on the sentences that they are judged on",
+        ("tests/test_sentences.py::test_weights_are_chosen_on_development_sentences_alone",),
+    ),
+    Mutant(
+        "rejection-is-calibrated-on-test-words",
+        f"{ROOM}/experiment.py",
+        "dev = _judged(recogniser, words.dev,",
+        "dev = _judged(recogniser, words.test,",
+        "the threshold that refuses words is chosen on the words that are tested",
+        ("tests/test_zero_shot.py::test_the_threshold_is_chosen_on_development_words",),
+    ),
+    Mutant(
+        "parts-of-words-count-as-said",
+        f"{ROOM}/heard.py",
+        'if f" {text} " in self._said.get(language, ""):',
+        'if text in self._said.get(language, ""):',
+        "a word counts as trained on because a longer word begins with it",
+        ("tests/test_words_recipe.py",),
+    ),
+    Mutant(
+        "cuts-reach-the-word-before",
+        f"{ROOM}/segments.py",
+        "(before + begin) / 2 if first",
+        "before if first",
+        "a word that is cut out of a sentence brings the end of the word before",
+        ("tests/test_words_recipe.py",),
+    ),
+    Mutant(
+        "searches-of-other-data-are-taken-over",
+        f"{ROOM}/finished.py",
+        'if values["of"] == self._of:',
+        'if "of" in values:',
+        "what was heard in other sentences is taken for finished",
+        ("tests/test_sentences.py::test_what_is_finished_is_not_run_again_unless_damaged_or_of_other_data",),
+    ),
+    Mutant(
+        "insertions-cost-nothing",
+        f"{ROOM}/sentence_effects.py",
+        "return _counted(words, lambda reference: reference not in chosen)",
+        "return _counted(words, lambda reference: reference is not None and reference not in chosen)",
+        "hot words that are heard where nothing was said are no errors",
+        ("tests/test_sentences.py::test_errors_are_divided_between_listed_words_and_the_others",),
+    ),
+)
