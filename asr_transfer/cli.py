@@ -22,18 +22,18 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from asr_transfer.commands import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
+from asr_transfer.commands.lexicon_options import lexicon_parsers, run_lexicon
+from asr_transfer.commands.lm_options import TuneCommand, lm_parsers, run_lm, run_tune
+from asr_transfer.commands.options import AdaptCommand, CompareCommand, EvaluateCommand, TrainCommand, TranscribeCommand
+from asr_transfer.commands.profile_options import profile_parsers, run_profile
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, one_line
-from asr_transfer.evaluation.lock import release_all
 from asr_transfer.interruption import EXIT_STATUS, end_quietly, heeding, report_stop
-from asr_transfer.lexicon_cli import lexicon_parsers, run_lexicon
-from asr_transfer.lm_cli import TuneCommand, lm_parsers, run_lm, run_tune
 from asr_transfer.option_files import allow_any_name, check_option_files
 from asr_transfer.parsing import explain, instantiated, spell_out_flags
-from asr_transfer.profile_cli import profile_parsers, run_profile
 from asr_transfer.progress import Work, tracked
 from asr_transfer.remarks import collected, lines, told
+from asr_transfer.runs.lock import release_all
 from asr_transfer.terminal import print_everything, refused, unspelled
 from asr_transfer.textfiles import require_writable_folder
 
@@ -224,15 +224,15 @@ def _fetch(arguments: Namespace) -> int:
 
 
 def _train(arguments: Namespace) -> int:
-    from asr_transfer.training.run import train_run
+    from asr_transfer.commands.train import train_run
 
     train_run(_settings(TrainCommand, arguments), _say)
     return 0
 
 
 def _adapt(arguments: Namespace) -> int:
-    from asr_transfer.adaptation.profile_commands import load_with_profile
-    from asr_transfer.adaptation.run import Speech, adapt_run, reads_transcripts, take
+    from asr_transfer.commands.adapt import Speech, adapt_run, reads_transcripts, take
+    from asr_transfer.commands.profile import load_with_profile
     from asr_transfer.decoding.recogniser import Recogniser
 
     command = _settings(AdaptCommand, arguments)
@@ -255,10 +255,10 @@ def _adapt(arguments: Namespace) -> int:
 
 
 def _evaluate(arguments: Namespace) -> int:
-    from asr_transfer.adaptation.run import take
-    from asr_transfer.evaluation.record import RunRecord
-    from asr_transfer.listening import evaluate_run, open_recogniser
-    from asr_transfer.training.run import features_of
+    from asr_transfer.commands.adapt import take
+    from asr_transfer.commands.listen import evaluate_run, open_recogniser
+    from asr_transfer.data.features import build_store
+    from asr_transfer.runs.record import RunRecord
 
     command = _settings(EvaluateCommand, arguments)
     require_writable_folder(command.out)
@@ -267,14 +267,14 @@ def _evaluate(arguments: Namespace) -> int:
     language = "" if command.language == "auto" else recogniser.head
     utterances = take(_utterances(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
     # A recording that cannot be read is refused before a run folder is made or replaced.
-    features_of(utterances, recogniser.model.config.features)
+    build_store(utterances, recogniser.model.config.features)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
     _say(str(evaluate_run(recogniser, utterances, command, record, _say)))
     return 0
 
 
 def _transcribe(arguments: Namespace) -> int:
-    from asr_transfer.listening import explained, listen, open_recogniser, recordings, told_way
+    from asr_transfer.commands.listen import explained, listen, open_recogniser, recordings, told_way
 
     files = arguments.pop("files")
     command = _settings(TranscribeCommand, arguments)
@@ -300,7 +300,7 @@ def _transcribe(arguments: Namespace) -> int:
 
 
 def _compare(arguments: Namespace) -> int:
-    from asr_transfer.evaluation.summary import compare_run
+    from asr_transfer.commands.compare import compare_run
 
     runs = arguments.pop("runs")
     compare_run(runs, _settings(CompareCommand, arguments), _say, shlex.join(["asr-transfer", *sys.argv[1:]]))
@@ -308,7 +308,7 @@ def _compare(arguments: Namespace) -> int:
 
 
 def _show(arguments: Namespace) -> int:
-    from asr_transfer.evaluation.show import export_run, show_run
+    from asr_transfer.commands.show import export_run, show_run
 
     if arguments.tensorboard is not None:
         require_writable_folder(arguments.tensorboard, "--tensorboard")

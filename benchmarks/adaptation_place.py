@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 from asr_transfer.adapt_config import AdaptConfig
-from asr_transfer.adaptation.run import take
 from asr_transfer.audio import SAMPLE_RATE
+from asr_transfer.commands.adapt import take
 from asr_transfer.config import ModelConfig, Units
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest

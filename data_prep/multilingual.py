@@ -16,7 +16,7 @@ from pathlib import Path
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.remarks import collected, lines
-from asr_transfer.training.workers import run_all
+from asr_transfer.runs.workers import run_all
 from data_prep.artikulate import FOLDERS
 from data_prep.fetch import data_folder
 from data_prep.prepare import CORPORA, prepare

@@ -16,11 +16,11 @@ from types import ModuleType
 from typing import Any
 
 import asr_transfer.cli as command_line
-from asr_transfer.commands import TrainCommand
+from asr_transfer.commands.options import TrainCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation.resuming import plain
 from asr_transfer.parsing import instantiated, spell_out_flags
+from asr_transfer.runs.resuming import plain
 from docs import records
 
 FOLDERS = {

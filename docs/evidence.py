@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr_transfer.errors import AsrTransferError
-from asr_transfer.evaluation.attempts import attempts_of, is_clean
+from asr_transfer.runs.attempts import attempts_of, is_clean
 from docs import figures, history, prose, records, rerun
 from docs.commands import differences as differing
 from docs.commands import makes_runs, on_page, option, printed, settings_of

@@ -8,8 +8,8 @@ from typing import Any
 from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError
-from asr_transfer.evaluation.attempts import describe_origin, is_older
-from asr_transfer.evaluation.resuming import plain
+from asr_transfer.runs.attempts import describe_origin, is_older
+from asr_transfer.runs.resuming import plain
 from docs.commands import differences, leaves, printed, settings_of
 
 NAMED = 3

@@ -11,8 +11,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asr_transfer.adaptation.results import Row
 from asr_transfer.errors import DataError
+from asr_transfer.experiments.speakers.rows import Row
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation.record import read_record
+from asr_transfer.runs.record import read_record
 from docs import records
 from docs.commands import makes_runs, option, printed
 from docs.origin import older

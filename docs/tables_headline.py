@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr_transfer.adaptation.hindsight import best_in_hindsight
-from asr_transfer.adaptation.results import Row
 from asr_transfer.evaluation.clusters import FEWEST
+from asr_transfer.experiments.speakers.hindsight import best_in_hindsight
+from asr_transfer.experiments.speakers.rows import Row
 from docs.origin import OLDER, older, unshipped
 from docs.records import CORPORA, adaptation_rows, measured, record
 from docs.tables_speakers import untouched

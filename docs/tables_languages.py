@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from asr_transfer.languages import curve as languages
-from asr_transfer.languages import new_speaker_rows as speakers
-from asr_transfer.languages.negative import Effect
-from asr_transfer.languages.pairs import Pair
-from asr_transfer.languages.savings import Saving
-from asr_transfer.languages.search import Tried
-from asr_transfer.languages.tables import (
+from asr_transfer.experiments.languages import curve as languages
+from asr_transfer.experiments.languages import new_speaker_rows as speakers
+from asr_transfer.experiments.languages.negative import Effect
+from asr_transfer.experiments.languages.pairs import Pair
+from asr_transfer.experiments.languages.savings import Saving
+from asr_transfer.experiments.languages.search import Tried
+from asr_transfer.experiments.languages.tables import (
     brief_markdown,
     curve_markdown,
     identification_markdown,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr_transfer.adaptation.predicted import Case, agreements, predicted_markdown
-from asr_transfer.adaptation.results import markdown
+from asr_transfer.experiments.speakers.predicted import Case, agreements, predicted_markdown
+from asr_transfer.experiments.speakers.rows import markdown
 from docs.origin import made
 from docs.records import CORPORA, adaptation_rows, built, measured, names, record
 

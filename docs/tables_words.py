@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from asr_transfer.words.experiment import Row
-from asr_transfer.words.overview import Figure
-from asr_transfer.words.sentence_effects import Effect
-from asr_transfer.words.sentence_tables import sentences_markdown
-from asr_transfer.words.tables import figures_markdown, words_markdown
+from asr_transfer.experiments.sentences.effects import Effect
+from asr_transfer.experiments.sentences.tables import sentences_markdown
+from asr_transfer.experiments.words.figures import Figure
+from asr_transfer.experiments.words.tables import figures_markdown, words_markdown
+from asr_transfer.experiments.words.unseen import Row
 from docs.origin import made
 from docs.records import built, measured, record
 

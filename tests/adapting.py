@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from asr_transfer.adaptation.profile_commands import load_with_profile
 from asr_transfer.cli import main
+from asr_transfer.commands.profile import load_with_profile
 from tests.tones import make_speaker
 
 QUICK = ("--steps", 12, "--device", "cpu", "--choice.folds", 2, "--choice.without_source", "[full, lhuc]",

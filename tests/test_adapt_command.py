@@ -18,7 +18,7 @@ import yaml
 
 from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.adaptation.profile import Profile, base_checksum
-from asr_transfer.adaptation.profile_commands import load_with_profile
+from asr_transfer.commands.profile import load_with_profile
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.standard_error import in_points

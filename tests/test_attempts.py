@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from asr_transfer.evaluation import attempts
-from asr_transfer.evaluation.record import RunRecord, read_record
+from asr_transfer.runs import attempts
+from asr_transfer.runs.record import RunRecord, read_record
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_an_attempt_that_was_killed_stays_in_the_record(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = RunRecord(tmp_path / "run", {})
-    monkeypatch.setattr("asr_transfer.evaluation.record.SELDOM", 0.0)
+    monkeypatch.setattr("asr_transfer.runs.record.SELDOM", 0.0)
     time.sleep(0.05)
     record.log("still at work")
     kept = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))

@@ -11,9 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr_transfer.adaptation.protocol import Draw, Fold
-from asr_transfer.adaptation.results import write_systems
-from asr_transfer.adaptation.trials import Trial
 from asr_transfer.cli import main
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError
@@ -22,6 +19,9 @@ from asr_transfer.evaluation.figures import factors, plots
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.significance import holm
 from asr_transfer.evaluation.summary import columns, reading, verdict
+from asr_transfer.experiments.speakers.protocol import Draw, Fold
+from asr_transfer.experiments.speakers.rows import write_systems
+from asr_transfer.experiments.speakers.trials import Trial
 from tests.made_runs import garbled, utterances, write_recipe, write_run
 
 PERFECT = utterances(120)

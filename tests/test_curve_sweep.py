@@ -13,15 +13,21 @@ from small import in_child
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.record import RunRecord, read_record
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
+from asr_transfer.experiments.languages.curve import Row, all_points, run_curve, summarise, tried
+from asr_transfer.experiments.languages.points import Corpora, Point, check_languages
+from asr_transfer.experiments.languages.savings import savings
+from asr_transfer.experiments.languages.search import UNCHANGED, Candidate, ScratchSearch
+from asr_transfer.experiments.languages.systems import SYSTEMS, CurveConfig, plan
+from asr_transfer.experiments.languages.tables import (
+    brief_markdown,
+    curve_markdown,
+    curve_table,
+    savings_table,
+    write_curve,
+)
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.curve import Row, all_points, run_curve, summarise, tried
-from asr_transfer.languages.points import Corpora, Point, check_languages
-from asr_transfer.languages.savings import savings
-from asr_transfer.languages.search import UNCHANGED, Candidate, ScratchSearch
-from asr_transfer.languages.systems import SYSTEMS, CurveConfig, plan
-from asr_transfer.languages.tables import brief_markdown, curve_markdown, curve_table, savings_table, write_curve
+from asr_transfer.runs.record import RunRecord, read_record
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
-from asr_transfer.adaptation.experiment import (
+from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
+from asr_transfer.data.manifest import read_manifest
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.experiments.speakers.experiment import (
     AUTOMATIC,
     ExperimentConfig,
     MethodGrid,
@@ -17,11 +20,8 @@ from asr_transfer.adaptation.experiment import (
     only_rate,
     run_experiment,
 )
-from asr_transfer.adaptation.protocol import ProtocolConfig, make_folds
-from asr_transfer.adaptation.results import summarise
-from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
-from asr_transfer.data.manifest import read_manifest
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.experiments.speakers.protocol import ProtocolConfig, make_folds
+from asr_transfer.experiments.speakers.rows import summarise
 
 CONFIG = ExperimentConfig(
     protocol=ProtocolConfig(amounts=(3, 8), draws=2, dev_draws=1, test_utterances=8, others_utterances=10),

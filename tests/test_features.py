@@ -21,7 +21,7 @@ from asr_transfer.data.features import Part, Request, build_store, build_stores,
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.mels import frame_count, log_mel, mean_and_deviation
 from asr_transfer.errors import DataError
-from asr_transfer.training.workers import run_all
+from asr_transfer.runs.workers import run_all
 
 Make = Callable[[str, float], Utterance]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asr_transfer.adaptation.hindsight import Errors, best_in_hindsight
 from asr_transfer.errors import DataError
+from asr_transfer.experiments.speakers.hindsight import Errors, best_in_hindsight
 
 
 def test_the_others_choose_for_each_speaker() -> None:

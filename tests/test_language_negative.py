@@ -10,10 +10,10 @@ from language_sweeps import corpora_of, learning, make_folders, source_config
 
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.languages.curve import load_point
-from asr_transfer.languages.negative import Effect, NegativeConfig, plan_negative, run_negative
-from asr_transfer.languages.reduction import reduction
-from asr_transfer.languages.tables import negative_markdown, negative_table
+from asr_transfer.experiments.core.effects import reduction
+from asr_transfer.experiments.languages.curve import load_point
+from asr_transfer.experiments.languages.negative import Effect, NegativeConfig, plan_negative, run_negative
+from asr_transfer.experiments.languages.tables import negative_markdown, negative_table
 
 
 def _config(**changes: Any) -> NegativeConfig:

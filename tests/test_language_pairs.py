@@ -14,11 +14,18 @@ from scipy import stats
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
-from asr_transfer.languages.pairs import Manifests, PairsConfig, choose_languages, halve, plan_pairs, run_pairs
-from asr_transfer.languages.reduction import difference_over_seeds, pooled_rate, rate_over_seeds, reduction
-from asr_transfer.languages.tables import pairs_markdown, pairs_table
+from asr_transfer.experiments.core.effects import difference_over_seeds, pooled_rate, rate_over_seeds, reduction
+from asr_transfer.experiments.languages.pairs import (
+    Manifests,
+    PairsConfig,
+    choose_languages,
+    halve,
+    plan_pairs,
+    run_pairs,
+)
+from asr_transfer.experiments.languages.tables import pairs_markdown, pairs_table
+from asr_transfer.runs.record import read_record
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from language_sweeps import make_folders, source_config
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.evaluation.record import read_record
-from asr_transfer.languages.points import Corpora
-from asr_transfer.languages.sources import SourceJob, train_source
-from asr_transfer.languages.tables import identification_markdown
+from asr_transfer.experiments.languages.points import Corpora
+from asr_transfer.experiments.languages.sources import SourceJob, train_source
+from asr_transfer.experiments.languages.tables import identification_markdown
+from asr_transfer.runs.record import read_record
 from data_prep.multilingual import SOURCE_SPLITS
 from tests.real_runs import ROOT, load
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from asr_transfer.commands.lexicon import add_words, check_lexicon, show_lexicon, write_pronunciations
 from asr_transfer.config import Units
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.notations import CMUDICT, Scheme
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
-from asr_transfer.words.commands import add_words, check_lexicon, show_lexicon, write_pronunciations
 from tests.small import small_model
 
 needs_tables = pytest.mark.skipif(

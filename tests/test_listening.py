@@ -13,11 +13,11 @@ import soundfile
 
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.cli import main
-from asr_transfer.commands import EvaluateCommand, TranscribeCommand
+from asr_transfer.commands.options import EvaluateCommand, TranscribeCommand
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation.record import read_record
+from asr_transfer.runs.record import read_record
 from tests.small import small_model
 from tests.tones import TINY, WORDS, speak
 

@@ -18,11 +18,9 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.record import read_record
-from asr_transfer.languages import transfer
-from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.curve import load_point
-from asr_transfer.languages.new_speaker import (
+from asr_transfer.experiments.core.effects import reduction
+from asr_transfer.experiments.languages.curve import load_point
+from asr_transfer.experiments.languages.new_speaker import (
     NewSpeakerConfig,
     learning,
     plan_rows,
@@ -30,10 +28,12 @@ from asr_transfer.languages.new_speaker import (
     syllables,
     write_syllables,
 )
-from asr_transfer.languages.new_speaker_rows import markdown, table
-from asr_transfer.languages.points import Corpora
-from asr_transfer.languages.reduction import reduction
+from asr_transfer.experiments.languages.new_speaker_rows import markdown, table
+from asr_transfer.experiments.languages.points import Corpora
+from asr_transfer.languages import transfer
+from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
+from asr_transfer.runs.record import read_record
 from asr_transfer.training.session import train_recogniser
 
 MASKS = SpecAugmentConfig(1, 4, 1, 4)

@@ -11,7 +11,7 @@ import pytest
 
 from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.resuming import plain
+from asr_transfer.runs.resuming import plain
 from docs import records
 from docs.figures import figure, fill_figures
 from docs.tables_headline import headline, hindsight

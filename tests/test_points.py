@@ -15,8 +15,8 @@ from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.identify import accuracy, fit_offsets, named
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.languages.points import Corpora, Point, error_unit, read_point, train_point, with_lexicon
-from asr_transfer.languages.sources import (
+from asr_transfer.experiments.languages.points import Corpora, Point, error_unit, read_point, train_point, with_lexicon
+from asr_transfer.experiments.languages.sources import (
     SeparationConfig,
     SourceJob,
     _crossed,

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 from asr_transfer.adapt_config import AdaptConfig
-from asr_transfer.adaptation.experiment import MethodGrid, run_experiment
-from asr_transfer.adaptation.predicted import (
+from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
+from asr_transfer.data.manifest import read_manifest
+from asr_transfer.data.summary import JUDGED, load_summaries
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.experiments.speakers.experiment import MethodGrid, run_experiment
+from asr_transfer.experiments.speakers.predicted import (
     WAYS,
     Case,
     PredictedConfig,
@@ -20,12 +25,7 @@ from asr_transfer.adaptation.predicted import (
     run_predicted,
     to_plain,
 )
-from asr_transfer.adaptation.protocol import ProtocolConfig, make_folds
-from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
-from asr_transfer.data.manifest import read_manifest
-from asr_transfer.data.summary import JUDGED, load_summaries
-from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.experiments.speakers.protocol import ProtocolConfig, make_folds
 from tests.real_runs import ROOT, load
 
 CONFIG = PredictedConfig(

@@ -10,7 +10,7 @@ import pytest
 
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.runs.record import RunRecord
 from data_prep import multilingual
 from data_prep.fetch import SOURCES as FETCHED
 from data_prep.multilingual import SOURCES, TARGETS, prepare_languages

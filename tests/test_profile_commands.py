@@ -15,8 +15,8 @@ import torch
 import yaml
 
 from asr_transfer.adaptation.profile import FACTS, TENSORS, Profile, base_checksum, save_profile
-from asr_transfer.adaptation.profile_commands import find_profiles, load_with_profile
 from asr_transfer.cli import main
+from asr_transfer.commands.profile import find_profiles, load_with_profile
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.acoustic import AcousticModel

@@ -15,18 +15,18 @@ import pytest
 from language_sweeps import corpora_of, learning, make_folders, source_config
 from tones import TINY
 
-from asr_transfer.adaptation import experiment
-from asr_transfer.adaptation.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig
-from asr_transfer.adaptation.protocol import Draw, Fold
 from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, align
-from asr_transfer.languages import points, sources
-from asr_transfer.languages.points import Corpora, Point, train_point
-from asr_transfer.languages.reduction import reduction
+from asr_transfer.experiments.core.effects import reduction
+from asr_transfer.experiments.languages import points, sources
+from asr_transfer.experiments.languages.points import Corpora, Point, train_point
+from asr_transfer.experiments.speakers import experiment
+from asr_transfer.experiments.speakers.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig
+from asr_transfer.experiments.speakers.protocol import Draw, Fold
 from asr_transfer.training import session
 from asr_transfer.training.streams import members
 from data_prep.multilingual import SOURCE_SPLITS, SOURCES

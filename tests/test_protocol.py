@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from asr_transfer.adaptation.protocol import ProtocolConfig, draws_of, make_folds
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.experiments.speakers.protocol import ProtocolConfig, draws_of, make_folds
 
 
 def people(*names: str, utterances: int = 30) -> list[Utterance]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from asr_transfer.adaptation.experiment import choose_rates
-from asr_transfer.adaptation.protocol import Draw, Fold
-from asr_transfer.adaptation.results import Row, headings, markdown, summarise, table
-from asr_transfer.adaptation.trials import Trial
 from asr_transfer.evaluation import clusters
+from asr_transfer.experiments.speakers.experiment import choose_rates
+from asr_transfer.experiments.speakers.protocol import Draw, Fold
+from asr_transfer.experiments.speakers.rows import Row, headings, markdown, summarise, table
+from asr_transfer.experiments.speakers.trials import Trial
 
 
 def trial(speaker: str, draw: int, method: str, rate: float, errors: int, others: int = 1, amount: int = 5) -> Trial:

@@ -18,15 +18,15 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.tuning import Trial, Tuned
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.scoring import Hypothesis, align
+from asr_transfer.experiments.sentences import searches as sentences
+from asr_transfer.experiments.sentences.effects import System, effect, missed, outside
+from asr_transfer.experiments.sentences.finished import Finished
+from asr_transfer.experiments.sentences.searches import BEAM, HOT, WITH, WITH_HOT, WITHOUT, run_sentences
+from asr_transfer.experiments.sentences.tables import effects_table, sentences_markdown, system_figures
+from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig, choose_words, lexicon_of
+from asr_transfer.runs.record import read_record
 from asr_transfer.search_config import SearchConfig
-from asr_transfer.words import sentences
-from asr_transfer.words.finished import Finished
-from asr_transfer.words.sentence_effects import System, effect, missed, outside
-from asr_transfer.words.sentence_tables import effects_table, sentences_markdown, system_figures
-from asr_transfer.words.sentence_words import Material, SentencesConfig, choose_words, lexicon_of
-from asr_transfer.words.sentences import BEAM, HOT, WITH, WITH_HOT, WITHOUT, run_sentences
 from tests.real_runs import load
 from tests.small import small_model
 

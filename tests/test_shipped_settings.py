@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
-from asr_transfer.adaptation.experiment import AUTOMATIC
-from asr_transfer.commands import KEEP_JUDGED
+from asr_transfer.commands.options import KEEP_JUDGED
+from asr_transfer.experiments.speakers.experiment import AUTOMATIC
 from tests.real_runs import load
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from asr_transfer.cli import main
+from asr_transfer.commands.show import show_run, sparkline
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.show import show_run, sparkline
 from tests.made_runs import utterances, write_recipe, write_run
 
 

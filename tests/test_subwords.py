@@ -36,8 +36,8 @@ from asr_transfer.decoding.decoders import WordDecoder
 from asr_transfer.decoding.lexicon_search import PrefixTree, score_words
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.experiments.languages.points import error_unit, spellable
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.points import error_unit, spellable
 from asr_transfer.languages.transfer import extend_head, learn_language
 from asr_transfer.orthography import tidied
 from asr_transfer.search_config import SearchConfig

@@ -11,8 +11,8 @@ import pytest
 
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.record import read_record
-from asr_transfer.words.unheard import halves, require_unheard, trained_manifests
+from asr_transfer.experiments.sentences.unheard import halves, require_unheard, trained_manifests
+from asr_transfer.runs.record import read_record
 from tests.real_runs import load
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,15 +20,30 @@ from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError
-from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.scoring import Hypothesis
+from asr_transfer.experiments.words.figures import (
+    Extras,
+    control_figures,
+    phone_figures,
+    sentence_figures,
+    word_figures,
+)
+from asr_transfer.experiments.words.heard import ALIKE, MADE_OF, SAID, TRAINED, WITHIN, Heard
+from asr_transfer.experiments.words.listeners import load_listener
+from asr_transfer.experiments.words.material import MaterialConfig, Spoken, assemble, load_words, save_words
+from asr_transfer.experiments.words.segments import MARGIN, Aligned, cut_pieces
+from asr_transfer.experiments.words.unseen import (
+    SEEN_WORDS,
+    UNSEEN,
+    WITHIN_WORDS,
+    Row,
+    Words,
+    groups,
+    headline,
+    refuse_leaks,
+)
+from asr_transfer.runs.record import read_record
 from asr_transfer.training.phone_models import make_phone_model
-from asr_transfer.words.experiment import SEEN_WORDS, UNSEEN, WITHIN_WORDS, Row, Words, groups, headline, refuse_leaks
-from asr_transfer.words.heard import ALIKE, MADE_OF, SAID, TRAINED, WITHIN, Heard
-from asr_transfer.words.listeners import load_listener
-from asr_transfer.words.material import MaterialConfig, Spoken, assemble, load_words, save_words
-from asr_transfer.words.overview import Extras, control_figures, phone_figures, sentence_figures, word_figures
-from asr_transfer.words.segments import MARGIN, Aligned, cut_pieces
 
 ROOT = Path(__file__).resolve().parents[1]
 HPARAMS = ROOT / "recipes" / "zero_shot_words" / "hparams"

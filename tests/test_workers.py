@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.training.workers import Backend, run_all
+from asr_transfer.runs.workers import Backend, run_all
 
 
 def square(value: int) -> tuple[int, int, int]:

@@ -25,14 +25,24 @@ from asr_transfer.decoding.lexicon_search import best_words, free_score, score_w
 from asr_transfer.decoding.lexicon_tree import PrefixTree
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.runs import load_systems
-from asr_transfer.words import experiment
-from asr_transfer.words.experiment import UNSEEN, Row, Words, WordsConfig, refuse_leaks, try_model
-from asr_transfer.words.heard import ALIKE, INSIDE, LACKING, PARTS, TRAINED, WITHIN, Heard, split_pinyin, syllables
-from asr_transfer.words.made_up import MadeUpConfig, make_words, prepare_made_up
-from asr_transfer.words.measure import NEVER, Judged, Listened, Vocabulary, draw_others, in_units, judge
-from asr_transfer.words.tables import words_markdown, words_table
+from asr_transfer.experiments.words import unseen as experiment
+from asr_transfer.experiments.words.heard import (
+    ALIKE,
+    INSIDE,
+    LACKING,
+    PARTS,
+    TRAINED,
+    WITHIN,
+    Heard,
+    split_pinyin,
+    syllables,
+)
+from asr_transfer.experiments.words.measure import NEVER, Judged, Listened, Vocabulary, draw_others, in_units, judge
+from asr_transfer.experiments.words.tables import words_markdown, words_table
+from asr_transfer.experiments.words.unseen import UNSEEN, Row, Words, WordsConfig, refuse_leaks, try_model
+from asr_transfer.runs.record import read_record
+from data_prep.made_up import MadeUpConfig, make_words, prepare_made_up
 
 ROOT = Path(__file__).resolve().parents[1]
 PHONES = Tokens(list("abcdef"), "phones")

@@ -9,10 +9,10 @@ from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.breakdown import per_speaker
-from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, write_scores
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.session import hypotheses
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from asr_transfer.adapt_config import ChoiceConfig
 from asr_transfer.adaptation.choice import lasting
-from asr_transfer.commands import AdaptCommand
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.summary import JUDGED, Summary, load_summaries, summary_folder
 from asr_transfer.decoding.recogniser import Recogniser
@@ -41,12 +41,12 @@ class Judged:
     sure: bool = True
 
 
-def kept_speech(command: AdaptCommand, source: Recogniser, own: Sequence[Utterance]) -> dict[str, Summary]:
-    """Return what the model's folder keeps of its source, and the adapted model's will, by folder.
+def kept_speech(model: Path, source: Recogniser, own: Sequence[Utterance]) -> dict[str, Summary]:
+    """Return what a model's folder keeps of its source, and the adapted model's will, by folder.
 
     What there is to judge on comes without the speakers of `own`, who are no others any more.
     """
-    kept = load_summaries(command.model, source.model.config.features) if command.use_summary else {}
+    kept = load_summaries(model, source.model.config.features)
     if JUDGED in kept:
         judged, speakers = kept.pop(JUDGED), {u.speaker for u in own}
         if rest := [u for u in judged.utterances if u.speaker not in speakers]:
@@ -54,15 +54,13 @@ def kept_speech(command: AdaptCommand, source: Recogniser, own: Sequence[Utteran
     return kept
 
 
-def in_its_language(
-    kept: Mapping[str, Summary], name: str, command: AdaptCommand, source: Recogniser
-) -> list[Utterance]:
+def in_its_language(kept: Mapping[str, Summary], name: str, model: Path, source: Recogniser) -> list[Utterance]:
     """Return what the model keeps in a folder, in the language that it listens in.
 
     Raises:
         DataError: a transcript cannot be spelled; the folder belongs to another model.
     """
-    place = summary_folder(command.model, name)
+    place = summary_folder(model, name)
     if name not in kept or place is None:
         return []
     known = [u for u in kept[name].utterances if not source.others or u.language == source.head]

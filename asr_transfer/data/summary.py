@@ -20,8 +20,9 @@ import torch
 
 from asr_transfer import textfiles
 from asr_transfer.config import FeatureConfig
-from asr_transfer.data.features import FeatureStore, JoinedStore
-from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
+from asr_transfer.data.judged import HeldOut
+from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import spell
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
@@ -202,3 +203,37 @@ def _to_json(utterance: Utterance) -> dict[str, Any]:
     if utterance.pronunciation is not None:
         entry["pronunciation"] = utterance.pronunciation
     return entry
+
+
+def keep(held: HeldOut, report: Report, store: FeatureStore, count: int, seed: int) -> dict[str, Summary]:
+    """Return the summaries that a model keeps: of what it was trained on, and of what was held out from that.
+
+    Args:
+        held: training speech, and what is held out of it.
+        report: utterances that training left out.
+        store: features of the rest; those at speed 1 are computed where it has none.
+        count: training utterances to keep; 0 for none.
+        seed: draws them.
+    """
+    left_out = {name for name, _ in report.dropped}
+    usable = [u for u in held.train if u.id not in left_out]
+    kept = {}
+    for name, utterances, number in ((FOLDER, usable, count), (JUDGED, held.judged, len(held.judged))):
+        if number and utterances:
+            kept[name] = _drawn(utterances, store, number, seed)
+    return kept
+
+
+def judged_origin(held: HeldOut) -> dict[str, str]:
+    """Return what a model folder's `origin` says of the utterances to judge on; nothing where there are none."""
+    return {JUDGED: "speakers" if held.apart else "utterances"} if held.judged else {}
+
+
+def _drawn(utterances: Sequence[Utterance], store: FeatureStore, count: int, seed: int) -> Summary:
+    drawn = Summary.draw(utterances, store, count, seed)
+    try:
+        store.view(drawn.utterances[0].id)
+    except KeyError:
+        names = {u.id for u in drawn.utterances}
+        return Summary(drawn.utterances, build_store([u for u in utterances if u.id in names], store.config))
+    return drawn

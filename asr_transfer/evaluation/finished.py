@@ -8,7 +8,7 @@ from typing import Any
 
 from asr_transfer.errors import DataError, nearest_hint
 from asr_transfer.evaluation.normalisation import DEFAULT, PROFILES
-from asr_transfer.evaluation.record import read_record
+from asr_transfer.runs.record import read_record
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "status": str,

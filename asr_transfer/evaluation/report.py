@@ -27,7 +27,6 @@ from markupsafe import Markup
 from asr_transfer import textfiles
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation import listing
-from asr_transfer.evaluation.attempts import describe_origin
 from asr_transfer.evaluation.breakdown import Group, confusions, per_language, per_speaker
 from asr_transfer.evaluation.compare import Compared, Entry
 from asr_transfer.evaluation.figures import factors, plots, transfer
@@ -35,6 +34,7 @@ from asr_transfer.evaluation.normalisation import find_profile
 from asr_transfer.evaluation.plots import Plot
 from asr_transfer.evaluation.summary import MARKS, columns, percent, reading, verdict
 from asr_transfer.evaluation.transfer_table import shown
+from asr_transfer.runs.attempts import describe_origin
 
 TEMPLATES = Path(__file__).parent / "templates"
 CONFUSIONS = 15

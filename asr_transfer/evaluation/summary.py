@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from asr_transfer.commands import CompareCommand
 from asr_transfer.evaluation.clusters import LEVEL, Estimate
-from asr_transfer.evaluation.compare import ALPHA, Compared, Entry, Mark, compare_systems, load
+from asr_transfer.evaluation.compare import ALPHA, Compared, Entry, Mark
 from asr_transfer.evaluation.significance import Comparison
-from asr_transfer.textfiles import require_writable_folder
 
 MARKS: dict[Mark, str] = {
     "base": "baseline",
@@ -154,34 +151,6 @@ def table(compared: Compared, wide: bool) -> Table:
         texts = [Text(c.text(entry), style=STYLES[entry.mark] if c.label == "verdict" else "") for c in chosen]
         shown.add_row(*texts)
     return shown
-
-
-def compare_run(runs: Sequence[str], command: CompareCommand, say: Callable[[str], None], started: str) -> Compared:
-    """Compare runs, print the table, and write the report.
-
-    Args:
-        runs: as `runs.load_systems` takes them.
-        command: what was asked for.
-        say: prints a line.
-        started: the command line, for the report.
-
-    Raises:
-        AsrTransferError: whatever is wrong with runs, settings or the folder.
-    """
-    require_writable_folder(command.out)
-    # Late, for jinja2 and matplotlib take their time, and a mistake in the runs should be said at once.
-    systems, notes = load(runs, command.normalisation, command.intersection, command.texts, command.language)
-    compared = compare_systems(systems, command.baseline, command.words, notes, command.vocabulary)
-    terminal = Console()
-    console = terminal if terminal.is_terminal else Console(width=160)
-    console.print(table(compared, wide=console.width >= 200))
-    for sentence in (*verdict(compared), *compared.notes):
-        say(sentence)
-    from asr_transfer.evaluation.report import write_report
-
-    written = write_report(command.out, compared, command.audio, started)
-    say(f"{written}: written, with report.md, report.csv and the plots beside it")
-    return compared
 
 
 def percent(value: float | None, digits: int = 2) -> str:

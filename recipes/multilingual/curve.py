@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from asr_transfer.cli import script
-from asr_transfer.languages.curve import run_curve, tried
-from asr_transfer.languages.points import Corpora, note_corpora
-from asr_transfer.languages.systems import CurveConfig
-from asr_transfer.languages.tables import curve_table, savings_table, write_curve
-from data_prep.language_run import TransferRun
+from asr_transfer.experiments.languages.curve import run_curve, tried
+from asr_transfer.experiments.languages.options import TransferRun
+from asr_transfer.experiments.languages.points import Corpora, note_corpora
+from asr_transfer.experiments.languages.systems import CurveConfig
+from asr_transfer.experiments.languages.tables import curve_table, savings_table, write_curve
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
 
 

@@ -19,11 +19,11 @@ from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.decoding.recogniser import OFFSETS
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation.record import RunRecord
-from asr_transfer.languages.points import Corpora
-from asr_transfer.languages.sources import identified
-from asr_transfer.languages.tables import identification_table
+from asr_transfer.experiments.languages.points import Corpora
+from asr_transfer.experiments.languages.sources import identified
+from asr_transfer.experiments.languages.tables import identification_table
 from asr_transfer.models.folder import read_config, update_origin
+from asr_transfer.runs.record import RunRecord
 from data_prep.multilingual import SOURCE_SPLITS, check_wanted, prepare_languages
 
 

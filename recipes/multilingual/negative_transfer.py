@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from asr_transfer.cli import script
-from asr_transfer.languages.negative import NegativeConfig, run_negative
-from asr_transfer.languages.points import Corpora, note_corpora
-from asr_transfer.languages.tables import negative_markdown, negative_table
-from data_prep.language_run import TransferRun
+from asr_transfer.experiments.languages.negative import NegativeConfig, run_negative
+from asr_transfer.experiments.languages.options import TransferRun
+from asr_transfer.experiments.languages.points import Corpora, note_corpora
+from asr_transfer.experiments.languages.tables import negative_markdown, negative_table
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
 
 

@@ -19,16 +19,16 @@ from rich.console import Console
 from asr_transfer.cli import script
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import DataError
-from asr_transfer.languages.new_speaker import (
+from asr_transfer.experiments.languages.new_speaker import (
     SYLLABLES,
     NewSpeakerConfig,
     run_new_speaker,
     write_syllables,
 )
-from asr_transfer.languages.new_speaker_rows import markdown, table
-from asr_transfer.languages.points import Corpora, note_corpora, read_point
+from asr_transfer.experiments.languages.new_speaker_rows import markdown, table
+from asr_transfer.experiments.languages.options import LanguageRun
+from asr_transfer.experiments.languages.points import Corpora, note_corpora, read_point
 from data_prep import multilingual
-from data_prep.language_run import LanguageRun
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
 
 

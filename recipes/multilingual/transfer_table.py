@@ -18,9 +18,9 @@ from rich.console import Console
 
 from asr_transfer.cli import script
 from asr_transfer.data.manifest import read_manifest
-from asr_transfer.languages.pairs import Manifests, PairsConfig, run_pairs
-from asr_transfer.languages.tables import pairs_markdown, pairs_table
-from data_prep.language_run import LanguageRun
+from asr_transfer.experiments.languages.options import LanguageRun
+from asr_transfer.experiments.languages.pairs import Manifests, PairsConfig, run_pairs
+from asr_transfer.experiments.languages.tables import pairs_markdown, pairs_table
 from data_prep.multilingual import SOURCES, TARGETS
 from data_prep.prepare import CORPORA
 

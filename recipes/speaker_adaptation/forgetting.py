@@ -17,17 +17,17 @@ from typing import Literal
 from rich.console import Console
 from rich.markdown import Markdown
 
-from asr_transfer.adaptation.predicted import (
+from asr_transfer.cli import script
+from asr_transfer.config import to_record
+from asr_transfer.data.manifest import read_manifest
+from asr_transfer.experiments.speakers.predicted import (
     PredictedConfig,
     agreements,
     predicted_markdown,
     run_predicted,
     to_plain,
 )
-from asr_transfer.cli import script
-from asr_transfer.config import to_record
-from asr_transfer.data.manifest import read_manifest
-from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.runs.record import RunRecord
 from data_prep.prepare import prepare
 
 QUICK_STEPS, QUICK_ADAPTATION = 60, 10

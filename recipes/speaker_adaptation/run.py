@@ -15,12 +15,12 @@ from typing import Literal
 
 from rich.console import Console
 
-from asr_transfer.adaptation.experiment import ExperimentConfig, run_experiment
-from asr_transfer.adaptation.results import markdown, summarise, table, write_systems
 from asr_transfer.cli import script
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
-from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.experiments.speakers.experiment import ExperimentConfig, run_experiment
+from asr_transfer.experiments.speakers.rows import markdown, summarise, table, write_systems
+from asr_transfer.runs.record import RunRecord
 from data_prep.prepare import prepare, require_root
 
 

@@ -25,16 +25,28 @@ from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.record import RunRecord
-from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.points import read_corpora, spellable
-from asr_transfer.languages.transfer import learn_language
-from asr_transfer.models.folder import read_config
-from asr_transfer.search_config import SearchConfig
-from asr_transfer.training.precision import precise
-from asr_transfer.training.session import by_language, train_recogniser
-from asr_transfer.training.workers import run_all
-from asr_transfer.words.experiment import (
+from asr_transfer.experiments.languages.points import read_corpora, spellable
+from asr_transfer.experiments.words.figures import (
+    control_figures,
+    extras,
+    phone_figures,
+    sentence_figures,
+    spelt_words,
+    word_figures,
+)
+from asr_transfer.experiments.words.listeners import load_listener, note_training
+from asr_transfer.experiments.words.material import (
+    MaterialConfig,
+    Spoken,
+    assemble,
+    load_words,
+    note_lexica,
+    note_words,
+    save_words,
+)
+from asr_transfer.experiments.words.segments import with_cuts
+from asr_transfer.experiments.words.tables import figures_markdown, figures_table, words_markdown, words_table
+from asr_transfer.experiments.words.unseen import (
     UNSEEN,
     Words,
     WordsConfig,
@@ -45,27 +57,15 @@ from asr_transfer.words.experiment import (
     try_model,
     write_trials,
 )
-from asr_transfer.words.listeners import load_listener, note_training
-from asr_transfer.words.made_up import MadeUpConfig, prepare_made_up
-from asr_transfer.words.material import (
-    MaterialConfig,
-    Spoken,
-    assemble,
-    load_words,
-    note_lexica,
-    note_words,
-    save_words,
-)
-from asr_transfer.words.overview import (
-    control_figures,
-    extras,
-    phone_figures,
-    sentence_figures,
-    spelt_words,
-    word_figures,
-)
-from asr_transfer.words.segments import with_cuts
-from asr_transfer.words.tables import figures_markdown, figures_table, words_markdown, words_table
+from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.transfer import learn_language
+from asr_transfer.models.folder import read_config
+from asr_transfer.runs.record import RunRecord
+from asr_transfer.runs.workers import run_all
+from asr_transfer.search_config import SearchConfig
+from asr_transfer.training.precision import precise
+from asr_transfer.training.session import by_language, train_recogniser
+from data_prep.made_up import MadeUpConfig, prepare_made_up
 from data_prep.multilingual import SOURCES, TARGETS
 from data_prep.prepare import CORPORA, prepare
 

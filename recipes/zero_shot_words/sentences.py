@@ -20,21 +20,27 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.cli import script
+from asr_transfer.commands.lm import read_texts
 from asr_transfer.config import to_plain, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation.record import RunRecord
 from asr_transfer.evaluation.scoring import write_scores
-from asr_transfer.words.finished import Finished, file_name
-from asr_transfer.words.lm_commands import read_texts
-from asr_transfer.words.sentence_effects import Effect
-from asr_transfer.words.sentence_tables import NOTE, effects_table, sentences_markdown, system_figures, systems_table
-from asr_transfer.words.sentence_words import Material, SentencesConfig
-from asr_transfer.words.sentences import WITH, Outcome, run_sentences
-from asr_transfer.words.unheard import halves, require_unheard, trained_manifests
+from asr_transfer.experiments.sentences.effects import Effect
+from asr_transfer.experiments.sentences.finished import Finished, file_name
+from asr_transfer.experiments.sentences.searches import WITH, Outcome, run_sentences
+from asr_transfer.experiments.sentences.tables import (
+    NOTE,
+    effects_table,
+    sentences_markdown,
+    system_figures,
+    systems_table,
+)
+from asr_transfer.experiments.sentences.unheard import halves, require_unheard, trained_manifests
+from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig
+from asr_transfer.runs.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 
 from asr_transfer.cli import script
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.runs.record import RunRecord
 
 
 def _names(folder: Path) -> set[str]:

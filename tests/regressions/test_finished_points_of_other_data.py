@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from language_sweeps import NETWORK, learning, source_config
 
-from asr_transfer.adaptation import experiment
-from asr_transfer.adaptation.experiment import ExperimentConfig, Workshop
-from asr_transfer.adaptation.protocol import Fold
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.languages import points, sources
-from asr_transfer.languages.points import Corpora, Point
-from asr_transfer.languages.sources import SourceJob
+from asr_transfer.experiments.languages import points, sources
+from asr_transfer.experiments.languages.points import Corpora, Point
+from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.experiments.speakers import experiment
+from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop
+from asr_transfer.experiments.speakers.protocol import Fold
 
 
 def _begun(*arguments: object, **options: object) -> Any:

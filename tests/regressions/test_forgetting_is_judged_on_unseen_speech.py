@@ -20,9 +20,9 @@ from asr_transfer.adaptation.kept import excess
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
 from asr_transfer.data.summary import Summary
-from asr_transfer.evaluation.record import read_record
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.models.folder import read_config
+from asr_transfer.runs.record import read_record
 from tests.adapting import adapt, recordings, run
 from tests.tones import TINY
 

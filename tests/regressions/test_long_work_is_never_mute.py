@@ -29,9 +29,9 @@ from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.progress import Work, tracked
+from asr_transfer.runs.workers import run_all
 from asr_transfer.training.streams import Output
 from asr_transfer.training.trainer import Trainer
-from asr_transfer.training.workers import run_all
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def test_jobs_are_counted_where_they_run_in_this_process() -> None:
 
 
 def test_what_processes_are_at_stands_in_the_parent_s_line(tmp_path: Path) -> None:
-    from asr_transfer.training.workers import _told
+    from asr_transfer.runs.workers import _told
 
     (tmp_path / "17").write_text("3 min: point es-5 | training: step 9 of 20", encoding="utf-8")
     results = _told(iter([1, 2]), "models", 7, tmp_path)

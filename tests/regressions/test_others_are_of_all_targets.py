@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from asr_transfer.adaptation.protocol import Draw, Fold, ProtocolConfig, others_of
+from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, others_of
 
 
 def _fold(others: tuple[str, ...] = ()) -> Fold:

@@ -18,10 +18,10 @@ from asr_transfer.adapt_config import AdaptConfig
 from asr_transfer.cli import main
 from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError
-from asr_transfer.languages import sweep
+from asr_transfer.experiments.core import jobs as sweep
+from asr_transfer.experiments.languages.points import Corpora, Point
+from asr_transfer.experiments.languages.sources import SourceJob
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.points import Corpora, Point
-from asr_transfer.languages.sources import SourceJob
 from asr_transfer.training import precision
 from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.precision import choose, settle

@@ -12,7 +12,7 @@ import pytest
 from asr_transfer.cli import main
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation.record import RunRecord, read_record
+from asr_transfer.runs.record import RunRecord, read_record
 
 
 def _run(folder: Path, config: dict[str, Any], **options: bool) -> RunRecord:
@@ -139,7 +139,7 @@ def test_a_training_is_resumed_where_it_was_moved_to(
     def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asr_transfer.training.run.train_recogniser", stop)
+    monkeypatch.setattr("asr_transfer.commands.train.train_recogniser", stop)
 
     def train(manifest: Path, out: Path, *more: str) -> int:
         return main(["train", "--train", str(manifest), "--dev", str(tone_corpus["dev"]), "--out", str(out), *more])

@@ -24,9 +24,9 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
-from asr_transfer.evaluation import attempts
-from asr_transfer.evaluation.record import read_record
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.runs import attempts
+from asr_transfer.runs.record import read_record
 from data_prep import multilingual
 
 TEXTS = ("你好", "好你", "你你", "好好")
@@ -88,7 +88,7 @@ def _languages(name: str, stop_at: str, more: Sequence[str], folder: Path, monke
         return multilingual.Corpora({} if wanted is None else sources, {n: targets[n] for n in own})
 
     own = ["hsk", "gcin"] if name == "new_speaker" else ["hsk"]
-    monkeypatch.setattr("data_prep.language_run.prepare_languages", prepare)
+    monkeypatch.setattr("asr_transfer.experiments.languages.options.prepare_languages", prepare)
     given = ["--learn.units", "toneless-phones"] if name == "new_speaker" else []
     changing = [sources["fillets-nl"] / "train.jsonl", targets["hsk"] / "train.jsonl", targets["hsk"] / "dev.jsonl"]
     if name == "new_speaker":
@@ -151,10 +151,10 @@ def _sentences(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 
 def _train(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    monkeypatch.setattr("asr_transfer.training.run.features_of", lambda *arguments: None)
-    monkeypatch.setattr("asr_transfer.training.run.require_trainable", lambda *arguments: None)
-    monkeypatch.setattr("asr_transfer.training.run.precise", lambda trainer, *arguments: trainer)
-    monkeypatch.setattr("asr_transfer.training.run.train_recogniser", _begun)
+    monkeypatch.setattr("asr_transfer.commands.train.build_store", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.commands.train.require_trainable", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.commands.train.precise", lambda trainer, *arguments: trainer)
+    monkeypatch.setattr("asr_transfer.commands.train.train_recogniser", _begun)
     corpus = _write(folder, "chars", "cmn")
     given = [word for split in ("train", "dev", "test") for word in (f"--{split}", str(corpus / f"{split}.jsonl"))]
     return Ways(
@@ -165,9 +165,9 @@ def _train(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 def _adapt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     """Return `adapt` with ears that hear nothing: it vets recordings before it opens a new run's folder."""
-    monkeypatch.setattr("asr_transfer.adaptation.run.features_of", lambda *arguments: None)
-    monkeypatch.setattr("asr_transfer.adaptation.run.vet", lambda source, own, *more: Vetted(list(own), [], []))
-    monkeypatch.setattr("asr_transfer.adaptation.run._choose", _begun)
+    monkeypatch.setattr("asr_transfer.commands.adapt.build_store", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.commands.adapt.vet", lambda source, own, *more: Vetted(list(own), [], []))
+    monkeypatch.setattr("asr_transfer.commands.adapt._choose", _begun)
     speech = _write(folder, "own", "cmn", ("own", "test", "others", "source"))
     model = _model(folder / "base")
     given = ["--model", str(model), "--method", "full", "--data", str(speech / "own.jsonl")]

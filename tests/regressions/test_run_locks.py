@@ -14,8 +14,8 @@ from small import in_child
 
 from asr_transfer.cli import main
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation.lock import RunLock
-from asr_transfer.evaluation.record import RunRecord
+from asr_transfer.runs.lock import RunLock
+from asr_transfer.runs.record import RunRecord
 
 
 def _hold(folder: Path, finished: bool = False) -> None:

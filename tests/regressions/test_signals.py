@@ -21,10 +21,10 @@ from tones import make_speaker
 
 from asr_transfer import cli, interruption
 from asr_transfer.data.manifest import write_manifest
-from asr_transfer.evaluation.record import read_record
 from asr_transfer.interruption import Stopped, heeding
+from asr_transfer.runs.record import read_record
+from asr_transfer.runs.workers import run_all
 from asr_transfer.training.trainer import Trainer
-from asr_transfer.training.workers import run_all
 
 KILLS = int(os.environ.get("ASR_TRANSFER_TEST_KILLS", "3"))
 """So many times the training of the long test is stopped."""
@@ -333,7 +333,7 @@ RECIPE = """
 import sys, time
 from dataclasses import dataclass
 from asr_transfer.cli import script
-from asr_transfer.training.workers import run_all
+from asr_transfer.runs.workers import run_all
 
 @dataclass(frozen=True)
 class Settings:

@@ -13,7 +13,7 @@ import pytest
 from asr_transfer.cache import VARIABLE, cache_folder, home_folder
 from asr_transfer.cli import main
 from asr_transfer.errors import ConfigError
-from asr_transfer.training.workers import run_all
+from asr_transfer.runs.workers import run_all
 from data_prep.fetch import data_folder
 
 
@@ -88,7 +88,7 @@ def test_workers_share_a_temporary_cache(tmp_path: Path, monkeypatch: pytest.Mon
         chosen.append(os.environ[VARIABLE])  # what processes that begin now inherit
         return []
 
-    monkeypatch.setattr("asr_transfer.training.workers._in_processes", begin)
+    monkeypatch.setattr("asr_transfer.runs.workers._in_processes", begin)
     assert list(run_all(str, [0, 1], 2, "caches")) == [] and len(chosen) == 1
     assert [path.name for path in (tmp_path / "tmp").glob("asr-transfer-cache-*")] == [Path(os.environ[VARIABLE]).name]
 

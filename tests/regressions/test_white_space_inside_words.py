@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from asr_transfer.commands.lm import make_model, read_texts
 from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.evaluation.runs import load_systems
-from asr_transfer.words.lm_commands import make_model, read_texts
 from data_prep.asterisk import _lines
 
 SPACES = ("\u00a0", "\u0085", "\u2028", "\u2029", "\u3000", "\u2009", "\u202f", "\u1680")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from asr_transfer.commands.lm import make_model, write_words
 from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens
@@ -13,8 +14,7 @@ from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.errors import DataError
-from asr_transfer.words.lm_commands import make_model, write_words
-from asr_transfer.words.measure import spelling
+from asr_transfer.experiments.words.measure import spelling
 
 LETTERS = Tokens([" ", "'", *"abcdefghijklmnopqrstuvwxyz"])
 PHONES = Tokens(sorted({"t", "er", "n", "ao", "f", "l", "ae", "m", "p"}), "phones")

@@ -1,0 +1,320 @@
+"""What `asr-transfer lexicon check | add | g2p | show` do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rapidfuzz import process
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from asr_transfer import textfiles
+from asr_transfer.data.g2p import Notation, Reader, Source, pronounce
+from asr_transfer.data.lexicon import Entry, Lexicon, read_for, require_own_form
+from asr_transfer.data.notations import Scheme, scheme_of
+from asr_transfer.data.phones import Replaced, map_lexicon
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.orthography import listed_word
+from asr_transfer.runs.console import legible, require_free, show
+
+MOST_SHOWN = 20
+"""Rows of a table that would otherwise have as many as the lexicon has words."""
+
+
+def check_lexicon(
+    lexicon: Path,
+    model: Path,
+    *,
+    head: str | None = None,
+    nearest: bool = False,
+    out: Path | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> int:
+    """Say whether a model can spell every word of a lexicon, and what would have to be mapped.
+
+    Args:
+        lexicon: file.
+        model: model folder, or the run folder of `train` or `adapt`.
+        head: which head, where the model has several.
+        nearest: take for each phone that the model does not know the nearest one.
+        out: file to write the mapped lexicon to.
+        overwrite: replace the file `out`.
+        console: to print to.
+
+    Returns:
+        0; a lexicon that does not fit raises.
+
+    Raises:
+        DataError: the lexicon is missing or damaged, or has phones that the model does not know.
+        ModelError: the model is missing or damaged.
+        ConfigError: `out` without `nearest`.
+    """
+    if out is not None and not nearest:
+        raise ConfigError("--out is for the mapped lexicon; give --map too.")
+    if out is not None:
+        require_free(out, overwrite)
+    recogniser = Recogniser.load(model, head)
+    words = read_for(lexicon, recogniser.tokens)
+    symbols = recogniser.tokens.symbols[1:]
+    if not nearest:
+        _require_same_language(words, symbols, str(model), recogniser.tokens.units)
+        words.check(symbols, str(model))
+        show(Text(f"{lexicon}: {_amounts(words)}; {model} knows all {len(_phones(words))} phones"), console)
+        return 0
+    mapped, replaced = map_lexicon(words, symbols)
+    if not replaced:
+        show(Text(f"{lexicon}: {_amounts(words)}; nothing had to be replaced by something near"), console)
+    else:
+        show(_mapping(replaced), console)
+        more = len(_ambiguous(mapped) - _ambiguous(words))
+        changed = f"{sum(r.entries for r in replaced):,} replacements in {_amounts(words)}"
+        show(Text(f"{lexicon}: {changed}; {more:,} more words share a pronunciation than before"), console)
+    if out is not None:
+        mapped.save(out)
+        show(Text(f"{out}: written, in the phones of {model}"), console)
+    return 0
+
+
+def add_words(
+    lexicon: Path,
+    words: Sequence[str],
+    language: str,
+    *,
+    phones: str | None = None,
+    source: Source = "auto",
+    scheme: Scheme | None = None,
+    reader: Reader | None = None,
+    console: Console | None = None,
+) -> int:
+    """Add words to a lexicon's file, behind what stands there; a missing file is made.
+
+    Args:
+        lexicon: file.
+        words: to add.
+        language: ISO 639 code.
+        phones: pronunciation of the one word, separated by spaces; otherwise they are looked up or guessed.
+        source: as of `data.g2p.pronounce`.
+        scheme: notation of what is looked up or guessed; by default the lexicon's own, of a new one IPA.
+        reader: dictionary of the language.
+        console: to print to.
+
+    Raises:
+        DataError: the file is damaged, a word is already there with that pronunciation, or cannot be pronounced.
+        ConfigError: `phones` with several words; an unknown language; a notation that the lexicon is not in.
+    """
+    textfiles.require_writable_file(lexicon, "lexicon")
+    before = Lexicon.read(lexicon) if lexicon.exists() else None
+    if before is not None:
+        require_own_form(lexicon)
+    if phones is not None:
+        if len(words) != 1:
+            raise ConfigError(
+                f"--phones is the pronunciation of one word, but {len(words)} are given; add one at a time."
+            )
+        added = list(Lexicon.from_pairs([(words[0], phones)], "--phones"))
+        _require_known(added, before, lexicon)
+    else:
+        own = scheme_of(_phones(before)) if before is not None else scheme or "ipa"
+        if scheme not in (None, own):
+            raise ConfigError(f"{lexicon} is written in {own}, not in {scheme}; leave --scheme out.")
+        added = pronounce(words, language, source, scheme=own, reader=reader)
+    old = list(before) if before is not None else []
+    Lexicon([*old, *added], str(lexicon))  # refuses what stands there already
+    _append(lexicon, added)
+    show(_entries(added), console)
+    show(Text(f"{lexicon}: {_counted(len(added), 'pronunciation')} added"), console)
+    return 0
+
+
+def write_pronunciations(
+    wordlist: Path,
+    out: Path,
+    language: str,
+    *,
+    source: Source = "auto",
+    scheme: Scheme = "ipa",
+    notation: Notation | None = None,
+    lexicon: Path | None = None,
+    reader: Reader | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> int:
+    """Write a lexicon of the words of a list, one per line; blank lines and lines that begin with `#` are skipped.
+
+    Args:
+        wordlist: file.
+        out: lexicon file to write.
+        language: ISO 639 code.
+        source, scheme, notation, reader: as of `data.g2p.pronounce`.
+        lexicon: file of pronunciations that go before all others.
+        overwrite: replace the file `out`.
+        console: to print to.
+
+    Raises:
+        DataError: the list is missing, empty or not UTF-8, a word cannot be pronounced, or `out` exists.
+        ConfigError: as of `data.g2p.pronounce`.
+    """
+    require_free(out, overwrite)
+    known = Lexicon.read(lexicon) if lexicon is not None else None
+    places = _read_words(wordlist)
+    found = pronounce(
+        list(places),
+        language,
+        source,
+        scheme=scheme,
+        lexicon=known,
+        reader=reader,
+        notation=notation,
+        where=places,
+    )
+    made = Lexicon(found, str(out))
+    made.save(out)
+    guessed = sum(entry.guessed for entry in made)
+    share = f"{guessed:,} of them guessed by rule" if guessed else "none of them guessed"
+    show(Text(f"{out}: written, {_amounts(made)}, {share}"), console)
+    return 0
+
+
+def show_lexicon(lexicon: Path, words: Sequence[str] = (), *, console: Console | None = None) -> int:
+    """Print what a lexicon holds: counts, phones, homophones and guesses, or the pronunciations of some words.
+
+    Args:
+        lexicon: file.
+        words: to show; none for the lexicon as a whole.
+        console: to print to.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds none of a word.
+    """
+    loaded = Lexicon.read(lexicon)
+    if words:
+        show(_entries([entry for word in words for entry in _entries_of(loaded, word)]), console)
+        return 0
+    phones = _phones(loaded)
+    homophones = loaded.homophones()
+    sharing = [", ".join(dict.fromkeys(same)) + f" ({' '.join(spelt)})" for spelt, same in homophones.items()]
+    guesses = [f"{entry.word} ({' '.join(entry.phones)})" for entry in loaded if entry.guessed]
+    variants = Counter(entry.word for entry in loaded)
+    rows = [
+        ("words", f"{len(variants):,}"),
+        ("pronunciations", f"{len(loaded):,}, up to {max(variants.values())} of a word"),
+        ("phones per word", f"{sum(len(entry.phones) for entry in loaded) / len(loaded):.1f}"),
+        ("notation", {"ipa": "IPA", "arpabet": "ARPAbet", "pinyin": "pinyin"}[scheme_of(phones)]),
+        ("phones", f"{len(phones)}: " + ", ".join(f"{phone} {count:,}" for phone, count in phones.most_common())),
+        ("guessed", _listed(guesses)),
+        ("homophones", _listed(sharing)),
+    ]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, legible(value))
+    show(table, console)
+    return 0
+
+
+def _require_same_language(words: Lexicon, symbols: Sequence[str], model: str, units: str) -> None:
+    """Refuse a lexicon most of whose phones are unknown in one sentence, before `check` names a single one."""
+    phones = _phones(words)
+    unknown = [phone for phone, _ in phones.most_common() if phone not in set(symbols)]
+    # Single letters are phones of every notation, so that many may seem known.
+    if len(unknown) * 2 > len(phones) or (unknown and scheme_of(phones) != scheme_of(symbols)):
+        kind = "phones" if units in ("phones", "toneless-phones") else f"{units}, not phones"
+        raise DataError(
+            f"{words.source}: {model} knows {len(phones) - len(unknown)} of its {len(phones)} phones only (not "
+            f"{', '.join(repr(phone) for phone in unknown[:3])}), so it seems to be of another language or notation; "
+            f"the model spells {kind} such as {', '.join(map(repr, symbols[:5]))}: write them, or give --map."
+        )
+
+
+def _require_known(added: Sequence[Entry], before: Lexicon | None, lexicon: Path) -> None:
+    """Refuse a given pronunciation whose notation is not that of the lexicon."""
+    if before is None:
+        return
+    scheme = scheme_of(_phones(before))
+    if scheme != "ipa" and scheme_of([*_phones(before), *added[0].phones]) != scheme:
+        raise DataError(
+            f"{lexicon}: is written in {scheme}, but --phones {' '.join(added[0].phones)!r} is not; write it so too."
+        )
+
+
+def _read_words(path: Path) -> dict[str, str]:
+    """Return the words of a list with their places for messages."""
+    places: dict[str, str] = {}
+    for number, line in enumerate(textfiles.read_lines(path, "give a list of words, one per line"), start=1):
+        word = listed_word(line)
+        if word and not word.startswith("#"):
+            if "\t" in line.strip():
+                raise DataError(f"{path} line {number}: holds a tab, so it is no word; give one word per line.")
+            places.setdefault(word, f"{path} line {number}")
+    if not places:
+        raise DataError(f"{path}: holds no words; write one per line.")
+    return places
+
+
+def _append(lexicon: Path, added: Sequence[Entry]) -> None:
+    """Write entries behind a file's lines, comments kept, through a temporary name."""
+    before = lexicon.read_bytes().decode("utf-8") if lexicon.exists() else ""
+    with textfiles.writing(lexicon, "lexicon") as out:
+        out.write(before + ("\n" if before and not before.endswith("\n") else ""))
+        out.writelines(Lexicon(added).lines())
+
+
+def _entries_of(lexicon: Lexicon, word: str) -> list[Entry]:
+    found = [entry for entry in lexicon if entry.word == listed_word(word)]
+    if not found:
+        close = process.extractOne(word, lexicon.words, score_cutoff=50)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise DataError(f"{lexicon.source}: does not hold the word {word!r}; add it with `lexicon add`.{hint}")
+    return found
+
+
+def _phones(lexicon: Lexicon) -> Counter[str]:
+    return Counter(phone for entry in lexicon for phone in entry.phones)
+
+
+def _ambiguous(lexicon: Lexicon) -> set[str]:
+    return {word for words in lexicon.homophones().values() if len(set(words)) > 1 for word in words}
+
+
+def _amounts(lexicon: Lexicon) -> str:
+    return f"{_counted(len(lexicon.words), 'word')}, {_counted(len(lexicon), 'pronunciation')}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f"; and {len(items) - MOST_SHOWN:,} more" if len(items) > MOST_SHOWN else ""
+    return f"{len(items):,}: {'; '.join(items[:MOST_SHOWN])}{more}" if items else "none"
+
+
+def _table(*headings: tuple[str, bool]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading, number in headings:
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _mapping(replaced: Sequence[Replaced]) -> Table:
+    table = _table(("phone", False), ("taken for", False), ("distance", True), ("pronunciations", True))
+    for one in replaced:
+        table.add_row(legible(one.phone), legible(one.by), f"{one.distance:.2f}", f"{one.entries:,}")
+    return table
+
+
+def _entries(entries: Iterable[Entry]) -> Table:
+    table = _table(("word", False), ("phones", False), ("weight", True), ("", False), ("line", True))
+    for entry in entries:
+        weight = f"{entry.weight:g}" if entry.weight else ""
+        line = "" if entry.line is None else str(entry.line)
+        table.add_row(
+            legible(entry.word), legible(" ".join(entry.phones)), weight, "guessed" if entry.guessed else "", line
+        )
+    return table

@@ -1,0 +1,216 @@
+"""Putting a model to work as the command line asks: which head, which words, which search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_transfer import audio
+from asr_transfer.commands.options import EvaluateCommand, ListenOptions
+from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.data.features import FeatureStore, build_store, model_input
+from asr_transfer.data.lexicon import read_for
+from asr_transfer.data.manifest import Utterance, read_audio
+from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.tokens import spells_phones
+from asr_transfer.decoding.beam import SentenceSearch
+from asr_transfer.decoding.biasing import PrefixSearch
+from asr_transfer.decoding.decoders import HotWordDecoder, SentenceDecoder, WordDecoder
+from asr_transfer.decoding.hot_words import HotWords
+from asr_transfer.decoding.identify import Identified, accuracy, confusions, identify, told_confusions
+from asr_transfer.decoding.lexicon_search import explain
+from asr_transfer.decoding.ngram import NgramModel
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError
+from asr_transfer.evaluation.scoring import Hypothesis, Score, write_scores
+from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.models.folder import read_config
+from asr_transfer.runs.record import RunRecord
+
+AUTO = "auto"
+"""Asks for the language that each recording is in."""
+
+
+def open_recogniser(options: ListenOptions) -> Recogniser:
+    """Load the model that the options name, with its profile and the decoder that they ask for.
+
+    Raises:
+        ModelError: a folder is missing or damaged, or the head must be named.
+        ConfigError: the language is to be found out, but the model has one only.
+        DataError: lexicon, hot words or language model are damaged, or hold what the model does not know.
+    """
+    path = options.model / "model" if (options.model / "model").is_dir() else options.model
+    language = options.language
+    if language == AUTO:
+        heads = list(read_config(path)["heads"])
+        if len(heads) < 2:
+            raise ConfigError(f"{path}: knows the language '{heads[0]}' only; leave --language out.")
+        language = heads[0]
+    recogniser = load_with_profile(options.model, options.profile, language)
+    lexicon = None if options.lexicon is None else read_for(options.lexicon, recogniser.tokens)
+    hot = None if options.hotwords is None else HotWords.read(options.hotwords)
+    if lexicon is not None and not options.sentences:
+        return replace(recogniser, lexicon=lexicon)
+    if lexicon is not None:
+        model = None if options.lm is None else NgramModel.read(options.lm)
+        if hot is not None:
+            lexicon = hot.boosted(lexicon, options.search.hot_weight)
+        search = SentenceSearch(lexicon, recogniser.tokens, options.search, model)
+        return replace(recogniser, lexicon=lexicon, decoder=SentenceDecoder(search))
+    if hot is not None:
+        if spells_phones(recogniser.tokens.units):
+            raise ConfigError(
+                f"{options.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
+                "holds them, with --sentences."
+            )
+        return replace(recogniser, decoder=HotWordDecoder(PrefixSearch(recogniser.tokens, options.search, hot)))
+    return recogniser
+
+
+def listen(
+    recogniser: Recogniser, utterances: Sequence[Utterance], language: str | None, store: FeatureStore | None = None
+) -> Iterator[tuple[Utterance, str, str]]:
+    """Yield each utterance with the language it was taken to be in and what was heard.
+
+    Args:
+        recogniser: of `open_recogniser`.
+        utterances: their texts are not read and may be empty.
+        language: `auto` finds it out, with the offsets that the model keeps, else by the heads' scores as they are;
+            otherwise it is the recogniser's head.
+        store: their features; computed where it is not given.
+    """
+    if store is None:
+        store = build_store(utterances, recogniser.model.config.features)
+    heads = [recogniser.head] * len(utterances)
+    if language == AUTO:
+        data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
+        heads = [found for found, _ in identify(recogniser, data)]
+    texts: dict[int, str] = {}
+    for head in dict.fromkeys(heads):
+        own = recogniser if head == recogniser.head else recogniser.for_head(head)
+        chosen = [n for n, name in enumerate(heads) if name == head]
+        part = SpeechData([utterances[n] for n in chosen], store, own.tokens, with_targets=False)
+        texts.update(zip(chosen, own.recognise(part), strict=True))
+    for number, (utterance, head) in enumerate(zip(utterances, heads, strict=True)):
+        yield utterance, head, texts[number]
+
+
+def recordings(files: Sequence[str], language: str) -> list[Utterance]:
+    """Return audio files as utterances without text.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    return [Utterance(file, str(Path(file).absolute()), audio.probe(file).duration, "", "", language) for file in files]
+
+
+def told_way(recogniser: Recogniser) -> str:
+    """Say by which scores the recogniser's languages are told apart."""
+    if recogniser.offsets:
+        return "languages are told apart by the heads' calibrated scores"
+    return "languages are told apart by the heads' raw scores: the model, as it is now, was not calibrated for that"
+
+
+def by_found_language(
+    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
+) -> tuple[list[Hypothesis], dict[str, Any]]:
+    """Recognise utterances in the language that each seems to be in.
+
+    Returns:
+        What was heard, and how well the languages were identified: whether `calibrated`, the number of `utterances`
+        that name their language, the `share` of them identified rightly as mean over languages, the same of each in
+        `languages` with its number of `utterances`, and the most frequent mistakes, `confusions`. An utterance in a
+        language that the model does not know is one of its mistakes.
+    """
+    heard: list[Hypothesis] = []
+    found = []
+    for utterance, head, text in listen(recogniser, utterances, AUTO, store):
+        own = recogniser if head == recogniser.head else recogniser.for_head(head)
+        if utterance.language:
+            found.append((head, utterance.language))
+        heard.append(Hypothesis(utterance.id, utterance.speaker, utterance.language, own.reference(utterance), text))
+    return heard, _identified(found, bool(recogniser.offsets))
+
+
+def _identified(found: Sequence[tuple[str, str]], calibrated: bool) -> dict[str, Any]:
+    """Return the record of `by_found_language` of what was found and what is true."""
+    record: dict[str, Any] = {"calibrated": calibrated, "utterances": len(found)}
+    if not found:
+        return record
+    names: Identified = [(name, {}) for name, _ in found]
+    truth = [true for _, true in found]
+    languages = {}
+    for language in sorted(set(truth)):
+        own = [one for one, true in zip(names, truth, strict=True) if true == language]
+        languages[language] = {"utterances": len(own), "share": round(accuracy(own, [language] * len(own)), 4)}
+    share = round(accuracy(names, truth), 4)
+    return {**record, "share": share, "languages": languages, "confusions": confusions(names, truth)}
+
+
+def told_identification(record: Mapping[str, Any]) -> str:
+    """Return a line on how well languages were identified."""
+    if not record["utterances"]:
+        return "no utterance names its language, so what was identified cannot be judged"
+    languages = record["languages"]
+    each = ", ".join(f"{name} {100 * own['share']:.1f} % of {own['utterances']}" for name, own in languages.items())
+    mistakes = told_confusions(record["confusions"])
+    mean = f"mean over {len(languages)} languages" if len(languages) > 1 else "one language"
+    return f"identified rightly: {100 * record['share']:.1f} % ({mean}): {each}" + (
+        f"; most often mistaken: {mistakes}" if mistakes else ""
+    )
+
+
+@torch.no_grad()
+def explained(recogniser: Recogniser, utterance: Utterance, word: str) -> str:
+    """Say how well a word of the recogniser's lexicon fits a recording, and which words beat it.
+
+    Raises:
+        DataError: the file cannot be read, or the lexicon does not hold the word.
+    """
+    if not isinstance(recogniser.decode, WordDecoder):
+        raise ConfigError("`explain` tells about a word of a lexicon; give one with --lexicon.")
+    features = model_input(torch.from_numpy(read_audio(utterance)), recogniser.model.config.features)[None]
+    logits, _ = recogniser.logits(features, torch.tensor([features.shape[1]]))
+    return str(explain(logits[0].log_softmax(-1), word, recogniser.decode.tree))
+
+
+def evaluate_run(
+    recogniser: Recogniser,
+    utterances: Sequence[Utterance],
+    command: EvaluateCommand,
+    record: RunRecord,
+    say: Callable[[str], None],
+) -> Score:
+    """Score a recogniser on utterances and write hypotheses, scores and record.
+
+    References that the recogniser cannot write are said, and recorded under `unwritable`.
+    With the language to be found out, how well it was found is said and recorded too, under `identification`.
+    """
+    # Not above: what trains models takes 80 MB and a second, which transcribing can do without.
+    from asr_transfer.data.features import build_store
+    from asr_transfer.training.session import hypotheses
+
+    record.data("test", command.data, utterances)
+    store = build_store(utterances, recogniser.model.config.features)
+    more: dict[str, Any] = {}
+    if command.language == AUTO:
+        say(told_way(recogniser))
+        found, identification = by_found_language(recogniser, utterances, store)
+        more = {"identification": identification}
+        say(told_identification(identification))
+    else:
+        found = hypotheses(recogniser, utterances, store)
+    total = write_scores(record.folder, found)
+    written = recogniser.written(by_head=command.language == AUTO)
+    if command.language == AUTO:
+        # Any head may have been found to be the one.
+        written = {"": [symbol for symbols in written.values() for symbol in symbols]}
+    if lacking := find_unwritable(found, written, recogniser.writes):
+        say(lacking.sentence(str(record.folder)))
+        more["unwritable"] = lacking.to_plain()
+    record.finish(scores={"test": total.to_plain()}, **more)
+    return total

@@ -1,0 +1,338 @@
+"""Points of a language experiment: one trained model each, with a run folder of its own that `compare` reads.
+
+A point is named by its folder. A finished point is never run again, so an experiment that was killed goes on where it
+stopped; a point that was under way goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from asr_transfer.config import FeatureConfig, Units, to_record
+from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
+from asr_transfer.data.lexicon import Lexicon, read_for
+from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.subsets import nested_subsets
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import DataError
+from asr_transfer.evaluation.normalisation import Unit
+from asr_transfer.evaluation.scoring import write_scores
+from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.transfer import learn_language
+from asr_transfer.models.folder import read_config
+from asr_transfer.runs.record import RunRecord, read_record
+from asr_transfer.training.session import hypotheses
+
+SourceSplits = tuple[tuple[str, ...], str]
+"""The manifests of a source corpus that are trained on, and the one that is not."""
+
+SOURCE_SPLITS: SourceSplits = (("train", "dev"), "test")
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """Manifests of an experiment, by plain paths.
+
+    Attributes:
+        sources: training manifests of the source languages, by the name of the corpus.
+        train, dev: manifests of the target language, by the name of the corpus.
+        tests: manifests of the target language, by the name of the test set.
+        lexica: lexicon files of test sets whose utterances are single words, by the name of the test set; what is heard
+            is then also taken for one of these words, and scored in characters of their spelling.
+        source_tests: manifests of the source languages that no model is trained on, by the name of the corpus; source
+            models tell languages apart on them.
+    """
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    train: Mapping[str, str] = field(default_factory=dict)
+    dev: Mapping[str, str] = field(default_factory=dict)
+    tests: Mapping[str, str] = field(default_factory=dict)
+    lexica: Mapping[str, str] = field(default_factory=dict)
+    source_tests: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_folders(
+        cls,
+        sources: Mapping[str, Path],
+        targets: Mapping[str, Path],
+        names: Mapping[str, str] | None = None,
+        splits: Mapping[str, SourceSplits] | None = None,
+    ) -> Corpora:
+        """Return the corpora in folders of manifests `train`, `dev` and `test`, as `prepare` writes them.
+
+        Of the sources, `train` and `dev` are trained on: source models are not chosen on anything.
+
+        Args:
+            sources, targets: folders by the name of the corpus.
+            names: of the targets' test sets, by the name of the corpus, where they are others.
+            splits: of sources, by the name of the corpus: the manifests that are trained on and the one that is not,
+                where they are others.
+
+        Raises:
+            DataError: a manifest is missing.
+        """
+        found: dict[str, dict[str, str]] = {"train": {}, "dev": {}, "test": {}}
+        lexica = {}
+        for name, folder in targets.items():
+            test = (names or {}).get(name, name)
+            for split, own in found.items():
+                own[test if split == "test" else name] = _manifest(folder, split)
+            for lexicon in sorted(folder.glob("*lexicon.txt"))[:1]:
+                lexica[test] = str(lexicon)
+        parts = {name: (splits or {}).get(name, SOURCE_SPLITS) for name in sources}
+        return cls(
+            {f"{n} {split}": _manifest(folder, split) for n, folder in sources.items() for split in parts[n][0]},
+            found["train"],
+            found["dev"],
+            found["test"],
+            lexica,
+            {name: _manifest(folder, parts[name][1]) for name, folder in sources.items()},
+        )
+
+    def source_utterances(self) -> list[Utterance]:
+        """Return all source utterances."""
+        return read_corpora(self.sources)
+
+    def source_test_utterances(self) -> list[Utterance]:
+        """Return the utterances of the source languages that no model is trained on."""
+        return read_corpora(self.source_tests)
+
+    def target_utterances(self) -> list[Utterance]:
+        """Return all utterances of the target language, those of every test set included."""
+        return read_corpora({**_named(self.train, "train"), **_named(self.dev, "dev"), **_named(self.tests, "test")})
+
+
+def note_corpora(record: RunRecord, corpora: Corpora) -> None:
+    """Note all manifests and lexica of an experiment in its record.
+
+    Raises:
+        ConfigError: the experiment began with others.
+    """
+    for kind, manifests in (
+        ("", corpora.sources),
+        ("source test", corpora.source_tests),
+        ("target train", corpora.train),
+        ("target dev", corpora.dev),
+        ("target test", corpora.tests),
+    ):
+        for name, path in manifests.items():
+            record.data(f"{kind} {name}".strip(), path, read_manifest(path))
+    for name, path in corpora.lexica.items():
+        record.texts(f"lexicon {name}", path, Path(path).read_text(encoding="utf-8").splitlines())
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model of the target language to train and test.
+
+    Attributes:
+        system: what it is compared under.
+        minutes: of the target language's speech.
+        seed: of subset, weights and batches.
+        source: name of the source model; none from scratch.
+        config: how the language is learnt.
+    """
+
+    system: str
+    minutes: float
+    seed: int
+    source: str | None
+    config: LanguageConfig
+
+    @property
+    def name(self) -> str:
+        """The name of its run folder."""
+        return f"{self.system}-{self.minutes:g}-{self.seed}"
+
+
+def read_corpora(manifests: Mapping[str, str]) -> list[Utterance]:
+    """Read several manifests into one list.
+
+    Raises:
+        DataError: two of them claim one id; both are named.
+    """
+    owner: dict[str, str] = {}
+    result: list[Utterance] = []
+    for name, path in manifests.items():
+        for utterance in read_manifest(path):
+            first = owner.setdefault(utterance.id, name)
+            if first != name:
+                raise DataError(
+                    f"{path}: the corpora '{first}' and '{name}' both claim the id '{utterance.id}'; leave one out or "
+                    "give its utterances other ids."
+                )
+            result.append(utterance)
+    return result
+
+
+def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
+    """Train and test a point in `FOLDER/points/NAME` unless that is done, and return its name.
+
+    The folder holds `run.json` with the scores of all test sets together and of each, and the hypotheses of all; a
+    folder below it has those of each test set.
+    """
+    folder, corpora, point, amounts = job
+    path = Path(folder) / "points" / point.name
+    settings = {**{k: v for k, v in asdict(point).items() if k != "config"}, "amount": point.minutes}
+    record = RunRecord(path, {**settings, **to_record(point.config)}, resume=(path / "run.json").is_file())
+    tests = {name: read_manifest(manifest) for name, manifest in corpora.tests.items()}
+    every = read_corpora(corpora.dev)
+    subset = nested_subsets(read_corpora(corpora.train), amounts, point.seed)[point.minutes]
+    more = corpora.source_utterances() if point.config.mode == "joint" else []
+    record.data("train", "subset", subset)
+    for name, manifest, part in (("dev", "dev", every), ("beside", "sources", more)):
+        if part:
+            record.data(name, manifest, part)
+    for name, test in tests.items():
+        record.data(name, corpora.tests[name], test)
+    if record.finished_before:
+        return point.name
+    source = None if point.source is None else load_source(Path(folder) / "sources" / point.source)
+    network = source.model.config if source is not None else point.config.model
+    assert network is not None  # planned so: without a source there is a network
+    features = point.config.features(network.features)
+    store = target_store(corpora, features, point.config.speeds)
+    if more:
+        store = _joined_store(corpora, features, point.config.speeds)
+    dev = spellable(every, subset, point.config.units)
+    if len(dev) < len(every):
+        record.log(
+            f"{len(every) - len(dev)} development utterances hold symbols that the training speech lacks; left out"
+        )
+    learnt = learn_language(source, subset, dev, store, point.config, path, record.log, more)
+    found, scores = [], {}
+    for name, test in tests.items():
+        own = hypotheses(learnt.recogniser, test, store)
+        found += own
+        scores[name] = write_scores(path / name, own).to_plain()
+        if name in corpora.lexica:
+            words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), test, store)
+            scores[f"{name}-lexicon"] = write_scores(path / f"{name}-lexicon", words).to_plain()
+    card = f"# {point.system}, {point.minutes:g} minutes\n\nA point of an experiment; see `../run.json`.\n"
+    learnt.recogniser.save(path / "model", card, {"trained_on": checksum(subset)})
+    total = write_scores(path, found)
+    record.finish(
+        history=learnt.result.history,
+        best=learnt.result.best,
+        training={"cpu_seconds": round(learnt.result.cpu_seconds, 2), "steps": learnt.result.steps},
+        scores={"test": total.to_plain(), **scores},
+    )
+    return point.name
+
+
+def spellable(utterances: Sequence[Utterance], train: Sequence[Utterance], units: Units) -> list[Utterance]:
+    """Return the utterances that symbols of `train` can spell: a few minutes of speech lack rare letters.
+
+    For testing nothing is left out: what a model cannot write is its error.
+    """
+    tokens = Tokens.from_texts((u.spelled(units) for u in train), units)
+    kept = []
+    for utterance in utterances:
+        text = utterance.spelled(units)
+        with suppress(DataError):
+            tokens.encode(text)
+            kept.append(utterance)
+    return kept
+
+
+def with_lexicon(recogniser: Recogniser, path: str | Path) -> Recogniser:
+    """Return a recogniser that takes each utterance for a word of a lexicon, spelled in what it hears.
+
+    Words with a phone that a few minutes of training speech lack are left out: they are its errors.
+    """
+    lexicon = read_for(path, recogniser.tokens)
+    known = set(recogniser.tokens.symbols[1:])
+    heard = [entry for entry in lexicon if known.issuperset(entry.phones)]
+    # None that can be spelled is a lexicon of other units, which is refused by name when it is searched.
+    return replace(recogniser, lexicon=Lexicon(heard, lexicon.source) if heard else lexicon)
+
+
+def error_unit(units: Units) -> Unit:
+    """Return what errors are counted in: characters where tokens spell words in parts, else words, or single phones."""
+    return "character" if units in ("characters", "subwords") else "word"
+
+
+def read_point(folder: Path) -> dict[str, Any]:
+    """Return a finished point's record.
+
+    Raises:
+        DataError: the point is not finished.
+    """
+    record = read_record(folder)
+    if record.get("status") != "finished":
+        raise DataError(f"{folder}: the point is not finished; go on with --resume.")
+    return record
+
+
+def check_languages(corpora: Corpora) -> tuple[list[str], str]:
+    """Return the source languages and the target language.
+
+    Raises:
+        DataError: the target's manifests are of several languages, or the target is among the sources.
+    """
+    sources = sorted({u.language for u in corpora.source_utterances()})
+    for what, manifests in (("train", corpora.train), ("test", corpora.tests)):
+        if not manifests:
+            raise DataError(f"the target language has no {what} manifest; give one.")
+    targets = sorted({u.language for u in corpora.target_utterances()})
+    if len(targets) != 1:
+        raise DataError(f"the target's manifests are in {', '.join(targets)}; give those of one language.")
+    if targets[0] in sources:
+        raise DataError(f"the target language '{targets[0]}' is among the sources too; leave it out there.")
+    return sources, targets[0]
+
+
+def stored_speeds(speeds: Sequence[float]) -> tuple[float, ...]:
+    """Return the speeds that features are computed at: the recording's own is always there, for testing."""
+    return tuple(sorted({1.0, *speeds}))
+
+
+@cache
+def _store(manifests: str, config: FeatureConfig, speeds: tuple[float, ...]) -> FeatureStore:
+    return build_store(read_corpora(json.loads(manifests)), config, stored_speeds(speeds))
+
+
+def source_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+    """Return the features of all source utterances."""
+    return _store(json.dumps(dict(corpora.sources)), config, tuple(speeds))
+
+
+def target_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+    """Return the features of all utterances of the target language."""
+    every = {**_named(corpora.train, "train"), **_named(corpora.dev, "dev"), **_named(corpora.tests, "test")}
+    return _store(json.dumps(every), config, tuple(speeds))
+
+
+def _joined_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+    names = {u.id: u.id for u in corpora.source_utterances()}
+    return JoinedStore(target_store(corpora, config, speeds), source_store(corpora, config, speeds), names)
+
+
+def source_test_store(corpora: Corpora, config: FeatureConfig) -> FeatureStore:
+    """Return the features of the source languages' held-out utterances."""
+    return _store(json.dumps(dict(corpora.source_tests)), config, (1.0,))
+
+
+@cache
+def load_source(folder: Path) -> Recogniser:
+    """Return the model in a source's run folder, listening in its first language; it is read once."""
+    heads = list(read_config(folder / "model")["heads"])
+    return Recogniser.load(folder, heads[0])
+
+
+def _manifest(folder: Path, split: str) -> str:
+    path = folder / f"{split}.jsonl"
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such manifest; prepare the corpus again.")
+    return str(path)
+
+
+def _named(manifests: Mapping[str, str], split: str) -> dict[str, str]:
+    return {f"{name} {split}": path for name, path in manifests.items()}

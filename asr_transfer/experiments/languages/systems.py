@@ -1,0 +1,244 @@
+"""The systems of a data-amount curve, its settings, and the models that these settings call for.
+
+Every system sees the same nested subsets, the same development set chooses its weights, and what it is given beside the
+target's speech is said: `scratch` takes the steps of the fine-tuning alone, `scratch-long` as many as pre-training and
+fine-tuning together, so that transfer is never held against a smaller budget only, and `scratch-tuned` takes those with
+the settings that a small search chose for it. After Huang et al. (2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from asr_transfer.config import SourceConfig, TrainerConfig
+from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.experiments.languages.points import Corpora, Point
+from asr_transfer.experiments.languages.search import ScratchSearch, Tried, tuned
+from asr_transfer.experiments.languages.sources import Kind, SeparationConfig, SourceJob
+from asr_transfer.languages.config import SOURCELESS, LanguageConfig, Mode
+
+LONG, TUNED = "scratch-long", "scratch-tuned"
+
+
+@dataclass(frozen=True)
+class System:
+    """How a system comes to the target language.
+
+    Attributes:
+        source: `all` languages, `some` of their speech as much as the one language has, the `one` language, all
+            languages trained to be `adversarial` or `shared-private`, or none.
+        mode: of `LanguageConfig`.
+        long: it also takes the steps that others spend on the source languages.
+        tuned: its settings are those that a search on development speech chose.
+    """
+
+    source: str | None
+    mode: Mode
+    long: bool = False
+    tuned: bool = False
+
+
+SYSTEMS: Mapping[str, System] = {
+    "scratch": System(None, "scratch"),
+    LONG: System(None, "scratch", long=True),
+    TUNED: System(None, "scratch", long=True, tuned=True),
+    "transfer": System("all", "all"),
+    "transfer-head": System("all", "head"),
+    "transfer-gradual": System("all", "gradual"),
+    "joint": System("all", "joint"),
+    "one-language": System("one", "all"),
+    "all-equal-hours": System("some", "all"),
+    "adversarial": System("adversarial", "all"),
+    "shared-private": System("shared-private", "all"),
+    "progressive": System("all", "progressive"),
+    "progressive-random": System(None, "progressive-random"),
+}
+KINDS: tuple[Kind, ...] = ("adversarial", "shared-private")
+PLAIN = ("transfer", "all-equal-hours")
+"""The systems that the others with help from elsewhere are held against: the first of them that is there."""
+
+
+@dataclass(frozen=True)
+class CurveConfig:
+    """An experiment over the amount of target speech.
+
+    Attributes:
+        amounts: minutes, rising; each amount's speech is part of the next one's.
+        systems: of `SYSTEMS`.
+        amounts_of: by system, those of the amounts that it is run at, where that is not all.
+        seeds: of subsets, weights and batches; each has a source model of its own, unless `source_seed` is given.
+        source_seed: the one source model of every kind is trained with this seed, and serves all seeds.
+        few: amounts up to which `extra_seeds` are run as well, where a seed decides more than the amount.
+        extra_seeds: further seeds there.
+        seeds_of: by system, those of all these seeds that it is run with, where that is not all.
+        one: the language that `one-language` begins with.
+        source: training of the source models.
+        learn: learning of the target; its `mode` is the system's.
+        separation: of the systems `adversarial` and `shared-private`.
+        search: settings that are tried for a start from scratch, for the system `scratch-tuned`.
+    """
+
+    amounts: tuple[float, ...] = (5, 10, 20, 40)
+    systems: tuple[str, ...] = ("scratch", "scratch-long", "transfer")
+    amounts_of: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    few: float = 0
+    extra_seeds: tuple[int, ...] = ()
+    seeds_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    one: str = "cs"
+    source_seed: int | None = None
+    source: SourceConfig = field(default_factory=SourceConfig)
+    learn: LanguageConfig = field(default_factory=LanguageConfig)
+    separation: SeparationConfig = field(default_factory=SeparationConfig)
+    search: ScratchSearch = field(default_factory=ScratchSearch)
+
+    def __post_init__(self) -> None:
+        if not self.amounts or list(self.amounts) != sorted(set(self.amounts)) or self.amounts[0] <= 0:
+            raise ConfigError(f"`amounts` must be rising numbers of minutes, got {list(self.amounts)}.")
+        for name in self.systems:
+            if name not in SYSTEMS:
+                raise ConfigError(f"`systems`: there is no '{name}'.{nearest_hint(name, SYSTEMS)}")
+        if (
+            not self.systems
+            or not self.seeds
+            or len({*self.seeds, *self.extra_seeds}) < len(self.seeds + self.extra_seeds)
+        ):
+            raise ConfigError("`systems` and `seeds` must not be empty, and no seed may stand twice.")
+        for option, known in (
+            ("amounts_of", set(self.amounts)),
+            ("seeds_of", {*self.seeds, *self.extra_seeds}),
+        ):
+            for name, own in getattr(self, option).items():
+                if name not in SYSTEMS:
+                    raise ConfigError(f"`{option}`: there is no system '{name}'.{nearest_hint(name, SYSTEMS)}")
+                if unknown := sorted(set(own) - known):
+                    raise ConfigError(
+                        f"`{option}.{name}` names {unknown[0]:g}, which is not among the {option[:-3]}; add it there."
+                    )
+        if self.searches:
+            self._check_search()
+
+    def _check_search(self) -> None:
+        if not self.search.candidates:
+            raise ConfigError(f"`systems`: {TUNED} needs settings to choose from; name some in `search.candidates`.")
+        if not self._runs(LONG, self._search_minutes, self.seeds[0]):
+            raise ConfigError(
+                f"settings are searched for at {self._search_minutes:g} minutes, but {LONG}, which they change, "
+                f"is not run there with the seed {self.seeds[0]}; add it to `systems`, `amounts_of` and `seeds_of`, or "
+                "give other `search.minutes`."
+            )
+
+    @property
+    def searches(self) -> bool:
+        """Return whether settings are searched for."""
+        return TUNED in self.systems
+
+    @property
+    def search_start(self) -> Point:
+        """Return the point whose settings the search changes."""
+        return _point(self, LONG, self._search_minutes, self.seeds[0])
+
+    @property
+    def _search_minutes(self) -> float:
+        run = self.amounts_of.get(LONG, self.amounts) or self.amounts
+        return self.search.minutes if self.search.minutes is not None else run[len(run) // 2]
+
+    def _runs(self, system: str, amount: float, seed: int) -> bool:
+        """Return whether a system is run at an amount with a seed."""
+        seeds = (*self.seeds, *self.extra_seeds) if amount <= self.few else self.seeds
+        return (
+            system in self.systems
+            and amount in self.amounts
+            and amount in self.amounts_of.get(system, self.amounts)
+            and seed in seeds
+            and seed in self.seeds_of.get(system, seeds)
+        )
+
+    def shortened(self) -> CurveConfig:
+        """Return a small experiment: one seed, two amounts (long systems: one), no search, a tenth of the steps."""
+        long = [name for name in self.systems if SYSTEMS[name].long]
+        systems = tuple(name for name in self.systems if not SYSTEMS[name].tuned)
+        amounts_of = {**dict.fromkeys(long, self.amounts[:1]), **self.amounts_of}
+        kept = {name: self.amounts[: 1 if name in long else 2] for name in amounts_of}
+        return replace(
+            self,
+            amounts=self.amounts[:2],
+            systems=systems,
+            amounts_of={name: tuple(a for a in own if a in kept[name]) for name, own in amounts_of.items()},
+            seeds=self.seeds[:1],
+            extra_seeds=(),
+            seeds_of={name: self.seeds[:1] for name, own in self.seeds_of.items() if self.seeds[0] in own},
+            source=replace(self.source, trainer=short(self.source.trainer)),
+            learn=replace(self.learn, trainer=short(self.learn.trainer)),
+        )
+
+
+def plan(
+    config: CurveConfig, corpora: Corpora, languages: Sequence[str], tried: Sequence[Tried] = ()
+) -> tuple[list[SourceJob], list[Point]]:
+    """Return the source models and the points of an experiment.
+
+    Args:
+        config: the experiment.
+        corpora: its manifests.
+        languages: source languages that there are.
+        tried: result of the search for settings; before it, `scratch-tuned` has no points.
+
+    Raises:
+        ConfigError: a system needs source languages that are not there.
+    """
+    needed = {SYSTEMS[name].source for name in config.systems} - {None}
+    if needed and not languages:
+        helped = next(name for name in config.systems if SYSTEMS[name].source)
+        raise ConfigError(f"there are no source languages, which the system `{helped}` needs; give `sources`.")
+    if "one" in needed | ({"one"} if "some" in needed else set()) and config.one not in languages:
+        raise ConfigError(f"`one` is '{config.one}'.{nearest_hint(config.one, languages)}")
+    seconds = None
+    if "some" in needed:
+        seconds = sum(u.duration for u in corpora.source_utterances() if u.language == config.one)
+    speech: dict[str, tuple[tuple[str, ...], float | None]] = {"some": ((), seconds), "one": ((config.one,), None)}
+    seeds = [*config.seeds, *config.extra_seeds]
+    jobs = []
+    for kind in ("all", "some", "one", *KINDS):
+        if kind not in needed:
+            continue
+        for seed in seeds if config.source_seed is None else [config.source_seed]:
+            drawn, loss = speech.get(kind, ((), None)), kind if kind in KINDS else "plain"
+            made = _seeded_source(config.source, seed)
+            jobs.append(SourceJob(f"{kind}-{seed}", *drawn, made, loss, config.separation))
+    points = [
+        _point(config, name, amount, seed, tried)
+        for amount in config.amounts
+        for seed in seeds
+        for name in config.systems
+        if config._runs(name, amount, seed) and (tried or not SYSTEMS[name].tuned)
+    ]
+    return jobs, points
+
+
+def long_steps(before: TrainerConfig, own: TrainerConfig) -> int:
+    """Return the steps of `own` that read as much speech as both trainings, whatever the sizes of their batches."""
+    return own.steps + round(before.steps * before.batch_budget / own.batch_budget)
+
+
+def short(trainer: TrainerConfig) -> TrainerConfig:
+    """Return a training of a tenth of the steps."""
+    return replace(trainer, steps=max(10, trainer.steps // 10), validate_every=trainer.validate_every // 10)
+
+
+def _seeded_source(config: SourceConfig, seed: int) -> SourceConfig:
+    return replace(config, trainer=replace(config.trainer, seed=seed))
+
+
+def _point(config: CurveConfig, name: str, amount: float, seed: int, tried: Sequence[Tried] = ()) -> Point:
+    system = SYSTEMS[name]
+    own = config.learn.trainer
+    steps = long_steps(config.source.trainer, own) if system.long else own.steps
+    source_seed = seed if config.source_seed is None else config.source_seed
+    learn = replace(config.learn, mode=system.mode, trainer=replace(config.learn.trainer, steps=steps, seed=seed))
+    if system.mode in SOURCELESS:
+        learn = replace(learn, model=config.source.model)
+    if system.tuned:
+        learn = tuned(config.search, tried, learn)
+    return Point(name, amount, seed, f"{system.source}-{source_seed}" if system.source else None, learn)

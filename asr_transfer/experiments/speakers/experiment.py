@@ -1,0 +1,341 @@
+"""Running an adaptation experiment: source models, then every method × amount × draw on every held-out speaker.
+
+Each trial is one line of `trials.jsonl`; a killed experiment goes on where it stopped. Trials run in parallel processes
+of one thread each, and give the same figures in any order and number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
+from asr_transfer.adaptation.methods import default_learning_rate, find_methods
+from asr_transfer.config import KEEP_SOURCE, FeatureConfig, SourceConfig, to_record
+from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.judged import HeldOut
+from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.summary import judged_origin, keep, remarks, writers
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.scoring import Counts, score
+from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, make_folds, others_of
+from asr_transfer.experiments.speakers.trials import Trial, read_trials
+from asr_transfer.progress import Work
+from asr_transfer.runs.record import RunRecord
+from asr_transfer.runs.workers import run_all
+from asr_transfer.training.precision import precise
+from asr_transfer.training.session import hypotheses, train_recogniser
+
+WITHOUT_SOURCE = "auto-without-source"
+AUTOMATIC = (AUTO, WITHOUT_SOURCE)
+"""Methods that choose among the others on the speaker's own utterances, with and without source utterances."""
+
+
+@dataclass(frozen=True)
+class MethodGrid:
+    """A method and the learning rates it may choose from on development speakers.
+
+    Attributes:
+        name: of the method, or several joined with `+`.
+        learning_rates: candidates.
+        amounts: of the protocol's, those that the method is run on; none stands for all.
+    """
+
+    name: str
+    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    amounts: tuple[int, ...] = ()
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates that are run: none where the method trains nothing or chooses for itself."""
+        if self.name in AUTOMATIC or not default_learning_rate(self.name):
+            return (0.0,)
+        return self.learning_rates
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """An adaptation experiment.
+
+    Attributes:
+        protocol: who is held out, amounts, draws.
+        source: how source models are made.
+        model: a trained source model's folder to use instead of making one, where the protocol has one fold; it must
+            have been trained on the training split.
+        adapt: budget of one adaptation, the same for every method.
+        choice: how `auto` chooses. It is given source utterances, `auto-without-source` is not.
+        methods: with their learning rates.
+    """
+
+    protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
+    source: SourceConfig = field(default_factory=SourceConfig)
+    model: Path | None = None
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    choice: ChoiceConfig = field(default_factory=ChoiceConfig)
+    methods: tuple[MethodGrid, ...] = (MethodGrid("full"),)
+
+    def __post_init__(self) -> None:
+        if self.model is not None and self.protocol.hold_out != "splits":
+            raise ConfigError("`model` is one source model, but this protocol needs one per fold; leave it out.")
+        for grid in self.methods:
+            unknown = [amount for amount in grid.amounts if amount not in self.protocol.amounts]
+            if unknown:
+                raise ConfigError(
+                    f"`methods`: {grid.name} asks for {unknown[0]} utterances, which `protocol.amounts` does not list."
+                )
+        several = [grid.name for grid in self.methods if len(grid.rates) > 1]
+        if self.protocol.others == "dev" and several:
+            raise ConfigError(
+                f"`{several[0]}` has several learning rates, but with `protocol.others: dev` there are no development "
+                "speakers to choose on; give one rate."
+            )
+        names = [grid.name for grid in self.methods]
+        if not names or len(set(names)) != len(names):
+            raise ConfigError("`methods` must name at least one method, and each once.")
+        for name in names:
+            if name not in AUTOMATIC:
+                find_methods(name)
+
+
+Job = tuple[str, Draw, int, str, float]
+"""Fold, draw, amount, method, learning rate."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a worker process needs to run trials: plain values and paths, nothing heavy."""
+
+    manifests: Mapping[str, str]
+    folder: str
+    config: ExperimentConfig
+
+    def utterances(self) -> dict[str, Utterance]:
+        """Return all utterances by id."""
+        return _utterances(tuple(sorted(self.manifests.items())))
+
+    def store(self) -> FeatureStore:
+        """Return the features of all utterances at every speed that any stage uses."""
+        more = (*self.config.adapt.speeds, *self.config.choice.refit_speeds)
+        speeds = tuple(sorted({1.0, *self.config.source.speeds, *more}))
+        return _store(tuple(sorted(self.manifests.items())), self.config.source.model.features, speeds)
+
+    def source(self, fold: str) -> Recogniser:
+        """Return a fold's source model."""
+        return _load(str(self.config.model or Path(self.folder) / "models" / fold))
+
+
+def run_experiment(
+    manifests: Mapping[str, Path], config: ExperimentConfig, folder: Path, workers: int, log: Callable[[str], None]
+) -> tuple[list[Fold], list[Trial]]:
+    """Train the source models and run all trials.
+
+    Args:
+        manifests: by split.
+        config: the experiment.
+        folder: the run folder; `models/FOLD` below it are the source models' run folders.
+        workers: parallel processes.
+        log: called with a line at each stage.
+
+    Returns:
+        The folds, and all trials: every learning rate on development speakers, the chosen one on test speakers. Where
+        one speaker after the other is left out, each is the others' development speaker, and all rates were run.
+    """
+    shop, folds = train_sources(manifests, config, folder, workers, log)
+    trials = read_trials(folder / "trials.jsonl")
+
+    def complete(jobs: Iterable[Job], label: str) -> None:
+        by_fold = {fold.name: fold for fold in folds}
+        open_jobs = [(shop, by_fold[job[0]], job) for job in jobs if _key(job) not in trials]
+        with (folder / "trials.jsonl").open("a", encoding="utf-8") as out:
+            for trial in run_all(_told_trial, open_jobs, workers, label):
+                trials[trial.key] = trial
+                out.write(json.dumps(asdict(trial), ensure_ascii=False) + "\n")
+                out.flush()
+
+    every = config.protocol.hold_out != "splits"
+    first = [job for fold in folds for draw in (fold.test if every else fold.dev) for job in _jobs(fold, draw, config)]
+    complete(first, "every learning rate" if every else "development speakers")
+    if not every:
+        rates = choose_rates(trials.values(), {d.speaker for f in folds for d in f.dev})
+        chosen = [
+            job
+            for fold in folds
+            for draw in fold.test
+            for job in _jobs(fold, draw, config)
+            if job[4] in only_rate(config, job[3]) or job[4] == rates.get((job[3], job[2]))
+        ]
+        complete(chosen, "test speakers")
+    return folds, list(trials.values())
+
+
+def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None]) -> ExperimentConfig:
+    """Return the experiment with a precision instead of `auto`: one for all trainings that are compared."""
+    network = config.source.model if config.model is None else _load(str(config.model)).model.config
+    trainer = precise(config.source.trainer, folder, network, log)
+    source = replace(config.source, trainer=trainer)
+    adapt = config.adapt if config.adapt.precision != "auto" else replace(config.adapt, precision=trainer.precision)
+    return replace(config, source=source, adapt=adapt)
+
+
+def train_sources(
+    manifests: Mapping[str, Path], config: ExperimentConfig, folder: Path, workers: int, log: Callable[[str], None]
+) -> tuple[Workshop, list[Fold]]:
+    """Make the folds and their source models; see `run_experiment` for the arguments.
+
+    Raises:
+        DataError: a source model is given that may have been trained on what is judged on.
+    """
+    splits = {name: read_manifest(path) for name, path in manifests.items()}
+    folds = make_folds(splits, config.protocol)
+    for fold in folds:
+        for speaker, draw in {d.speaker: d for d in fold.test}.items():
+            missing = [n for n in config.protocol.amounts if n > len(draw.pool)]
+            if missing:
+                log(f"{speaker} has too few utterances to adapt on {', '.join(map(str, missing))}; left out there")
+    if config.protocol.judged_utterances and not all(fold.judged for fold in folds):
+        log("there is too little speech to hold some out from training, so `auto` does not judge what others lose")
+    shop = Workshop({name: str(path) for name, path in manifests.items()}, str(folder), config)
+    shop = replace(shop, config=_precise(config, folder, log))
+    begin = time.process_time()
+    shop.store()
+    log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
+    to_train = [] if config.model is not None else [(shop, fold) for fold in folds]
+    if config.model is not None and folds[0].judged:
+        known = shop.utterances()
+        trained_on = checksum([known[name] for name in folds[0].train])
+        if shop.source(folds[0].name).origin.get("trained_on") != trained_on:
+            raise DataError(
+                f"{config.model}: was not trained on this protocol's training utterances, so perhaps on those that are "
+                "held out to judge on; leave `model` out, or set `protocol.judged_utterances` to 0."
+            )
+    for name in run_all(_told_source, to_train, workers, "source models"):
+        log(f"source model '{name}' ready")
+    return shop, folds
+
+
+def choose_rates(trials: Iterable[Trial], speakers: set[str]) -> dict[tuple[str, int], float]:
+    """Return the learning rate of fewest errors on `speakers` for each (method, amount); ties take the smaller rate.
+
+    Where only one rate was run, there is nothing to choose.
+    """
+    errors: dict[tuple[str, int], dict[float, int]] = {}
+    run: dict[tuple[str, int], set[float]] = {}
+    for trial in trials:
+        if trial.method != "none":
+            key = (trial.method, trial.amount)
+            run.setdefault(key, set()).add(trial.learning_rate)
+            if trial.speaker in speakers:
+                rates = errors.setdefault(key, {})
+                rates[trial.learning_rate] = rates.get(trial.learning_rate, 0) + trial.errors
+    chosen = {key: min(rates, key=lambda rate: (rates[rate], rate)) for key, rates in errors.items()}
+    return {**{key: next(iter(rates)) for key, rates in run.items() if len(rates) == 1}, **chosen}
+
+
+def only_rate(config: ExperimentConfig, method: str) -> tuple[float, ...]:
+    """Return a method's learning rate where there is only one to choose from, else nothing."""
+    rates = next((grid.rates for grid in config.methods if grid.name == method), (0.0,))
+    return rates if len(rates) == 1 else ()
+
+
+def _jobs(fold: Fold, draw: Draw, config: ExperimentConfig) -> list[Job]:
+    jobs: list[Job] = [(fold.name, draw, 0, "none", 0.0)]
+    for amount in config.protocol.amounts:
+        if amount <= len(draw.pool):
+            wanted = [grid for grid in config.methods if not grid.amounts or amount in grid.amounts]
+            jobs += [(fold.name, draw, amount, grid.name, rate) for grid in wanted for rate in grid.rates]
+    return jobs
+
+
+def _key(job: Job) -> tuple[Any, ...]:
+    fold, draw, amount, method, rate = job
+    return (fold, draw.speaker, draw.number, amount, method, rate)
+
+
+def _train_source(argument: tuple[Workshop, Fold]) -> str:
+    """Train a fold's source model, or go on with it, unless it is finished; return the fold's name."""
+    shop, fold = argument
+    path = Path(shop.folder) / "models" / fold.name
+    resume = (path / "run.json").is_file()
+    record = RunRecord(path, to_record(shop.config.source), resume=resume)
+    known = shop.utterances()
+    train = [known[name] for name in fold.train]
+    record.data("train", path, train)
+    if record.finished_before:
+        return fold.name
+    recogniser, result, report = train_recogniser(train, [], shop.store(), shop.config.source, path, record.log)
+    card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{fold.name}'.\n"
+    held = HeldOut(train, [known[name] for name in fold.judged], "")
+    if held.judged:
+        record.data("judged", path, held.judged)
+    kept = keep(held, report, shop.store(), KEEP_SOURCE, shop.config.source.trainer.seed)
+    origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
+    recogniser.save(path / "model", card + remarks(kept), origin, writers(kept))
+    record.finish(
+        history=result.history,
+        training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)},
+    )
+    return fold.name
+
+
+def _told_source(argument: tuple[Workshop, Fold]) -> str:
+    with Work(f"fold {argument[1].name}", bar=False):
+        return _train_source(argument)
+
+
+def _told_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
+    _, draw, amount, method, _ = argument[2]
+    with Work(f"{draw.speaker}, {method} on {amount}", bar=False):
+        return _run_trial(argument)
+
+
+def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
+    shop, fold, (_, draw, amount, method, rate) = argument
+    known, store, source = shop.utterances(), shop.store(), shop.source(fold.name)
+    seconds, recogniser, chosen = 0.0, source, ""
+    if method != "none":
+        settings = replace(shop.config.adapt, learning_rate=rate or None, seed=draw.number)
+        speech = [known[name] for name in draw.pool[:amount]]
+        more = [known[name] for name in fold.source] if method != WITHOUT_SOURCE else []
+        begin = time.process_time()
+        if method in AUTOMATIC:
+            judged = [known[name] for name in fold.judged] if method != WITHOUT_SOURCE else []
+            adapted, choice = adapt_by_choice(source, speech, store, settings, shop.config.choice, more, judged=judged)
+            chosen = choice.summary()
+        else:
+            adapted = adapt(source, speech, store, method, settings, source_utterances=more)
+        recogniser = adapted.recogniser
+        seconds = time.process_time() - begin
+    others = others_of(fold, draw.speaker, shop.config.protocol)
+    own = hypotheses(recogniser, [known[name] for name in draw.test], store)
+    rest = hypotheses(recogniser, [known[name] for name in others], store)
+    unit = shop.config.protocol.unit
+    own_score: Counts = getattr(score([h.reference for h in own], [h.hypothesis for h in own]), unit)
+    rest_score: Counts = getattr(score([h.reference for h in rest], [h.hypothesis for h in rest]), unit)
+    return Trial(
+        fold.name, draw.speaker, draw.number, amount, method, rate,
+        own_score.errors, own_score.reference, rest_score.errors, rest_score.reference,
+        round(seconds, 3), {h.id: h.hypothesis for h in own}, chosen, unit,
+    )  # fmt: skip
+
+
+@cache
+def _utterances(manifests: tuple[tuple[str, str], ...]) -> dict[str, Utterance]:
+    return {u.id: u for _, path in manifests for u in read_manifest(path)}
+
+
+@cache
+def _store(manifests: tuple[tuple[str, str], ...], config: FeatureConfig, speeds: tuple[float, ...]) -> FeatureStore:
+    return build_store(list(_utterances(manifests).values()), config, speeds)
+
+
+@cache
+def _load(folder: str) -> Recogniser:
+    return Recogniser.load(folder)
