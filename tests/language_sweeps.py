@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from small import kill_self
-from tones import make_speaker
-
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.manifest import write_manifest
 from asr_transfer.experiments.languages.curve import run_curve
 from asr_transfer.experiments.languages.points import Corpora
 from asr_transfer.experiments.languages.systems import CurveConfig
 from asr_transfer.languages.config import LanguageConfig
+from tests.small import kill_self
+from tests.tones import make_speaker
 
 SHIFTS = {"en": 1.0, "nl": 2.3, "fr": 1.5}
 NETWORK = ModelConfig("tdnn", layers=1, dim=12, channels=12, features=FeatureConfig(mels=16))

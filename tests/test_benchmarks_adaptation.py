@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from small import MELS
-from tones import make_speaker
 
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.methods import METHODS
@@ -19,6 +17,8 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.acoustic import AcousticModel
 from benchmarks import adaptation, adaptation_sharing
+from tests.small import MELS
+from tests.tones import make_speaker
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from language_sweeps import corpora_of, learning, make_folders, source_config
-from tones import TINY
 
 from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
@@ -30,6 +28,8 @@ from asr_transfer.experiments.speakers.protocol import Draw, Fold
 from asr_transfer.training import session
 from asr_transfer.training.streams import members
 from data_prep.multilingual import SOURCE_SPLITS, SOURCES
+from tests.language_sweeps import corpora_of, learning, make_folders, source_config
+from tests.tones import TINY
 
 PARTS = ("train", "dev")
 

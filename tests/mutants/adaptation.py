@@ -37,7 +37,7 @@ MUTANTS = (
         "if trial.speaker in speakers:",
         "if trial.speaker:",
         "learning rates are chosen on the errors of test speakers too, once some of their trials are done",
-        ("tests/test_results.py",),
+        ("tests/experiments/test_results.py",),
     ),
     Mutant(
         "judged-speech-is-trained-on",
@@ -45,7 +45,7 @@ MUTANTS = (
         "else _hold_out_others(train, config)\n    train, judged = _hold_out_judged(train, config)",
         "else _hold_out_others(train, config)\n    _, judged = _hold_out_judged(train, config)",
         "what others lose is judged on utterances that the source model was trained on",
-        ("tests/test_protocol.py",),
+        ("tests/experiments/test_protocol.py",),
     ),
     Mutant(
         "forgetting-on-trained-utterances",
@@ -53,7 +53,7 @@ MUTANTS = (
         "[u for n, u in enumerate(train) if n not in chosen],",
         "list(train),",
         "forgetting is measured on utterances that the source model was trained on",
-        ("tests/test_protocol.py",),
+        ("tests/experiments/test_protocol.py",),
     ),
     Mutant(
         "only-the-first-of-a-group-is-held-out",
@@ -61,7 +61,7 @@ MUTANTS = (
         "rest = [u for u in utterances if u.speaker not in set(speakers)]",
         "rest = [u for u in utterances if u.speaker != speakers[0]]",
         "of a group of speakers all but one are trained on and tested",
-        ("tests/test_protocol.py",),
+        ("tests/experiments/test_protocol.py",),
     ),
     Mutant(
         "pool-and-test-overlap",
@@ -69,7 +69,7 @@ MUTANTS = (
         "pool, rest = order[: usable[-1]], order[usable[-1] :]",
         "pool, rest = order[: usable[-1]], order[usable[-1] - 1 :]",
         "the last utterance that is adapted on is tested on too",
-        ("tests/test_protocol.py",),
+        ("tests/experiments/test_protocol.py",),
     ),
     Mutant(
         "rotation-adapts-on-its-part",
@@ -77,7 +77,7 @@ MUTANTS = (
         "[name for name in order if name not in set(rest)][: config.amounts[-1]]",
         "order[: config.amounts[-1]]",
         "a draw of a rotation adapts on the part that it tests on",
-        ("tests/test_protocol.py",),
+        ("tests/experiments/test_protocol.py",),
     ),
     Mutant(
         "candidates-are-judged-on-what-they-learnt",
@@ -85,7 +85,7 @@ MUTANTS = (
         "rest = [u for n, u in enumerate(utterances) if n not in set(held)]",
         "rest = list(utterances)",
         "`auto` judges each candidate on utterances that it was trained on",
-        ("tests/test_choice.py",),
+        ("tests/adaptation/test_choice.py",),
     ),
     Mutant(
         "the-luckiest-option-wins",
@@ -93,7 +93,7 @@ MUTANTS = (
         "if gain > DOUBT * error**2 else (usual",
         "if gain > 0 else (usual",
         "the best of many options is taken however little speaks for it",
-        ("tests/test_choice.py",),
+        ("tests/adaptation/test_choice.py",),
     ),
     Mutant(
         "others-are-judged-on-what-is-mixed-in",
@@ -109,7 +109,7 @@ MUTANTS = (
         "before = self._before[entry.held]",
         "before = self._before[range(len(entry.held))]",
         "a candidate is held against the source model's errors on other utterances",
-        ("tests/test_choice.py",),
+        ("tests/adaptation/test_choice.py",),
     ),
     Mutant(
         "tolerance-in-points",
@@ -117,7 +117,7 @@ MUTANTS = (
         "lost.risen > choice.tolerance:",
         "lost.risen > 100 * choice.tolerance:",
         "a candidate may make others a hundred times worse than is tolerated",
-        ("tests/test_choice.py",),
+        ("tests/adaptation/test_choice.py",),
     ),
     Mutant(
         "the-speaker-is-among-the-others",
@@ -133,7 +133,7 @@ MUTANTS = (
         "torch.lerp(self.start[name], self.end[name], strength)",
         "torch.lerp(self.end[name], self.start[name], strength)",
         "strength 0.25 takes three quarters of the way to the adapted weights",
-        ("tests/test_methods.py",),
+        ("tests/adaptation/test_methods.py",),
     ),
     Mutant(
         "first-layers-freezes-one-too-few",
@@ -141,7 +141,7 @@ MUTANTS = (
         'Freeze(f"encoder.layers[{settings.first}:] | encoder.norm | heads")',
         'Freeze(f"encoder.layers[{settings.first + 1}:] | encoder.norm | heads")',
         "`first-layers` trains a layer more than it says",
-        ("tests/test_methods.py",),
+        ("tests/adaptation/test_methods.py",),
     ),
     Mutant(
         "held-out-speakers-are-partly-trained-on",
@@ -149,7 +149,7 @@ MUTANTS = (
         "taken.update(u.id for group in groups for u in group)",
         "taken.update(u.id for u in _evenly(groups, count))",
         "speakers who are judged on are trained on by their other utterances",
-        ("tests/test_judged.py",),
+        ("tests/data/test_judged.py",),
     ),
     Mutant(
         "copies-in-different-folds",
@@ -157,7 +157,7 @@ MUTANTS = (
         "members.setdefault(group, []).append(index)",
         "members.setdefault(index, []).append(index)",
         "a recording is judged on by a model that learnt its copy",
-        ("tests/test_checks.py",),
+        ("tests/adaptation/test_checks.py",),
     ),
     Mutant(
         "sure-of-short-texts-alone",
@@ -165,7 +165,7 @@ MUTANTS = (
         "confidences = (-losses / counts.clamp(min=1)).exp()",
         "confidences = (-losses).exp()",
         "the confidence of a pseudo-label falls with the length of its text",
-        ("tests/test_unsupervised.py",),
+        ("tests/adaptation/test_unsupervised.py",),
     ),
     Mutant(
         "source-models-learn-judged-speech",
@@ -189,7 +189,7 @@ MUTANTS = (
         "0.5 * counted + 0.5 * rate * (ratio - 1)",
         "0.5 * rate * (ratio - 1)",
         "character errors that others make more do not count",
-        ("tests/test_choice.py",),
+        ("tests/adaptation/test_choice.py",),
     ),
     Mutant(
         "development-speech-of-known-speakers",
@@ -197,7 +197,7 @@ MUTANTS = (
         "pool = apart if len(apart) >= least else list(dev)",
         "pool = list(dev)",
         "what others lose is judged on training speakers though there are enough others",
-        ("tests/test_judged.py",),
+        ("tests/data/test_judged.py",),
     ),
     Mutant(
         "replay-at-full-weight",
@@ -205,7 +205,7 @@ MUTANTS = (
         "Ingredients(task_weight=1.0 - settings.replay, source_weight=settings.replay)",
         "Ingredients(task_weight=1.0, source_weight=settings.replay)",
         "mixing source utterances in raises the weight of the whole loss",
-        ("tests/test_methods.py",),
+        ("tests/adaptation/test_methods.py",),
     ),
     Mutant(
         "every-draw-has-one-seed",
@@ -213,7 +213,7 @@ MUTANTS = (
         "validate_every=0,\n        seed=config.seed,",
         "validate_every=0,\n        seed=0,",
         "all draws and folds train with the same random numbers, whatever seed is asked for",
-        ("tests/test_methods.py",),
+        ("tests/adaptation/test_methods.py",),
     ),
     Mutant(
         "every-refit-is-longer",
@@ -221,6 +221,6 @@ MUTANTS = (
         "if choice and needs_source(chosen.method) else config.steps",
         "if choice else config.steps",
         "the last training without source utterances is longer than those that were judged",
-        ("tests/test_choice.py",),
+        ("tests/adaptation/test_choice.py",),
     ),
 )

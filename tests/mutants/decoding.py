@@ -13,7 +13,7 @@ MUTANTS = (
         "self.starts = torch.from_numpy(starts + across * len(self.first))",
         "self.starts = torch.from_numpy(starts)",
         "words with a double letter in their middle score too high",
-        ("tests/test_lexicon_search.py",),
+        ("tests/decoding/test_lexicon_search.py",),
     ),
     Mutant(
         "only-the-best-pronunciation-counts",
@@ -21,7 +21,7 @@ MUTANTS = (
         "total[:, words] = torch.logaddexp(total[:, words], scores[:, entries])",
         "total[:, words] = torch.maximum(total[:, words], scores[:, entries])",
         "a word's score is not the sum of its pronunciations",
-        ("tests/test_lexicon_search.py",),
+        ("tests/decoding/test_lexicon_search.py",),
     ),
     Mutant(
         "words-that-just-fit-are-lost",
@@ -29,7 +29,7 @@ MUTANTS = (
         "doubtful = ~trusted & (needed <= lengths[:, None])",
         "doubtful = ~trusted & (needed < lengths[:, None])",
         "an improbable word that needs every frame has no score",
-        ("tests/test_lexicon_search.py",),
+        ("tests/decoding/test_lexicon_search.py",),
     ),
     Mutant(
         "rejection-refuses-less-than-it-may",
@@ -37,7 +37,7 @@ MUTANTS = (
         "key=lambda n: (taken[n], refused[n])",
         "key=lambda n: (refused[n], taken[n])",
         "the threshold takes more foreign words than it need",
-        ("tests/test_lexicon_search.py",),
+        ("tests/decoding/test_lexicon_search.py",),
     ),
     Mutant(
         "repeated-symbols-need-no-blank",
@@ -45,7 +45,7 @@ MUTANTS = (
         "score = np.where(symbol == beam.last[source], beam.blank[source], total[source]) + emitted[symbol]",
         "score = total[source] + emitted[symbol]",
         "the search for sentences spells double letters without a blank between them",
-        ("tests/test_beam.py",),
+        ("tests/decoding/test_beam.py",),
     ),
     Mutant(
         "the-end-of-a-sentence-weighs-fully",
@@ -53,7 +53,7 @@ MUTANTS = (
         "total = total + self.config.lm_weight * self.model.end(beam.state)",
         "total = total + self.model.end(beam.state)",
         "the language model's weight does not hold for the end of a sentence",
-        ("tests/test_beam.py",),
+        ("tests/decoding/test_beam.py",),
     ),
     Mutant(
         "lower-orders-count-occurrences",
@@ -61,7 +61,7 @@ MUTANTS = (
         "before = Counter(gram[1:] for gram in counts[n + 1])",
         "before = section",
         "the language model is smoothed by how often a word occurs instead of behind how many others",
-        ("tests/test_ngram.py",),
+        ("tests/decoding/test_ngram.py",),
     ),
     Mutant(
         "the-discount-is-another",
@@ -69,7 +69,7 @@ MUTANTS = (
         "return once / (once + 2 * twice)",
         "return once / (once + twice)",
         "Kneser-Ney discounts too much",
-        ("tests/test_ngram.py",),
+        ("tests/decoding/test_ngram.py",),
     ),
     Mutant(
         "hot-words-inside-hot-words-are-missed",
@@ -77,7 +77,7 @@ MUTANTS = (
         "kept[node] += kept[fail]",
         "kept[node] += 0.0",
         "a hot word that ends inside a longer one has no bonus",
-        ("tests/test_biasing.py",),
+        ("tests/decoding/test_biasing.py",),
     ),
     Mutant(
         "unfinished-hot-words-keep-their-bonus",
@@ -85,7 +85,7 @@ MUTANTS = (
         "beam.bonus - self._potential[beam.node]",
         "beam.bonus",
         "the beginning of a hot word at the end of a text keeps the bonus of the whole",
-        ("tests/test_biasing.py",),
+        ("tests/decoding/test_biasing.py",),
     ),
     Mutant(
         "test-utterances-learn-from-each-other",
@@ -93,7 +93,7 @@ MUTANTS = (
         "torch._foreach_copy_([parameter.data for parameter in adapted], start)",
         "pass",
         "test-time adaptation goes on from one test utterance to the next",
-        ("tests/test_test_time.py",),
+        ("tests/decoding/test_test_time.py",),
     ),
     Mutant(
         "weights-that-make-most-errors",
@@ -101,7 +101,7 @@ MUTANTS = (
         "chosen = min(tried.values(), key=lambda trial: trial.errors)",
         "chosen = list(tried.values())[-1]",
         "the weights that were tried last are taken for the best",
-        ("tests/test_tuning.py",),
+        ("tests/decoding/test_tuning.py",),
     ),
     Mutant(
         "a-language-keeps-another-s-lexicon",
@@ -109,7 +109,7 @@ MUTANTS = (
         "lexicon = self.lexicon if name == self.head else None",
         "lexicon = self.lexicon",
         "another language is searched for the words of the first",
-        ("tests/test_languages.py",),
+        ("tests/languages/test_languages.py",),
     ),
     Mutant(
         "contexts-forget-a-word",
@@ -117,7 +117,7 @@ MUTANTS = (
         "follows = [_longest(words, states) for section",
         "follows = [_longest(words[1:], states) for section",
         "the language model forgets the word that was said before",
-        ("tests/test_ngram.py",),
+        ("tests/decoding/test_ngram.py",),
     ),
     Mutant(
         "equal-texts-are-not-summed",
@@ -125,7 +125,7 @@ MUTANTS = (
         "np.logaddexp.reduceat(values, first)",
         "np.maximum.reduceat(values, first)",
         "a text's score is that of its best alignment",
-        ("tests/test_beam.py",),
+        ("tests/decoding/test_beam.py",),
     ),
     Mutant(
         "the-beam-forgets-what-is-ahead",
@@ -133,7 +133,7 @@ MUTANTS = (
         "bound = np.logaddexp(blank, symbols) + self._below[place[chosen]]",
         "bound = np.logaddexp(blank, symbols)",
         "a beam keeps hypotheses inside long words that no word can follow up",
-        ("tests/test_beam.py",),
+        ("tests/decoding/test_beam.py",),
     ),
     Mutant(
         "frequent-languages-win",
@@ -141,7 +141,7 @@ MUTANTS = (
         "weights = 1 / torch.bincount(wanted, minlength=len(names))[wanted].double() / len(names)",
         "weights = torch.ones(len(wanted), dtype=torch.float64) / len(wanted)",
         "offsets favour the language of which there is most development speech",
-        ("tests/test_languages.py",),
+        ("tests/languages/test_languages.py",),
     ),
     Mutant(
         "blanks-are-made-sure-of",
@@ -149,6 +149,6 @@ MUTANTS = (
         "speech = (keep & (logits.argmax(-1) != 0)).to(log_probs.dtype)",
         "speech = keep.to(log_probs.dtype)",
         "test-time adaptation makes the model surer of silence",
-        ("tests/test_test_time.py",),
+        ("tests/decoding/test_test_time.py",),
     ),
 )

@@ -13,7 +13,7 @@ MUTANTS = (
         "chosen = self.scored if where is None else self.scored & where",
         "chosen = np.ones(len(self.ids), bool) if where is None else where",
         "words that are recognised in silence raise the error rate",
-        ("tests/test_scoring.py",),
+        ("tests/evaluation/test_scoring.py",),
     ),
     Mutant(
         "insertions-lengthen-the-reference",
@@ -21,7 +21,7 @@ MUTANTS = (
         "reference=table[:3].sum(0)",
         "reference=table.sum(0)",
         "error rates are divided by reference words and inserted words",
-        ("tests/test_scoring.py",),
+        ("tests/evaluation/test_scoring.py",),
     ),
     Mutant(
         "spaces-are-no-characters",
@@ -29,7 +29,7 @@ MUTANTS = (
         'return words if unit == "word" else list(" ".join(words))',
         'return words if unit == "word" else list("".join(words))',
         "character error rates leave spaces out",
-        ("tests/test_normalisation.py",),
+        ("tests/evaluation/test_normalisation.py",),
     ),
     Mutant(
         "what-was-not-recognised-is-left-out",
@@ -37,7 +37,7 @@ MUTANTS = (
         "            for name, said in kept.items()\n",
         "            for name, said in kept.items()\n            if name in hypotheses\n",
         "utterances that a recogniser returned nothing for are not counted as its errors",
-        ("tests/test_runs.py",),
+        ("tests/evaluation/test_runs.py",),
     ),
     Mutant(
         "words-belong-where-they-begin",
@@ -53,7 +53,7 @@ MUTANTS = (
         "half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)",
         "half = float(stats.t.ppf(LEVEL, freedom)) * math.sqrt(variance)",
         "intervals are of 90 %",
-        ("tests/test_promises.py", "tests/test_language_pairs.py"),
+        ("tests/test_promises.py", "tests/experiments/test_language_pairs.py"),
     ),
     Mutant(
         "jackknife-without-its-factor",
@@ -61,7 +61,7 @@ MUTANTS = (
         ".sum() * (count - 1) / count)",
         ".sum() / count)",
         "intervals are too narrow by the root of the number of clusters",
-        ("tests/test_promises.py", "tests/test_language_pairs.py"),
+        ("tests/test_promises.py", "tests/experiments/test_language_pairs.py"),
     ),
     Mutant(
         "stars-beyond-what-a-sign-test-reaches",
@@ -69,7 +69,7 @@ MUTANTS = (
         "return max(reachable(count), float(2 * stats.t.sf(",
         "return max(0.0, float(2 * stats.t.sf(",
         "four seeds that agree by luck are called a finding",
-        ("tests/test_promises.py", "tests/test_language_pairs.py"),
+        ("tests/test_promises.py", "tests/experiments/test_language_pairs.py"),
     ),
     Mutant(
         "curves-cross-elsewhere",
@@ -77,7 +77,7 @@ MUTANTS = (
         "share = np.where(first > 0, (high - error)",
         "share = np.where(first > 0, (error - low)",
         "the amount of data at an error lies on the wrong side between two amounts",
-        ("tests/test_curves.py",),
+        ("tests/evaluation/test_curves.py",),
     ),
     Mutant(
         "holm-counts-one-too-few",
@@ -85,7 +85,7 @@ MUTANTS = (
         "(len(values) - rank) * values[n]",
         "(len(values) - rank - 1) * values[n]",
         "p values are corrected for one comparison less than were made",
-        ("tests/test_significance.py",),
+        ("tests/evaluation/test_significance.py",),
     ),
     Mutant(
         "changed-data-at-the-same-place",
@@ -101,7 +101,7 @@ MUTANTS = (
         'all(one["commit"] and not one["changes"] for one in record["attempts"])',
         'all(one["commit"] for one in record["attempts"])',
         "a record of uncommitted code counts as one of the history",
-        ("tests/test_attempts.py",),
+        ("tests/runs/test_attempts.py",),
     ),
     Mutant(
         "earlier-attempts-are-forgotten",
@@ -109,7 +109,7 @@ MUTANTS = (
         "return [*attempts_of(earlier or {}), {",
         "return [{",
         "a resumed run is put down to the code that resumed it",
-        ("tests/test_attempts.py",),
+        ("tests/runs/test_attempts.py",),
     ),
     Mutant(
         "a-kill-between-two-renames",

@@ -37,7 +37,7 @@ MUTANTS = (
         "other = [n for n, own in enumerate(sides) if own != side]",
         "other = [n for n, own in enumerate(sides) if own == side]",
         "languages are told apart with offsets that were fitted on the same utterances",
-        ("tests/test_points.py",),
+        ("tests/experiments/test_points.py",),
     ),
     Mutant(
         "target-language-among-the-sources",
@@ -45,7 +45,7 @@ MUTANTS = (
         "if targets[0] in sources:",
         "if targets == sources:",
         "a target language may be one of several source languages",
-        ("tests/test_curve_sweep.py::test_corpora_that_do_not_fit_together_are_refused_by_name",),
+        ("tests/experiments/test_curve_sweep.py::test_corpora_that_do_not_fit_together_are_refused_by_name",),
     ),
     Mutant(
         "subsets-last-longer-than-they-say",
@@ -53,7 +53,7 @@ MUTANTS = (
         "if seconds + utterance.duration > 60 * amount:",
         "if seconds > 60 * amount:",
         "a tenth of a minute holds an utterance more than fits into it",
-        ("tests/test_subsets.py",),
+        ("tests/data/test_subsets.py",),
     ),
     Mutant(
         "seeds-share-a-subset",
@@ -61,7 +61,7 @@ MUTANTS = (
         'random.Random(f"{seed}/subsets")',
         'random.Random("subsets")',
         "all seeds learn from the same utterances, so that their spread is too small",
-        ("tests/test_subsets.py",),
+        ("tests/data/test_subsets.py",),
     ),
     Mutant(
         "rows-of-a-head-change-their-symbols",
@@ -69,7 +69,7 @@ MUTANTS = (
         "every[head] = Tokens([*old.symbols[1:], *more], old.units)",
         "every[head] = Tokens(sorted([*old.symbols[1:], *more]), old.units)",
         "the rows of an extended head stand for other symbols than they were trained for",
-        ("tests/test_languages.py",),
+        ("tests/languages/test_languages.py",),
     ),
     Mutant(
         "source-models-hear-other-languages",
@@ -85,7 +85,10 @@ MUTANTS = (
         "split = split or split_of(text, self.shares)",
         "split = split or split_of(name, self.shares)",
         "a text that is recorded twice is trained and tested on",
-        ("tests/test_prepare_phrases.py::test_artikulate", "tests/test_prepare_phrases.py::test_tuxpaint"),
+        (
+            "tests/data_prep/test_prepare_phrases.py::test_artikulate",
+            "tests/data_prep/test_prepare_phrases.py::test_tuxpaint",
+        ),
     ),
     Mutant(
         "the-last-phase-wins",
@@ -93,7 +96,7 @@ MUTANTS = (
         'min(bests, key=lambda pair: (pair[0][monitor], pair[0]["loss"]))',
         "bests[-1]",
         "gradual training keeps the last phase's weights though an earlier one was better",
-        ("tests/test_languages.py",),
+        ("tests/languages/test_languages.py",),
     ),
     Mutant(
         "layers-open-from-the-front",
@@ -101,6 +104,6 @@ MUTANTS = (
         "encoder.layers[-{opened}:]",
         "encoder.layers[:{opened}]",
         "gradual training opens the first layers first",
-        ("tests/test_languages.py",),
+        ("tests/languages/test_languages.py",),
     ),
 )

@@ -13,7 +13,7 @@ MUTANTS = (
         "lengths = (lengths - 1) // stride + 1",
         "lengths = lengths // stride",
         "the last output frame of an utterance of odd length is taken for padding",
-        ("tests/test_models.py",),
+        ("tests/models/test_models.py",),
     ),
     Mutant(
         "backward-lstm-begins-in-padding",
@@ -21,7 +21,7 @@ MUTANTS = (
         "torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)",
         "(x.shape[1] - 1 - position).expand(len(x), -1)",
         "what the backward LSTM hears depends on the batch that an utterance is in",
-        ("tests/test_models.py",),
+        ("tests/models/test_models.py",),
     ),
     Mutant(
         "attention-hears-padding",
@@ -29,7 +29,7 @@ MUTANTS = (
         "key_padding_mask=~keep, need_weights=False",
         "key_padding_mask=None, need_weights=False",
         "a conformer attends to padding",
-        ("tests/test_models.py",),
+        ("tests/models/test_models.py",),
     ),
     Mutant(
         "lhuc-by-another-formula",
@@ -37,7 +37,7 @@ MUTANTS = (
         "factors = 2 * torch.sigmoid(self.r)",
         "factors = 1 + torch.tanh(self.r)",
         "LHUC scales by another function than its paper's, though it too starts as nothing",
-        ("tests/test_adapters.py",),
+        ("tests/models/test_adapters.py",),
     ),
     Mutant(
         "bottlenecks-start-as-something",
@@ -45,7 +45,7 @@ MUTANTS = (
         "nn.init.zeros_(self.up)",
         "nn.init.normal_(self.up, std=1e-3, generator=generator)",
         "a residual adapter changes the model before it is trained",
-        ("tests/test_adapters.py",),
+        ("tests/models/test_adapters.py",),
     ),
     Mutant(
         "input-network-moves-padding",
@@ -53,6 +53,6 @@ MUTANTS = (
         "return x + moved * valid_frames(lengths, x.shape[1])[:, :, None], lengths",
         "return x + moved, lengths",
         "the linear input network's bias stands in the padding that the first convolution reads",
-        ("tests/test_adapters.py",),
+        ("tests/models/test_adapters.py",),
     ),
 )

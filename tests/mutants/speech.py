@@ -13,7 +13,7 @@ MUTANTS = (
         "frames = (frames - 1) // stride + 1",
         "frames = frames // stride + 1",
         "an utterance that CTC cannot spell is trained on with an infinite loss",
-        ("tests/test_models.py::test_output_lengths_are_those_that_the_feasibility_filter_counts_with",),
+        ("tests/models/test_models.py::test_output_lengths_are_those_that_the_feasibility_filter_counts_with",),
     ),
     Mutant(
         "feasible-at-the-slowest-speed",
@@ -21,7 +21,7 @@ MUTANTS = (
         "frames = min(subsampled(",
         "frames = max(subsampled(",
         "the sped-up copy of an utterance may be too short for CTC",
-        ("tests/test_speech_data.py",),
+        ("tests/data/test_speech_data.py",),
     ),
     Mutant(
         "speed-copies-say-something-else",
@@ -29,7 +29,7 @@ MUTANTS = (
         "targets = [self._targets[item // len(self.speeds)] for item in items]",
         "targets = [self._targets[item % len(self._targets)] for item in items]",
         "a speed copy is trained with the transcript of another utterance",
-        ("tests/test_speech_data.py",),
+        ("tests/data/test_speech_data.py",),
     ),
     Mutant(
         "repeats-need-no-blank",
@@ -37,7 +37,7 @@ MUTANTS = (
         "return len(indices) + sum(a == b for a, b in itertools.pairwise(indices))",
         "return len(indices)",
         "the blank between equal neighbours is not counted where CTC needs one",
-        ("tests/test_tokens.py",),
+        ("tests/data/test_tokens.py",),
     ),
     Mutant(
         "pieces-lose-a-frame",
@@ -54,7 +54,7 @@ MUTANTS = (
         "block = self._block(view, first, last)\n"
         "        return normalise(block, *mean_and_deviation(block, self.config), self.config)",
         "a piece of a long recording is normalised by its own statistics instead of the whole's",
-        ("tests/test_features.py",),
+        ("tests/data/test_features.py",),
     ),
     Mutant(
         "features-of-another-part-of-a-file",
@@ -70,7 +70,7 @@ MUTANTS = (
         "[VERSION, wanted.config.__dict__, list(wanted.speeds)]",
         "[VERSION, list(wanted.speeds)]",
         "features of other bands or windows are taken from the cache",
-        ("tests/test_features.py",),
+        ("tests/data/test_features.py",),
     ),
     Mutant(
         "changed-recordings-keep-their-hash",
@@ -78,7 +78,7 @@ MUTANTS = (
         "stamp = [status.st_size, status.st_mtime_ns]",
         "stamp = [status.st_size, 0]",
         "a recording that was replaced by one of the same size keeps the features of the old one",
-        ("tests/test_features.py",),
+        ("tests/data/test_features.py",),
     ),
     Mutant(
         "windows-are-off-centre",
@@ -86,7 +86,7 @@ MUTANTS = (
         "(pad // 2, pad - pad // 2)",
         "(0, pad)",
         "frames lie half a window's padding beside where they should",
-        ("tests/test_features.py",),
+        ("tests/data/test_features.py",),
     ),
     Mutant(
         "silence-counts-as-speech",
@@ -94,7 +94,7 @@ MUTANTS = (
         "block = block[loudness >= (loudness.min() + loudness.max()) / 2]",
         "block = block[loudness <= (loudness.min() + loudness.max()) / 2]",
         "`speech-mean` takes the mean of the silence",
-        ("tests/test_features.py",),
+        ("tests/data/test_features.py",),
     ),
     Mutant(
         "checksums-leave-texts-out",
@@ -102,7 +102,7 @@ MUTANTS = (
         'f"{utterance.duration:.4f}", utterance.text]',
         'f"{utterance.duration:.4f}"]',
         "a run is resumed though transcripts were changed",
-        ("tests/test_manifest.py",),
+        ("tests/data/test_manifest.py",),
     ),
     Mutant(
         "shares-ignore-alpha",
@@ -110,7 +110,7 @@ MUTANTS = (
         "** alpha",
         "** 1.0",
         "languages are sampled as they are, whatever alpha says",
-        ("tests/test_mixture.py",),
+        ("tests/data/test_mixture.py",),
     ),
     Mutant(
         "patience-that-never-counts",
@@ -118,7 +118,7 @@ MUTANTS = (
         "if self.patience and not self.validate_every:",
         "if self.patience and self.validate_every < 0:",
         "early stopping is accepted where nothing is ever validated",
-        ("tests/test_trainer.py",),
+        ("tests/training/test_trainer.py",),
     ),
     Mutant(
         "joined-stores-overlap",
@@ -126,7 +126,7 @@ MUTANTS = (
         "second.offsets[1:] + first.offsets[-1]]",
         "second.offsets[1:]]",
         "source utterances that are mixed in have the features of the speaker's",
-        ("tests/test_summary.py",),
+        ("tests/data/test_summary.py",),
     ),
     Mutant(
         "fast-is-slow",
@@ -142,6 +142,6 @@ MUTANTS = (
         "inverse = 1 / factors.double()[:, None]",
         "inverse = factors.double()[:, None]",
         "a factor above 1 moves what is heard to lower frequencies",
-        ("tests/test_warp.py",),
+        ("tests/data/test_warp.py",),
     ),
 )

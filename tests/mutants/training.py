@@ -13,7 +13,7 @@ MUTANTS = (
         "path = _sample(log_probs[:frames], generator)",
         "path = log_probs[:frames].argmax(1).tolist()",
         "Fisher information is taken at the model's best answer instead of labels drawn from it",
-        ("tests/test_ewc.py",),
+        ("tests/transfer/test_ewc.py",),
     ),
     Mutant(
         "fisher-where-training-starts",
@@ -21,7 +21,7 @@ MUTANTS = (
         "tensor.copy_(source[name])",
         "tensor.copy_(tensor)",
         "Fisher information is not taken at the weights that are held",
-        ("tests/test_ewc.py",),
+        ("tests/transfer/test_ewc.py",),
     ),
     Mutant(
         "l2sp-holds-nothing",
@@ -29,7 +29,7 @@ MUTANTS = (
         "self._held.append((parameter, source[name].detach().clone().to(parameter)))",
         "self._held.append((parameter, source[name].detach().to(parameter)))",
         "the reference of L2-SP is the trained weight itself, so that its pull is always 0",
-        ("tests/test_objectives.py",),
+        ("tests/transfer/test_objectives.py",),
     ),
     Mutant(
         "l2sp-holds-normalisation-too",
@@ -37,7 +37,7 @@ MUTANTS = (
         "if not parameter.requires_grad or name in norms:",
         "if not parameter.requires_grad:",
         "L2-SP also holds the scales and shifts of normalisation layers, which it promises to leave out",
-        ("tests/test_objectives.py",),
+        ("tests/transfer/test_objectives.py",),
     ),
     Mutant(
         "the-teacher-drops-out",
@@ -45,7 +45,7 @@ MUTANTS = (
         "copy.deepcopy(model)).eval()",
         "copy.deepcopy(model))",
         "the teacher's posteriors are taken with its dropout on",
-        ("tests/test_objectives.py",),
+        ("tests/transfer/test_objectives.py",),
     ),
     Mutant(
         "padding-has-a-teacher",
@@ -53,7 +53,7 @@ MUTANTS = (
         "keep = inside.to(device)",
         "keep = torch.ones_like(inside).to(device)",
         "padded frames are held to the posteriors of the next utterance",
-        ("tests/test_objectives.py",),
+        ("tests/transfer/test_objectives.py",),
     ),
     Mutant(
         "reversal-without-its-sign",
@@ -61,7 +61,7 @@ MUTANTS = (
         "return -ctx.strength * gradient, None",
         "return ctx.strength * gradient, None",
         "features are trained to tell the domains apart",
-        ("tests/test_adversarial.py",),
+        ("tests/transfer/test_adversarial.py",),
     ),
     Mutant(
         "domains-are-probed-on-what-the-probe-learnt",
@@ -69,7 +69,7 @@ MUTANTS = (
         "_probe([h[k] for h in halves], [h[1 - k] for h in halves])",
         "_probe([h[k] for h in halves], [h[k] for h in halves])",
         "the A-distance is the training error of its classifier",
-        ("tests/test_adversarial.py",),
+        ("tests/transfer/test_adversarial.py",),
     ),
     Mutant(
         "overlap-of-means",
@@ -77,7 +77,7 @@ MUTANTS = (
         "centred = _centred(features)\n    squares",
         "centred = features\n    squares",
         "two branches overlap because their means do",
-        ("tests/test_shared_private.py",),
+        ("tests/models/test_shared_private.py",),
     ),
     Mutant(
         "frozen-layers-learn-statistics",
@@ -85,7 +85,7 @@ MUTANTS = (
         "applied.frozen.update(names)\n    _freeze_statistics(model, action.selector, applied)",
         "applied.frozen.update(names)",
         "BatchNorm's statistics of a frozen layer go on moving",
-        ("tests/test_plan.py",),
+        ("tests/transfer/test_plan.py",),
     ),
     Mutant(
         "the-last-layer-is-no-slice",
@@ -93,7 +93,7 @@ MUTANTS = (
         "return slice(index, index + 1 or None)",
         "return slice(index, index + 1)",
         "`layers[-1]` selects nothing",
-        ("tests/test_selection.py",),
+        ("tests/transfer/test_selection.py",),
     ),
     Mutant(
         "ctc-per-label",
@@ -101,7 +101,7 @@ MUTANTS = (
         'blank=0, reduction="sum")\n    return loss, output.count()',
         'blank=0, reduction="sum")\n    return loss, target_lengths.sum()',
         "CTC is stated per label and other losses per frame, so that weights mean something else in each batch",
-        ("tests/test_objectives.py",),
+        ("tests/transfer/test_objectives.py",),
     ),
     Mutant(
         "steps-are-seeded-by-their-round",
@@ -109,7 +109,7 @@ MUTANTS = (
         "torch.manual_seed(self._seed(-1, self.optimizer_step))",
         "torch.manual_seed(self._seed(-1, self.step))",
         "the dropout of a step depends on how long ago the last validation was",
-        ("tests/test_trainer.py",),
+        ("tests/training/test_trainer.py",),
     ),
     Mutant(
         "dropout-is-seeded-once",
@@ -117,7 +117,7 @@ MUTANTS = (
         "torch.manual_seed(self._seed(-1, self.optimizer_step))",
         "if not self.optimizer_step:\n            torch.manual_seed(self._seed(-1, 0))",
         "a resumed run drops out other units than one that was not stopped",
-        ("tests/test_resume.py",),
+        ("tests/runs/test_resume.py",),
     ),
     Mutant(
         "accumulated-batches-add-up",
@@ -125,7 +125,7 @@ MUTANTS = (
         "self.compute_objectives(outputs, part, sb.Stage.TRAIN) / len(batch)",
         "self.compute_objectives(outputs, part, sb.Stage.TRAIN)",
         "accumulating two batches doubles the gradient",
-        ("tests/test_trainer.py",),
+        ("tests/training/test_trainer.py",),
     ),
     Mutant(
         "skipped-steps-spoil-statistics",
@@ -133,7 +133,7 @@ MUTANTS = (
         "buffer.copy_(before)  #",
         "buffer.copy_(buffer)  #",
         "a step that is skipped as not finite leaves its numbers in BatchNorm",
-        ("tests/test_trainer.py",),
+        ("tests/training/test_trainer.py",),
     ),
     Mutant(
         "ties-go-to-the-later-weights",
@@ -141,7 +141,7 @@ MUTANTS = (
         "rank(figures) < rank(self.best)",
         "rank(figures) <= rank(self.best)",
         "a validation that is no better replaces the best one and puts early stopping off",
-        ("tests/test_trainer.py",),
+        ("tests/training/test_trainer.py",),
     ),
     Mutant(
         "development-speech-is-trained-on",
@@ -158,7 +158,7 @@ MUTANTS = (
         'importance_key=lambda checkpoint: checkpoint.meta.get("number", 0)',
         'importance_key=lambda checkpoint: checkpoint.meta["unixtime"]',
         "a clock that was set back brings an old checkpoint back",
-        ("tests/test_resume.py",),
+        ("tests/runs/test_resume.py",),
     ),
     Mutant(
         "a-batch-is-too-dear",
@@ -166,7 +166,7 @@ MUTANTS = (
         "dearest_with * (position - first + 1) > budget",
         "dearest_with * (position - first) > budget",
         "batches go beyond the budget by an item",
-        ("tests/test_batching.py",),
+        ("tests/data/test_batching.py",),
     ),
     Mutant(
         "the-next-task-loses-an-item",
@@ -174,7 +174,7 @@ MUTANTS = (
         "(items < first + size)",
         "(items <= first + size)",
         "the first item of each language is also read as one of the language before",
-        ("tests/test_mixture.py",),
+        ("tests/data/test_mixture.py",),
     ),
     Mutant(
         "accumulated-batches-are-masked-alike",
@@ -182,7 +182,7 @@ MUTANTS = (
         "generator = torch.Generator().manual_seed(self._seed(index, micro))",
         "generator = torch.Generator().manual_seed(self._seed(index, step))",
         "batches that are accumulated get the same masks",
-        ("tests/test_trainer.py",),
+        ("tests/training/test_trainer.py",),
     ),
     Mutant(
         "non-blank-frames-alone-count",
@@ -190,7 +190,7 @@ MUTANTS = (
         "-(target * own).sum() / output.count()",
         "-(target * own).sum() / target.sum()",
         "leaving blanks out raises the weight of the other frames",
-        ("tests/test_objectives.py",),
+        ("tests/transfer/test_objectives.py",),
     ),
     Mutant(
         "each-layer-has-its-own-fisher",
@@ -198,7 +198,7 @@ MUTANTS = (
         "self._fisher = [f / mean for f in self._fisher]",
         "self._fisher = [f / f.mean() for f in self._fisher]",
         "EWC holds every layer equally firmly, however much it matters",
-        ("tests/test_ewc.py",),
+        ("tests/transfer/test_ewc.py",),
     ),
     Mutant(
         "test-speech-may-be-trained-on",
@@ -222,7 +222,7 @@ MUTANTS = (
         "self.count += int(count)",
         "self.count += 1",
         "the loss of a validation depends on how it is cut into batches",
-        ("tests/test_trainer.py",),
+        ("tests/training/test_trainer.py",),
     ),
     Mutant(
         "rates-by-layer-are-ignored",
@@ -230,7 +230,7 @@ MUTANTS = (
         "(factors.get(name, 1.0), decay)",
         '(factors.get(name.split(".")[-1], 1.0), decay)',
         "learning rates of layers that a plan asks for are not taken",
-        ("tests/test_plan.py",),
+        ("tests/transfer/test_plan.py",),
     ),
     Mutant(
         "a-process-counts-twice",
@@ -238,6 +238,6 @@ MUTANTS = (
         "flat /= dist.get_world_size()\n    sizes",
         "sizes",
         "two processes take steps twice as long as one",
-        ("tests/test_distributed.py",),
+        ("tests/training/test_distributed.py",),
     ),
 )

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from small import Recorder, ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
 from torch import nn
 
 from asr_transfer.training.objective import Objective, TrainedObjective, Weight
 from asr_transfer.training.streams import Output, Stream
 from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.adversarial import DomainAdversarial
+from tests.small import Recorder, ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
 
 CLIPPED: dict[str, Any] = {"steps": 6, "max_gradient_norm": 0.05, "validate_every": 2}
 

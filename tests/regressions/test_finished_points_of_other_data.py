@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from language_sweeps import NETWORK, learning, source_config
 
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
@@ -19,6 +18,7 @@ from asr_transfer.experiments.languages.sources import SourceJob
 from asr_transfer.experiments.speakers import experiment
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop
 from asr_transfer.experiments.speakers.protocol import Fold
+from tests.language_sweeps import NETWORK, learning, source_config
 
 
 def _begun(*arguments: object, **options: object) -> Any:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small import small_model
 
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models import replacing
 from asr_transfer.models.replacing import replace_folder
+from tests.small import small_model
 
 OPERATIONS = ("os.replace", "os.rename", "shutil.rmtree", "asr_transfer.models.replacing._exchange")
 

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import Recorder, ToySpeech, in_child, settings, small_model, speech_task
 from torch import nn
 
 from asr_transfer import cli, progress
@@ -32,6 +31,7 @@ from asr_transfer.progress import Work, tracked
 from asr_transfer.runs.workers import run_all
 from asr_transfer.training.streams import Output
 from asr_transfer.training.trainer import Trainer
+from tests.small import Recorder, ToySpeech, in_child, settings, small_model, speech_task
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from small import ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
-from tones import TINY
 
 from asr_transfer.adapt_config import AdaptConfig
 from asr_transfer.cli import main
 from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError
-from asr_transfer.experiments.core import jobs as sweep
+from asr_transfer.experiments.languages import sweep
 from asr_transfer.experiments.languages.points import Corpora, Point
 from asr_transfer.experiments.languages.sources import SourceJob
 from asr_transfer.languages.config import LanguageConfig
@@ -26,6 +24,8 @@ from asr_transfer.training import precision
 from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.precision import choose, settle
 from asr_transfer.training.trainer import Trainer
+from tests.small import ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
+from tests.tones import TINY
 
 TDNN = ModelConfig("tdnn", 2, dim=16, channels=16)
 

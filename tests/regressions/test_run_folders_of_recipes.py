@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from real_runs import ROOT, load
 
 from asr_transfer.adaptation.vetting import Vetted
 from asr_transfer.cli import main
@@ -28,6 +27,7 @@ from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.runs import attempts
 from asr_transfer.runs.record import read_record
 from data_prep import multilingual
+from tests.real_runs import ROOT, load
 
 TEXTS = ("你好", "好你", "你你", "好好")
 PHONES = {"你": "n i3", "好": "h ao3"}

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from small import in_child
 
 from asr_transfer.cli import main
 from asr_transfer.errors import ConfigError
 from asr_transfer.runs.lock import RunLock
 from asr_transfer.runs.record import RunRecord
+from tests.small import in_child
 
 
 def _hold(folder: Path, finished: bool = False) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from small import small_model
-from tones import speak
 
 from asr_transfer import audio
 from asr_transfer.adapt_config import SutaConfig
@@ -25,6 +23,8 @@ from asr_transfer.models.adapters import AdapterSpec, add_adapter
 from asr_transfer.models.attributes import Inventory, PhoneModel
 from asr_transfer.models.progressive import ProgressiveModel
 from asr_transfer.models.shared_private import SharedPrivateModel
+from tests.small import small_model
+from tests.tones import speak
 
 WRONG = ("x", 7, -1, 10**30, 0.5, math.nan, True, None, [], ["a"], {}, {"a": 1}, {1: 2})
 TOKENS = Tokens(["a", "b"], "characters")

@@ -15,9 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from small import ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
-from test_distributed import _two
-from tones import make_speaker
 
 from asr_transfer import cli, interruption
 from asr_transfer.data.manifest import write_manifest
@@ -25,6 +22,9 @@ from asr_transfer.interruption import Stopped, heeding
 from asr_transfer.runs.record import read_record
 from asr_transfer.runs.workers import run_all
 from asr_transfer.training.trainer import Trainer
+from tests.small import ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
+from tests.tones import make_speaker
+from tests.training.test_distributed import _two
 
 KILLS = int(os.environ.get("ASR_TRANSFER_TEST_KILLS", "3"))
 """So many times the training of the long test is stopped."""

@@ -1,0 +1,247 @@
+"""Choosing a method, played by puppets: what is trained on what, judged on what, and how often.
+
+Nobody is judged on what he has heard, and no training is wasted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation import choice as choosing
+from asr_transfer.adaptation import judging
+from asr_transfer.adaptation.choice import Choice, choose
+from asr_transfer.adaptation.judging import Answers, Candidate
+from asr_transfer.audio import SAMPLE_RATE
+from asr_transfer.config import FeatureConfig
+from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.recogniser import Recogniser
+from tests.small import MELS, small_model
+
+CHOICE = ChoiceConfig(folds=3, strengths=(0.5, 1.0))
+ERRORS, LENGTH = 10.0, 20.0
+"""Of the source model on every utterance."""
+
+
+@dataclass
+class World:
+    """A recogniser that is never run, 24 utterances of a speaker, 9 of the source domain ("anna"), and features.
+
+    Every third of the source domain is judged on, the others are there to be mixed in.
+    """
+
+    source: Recogniser
+    own: list[Utterance]
+    others: list[Utterance]
+    store: FeatureStore
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Return what the plays need on the stage."""
+    folder = tmp_path_factory.mktemp("trials")
+    tokens = Tokens(["a", "b", " "])
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 8000)
+    made: dict[str, list[Utterance]] = {}
+    for speaker, count in (("ida", 24), ("anna", 9)):
+        made[speaker] = []
+        for number in range(count):
+            path = folder / f"{speaker}-{number}.wav"
+            soundfile.write(path, noise * (1 + number) / 30, SAMPLE_RATE)
+            made[speaker].append(Utterance(path.stem, str(path), 0.5, "ab" if number % 2 else "b", speaker, "en"))
+    store = build_store([*made["ida"], *made["anna"]], FeatureConfig(mels=MELS), cache=folder / "cache")
+    recogniser = Recogniser(small_model(heads={"en": len(tokens)}), tokens, "en", {})
+    return World(recogniser, made["ida"], made["anna"], store)
+
+
+def _choose(
+    world: World,
+    *tried: Candidate,
+    own: int = 9,
+    others: bool = False,
+    choice: ChoiceConfig = CHOICE,
+    groups: Sequence[int] | None = None,
+) -> Choice:
+    judged = world.others[2::3] if others else []
+    more = [u for u in world.others if u not in judged] if others else []
+    return choose(world.source, world.own[:own], world.store, AdaptConfig(), choice, tried, more, groups, judged=judged)
+
+
+@dataclass
+class Puppet:
+    """An adapted recogniser that only knows how good it is: factors on the source model's errors and losses."""
+
+    own: float
+    others: float
+    heard: frozenset[str]
+    strength: float = 1.0
+
+
+@dataclass
+class Stage:
+    """Stands in for `adapt` and `answers` and notes their calls.
+
+    Attributes:
+        cast: factors on errors and losses of the speaker's own and of source utterances, by learning rate.
+        trainings: learning rate and the ids of the speaker's and the source's utterances, of each training.
+        judged: ids of the utterances that each adapted model was judged on.
+    """
+
+    cast: dict[float, tuple[float, float]]
+    trainings: list[tuple[float, list[str], list[str]]] = field(default_factory=list)
+    judged: list[tuple[Puppet, list[str]]] = field(default_factory=list)
+
+    def adapt(self, source: Recogniser, utterances: Sequence[Utterance], store: Any, method: str, config: AdaptConfig,
+              source_utterances: Sequence[Utterance] = (), shared: Any = None) -> Any:  # fmt: skip
+        rate = config.learning_rate
+        assert rate is not None
+        own, more = [u.id for u in utterances], [u.id for u in source_utterances]
+        self.trainings.append((rate, own, more))
+        heard = frozenset([*own, *(more if "replay" in method else ())])
+        return SimpleNamespace(at_strength=lambda strength: Puppet(*self.cast[rate], heard, strength), depth=0)
+
+    def answers(self, model: Recogniser | Puppet, data: SpeechData, items: Sequence[int]) -> Answers:
+        ids = [data.utterance(item).id for item in items]
+        factor = 1.0
+        if isinstance(model, Puppet):
+            self.judged.append((model, ids))
+            factor += model.strength * ((model.others if ids[0].startswith("anna") else model.own) - 1)
+        ones = np.ones(len(ids))
+        return Answers(np.round(factor * ERRORS * ones), LENGTH * ones, factor * 3.0 * ones)
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stage]:
+    """Return a function that puts a cast, by learning rate, in the place of adaptation."""
+
+    def build(**cast: tuple[float, float]) -> Stage:
+        made = Stage({float(rate.removeprefix("at")): factors for rate, factors in cast.items()})
+        monkeypatch.setattr(choosing, "adapt", made.adapt)
+        monkeypatch.setattr(judging, "answers", made.answers)
+        return made
+
+    return build
+
+
+def _candidates(stage: Stage, method: str = "full") -> list[Candidate]:
+    return [Candidate(method, rate) for rate in stage.cast]
+
+
+def test_strengths_share_a_training_and_nobody_is_judged_on_what_he_heard(world: World, stage: Any) -> None:
+    played = stage(at1=(0.5, 1.0), at2=(0.8, 1.0))
+    choice = ChoiceConfig(folds=4, strengths=(0.2, 0.5, 0.7, 1.0))
+    found = _choose(world, *_candidates(played, "full+replay"), others=True, choice=choice)
+    assert (found.learning_rate, found.strength) == (1.0, 1.0)
+    assert Counter(rate for rate, _, _ in played.trainings) == {1.0: 4, 2.0: 4}
+    ids, source_ids = {u.id for u in world.own[:9]}, [u.id for u in world.others]
+    for puppet, judged in played.judged:
+        assert puppet.heard and not puppet.heard & set(judged)
+    # Every utterance is held out once, at every strength, and the others are all learnt from.
+    for rate in (1.0, 2.0):
+        held = [sorted(ids - set(own)) for r, own, _ in played.trainings if r == rate]
+        assert sorted(chain(*held)) == sorted(ids)
+    for strength in choice.strengths:
+        for own in (0.5, 0.8):
+            seen = [i for p, judged in played.judged if (p.own, p.strength) == (own, strength) for i in judged]
+            assert sorted(i for i in seen if i in ids) == sorted(ids)
+            assert sorted(i for i in seen if i not in ids) == sorted(source_ids[2::3])
+    assert all(more == [i for i in source_ids if i not in source_ids[2::3]] for _, _, more in played.trainings)
+
+
+def test_the_source_utterances_watched_are_limited_in_length(world: World, stage: Any) -> None:
+    played, others = stage(at1=(0.5, 1.0)), world.others
+    choice = replace(CHOICE, check_seconds=others[2].duration + 0.01)
+    _choose(world, *_candidates(played), others=True, choice=choice)
+    watched = {i for _, judged in played.judged for i in judged if i.startswith("anna")}
+    assert watched == {others[2].id, others[5].id}, "as many as reach the limit"
+    assert all(
+        set(more) == {u.id for u in others} - {others[n].id for n in (2, 5, 8)} for _, _, more in played.trainings
+    )
+
+
+def test_copies_of_a_recording_are_held_out_together(world: World, stage: Any) -> None:
+    played, groups = stage(at1=(0.5, 1.0)), [0, 1, 0, 3, 4, 3, 3, 7, 8]
+    _choose(world, *_candidates(played), groups=groups, choice=replace(CHOICE, folds=5))
+    assert len(played.trainings) == 5
+    for _, own, _ in played.trainings:
+        learnt = {group for group, u in zip(groups, world.own[:9], strict=True) if u.id in own}
+        held = {group for group, u in zip(groups, world.own[:9], strict=True) if u.id not in own}
+        assert held and not learnt & held
+
+
+def test_weak_candidates_are_dropped_halfway_and_the_best_is_kept(world: World, stage: Any) -> None:
+    cast = {f"at{n}": (0.4 + 0.05 * ((n * 3) % 8), 1.0) for n in range(1, 9)}
+    played = stage(**cast)
+    found = _choose(world, *_candidates(played), own=24, choice=replace(CHOICE, folds=6, judged=100))
+    counts = Counter(rate for rate, _, _ in played.trainings)
+    assert set(counts) == set(played.cast)
+    by_quality = sorted(played.cast, key=lambda rate: played.cast[rate][0])
+    # All on two folds of 4, which are 8 utterances; then the usual one (the fourth best) and the better half of the
+    # others, until one other is left.
+    assert [counts[rate] for rate in by_quality] == [6, 3, 3, 6, 2, 2, 2, 2]
+    assert found.learning_rate == by_quality[0] == found.ladder[0].learning_rate
+    assert [rung.folds for rung in found.ladder] == [6, 6, 3, 3, 2, 2, 2, 2]
+    # What was judged on enough utterances is run on no more folds.
+    played = stage(**cast)
+    _choose(world, *_candidates(played)[:2], own=24, choice=replace(CHOICE, folds=6, judged=12))
+    assert set(Counter(rate for rate, _, _ in played.trainings).values()) == {3}
+    # Few utterances tell candidates apart so badly that none is dropped.
+    played = stage(**cast)
+    _choose(world, *_candidates(played), own=7, choice=replace(CHOICE, folds=6))
+    assert set(Counter(rate for rate, _, _ in played.trainings).values()) == {6}
+
+
+def test_the_refused_do_not_crowd_out_what_may_be_chosen(world: World, stage: Any) -> None:
+    played = stage(at1=(0.3, 1.5), at2=(0.31, 1.5), at3=(0.32, 1.5), at4=(0.33, 1.5), at5=(0.7, 1.0), at6=(0.9, 1.0))
+    found = _choose(world, *_candidates(played), own=24, others=True, choice=replace(CHOICE, folds=6))
+    assert found.learning_rate == 5.0
+    refused = {rung.learning_rate for rung in found.ladder if rung.refused}
+    assert refused == {1.0, 2.0, 3.0, 4.0}
+    # Half of the errors is counted and half follows from the loss: both rise by half at full strength.
+    for rung in found.ladder:
+        if rung.refused:
+            assert rung.forgetting == pytest.approx(rung.strength * 0.5 * ERRORS / LENGTH, abs=0.01)
+
+
+def test_a_weaker_strength_that_forgets_little_goes_before_a_stronger_that_is_refused(world: World, stage: Any) -> None:
+    played = stage(at1=(0.4, 1.2))
+    choice = ChoiceConfig(folds=3, strengths=(0.25, 0.5, 1.0), tolerance=0.06)
+    found = _choose(world, *_candidates(played), others=True, choice=choice)
+    # One error in ten more at half strength is five points, at full strength it is ten.
+    assert (found.method, found.strength) == ("full", 0.5)
+    assert found.ladder[0].score == pytest.approx(0.5 * (63 + 1) / (90 + 1) + 0.5 * 0.7)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_answers_that_are_not_finite_are_never_chosen(broken: float, world: World, stage: Any) -> None:
+    played = stage(at1=(0.9, 1.0), at2=(0.5, 1.0), at3=(0.4, 1.0))
+    plain: Callable[..., Answers] = played.answers
+
+    def breaking(model: Any, data: SpeechData, items: Sequence[int]) -> Answers:
+        found = plain(model, data, items)
+        others = data.utterance(items[0]).id.startswith("anna")
+        if isinstance(model, Puppet) and (model.own, others) in ((0.5, False), (0.4, True)):
+            found.losses[:] = broken
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "answers", breaking)
+        found = _choose(world, *_candidates(played), others=True)
+        alone = _choose(world, Candidate("full", 2.0))
+    assert found.learning_rate == 1.0
+    ladder = {rung.learning_rate: rung for rung in found.ladder}
+    assert ladder[2.0].score == judging.WORST and "100.0 points worse" in ladder[3.0].refused
+    assert all(np.isfinite([rung.score, rung.forgetting or 0.0]).all() for rung in found.ladder)
+    assert alone.method == "none"

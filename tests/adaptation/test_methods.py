@@ -1,0 +1,362 @@
+"""Every adaptation method by name: what it changes, that it can be stored, stopped, weakened and taken off again."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asr_transfer.adapt_config import AdaptConfig, MethodSettings, SutaConfig
+from asr_transfer.adaptation import adapt as adapting
+from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate, needs_source
+from asr_transfer.adaptation.profile import Profile, merged, save_profile
+from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig, to_plain
+from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.adapters import adapter_specs, add_adapter, base_state
+from asr_transfer.plain import from_plain
+from asr_transfer.training.checkpoints import AtomicCheckpointer
+from asr_transfer.training.trainer import Trainer
+from tests.small import MELS, different, snapshot
+from tests.tones import make_speaker
+
+COMBINATIONS = [
+    "full+replay", "first-layers+kld", "lora+kld", "lhuc+replay", "full+l2sp+replay", "lora+lhuc", "lora+ewc",
+    "pseudo-label+l2sp", "head+pseudo-label+replay",
+]  # fmt: skip
+NAMES = [*METHODS, *COMBINATIONS]
+UNTRAINED = ["none", "suta"]
+TRAINED = [name for name in NAMES if name not in UNTRAINED]
+every = pytest.mark.parametrize("name", NAMES)
+# The layer between the front end and the encoder's first comes before all that `last-layers` should train.
+exactly = pytest.mark.parametrize("name", NAMES)
+trained = pytest.mark.parametrize("name", TRAINED)
+
+CONFIG = AdaptConfig(
+    steps=3,
+    learning_rate=0.01,
+    augment=SpecAugmentConfig(),
+    settings=MethodSettings(rank=2, bottleneck=3, code=4, confidence=0.0),
+    suta=SutaConfig(steps=3, learning_rate=0.05),
+    precision="fp32",
+    device="cpu",
+)
+
+
+@dataclass
+class Speech:
+    """A new speaker's utterances, some of the source domain, and the features of both."""
+
+    own: list[Utterance]
+    more: list[Utterance]
+    store: FeatureStore
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
+    """Return recordings of two tone speakers."""
+    folder = tmp_path_factory.mktemp("speech")
+    own, more = make_speaker(folder, "ida", 1.13, 5, 1), make_speaker(folder, "anna", 0.96, 4, 2)
+    return Speech(own, more, build_store([*own, *more], FeatureConfig(mels=MELS), cache=folder / "cache"))
+
+
+def make_source(dtype: torch.dtype = torch.float32) -> Recogniser:
+    """Return a random model with statistics of its own, so sharp that it says something about every recording."""
+    torch.manual_seed(4)
+    tokens = Tokens(["a", "b", "c", "d", "e", "f", " "])
+    features = FeatureConfig(mels=MELS)
+    # Other channels than dimensions, so that there is a projection between the front end and the layers.
+    config = ModelConfig("tdnn", 2, dim=8, channels=10, strides=(2, 1), dropout=0.2, features=features)
+    model = AcousticModel(config, {"en": len(tokens), "other": 3})
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5)
+            elif name.endswith(("running_mean", "bias")):
+                tensor.normal_(0, 0.3)
+            elif tensor.ndim > 1:
+                tensor.mul_(3)
+    # Float64 is for identities: features are float32, so they are converted at the door.
+    model.register_forward_pre_hook(lambda module, arguments: (arguments[0].to(dtype), *arguments[1:]))
+    others = {"other": Tokens(["x", "y"])}
+    return Recogniser(model.to(dtype).eval(), tokens, "en", {"trained_on": "nothing"}, others=others)
+
+
+@pytest.fixture(scope="module")
+def source() -> Recogniser:
+    """Return the source; no test may change it."""
+    return make_source()
+
+
+def outputs(recogniser: Recogniser, speech: Speech) -> torch.Tensor:
+    data = SpeechData([*speech.own, *speech.more], speech.store, recogniser.tokens, with_targets=False)
+    batch = data.collate(range(len(data)))
+    with torch.no_grad():
+        return recogniser.logits(batch.inputs, batch.lengths)[0]
+
+
+def texts(recogniser: Recogniser, speech: Speech) -> list[str]:
+    return recogniser.recognise(SpeechData(speech.own, speech.store, recogniser.tokens, with_targets=False))
+
+
+def adapted_by(name: str, source: Recogniser, speech: Speech, folder: Path | None = None, **changes: Any) -> Adapted:
+    config = replace(CONFIG, **changes)
+    return adapt(source, speech.own, speech.store, name, config, folder, source_utterances=speech.more)
+
+
+@pytest.fixture(scope="module")
+def done(source: Recogniser, speech: Speech) -> Callable[[str], Adapted]:
+    """Return a function to a fresh copy of what a method made; each is trained once."""
+    train = functools.cache(lambda name: adapted_by(name, source, speech))
+    return lambda name: copy.deepcopy(train(name))
+
+
+def _expected(name: str, model: AcousticModel) -> set[str]:
+    """Return the tensors that a method or combination may change, written out by name."""
+    parts = name.split("+")
+    kinds = [part for part in parts if part in ("lhuc", "lin", "lora", "residual-adapter", "speaker-code")]
+    prefixes: tuple[str, ...] = ("frontend.", "encoder.", "heads.en.")
+    if parts[0] in UNTRAINED:
+        return set()
+    if kinds:
+        prefixes = tuple(f"adapters.{kind}." for kind in kinds)
+    elif "first-layers" in parts:
+        prefixes = ("frontend.", "encoder.projection.", "encoder.layers.0.")
+    elif "front-end" in parts:
+        prefixes = ("frontend.",)
+    elif "last-layers" in parts:
+        prefixes = ("encoder.layers.1.", "encoder.norm.", "heads.en.")
+    elif "head" in parts:
+        prefixes = ("heads.en.",)
+    return {tensor for tensor, _ in model.named_parameters() if tensor.startswith(prefixes)}
+
+
+@exactly
+def test_exactly_what_the_method_trains_has_changed(
+    name: str, source: Recogniser, speech: Speech, done: Callable[[str], Adapted]
+) -> None:
+    before, heard = snapshot(source.model), outputs(source, speech)
+    fresh = adapted_by(name, source, speech)
+    assert not different(snapshot(source.model), before), "the source must be left as it is"
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in source.model.parameters())
+    assert torch.equal(outputs(source, speech), heard)
+    model = fresh.recogniser.model
+    start = copy.deepcopy(source.model)
+    for spec in adapter_specs(model):
+        add_adapter(start, spec)
+    kinds = {part for part in name.split("+") if METHODS[part].role == "added"}
+    assert {spec.kind for spec in adapter_specs(model)} == kinds
+    changed = different(snapshot(model), snapshot(start))
+    assert changed == _expected(name, model)
+    buffers = dict(model.named_buffers())
+    assert len(buffers) == 12 and all(torch.equal(tensor, before[key]) for key, tensor in buffers.items())
+    # And it says so: of the heads that are not the speaker's, only that nothing held them.
+    assert set(fresh.end) == set(fresh.start) == {k for k in snapshot(model) if k not in fresh.plan.frozen}
+    assert {key for key in fresh.end if not key.startswith("heads.other.")} == changed
+    assert all(torch.equal(tensor, snapshot(model)[key]) for key, tensor in fresh.end.items())
+    assert fresh.result.steps == (0 if name in UNTRAINED else 3)
+    # What comes out can be used and trained further.
+    assert not any(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert torch.equal(outputs(fresh.recogniser, speech), heard) == (name in UNTRAINED)
+    assert not different(snapshot(done(name).recogniser.model), snapshot(model)), "the same again gives the same bits"
+
+
+@every
+def test_saved_and_loaded_gives_the_same_outputs(
+    name: str, speech: Speech, done: Callable[[str], Adapted], tmp_path: Path
+) -> None:
+    recogniser = done(name).recogniser
+    recogniser.save(tmp_path / "model", "A card.", {"method": name})
+    again = Recogniser.load(tmp_path / "model", "en")
+    assert torch.equal(outputs(again, speech), outputs(recogniser, speech))
+    assert texts(again, speech) == texts(recogniser, speech)
+    assert adapter_specs(again.model) == adapter_specs(recogniser.model)
+    assert again.test_time == recogniser.test_time == (CONFIG.suta if name == "suta" else None)
+    again.save(tmp_path / "second", "A card.", again.origin)
+    assert Recogniser.load(tmp_path / "second", "en").test_time == recogniser.test_time
+
+
+def test_test_time_adaptation_is_heard_though_nothing_is_trained(
+    source: Recogniser, speech: Speech, done: Callable[[str], Adapted]
+) -> None:
+    own = texts(done("suta").recogniser, speech)
+    assert own != texts(source, speech)
+    assert own == texts(replace(source, test_time=CONFIG.suta), speech)
+    assert texts(done("none").recogniser, speech) == texts(source, speech)
+
+
+@exactly
+def test_a_profile_puts_the_method_on_and_takes_it_off(
+    name: str, source: Recogniser, speech: Speech, done: Callable[[str], Adapted], tmp_path: Path
+) -> None:
+    adapted = done(name).recogniser
+    facts = {"method": name, "utterances": 5, "seconds": 3.0}
+    profile = Profile.load(save_profile(tmp_path / "profile", source.model, adapted.model, facts))
+    assert set(profile.tensors) == _expected(name, adapted.model)
+    base = make_source()
+    assert not different(snapshot(base.model), snapshot(source.model))
+    profile.apply(base.model)
+    assert torch.equal(outputs(base, speech), outputs(adapted, speech))
+    profile.remove(base.model, source.model)
+    assert not different(snapshot(base.model), snapshot(source.model))
+    assert torch.equal(outputs(base, speech), outputs(source, speech))
+    whole = replace(source, model=merged(source.model, profile))
+    assert "lora" not in [spec.kind for spec in adapter_specs(whole.model)]
+    torch.testing.assert_close(outputs(whole, speech), outputs(adapted, speech), rtol=1e-4, atol=1e-5)
+
+
+@trained
+def test_stopped_midway_and_resumed_ends_in_the_same_bits(
+    name: str, source: Recogniser, speech: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # guards against power cuts, and is slow
+    undisturbed = adapted_by(name, source, speech, steps=5)
+    # An adaptation is so short that by itself it writes a checkpoint at its end only.
+    monkeypatch.setattr(adapting, "TrainerConfig", functools.partial(TrainerConfig, checkpoint_every=2))
+    save, begin = AtomicCheckpointer.save, Trainer.on_fit_start
+    begun: list[int] = []
+
+    def stopping(self: AtomicCheckpointer, step: int) -> None:
+        save(self, step)
+        raise KeyboardInterrupt
+
+    def beginning(self: Trainer) -> None:
+        begin(self)
+        begun.append(self.optimizer_step)
+
+    monkeypatch.setattr(Trainer, "on_fit_start", beginning)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(AtomicCheckpointer, "save", stopping)
+        adapted_by(name, source, speech, tmp_path, steps=5)
+    resumed = adapted_by(name, source, speech, tmp_path, steps=5)
+    again = adapted_by(name, source, speech, tmp_path, steps=5)
+    assert begun == [0, 2, 5]
+    for outcome in (resumed, again):
+        assert not different(snapshot(outcome.recogniser.model), snapshot(undisturbed.recogniser.model))
+        assert not different(outcome.start, undisturbed.start)
+        assert (outcome.result.history, outcome.result.cost) == (undisturbed.result.history, undisturbed.result.cost)
+
+
+@every
+def test_strength_moves_from_the_source_to_the_adapted_model(
+    name: str, source: Recogniser, speech: Speech, done: Callable[[str], Adapted]
+) -> None:
+    adapted = done(name)
+    full = outputs(adapted.recogniser, speech)
+    end = snapshot(adapted.recogniser.model)
+    assert adapted.at_strength(0.0) is adapted.recogniser
+    assert torch.equal(outputs(adapted.recogniser, speech), outputs(source, speech))
+    start = snapshot(adapted.recogniser.model)
+    assert not different(base_state(adapted.recogniser.model), snapshot(source.model))
+    for strength in (0.7, 0.25, 0.5):  # whatever it was before
+        middle = snapshot(adapted.at_strength(strength).model)
+        for key, tensor in middle.items():
+            wanted = start[key].double() + strength * (end[key].double() - start[key].double())
+            torch.testing.assert_close(tensor.double(), wanted, rtol=1e-6, atol=1e-7)
+    asked = adapted_by(name, source, speech, strength=0.5)
+    assert not different(snapshot(asked.recogniser.model), middle)
+    assert torch.equal(outputs(adapted.at_strength(1.0), speech), full)
+    assert not different(snapshot(adapted.recogniser.model), end)
+
+
+def test_settings_that_do_not_fit_the_model_are_refused(source: Recogniser, speech: Speech) -> None:
+    for name, first in (("first-layers", 2), ("last-layers", 3), ("first-layers+kld", 7)):
+        with pytest.raises(ConfigError, match=rf"`settings\.first` is {first} but the encoder has 2 layers"):
+            adapted_by(name, source, speech, settings=MethodSettings(first=first))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "replay" in name])
+def test_replay_without_source_utterances_names_the_option(name: str, source: Recogniser, speech: Speech) -> None:
+    assert needs_source(name)
+    with pytest.raises(DataError, match=rf"`{name.replace('+', '.')}` mixes source utterances in.*--source"):
+        adapt(source, speech.own, speech.store, name, CONFIG)
+
+
+def test_nothing_long_enough_is_an_error_that_names_the_utterances(source: Recogniser, speech: Speech) -> None:
+    long = [replace(utterance, text="abcdef " * 40) for utterance in speech.own]
+    for name in ("full", "lhuc+replay"):
+        with pytest.raises(DataError, match="(?s)no utterance is long enough for CTC.*ida-0"):
+            adapt(source, long, speech.store, name, CONFIG, source_utterances=speech.more)
+
+
+def test_pseudo_labels_do_not_read_the_transcripts_and_others_do(source: Recogniser, speech: Speech) -> None:
+    others = Speech(
+        [replace(u, text="ace" if u.text != "ace" else "bad") for u in speech.own], speech.more, speech.store
+    )
+    for name, read in (("pseudo-label", False), ("pseudo-label+kld", False), ("full", True), ("lhuc", True)):
+        first, second = (snapshot(adapted_by(name, source, given).recogniser.model) for given in (speech, others))
+        assert bool(different(first, second)) == read
+
+
+def _course(name: str, settings: MethodSettings, speech: Speech) -> list[dict[str, torch.Tensor]]:
+    """Return the weights after each step of an adaptation in float64."""
+    states: list[dict[str, torch.Tensor]] = []
+    step = Trainer.fit_batch
+
+    def recording(self: Trainer, batch: Any) -> torch.Tensor:
+        loss = step(self, batch)
+        states.append(snapshot(self.model))
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "fit_batch", recording)
+        adapted_by(name, make_source(torch.float64), speech, settings=settings, steps=4)
+    assert len(states) == 4 and all(t.dtype == torch.float64 for t in states[0].values() if t.is_floating_point())
+    return states
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [("kld", "rho"), ("l2sp", "alpha"), ("ewc", "fisher"), ("replay", "replay"), ("full+l2sp", "alpha")],
+)
+def test_a_method_of_no_weight_is_plain_fine_tuning_at_every_step(name: str, setting: str, speech: Speech) -> None:
+    plain = _course("full", CONFIG.settings, speech)
+    without, with_it = (
+        _course(name, from_plain(MethodSettings, {**to_plain(CONFIG.settings), setting: value}, "test"), speech)
+        for value in (0.0, 0.7)
+    )
+    for number, state in enumerate(plain):
+        torch.testing.assert_close(without[number], state, rtol=1e-12, atol=1e-14)
+    # Where training starts, weights need no holding.
+    assert different(with_it[1], plain[1])
+
+
+def test_another_seed_is_another_training(source: Recogniser, speech: Speech) -> None:
+    one, again, other = (snapshot(adapted_by("full", source, speech, seed=n).recogniser.model) for n in (1, 1, 2))
+    assert not different(one, again) and different(one, other)
+
+
+@pytest.mark.parametrize(("name", "setting"), [("kld", "rho"), ("replay", "replay")])
+def test_what_holds_takes_its_weight_from_the_task(name: str, setting: str, source: Recogniser) -> None:
+    made = build(name, source.model, MethodSettings(**{setting: 0.3}))  # type: ignore[arg-type]
+    assert made.task_weight == pytest.approx(0.7)
+    assert [made.source_weight, *(weight for weight, _ in made.objectives)] == ([0.3] if name == "replay" else [0, 0.3])
+
+
+def test_without_a_rate_the_method_s_own_is_taken(source: Recogniser, speech: Speech) -> None:
+    for name in ("head", "lora+kld"):
+        states = [
+            snapshot(adapted_by(name, source, speech, learning_rate=rate).recogniser.model)
+            for rate in (None, default_learning_rate(name), 2 * default_learning_rate(name))
+        ]
+        assert not different(states[0], states[1]) and different(states[0], states[2])
+
+
+@pytest.mark.parametrize("name", ["full", "none"])
+def test_an_adapted_model_keeps_no_offsets_of_languages(name: str, speech: Speech) -> None:
+    source = replace(make_source(), offsets={"main": 0.5})
+    assert not adapt(source, speech.own, speech.store, name, CONFIG).recogniser.offsets
+    assert source.offsets == {"main": 0.5}
