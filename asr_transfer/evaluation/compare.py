@@ -277,6 +277,8 @@ def compare_systems(
         )
     if not tests and len(set(base.words.speakers)) < FEWEST:
         found.append(f"Significance: {significance.few_speakers(base.words.speakers)}.")
+    if (scored := int(base.words.scored.sum())) < FEWEST:
+        found.append(f"There are no intervals: {scored} utterances say too little, {FEWEST} are needed.")
     if not find_profile(profile).lowers:
         found += [note for entry in entries if (note := _other_case(entry.system))]
     elif any(_language_missing(entry.system) for entry in entries):

@@ -13,6 +13,7 @@ from scipy import stats
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.clusters import reduction as figures_over_clusters
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
 from asr_transfer.experiments.core.effects import difference_over_seeds, pooled_rate, rate_over_seeds, reduction
 from asr_transfer.experiments.languages.pairs import (
@@ -163,31 +164,22 @@ def test_no_finding_rests_on_fewer_seeds_than_an_exact_test_needs() -> None:
         reduction([_scored(1)], [align([Hypothesis("x", "s", "en", "a", "a")])])
 
 
-@pytest.mark.parametrize("seeds", [4, 7])
-def test_the_interval_of_a_reduction_is_the_jackknifes_over_seeds_and_utterances(seeds: int) -> None:
-    random = np.random.default_rng(seeds)
-    before, after = (random.binomial(9, rate, (seeds, 30)) for rate in (0.5, 0.3))
-
-    def scored(wrong: list[int]) -> Alignments:
-        texts = [("a " * 9, "b " * n + "a " * (9 - n)) for n in wrong]
-        return align([Hypothesis(str(n), "one", "en", *pair) for n, pair in enumerate(texts)])
-
-    found = reduction(*([scored(row) for row in side] for side in (before.tolist(), after.tolist())))
+@pytest.mark.parametrize(("clusters", "rate"), [(4, 0.1), (7, 0.45)])
+def test_the_interval_of_a_reduction_is_the_jackknifes(clusters: int, rate: float) -> None:
+    random = np.random.default_rng(clusters)
+    before, after = (random.binomial(90, own, clusters) for own in (0.5, rate))
+    found = figures_over_clusters(before, after)
 
     def figure(one: float, other: float) -> float:
         return math.log((other + 0.5) / (one + 0.5))
 
-    variance = satterthwaite = 0.0
-    for axis in (1, 0):  # parts are seeds, then utterances
-        first, second = before.sum(axis), after.sum(axis)
-        count, weights = len(first), first + second
-        left_out = [figure(before.sum() - a, after.sum() - b) for a, b in zip(first, second, strict=True)]
-        own = (count - 1) * float(np.var(left_out))
-        variance += own
-        satterthwaite += own**2 / (weights.sum() ** 2 / (weights**2).sum() - 1)
-    centre = figure(before.sum(), after.sum())
-    half = stats.t.ppf(0.975, variance**2 / satterthwaite) * math.sqrt(variance)
-    assert found.share == pytest.approx(1 - after.sum() / before.sum())
-    assert (found.low, found.high) == pytest.approx((1 - math.exp(centre + half), 1 - math.exp(centre - half)))
-    p = 2 * stats.t.sf(abs(centre) / math.sqrt(variance), variance**2 / satterthwaite)
-    assert found.p == pytest.approx(max(p, 2.0 ** (1 - seeds))), "a sign test of so few seeds can say no more"
+    left_out = [figure(before.sum() - a, after.sum() - b) for a, b in zip(before, after, strict=True)]
+    error = math.sqrt((clusters - 1) * np.var(left_out))
+    weights = before + after
+    freedom = weights.sum() ** 2 / (weights**2).sum() - 1
+    centre, reach = figure(before.sum(), after.sum()), float(stats.t.ppf(0.975, freedom)) * error
+    assert found.value == pytest.approx(1 - after.sum() / before.sum())
+    assert (found.low, found.high) == pytest.approx((1 - math.exp(centre + reach), 1 - math.exp(centre - reach)))
+    p = 2 * stats.t.sf(abs(centre) / error, freedom)
+    assert found.p == pytest.approx(max(p, 2.0 ** (1 - clusters))), "a sign test of so few can say no more"
+    assert (p < 2.0 ** (1 - clusters)) == (clusters == 4), "both happen"

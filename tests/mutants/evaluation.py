@@ -45,7 +45,7 @@ MUTANTS = (
         "if s.begin <= word.middle < s.end]",
         "if s.begin <= word.begin < s.end]",
         "a word that crosses the beginning of a segment belongs to the one before, or to none",
-        ("tests/regressions/test_texts_of_other_toolkits.py",),
+        ("tests/regressions/test_texts_of_other_toolkits.py::test_a_word_belongs_to_the_segment_of_its_middle",),
     ),
     Mutant(
         "ninety-per-cent-are-called-ninety-five",
