@@ -240,4 +240,4 @@ def test_real_gcin_voice(tmp_path: Path) -> None:
     if not root.is_dir():
         pytest.skip("the syllables are absent: fetch them with `asr-transfer fetch gcin-voice`")
     gcin_voice.prepare(root, tmp_path)
-    assert [len(read_manifest(tmp_path / f"{split}.jsonl")) for split in ("train", "test")] == [1180, 1158]
+    assert [len(read_manifest(tmp_path / f"{split}.jsonl")) for split in ("train", "test")] == [1183, 1158]

@@ -84,7 +84,7 @@ def test_a_lexicon_finds_unseen_words_and_none_without_them(recogniser: Recognis
     outcome = run_sentences(recogniser, material, None, CONFIG, told.append)  # type: ignore[arg-type]
     lexicon, boosted, hot = outcome.effects
     assert (lexicon.system, lexicon.baseline) == (WITH, WITHOUT) and (hot.system, hot.baseline) == (HOT, BEAM)
-    assert lexicon.recall_before == 0 and lexicon.recall > 0.8 and lexicon.recall_low > 0.5
+    assert lexicon.recall_before == 0 and lexicon.recall > 0.8 and lexicon.recall_low > 0.3
     assert lexicon.wer <= lexicon.wer_before
     assert hot.recall > hot.recall_before and boosted.recall >= boosted.recall_before
     assert {word for h in outcome.systems[WITHOUT].hypotheses for word in h.hypothesis.split()} <= set(

@@ -9,7 +9,7 @@ ROOM = "asr_transfer/adaptation"
 MUTANTS = (
     Mutant(
         "adapts-on-its-test-utterances",
-        f"{ROOM}/experiment.py",
+        "asr_transfer/experiments/speakers/experiment.py",
         "speech = [known[name] for name in draw.pool[:amount]]",
         "speech = [known[name] for name in (*draw.pool[:amount], *draw.test)]",
         "a trial also learns the utterances that it is tested on",
@@ -17,7 +17,7 @@ MUTANTS = (
     ),
     Mutant(
         "one-utterance-too-many",
-        f"{ROOM}/experiment.py",
+        "asr_transfer/experiments/speakers/experiment.py",
         "draw.pool[:amount]",
         "draw.pool[: amount + 1]",
         "a trial on 5 utterances learns 6",
@@ -25,7 +25,7 @@ MUTANTS = (
     ),
     Mutant(
         "mixes-source-in-where-there-is-none",
-        f"{ROOM}/experiment.py",
+        "asr_transfer/experiments/speakers/experiment.py",
         "more = [known[name] for name in fold.source] if method != WITHOUT_SOURCE else []",
         "more = [known[name] for name in fold.source]",
         "`auto-without-source` is given source utterances",
@@ -33,7 +33,7 @@ MUTANTS = (
     ),
     Mutant(
         "test-speakers-choose-rates",
-        f"{ROOM}/experiment.py",
+        "asr_transfer/experiments/speakers/experiment.py",
         "if trial.speaker in speakers:",
         "if trial.speaker:",
         "learning rates are chosen on the errors of test speakers too, once some of their trials are done",
@@ -41,7 +41,7 @@ MUTANTS = (
     ),
     Mutant(
         "judged-speech-is-trained-on",
-        f"{ROOM}/protocol.py",
+        "asr_transfer/experiments/speakers/protocol.py",
         "else _hold_out_others(train, config)\n    train, judged = _hold_out_judged(train, config)",
         "else _hold_out_others(train, config)\n    _, judged = _hold_out_judged(train, config)",
         "what others lose is judged on utterances that the source model was trained on",
@@ -49,7 +49,7 @@ MUTANTS = (
     ),
     Mutant(
         "forgetting-on-trained-utterances",
-        f"{ROOM}/protocol.py",
+        "asr_transfer/experiments/speakers/protocol.py",
         "[u for n, u in enumerate(train) if n not in chosen],",
         "list(train),",
         "forgetting is measured on utterances that the source model was trained on",
@@ -57,7 +57,7 @@ MUTANTS = (
     ),
     Mutant(
         "only-the-first-of-a-group-is-held-out",
-        f"{ROOM}/protocol.py",
+        "asr_transfer/experiments/speakers/protocol.py",
         "rest = [u for u in utterances if u.speaker not in set(speakers)]",
         "rest = [u for u in utterances if u.speaker != speakers[0]]",
         "of a group of speakers all but one are trained on and tested",
@@ -65,7 +65,7 @@ MUTANTS = (
     ),
     Mutant(
         "pool-and-test-overlap",
-        f"{ROOM}/protocol.py",
+        "asr_transfer/experiments/speakers/protocol.py",
         "pool, rest = order[: usable[-1]], order[usable[-1] :]",
         "pool, rest = order[: usable[-1]], order[usable[-1] - 1 :]",
         "the last utterance that is adapted on is tested on too",
@@ -73,7 +73,7 @@ MUTANTS = (
     ),
     Mutant(
         "rotation-adapts-on-its-part",
-        f"{ROOM}/protocol.py",
+        "asr_transfer/experiments/speakers/protocol.py",
         "[name for name in order if name not in set(rest)][: config.amounts[-1]]",
         "order[: config.amounts[-1]]",
         "a draw of a rotation adapts on the part that it tests on",
@@ -169,7 +169,7 @@ MUTANTS = (
     ),
     Mutant(
         "source-models-learn-judged-speech",
-        f"{ROOM}/experiment.py",
+        "asr_transfer/experiments/speakers/experiment.py",
         "train = [known[name] for name in fold.train]",
         "train = [known[name] for name in (*fold.train, *fold.judged)]",
         "the source model of a fold is trained on what `auto` judges on",
@@ -177,7 +177,7 @@ MUTANTS = (
     ),
     Mutant(
         "others-include-the-speaker",
-        f"{ROOM}/protocol.py",
+        "asr_transfer/experiments/speakers/protocol.py",
         "if other.number == 0 and other.speaker != speaker",
         "if other.number == 0",
         "forgetting is measured on the adapted speaker too",

@@ -89,7 +89,7 @@ MUTANTS = (
     ),
     Mutant(
         "changed-data-at-the-same-place",
-        f"{ROOM}/resuming.py",
+        "asr_transfer/runs/resuming.py",
         'if before.get("checksum") in (None, now["checksum"]):',
         'if before.get("checksum") is None or before.get("path") == now.get("path"):',
         "a run goes on with other data that lie where the first ones lay",
@@ -97,7 +97,7 @@ MUTANTS = (
     ),
     Mutant(
         "changed-code-passes-for-clean",
-        f"{ROOM}/attempts.py",
+        "asr_transfer/runs/attempts.py",
         'all(one["commit"] and not one["changes"] for one in record["attempts"])',
         'all(one["commit"] for one in record["attempts"])',
         "a record of uncommitted code counts as one of the history",
@@ -105,7 +105,7 @@ MUTANTS = (
     ),
     Mutant(
         "earlier-attempts-are-forgotten",
-        f"{ROOM}/attempts.py",
+        "asr_transfer/runs/attempts.py",
         "return [*attempts_of(earlier or {}), {",
         "return [{",
         "a resumed run is put down to the code that resumed it",
@@ -121,7 +121,7 @@ MUTANTS = (
     ),
     Mutant(
         "data-of-a-resumed-run-may-differ",
-        f"{ROOM}/record.py",
+        "asr_transfer/runs/record.py",
         "if name in noted:\n            require_same_content",
         "if name in noted and not self.finished_before:\n            require_same_content",
         "a finished run passes for one of other utterances",

@@ -9,7 +9,7 @@ ROOM = "asr_transfer/languages"
 MUTANTS = (
     Mutant(
         "points-are-chosen-on-their-test-set",
-        f"{ROOM}/points.py",
+        "asr_transfer/experiments/languages/points.py",
         "every = read_corpora(corpora.dev)",
         "every = read_corpora(corpora.tests)",
         "a point keeps the weights that are best on its test set",
@@ -17,7 +17,7 @@ MUTANTS = (
     ),
     Mutant(
         "joint-training-hears-what-is-kept-from-it",
-        f"{ROOM}/points.py",
+        "asr_transfer/experiments/languages/points.py",
         "more = corpora.source_utterances() if",
         "more = [*corpora.source_utterances(), *corpora.source_test_utterances()] if",
         "joint training also reads the source speech that no model is trained on",
@@ -33,7 +33,7 @@ MUTANTS = (
     ),
     Mutant(
         "offsets-are-judged-on-what-they-fit",
-        f"{ROOM}/sources.py",
+        "asr_transfer/experiments/languages/sources.py",
         "other = [n for n, own in enumerate(sides) if own != side]",
         "other = [n for n, own in enumerate(sides) if own == side]",
         "languages are told apart with offsets that were fitted on the same utterances",
@@ -41,7 +41,7 @@ MUTANTS = (
     ),
     Mutant(
         "target-language-among-the-sources",
-        f"{ROOM}/points.py",
+        "asr_transfer/experiments/languages/points.py",
         "if targets[0] in sources:",
         "if targets == sources:",
         "a target language may be one of several source languages",
@@ -73,7 +73,7 @@ MUTANTS = (
     ),
     Mutant(
         "source-models-hear-other-languages",
-        f"{ROOM}/sources.py",
+        "asr_transfer/experiments/languages/sources.py",
         "if not source.languages or u.language in source.languages]",
         "if u.language]",
         "a source model of one language is trained on all of them",

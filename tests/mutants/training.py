@@ -202,7 +202,7 @@ MUTANTS = (
     ),
     Mutant(
         "test-speech-may-be-trained-on",
-        f"{TRAINING}/run.py",
+        "asr_transfer/commands/train.py",
         '_refuse_shared(train, test, "test")',
         '_refuse_shared(train, dev, "test")',
         "`train` scores a model on utterances that it was trained on",

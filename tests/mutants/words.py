@@ -9,7 +9,7 @@ ROOM = "asr_transfer/words"
 MUTANTS = (
     Mutant(
         "tones-make-words-unseen",
-        f"{ROOM}/heard.py",
+        "asr_transfer/experiments/words/heard.py",
         "if plain in self._whole:",
         "if tuple(phones) in self._whole:",
         "a word that differs from a trained one in a tone that the model does not hear counts as never trained on",
@@ -17,7 +17,7 @@ MUTANTS = (
     ),
     Mutant(
         "held-out-words-are-heard-in-sentences",
-        f"{ROOM}/material.py",
+        "asr_transfer/experiments/words/material.py",
         "or unwanted.isdisjoint(spelling(u).split())]",
         "or spelling(u) not in unwanted]",
         "sentences that hold a held-out word are trained on",
@@ -25,7 +25,7 @@ MUTANTS = (
     ),
     Mutant(
         "leaks-are-looked-for-by-name",
-        f"{ROOM}/experiment.py",
+        "asr_transfer/experiments/words/unseen.py",
         "owner.setdefault((utterance.audio, utterance.start), split)",
         "owner.setdefault((utterance.id, utterance.start), split)",
         "a recording that is trained on under another name may be tested on",
@@ -33,7 +33,7 @@ MUTANTS = (
     ),
     Mutant(
         "the-word-is-drawn-among-the-others",
-        f"{ROOM}/measure.py",
+        "asr_transfer/experiments/words/measure.py",
         "others = np.delete(np.arange(words), word)",
         "others = np.delete(np.arange(words), 0)",
         "a random lexicon may hold the word that was said twice, and one other word less",
@@ -41,7 +41,7 @@ MUTANTS = (
     ),
     Mutant(
         "homophones-pass-for-foreign-words",
-        f"{ROOM}/measure.py",
+        "asr_transfer/experiments/words/measure.py",
         "scores[others[~alike[others]]].max",
         "scores[others].max",
         "a word that sounds like the one that was said counts as falsely accepted",
@@ -51,7 +51,7 @@ MUTANTS = (
     ),
     Mutant(
         "held-out-words-stay-in-the-lexicon",
-        f"{ROOM}/sentence_words.py",
+        "asr_transfer/experiments/sentences/vocabulary.py",
         "tuple(word for word in trained if word not in set(held_out)),",
         "tuple(trained),",
         "the lexicon without the unseen words holds some of them",
@@ -59,7 +59,7 @@ MUTANTS = (
     ),
     Mutant(
         "the-language-model-knows-held-out-words",
-        f"{ROOM}/sentences.py",
+        "asr_transfer/experiments/sentences/searches.py",
         "unlisted={*vocabulary.held_out, *own.held_out}",
         "unlisted=own.held_out",
         "the language model is estimated with the held-out words of the test sentences in it",
@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "weights-are-tuned-on-the-test-sentences",
-        f"{ROOM}/sentences.py",
+        "asr_transfer/experiments/sentences/searches.py",
         "tune_all(dev, [u.text for u in material.dev]",
         "tune_all(test, [u.text for u in material.test]",
         "the weights of the searches are chosen on the sentences that they are judged on",
@@ -75,7 +75,7 @@ MUTANTS = (
     ),
     Mutant(
         "rejection-is-calibrated-on-test-words",
-        f"{ROOM}/experiment.py",
+        "asr_transfer/experiments/words/unseen.py",
         "dev = _judged(recogniser, words.dev,",
         "dev = _judged(recogniser, words.test,",
         "the threshold that refuses words is chosen on the words that are tested",
@@ -83,7 +83,7 @@ MUTANTS = (
     ),
     Mutant(
         "parts-of-words-count-as-said",
-        f"{ROOM}/heard.py",
+        "asr_transfer/experiments/words/heard.py",
         'if f" {text} " in self._said.get(language, ""):',
         'if text in self._said.get(language, ""):',
         "a word counts as trained on because a longer word begins with it",
@@ -91,7 +91,7 @@ MUTANTS = (
     ),
     Mutant(
         "cuts-reach-the-word-before",
-        f"{ROOM}/segments.py",
+        "asr_transfer/experiments/words/segments.py",
         "(before + begin) / 2 if first",
         "before if first",
         "a word that is cut out of a sentence brings the end of the word before",
@@ -99,7 +99,7 @@ MUTANTS = (
     ),
     Mutant(
         "searches-of-other-data-are-taken-over",
-        f"{ROOM}/finished.py",
+        "asr_transfer/experiments/sentences/finished.py",
         'if values["of"] == self._of:',
         'if "of" in values:',
         "what was heard in other sentences is taken for finished",
@@ -109,7 +109,7 @@ MUTANTS = (
     ),
     Mutant(
         "insertions-cost-nothing",
-        f"{ROOM}/sentence_effects.py",
+        "asr_transfer/experiments/sentences/effects.py",
         "return _counted(words, lambda reference: reference not in chosen)",
         "return _counted(words, lambda reference: reference is not None and reference not in chosen)",
         "hot words that are heard where nothing was said are no errors",

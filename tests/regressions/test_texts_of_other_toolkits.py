@@ -83,7 +83,7 @@ def test_they_are_taken_line_by_line_when_told_to(tmp_path: Path, capsys: pytest
     assert main(["compare", run, "--texts", "lines", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "28.57" in printed and "speakers are not known" in printed
-    assert "There are no intervals: 2 utterances say too little, 4 are needed." in printed
+    assert "There are no intervals: 3 utterances say too little, 4 are needed." in printed
     system = _read(tmp_path, "a b\n\nc\n", "a\nx\n\n", texts="lines")
     assert _rows(system) == [("line-1", "", "a b", "a"), ("line-2", "", "", "x"), ("line-3", "", "c", "")]
     with pytest.raises(DataError, match=r"hyp.txt: has 1 lines, but .*ref.txt has 2"):
