@@ -17,9 +17,6 @@ NAMED = 3
 OLDER = "older run, to be repeated"
 TO_REPEAT = {
     "hsk": "its models began with another table's source model",
-    "sentences_ru": "its weights were tuned on speech that the model had heard",
-    "words_en": "one seed, and fewer steps than its page's command has",
-    "words_ru": "one seed, and fewer steps than its page's command has",
 }
 """Records from before attempts were kept that have a further reason to be made again; a new record is taken off."""
 _NOT_THE_METHOD = ("adapt.precision", "adapt.seed", "adapt.device")

@@ -193,6 +193,8 @@ def difference_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | 
     if variance < ALIKE:
         variance = abs(value) / float(whole.sum())
     low, high = _ends(value, variance, freedom)
+    if (first <= whole).all() and (second <= whole).all():
+        low, high = max(-1.0, low), min(1.0, high)  # a share cannot change by more than all of it
     return Estimate(value, low, high, _p(value, variance, freedom, count), count)
 
 

@@ -10,7 +10,7 @@ from asr_transfer.experiments.sentences.searches import Outcome
 
 NOTE = (
     "WER of other words: errors at all words that are not listed, insertions included, per such word. 95 % intervals "
-    "and p (two-sided) are over test sentences, or over speakers of four or more. Weights were chosen on development "
+    "and p (two-sided) are over test sentences, or over speakers of four or more. Weights were chosen on other "
     "sentences."
 )
 
