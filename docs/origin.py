@@ -15,10 +15,6 @@ from docs.commands import differences, leaves, printed, settings_of
 NAMED = 3
 """Settings that a page names where several differ."""
 OLDER = "older run, to be repeated"
-TO_REPEAT = {
-    "hsk": "its models began with another table's source model",
-}
-"""Records from before attempts were kept that have a further reason to be made again; a new record is taken off."""
 _NOT_THE_METHOD = ("adapt.precision", "adapt.seed", "adapt.device")
 
 
@@ -33,19 +29,19 @@ def changed(values: Mapping[str, Any]) -> dict[str, str]:
 def older(values: Mapping[str, Any]) -> bool:
     """Return whether a record is an older run to be repeated.
 
-    It is from before attempts were kept, and of unknown code, of settings that the command no longer has, or listed in
-    `TO_REPEAT`. Records with attempts are never excused: their settings must be today's.
+    It is from before attempts were kept, and of unknown code or of settings that the command no longer has. Records
+    with attempts are never excused: their settings must be today's.
     """
     if "attempts" in values:
         return False
-    return is_older(values) or values.get("name") in TO_REPEAT or bool(changed(values))
+    return is_older(values) or bool(changed(values))
 
 
 def origin(values: Mapping[str, Any]) -> str:
     """Return which code made a record, and why it is to be repeated where it is."""
     text = describe_origin(values)
     if older(values) and not is_older(values):
-        reason = TO_REPEAT.get(values["name"]) or f"its command has other settings today: {_told(changed(values))}"
+        reason = f"its command has other settings today: {_told(changed(values))}"
         text += f" ({OLDER}: {reason})"
     precision = values.get("precision") or {}
     if taken := precision.get("taken"):

@@ -12,7 +12,6 @@ import pytest
 from asr_transfer.errors import ConfigError
 from docs import evidence, history, prose, records, rerun
 from docs.commands import printed, settings_of
-from docs.origin import TO_REPEAT
 from docs.update_tables import filled
 
 COMMIT = "0123456789ab"
@@ -39,10 +38,6 @@ def test_the_pages_of_this_repository_agree_with_their_records(check: Callable[[
 def test_every_page_has_a_table_and_every_record_stands_on_a_page() -> None:
     pages = {page for page, _, _ in evidence._blocks()}
     assert pages == set(records.PAGES) and evidence._shown() == records.names()
-
-
-def test_no_record_is_to_be_repeated_that_was_made_again() -> None:
-    assert all(records.measured(name) and "attempts" not in records.record(name) for name in TO_REPEAT)
 
 
 class World:
