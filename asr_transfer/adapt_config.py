@@ -22,7 +22,7 @@ class MethodSettings:
         kld_frames: `all` frames, or only `non-blank` ones.
         alpha: pull of `l2sp` towards the source weights.
         fisher: pull of `ewc` towards the source weights, times each weight's Fisher information on source utterances.
-        rank: of the matrices of `lora`.
+        rank: rank of the matrices of `lora`.
         bottleneck: hidden units of a `residual-adapter`.
         code: numbers in a `speaker-code`.
         replay: share of the loss that source utterances have in `replay`.
@@ -58,10 +58,10 @@ class SutaConfig:
 
     Attributes:
         steps: AdamW steps; 0 for none.
-        learning_rate: of these. The paper's 2e-5 is for wav2vec 2.0; on small models of spoken digits, with and without
-            noise, 3e-4 never took fewer errors away and mostly two to four times as many.
+        learning_rate: step size of these. The paper's 2e-5 is for wav2vec 2.0; on small models of spoken digits, with
+            and without noise, 3e-4 never took fewer errors away and mostly two to four times as many.
         temperature: divides the logits in both losses, so that sure frames still have a gradient.
-        entropy_weight: of the entropy; minimum class confusion has the rest of 1.
+        entropy_weight: weight of the entropy; minimum class confusion has the rest of 1.
     """
 
     steps: int = 10
@@ -92,11 +92,11 @@ class AdaptConfig:
         augment: SpecAugment masks; None for none.
         strength: how far the weights move from the source's (0) to the adapted ones (1).
         source_budget: frames of source utterances per batch, for methods that mix them in.
-        settings: of the methods.
+        settings: settings of the methods.
         suta: test-time adaptation, for the method of that name.
         precision: number format of the training; `auto` takes the faster one on this machine, measured in a second and
             remembered.
-        seed: of batches, dropout and masks.
+        seed: random seed of batches, dropout and masks.
         device: `auto` takes a GPU when there is one.
     """
 
@@ -130,7 +130,7 @@ class ChoiceConfig:
     """How `auto` chooses a method on the speaker's own utterances.
 
     Attributes:
-        folds: of the cross-validation; fewer utterances are left out one by one.
+        folds: number of parts in the cross-validation; fewer utterances are left out one by one.
         with_source: methods tried where source utterances are given, the usual choice first.
         without_source: methods tried where there are none, the usual choice first.
         rates: factors on each method's own learning rate.

@@ -113,7 +113,7 @@ class ModelConfig:
         strides: strides of the two front-end convolutions; their product is the subsampling factor.
         dropout: between encoder layers.
         features: features the model listens to.
-        units: what a CTC token is.
+        units: kind of text that a CTC token is.
     """
 
     encoder: EncoderName = "bilstm"
@@ -145,7 +145,7 @@ class TrainerConfig:
             minute of speech trains faster and better than half of one (AN4, equal CPU-seconds), two leave CTC late.
         learning_rate: peak of the schedule.
         warmup: fraction of the steps with a linearly rising learning rate.
-        schedule: what follows the warm-up: `cosine` to zero, or `constant`.
+        schedule: course of the learning rate after the warm-up: `cosine` to zero, or `constant`.
         weight_decay: AdamW's, on matrices only.
         optimizer: `adamw`, or plain `sgd` for exact gradient tests.
         max_gradient_norm: greatest norm of the model's gradients and, apart from them, of those of what objectives
@@ -203,8 +203,8 @@ class SubwordConfig:
     """Pieces of words, where units are `subwords`.
 
     Attributes:
-        pieces: of a language, or of all languages together where they are shared. There are more where the texts have
-            more characters, and fewer where they hold no more pieces.
+        pieces: number of pieces of a language, or of all languages together where they are shared. There are more where
+            the texts have more characters, and fewer where they hold no more pieces.
         pieces_of: by language, where they are others than `pieces`.
         shared: the languages whose units are subwords have the same pieces, found in all their texts; each still has
             a head of its own.

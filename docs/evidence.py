@@ -30,10 +30,10 @@ class Check:
     """What a check found.
 
     Attributes:
-        title: what was held against what.
+        title: name of the check.
         count: how many were.
         wrong: disagreements, a line each.
-        notes: what was not held to it, and why.
+        notes: records that were not held to it, and why.
         excused: records of older runs, which were not.
     """
 

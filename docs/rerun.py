@@ -28,7 +28,7 @@ class Difference:
 
     Attributes:
         place: dotted, within the scores.
-        before, after: of the record and of the new run; None where one has no such figure.
+        before, after: figures of the record and of the new run; None where one has no such figure.
         low, high: the record's interval; None without one.
     """
 

@@ -30,7 +30,7 @@ def untouched(corpus: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         corpus: name of its record.
-        rows: of the record, as they stand in it; those of `auto` alone count where there are any.
+        rows: rows of the record, as they stand in it; those of `auto` alone count where there are any.
     """
     chosen = CHOSEN_ON.get(corpus)
     if chosen is None:

@@ -127,7 +127,7 @@ class JoinedStore(FeatureStore):
     Args:
         first: a store.
         second: one with the same feature settings.
-        names: which of the second store's utterances to take: the name that each gets here, and its name there.
+        names: utterances of the second store to take: the name that each gets here, and its name there.
 
     Raises:
         DataError: the stores hold different features.
@@ -161,7 +161,7 @@ class Request:
     """Features that are wanted.
 
     Attributes:
-        utterances: of one or several manifests; ids unique.
+        utterances: lines of one or several manifests; ids unique.
         config: feature settings.
         speeds: speed copies of every utterance; 1.0 is the recording itself.
     """
@@ -193,7 +193,7 @@ class Computed:
     """A part whose frames are written.
 
     Attributes:
-        part: which.
+        part: the part to compute.
         lengths: frames of each view.
         views: utterance and speed of each view.
         statistics: (2, views, mels) means and deviations.
@@ -239,10 +239,10 @@ def build_stores(
     """Return the store of each request; those that do not exist are computed in parts, which change no byte of them.
 
     Args:
-        requests: what is wanted; what is asked for twice is computed once.
+        requests: features that are wanted; those asked for twice are computed once.
         run: calls a function with every part.
         cache: folder of stores; default `cache.cache_folder() / "features"`.
-        seconds: of speech in a part, about.
+        seconds: duration of the speech in a part, about.
 
     Raises:
         DataError: recordings cannot be read; all of a store are named, and it is not cached.

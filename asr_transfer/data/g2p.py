@@ -130,10 +130,10 @@ def pronounce(
         words: as they are written.
         language: ISO 639 code, or a voice of espeak-ng such as "en-gb".
         source: `dictionary` takes no guesses, `espeak` nothing else.
-        scheme: what to write them in; pinyin only out of a dictionary of pinyin, which then keeps its tones.
+        scheme: notation to write them in; pinyin only out of a dictionary of pinyin, which then keeps its tones.
         lexicon: user's, in the notation asked for; goes before everything else and is taken as it is.
         reader: dictionary of the language.
-        notation: what is kept of stress, length and affricates; of ARPAbet the stress alone.
+        notation: marks of stress, length and affricates that are kept; of ARPAbet the stress alone.
         where: the place of a word in its file, for messages.
 
     Raises:

@@ -159,7 +159,7 @@ class Lexicon:
         """Make sure that every phone is one of `symbols`.
 
         Args:
-            symbols: what the model can emit, without the blank.
+            symbols: symbols that the model can emit, without the blank.
             where: whose symbols they are, for the message.
 
         Raises:
@@ -267,8 +267,8 @@ def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: 
 
     Args:
         words: distinct, without spaces.
-        tokens: of the model that shall know the spellings; None for letters. Pieces of words are taken as the tokens
-            spell the word by itself.
+        tokens: token set of the model that shall know the spellings; None for letters. Pieces of words are taken as the
+            tokens spell the word by itself.
         source: where the words came from, for messages.
 
     Raises:
@@ -288,7 +288,7 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
     Args:
         path: lexicon file; or a file with a word or phrase per line and no tab, with blank lines and comments alike. It
             is a lexicon without tabs where every line looks like a word and its phones or letters.
-        tokens: of the model's head.
+        tokens: token set of the model's head.
 
     Raises:
         DataError: as of `Lexicon.read` and `fitted`; the file is a plain list, but the model hears phones.

@@ -32,7 +32,7 @@ class MixedBuckets(LengthBuckets):
 
     Args:
         costs: (items,) cost of each item of each set.
-        shares: of each set in the summed costs; they add up to 1.
+        shares: share of each set in the summed costs; they add up to 1.
         budget: greatest padded cost of a batch; an item above it makes a batch alone.
         seed: decides jitter and order.
         rank, world: this process's share under `torchrun`.

@@ -107,8 +107,8 @@ def to_ipa(phones: Iterable[str], scheme: Scheme, tones: bool = False) -> list[s
     """Turn a pronunciation into IPA phones; a diphthong becomes two.
 
     Args:
-        phones: of one word; digits for stress and tone may stand or be missing.
-        scheme: what they are written in.
+        phones: phones of one word; digits for stress and tone may stand or be missing.
+        scheme: notation that they are written in.
         tones: keep Mandarin's tones, as Chao's letters behind the vowel; without them they are dropped.
 
     Raises:

@@ -46,8 +46,8 @@ class FeatureTable:
     """Articulatory features of some thousand phones.
 
     Attributes:
-        names: of the features.
-        weights: of the features in distances; 0 for those of tone.
+        names: names of the features.
+        weights: weights of the features in distances; 0 for those of tone.
         values: features of each phone, in Unicode's form NFD.
     """
 
@@ -158,10 +158,10 @@ class Respeller:
 
     Args:
         inventory: symbols of the model without the blank, at least one.
-        scheme: what they are written in; None for what they look like.
+        scheme: notation that they are written in; None for the one they look like.
 
     Attributes:
-        scheme: of the inventory.
+        scheme: notation of the inventory.
 
     Raises:
         DataError: the inventory is empty, or a symbol of it is not of its notation.
@@ -221,7 +221,7 @@ class Replaced:
     Attributes:
         phone: in IPA.
         by: the model's symbol.
-        distance: of the two.
+        distance: distance between the two.
         entries: so many pronunciations hold it.
     """
 

@@ -31,13 +31,13 @@ def pronounce_utterances(
     neither lexicon nor dictionary has a word of is guessed as a sentence, with liaisons and weak forms.
 
     Args:
-        utterances: of any languages.
-        language: of all of them, or a voice of espeak-ng such as "en-gb"; None for each utterance's own.
+        utterances: speech of any languages.
+        language: language of all of them, or a voice of espeak-ng such as "en-gb"; None for each utterance's own.
         scheme: notation of the pronunciations.
         lexicon: in the notation asked for.
         source: `dictionary` takes no guesses, `espeak` nothing else but the lexicon.
         reader: dictionary of the language.
-        notation: what is kept of stress, length and affricates.
+        notation: marks of stress, length and affricates that are kept.
 
     Raises:
         DataError: an utterance is in another language than `language`.

@@ -23,7 +23,7 @@ class SpeechData:
         utterances: each must be in `store` at every speed of `speeds`.
         store: their features.
         tokens: spell the targets.
-        speeds: which speed copies are items; item n is utterance n // len(speeds).
+        speeds: speed copies that are items; item n is utterance n // len(speeds).
         spec_augment: masks for augmented batches; None for none.
         with_targets: False leaves the targets empty, for recognising only.
 

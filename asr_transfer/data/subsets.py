@@ -15,7 +15,7 @@ def nested_subsets(
     """Return for each amount the first utterances of one random order that together last so many minutes.
 
     Args:
-        utterances: what is drawn from.
+        utterances: speech to draw from.
         minutes: amounts, rising.
         seed: decides the order, so that a seed's subsets lie inside each other.
 

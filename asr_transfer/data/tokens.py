@@ -27,7 +27,7 @@ class Tokens:
         units: `characters` (a text is spelled letter by letter), `subwords` (in pieces of words), `words` (a token per
             word), `phones` (a token per symbol of a pronunciation), or `toneless-phones` (the same without the digits
             that tell tone or stress).
-        model: of subwords, and of nothing else; `symbols` are its pieces.
+        model: SentencePiece model of subwords, and of nothing else; `symbols` are its pieces.
 
     Raises:
         DataError: a symbol stands twice or cannot be one; subwords are not those of their model.
@@ -170,7 +170,7 @@ def language_tokens(
     Args:
         texts: that are to be spelled, by language.
         units: by language.
-        config: of the subwords; None for what is usual.
+        config: settings of the subwords; None for the usual ones.
 
     Raises:
         ConfigError: there are settings of subwords but no subwords, or some of a language that has none.

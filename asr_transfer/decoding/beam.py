@@ -54,7 +54,7 @@ class Sentence(NamedTuple):
     """A sentence of an n-best list.
 
     Attributes:
-        words: of the lexicon.
+        words: words of the lexicon.
         score: see the module.
         posterior: its share of all sentences that the beam held at the end.
         entries: the lexicon's entry that each word was most probably pronounced as.
@@ -76,11 +76,11 @@ class _Beam:
     """Hypotheses of an utterance, (n,) each.
 
     Attributes:
-        key: of the words said so far.
+        key: number that tells the words said so far from others.
         place: node of the tree; the root where a word may begin, one behind the last node where a space must come.
         last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
-        state: of the language model.
-        record: of the last word, -1 for none.
+        state: state of the language model.
+        record: number of the last word's record, -1 for none.
         blank, symbol: log-probability of the alignments that end in a blank, and of the others.
     """
 
@@ -103,7 +103,7 @@ class SentenceSearch:
     Args:
         lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`; the words that can
             be said.
-        tokens: of the model's head; index 0 is the blank. If one is a space, it separates words.
+        tokens: token set of the model's head; index 0 is the blank. If one is a space, it separates words.
         config: settings.
         model: language model; None for none.
 

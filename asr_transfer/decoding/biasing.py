@@ -46,7 +46,7 @@ class Spelling(NamedTuple):
     Attributes:
         text: as of `Tokens.decode`.
         score: with the bonus, see the module.
-        bonus: of the hot words in it.
+        bonus: score of the hot words in it.
         posterior: its share of all texts that the beam held at the end.
         labels: token indices, of several spellings in pieces those that were likeliest on the way.
     """
@@ -63,11 +63,11 @@ class _Beam:
     """Hypotheses of an utterance, (n,) each.
 
     Attributes:
-        key: of the text's letters; spaces count once something stands behind them.
+        key: number that tells the text's letters from others; spaces count once something stands behind them.
         last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
-        node: of the automaton.
+        node: node of the automaton.
         bonus: so far, with what may have to be given back.
-        record: of the last symbol that is no space, -1 for none.
+        record: number of the last symbol's record that is no space, -1 for none.
         blank, symbol: log-probability of the alignments that end in a blank, and of the others.
     """
 
@@ -84,7 +84,7 @@ class PrefixSearch:
     """A search, made once and used for many utterances.
 
     Args:
-        tokens: of the model's head; index 0 is the blank.
+        tokens: token set of the model's head; index 0 is the blank.
         config: settings; of the weights only `hot_weight` counts.
         hot_words: None for none.
         lexicon: pronunciations of the hot words, for models that hear phones.

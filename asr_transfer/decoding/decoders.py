@@ -36,7 +36,7 @@ class GreedyDecoder:
     """The best token of every frame.
 
     Args:
-        tokens: of the head.
+        tokens: token set of the head.
     """
 
     def __init__(self, tokens: Tokens) -> None:
@@ -54,7 +54,7 @@ class WordDecoder:
 
     Args:
         lexicon: the words.
-        tokens: of the head.
+        tokens: token set of the head.
 
     Attributes:
         tree: the lexicon made ready for search.

@@ -42,7 +42,7 @@ class HotWord:
 
     Attributes:
         text: words with single spaces between them.
-        weight: of the bonus; above 0 for more, below for less.
+        weight: factor on the bonus; above 0 for more, below for less.
         line: where it stands in its file; None when it came from elsewhere.
     """
 
@@ -119,7 +119,7 @@ class HotWords:
         """Return the spellings in letters (`Letters` of the tokens: of pieces of words their characters), with weights.
 
         Args:
-            tokens: of the model's head.
+            tokens: token set of the model's head.
             lexicon: needed where the tokens are phones; all pronunciations of a word count.
 
         Raises:

@@ -51,7 +51,7 @@ def identify(recogniser: Recogniser, data: SpeechData, offsets: Mapping[str, flo
     The encoder runs once per utterance, then every head on what it heard.
 
     Args:
-        recogniser: of several languages; which head it listens through does not matter.
+        recogniser: model of several languages; the head that it listens through does not matter.
         data: utterances; their tokens and targets are not read.
         offsets: added to the scores, as `calibrate` gives them; only the languages named there come into question.
             None takes those that the recogniser keeps, and all heads' scores as they are where it keeps none.
@@ -135,7 +135,7 @@ def calibrate(recogniser: Recogniser, data: SpeechData) -> dict[str, float]:
     same (Brümmer and van Leeuwen 2006).
 
     Args:
-        recogniser: of several languages.
+        recogniser: model of several languages.
         data: development utterances that are really in the languages they name.
 
     Raises:

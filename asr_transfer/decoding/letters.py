@@ -15,7 +15,7 @@ class Letters:
     A piece holds a space at its beginning only, as SentencePiece finds pieces.
 
     Args:
-        tokens: of the model's head; index 0 is the blank.
+        tokens: token set of the model's head; index 0 is the blank.
 
     Attributes:
         count: letters are numbered below it.

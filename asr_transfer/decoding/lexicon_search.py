@@ -65,7 +65,7 @@ def score_words(log_probs: torch.Tensor, lengths: torch.Tensor, tree: PrefixTree
     Args:
         log_probs: (batch, frames, tokens) natural logarithms; frames behind an utterance's end are not read.
         lengths: (batch,) valid frames.
-        tree: of the lexicon.
+        tree: prefix tree of the lexicon.
 
     Returns:
         (batch, entries) float64 in the order of the lexicon; -inf for an entry that needs more frames than there are.
@@ -174,7 +174,7 @@ class _Part:
     Attributes:
         log_probs: (batch, frames, tokens) float64.
         lengths: (batch,).
-        tree: of the lexicon.
+        tree: prefix tree of the lexicon.
         scores: (batch, entries); -inf where doubtful.
         doubtful: (batch, entries) possible entries that lie below `floor`.
         floor: (batch, entries) what float64 reaches down to, weights not included.
@@ -281,9 +281,9 @@ class Explanation:
         words: in the lexicon.
         score: as of `best_words`.
         margin: (score - free score) / frames.
-        pronunciation: of the word's best entry.
+        pronunciation: phones of the word's best entry.
         path: that entry's best alignment; empty if it needs more frames than there are.
-        heard: what greedy decoding hears.
+        heard: phones that greedy decoding hears.
         edits: (phone of the pronunciation, phone heard), None for none.
         better: words that beat it, best first.
     """
@@ -321,8 +321,8 @@ def explain(log_probs: torch.Tensor, word: str, tree: PrefixTree, shown: int = 5
 
     Args:
         log_probs: (frames, tokens) of the utterance, without padding; at least one frame.
-        word: of the lexicon.
-        tree: of the lexicon.
+        word: word of the lexicon.
+        tree: prefix tree of the lexicon.
         shown: how many of the words that beat it are listed.
 
     Raises:

@@ -49,7 +49,7 @@ class PrefixTree:
 
     Args:
         lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
-        tokens: of the model's head; index 0 is the blank.
+        tokens: token set of the model's head; index 0 is the blank.
 
     Attributes:
         lexicon: fitted to the tokens; the order of `score_words`.
@@ -116,7 +116,7 @@ def likelihoods(probs: torch.Tensor, tree: PrefixTree) -> torch.Tensor:
 
     Args:
         probs: (frames, batch, tokens + 1) probabilities, or multiples of them; 0 in the last column.
-        tree: of the lexicon.
+        tree: prefix tree of the lexicon.
 
     Returns:
         (batch, entries), the frames' multiples multiplied; 0 where it underflows, infinite or not-a-number where the

@@ -29,7 +29,8 @@ class Fit:
         sentences, words: their numbers.
         unlisted: words that the model does not list.
         ln: natural log-probability of the listed words and of the sentences' ends.
-        ln_unlisted: of the unlisted words, each as `<unk>`; -inf where there are any and the model has no `<unk>`.
+        ln_unlisted: log-probability of the unlisted words, each as `<unk>`; -inf where there are any and the model has
+            no `<unk>`.
     """
 
     sentences: int
@@ -157,7 +158,7 @@ class NgramModel:
 
         Args:
             words: numbers of words, as of `index`; at least 0.
-            states: of the same shape, or a single one.
+            states: states of the same shape, or a single one.
         """
         word, state = np.broadcast_arrays(np.asarray(words, np.int64), np.asarray(states, np.int64))
         shape, word, state = word.shape, word.ravel(), state.ravel().copy()

@@ -45,15 +45,15 @@ class Recogniser:
 
     Attributes:
         model: in evaluation mode whenever it recognises.
-        tokens: what the head emits.
+        tokens: token set of the head.
         head: its name.
         origin: facts about how the model came to be, kept in its folder.
         test_time: adapts the model to each utterance alone while recognising it; None for not.
         lexicon: words; each utterance is taken for one of them. None for spelling greedily what is heard.
         others: tokens of the model's other heads, kept with it.
         decoder: turns logits into texts; None for greedily, or with a lexicon for its likeliest word. Not saved.
-        offsets: of every head, with which languages are told apart (`identify.calibrate`); empty where the model was
-            never calibrated. They hold for these weights only.
+        offsets: offset of every head, with which languages are told apart (`identify.calibrate`); empty where the model
+            was never calibrated. They hold for these weights only.
         decode: the decoder in use.
     """
 
@@ -78,7 +78,7 @@ class Recogniser:
 
         Args:
             folder: where.
-            head: which head; may be left out when there is one.
+            head: name of the head; may be left out when there is one.
 
         Raises:
             ModelError: the folder is no model, is damaged, or the head must be named.

@@ -16,7 +16,7 @@ class SearchTree:
 
     Args:
         lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
-        tokens: of the model's head; index 0 is the blank.
+        tokens: token set of the model's head; index 0 is the blank.
 
     Attributes:
         lexicon: fitted to the tokens.

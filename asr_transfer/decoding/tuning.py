@@ -105,8 +105,8 @@ def tune(
     the others as they are, until none changes (coordinate descent); or all combinations are tried.
 
     Args:
-        posteriors: of the development utterances.
-        references: what was said in each.
+        posteriors: posteriors of the development utterances.
+        references: text of each.
         lexicon, tokens, model: as of `SentenceSearch`; without a model `lm_weight` is left as it is.
         config: the other settings.
         grid: values to try, by name of a number in `SearchConfig`; None for `DEFAULT_GRID`.
@@ -165,8 +165,8 @@ def tune_hot_words(
     """Choose `hot_weight` by word errors (of phones: phone errors) on development data; see `tune`.
 
     Args:
-        posteriors: of the development utterances; some should hold hot words, and some none.
-        references: what was said in each, for models that hear phones in phones.
+        posteriors: posteriors of the development utterances; some should hold hot words, and some none.
+        references: text of each, for models that hear phones in phones.
         tokens, hot_words, lexicon: as of `PrefixSearch`.
         config: the other settings.
         grid: values of `hot_weight` to try; None for `HOT_GRID`.

@@ -23,7 +23,7 @@ class Group:
     """The scores of some utterances.
 
     Attributes:
-        name: of the speaker or language.
+        name: name of the speaker or language.
         utterances: those with a reference.
         counts: over them.
         empty_references: those without.
@@ -130,7 +130,7 @@ def hot_word_recall(alignments: Alignments, words: Iterable[str]) -> Recall:
     """Return how many occurrences of listed words or phrases were recognised in their place.
 
     Args:
-        alignments: of words.
+        alignments: alignments of words.
         words: normalised under the alignments' profile; one of several words must be recognised as a whole.
 
     Raises:

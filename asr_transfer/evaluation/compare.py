@@ -36,17 +36,18 @@ class Entry:
     """A system among others.
 
     Attributes:
-        system: what was compared.
-        method, amount: of adaptation, where the run record tells; amount is in utterances.
+        system: system that was compared.
+        method, amount: method and amount of adaptation, where the run record tells; amount is in utterances.
         words: its alignment; under a profile without spaces the words are characters.
         characters: character counts; None where words are characters.
-        interval: of its error rate, over what `Compared.over` says; None without references and below four of them.
+        interval: interval of its error rate, over what `Compared.over` says; None without references and below four of
+            them.
         test: against the baseline; None for the baseline itself, and where there is only one system.
         harmed: share of speakers with a higher error rate than under the baseline.
         worst: error rate of the tenth of speakers (at least one) with the highest.
         others: error rate on other speakers before and after adaptation, where the run record tells.
         forgetting: the change of that, with its interval, where the run record tells it by speaker.
-        recall: of the listed words, where there is a list.
+        recall: recall of the listed words, where there is a list.
         unknown: recall of the words outside the vocabulary, where there is one.
     """
 

@@ -29,7 +29,7 @@ class Observation:
     """Errors of one speaker with one seed at one amount of target data.
 
     Attributes:
-        amount: of target data, in utterances, seconds or what the experiment counts; 0 is the source model.
+        amount: quantity of target data, in utterances, seconds or what the experiment counts; 0 is the source model.
         seed: or draw.
         speaker: who.
         errors, reference: on the speaker's test utterances.
@@ -47,12 +47,12 @@ class Point:
     """The error at one amount.
 
     Attributes:
-        amount: of target data.
+        amount: quantity of target data.
         rate: errors over reference units of all observations.
         low, high: its interval at `LEVEL`; None where there are too few of what it could be over.
         spread: standard deviation of the rate over seeds; None with one seed.
         seeds, speakers: their numbers.
-        over: what the interval is over: `speakers`, `seeds` of one speaker, or nothing.
+        over: observations that the interval is over: `speakers`, `seeds` of one speaker, or nothing.
     """
 
     amount: float
@@ -75,7 +75,7 @@ class DataFactor:
 
     Attributes:
         error: the error at which they are compared.
-        baseline, amount: what the baseline and the method need for it; None outside the measured amounts.
+        baseline, amount: amounts that the baseline and the method need for it; None outside the measured amounts.
         factor: `baseline / amount`, above 1 where the method needs less; a bound where it is censored, None where
             nothing is known.
         censored: `at least` or `at most`: the true factor lies beyond the measured amounts; `unknown`: both lie beyond
@@ -110,7 +110,7 @@ class Harm:
     """Whom adaptation harms.
 
     Attributes:
-        share: of speakers with a higher error rate than before; None without speakers.
+        share: part of the speakers with a higher error rate than before; None without speakers.
         speakers: their names, the most harmed first.
         worst: error rate of the tenth of speakers (at least one) with the highest error after adaptation.
         worst_before: error rate of the tenth with the highest error before.
@@ -131,8 +131,8 @@ def observe(alignments: Alignments, amount: float, seed: str = "") -> list[Obser
 
     Args:
         alignments: whose ids end in `#DRAW` where there are several draws.
-        amount: of target data.
-        seed: of ids without a draw.
+        amount: quantity of target data.
+        seed: name of the seed of ids without a draw.
     """
     sums: dict[tuple[str, str], list[int]] = {}
     for name, speaker, errors, units in zip(

@@ -23,7 +23,7 @@ class Results:
         utterances: with unique ids; a missing hypothesis is an empty one.
         missing: ids of references without hypothesis.
         audio: path of the recording by id, where the file names it and it exists.
-        notes: what a reader must know.
+        notes: sentences that a reader must know.
         profile: normalisation to score under where none is asked for; None for the default.
         spans: first and last second by id, where a recording holds more.
     """

@@ -26,7 +26,7 @@ class Profile:
 
     Attributes:
         name: under which it is stored.
-        summary: what it does, for reports.
+        summary: sentence on its effect, for reports.
         clean: text and its language → text; runs of spaces are merged behind it in any case.
         spaced: false where spaces mean nothing: they are dropped, and words are single characters.
         lowers: true where letters become small ones, as the text's language writes them.

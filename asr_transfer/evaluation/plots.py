@@ -75,8 +75,8 @@ class Plot:
     """A drawn plot.
 
     Attributes:
-        name: of its files.
-        caption, alt: what it shows, below it and for those who do not see it.
+        name: name of its files.
+        caption, alt: description, below it and for those who do not see it.
         width, height: in inches.
         draw: draws it into axes.
     """

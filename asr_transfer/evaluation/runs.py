@@ -37,7 +37,7 @@ class System:
     """One set of hypotheses and what is known of how they came about.
 
     Attributes:
-        name: what tables call it; the run folder's or file's name.
+        name: name in tables; the run folder's or file's name.
         folder: the run folder; None for foreign files.
         record: the run record (`run.json`); empty for foreign files.
         profile: name of the normalisation profile that its scores use (see `evaluation.normalisation`).

@@ -133,8 +133,8 @@ class Alignments:
     """References aligned with hypotheses: n utterances, and counts of each.
 
     Attributes:
-        unit, profile: what is counted, under which normalisation.
-        ids, speakers, languages: of the utterances.
+        unit, profile: unit that is counted, and its normalisation.
+        ids, speakers, languages: names of the utterances, their speakers and languages.
         references, hypotheses: their units.
         chunks: jiwer's alignment, (c, 6): utterance, operation (index into `OPERATIONS`), first and end index in the
             reference, first and end index in the hypothesis; in order.
@@ -218,8 +218,8 @@ def align(hypotheses: Sequence[Hypothesis], unit: Unit = "word", profile: str = 
 
     Args:
         hypotheses: the utterances; may be none.
-        unit: what is counted. Phones are texts with a space between phones.
-        profile: of `evaluation.normalisation`.
+        unit: unit that is counted. Phones are texts with a space between phones.
+        profile: name of a profile of `evaluation.normalisation`.
 
     Raises:
         ConfigError: the profile is not known.

@@ -69,7 +69,7 @@ class Mapsswe:
         mean: errors per segment, system minus baseline.
         z: the statistic, below zero where the system is better; None where all segments differ alike.
         p: two-sided, from the normal distribution; 1 for identical systems.
-        note: what a reader must know of it; empty where there is nothing.
+        note: sentence that a reader must know; empty where there is nothing.
     """
 
     segments: int

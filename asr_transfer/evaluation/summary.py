@@ -30,8 +30,8 @@ class Column:
 
     Attributes:
         label: its heading.
-        text: what a reader sees; empty where a system has no such figure.
-        value: what it is sorted by, and what the CSV file holds.
+        text: cell that a reader sees; empty where a system has no such figure.
+        value: value that it is sorted by and that the CSV file holds.
         wide: left out where room is short.
     """
 

@@ -24,10 +24,10 @@ class Cell:
     """A source on a target.
 
     Attributes:
-        source, target: which.
+        source, target: names of the two.
         rate: error rate; None where the target has no references.
         low, high: its interval; None below four of what it is over.
-        over: what intervals are over: `speakers`, `utterances` or `seeds`.
+        over: observations that intervals are over: `speakers`, `utterances` or `seeds`.
         clusters: number of these.
         control: change against the target's own model, below zero is better; None on the diagonal.
         p: the control's, corrected for all cells of the table; None on the diagonal.

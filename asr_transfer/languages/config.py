@@ -36,7 +36,7 @@ class LanguageConfig:
             time; `joint` all layers, on the source's languages as well. `progressive` leaves the source as it is and
             trains a new network beside it that listens to its layers; `progressive-random` is its control, beside a
             frozen network of random weights.
-        units: what a token of the new head is.
+        units: kind of text that a token of the new head is.
         trainer: the training; `gradual` shares the steps out among its phases, each with a schedule of its own.
         augment: SpecAugment masks; None for none.
         speeds: speed copies of the training speech.
@@ -50,9 +50,9 @@ class LanguageConfig:
             a new head takes its place.
         monitor: figure of the development speech by which the best weights are chosen; on little speech the word error
             rate stays near 1 for long, and the character error rate tells more.
-        rank: of the connections from the frozen network in `progressive`; None takes 32.
-        normalisation: of the features, where the layers shall be trained on another one than the source was; None takes
-            the source's.
+        rank: rank of the connections from the frozen network in `progressive`; None takes 32.
+        normalisation: normalisation of the features, where the layers shall be trained on another one than the source
+            was; None takes the source's.
         speaker_alpha: the speakers of the training speech are sampled in proportion to their speech to this power: 1
             as it is, 0 as much of every one.
         speaker_adversarial: weight of the loss of a discriminator that names the speaker of an utterance, whose

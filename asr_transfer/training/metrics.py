@@ -12,7 +12,7 @@ class ErrorRate:
     """Word and character error rate of greedy CTC decoding.
 
     Args:
-        tokens: of the head.
+        tokens: token set of the head.
     """
 
     def __init__(self, tokens: Tokens) -> None:

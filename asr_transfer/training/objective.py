@@ -46,7 +46,7 @@ class TrainedObjective(nn.Module):
     and never makes them a part of the model. A subclass defines `setup` and `forward`.
 
     Attributes:
-        progress: of the training, from 0 to 1; the trainer sets it before each `forward`.
+        progress: progress of the training, from 0 to 1; the trainer sets it before each `forward`.
     """
 
     streams: Sequence[str] = ()

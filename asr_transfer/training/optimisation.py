@@ -24,7 +24,7 @@ def make_optimizer(
     Weight decay acts on matrices only: on biases and normalisation scales it only shifts outputs.
 
     Args:
-        model: what is trained.
+        model: model that is trained.
         config: kind of optimiser, learning rate and weight decay.
         factors: on the learning rate, by the name of the model's parameter; 1 where absent.
         others: named parameters beside the model's, such as those of objectives.

@@ -37,7 +37,7 @@ def make_phone_model(
         config: network.
         tokens: phones of each language.
         outputs: `phones` or `attributes`.
-        allophones: of phonemes, by language; a phoneme that it lacks is a phone of its own.
+        allophones: allophones of phonemes, by language; a phoneme that it lacks is a phone of its own.
 
     Raises:
         ConfigError: a table names a language or phoneme that there is not, a phone has no features, or two phonemes of
@@ -97,7 +97,7 @@ def add_language(recogniser: Recogniser, language: str, tokens: Tokens) -> Recog
     need training to be told from it; see `for_lexicon` for what needs none.
 
     Args:
-        recogniser: of a `PhoneModel`.
+        recogniser: recogniser of a `PhoneModel`.
         language: name of the head.
         tokens: its phones, in IPA where the model lacks some.
 
@@ -128,7 +128,7 @@ def for_lexicon(recogniser: Recogniser, language: str, lexicon: Lexicon) -> tupl
     of their own, the nearest one in articulation stands for it in the lexicon, so that some words may become the same.
 
     Args:
-        recogniser: of a `PhoneModel`.
+        recogniser: recogniser of a `PhoneModel`.
         language: name of the head; one of that name is replaced.
         lexicon: words in IPA.
 

@@ -223,8 +223,8 @@ def hypotheses(
     A reference that the tokens cannot spell is still scored: what the model cannot write is its error.
 
     Args:
-        recogniser: what listens.
-        utterances: what to; at least one.
+        recogniser: model that listens.
+        utterances: speech to listen to; at least one.
         store: their features.
         by_head: listen to each utterance through the head of its language, where the model has one.
     """

@@ -22,7 +22,7 @@ class Output:
         logits: (batch, frames, tokens) or (batch, classes) float; None for a stream without a head.
         lengths: (batch,) valid frames of the logits; None without a time axis.
         taps: outputs of the modules that an objective asked for, by dotted path.
-        batch: what went in.
+        batch: batch that went in.
     """
 
     logits: torch.Tensor | None
@@ -91,8 +91,8 @@ class Stream:
     """Unlabelled data under a name.
 
     Attributes:
-        name: what objectives call it.
-        data: what is read.
+        name: name by which objectives know it.
+        data: data set to read.
         budget: padded cost of a batch; None takes the trainer's.
         augment: whether batches are randomly augmented.
     """
@@ -110,7 +110,7 @@ class Task(Stream):
     Attributes:
         criterion: the loss of an output.
         head: name of the model's head.
-        weight: of this task's mean loss in the total; 0 runs the stream for objectives only.
+        weight: weight of this task's mean loss in the total; 0 runs the stream for objectives only.
         metric: makes a fresh metric for each validation.
     """
 
@@ -131,12 +131,12 @@ class Mixture:
     averaged, each task counting the same.
 
     Attributes:
-        name: of the whole.
+        name: name of the whole.
         tasks: each task's weight multiplies its loss.
         alpha: tasks are sampled in proportion to their speech to this power: 1 takes the speech as it is, 0 as much of
             every task.
-        shares: of each task in the frames, by its name, instead of `alpha`; normalised to add up to 1.
-        weight: of the mixture's mean loss in the total.
+        shares: share of each task in the frames, by its name, instead of `alpha`; normalised to add up to 1.
+        weight: weight of the mixture's mean loss in the total.
         budget: padded cost of a batch; None takes the trainer's.
     """
 

@@ -69,7 +69,7 @@ class Trainer(sb.Brain):
         plan: applied once, before anything else.
         config: budget, optimiser, precision, seed.
         validation: tasks and mixtures whose data is read whole at each validation.
-        monitor: which figure of the validation is improved: `loss` or one of the metrics', prefixed by the task's name
+        monitor: figure of the validation that is improved: `loss` or one of the metrics', prefixed by the task's name
             when there are several tasks. Of a single mixture, the mean over its tasks has the name without prefix.
         folder: where `checkpoints/` go; without it nothing is written and nothing can be resumed.
         log: called with a line at each validation.

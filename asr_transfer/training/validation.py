@@ -43,7 +43,7 @@ def figures(tallies: Sequence[Tally], checks: Sequence[Stream | Mixture] = ()) -
     prefixed by its name unless it is all there is.
 
     Args:
-        tallies: of all tasks.
+        tallies: tallies of all tasks.
         checks: the tasks and mixtures that these came from.
     """
     several = len(tallies) > 1

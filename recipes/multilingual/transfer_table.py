@@ -30,7 +30,7 @@ class Recipe(PairsConfig, LanguageRun):
     """Learn every language from every other one.
 
     Attributes:
-        corpora: which corpora are used, known ones by name and your own by their folder of manifests; none takes all
+        corpora: corpora that are used, known ones by name and your own by their folder of manifests; none takes all
             that are there, are in one of `languages`, and have a development set.
     """
 

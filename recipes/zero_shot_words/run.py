@@ -97,15 +97,15 @@ class Recipe(WordsConfig):
         also: manifests of further training speech, such as sentences.
         material: pronunciations, the lexicon, and which words are kept from training.
         models: run or model folders that are scored instead of training any.
-        head: of these models or of the source; none for the corpus's language.
+        head: head of these models or of the source; none for the corpus's language.
         source: model to begin with; without one, `learn.mode` is scratch.
         learn: training of the models; `learn.trainer.seed` counts up with the seeds.
         outputs: `heads` gives each language an output layer of its own; `phones` all of them one layer, through which a
             language unseen in training listens as well; `attributes` the same out of articulatory features.
-        seeds: of the models.
+        seeds: random seeds of the models.
         control: train a model of these units as well, in the same way, and see what it spells.
         aligner: model of phones that cuts words and pieces out of sentences; none trains one on all of the corpus.
-        search: of sentences of the lexicon's words.
+        search: settings of the search for sentences of the lexicon's words.
         made_up: the words of `synthetic`.
         quick: a small experiment of the same kind, to see it work.
         workers: parallel processes, of one thread each.

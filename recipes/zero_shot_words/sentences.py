@@ -51,7 +51,7 @@ class Recipe(SentencesConfig):
         model: model folder, or the run folder of `train` or `adapt`.
         corpus: folder of the manifests train, dev and test; of `train` only the texts are read.
         out: run folder to write.
-        head: which head, where the model has several.
+        head: name of the head, where the model has several.
         also: further training texts, a sentence per line, or manifests: all that the model heard of the language.
         more: texts or manifests whose words join the lexica although nobody need say them.
         lexicon: pronunciations of all words, for models of phones; others spell the words themselves.

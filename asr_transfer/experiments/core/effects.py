@@ -25,7 +25,7 @@ class Reduction:
     """A system against another one.
 
     Attributes:
-        share: of the other's errors that it makes less; negative where it makes more.
+        share: part of the other's errors that it makes less; negative where it makes more.
         low, high: its 95 % interval over seeds and utterances; None with fewer than four seeds, which say too little of
             the next one.
         p: two-sided, that the two err alike; with fewer than four seeds the exact sign test's over them.

@@ -35,12 +35,12 @@ class NegativeConfig:
     """An experiment over the source languages of one target.
 
     Attributes:
-        minutes: of the target's speech.
-        seeds: of subsets, weights and batches; each has source models of its own.
+        minutes: amount of the target's speech.
+        seeds: random seeds of subsets, weights and batches; each has source models of its own.
         languages: sources that come into question; none takes all that there are.
         base: source languages that each other one is added to; none adds each to nothing, so that it is the only
             source, held against starting from scratch with the steps of source and target together.
-        designs: which of the two experiments are run.
+        designs: experiments that are run, one or both.
         source: training of the source models.
         learn: learning of the target.
     """
@@ -84,9 +84,10 @@ class Effect:
     Attributes:
         test: set.
         design: `leave-out`, or `add`.
-        language: which.
+        language: code of the language.
         without, rate: error rates without the language and with it.
-        share, low, high: of the errors without it that it takes away, with its 95 % interval; negative where it harms.
+        share, low, high: part of the errors without it that it takes away, with its 95 % interval; negative where it
+            harms.
         p: that it changes nothing, corrected by Holm's method for all languages of the design on this test set.
         verdict: `helps` or `harms` where p is below 0.05, else empty.
     """

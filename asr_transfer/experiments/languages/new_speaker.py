@@ -43,9 +43,9 @@ class NewSpeakerConfig:
     """An experiment over remedies.
 
     Attributes:
-        rows: what is compared: `plain`, which must be there, and remedies, several joined by `+`.
-        seeds: of weights and batches.
-        source_seed: of the one source model.
+        rows: remedies that are compared: `plain`, which must be there, and remedies, several joined by `+`.
+        seeds: random seeds of weights and batches.
+        source_seed: random seed of the one source model.
         speeds: copies of the training speech in `speeds`.
         warp: greatest relative change of the frequencies in `warp`.
         channel: deviation of the frequency response in `channel`.

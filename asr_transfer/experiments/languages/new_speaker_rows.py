@@ -34,12 +34,13 @@ class Row:
     Attributes:
         test: set; those that end in `-lexicon` were recognised with a lexicon.
         remedies: joined by `+`.
-        speakers, minutes: of the target's training speech.
+        speakers, minutes: number of speakers and amount of the target's training speech.
         seeds: how many.
         rate: errors over reference units of all seeds.
         low, high: its 95 % interval over seeds and utterances; None below four seeds.
         spread: standard deviation over seeds.
-        share, share_low, share_high: of plain transfer's errors that are made less, with its interval; None for that.
+        share, share_low, share_high: part of plain transfer's errors that are made less, with its interval; None for
+            that.
         cpu_seconds: mean, of the target's training.
     """
 

@@ -41,7 +41,7 @@ class LanguageRun:
 
         Args:
             config: the experiment, as it is recorded.
-            sources, targets: which corpora are wanted, as `prepare_languages` takes them.
+            sources, targets: corpora that are wanted, as `prepare_languages` takes them.
 
         Raises:
             ConfigError, DataError: as `RunRecord` and `prepare_languages`.

@@ -50,7 +50,7 @@ class Manifests:
 
         Args:
             folders: by the name of the corpus.
-            languages: of the corpora.
+            languages: languages of the corpora.
         """
         made: dict[str, Manifests] = {}
         for name, folder in folders.items():
@@ -68,10 +68,10 @@ class PairsConfig:
 
     Attributes:
         languages: that are source and target to each other; none takes all that there are.
-        minutes: of each target's speech.
-        source_minutes: of each source's speech at most, so that a language with more of it is no better a source for
-            that; None for half of what each has.
-        seeds: of subsets, weights and batches.
+        minutes: amount of each target's speech.
+        source_minutes: greatest amount of each source's speech, so that a language with more of it is no better a
+            source for that; None for half of what each has.
+        seeds: random seeds of subsets, weights and batches.
         source: training of the source models; its `units_of` hold for the targets too.
         learn: learning of the targets.
     """
@@ -113,7 +113,7 @@ class Pair:
 
     Attributes:
         source, target: languages; equal for self-transfer.
-        unit: what is counted, characters or words (of phones, phones).
+        unit: unit that is counted, characters or words (of phones, phones).
         rate: error rate.
         scratch, scratch_long: error rates without a source, with the target's steps and with both.
         gain, gain_low, gain_high: R = (scratch-long − pair) / scratch-long with its 95 % interval; negative where the

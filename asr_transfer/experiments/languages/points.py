@@ -71,9 +71,9 @@ class Corpora:
 
         Args:
             sources, targets: folders by the name of the corpus.
-            names: of the targets' test sets, by the name of the corpus, where they are others.
-            splits: of sources, by the name of the corpus: the manifests that are trained on and the one that is not,
-                where they are others.
+            names: names of the targets' test sets, by the name of the corpus, where they are others.
+            splits: manifests of sources, by the name of the corpus: the manifests that are trained on and the one that
+                is not, where they are others.
 
         Raises:
             DataError: a manifest is missing.
@@ -133,9 +133,9 @@ class Point:
     """A model of the target language to train and test.
 
     Attributes:
-        system: what it is compared under.
-        minutes: of the target language's speech.
-        seed: of subset, weights and batches.
+        system: name that it is compared under.
+        minutes: amount of the target language's speech.
+        seed: random seed of subset, weights and batches.
         source: name of the source model; none from scratch.
         config: how the language is learnt.
     """

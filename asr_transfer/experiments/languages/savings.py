@@ -19,8 +19,8 @@ class Saving:
     """How many times the target speech of a system its baseline needs for the same error.
 
     Attributes:
-        test, system, baseline: which.
-        minutes: of the baseline, whose error with them is the one at which the two are compared.
+        test, system, baseline: names of the test set and the two systems.
+        minutes: amount of the baseline, whose error with them is the one at which the two are compared.
         error: that error rate.
         needed: minutes with which the system reaches it; None outside the amounts it was run with.
         factor, low, high: `minutes / needed` with its 95 % interval over seeds and utterances, or speakers where there
@@ -51,7 +51,7 @@ def savings(folder: Path, points: Sequence[Point], test: str) -> list[Saving]:
     Args:
         folder: run folder of the experiment, whose points are finished.
         points: all of it.
-        test: which test set.
+        test: name of the test set.
     """
     observed: dict[str, list[Observation]] = {}
     for point in points:

@@ -27,7 +27,7 @@ class Candidate:
     """Settings to try for a start from scratch; what is not given stays as it is.
 
     Attributes:
-        name: of the candidate.
+        name: name of the candidate.
         layers, dim: size of the encoder.
         dropout: between encoder layers.
         masks: number of SpecAugment masks in frequency, and in time.
@@ -92,10 +92,10 @@ class Tried:
     """A candidate's errors on the development speech.
 
     Attributes:
-        name: of the candidate.
+        name: name of the candidate.
         error: rate of the figure that also chooses the best weights.
         chosen: whether it has the fewest.
-        cpu_seconds: of its training.
+        cpu_seconds: processor time of its training.
     """
 
     name: str
@@ -118,7 +118,7 @@ def read_search(folder: Path, search: ScratchSearch, start: Point) -> list[Tried
 
     Args:
         folder: run folder of the experiment.
-        search: what was tried.
+        search: settings that were tried.
         start: the point of `scratch-long` that the candidates change.
     """
     found = []

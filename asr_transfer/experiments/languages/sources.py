@@ -68,9 +68,9 @@ class SourceJob:
     """A source model to train.
 
     Attributes:
-        name: of the model; its run folder is `sources/NAME`.
-        languages: of the source corpora's; none stands for all.
-        seconds: of speech at most, drawn by the seed from all of these languages; none for all there is.
+        name: name of the model; its run folder is `sources/NAME`.
+        languages: languages among the source corpora's; none stands for all.
+        seconds: greatest duration of speech, drawn by the seed from all of these languages; none for all there is.
         config: network, training and seed.
         kind: plain, or with what keeps languages apart.
         separation: how much of that.
@@ -201,7 +201,7 @@ def identification(
     offsets from other speakers of the language alone: a head may know a voice or a microphone rather than a language.
 
     Args:
-        recogniser: of several languages.
+        recogniser: model of several languages.
         held_out: utterances; those in languages without a head, or with fewer than two utterances, are left out.
         store: their features.
 

@@ -41,7 +41,7 @@ def run_sweep(
         folder: run folder of the experiment; `sources` and `points` below it hold a run folder for each model.
         sources: models, each with the corpora that it is trained on.
         points: each with its corpora, and all amounts of which it is one.
-        features: of all models.
+        features: features of all models.
         workers: parallel processes of one thread each.
         say: called with a line at each stage.
         backend: where processes run.

@@ -28,7 +28,7 @@ class System:
     Attributes:
         source: `all` languages, `some` of their speech as much as the one language has, the `one` language, all
             languages trained to be `adversarial` or `shared-private`, or none.
-        mode: of `LanguageConfig`.
+        mode: mode of `LanguageConfig`.
         long: it also takes the steps that others spend on the source languages.
         tuned: its settings are those that a search on development speech chose.
     """
@@ -65,9 +65,10 @@ class CurveConfig:
 
     Attributes:
         amounts: minutes, rising; each amount's speech is part of the next one's.
-        systems: of `SYSTEMS`.
+        systems: names out of `SYSTEMS`.
         amounts_of: by system, those of the amounts that it is run at, where that is not all.
-        seeds: of subsets, weights and batches; each has a source model of its own, unless `source_seed` is given.
+        seeds: random seeds of subsets, weights and batches; each has a source model of its own, unless `source_seed` is
+            given.
         source_seed: the one source model of every kind is trained with this seed, and serves all seeds.
         few: amounts up to which `extra_seeds` are run as well, where a seed decides more than the amount.
         extra_seeds: further seeds there.
@@ -75,7 +76,7 @@ class CurveConfig:
         one: the language that `one-language` begins with.
         source: training of the source models.
         learn: learning of the target; its `mode` is the system's.
-        separation: of the systems `adversarial` and `shared-private`.
+        separation: settings of the systems `adversarial` and `shared-private`.
         search: settings that are tried for a start from scratch, for the system `scratch-tuned`.
     """
 

@@ -19,8 +19,8 @@ class System:
     """What a search makes of the test sentences.
 
     Attributes:
-        name: of the search.
-        hypotheses: of the test sentences.
+        name: name of the search.
+        hypotheses: texts recognised in the test sentences.
         words: their alignment.
     """
 
@@ -37,12 +37,12 @@ class Effect:
         system, baseline: names of the searches with the words and without.
         listed, occurrences: the words, and how often the test sentences hold them.
         recall_before, recall: share of the occurrences that were found in their place.
-        recall_low, recall_high, recall_p: of the difference; no interval below four sentences.
+        recall_low, recall_high, recall_p: interval and p of the difference; no interval below four sentences.
         others: number of the other reference words.
         wer_before, wer: their errors, all insertions included, per word.
-        wer_low, wer_high, wer_p: of the difference; below 0 is better.
-        over, clusters: what is taken as independent, `speakers` or `utterances`, and the numbers of these with an
-            occurrence and with another word. Older records lack them.
+        wer_low, wer_high, wer_p: interval and p of the difference; below 0 is better.
+        over, clusters: observations that are taken as independent, `speakers` or `utterances`, and the numbers of these
+            with an occurrence and with another word. Older records lack them.
     """
 
     system: str

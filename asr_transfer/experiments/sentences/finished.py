@@ -19,7 +19,7 @@ class Finished:
 
     Args:
         folder: made when a part is finished; None keeps nothing.
-        of: what tells the experiment's data from others, such as checksums of its utterances.
+        of: marks that tell the experiment's data from others, such as checksums of its utterances.
     """
 
     def __init__(self, folder: Path | None = None, of: str = "") -> None:

@@ -58,10 +58,10 @@ class Outcome:
     """All that an experiment found.
 
     Attributes:
-        vocabulary: of the test sentences.
+        vocabulary: words of the test sentences.
         systems: by name.
-        effects: of the lexicon, and of the hot words in either search.
-        tuned: what was chosen on the development sentences, by what it is for.
+        effects: effects of the lexicon, and of the hot words in either search.
+        tuned: weights that were chosen on the development sentences, by their use.
         lexicon, model: with the unseen words; of the training texts.
     """
 

@@ -66,7 +66,7 @@ class Vocabulary:
     """The words of some sentences, by whether training texts hold them.
 
     Attributes:
-        known: of the training texts and the further words, without those held out.
+        known: words of the training texts and the further words, without those held out.
         unseen: words of the sentences that are not among them.
         held_out: those of the unseen words that training texts do hold.
         listed: hot words, drawn among the unseen ones.

@@ -44,9 +44,9 @@ class MethodGrid:
     """A method and the learning rates it may choose from on development speakers.
 
     Attributes:
-        name: of the method, or several joined with `+`.
+        name: name of the method, or several joined with `+`.
         learning_rates: candidates.
-        amounts: of the protocol's, those that the method is run on; none stands for all.
+        amounts: amounts of the protocol's, those that the method is run on; none stands for all.
     """
 
     name: str

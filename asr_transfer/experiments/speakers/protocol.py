@@ -83,7 +83,7 @@ class Draw:
 
     Attributes:
         speaker: who.
-        number: which draw.
+        number: number of the draw.
         pool: ids to adapt on, in order; an amount n takes the first n.
         test: ids to test on.
     """
@@ -99,7 +99,7 @@ class Fold:
     """A source model's training data and the speakers it is adapted to.
 
     Attributes:
-        name: of the fold.
+        name: name of the fold.
         train: ids the source model is trained on.
         others: ids of held-out utterances of the training speakers; empty when others are the other targets.
         dev: draws of the development speakers.

@@ -27,7 +27,7 @@ class Row:
     """A method at an amount, over all test speakers and draws.
 
     Attributes:
-        method, amount: which; `none` at amount 0 is the source model.
+        method, amount: name and number of utterances; `none` at amount 0 is the source model.
         speakers, draws: how many test speakers, and draws of each.
         wer: errors over words of all test utterances.
         reduction: relative reduction of errors against the source model on the same utterances; None for `none`.
@@ -38,8 +38,8 @@ class Row:
         others, others_before: WER on the other speakers after adaptation, and of the source model.
         cpu_seconds: mean of one adaptation.
         learning_rates: chosen on development speakers; several where folds chose differently.
-        unit: of the errors, `words` or `characters`.
-        chosen: what an automatic method chose, and how often, the most frequent first.
+        unit: unit of the errors, `words` or `characters`.
+        chosen: methods that an automatic one chose, and how often, the most frequent first.
         by_speaker: sums over each speaker's draws, from which every other figure follows: errors before, errors after,
             words, other speakers' errors before and after, and their words. Older records lack them.
     """
@@ -93,9 +93,9 @@ def write_systems(
 
     Args:
         folder: the experiment's run folder; what `systems` held there is replaced.
-        folds: of the experiment.
-        trials: of the experiment.
-        utterances: of the corpus by id.
+        folds: folds of the experiment.
+        trials: trials of the experiment.
+        utterances: utterances of the corpus by id.
         record: the experiment's own record, from which command, versions and data are taken.
 
     Returns:

@@ -55,7 +55,7 @@ class Extras:
 
     Attributes:
         spelt: phones that it spells in each test word, of the pronunciation and heard.
-        sentences: what it takes the sentences for; empty without any.
+        sentences: texts that it takes the sentences for; empty without any.
     """
 
     spelt: tuple[Hypothesis, ...]
@@ -68,7 +68,7 @@ def extras(
     """Spell the test words greedily, and look for sentences of the lexicon's single words.
 
     Args:
-        recogniser: of phones.
+        recogniser: model of phones.
         words: the data.
         store: features of test words and sentences.
         search: for sentences; without a language model.
@@ -106,7 +106,7 @@ def word_figures(rows: Sequence[Row], by_rule: Sequence[Row] = ()) -> list[Figur
     """Return how many seen and unseen words are found in each lexicon.
 
     Args:
-        rows: of the groups `UNSEEN`, `SEEN_WORDS` and `WITHIN_WORDS`; others are not shown.
+        rows: rows of the groups `UNSEEN`, `SEEN_WORDS` and `WITHIN_WORDS`; others are not shown.
         by_rule: rows of `UNSEEN` with the lexicon whose test words are pronounced by rule.
     """
     found = []

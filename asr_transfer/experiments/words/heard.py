@@ -63,7 +63,7 @@ class Heard:
 
     Args:
         utterances: that were trained on; those without a pronunciation are known by their text only.
-        units: of the model; what it does not hear, such as tones, is not compared.
+        units: units of the model; marks that it does not hear, such as tones, is not compared.
         scheme: notation of the pronunciations.
     """
 

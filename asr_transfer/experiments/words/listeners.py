@@ -26,7 +26,7 @@ def load_listener(path: Path, language: str, words: Words) -> Recogniser:
 
     Args:
         path: run or model folder.
-        language: of the words, or the name of another head.
+        language: language of the words, or the name of another head.
         words: whose lexica have the phones.
 
     Raises:

@@ -71,11 +71,11 @@ class Spoken:
 
     Attributes:
         train: trained on, of one language or several.
-        judging: what the best weights are chosen on; may be empty.
-        dev, test: of the test corpus, of one language.
+        judging: speech that the best weights are chosen on; may be empty.
+        dev, test: splits of the test corpus, of one language.
         own: training utterances of the test corpus, be they trained on or not: held-out words are cut out of them.
         beside: texts whose words join the lexicon; their recordings are not used.
-        lexicon: of the test corpus, where it has one.
+        lexicon: lexicon of the test corpus, where it has one.
     """
 
     train: Sequence[Utterance]
@@ -143,9 +143,9 @@ def pronounced(utterances: Sequence[Utterance], config: MaterialConfig, language
     """Give utterances the pronunciations that they lack; those that nobody can pronounce are left out, which is said.
 
     Args:
-        utterances: of any languages.
+        utterances: speech of any languages.
         config: notation; `config.spoken` is for the words of `language`.
-        language: of the test words.
+        language: language of the test words.
         say: takes lines for a person to read.
 
     Raises:
@@ -181,7 +181,7 @@ def make_lexicon(
         texts: utterances whose texts it is made of; those first whose entries come first.
         said: utterances with pronunciations, which are taken where there is no notation to make others in.
         config: notation, and how many words are short.
-        language: of all texts.
+        language: language of all texts.
         say: takes a line about words that nobody can pronounce, which are left out.
 
     Raises:

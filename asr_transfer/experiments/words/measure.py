@@ -38,12 +38,12 @@ class Vocabulary:
 
     Args:
         lexicon: in the model's phones; `in_units` makes it so.
-        tokens: of the model's head.
+        tokens: token set of the model's head.
 
     Attributes:
         tree: for the search.
         words: distinct, in the order of the lexicon.
-        pronunciations: of each word.
+        pronunciations: pronunciations of each word.
         sound: (words,) number of its set of pronunciations; words of one number cannot be told apart.
 
     Raises:
@@ -142,7 +142,7 @@ def in_units(lexicon: Lexicon, tokens: Tokens, nearest: bool = False) -> Lexicon
 
     Args:
         lexicon: with tones.
-        tokens: of the model's head.
+        tokens: token set of the model's head.
         nearest: write phones that the model does not know as the nearest ones that it knows.
 
     Raises:
@@ -206,7 +206,7 @@ def judge(
         vocabulary: the whole lexicon.
         sizes: words of each lexicon, the one that was said included; at most the whole lexicon's.
         draws: random lexica of each size; the whole lexicon is the same in all of them.
-        seed: of the draws.
+        seed: random seed of the draws.
 
     Raises:
         DataError: a word is not in the lexicon.

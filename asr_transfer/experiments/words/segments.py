@@ -41,7 +41,7 @@ class Aligned:
 
     Attributes:
         utterance: with a pronunciation.
-        phones: of it, as the aligner knows them.
+        phones: phones of it, as the aligner knows them.
         places: (phones, 2) seconds from its beginning at which each begins and ends.
     """
 
@@ -78,7 +78,7 @@ def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store:
     """Find the phones of utterances by the likeliest CTC alignment; those too short for theirs are left out.
 
     Args:
-        recogniser: of phones; it must know all of the pronunciations.
+        recogniser: model of phones; it must know all of the pronunciations.
         utterances: with pronunciations.
         store: their features.
 
@@ -114,9 +114,9 @@ def cut_words(
     """Return every word of utterances as an utterance of its own, whose text is the word.
 
     Args:
-        recogniser: of phones.
-        utterances: of any pronunciation: it is made of the lexicon's, the first of each word. Those that hold a word
-            that the lexicon lacks, and those too short for their phones, are left out.
+        recogniser: model of phones.
+        utterances: speech of any pronunciation: it is made of the lexicon's, the first of each word. Those that hold a
+            word that the lexicon lacks, and those too short for their phones, are left out.
         store: their features.
         lexicon: in the recogniser's phones.
     """
@@ -164,9 +164,9 @@ def with_cuts(words: Words, spoken: Spoken, config: MaterialConfig, aligner: Rec
 
     Args:
         words: as `assemble` made them.
-        spoken: what it made them of.
+        spoken: corpora that it made them of.
         config: `cut` and `pieces`.
-        aligner: of phones of the test language, in any notation; it need not know unseen words.
+        aligner: model of phones of the test language, in any notation; it need not know unseen words.
         say: takes lines for a person to read.
 
     Raises:

@@ -82,14 +82,14 @@ class Words:
     """What an experiment is run on.
 
     Attributes:
-        train: what the models heard; may hold sentences beside words.
+        train: speech that the models heard; may hold sentences beside words.
         dev: words to choose the threshold on; may be empty, then nothing is rejected.
         test: words to recognise.
         lexicon: with a pronunciation of each of them, with tones where the language has them.
         sentences: longer utterances to recognise with the lexicon's single words; may be empty.
         by_rule: the lexicon with every test word pronounced by rule; None where a rule cannot or did so already.
-        judging: what the best weights of a training are chosen on; None takes `dev`.
-        pieces: what is trained on beside `train` and says nothing new: parts of its utterances.
+        judging: speech that the best weights of a training are chosen on; None takes `dev`.
+        pieces: speech that is trained on beside `train` and says nothing new: parts of its utterances.
     """
 
     train: Sequence[Utterance]
@@ -108,7 +108,7 @@ class Row:
 
     Attributes:
         size: words of the lexicon.
-        group: which words of the test set.
+        group: words of the test set that it is about.
         words, utterances, models: their numbers.
         first, top: share of trials in which the word that was said is the best, or among the best few; of words that
             sound alike the lexicon's first counts as found.
@@ -145,8 +145,8 @@ class Trial:
     """A model's results.
 
     Attributes:
-        name: of the model.
-        sizes: of the lexica.
+        name: name of the model.
+        sizes: numbers of words of the lexica.
         judged: the test words.
         thresholds: by lexicon size; empty without development words.
         hypotheses: with the whole lexicon.
@@ -163,7 +163,7 @@ def try_model(name: str, recogniser: Recogniser, words: Words, store: FeatureSto
     """Look for the test words with a model that is trained.
 
     Args:
-        name: of the model.
+        name: name of the model.
         recogniser: spells phones; its own lexicon is not used.
         words: the data.
         store: features of the development and test words.
