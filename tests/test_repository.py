@@ -1,7 +1,8 @@
 """The repository itself: recipes parse, tables come from records, nobody imports recipes, files stay readable."""
 
-from __future__ import ast
+from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
