@@ -43,6 +43,8 @@ def origin(values: Mapping[str, Any]) -> str:
     if older(values) and not is_older(values):
         reason = f"its command has other settings today: {_told(changed(values))}"
         text += f" ({OLDER}: {reason})"
+    if older(values) and "rows" in values["scores"]:
+        text += ", without its intervals, which were too narrow"
     precision = values.get("precision") or {}
     if taken := precision.get("taken"):
         text += f", in {taken}" + (f" on {precision['processor']}" if "processor" in precision else "")
