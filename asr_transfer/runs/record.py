@@ -25,13 +25,13 @@ from weakref import WeakMethod
 from asr_transfer import textfiles
 from asr_transfer.data.manifest import Utterance, checksum
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError
+from asr_transfer.option_files import given_option_files
 from asr_transfer.runs import attempts
 from asr_transfer.runs.emptying import RECORD as FILE
 from asr_transfer.runs.emptying import empty, holds_run, restore
 from asr_transfer.runs.lock import FILE as LOCK
 from asr_transfer.runs.lock import RunLock
 from asr_transfer.runs.resuming import given_files, paths, plain, require_same_content, require_same_settings
-from asr_transfer.option_files import given_option_files
 
 FORMAT = 1
 SELDOM = 10.0

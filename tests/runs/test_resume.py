@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.small import ToySpeech, different, in_child, kill_self, settings, small_model, snapshot, speech_task
 
 from asr_transfer.errors import ModelError, TrainingError
 from asr_transfer.training import checkpoints
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.distillation import Distillation
+from tests.small import ToySpeech, different, in_child, kill_self, settings, small_model, snapshot, speech_task
 
 STEPS = 40
 
