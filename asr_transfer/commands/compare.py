@@ -90,7 +90,9 @@ def compare(
 
     Example:
         >>> import asr_transfer as at
-        >>> compared = at.compare(["my_scores", "other_scores"], out="report")
+        >>> compared = at.compare(["my_scores", "other_scores"], "report")
+        >>> compared.base.name
+        'my_scores'
     """
     given = {name: value for name, value in locals().items() if name != "runs"}
     return compare_run([str(run) for run in runs], settings_from(CompareCommand, given), say, attempts.command())
