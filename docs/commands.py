@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import asr_transfer.cli as command_line
-from asr_transfer.commands.options import TrainCommand
+from asr_transfer.commands.train import TrainCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import ConfigError
 from asr_transfer.parsing import instantiated, spell_out_flags

@@ -1,18 +1,104 @@
-"""Runs `asr-transfer compare`: a table and sentences for the terminal, and the report."""
+"""Compares runs: `asr-transfer compare` prints a table and sentences, and writes the report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from asr_transfer.commands.options import CompareCommand
-from asr_transfer.evaluation.compare import Compared, compare_systems, load
-from asr_transfer.evaluation.summary import table, verdict
+from asr_transfer.commands.options import Command, Say, settings_from, settings_of
+from asr_transfer.errors import ConfigError
+from asr_transfer.remarks import remark
+from asr_transfer.runs import attempts
+from asr_transfer.runs.console import say
 from asr_transfer.textfiles import require_writable_folder
 
+if not TYPE_CHECKING:
+    pass
+else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types of the options below
+    from asr_transfer.evaluation.compare import Compared
 
-def compare_run(runs: Sequence[str], command: CompareCommand, say: Callable[[str], None], started: str) -> Compared:
+
+@dataclass(frozen=True, kw_only=True)
+class CompareCommand:
+    """Compare runs.
+
+    Attributes:
+        out: folder to write the report to; an earlier report there is replaced.
+        baseline: name of the system that the others are tested against; by default the source model, else the first.
+        language: language of texts that name none, for small letters depend on it.
+        intersection: compare the utterances that all runs have, instead of refusing runs that differ in them.
+        audio: put players into the report that `link` the recordings, or `embed` those of the worst utterances.
+        normalisation: name of that to score under, whatever the runs state; by default what they state, `none` for
+            files.
+        texts: belonging together of the lines of ref.txt and hyp.txt: by `ids`, or by their order as `lines`; by
+            default by ids, where they look like ids.
+        words: file of words, one per line, whose recall is counted.
+        vocabulary: file of known words, such as those trained on; the recall of all others is counted.
+        profile: old name of `normalisation`, for one release.
+    """
+
+    out: Path = Path("comparison")
+    baseline: str | None = None
+    language: str | None = None
+    intersection: bool = False
+    audio: Literal["link", "embed", "none"] = "link"
+    normalisation: str | None = None
+    texts: Literal["auto", "ids", "lines"] = "auto"
+    words: Path | None = None
+    vocabulary: Path | None = None
+    profile: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile is None:
+            return
+        if self.normalisation is not None:
+            raise ConfigError("`profile` is the old name of `normalisation`; give the latter alone.")
+        remark("`profile` of `compare` is deprecated, for elsewhere it is a speaker's; write `normalisation` instead")
+        object.__setattr__(self, "normalisation", self.profile)
+        object.__setattr__(self, "profile", None)
+
+
+def compare(
+    runs: Sequence[str | Path],
+    out: str | Path = Path("comparison"),
+    *,
+    baseline: str | None = None,
+    language: str | None = None,
+    intersection: bool = False,
+    audio: Literal["link", "embed", "none"] = "link",
+    normalisation: str | None = None,
+    texts: Literal["auto", "ids", "lines"] = "auto",
+    words: str | Path | None = None,
+    vocabulary: str | Path | None = None,
+) -> Compared:
+    """Compare runs, as `asr-transfer compare` does: the parameters are its options, described in `--help`.
+
+    Prints the table and what it says in sentences, and writes the report into `out`.
+
+    Returns:
+        The systems with their scores, intervals and tests against the baseline.
+
+    Raises:
+        AsrTransferError: runs, options or the folder are wrong; the message says how to mend it.
+
+    Example:
+        >>> import asr_transfer as at
+        >>> compared = at.compare(["my_scores", "other_scores"], "report")
+        >>> compared.base.name
+        'my_scores'
+    """
+    given = {name: value for name, value in locals().items() if name != "runs"}
+    return compare_run([str(run) for run in runs], settings_from(CompareCommand, given), say, attempts.command())
+
+
+def compare_run(runs: Sequence[str], command: CompareCommand, say: Say, started: str) -> Compared:
     """Compare runs, print the table, and write the report.
 
     Args:
@@ -22,10 +108,12 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Callable[[str
         started: the command line, for the report.
 
     Raises:
-        AsrTransferError: whatever is wrong with runs, settings or the folder.
+        AsrTransferError: runs, settings or the folder are wrong.
     """
+    from asr_transfer.evaluation.compare import compare_systems, load
+    from asr_transfer.evaluation.summary import table, verdict
+
     require_writable_folder(command.out)
-    # Late, for jinja2 and matplotlib take their time, and a mistake in the runs should be said at once.
     systems, notes = load(runs, command.normalisation, command.intersection, command.texts, command.language)
     compared = compare_systems(systems, command.baseline, command.words, notes, command.vocabulary)
     terminal = Console()
@@ -33,8 +121,30 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Callable[[str
     console.print(table(compared, wide=console.width >= 200))
     for sentence in (*verdict(compared), *compared.notes):
         say(sentence)
+    # Not above, for jinja2 and matplotlib take their time, and a mistake in the runs should be said at once.
     from asr_transfer.evaluation.report import write_report
 
     written = write_report(command.out, compared, command.audio, started)
     say(f"{written}: written, with report.md, report.csv and the plots beside it")
     return compared
+
+
+def _declare(parser: ArgumentParser) -> None:
+    parser.add_argument("--config", action="config", help="YAML file with any of the options")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=str,
+        help="run folders of any command or recipe, and other toolkits' results: a SpeechBrain wer_test.txt, a NeMo "
+        "manifest with pred_text, or reference and hypothesis in Kaldi's or sclite's format as ref.txt,hyp.txt",
+    )
+    parser.add_class_arguments(CompareCommand)
+
+
+def _run(arguments: Namespace) -> int:
+    runs = arguments.pop("runs")
+    compare_run(runs, settings_of(CompareCommand, arguments), say, shlex.join(["asr-transfer", *sys.argv[1:]]))
+    return 0
+
+
+COMMAND = Command("compare runs, with significance, and write a report", _run, _declare)

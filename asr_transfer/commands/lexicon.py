@@ -1,26 +1,37 @@
-"""What `asr-transfer lexicon check | add | g2p | show` do."""
+"""Checks, extends, makes and shows pronunciation lexica: `asr-transfer lexicon`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
+from jsonargparse import ArgumentParser, Namespace
 from rapidfuzz import process
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from asr_transfer import textfiles
+from asr_transfer.commands.options import Command, NewParser
 from asr_transfer.data.g2p import Notation, Reader, Source, pronounce
 from asr_transfer.data.lexicon import Entry, Lexicon, read_for, require_own_form
+from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.data.notations import Scheme, scheme_of
 from asr_transfer.data.phones import Replaced, map_lexicon
-from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.data.pronounce import pronounce_utterances
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.orthography import listed_word
 from asr_transfer.runs.console import legible, require_free, show
 
+SUMMARIES: Mapping[str, str] = {
+    "check": "Say whether a model can spell every word of a lexicon.",
+    "add": "Add words to a lexicon, their pronunciations given, looked up or guessed.",
+    "g2p": "Write a lexicon of a list of words.",
+    "pronounce": "Write a manifest with pronunciations, for models of phones.",
+    "show": "Print what a lexicon holds, or the pronunciations of some words.",
+}
 MOST_SHOWN = 20
 """Rows of a table that would otherwise have as many as the lexicon has words."""
 
@@ -54,6 +65,8 @@ def check_lexicon(
         ModelError: the model is missing or damaged.
         ConfigError: `out` without `nearest`.
     """
+    from asr_transfer.decoding.recogniser import Recogniser
+
     if out is not None and not nearest:
         raise ConfigError("--out is for the mapped lexicon; give --map too.")
     if out is not None:
@@ -177,6 +190,48 @@ def write_pronunciations(
     guessed = sum(entry.guessed for entry in made)
     share = f"{guessed:,} of them guessed by rule" if guessed else "none of them guessed"
     show(Text(f"{out}: written, {_amounts(made)}, {share}"), console)
+    return 0
+
+
+def pronounce_manifest(
+    manifest: Path,
+    out: Path,
+    language: str | None = None,
+    *,
+    source: Source = "auto",
+    scheme: Scheme = "ipa",
+    notation: Notation | None = None,
+    lexicon: Path | None = None,
+    reader: Reader | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> int:
+    """Write a manifest whose utterances have pronunciations, and print which phones they use and what was left out.
+
+    Args:
+        manifest: file.
+        out: manifest to write.
+        language, source, scheme, notation, reader: as of `data.pronounce.pronounce_utterances`.
+        lexicon: file of pronunciations that go before all others.
+        overwrite: replace the file `out`.
+        console: to print to.
+
+    Raises:
+        DataError: the manifest or lexicon is missing or damaged, no utterance can be pronounced, or `out` exists.
+        ConfigError: as of `data.pronounce.pronounce_utterances`.
+    """
+    require_free(out, overwrite)
+    known = Lexicon.read(lexicon) if lexicon is not None else None
+    utterances = read_manifest(manifest)
+    found, report = pronounce_utterances(utterances, language, scheme, known, source, reader=reader, notation=notation)
+    if not found:
+        name, reason = report.dropped[0]
+        raise DataError(f"{manifest}: no utterance can be pronounced; the first, '{name}': {reason}")
+    write_manifest(out, found)
+    phones = Counter(phone for u in found if u.pronunciation is not None for phone in u.pronunciation.split())
+    told = f"{len(phones)} phones: " + ", ".join(f"{phone} {count:,}" for phone, count in phones.most_common())
+    for line in (*f"{out}: written; {report}".split("\n"), told):
+        show(legible(line), console)
     return 0
 
 
@@ -318,3 +373,89 @@ def _entries(entries: Iterable[Entry]) -> Table:
             legible(entry.word), legible(" ".join(entry.phones)), weight, "guessed" if entry.guessed else "", line
         )
     return table
+
+
+def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
+    """Return the parsers of the commands by name."""
+    parsers = {name: make(name, summary) for name, summary in SUMMARIES.items()}
+    for name in ("check", "add", "show"):
+        parsers[name].add_argument("lexicon", type=Path, help="lexicon file: word, tab, phones")
+    part = parsers["check"]
+    part.add_argument("--model", type=Path, required=True, help="model folder, or the run folder of `train` or `adapt`")
+    part.add_argument("--language", type=str, default=None, help="which head, where the model has several")
+    part.add_argument("--map", type=bool, default=False, help="take the nearest phone for each that the model lacks")
+    part.add_argument("--out", type=Path, default=None, help="file to write the mapped lexicon to")
+    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    parsers["add"].add_argument("words", nargs="+", type=str, help="words to add")
+    parsers["add"].add_argument("--phones", type=str, default=None, help="pronunciation of the one word")
+    part = parsers["g2p"]
+    part.add_argument("wordlist", type=Path, help="file with a word per line")
+    part.add_argument("--out", type=Path, required=True, help="lexicon to write")
+    part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
+    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    part = parsers["pronounce"]
+    part.add_argument("manifest", type=Path, help="manifest whose utterances are to be pronounced")
+    part.add_argument("--language", type=str, default=None, help="ISO 639 code; by default each utterance's own")
+    part.add_argument("--out", type=Path, required=True, help="manifest to write")
+    part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
+    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    for name in ("add", "g2p"):
+        parsers[name].add_argument("--language", type=str, required=True, help="ISO 639 code of the words' language")
+    for part in (parsers["add"], parsers["g2p"], parsers["pronounce"]):
+        part.add_argument(
+            "--source", type=Literal["auto", "dictionary", "espeak"], default="auto", help="where they are looked up"
+        )
+        part.add_argument(
+            "--scheme",
+            type=Literal["ipa", "arpabet", "pinyin"] | None,
+            default=None,
+            help="notation; by default the lexicon's own, else IPA",
+        )
+    parsers["show"].add_argument("words", nargs="*", type=str, help="words to show; the whole lexicon by default")
+    return parsers
+
+
+def _run(arguments: Namespace) -> int:
+    name = arguments.subcommand
+    given = arguments[name]
+    if name == "check":
+        return check_lexicon(
+            given.lexicon, given.model, head=given.language, nearest=given.map, out=given.out, overwrite=given.overwrite
+        )
+    if name == "show":
+        return show_lexicon(given.lexicon, given.words)
+    reader = _reader(given.language)
+    if name == "add":
+        return add_words(
+            given.lexicon,
+            given.words,
+            given.language,
+            phones=given.phones,
+            source=given.source,
+            scheme=given.scheme,
+            reader=reader,
+        )
+    manifest = name == "pronounce"
+    write = pronounce_manifest if manifest else write_pronunciations
+    return write(
+        given.manifest if manifest else given.wordlist,
+        given.out,
+        given.language,
+        source=given.source,
+        scheme=given.scheme or "ipa",
+        lexicon=given.lexicon,
+        reader=reader,
+        overwrite=given.overwrite,
+    )
+
+
+def _reader(language: str | None) -> Reader | None:
+    """Return what reads words of a language better than a general G2P, if anything does."""
+    if language != "cmn":
+        return None
+    from data_prep.pinyin import pronunciation
+
+    return lambda word: (pronunciation(word), "pinyin")
+
+
+COMMAND = Command("check, extend, make or show a pronunciation lexicon", _run, below=_parsers)

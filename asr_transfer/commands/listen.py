@@ -1,8 +1,8 @@
-"""Putting a model to work as the command line asks: which head, which words, which search."""
+"""Puts a model to work as the command line asks: which head, which words, which search."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from asr_transfer import audio
-from asr_transfer.commands.options import EvaluateCommand, ListenOptions
+from asr_transfer.commands.options import ListenOptions, settings_from
 from asr_transfer.commands.profile import load_with_profile
 from asr_transfer.data.features import FeatureStore, build_store, model_input
 from asr_transfer.data.lexicon import read_for
@@ -26,13 +26,55 @@ from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
-from asr_transfer.evaluation.scoring import Hypothesis, Score, write_scores
-from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.models.folder import read_config
-from asr_transfer.runs.record import RunRecord
+from asr_transfer.search_config import SearchConfig
 
 AUTO = "auto"
 """Asks for the language that each recording is in."""
+
+
+def load(
+    model: str | Path,
+    *,
+    profile: str | Path | None = None,
+    language: str | None = None,
+    lexicon: str | Path | None = None,
+    sentences: bool = False,
+    lm: str | Path | None = None,
+    hotwords: str | Path | None = None,
+    search: SearchConfig = SearchConfig(),
+) -> Recogniser:
+    """Load a model to listen with; the parameters are options of `asr-transfer transcribe`, described in `--help`.
+
+    Args:
+        model: model folder, or the run folder of `train` or `adapt`.
+        profile: speaker's profile to put on the model.
+        language: head to listen with, where the model has several; `auto` is the command line's alone.
+        lexicon: words that can be said, with their pronunciations.
+        sentences: each recording is a sentence of the lexicon's words, instead of one of them.
+        lm: language model of the sentences, ARPA text.
+        hotwords: file of words or phrases to listen for.
+        search: how sentences and hot words are searched for.
+
+    Returns:
+        The recogniser, whose `transcribe` takes audio files and returns their texts.
+
+    Raises:
+        AsrTransferError: a folder, file or option is wrong; the message says how to mend it.
+
+    Example:
+        >>> import asr_transfer as at
+        >>> at.load("my_model").transcribe(["new.wav"])
+        ['...']
+    """
+    options = settings_from(ListenOptions, locals())
+    if options.language == AUTO:
+        raise ConfigError(
+            "a recogniser listens in one language; load the model once for each instead of with language='auto', or "
+            "use `asr-transfer transcribe --language auto`."
+        )
+    return open_recogniser(options)
 
 
 def open_recogniser(options: ListenOptions) -> Recogniser:
@@ -176,41 +218,3 @@ def explained(recogniser: Recogniser, utterance: Utterance, word: str) -> str:
     features = model_input(torch.from_numpy(read_audio(utterance)), recogniser.model.config.features)[None]
     logits, _ = recogniser.logits(features, torch.tensor([features.shape[1]]))
     return str(explain(logits[0].log_softmax(-1), word, recogniser.decode.tree))
-
-
-def evaluate_run(
-    recogniser: Recogniser,
-    utterances: Sequence[Utterance],
-    command: EvaluateCommand,
-    record: RunRecord,
-    say: Callable[[str], None],
-) -> Score:
-    """Score a recogniser on utterances and write hypotheses, scores and record.
-
-    References that the recogniser cannot write are said, and recorded under `unwritable`.
-    With the language to be found out, how well it was found is said and recorded too, under `identification`.
-    """
-    # Not above: what trains models takes 80 MB and a second, which transcribing can do without.
-    from asr_transfer.data.features import build_store
-    from asr_transfer.training.session import hypotheses
-
-    record.data("test", command.data, utterances)
-    store = build_store(utterances, recogniser.model.config.features)
-    more: dict[str, Any] = {}
-    if command.language == AUTO:
-        say(told_way(recogniser))
-        found, identification = by_found_language(recogniser, utterances, store)
-        more = {"identification": identification}
-        say(told_identification(identification))
-    else:
-        found = hypotheses(recogniser, utterances, store)
-    total = write_scores(record.folder, found)
-    written = recogniser.written(by_head=command.language == AUTO)
-    if command.language == AUTO:
-        # Any head may have been found to be the one.
-        written = {"": [symbol for symbols in written.values() for symbol in symbols]}
-    if lacking := find_unwritable(found, written, recogniser.writes):
-        say(lacking.sentence(str(record.folder)))
-        more["unwritable"] = lacking.to_plain()
-    record.finish(scores={"test": total.to_plain()}, **more)
-    return total

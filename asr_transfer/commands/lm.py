@@ -1,44 +1,35 @@
-"""What `asr-transfer lm make | show | words` and `asr-transfer tune` do."""
+"""Makes and shows language models of sentences: `asr-transfer lm make | show | words`."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import yaml
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from asr_transfer.commands.options import TuneCommand
-from asr_transfer.data.features import build_store
-from asr_transfer.data.lexicon import Lexicon, read_for, spelled_lexicon
-from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.data.speech import SpeechData
-from asr_transfer.data.tokens import spells_phones
-from asr_transfer.decoding.hot_words import HotWords
-from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.decoding.tuning import (
-    DEFAULT_GRID,
-    HOT_GRID,
-    Tuned,
-    log_posteriors,
-    tune,
-    tune_hot_words,
-    unknown_scores,
-)
+from asr_transfer.commands.options import Command, NewParser
+from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
+from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.orthography import visible
 from asr_transfer.runs.console import require_free, show
-from asr_transfer.search_config import SearchConfig
-from asr_transfer.textfiles import read_lines, write_text
+from asr_transfer.textfiles import read_lines
 from asr_transfer.whitespace import words_of
+
+if TYPE_CHECKING:
+    from asr_transfer.decoding.ngram import NgramModel
+
+SUMMARIES: Mapping[str, str] = {
+    "make": "Estimate a language model from sentences, and write it as ARPA text.",
+    "show": "Print what a language model holds, and how well it expects sentences.",
+    "words": "Write the words of sentences as a lexicon in letters, for models of characters.",
+}
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
@@ -76,6 +67,8 @@ def make_model(
         DataError: a file is missing or damaged, the texts hold no words, or `out` exists.
         ConfigError: the order or the limit is not at least 1.
     """
+    from asr_transfer.decoding.ngram import NgramModel
+
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1 word, got {limit}.")
     require_free(out, overwrite)
@@ -98,6 +91,8 @@ def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None 
     Raises:
         DataError: a file is missing or damaged, or holds no sentences.
     """
+    from asr_transfer.decoding.ngram import NgramModel
+
     model = NgramModel.read(lm)
     unknown = "with" if model.unknown is not None else "without"
     show(Text(f"{lm}: {_grams(model)}, {unknown} a class for unlisted words"), console)
@@ -145,83 +140,6 @@ def write_words(
     return 0
 
 
-def tune_search(
-    command: TuneCommand, recogniser: Recogniser, utterances: Sequence[Utterance], console: Console | None = None
-) -> int:
-    """Choose the weights of a search on development speech, and write a file for `--config` of other commands.
-
-    With a lexicon: `word_score`, `lm_weight` (where there is a language model), `unknown_score` (where that lists not
-    all words and none is given) and `hot_weight` (where there are hot words) of the search for sentences. Without one:
-    `hot_weight` of the search for hot words.
-
-    Args:
-        command: what to search with.
-        recogniser: the model, with its profile.
-        utterances: development speech with transcripts.
-        console: to print to.
-
-    Raises:
-        DataError: a file is missing or damaged, holds what the model does not know, or `out` exists.
-        ConfigError: hot words without a lexicon for a model of phones.
-    """
-    require_free(command.out, command.overwrite)
-    lexicon = None if command.lexicon is None else read_for(command.lexicon, recogniser.tokens)
-    hot = None if command.hotwords is None else HotWords.read(command.hotwords)
-    model = None if command.lm is None else NgramModel.read(command.lm)
-    if lexicon is None and spells_phones(recogniser.tokens.units):
-        raise ConfigError(
-            f"{command.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
-            "holds them."
-        )
-    store = build_store(utterances, recogniser.model.config.features)
-    posteriors = log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
-    references = [utterance.text for utterance in utterances]
-    written, writes = recogniser.written(), recogniser.writes
-    if lexicon is not None:
-        written, writes = {"": [*lexicon.words, " "]}, "words"
-    rows = [Hypothesis(u.id, u.speaker, u.language, u.text, "") for u in utterances]
-    if lacking := find_unwritable(rows, written, writes):
-        show(Text(f"{lacking.told}; no weight mends them, so write the transcripts as the model does first"), console)
-    if lexicon is not None:
-        grid = {**DEFAULT_GRID, **(HOT_GRID if hot is not None else {})}
-        if model is not None and command.search.unknown_score is None and (tried := unknown_scores(model, lexicon)):
-            grid["unknown_score"] = tried
-        tuned = tune(posteriors, references, lexicon, recogniser.tokens, model, command.search, grid, hot_words=hot)
-    else:
-        assert hot is not None  # the command needs one of the two
-        tuned = tune_hot_words(posteriors, references, recogniser.tokens, hot, None, command.search)
-    write_tuned(command, tuned)
-    show(_trials(tuned), console)
-    best = min(tuned.trials, key=lambda trial: trial.errors)
-    weights = ", ".join(f"{name} {value:g}" for name, value in best.weights.items())
-    show(
-        Text(
-            f"{command.out}: written; {weights} make {best.errors:,} errors in {best.reference:,} words of "
-            f"{len(utterances):,} utterances ({100 * best.rate:.1f} %)"
-        ),
-        console,
-    )
-    return 0
-
-
-def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
-    """Write the tuned settings, and what they belong to with whole paths, as YAML that `--config` reads."""
-    plain = dataclasses.asdict(tuned.config)
-    values: dict[str, object] = {"model": str(command.model.absolute())}
-    for name in ("profile", "lexicon", "lm", "hotwords"):
-        if (path := getattr(command, name)) is not None:
-            values[name] = str(path.absolute())
-    if command.language is not None:
-        values["language"] = command.language
-    if command.lexicon is not None:
-        values["sentences"] = True
-    defaults = dataclasses.asdict(SearchConfig())
-    chosen = tuned.trials[0].weights.keys()
-    values["search"] = {name: value for name, value in plain.items() if name in chosen or value != defaults[name]}
-    head = f"# Weights chosen on {command.data} by `asr-transfer tune`; give this file to --config of other commands.\n"
-    write_text(command.out, head + yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
-
-
 def _sentences(path: Path) -> list[str]:
     """Return the sentences of a file."""
     if path.suffix == ".jsonl":
@@ -236,13 +154,44 @@ def _grams(model: NgramModel) -> str:
     return ", ".join(f"{count:,} {n}-grams" for n, count in enumerate(model.counts, start=1))
 
 
-def _trials(tuned: Tuned) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    names = list(tuned.trials[0].weights)
-    for heading in (*names, "errors", "%"):
-        table.add_column(heading, justify="right")
-    fewest = min(trial.errors for trial in tuned.trials)
-    for trial in tuned.trials:
-        cells = [*(f"{trial.weights[name]:g}" for name in names), f"{trial.errors:,}", f"{100 * trial.rate:.1f}"]
-        table.add_row(*cells, style="bold" if trial.errors == fewest else None)
-    return table
+def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
+    """Return the parsers of the commands by name."""
+    parsers = {name: make(name, summary) for name, summary in SUMMARIES.items()}
+    parsers["show"].add_argument("lm", type=Path, help="language model, ARPA text")
+    for name, part in parsers.items():
+        part.add_argument(
+            "--texts",
+            nargs="+",
+            type=Path,
+            required=name != "show",
+            default=None,
+            help="files with a sentence per line, or manifests (.jsonl)",
+        )
+    part = parsers["make"]
+    part.add_argument("--out", type=Path, required=True, help="ARPA file to write")
+    part.add_argument("--order", type=int, default=3, help="the longest n-gram")
+    part.add_argument("--lexicon", type=Path, default=None, help="list the words of this lexicon too")
+    part.add_argument(
+        "--limit", type=int | None, default=None, help="list so many of the commonest words of the texts only"
+    )
+    part = parsers["words"]
+    part.add_argument("--out", type=Path, required=True, help="lexicon to write")
+    part.add_argument("--at_least", type=int, default=1, help="words that occur so often only")
+    for name in ("make", "words"):
+        parsers[name].add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    return parsers
+
+
+def _run(arguments: Namespace) -> int:
+    name = arguments.subcommand
+    given = arguments[name]
+    if name == "show":
+        return show_model(given.lm, given.texts or ())
+    if name == "words":
+        return write_words(given.texts, given.out, at_least=given.at_least, overwrite=given.overwrite)
+    return make_model(
+        given.texts, given.out, order=given.order, lexicon=given.lexicon, limit=given.limit, overwrite=given.overwrite
+    )
+
+
+COMMAND = Command("make or show a language model of sentences", _run, below=_parsers)

@@ -1,32 +1,33 @@
-"""What `asr-transfer profile list | show | merge | remove` do, and a recogniser with a speaker's profile on it."""
+"""Lists, shows, merges and removes speakers' profiles: `asr-transfer profile`; puts one on a recogniser."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from asr_transfer.adaptation.profile import FACTS, TENSORS, Profile, merged
+from asr_transfer.commands.options import Command, NewParser, Say
 from asr_transfer.commands.show import flat
 from asr_transfer.config import to_plain
-from asr_transfer.data.summary import FILES, FOLDER, JUDGED, load_summaries, remarks, writers
-from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
-from asr_transfer.models.adapters import PREFIX, adapter_specs
-from asr_transfer.models.folder import load_model
 from asr_transfer.remarks import remark
-from asr_transfer.runs.console import legible, show
+from asr_transfer.runs.console import legible, say, show
 from asr_transfer.textfiles import require_writable_folder, unreadable
 
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    import torch
+
+    from asr_transfer.adaptation.profile import Profile
+    from asr_transfer.decoding.recogniser import Recogniser
 
 DIGITS = 12
 """So many hex digits of a checksum are shown."""
@@ -47,6 +48,8 @@ def load_with_profile(model: Path, profile: Path | None, head: str | None = None
     Raises:
         ModelError: a folder is missing or damaged, or the profile belongs to another model.
     """
+    from asr_transfer.decoding.recogniser import Recogniser
+
     recogniser = Recogniser.load(model, head)
     if profile is not None:
         loaded = open_profile(profile)
@@ -62,6 +65,8 @@ def open_profile(path: Path) -> Profile:
     Raises:
         ModelError: it is missing, damaged or cannot be read.
     """
+    from asr_transfer.adaptation.profile import Profile
+
     folder = profile_folder(path)
     with _sentences():
         return Profile.load(folder)
@@ -153,6 +158,8 @@ def show_profile(path: Path, model: Path | None = None, console: Console | None 
     Raises:
         ModelError: a folder is missing or damaged.
     """
+    from asr_transfer.models.adapters import PREFIX
+
     profile = open_profile(path)
     facts = profile.facts
     rows: list[tuple[str, object]] = [
@@ -204,6 +211,11 @@ def merge_profile(
         ModelError: a folder is missing or damaged, the profile belongs to another model, or `out` holds something
             that must not be replaced.
     """
+    from asr_transfer.adaptation.profile import merged
+    from asr_transfer.data.summary import FILES, FOLDER, JUDGED, load_summaries, remarks, writers
+    from asr_transfer.decoding.recogniser import Recogniser
+    from asr_transfer.models.adapters import adapter_specs
+
     for source, what in ((model, "model"), (profile, "profile")):
         if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
             raise ModelError(f"{out}: lies in the folder of the {what} that is merged; choose another --out.")
@@ -250,6 +262,8 @@ def remove_profiles(paths: Sequence[Path], say: Say) -> None:
     Raises:
         ModelError: one is missing, is a link, is no profile, or holds other files too.
     """
+    from asr_transfer.adaptation.profile import FACTS, TENSORS
+
     found: dict[Path, Path] = {}
     for path in paths:
         folder = profile_folder(path)
@@ -268,6 +282,8 @@ def remove_profiles(paths: Sequence[Path], say: Say) -> None:
 
 
 def _require_removable(folder: Path) -> None:
+    from asr_transfer.adaptation.profile import FACTS, TENSORS
+
     if folder.is_symlink():
         raise ModelError(f"{folder}: is a link; give the profile folder that it leads to.")
     with _sentences():
@@ -281,6 +297,8 @@ def _require_removable(folder: Path) -> None:
 
 def _mismatch(profile: Profile, model: Path) -> str | None:
     """Return why the profile cannot be put on a model, or None where it can."""
+    from asr_transfer.models.folder import load_model
+
     path = model if (model / "config.yaml").is_file() or not (model / "model").is_dir() else model / "model"
     loaded = load_model(path)
     try:
@@ -309,6 +327,8 @@ def _amount(tensors: Iterable[torch.Tensor]) -> str:
 
 
 def _holds_profile(folder: Path) -> bool:
+    from asr_transfer.adaptation.profile import FACTS
+
     try:
         return (folder / FACTS).is_file()
     except OSError:
@@ -322,3 +342,46 @@ def _sentences() -> Iterator[None]:
         yield
     except OSError as error:
         raise ModelError(f"{error.filename}: {error.strerror}; check its rights and those of its folder.") from None
+
+
+def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
+    """Return the parsers of the commands by name."""
+    parsers = {
+        name: make(name, summary)
+        for name, summary in (
+            ("list", "Print a table of the profiles below a folder."),
+            ("show", "Print everything about one profile."),
+            ("merge", "Write a model folder that holds base and profile and needs neither."),
+            ("remove", "Delete profile folders; the base model stays as it is."),
+        )
+    }
+    parsers["list"].add_argument("folder", nargs="?", type=Path, default=Path(), help="where to look; here by default")
+    parsers["show"].add_argument("profile", type=Path, help="profile folder, or the run folder of `adapt`")
+    parsers["show"].add_argument("--model", type=Path, default=None, help="say whether it belongs to this model")
+    part = parsers["merge"]
+    part.add_argument(
+        "--model", type=Path, required=True, help="model folder of the base, or the run folder of `train`"
+    )
+    part.add_argument("--profile", type=Path, required=True, help="profile folder, or the run folder of `adapt`")
+    part.add_argument("--out", type=Path, required=True, help="model folder to write")
+    part.add_argument("--language", type=str, default=None, help="which head, where the model has several")
+    part.add_argument("--overwrite", type=bool, default=False, help="replace the model that --out holds")
+    parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
+    return parsers
+
+
+def _run(arguments: Namespace) -> int:
+    name = arguments.subcommand
+    given = arguments[name]
+    if name == "list":
+        return list_profiles(given.folder)
+    if name == "show":
+        return show_profile(given.profile, given.model)
+    if name == "merge":
+        merge_profile(given.model, given.profile, given.out, say, head=given.language, overwrite=given.overwrite)
+    else:
+        remove_profiles(given.profiles, say)
+    return 0
+
+
+COMMAND = Command("list, show, merge or remove the profiles of speakers", _run, below=_parsers)

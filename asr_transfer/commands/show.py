@@ -1,4 +1,4 @@
-"""One run at a glance, for a terminal: what it was, what it learnt, what it scored, what it cost."""
+"""Shows one run at a glance: what it was, what it learnt, what it scored, what it cost (`asr-transfer show`)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from asr_transfer.commands.options import Command
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.runs.attempts import describe_origin
+from asr_transfer.runs.console import say
 from asr_transfer.runs.record import read_record
+from asr_transfer.textfiles import require_writable_folder
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 40
@@ -262,3 +266,24 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _declare(parser: ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="run folder of any command or recipe")
+    parser.add_argument(
+        "--tensorboard", type=Path, default=None, help="folder to write the learning curve to as TensorBoard events"
+    )
+
+
+def _run(arguments: Namespace) -> int:
+    target = arguments.tensorboard
+    if target is not None:
+        require_writable_folder(target, "--tensorboard")
+    show_run(arguments.run)
+    if target is not None:
+        written = export_run(arguments.run, target)
+        say(f"{target}: {written} figures written; show them with: tensorboard --logdir {target}")
+    return 0
+
+
+COMMAND = Command("print one run at a glance", _run, _declare)

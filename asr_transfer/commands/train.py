@@ -1,37 +1,78 @@
-"""The runs behind `asr-transfer train` and `evaluate`: data in, run folder out."""
+"""Trains a speaker-independent model: `asr-transfer train`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from asr_transfer.commands.options import TrainCommand
-from asr_transfer.config import to_record
-from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.judged import hold_out, symbols_of
+from jsonargparse import Namespace
+
+from asr_transfer.commands.options import Command, ResumableOptions, Say, add_settings, settings_of
+from asr_transfer.config import KEEP_JUDGED, KEEP_SOURCE, SourceConfig, to_record
 from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.data.summary import judged_origin, keep, remarks, writers
-from asr_transfer.decoding.identify import calibrated
-from asr_transfer.errors import DataError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.runs.console import say
 from asr_transfer.runs.emptying import in_use
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.textfiles import require_writable_folder
-from asr_transfer.training import distributed
-from asr_transfer.training.precision import precise
-from asr_transfer.training.session import hold_out_speakers, hypotheses, require_trainable, train_recogniser
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand(SourceConfig, ResumableOptions):
+    """Train a speaker-independent model, which the run folder then holds in `model`.
+
+    Attributes:
+        train: manifest to train on.
+        dev: manifest that the best weights are chosen on; without it the last weights are kept.
+        dev_speakers: hold so many speakers of `train` out instead of giving `dev`.
+        test: manifest to score the finished model on.
+        keep_source: keep so many training utterances, drawn by the seed, in the model's folder as features and
+            transcripts, for `adapt` to mix in; 0 for none.
+        keep_judged: hold about so many utterances of each language out from training, whole speakers where there are
+            several, and keep them in the model's folder: `adapt` judges on them what others lose. Development speech
+            serves instead where there is enough, for it chooses the best weights but is not trained on. At most a
+            tenth of the training utterances is taken, and none where that is too few to judge on; 0 for none.
+    """
+
+    train: Path
+    dev: Path | None = None
+    dev_speakers: int = 0
+    test: Path | None = None
+    keep_source: int = KEEP_SOURCE
+    keep_judged: int = KEEP_JUDGED
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dev is not None and self.dev_speakers:
+            raise ConfigError("`dev` and `dev_speakers` exclude each other; give one.")
+        if self.dev_speakers < 0:
+            raise ConfigError(f"`dev_speakers` must not be negative, got {self.dev_speakers}.")
+        for name in ("keep_source", "keep_judged"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"`{name}` must not be negative, got {getattr(self, name)}.")
+        if self.trainer.patience and self.dev is None and not self.dev_speakers:
+            raise ConfigError("`trainer.patience` needs development data; give `dev` or `dev_speakers`.")
 
 
 def train_run(command: TrainCommand, say: Say) -> Score | None:
     """Train a speaker-independent model into a run folder; score it where a test manifest is given.
 
     Raises:
-        AsrTransferError: whatever is wrong with manifests, audio, settings or the folder.
+        AsrTransferError: manifests, audio, settings or the folder are wrong.
     """
+    from asr_transfer.data.features import FeatureStore, build_store
+    from asr_transfer.data.judged import hold_out, symbols_of
+    from asr_transfer.data.summary import judged_origin, keep, remarks, writers
+    from asr_transfer.decoding.identify import calibrated
+    from asr_transfer.training import distributed
+    from asr_transfer.training.precision import precise
+    from asr_transfer.training.session import hold_out_speakers, hypotheses, require_trainable, train_recogniser
+
     if distributed.is_main():
         require_writable_folder(command.out)
     everything = read_manifest(command.train)
@@ -124,3 +165,11 @@ def _refuse_shared(train: Sequence[Utterance], other: Sequence[Utterance], name:
             f"utterance '{min(shared)}' stands in the training and the {name} manifest; a model must not be judged on "
             "what it learnt from, remove it from one."
         )
+
+
+def _run(arguments: Namespace) -> int:
+    train_run(settings_of(TrainCommand, arguments), say)
+    return 0
+
+
+COMMAND = Command("train a speaker-independent model", _run, partial(add_settings, kind=TrainCommand))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -24,6 +25,12 @@ def show(what: RenderableType, console: Console | None = None) -> None:
     if not console.is_terminal and isinstance(what, Table):
         console.width = max(console.width, console.measure(what, options=console.options.update(width=10_000)).maximum)
     console.print(what, soft_wrap=isinstance(what, Text))
+
+
+def say(line: str) -> None:
+    """Print a line at once, from the first of several processes that train together."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(line, flush=True)
 
 
 def require_free(out: Path, overwrite: bool) -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,17 @@ def release_all() -> None:
     """Let go of every folder that this process holds, as at the end of a command that failed."""
     for lock in list(_HELD.values()):
         lock.release()
+
+
+@contextlib.contextmanager
+def released() -> Iterator[None]:
+    """Let go of every folder that is taken inside, however it ends: a Python program goes on after a failed run."""
+    before = set(_HELD.values())
+    try:
+        yield
+    finally:
+        for lock in set(_HELD.values()) - before:
+            lock.release()
 
 
 def _holder(descriptor: int) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import soundfile
 
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.cli import main
-from asr_transfer.commands.options import EvaluateCommand, TranscribeCommand
+from asr_transfer.commands.evaluate import EvaluateCommand
+from asr_transfer.commands.transcribe import TranscribeCommand
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError

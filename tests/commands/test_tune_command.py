@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from asr_transfer.cli import main
-from asr_transfer.commands.options import TuneCommand
+from asr_transfer.commands.tune import TuneCommand
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError
 from tests.tones import WORDS

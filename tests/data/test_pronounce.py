@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from asr_transfer.cli import main
-from asr_transfer.commands.pronounce import pronounce_manifest
+from asr_transfer.commands.lexicon import pronounce_manifest
 from asr_transfer.data import g2p
 from asr_transfer.data.g2p import Notation, guess_sentence, pronounce
 from asr_transfer.data.lexicon import Entry, Lexicon

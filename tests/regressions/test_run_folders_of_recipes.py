@@ -151,10 +151,10 @@ def _sentences(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 
 def _train(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    monkeypatch.setattr("asr_transfer.commands.train.build_store", lambda *arguments: None)
-    monkeypatch.setattr("asr_transfer.commands.train.require_trainable", lambda *arguments: None)
-    monkeypatch.setattr("asr_transfer.commands.train.precise", lambda trainer, *arguments: trainer)
-    monkeypatch.setattr("asr_transfer.commands.train.train_recogniser", _begun)
+    monkeypatch.setattr("asr_transfer.data.features.build_store", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.training.session.require_trainable", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.training.precision.precise", lambda trainer, *arguments: trainer)
+    monkeypatch.setattr("asr_transfer.training.session.train_recogniser", _begun)
     corpus = _write(folder, "chars", "cmn")
     given = [word for split in ("train", "dev", "test") for word in (f"--{split}", str(corpus / f"{split}.jsonl"))]
     return Ways(
@@ -165,9 +165,9 @@ def _train(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 def _adapt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     """Return `adapt` with ears that hear nothing: it vets recordings before it opens a new run's folder."""
-    monkeypatch.setattr("asr_transfer.commands.adapt.build_store", lambda *arguments: None)
-    monkeypatch.setattr("asr_transfer.commands.adapt.vet", lambda source, own, *more: Vetted(list(own), [], []))
-    monkeypatch.setattr("asr_transfer.commands.adapt._choose", _begun)
+    monkeypatch.setattr("asr_transfer.commands.adapt_run.build_store", lambda *arguments: None)
+    monkeypatch.setattr("asr_transfer.commands.adapt_run.vet", lambda source, own, *more: Vetted(list(own), [], []))
+    monkeypatch.setattr("asr_transfer.commands.adapt_run._choose", _begun)
     speech = _write(folder, "own", "cmn", ("own", "test", "others", "source"))
     model = _model(folder / "base")
     given = ["--model", str(model), "--method", "full", "--data", str(speech / "own.jsonl")]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def test_only_what_can_go_on_is_told_to_resume(
         os.kill(os.getpid(), signal.SIGTERM)
         return 0
 
-    monkeypatch.setitem(cli._COMMANDS, command, stop)
+    monkeypatch.setitem(cli.COMMANDS, command, replace(cli.COMMANDS[command], run=stop))
     given = {"train": "--train x --out y", "adapt": "--model x --data y --out z", "compare": "x --out y"}
     assert cli.main([command, *given[command].split()]) == 143
     told = capsys.readouterr().err

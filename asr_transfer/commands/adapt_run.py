@@ -1,0 +1,360 @@
+"""Takes the steps of `asr-transfer adapt`: a speaker's utterances in, adapted model and honest scores out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.before_after import before_and_after
+from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, refit_settings
+from asr_transfer.adaptation.judging import Candidate, ladder_table
+from asr_transfer.adaptation.kept import (
+    NOT_MEASURED,
+    Judged,
+    excess,
+    in_its_language,
+    judged_speech,
+    kept_speech,
+    mixed_in_trials,
+    without_judged,
+)
+from asr_transfer.adaptation.methods import build, default_learning_rate, find_methods, needs_source, uses_source
+from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
+from asr_transfer.adaptation.unsupervised import pseudo_label
+from asr_transfer.adaptation.vetting import Vetted, vet
+from asr_transfer.commands.adapt import AdaptCommand
+from asr_transfer.commands.options import Say
+from asr_transfer.commands.profile import open_profile
+from asr_transfer.commands.speech import take
+from asr_transfer.config import to_record
+from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import spell
+from asr_transfer.data.summary import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.runs.emptying import in_use
+from asr_transfer.runs.record import RunRecord
+from asr_transfer.training import distributed
+from asr_transfer.training.precision import settle
+
+CHECK_FOLDS = 3
+"""Folds on which a named method is tried before it is used: enough to see a loss, cheaper than `auto`'s."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The recordings of an adaptation run.
+
+    Attributes:
+        own: of the new speaker, to adapt to.
+        test: of the same speaker, to score on; may be empty.
+        others: of other speakers, to score on; may be empty.
+        source: like those that the model was trained on, to mix in; may be empty.
+    """
+
+    own: Sequence[Utterance]
+    test: Sequence[Utterance] = ()
+    others: Sequence[Utterance] = ()
+    source: Sequence[Utterance] = ()
+
+
+def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speech: Speech, say: Say) -> Recogniser:
+    """Adapt `source` to a speaker and write a run folder with the adapted model and the speaker's profile.
+
+    Args:
+        command: what was asked for.
+        base: the model as it stands on disk.
+        source: the model to adapt: the base, with the profile that is gone on from.
+        speech: recordings.
+        say: prints a line.
+
+    Returns:
+        The adapted model; of a run that was finished before, the one that it wrote.
+
+    Raises:
+        AsrTransferError: utterances, settings or the folder are wrong.
+    """
+    _refuse_shared(speech.own, speech.test)
+    # What cannot work is refused before anything is written.
+    labelled = reads_transcripts(command.method)
+    kept = kept_speech(command.model, source, speech.own) if command.use_summary else {}
+    offered = len(speech.source)
+    speech = replace(speech, source=without_judged(speech.source, kept.get(JUDGED)))
+    replayed = (
+        [] if speech.source or not _takes_source(command) else in_its_language(kept, FOLDER, command.model, source)
+    )
+    if replayed:
+        replayed = take(replayed, None, min(command.source_utterances, len(replayed)), command.seed)
+    unheard = in_its_language(kept, JUDGED, command.model, source) if _trains(command) else []
+    _refuse_impossible(command, source, replace(speech, source=[*speech.source, *replayed]), labelled)
+    # A folder in use is refused or gone on with at once; a run is replaced only by one that has recordings to learn.
+    record = _open(command, speech) if in_use(command.out) and (command.resume or not command.overwrite) else None
+    if record is not None and record.finished_before:
+        say(f"{command.out}: the run is finished already; nothing to do")
+        return Recogniser.load(command.out, source.head)
+    given = speech
+    lines: list[str] = []
+
+    def note(line: str) -> None:
+        say(line)
+        lines.append(line)
+
+    if offered > len(speech.source):
+        note(
+            f"{offered - len(speech.source)} utterances of --source are not mixed in: the model keeps them to judge on"
+        )
+    speech = _distinct(speech if labelled else replace(speech, own=[replace(u, text="") for u in speech.own]))
+    everything = [*speech.own, *speech.test, *speech.others, *speech.source]
+    refit = command.choice.refit_speeds if command.method == AUTO else ()
+    speeds = tuple(dict.fromkeys((*command.speeds, *refit)))
+    store = build_store(everything, source.model.config.features, speeds)
+    place = summary_folder(command.model) if replayed else command.source
+    if replayed:
+        note(f"{place}: {len(replayed)} training utterances serve as source; --use_summary false leaves them out")
+        more, store = Summary(replayed, kept[FOLDER].store).joined(store, {u.id for u in everything})
+        everything, speech = [*everything, *more], replace(speech, source=more)
+    if unheard:
+        unheard, store = Summary(unheard, kept[JUDGED].store).joined(store, {u.id for u in everything})
+    judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
+    vetted = vet(source, speech.own, store, command.speeds, command.keep_suspicious, labelled, note)
+    if "pseudo-label" in command.method.split("+"):
+        pseudo_label(source, vetted.utterances, store, command.settings.confidence)
+    record = record or _open(command, given)
+    for line in lines:
+        record.log(line)
+
+    def tell(line: str) -> None:
+        say(line)
+        record.log(line)
+
+    record.data("adapt", command.data, vetted.utterances)
+    if replayed:
+        record.data("source", place or "", speech.source)
+    if unheard:
+        record.data("judged", summary_folder(command.model, JUDGED) or "", unheard)
+    command = _settled(command, source, tell)
+    choice = _choose(command, source, vetted, store, speech.source, judged, tell, record.log)
+    settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
+    adapted = adapt(source, vetted.utterances, store, choice.method, settings, command.out, record.log, speech.source)
+    say(str(adapted.plan))
+    for name, reason in adapted.report.dropped:
+        tell(f"utterance '{name}' is left out: {reason}")
+    scores = {
+        name: before_and_after(name, source, adapted.recogniser, part, store, record, say)
+        for name, part in (("test", speech.test), ("others", speech.others))
+        if part
+    }
+    about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
+    if about and unheard:
+        lost = before_and_after("judged", source, adapted.recogniser, unheard, store, record, say, judged.what)
+        scores["judged"] = lost
+        if command.method == AUTO and (line := excess(lost["before"]["cer"], lost["after"]["cer"], command.choice)):
+            tell(line)
+    elif about and not speech.others:
+        say(f"others: {about['others']}")
+    _save(command, base, source, adapted, vetted, choice, kept, record, say)
+    record.finish(
+        scores=scores,
+        history=adapted.result.history,
+        adaptation={
+            "cpu_seconds": round(adapted.result.cpu_seconds, 2),
+            "choosing_cpu_seconds": round(choice.cpu_seconds, 2),
+            "plan": adapted.plan.rows(),
+            "method": choice.method,
+            "reason": choice.reason,
+            **about,
+            "ladder": [rung.to_plain() for rung in choice.ladder],
+            "left_out": [f"{name}: {reason}" for name, reason in [*vetted.dropped, *adapted.report.dropped]],
+        },
+    )
+    spent = choice.cpu_seconds + adapted.result.cpu_seconds
+    say(f"{command.out / 'model'}: written after {spent:.1f} CPU-seconds of adaptation")
+    return adapted.recogniser
+
+
+def reads_transcripts(method: str) -> bool:
+    """Return whether a method, a combination or `auto` reads the speaker's transcripts.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    names = [] if method == AUTO else [found.name for found in find_methods(method)]
+    return "pseudo-label" not in names and "suta" not in names
+
+
+def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech, labelled: bool) -> None:
+    """Refuse methods, options and transcripts that cannot work or would be ignored."""
+    tried = [command.method]
+    if command.method == AUTO:
+        for option, given, instead in (
+            ("learning_rate", command.learning_rate is not None, "give factors with --choice.rates"),
+            ("strength", command.strength != 1, "give --choice.strengths"),
+            ("check", not command.check, "leave it on"),
+        ):
+            if given:
+                raise ConfigError(f"`{option}` is for a named method, `auto` tries several; {instead}, or a --method.")
+        tried = list(dict.fromkeys(c.method for c in candidates(command.choice, bool(speech.source))))
+    for name in tried:
+        recipe = build(name, source.model, command.settings)
+        recipe.plan.apply(copy.deepcopy(source.model))
+        if needs_source(name) and not speech.source:
+            raise ConfigError(f"`{name}` mixes source utterances in; give some with --source.")
+    if command.source is not None and not _reads_source(command):
+        raise ConfigError(f"`{command.method}` as asked for reads no source utterances; leave --source out.")
+    for utterance in [*(speech.own if labelled else ()), *speech.source]:
+        spell(utterance, source.tokens)
+
+
+def _reads_source(command: AdaptCommand) -> bool:
+    """Return whether source utterances are learnt from, or serve to see what is forgotten."""
+    return _takes_source(command) or _checked(command)
+
+
+def _takes_source(command: AdaptCommand) -> bool:
+    return command.method == AUTO or uses_source(command.method)
+
+
+def _trains(command: AdaptCommand) -> bool:
+    return command.method == AUTO or (bool(default_learning_rate(command.method)) and command.strength > 0)
+
+
+def _checked(command: AdaptCommand) -> bool:
+    """Return whether a named method is tried on held-out recordings before it is used."""
+    return command.method != AUTO and command.check and _trains(command) and reads_transcripts(command.method)
+
+
+def _open(command: AdaptCommand, speech: Speech) -> RunRecord:
+    """Open the run folder, and note the recordings that were given."""
+    record = RunRecord(command.out, to_record(command), resume=command.resume, overwrite=command.overwrite)
+    for name, path, part in (
+        ("given", command.data, speech.own),
+        ("test", command.test, speech.test),
+        ("others", command.others, speech.others),
+        ("source", command.source, speech.source),
+    ):
+        if part:
+            record.data(name, path or "", part)
+    return record
+
+
+def _settled(command: AdaptCommand, source: Recogniser, say: Say) -> AdaptCommand:
+    """Return the command with a precision instead of `auto`: one for all that is tried, and for a resumed run."""
+    model, device = source.model.config, distributed.join(command.device)
+    return replace(
+        command, precision=settle(command.out, command.precision, model, device, command.batch_budget, say=say)
+    )
+
+
+def _distinct(speech: Speech) -> Speech:
+    """Rename utterances whose id belongs to another recording too: different folders name their files alike.
+
+    The test utterances, which runs are compared on, keep their ids.
+    """
+    known: dict[str, tuple[Path, float | None, float]] = {}
+
+    def named(part: str, utterances: Sequence[Utterance]) -> list[Utterance]:
+        result = []
+        for utterance in utterances:
+            where = (Path(utterance.audio).resolve(), utterance.start, utterance.duration)
+            while known.setdefault(utterance.id, where) != where:
+                utterance = replace(utterance, id=f"{part}/{utterance.id}")
+            result.append(utterance)
+        return result
+
+    test = named("test", speech.test)
+    own, others = named("data", speech.own), named("others", speech.others)
+    return Speech(own, test, others, named("source", speech.source))
+
+
+def _choose(
+    command: AdaptCommand,
+    source: Recogniser,
+    vetted: Vetted,
+    store: FeatureStore,
+    more: Sequence[Utterance],
+    judged: Judged,
+    say: Say,
+    log: Say,
+) -> Choice:
+    """Choose among `auto`'s candidates, or between the named method and leaving the model alone."""
+    named = Choice(command.method, command.learning_rate, command.strength, "named by the user", (), 0.0)
+    if command.method == AUTO:
+        tried, settings = candidates(command.choice, bool(more)), command.choice
+    elif not _checked(command):
+        return named
+    elif len(set(vetted.groups)) < 2:
+        say("one recording leaves none to judge on, so the gain is not known; give --test")
+        return named
+    else:
+        tried = [Candidate(command.method, command.learning_rate or default_learning_rate(command.method))]
+        folds = min(CHECK_FOLDS, command.choice.folds)
+        # Held to what it is for: a named method is refused when it makes the speaker worse, not for a small gain.
+        settings = replace(command.choice, folds=folds, strengths=(command.strength,), tolerance=float("inf"))
+    mixed = mixed_in_trials(more, judged)
+    choice = choose(
+        source, vetted.utterances, store, command, settings, tried, mixed, vetted.groups, log, None, judged.utterances
+    )
+    if choice.ladder:
+        console = Console()
+        if not console.is_terminal:
+            console.width = max(console.width, 120)
+        console.print(ladder_table(choice.ladder))
+        part = len(lasting(judged.utterances, settings.check_seconds))
+        some = f"{part} of " if part < len(judged.utterances) else ""
+        say(f"others: {'judged on ' * bool(judged.utterances)}{some}{judged.what}")
+    say(f"chosen: {choice.summary()}: {choice.reason}")
+    return choice
+
+
+def _save(
+    command: AdaptCommand,
+    base: Recogniser,
+    source: Recogniser,
+    adapted: Adapted,
+    vetted: Vetted,
+    choice: Choice,
+    kept: Mapping[str, Summary],
+    record: RunRecord,
+    say: Say,
+) -> None:
+    left_out = {name for name, _ in adapted.report.dropped}
+    learnt = [u for u in vetted.utterances if u.id not in left_out] if adapted.end else []
+    how = (
+        f"Adapted from `{command.model}` to {len(learnt)} utterances by `{choice.method}`"
+        if adapted.end
+        else f"The weights of `{command.model}`{' with the profile' * bool(command.profile)}, for `{choice.method}` "
+        "trains nothing"
+    )
+    card = f"# Speech recogniser ({base.head}), adapted\n\n{how}; see `../run.json`.\n"
+    checksum = record.values["data"]["adapt"]["checksum"]
+    origin = {**base.origin, "adapted_to": checksum, "method": choice.method}
+    # Kept with the adapted model too, for going on from there.
+    adapted.recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
+    if not adapted.end and adapted.recogniser.test_time == source.test_time:
+        if command.profile:
+            say(f"{command.profile}: stays the speaker's profile, for nothing was learnt")
+        return
+    facts = ProfileFacts(
+        choice.method,
+        len(learnt),
+        round(sum(u.duration for u in learnt), 2),
+        parent=open_profile(command.profile).checksum if command.profile else None,
+        origin={"adapted_to": checksum, "learning_rate": choice.learning_rate, "strength": choice.strength},
+        test_time=adapted.recogniser.test_time,
+    )
+    folder = save_profile(command.out / "profile", base.model, adapted.recogniser.model, facts)
+    say(f"{folder}: what changed alone, {Profile.load(folder).size_bytes / 1000:.0f} kB")
+
+
+def _refuse_shared(utterances: Sequence[Utterance], test: Sequence[Utterance]) -> None:
+    shared = {Path(u.audio).resolve() for u in utterances if u.start is None} & {Path(u.audio).resolve() for u in test}
+    if shared:
+        raise DataError(
+            f"{min(shared)}: stands in the data and in --test; a gain on what was learnt is none, remove it from one."
+        )

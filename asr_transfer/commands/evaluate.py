@@ -1,0 +1,148 @@
+"""Scores a model on recordings with transcripts: `asr-transfer evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import Namespace
+
+from asr_transfer.commands.options import (
+    Command,
+    ListenOptions,
+    RunOptions,
+    Say,
+    add_settings,
+    settings_from,
+    settings_of,
+)
+from asr_transfer.commands.speech import read_speech, take
+from asr_transfer.config import to_record
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.evaluation.scoring import Score, write_scores
+from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.runs.console import say
+from asr_transfer.runs.lock import released
+from asr_transfer.runs.record import RunRecord
+from asr_transfer.search_config import SearchConfig
+from asr_transfer.textfiles import require_writable_folder
+
+if not TYPE_CHECKING:
+    pass
+else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types of the options below
+    from asr_transfer.decoding.recogniser import Recogniser
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateCommand(ListenOptions, RunOptions):
+    """Score a model on a manifest or folder; hypotheses and scores are in the run folder.
+
+    Attributes:
+        data: manifest, or folder of recordings with transcripts.
+        speaker: take this speaker's utterances only.
+    """
+
+    data: Path
+    speaker: str | None = None
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    speaker: str | None = None,
+    profile: str | Path | None = None,
+    language: str | None = None,
+    lexicon: str | Path | None = None,
+    sentences: bool = False,
+    lm: str | Path | None = None,
+    hotwords: str | Path | None = None,
+    search: SearchConfig = SearchConfig(),
+    overwrite: bool = False,
+) -> Score:
+    """Score a model, as `asr-transfer evaluate` does: the parameters are its options, described in `--help`.
+
+    Returns:
+        The scores, whose hypotheses and record lie in `out`.
+
+    Raises:
+        AsrTransferError: model, recordings, options or the folder are wrong; the message says how to mend it.
+
+    Example:
+        >>> import asr_transfer as at
+        >>> score = at.evaluate("my_model", "my_recordings", "my_scores")
+        >>> score.wer >= 0
+        True
+    """
+    with released():
+        return evaluate_from(settings_from(EvaluateCommand, locals()), say)
+
+
+def evaluate_from(command: EvaluateCommand, say: Say) -> Score:
+    """Open the model and read the recordings that the options name, and score them.
+
+    Raises:
+        AsrTransferError: model, recordings, options or the folder are wrong.
+    """
+    from asr_transfer.commands.listen import AUTO, open_recogniser
+    from asr_transfer.data.features import build_store
+
+    require_writable_folder(command.out)
+    recogniser = open_recogniser(command)
+    # Where the language is to be found out, a folder of recordings does not say which it is.
+    language = "" if command.language == AUTO else recogniser.head
+    utterances = take(read_speech(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
+    # A recording that cannot be read is refused before a run folder is made or replaced.
+    build_store(utterances, recogniser.model.config.features)
+    record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
+    return evaluate_run(recogniser, utterances, command, record, say)
+
+
+def evaluate_run(
+    recogniser: Recogniser,
+    utterances: Sequence[Utterance],
+    command: EvaluateCommand,
+    record: RunRecord,
+    say: Say,
+) -> Score:
+    """Score a recogniser on utterances and write hypotheses, scores and record.
+
+    References that the recogniser cannot write are said, and recorded under `unwritable`.
+    With the language to be found out, how well it was found is said and recorded too, under `identification`.
+    """
+    from asr_transfer.commands.listen import AUTO, by_found_language, told_identification, told_way
+    from asr_transfer.data.features import build_store
+    from asr_transfer.training.session import hypotheses
+
+    record.data("test", command.data, utterances)
+    store = build_store(utterances, recogniser.model.config.features)
+    more: dict[str, Any] = {}
+    if command.language == AUTO:
+        say(told_way(recogniser))
+        found, identification = by_found_language(recogniser, utterances, store)
+        more = {"identification": identification}
+        say(told_identification(identification))
+    else:
+        found = hypotheses(recogniser, utterances, store)
+    total = write_scores(record.folder, found)
+    written = recogniser.written(by_head=command.language == AUTO)
+    if command.language == AUTO:
+        # Any head may have been found to be the one.
+        written = {"": [symbol for symbols in written.values() for symbol in symbols]}
+    if lacking := find_unwritable(found, written, recogniser.writes):
+        say(lacking.sentence(str(record.folder)))
+        more["unwritable"] = lacking.to_plain()
+    record.finish(scores={"test": total.to_plain()}, **more)
+    return total
+
+
+def _run(arguments: Namespace) -> int:
+    say(str(evaluate_from(settings_of(EvaluateCommand, arguments), say)))
+    return 0
+
+
+COMMAND = Command("score a model on recordings with transcripts", _run, partial(add_settings, kind=EvaluateCommand))

@@ -1,0 +1,178 @@
+"""Chooses the weights of a search on development speech: `asr-transfer tune`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from jsonargparse import Namespace
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from asr_transfer.commands.options import Command, SearchOptions, add_settings, settings_of
+from asr_transfer.commands.speech import read_speech
+from asr_transfer.data.lexicon import read_for
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.tokens import spells_phones
+from asr_transfer.errors import ConfigError
+from asr_transfer.evaluation.scoring import Hypothesis
+from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.orthography import case_of
+from asr_transfer.runs.console import require_free, show
+from asr_transfer.search_config import SearchConfig
+from asr_transfer.textfiles import write_text
+
+if not TYPE_CHECKING:
+    pass
+else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types of the options below
+    from asr_transfer.decoding.recogniser import Recogniser
+    from asr_transfer.decoding.tuning import Tuned
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneCommand(SearchOptions):
+    """Choose the weights of the search for sentences or hot words by word errors on development speech.
+
+    `search` holds the other settings, and the weights to begin with; some of the hot words should occur in `data`.
+
+    Attributes:
+        data: manifest, or folder of recordings with transcripts; never those that are tested on.
+        out: YAML file to write, for `--config` of `transcribe` and `evaluate`.
+        language: head to listen with, where the model has several.
+        overwrite: replace the file `out`.
+    """
+
+    data: Path
+    out: Path
+    language: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lexicon is None and self.hotwords is None:
+            raise ConfigError("there is nothing to tune; give a --lexicon for sentences, or --hotwords.")
+        if self.lm is not None and self.lexicon is None:
+            raise ConfigError("`lm` is a language model of sentences; give a --lexicon with it.")
+
+
+def tune_search(
+    command: TuneCommand, recogniser: Recogniser, utterances: Sequence[Utterance], console: Console | None = None
+) -> int:
+    """Choose the weights of a search on development speech, and write a file for `--config` of other commands.
+
+    With a lexicon: `word_score`, `lm_weight` (where there is a language model), `unknown_score` (where that lists not
+    all words and none is given) and `hot_weight` (where there are hot words) of the search for sentences. Without one:
+    `hot_weight` of the search for hot words.
+
+    Args:
+        command: what to search with.
+        recogniser: the model, with its profile.
+        utterances: development speech with transcripts.
+        console: to print to.
+
+    Raises:
+        DataError: a file is missing or damaged, holds what the model does not know, or `out` exists.
+        ConfigError: hot words without a lexicon for a model of phones.
+    """
+    from asr_transfer.data.features import build_store
+    from asr_transfer.data.speech import SpeechData
+    from asr_transfer.decoding.hot_words import HotWords
+    from asr_transfer.decoding.ngram import NgramModel
+    from asr_transfer.decoding.tuning import (
+        DEFAULT_GRID,
+        HOT_GRID,
+        log_posteriors,
+        tune,
+        tune_hot_words,
+        unknown_scores,
+    )
+
+    require_free(command.out, command.overwrite)
+    lexicon = None if command.lexicon is None else read_for(command.lexicon, recogniser.tokens)
+    hot = None if command.hotwords is None else HotWords.read(command.hotwords)
+    model = None if command.lm is None else NgramModel.read(command.lm)
+    if lexicon is None and spells_phones(recogniser.tokens.units):
+        raise ConfigError(
+            f"{command.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
+            "holds them."
+        )
+    store = build_store(utterances, recogniser.model.config.features)
+    posteriors = log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    references = [utterance.text for utterance in utterances]
+    written, writes = recogniser.written(), recogniser.writes
+    if lexicon is not None:
+        written, writes = {"": [*lexicon.words, " "]}, "words"
+    rows = [Hypothesis(u.id, u.speaker, u.language, u.text, "") for u in utterances]
+    if lacking := find_unwritable(rows, written, writes):
+        show(Text(f"{lacking.told}; no weight mends them, so write the transcripts as the model does first"), console)
+    if lexicon is not None:
+        grid = {**DEFAULT_GRID, **(HOT_GRID if hot is not None else {})}
+        if model is not None and command.search.unknown_score is None and (tried := unknown_scores(model, lexicon)):
+            grid["unknown_score"] = tried
+        tuned = tune(posteriors, references, lexicon, recogniser.tokens, model, command.search, grid, hot_words=hot)
+    else:
+        assert hot is not None  # the command needs one of the two
+        tuned = tune_hot_words(posteriors, references, recogniser.tokens, hot, None, command.search)
+    write_tuned(command, tuned)
+    show(_trials(tuned), console)
+    best = min(tuned.trials, key=lambda trial: trial.errors)
+    weights = ", ".join(f"{name} {value:g}" for name, value in best.weights.items())
+    show(
+        Text(
+            f"{command.out}: written; {weights} make {best.errors:,} errors in {best.reference:,} words of "
+            f"{len(utterances):,} utterances ({100 * best.rate:.1f} %)"
+        ),
+        console,
+    )
+    return 0
+
+
+def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
+    """Write the tuned settings, and what they belong to with whole paths, as YAML that `--config` reads."""
+    plain = dataclasses.asdict(tuned.config)
+    values: dict[str, object] = {"model": str(command.model.absolute())}
+    for name in ("profile", "lexicon", "lm", "hotwords"):
+        if (path := getattr(command, name)) is not None:
+            values[name] = str(path.absolute())
+    if command.language is not None:
+        values["language"] = command.language
+    if command.lexicon is not None:
+        values["sentences"] = True
+    defaults = dataclasses.asdict(SearchConfig())
+    chosen = tuned.trials[0].weights.keys()
+    values["search"] = {name: value for name, value in plain.items() if name in chosen or value != defaults[name]}
+    head = f"# Weights chosen on {command.data} by `asr-transfer tune`; give this file to --config of other commands.\n"
+    write_text(command.out, head + yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
+
+
+def _trials(tuned: Tuned) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    names = list(tuned.trials[0].weights)
+    for heading in (*names, "errors", "%"):
+        table.add_column(heading, justify="right")
+    fewest = min(trial.errors for trial in tuned.trials)
+    for trial in tuned.trials:
+        cells = [*(f"{trial.weights[name]:g}" for name in names), f"{trial.errors:,}", f"{100 * trial.rate:.1f}"]
+        table.add_row(*cells, style="bold" if trial.errors == fewest else None)
+    return table
+
+
+def _run(arguments: Namespace) -> int:
+    from asr_transfer.commands.profile import load_with_profile
+
+    command = settings_of(TuneCommand, arguments)
+    require_free(command.out, command.overwrite)
+    recogniser = load_with_profile(command.model, command.profile, command.language)
+    case = recogniser.case()
+    if recogniser.writes == "phones" and command.lexicon is not None:
+        # The texts are made of its words.
+        case = case_of(read_for(command.lexicon, recogniser.tokens).words)
+    return tune_search(command, recogniser, read_speech(command.data, recogniser.head, case))
+
+
+COMMAND = Command("choose the weights of a search on development speech", _run, partial(add_settings, kind=TuneCommand))
