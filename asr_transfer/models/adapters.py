@@ -1,4 +1,4 @@
-"""Adapters: parameters added to an acoustic model for a speaker, while its own tensors keep their names and values."""
+"""Adapters: parameters added to a model for a speaker, while its own tensors keep their names and values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from asr_transfer.errors import ConfigError, ModelError, nearest_hint
-from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapter_kinds import KINDS, Adapter
+from asr_transfer.models.contract import Model
 
 AdapterKind = Literal["lhuc", "lin", "lora", "residual-adapter", "speaker-code"]
 
@@ -55,7 +55,7 @@ class AdapterSpec:
         return f"{self.kind} of {_SIZES[self.kind]} {self.size}" if self.kind in _SIZES else self.kind
 
 
-def add_adapter(model: AcousticModel, spec: AdapterSpec) -> None:
+def add_adapter(model: Model, spec: AdapterSpec) -> None:
     """Add an adapter as `model.adapters[spec.kind]`; the outputs stay equal bit for bit until it is trained.
 
     Where several act on the same layer, they act in the order in which they were added.
@@ -78,7 +78,7 @@ def adapter_specs(model: nn.Module) -> tuple[AdapterSpec, ...]:
     return tuple(AdapterSpec(kind, adapter.size) for kind, adapter in _adapters(model).items())  # type: ignore[arg-type]
 
 
-def remove_adapters(model: AcousticModel, kinds: Collection[str] | None = None) -> None:
+def remove_adapters(model: Model, kinds: Collection[str] | None = None) -> None:
     """Take adapters off, parameters and hooks; without any, the model is the base again, bit for bit.
 
     Args:
@@ -94,7 +94,7 @@ def remove_adapters(model: AcousticModel, kinds: Collection[str] | None = None) 
         del model.adapters
 
 
-def merge_adapters(model: AcousticModel) -> tuple[AdapterSpec, ...]:
+def merge_adapters(model: Model) -> tuple[AdapterSpec, ...]:
     """Fold into the base's weights what can be folded exactly, and return what stays attached.
 
     That is `lora`. A bottleneck is not linear; scales and shifts of hidden units would have to pass the final

@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_transfer.errors import ConfigError, SelectionError
-from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterSpec, adapter_specs, add_adapter, remove_adapters
+from asr_transfer.models.contract import Model
 from asr_transfer.transfer.selection import select, select_modules, state_names
 
 
@@ -203,7 +203,7 @@ def _check(model: nn.Module, actions: Sequence[Action]) -> None:
             elif _attach(model, action.spec):
                 added.append(action.spec.kind)  # selectors behind it may mean it
     finally:
-        if isinstance(model, AcousticModel):
+        if isinstance(model, Model):
             remove_adapters(model, added)
 
 
@@ -216,8 +216,11 @@ def _add(model: nn.Module, action: Add, applied: Applied) -> None:
 
 def _attach(model: nn.Module, spec: AdapterSpec) -> bool:
     """Add the adapter and return True, or return False if the model has it."""
-    if not isinstance(model, AcousticModel):
-        raise ConfigError(f"Add({spec}): adapters fit acoustic models only, not {type(model).__name__}.")
+    if not isinstance(model, Model):
+        raise ConfigError(
+            f"Add({spec}): adapters fit models whose blocks are known, not {type(model).__name__}; make it a "
+            "`contract.Model`."
+        )
     for own in adapter_specs(model):
         if own.kind == spec.kind and own != spec:
             raise ConfigError(

@@ -118,7 +118,7 @@ def test_a_plan_adds_in_its_order_and_all_or_nothing() -> None:
     ).apply(model)
     assert applied.learning_rate_factors == {"adapters.lhuc.encoder.layers.1.r": 0.5}
     assert {applied.origin[name] for name in snapshot(source)} == {"copied"}
-    with pytest.raises(ConfigError, match=r"Add\(lhuc\): adapters fit acoustic models only, not Linear"):
+    with pytest.raises(ConfigError, match=r"Add\(lhuc\): adapters fit models whose blocks are known, not Linear"):
         TransferPlan(Add(AdapterSpec("lhuc"))).apply(nn.Linear(2, 2))
 
 

@@ -89,7 +89,7 @@ def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store:
         return []
     config = recogniser.model.config
     recogniser.model.eval()
-    kept, _ = feasible(utterances, store, recogniser.tokens, config.strides)
+    kept, _ = feasible(utterances, store, recogniser.tokens, recogniser.model.frames)
     if not kept:
         return []
     second = config.features.hop_ms / 1000 * prod(config.strides)
