@@ -118,8 +118,7 @@ class AcousticModel(SpeechModel):
 
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
-        heads = {name: head.out_features for name, head in self.heads.items()}
-        return {"model": to_plain(self.config), "heads": heads}
+        return {"model": to_plain(self.config)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> AcousticModel:

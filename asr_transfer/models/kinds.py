@@ -25,10 +25,11 @@ def describe(model: Model) -> dict[str, Any]:
         ModelError: The model's class is not registered.
     """
     kind = kind_of(model)
-    plain = dict(model.describe())
-    plain.setdefault("heads", {name: head.out_features for name, head in model.heads.items()})
+    own = {"heads": {name: head.out_features for name, head in model.heads.items()}, **model.describe()}
+    plain = {name: own.pop(name) for name in ("model", "heads") if name in own}
     if kind != PLAIN:
         plain["kind"] = kind
+    plain.update(own)
     if specs := adapter_specs(model):
         plain["adapters"] = [to_plain(spec) for spec in specs]
     return plain

@@ -23,6 +23,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.test_time import _adapted_parameters
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterSpec, add_adapter
@@ -181,19 +182,31 @@ def test_auto_tries_all_that_train_without_source_speech(source: Recogniser, spe
     assert isinstance(adapted.recogniser.model, Stranger)
 
 
-def test_test_time_adaptation_trains_the_front_end_too(source: Recogniser, speech: Speech) -> None:
-    heard = {}
-    for front in (True, False):
-        model = _source().model
-        if not front:
-            model.front_end = lambda: []  # type: ignore[method-assign]
-        recogniser = replace(source, model=model, test_time=CONFIG.suta)
-        if front:
-            heard[front] = _texts(recogniser, speech)
-        else:
-            with pytest.raises(ConfigError, match="`suta` trains the front end .* Stranger has no front end"):
-                _texts(recogniser, speech)
-    assert heard[True]
+def test_test_time_adaptation_trains_the_front_end_too(source: Recogniser) -> None:
+    chosen = {id(parameter) for parameter in _adapted_parameters(source.model)}
+    names = {name for name, parameter in source.model.named_parameters() if id(parameter) in chosen}
+    norms = {
+        f"encoder.layers.{n}.{norm}.{tensor}"
+        for n in range(3)
+        for norm in ("layer_norm", "final_layer_norm")
+        for tensor in ("weight", "bias")
+    }
+    assert names == {"feature_extractor.conv.weight", "feature_extractor.conv.bias", *norms}
+
+
+def test_test_time_adaptation_refuses_to_train_norms_alone(source: Recogniser, speech: Speech) -> None:
+    model = _source().model
+    model.front_end = lambda: []  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match=r"`suta` trains the front end .* Stranger has no front end with weights"):
+        _texts(replace(source, model=model, test_time=CONFIG.suta), speech)
+
+
+@pytest.mark.parametrize("name", ["front-end", "first-layers"])
+def test_what_makes_heads_without_weights_is_kept_like_heads(name: str) -> None:
+    model = PhoneModel(small_model().config, Inventory(("a", "b")), {"main": None})
+    build(name, model, MethodSettings()).plan.apply(model)
+    trained = {n.split(".")[0] for n, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {"frontend"} if name == "front-end" else trained == {"frontend", "encoder"}
 
 
 def test_frames_are_those_that_the_model_makes() -> None:
