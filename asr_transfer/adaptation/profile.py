@@ -263,7 +263,7 @@ def save_profile(
         "format": FORMAT,
         "base": base_checksum(base),
         "checksum": _checksum(tensors),
-        "adapters": [to_plain(spec) for spec in adapter_specs(adapted)],
+        "adapters": [spec.plain() for spec in adapter_specs(adapted)],
         **about,
     }
     try:

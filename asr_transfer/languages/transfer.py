@@ -110,7 +110,8 @@ def learn_language(
         speakers = _speaker_tasks(task, kept, store, config)
         streams = [Mixture("train", speakers, alpha=config.speaker_alpha)]
         if config.speaker_adversarial:
-            adversary = DomainAdversarial("encoder", [own.name for own in speakers], seed=config.trainer.seed)
+            tap = "encoder" if source is None else source.model.blocks()[-1].path
+            adversary = DomainAdversarial(tap, [own.name for own in speakers], seed=config.trainer.seed)
             objectives.append((config.speaker_adversarial, adversary))
     fed = {language}
     if config.mode == "joint" and base is not None:

@@ -7,7 +7,7 @@ no-op, and all leave padded frames without influence on valid ones.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from asr_transfer.errors import ConfigError
-from asr_transfer.models.contract import Model, SpeechModel
+from asr_transfer.models.contract import Block, Model, SpeechModel
 from asr_transfer.models.encoders import valid_frames
 
 SEED = 20
@@ -37,11 +37,15 @@ class Adapter(nn.Module):
     Args:
         model: the model whose layers are hooked.
         size: rank, bottleneck or length of the code; read by the kinds that have one.
+        blocks: Paths of the blocks that it acts on; none for all that it can act on.
+
+    Raises:
+        ConfigError: there is nothing in the model, or in these blocks, that it could act on.
     """
 
-    def __init__(self, model: Model, size: int) -> None:
+    def __init__(self, model: Model, size: int, blocks: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.blocks = size, blocks
         self.handles: list[RemovableHandle] = []
         # Plain numbers of the highest precision are drawn and then rounded, so that every precision starts alike.
         self.build(model, torch.Generator().manual_seed(SEED))
@@ -49,6 +53,19 @@ class Adapter(nn.Module):
     def build(self, model: Model, generator: torch.Generator) -> None:
         """Make the parameters in float64 on the CPU and hook them into `model`."""
         raise NotImplementedError
+
+    def chosen(self, places: Sequence[Block]) -> list[Block]:
+        """Return those of `places` that are in the adapter's blocks, all of them where none are named.
+
+        Raises:
+            ConfigError: none is.
+        """
+        inside = tuple(f"{path}." for path in self.blocks)
+        found = [place for place in places if not inside or f"{place.path}.".startswith(inside)]
+        if not found:
+            where = f"in {', '.join(self.blocks)} " if self.blocks else ""
+            raise ConfigError(f"a {type(self).__name__} adapter finds nothing {where}to act on; choose other blocks.")
+        return found
 
     def detach_hooks(self) -> None:
         """Take all hooks off the model."""
@@ -88,7 +105,7 @@ class Lhuc(Adapter):
 
     def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
-        for unit in model.units():
+        for unit in self.chosen(model.units()):
             self.after(model, unit.path, _Scale(unit.dim, unit.axis))
 
 
@@ -133,7 +150,7 @@ class Lora(Adapter):
 
     def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
-        matrices = list(_matrices(model))
+        matrices = list(_matrices(model, self.chosen(_weighty(model))))
         if not matrices:
             raise ConfigError(
                 f"`lora` finds no linear, convolution, LSTM or attention weights in the blocks of "
@@ -149,7 +166,7 @@ class Lora(Adapter):
     @torch.no_grad()
     def fold(self, model: Model) -> bool:
         """Add B A to the base's weights, in the very arithmetic of the forward pass."""
-        for path, module, _ in _matrices(model):
+        for path, module, _ in _matrices(model, self.chosen(_weighty(model))):
             additions = self.get_submodule(path)
             assert isinstance(additions, _Additions)
             for name, total in additions.sums(module).items():
@@ -165,7 +182,7 @@ class ResidualAdapter(Adapter):
 
     def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
-        for block in model.layers():
+        for block in self.chosen(model.layers()):
             bottleneck = _Bottleneck(block.dim, self.size, generator)
             self.after(model, block.path, bottleneck, _channels_last(bottleneck, block.axis))
 
@@ -182,7 +199,7 @@ class SpeakerCode(Adapter):
         """See `Adapter.build`."""
         self.code = nn.Parameter(torch.empty(self.size, dtype=torch.float64))
         self.reset_parameters(generator)
-        for block in model.layers():
+        for block in self.chosen(model.layers()):
             spread = _Spread(block.dim, self.size)
             self.after(model, block.path, spread, _channels_last(partial(self.shift, spread), block.axis))
 
@@ -321,10 +338,15 @@ def _moved(act: Callable[[torch.Tensor], torch.Tensor], axis: int, hidden: torch
     return act(hidden.movedim(axis, -1)).movedim(-1, axis)
 
 
-def _matrices(model: Model) -> Iterator[tuple[str, nn.Module, tuple[str, ...]]]:
+def _weighty(model: Model) -> list[Block]:
+    """Return the blocks whose weights low-rank additions reach."""
+    return [block for block in model.blocks() if block.role != "between"]
+
+
+def _matrices(model: Model, blocks: Sequence[Block]) -> Iterator[tuple[str, nn.Module, tuple[str, ...]]]:
     """Yield (path, module, names of its weights) of all that low-rank additions reach."""
     attention = ""
-    inside = tuple(f"{block.path}." for block in model.blocks() if block.role != "between")
+    inside = tuple(f"{block.path}." for block in blocks)
     for path, module in model.named_modules():
         if not f"{path}.".startswith(inside) or (attention and path.startswith(attention)):
             continue  # attention reads its output projection's weight itself, without calling that module

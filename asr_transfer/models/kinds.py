@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from asr_transfer.config import to_plain
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.adapters import adapter_specs, add_adapter, specs_from_plain
 from asr_transfer.models.contract import Model, SpeechModel, find_kind, kind_of
@@ -25,13 +24,13 @@ def describe(model: Model) -> dict[str, Any]:
         ModelError: The model's class is not registered.
     """
     kind = kind_of(model)
-    own = {"heads": {name: head.out_features for name, head in model.heads.items()}, **model.describe()}
-    plain = {name: own.pop(name) for name in ("model", "heads") if name in own}
+    own: dict[str, Any] = {"heads": {name: head.out_features for name, head in model.heads.items()}, **model.describe()}
+    plain: dict[str, Any] = {name: own.pop(name) for name in ("model", "heads") if name in own}
     if kind != PLAIN:
         plain["kind"] = kind
     plain.update(own)
     if specs := adapter_specs(model):
-        plain["adapters"] = [to_plain(spec) for spec in specs]
+        plain["adapters"] = [spec.plain() for spec in specs]
     return plain
 
 

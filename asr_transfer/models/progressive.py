@@ -162,15 +162,12 @@ def _columns(model: AcousticModel) -> list[AcousticModel]:
 
 def _sites(model: AcousticModel) -> list[str]:
     """Return the paths of the modules whose inputs are hidden layers."""
-    layers = [f"encoder.layers.{index}" for index in range(model.config.layers)]
-    return ["frontend.layers.1.convolution", *layers, "encoder.norm"]
+    return ["frontend.layers.1.convolution", *(block.path for block in model.blocks()[2:])]
 
 
 def _widths(model: AcousticModel) -> list[int]:
     """Return the channels of the inputs of `_sites`."""
-    channels, dim = model.config.channels, model.encoder.dim
-    first = channels if model.config.encoder == "bilstm" else dim  # the others project before their first layer
-    return [channels, first, *[dim] * model.config.layers]
+    return [model.config.channels, *(block.dim for block in model.blocks()[1:-1])]
 
 
 def _keep(place: list[torch.Tensor], number: int, module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
