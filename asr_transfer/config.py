@@ -5,7 +5,7 @@ A reason stands beside each default; figures are from the project's own developm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -133,6 +133,17 @@ class ModelConfig:
             raise ConfigError(f"`model.strides` must be two numbers from 1 to 4, got {list(self.strides)}.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"`model.dropout` must be from 0 to below 1, got {self.dropout}.")
+
+    def frames(self, length: int) -> int:
+        """Return how many frames of `length` the front end leaves."""
+        return subsampled(length, self.strides)
+
+
+def subsampled(frames: int, strides: Sequence[int]) -> int:
+    """Return how many of `frames` are left after convolutions of `strides` with half-width padding."""
+    for stride in strides:
+        frames = (frames - 1) // stride + 1
+    return frames
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Place:
 
     def features(self, utterances: Sequence[Utterance], recogniser: Recogniser, cache: Path) -> FeatureStore:
         """Compute features into `cache`, or find them there."""
-        return build_store(utterances, recogniser.model.config.features, self.config.speeds, cache)
+        return build_store(utterances, recogniser.model.inputs, self.config.speeds, cache)
 
 
 def _generated(work: Path, own: int, source: int) -> list[Utterance]:
@@ -106,9 +106,8 @@ def prepare(
     speaker = min(u.speaker for u in found)
     parts = [take(found, speaker, count, config.seed), [u for u in found if u.speaker != speaker]]
     parts[1] = random.Random(config.seed).sample(parts[1], min(others, len(parts[1])))
-    store = build_store([*parts[0], *parts[1]], recogniser.model.config.features, config.speeds, work / "features")
-    strides = recogniser.model.config.strides
-    kept = [feasible(part, store, recogniser.tokens, strides, config.speeds)[0] for part in parts]
+    store = build_store([*parts[0], *parts[1]], recogniser.model.inputs, config.speeds, work / "features")
+    kept = [feasible(part, store, recogniser.tokens, recogniser.model.frames, config.speeds)[0] for part in parts]
     if len(kept[0]) < 2:
         raise SystemExit("fewer than two utterances are long enough for CTC; give more with --utterances.")
     place = Place(work / "model", work / "own.jsonl", work / "source.jsonl", work / "features", config)

@@ -7,13 +7,14 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from asr_transfer.audio import SAMPLE_RATE
-from asr_transfer.config import FeatureConfig, SpecAugmentConfig
+from asr_transfer.config import FeatureConfig, SpecAugmentConfig, subsampled
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.data.speech import SpeechData, feasible
@@ -79,7 +80,7 @@ def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds:
     store = build_store(utterances, FeatureConfig(), speeds, work / "features")
     seconds = time.process_time() - begin
     tokens = Tokens.from_texts(utterance.text for utterance in utterances)
-    utterances, _ = feasible(utterances, store, tokens, strides, speeds)
+    utterances, _ = feasible(utterances, store, tokens, partial(subsampled, strides=strides), speeds)
     speakers = sorted({utterance.speaker for utterance in utterances})
     random.Random(1).shuffle(speakers)
     held_out = set(speakers[:DEV_SPEAKERS])

@@ -20,7 +20,7 @@ from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.contract import SpeechModel
 from asr_transfer.remarks import remark
 from asr_transfer.training.objective import Objective
 from asr_transfer.training.precision import precise
@@ -110,7 +110,7 @@ def adapt(
     report = Report()
     if "pseudo-label" in names:
         utterances, report = pseudo_label(source, utterances, store, config.settings.confidence)
-    kept, infeasible = feasible(utterances, store, source.tokens, source.model.config.strides, config.speeds)
+    kept, infeasible = feasible(utterances, store, source.tokens, source.model.frames, config.speeds)
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)
     if not kept:
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
@@ -146,7 +146,7 @@ def adapt(
         streams,
         objectives,
         _Done(applied),
-        precise(settings, folder, source.model.config, log),
+        precise(settings, folder, source.model.network, log),
         folder=folder,
         log=log,
     )
@@ -160,7 +160,7 @@ def adapt(
     return outcome
 
 
-def _trained(model: AcousticModel) -> dict[str, torch.Tensor]:
+def _trained(model: SpeechModel) -> dict[str, torch.Tensor]:
     return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -168,7 +168,7 @@ def _replayed(
     source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, method: str
 ) -> Sequence[Utterance]:
     """Return the source utterances that can be mixed in."""
-    kept, _ = feasible(utterances, store, source.tokens, source.model.config.strides)
+    kept, _ = feasible(utterances, store, source.tokens, source.model.frames)
     if not kept:
         raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
     return kept
@@ -179,7 +179,7 @@ def _consolidated(
     source: Recogniser,
     utterances: Sequence[Utterance],
     inputs: FeatureStore,
-    model: AcousticModel,
+    model: SpeechModel,
 ) -> Objective:
     """Return an objective, EWC with Fisher information on the source utterances: what mattered before is held.
 
@@ -187,7 +187,7 @@ def _consolidated(
     """
     if not isinstance(objective, EWC):
         return objective
-    heard, _ = feasible(utterances, inputs, source.tokens, source.model.config.strides)
+    heard, _ = feasible(utterances, inputs, source.tokens, source.model.frames)
     if not heard:
         remark(
             "`ewc` has no source utterances, so that the Fisher information is that of the recordings it adapts to: it "

@@ -127,7 +127,7 @@ def choose(
     if len(folds) < 2:
         reason = "one recording leaves none to judge on, so the model stays as it is; record more"
         return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)
-    check, _ = feasible(judged, store, source.tokens, source.model.config.strides)
+    check, _ = feasible(judged, store, source.tokens, source.model.frames)
     check = lasting(check, choice.check_seconds)
     shared = shared or Shared(source, store)
     judge = Judge(source, utterances, check, store, shared)
@@ -192,7 +192,7 @@ def adapt_by_choice(
         DataError: no utterance is long enough for CTC, or a transcript cannot be spelled.
     """
     tried = candidates(choice, bool(source_utterances))
-    usable, report = feasible(utterances, store, source.tokens, source.model.config.strides, config.speeds)
+    usable, report = feasible(utterances, store, source.tokens, source.model.frames, config.speeds)
     if not usable:
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
     if groups is not None:

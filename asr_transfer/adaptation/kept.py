@@ -46,7 +46,7 @@ def kept_speech(model: Path, source: Recogniser, own: Sequence[Utterance]) -> di
 
     What there is to judge on comes without the speakers of `own`, who are no others any more.
     """
-    kept = load_summaries(model, source.model.config.features)
+    kept = load_summaries(model, source.model.inputs)
     if JUDGED in kept:
         judged, speakers = kept.pop(JUDGED), {u.speaker for u in own}
         if rest := [u for u in judged.utterances if u.speaker not in speakers]:

@@ -11,8 +11,8 @@ from typing import Literal
 
 from asr_transfer.adapt_config import MethodSettings
 from asr_transfer.errors import ConfigError, nearest_hint
-from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterKind, AdapterSpec
+from asr_transfer.models.contract import Block, Model, paths_with_tensors
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC
@@ -62,69 +62,82 @@ class Method:
     summary: str
     role: Role
     learning_rate: float
-    build: Callable[[AcousticModel, MethodSettings], Ingredients]
+    build: Callable[[Model, MethodSettings], Ingredients]
     needs_source: bool = False
     uses_source: bool = False
 
 
-def _nothing(source: AcousticModel, settings: MethodSettings) -> Ingredients:
+def _nothing(source: Model, settings: MethodSettings) -> Ingredients:
     return Ingredients([Freeze("**")])
 
 
-def _everything(source: AcousticModel, settings: MethodSettings) -> Ingredients:
+def _everything(source: Model, settings: MethodSettings) -> Ingredients:
     return Ingredients()
 
 
-def _first_layers(source: AcousticModel, settings: MethodSettings) -> Ingredients:
-    layers = len(source.encoder.layers)
-    if settings.first >= layers:
+def _first_layers(source: Model, settings: MethodSettings) -> Ingredients:
+    layers, blocks = source.layers(), source.blocks()
+    if settings.first >= len(layers):
         raise ConfigError(
-            f"`settings.first` is {settings.first} but the encoder has {layers} layers; leave one to freeze."
+            f"`settings.first` is {settings.first} but the encoder has {len(layers)} layers; leave one to freeze."
         )
-    return Ingredients([Freeze(f"encoder.layers[{settings.first}:] | encoder.norm | heads")])
+    behind = blocks[blocks.index(layers[settings.first]) :]
+    return _frozen(source, behind, with_heads=True)
 
 
-def _front_end(source: AcousticModel, settings: MethodSettings) -> Ingredients:
-    return Ingredients([Freeze("encoder | heads")])
+def _front_end(source: Model, settings: MethodSettings) -> Ingredients:
+    front = source.front_end()
+    if not paths_with_tensors(source, [block.path for block in front]):
+        raise ConfigError(
+            f"`front-end` trains the front end, but {type(source).__name__} has none with weights; name another method."
+        )
+    return _frozen(source, [block for block in source.blocks() if block not in front], with_heads=True)
 
 
-def _last_layers(source: AcousticModel, settings: MethodSettings) -> Ingredients:
-    layers = len(source.encoder.layers)
-    if settings.first > layers:
-        raise ConfigError(f"`settings.first` is {settings.first} but the encoder has {layers} layers; lower it.")
-    frozen = ["frontend"]
-    if settings.first:
-        frozen.append(f"encoder.layers[:{settings.first}]")
-        if any(True for _ in source.encoder.projection.parameters()):
-            frozen.append("encoder.projection")
-    return Ingredients([Freeze(" | ".join(frozen))])
+def _last_layers(source: Model, settings: MethodSettings) -> Ingredients:
+    layers, blocks = source.layers(), source.blocks()
+    if settings.first > len(layers):
+        raise ConfigError(f"`settings.first` is {settings.first} but the encoder has {len(layers)} layers; lower it.")
+    below = blocks[: blocks.index(layers[settings.first - 1]) + 1] if settings.first else source.front_end()
+    return _frozen(source, below)
 
 
-def _head(source: AcousticModel, settings: MethodSettings) -> Ingredients:
-    return Ingredients([Freeze("frontend | encoder")])
+def _head(source: Model, settings: MethodSettings) -> Ingredients:
+    return _frozen(source, source.blocks())
 
 
-def _kld(source: AcousticModel, settings: MethodSettings) -> Ingredients:
+def _frozen(source: Model, blocks: Sequence[Block], with_heads: bool = False) -> Ingredients:
+    """Return what keeps some blocks, and perhaps the heads, as they are."""
+    paths = [block.path for block in blocks]
+    if with_heads:
+        own = (path for name in source.heads for path in source.own_parts(name))
+        # Heads may have no weights of their own: then what makes them is kept.
+        paths += ["heads"] if source.heads.state_dict() else dict.fromkeys(own)
+    kept = paths_with_tensors(source, paths)
+    return Ingredients([Freeze(" | ".join(kept))] if kept else [])
+
+
+def _kld(source: Model, settings: MethodSettings) -> Ingredients:
     held: tuple[Weight, Objective] = (settings.rho, Distillation(source, STREAM, settings.kld_frames))
     return Ingredients([], [held], 1.0 - settings.rho)
 
 
-def _l2sp(source: AcousticModel, settings: MethodSettings) -> Ingredients:
+def _l2sp(source: Model, settings: MethodSettings) -> Ingredients:
     # Without a reference the penalty holds what training starts from: the source weights, or an adapter's no-op.
     return Ingredients([], [(1.0, L2SP(settings.alpha))])
 
 
-def _ewc(source: AcousticModel, settings: MethodSettings) -> Ingredients:
+def _ewc(source: Model, settings: MethodSettings) -> Ingredients:
     # `adapt` takes the Fisher information on source utterances where there are some, which no stream here holds.
     return Ingredients([], [(1.0, EWC(settings.fisher, STREAM))])
 
 
-def _replay(source: AcousticModel, settings: MethodSettings) -> Ingredients:
+def _replay(source: Model, settings: MethodSettings) -> Ingredients:
     return Ingredients(task_weight=1.0 - settings.replay, source_weight=settings.replay)
 
 
 def _added(kind: AdapterKind, size: Callable[[MethodSettings], int]) -> Callable[..., Ingredients]:
-    def ingredients(source: AcousticModel, settings: MethodSettings) -> Ingredients:
+    def ingredients(source: Model, settings: MethodSettings) -> Ingredients:
         return Ingredients([Add(AdapterSpec(kind, size(settings))), Freeze("** - adapters")])
 
     return ingredients
@@ -268,7 +281,7 @@ class Recipe:
     source_weight: float
 
 
-def build(name: str, source: AcousticModel, settings: MethodSettings) -> Recipe:
+def build(name: str, source: Model, settings: MethodSettings) -> Recipe:
     """Return what a method or combination does with a source model.
 
     All methods start from the source model's weights and keep its normalisation statistics.

@@ -11,37 +11,36 @@ of utterances that a batch asks for: of many source utterances a short adaptatio
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import PREFIX
+from asr_transfer.models.contract import Block, SpeechModel
 
 
-def stages(model: AcousticModel) -> list[str]:
-    """Return the paths of what runs one after the other below the heads; depth n means the first n of them."""
-    layers = (f"encoder.layers.{number}" for number in range(len(model.encoder.layers)))
-    return ["frontend", "encoder.projection", *layers, "encoder.norm"]
+def frozen_depth(model: SpeechModel) -> int:
+    """Return how many blocks, from the first on, training will leave wholly alone.
 
-
-def frozen_depth(model: AcousticModel) -> int:
-    """Return how many stages, from the first on, training will leave wholly alone.
-
-    Call it after the plan was applied. A stage is frozen when none of its parameters requires a gradient, adapters on
+    Call it after the plan was applied. A block is frozen when none of its parameters requires a gradient, adapters on
     it included, and the statistics of its BatchNorms are held. 0 where the front end is trained, and where the model
-    is more than its stages: of another class, with an adapter parameter that belongs to no stage, or with hooks on it.
+    is more than its blocks: not `sequential`, with an adapter parameter that belongs to no block, or with hooks on it.
     """
-    if type(model) is not AcousticModel or any(_is_hooked(module) for module in (model, model.encoder)):
+    paths = [block.path for block in model.blocks()]
+    above = {path.rsplit(".", depth)[0] for path in paths for depth in range(1, path.count(".") + 1)}
+    if not model.sequential or any(_is_hooked(model.get_submodule(path)) for path in {"", *above}):
         return 0
     moving = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     for path, module in model.named_modules():
         if not (isinstance(module, _BatchNorm) and getattr(module, "statistics_frozen", False)):
             moving += [f"{path}.{name}" for name, _ in module.named_buffers(recurse=False)]
-    paths = stages(model)
     depth = len(paths)
     for name in moving:
         own = re.sub(rf"^{re.escape(PREFIX)}[^.]+\.", "", name)  # an adapter's parameter stands at its module's path
@@ -60,11 +59,11 @@ class Activations(FeatureStore):
 
     Args:
         store: features.
-        model: whose first stages run, and which must not change meanwhile.
+        model: whose first blocks run, and which must not change meanwhile.
         depth: how many of them; at least 1.
     """
 
-    def __init__(self, store: FeatureStore, model: AcousticModel, depth: int) -> None:
+    def __init__(self, store: FeatureStore, model: SpeechModel, depth: int) -> None:
         if depth < 1:
             raise ValueError(f"The 'depth' parameter of Activations must be at least 1, got {depth} instead.")
         vars(self).update(vars(store))
@@ -79,12 +78,12 @@ class Activations(FeatureStore):
             lengths = torch.tensor([features.shape[1]], device=device)
             self._model.eval()
             with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                hidden, _ = _run(self._model, 0, self._depth, features, lengths)
+                hidden, _ = self._model.run(0, self._depth, features, lengths)
             self._kept[view] = hidden[0].cpu()
         return self._kept[view]
 
 
-class Suffix(AcousticModel):
+class Suffix(SpeechModel):
     """The rest of a model above a depth, under the model contract: inputs are activations there.
 
     All modules are the model's own, under their own names, those below the depth included; these do not run. What is
@@ -92,19 +91,57 @@ class Suffix(AcousticModel):
 
     Args:
         model: whose modules are taken.
-        depth: stages left out; at least 1, for lengths count frames after the front end.
+        depth: blocks left out; at least 1, for lengths count frames after the front end.
     """
 
-    def __init__(self, model: AcousticModel, depth: int) -> None:
-        nn.Module.__init__(self)
+    def __init__(self, model: SpeechModel, depth: int) -> None:
+        super().__init__()
         self.config, self.depth = model.config, depth
+        self._whole = (model,)  # in a tuple, for it is no part of this one: its parts are
         for name, child in model.named_children():
             self.add_module(name, child)
         self.training = model.training
 
+    def train(self, mode: bool = True) -> Suffix:
+        """Set the mode of the whole model."""
+        self._whole[0].train(mode)
+        return super().train(mode)
+
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map (batch, frames, dim) activations and (batch,) lengths to hidden (batch, frames, dim) and its lengths."""
-        return _run(self, self.depth, len(stages(self)), inputs, lengths)
+        (model,) = self._whole
+        return model.run(self.depth, len(model.blocks()), inputs, lengths)
+
+    @property
+    def inputs(self) -> FeatureConfig:
+        """Return the features that the whole model listens to."""
+        return self._whole[0].inputs
+
+    @property
+    def network(self) -> ModelConfig | None:
+        """Return the whole model's network."""
+        return self._whole[0].network
+
+    def frames(self, length: int) -> int:
+        """Return the output frames of so many frames of activations, which no block changes any more."""
+        return length
+
+    def blocks(self) -> list[Block]:
+        """Return the blocks that run."""
+        return self._whole[0].blocks()[self.depth :]
+
+    def head(self, name: str) -> nn.Module:
+        """Return the whole model's head."""
+        return self._whole[0].head(name)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the whole model is."""
+        return self._whole[0].describe()
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> Suffix:
+        """Refuse: nobody stores the rest of a model."""
+        raise ModelError(f"{where}: the rest of a model above a depth is not stored; store the whole model.")
 
 
 class Shared:
@@ -125,7 +162,7 @@ class Shared:
         """Return those of the source model that are known, (frames, tokens) by utterance id and speed."""
         return self._posteriors if self._once else {}
 
-    def depth(self, model: AcousticModel, augmented: bool, taps: bool) -> int:
+    def depth(self, model: SpeechModel, augmented: bool, taps: bool) -> int:
         """Return up to which depth an adapted model can be trained on activations; 0 where it needs features.
 
         Args:
@@ -144,22 +181,9 @@ class Shared:
         return self._activations[depth]
 
 
-def above(model: AcousticModel, depth: int) -> AcousticModel:
+def above(model: SpeechModel, depth: int) -> SpeechModel:
     """Return what runs on the activations at a depth: at 0 the model itself."""
     return Suffix(model, depth) if depth else model
-
-
-def _run(
-    model: AcousticModel, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run the stages from `first` to before `last`."""
-    for path in stages(model)[first:last]:
-        module = model.get_submodule(path)
-        if path == "frontend":
-            hidden, lengths = module(hidden, lengths)
-        else:
-            hidden = module(hidden, lengths) if path.startswith("encoder.layers.") else module(hidden)
-    return hidden, lengths
 
 
 def _is_hooked(module: nn.Module) -> bool:

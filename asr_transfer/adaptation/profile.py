@@ -25,7 +25,6 @@ from safetensors import SafetensorError
 from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.config import to_plain
 from asr_transfer.errors import ConfigError, DataError, ModelError
-from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import (
     PREFIX,
     AdapterSpec,
@@ -37,6 +36,7 @@ from asr_transfer.models.adapters import (
     remove_adapters,
     specs_from_plain,
 )
+from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import read_weights, read_yaml, readable, refuse_foreign, write_weights
 from asr_transfer.models.replacing import replace_folder, restore
 from asr_transfer.plain import from_plain
@@ -141,7 +141,7 @@ class Profile:
         size = sum((path / name).stat().st_size for name in (TENSORS, FACTS))
         return cls(path, facts, plain["base"], specs, tensors, plain["checksum"], size)
 
-    def apply(self, model: AcousticModel) -> None:
+    def apply(self, model: SpeechModel) -> None:
         """Make `model`, which is the base, the adapted model; nothing is changed when that fails.
 
         Raises:
@@ -170,7 +170,7 @@ class Profile:
             raise
         _overwrite(model, self.tensors)
 
-    def remove(self, model: AcousticModel, base: AcousticModel | Mapping[str, torch.Tensor]) -> None:
+    def remove(self, model: SpeechModel, base: SpeechModel | Mapping[str, torch.Tensor]) -> None:
         """Make `model` the base again, bit for bit.
 
         Args:
@@ -180,7 +180,7 @@ class Profile:
         Raises:
             ModelError: a tensor is missing in `base`, or what results is not the base.
         """
-        original = base_state(base) if isinstance(base, AcousticModel) else base
+        original = base_state(base) if isinstance(base, SpeechModel) else base
         changed = [name for name in self.tensors if not name.startswith(PREFIX)]
         lacking = [name for name in changed if not _alike(original.get(name), self.tensors[name])]
         if lacking:
@@ -190,7 +190,7 @@ class Profile:
         self._require_base(model, "load the base model again")
 
     @contextmanager
-    def applied(self, model: AcousticModel) -> Iterator[AcousticModel]:
+    def applied(self, model: SpeechModel) -> Iterator[SpeechModel]:
         """Apply the profile to `model` for the length of a `with` block, and give back the base after it."""
         state = base_state(model)
         before = {name: state[name].clone() for name in self.tensors if name in state}
@@ -215,7 +215,7 @@ class Profile:
             f"{self.size_bytes / 1000:.1f} kB; profile {self.checksum[:12]} of the base {self.base[:12]}{source}"
         )
 
-    def _require_base(self, model: AcousticModel, mend: str) -> None:
+    def _require_base(self, model: SpeechModel, mend: str) -> None:
         found = base_checksum(model)
         if found != self.base:
             raise ModelError(
@@ -225,7 +225,7 @@ class Profile:
 
 
 def save_profile(
-    folder: str | Path, base: AcousticModel, adapted: AcousticModel, facts: ProfileFacts | Mapping[str, Any]
+    folder: str | Path, base: SpeechModel, adapted: SpeechModel, facts: ProfileFacts | Mapping[str, Any]
 ) -> Path:
     """Write what distinguishes `adapted` from `base`: its adapters whole, and the base's tensors that changed.
 
@@ -263,7 +263,7 @@ def save_profile(
         "format": FORMAT,
         "base": base_checksum(base),
         "checksum": _checksum(tensors),
-        "adapters": [to_plain(spec) for spec in adapter_specs(adapted)],
+        "adapters": [spec.plain() for spec in adapter_specs(adapted)],
         **about,
     }
     try:
@@ -285,7 +285,7 @@ def save_profile(
     return target
 
 
-def merged(model: AcousticModel, profile: Profile) -> AcousticModel:
+def merged(model: SpeechModel, profile: Profile) -> SpeechModel:
     """Return a copy of the base `model` with the profile applied and, where that is exact, folded into its weights.
 
     Saved as a model folder it needs no profile; adapters that cannot be folded are kept there.
@@ -299,7 +299,7 @@ def merged(model: AcousticModel, profile: Profile) -> AcousticModel:
     return result
 
 
-def base_checksum(model: AcousticModel) -> str:
+def base_checksum(model: SpeechModel) -> str:
     """Return the SHA-256 of the names, types, shapes and bytes of the model's own tensors, whatever its adapters."""
     return _checksum(base_state(model))
 
@@ -326,7 +326,7 @@ def _alike(own: torch.Tensor | None, other: torch.Tensor) -> bool:
 
 
 @torch.no_grad()
-def _overwrite(model: AcousticModel, tensors: Mapping[str, torch.Tensor]) -> None:
+def _overwrite(model: SpeechModel, tensors: Mapping[str, torch.Tensor]) -> None:
     state = model.state_dict()
     for name, tensor in tensors.items():
         state[name].copy_(tensor)

@@ -64,7 +64,7 @@ def vet(
     take([f for f in audio.findings if f.kind != "silence"], False)
     kept = _without(utterances, dropped)
     if kept and with_transcripts:
-        short, report = feasible(kept, store, source.tokens, source.model.config.strides, speeds)
+        short, report = feasible(kept, store, source.tokens, source.model.frames, speeds)
         for name, reason in report.dropped:
             say(f"utterance '{name}' is left out: {reason}; or the transcript is not what was said")
             dropped.append((name, "too short"))

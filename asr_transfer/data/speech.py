@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -94,10 +94,17 @@ def feasible(
     utterances: Sequence[Utterance],
     store: FeatureStore,
     tokens: Tokens,
-    strides: Sequence[int],
+    frames: Callable[[int], int],
     speeds: Sequence[float] = (1.0,),
 ) -> tuple[list[Utterance], Report]:
     """Keep the utterances that CTC can spell in the frames left after subsampling, at every speed.
+
+    Args:
+        utterances: Candidates.
+        store: Their features.
+        tokens: Tokens that spell their transcripts.
+        frames: Output frames that the model makes of so many input frames.
+        speeds: Speed copies that are trained on.
 
     Raises:
         DataError: a transcript cannot be spelled with `tokens`.
@@ -105,24 +112,17 @@ def feasible(
     report, kept = Report(), []
     for utterance in utterances:
         needed = frames_needed(spell(utterance, tokens))
-        frames = min(subsampled(store.length(store.view(utterance.id, speed)), strides) for speed in speeds)
-        if needed > frames:
+        left = min(frames(store.length(store.view(utterance.id, speed))) for speed in speeds)
+        if needed > left:
             report.drop(
                 utterance.id,
-                f"CTC needs {needed} frames for '{utterance.text}' but {utterance.duration:.2f} s leave {frames} "
+                f"CTC needs {needed} frames for '{utterance.text}' but {utterance.duration:.2f} s leave {left} "
                 "after subsampling (use smaller `model.strides` or coarser `model.units`)",
             )
         else:
             kept.append(utterance)
     report.kept = len(kept)
     return kept, report
-
-
-def subsampled(frames: int, strides: Sequence[int]) -> int:
-    """Return how many of `frames` are left after convolutions of `strides` with half-width padding."""
-    for stride in strides:
-        frames = (frames - 1) // stride + 1
-    return frames
 
 
 def mask_spectrum(

@@ -24,9 +24,8 @@ from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import load_model, read_config, readable, save_model
-from asr_transfer.models.progressive import head_names
 from asr_transfer.models.replacing import restore
 from asr_transfer.orthography import Case, case_of
 from asr_transfer.plain import checked, from_plain
@@ -57,7 +56,7 @@ class Recogniser:
         decode: the decoder in use.
     """
 
-    model: AcousticModel
+    model: SpeechModel
     tokens: Tokens
     head: str
     origin: Mapping[str, Any]
@@ -92,7 +91,7 @@ class Recogniser:
             if not (path / "config.yaml").is_file() and (path / "model").is_dir():
                 path = path / "model"
         model = load_model(path)
-        names = head_names(model)
+        names = model.head_names()
         if head is None and len(names) > 1:
             raise ModelError(f"{path}: the model has the heads {', '.join(names)}; say which with --language.")
         if not names:
@@ -132,7 +131,7 @@ class Recogniser:
             origin["test_time"] = to_plain(self.test_time)
         if self.offsets:
             origin[OFFSETS] = dict(self.offsets)
-        names = head_names(self.model)
+        names = self.model.head_names()
         every = {**self.others, self.head: self.tokens}
         files: dict[str, Callable[[Path], None]] = {_file_of("tokens", name, names): every[name].save for name in names}
         if self.lexicon is not None:
@@ -213,7 +212,7 @@ class Recogniser:
             for file in files
         ]
         with tempfile.TemporaryDirectory() as folder:
-            store = build_store(named, self.model.config.features, cache=Path(folder))
+            store = build_store(named, self.model.inputs, cache=Path(folder))
             return self.recognise(SpeechData(named, store, self.tokens, with_targets=False))
 
     def logits(self, inputs: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -272,8 +271,8 @@ def _read_offsets(path: Path, origin: Mapping[str, Any], heads: Sequence[str]) -
     return offsets
 
 
-def _read_tokens(path: Path, model: AcousticModel, head: str) -> Tokens:
-    file = path / _file_of("tokens", head, head_names(model))
+def _read_tokens(path: Path, model: SpeechModel, head: str) -> Tokens:
+    file = path / _file_of("tokens", head, model.head_names())
     tokens = Tokens.load(file)
     if model.head(head).out_features != len(tokens):
         raise ModelError(

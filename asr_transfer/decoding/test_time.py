@@ -13,8 +13,8 @@ from torch import nn
 
 from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.data.batching import Batch
-from asr_transfer.errors import TrainingError
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.errors import ConfigError, TrainingError
+from asr_transfer.models.contract import SpeechModel, paths_with_tensors
 from asr_transfer.models.encoders import valid_frames
 
 
@@ -44,7 +44,7 @@ def suta_loss(logits: torch.Tensor, lengths: torch.Tensor, config: SutaConfig) -
 
 
 def adapted_logits(
-    model: AcousticModel, head: str, batches: Iterable[tuple[str, Batch]], config: SutaConfig
+    model: SpeechModel, head: str, batches: Iterable[tuple[str, Batch]], config: SutaConfig
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (1, frames, tokens) logits and (1,) lengths of each named utterance, by a model adapted to it alone.
 
@@ -53,6 +53,7 @@ def adapted_logits(
     weights stay as they are and the order has no influence.
 
     Raises:
+        ConfigError: the model has no front end to adapt.
         TrainingError: an output is no longer finite.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -81,13 +82,19 @@ def adapted_logits(
         yield logits.detach(), lengths
 
 
-def _adapted_parameters(model: nn.Module) -> list[nn.Parameter]:
+def _adapted_parameters(model: SpeechModel) -> list[nn.Parameter]:
     """Return the parameters of the front end and of all normalisation layers, each once."""
-    norms = nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm
+    norms = nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm
+    front = set(paths_with_tensors(model, [block.path for block in model.front_end()]))
+    if not front:
+        raise ConfigError(
+            f"`suta` trains the front end and the normalisation layers, but {type(model).__name__} has no front end "
+            "with weights; choose another method."
+        )
     chosen = {
         parameter: None
         for path, module in model.named_modules()
-        if path == "frontend" or isinstance(module, norms)
+        if path in front or isinstance(module, norms)
         for parameter in module.parameters()
     }
     return list(chosen)

@@ -9,9 +9,7 @@ from torch import nn
 
 from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.attributes import PhoneModel
-from asr_transfer.models.shared_private import SharedPrivateModel
+from asr_transfer.models.contract import Model, SpeechModel, paths_with_tensors
 from asr_transfer.training.trainer import Result
 from asr_transfer.transfer.plan import Action, Freeze, FreezeStatistics, LearningRate
 
@@ -29,17 +27,12 @@ class Phase:
     actions: tuple[Action, ...]
 
 
-def own_parts(model: AcousticModel, head: str) -> str:
-    """Return what of a model belongs to one head alone, for behind a selector: ` - heads.fr`.
-
-    Where languages share their phones that is the layer of phones, which is all that makes a head of them.
-    """
-    if isinstance(model, PhoneModel):
-        return " - phones"
-    return f" - heads.{head}" + (f" - private.{head}" if isinstance(model, SharedPrivateModel) else "")
+def own_parts(model: Model, head: str) -> str:
+    """Return what of a model belongs to one head alone, for behind a selector: ` - heads.fr`."""
+    return "".join(f" - {path}" for path in model.own_parts(head))
 
 
-def make_phases(config: LanguageConfig, model: AcousticModel, language: str, idle: Sequence[str]) -> list[Phase]:
+def make_phases(config: LanguageConfig, model: Model, language: str, idle: Sequence[str]) -> list[Phase]:
     """Return steps and actions of each phase.
 
     Args:
@@ -51,15 +44,14 @@ def make_phases(config: LanguageConfig, model: AcousticModel, language: str, idl
     Raises:
         ConfigError: there are too few steps for `gradual`.
     """
-    steps, layers = config.trainer.steps, model.config.layers
+    steps, layers = config.trainer.steps, len(model.layers())
     if config.mode not in ("head", "all", "gradual", "joint"):
         return [Phase(steps, ())]
     alone = "**" + own_parts(model, language)
     if config.mode == "head":
         return [Phase(steps, (Freeze(alone),))]
-    whole: list[Action] = [] if isinstance(model, PhoneModel) else [Freeze(f"heads.{name}") for name in idle]
-    if isinstance(model, SharedPrivateModel):
-        whole += [Freeze(f"private.{name}") for name in idle]
+    trained = model.own_parts(language)
+    whole: list[Action] = [Freeze(path) for name in idle for path in model.own_parts(name) if path not in trained]
     if config.encoder_rate != 1:
         whole.append(LearningRate(alone, config.encoder_rate))
     if config.freeze_statistics:
@@ -75,17 +67,19 @@ def make_phases(config: LanguageConfig, model: AcousticModel, language: str, idl
     bounds = [first + (steps - first) * k // (layers + 1) for k in range(layers + 2)]
     phases = [Phase(first, (Freeze(alone),))]
     for opened in range(1, layers + 1):
-        closed = Freeze(f"{alone} - encoder.norm - encoder.layers[-{opened}:]")
+        blocks = model.blocks()
+        upper = [block.path for block in blocks[blocks.index(model.layers()[-opened]) :]]
+        closed = Freeze(alone + "".join(f" - {path}" for path in paths_with_tensors(model, upper)))
         phases.append(Phase(bounds[opened] - bounds[opened - 1], (*whole, closed)))
     phases.append(Phase(bounds[-1] - bounds[-2], tuple(whole)))
     return phases
 
 
-def joined(runs: Sequence[tuple[nn.Module, Result]], monitor: str) -> tuple[AcousticModel, Result]:
+def joined(runs: Sequence[tuple[nn.Module, Result]], monitor: str) -> tuple[SpeechModel, Result]:
     """Return the model of the best phase (the last without validation) and what all phases did together."""
     if len(runs) == 1:
         model, result = runs[0]
-        assert isinstance(model, AcousticModel)
+        assert isinstance(model, SpeechModel)
         return model, result
     history: list[dict[str, float]] = []
     bests: list[tuple[dict[str, float], nn.Module]] = []
@@ -100,7 +94,7 @@ def joined(runs: Sequence[tuple[nn.Module, Result]], monitor: str) -> tuple[Acou
             bests.append((shifted[result.history.index(result.best)], model))
         steps += result.steps
     best, chosen = min(bests, key=lambda pair: (pair[0][monitor], pair[0]["loss"])) if bests else (None, runs[-1][0])
-    assert isinstance(chosen, AcousticModel)
+    assert isinstance(chosen, SpeechModel)
     results = [result for _, result in runs]
     return chosen, Result(
         history,

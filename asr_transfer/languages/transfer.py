@@ -22,8 +22,9 @@ from asr_transfer.languages.config import COLUMNS, SOURCELESS, LanguageConfig
 from asr_transfer.languages.phases import joined, make_phases, own_parts
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.attributes import PhoneModel
-from asr_transfer.models.progressive import ProgressiveModel, build, describe
-from asr_transfer.models.shared_private import SharedPrivateModel
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.kinds import build, describe
+from asr_transfer.models.progressive import ProgressiveModel
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.phone_models import add_language
 from asr_transfer.training.precision import precise
@@ -86,7 +87,7 @@ def learn_language(
     language = _only_language(train, dev)
     if config.normalisation is not None:
         source, config = _renormalised(source, config)
-    network = _network(source, config, store)
+    network, frames = _network(source, config, store)
     base = None if config.mode in SOURCELESS else source
     known: dict[str, Tokens] = {} if base is None else {**base.others, base.head: base.tokens}
     tokens = Tokens.from_texts((u.spelled(config.units) for u in train), config.units, config.pieces)
@@ -99,7 +100,7 @@ def learn_language(
     elif base is not None and keep:
         base = extend_head(base, language, tokens).for_head(language)
         tokens = base.tokens
-    kept, report = feasible(train, store, tokens, network.strides, config.speeds)
+    kept, report = feasible(train, store, tokens, frames, config.speeds)
     if not kept:
         raise DataError(f"no utterance is long enough for CTC. {report}")
     task = speech_task(language, SpeechData(kept, store, tokens, config.speeds, config.augment), language)
@@ -109,11 +110,12 @@ def learn_language(
         speakers = _speaker_tasks(task, kept, store, config)
         streams = [Mixture("train", speakers, alpha=config.speaker_alpha)]
         if config.speaker_adversarial:
-            adversary = DomainAdversarial("encoder", [own.name for own in speakers], seed=config.trainer.seed)
+            tap = "encoder" if source is None else source.model.blocks()[-1].path
+            adversary = DomainAdversarial(tap, [own.name for own in speakers], seed=config.trainer.seed)
             objectives.append((config.speaker_adversarial, adversary))
     fed = {language}
     if config.mode == "joint" and base is not None:
-        beside, left = _source_tasks(known, source_utterances, store, config, network, language)
+        beside, left = _source_tasks(known, source_utterances, store, config, frames, language)
         report = Report(report.kept + left.kept, report.dropped + left.dropped)
         streams, fed = [_mixture(task, beside, config)], fed | {other.head for other in beside}
     elif source_utterances:
@@ -203,7 +205,7 @@ def extend_head(recogniser: Recogniser, head: str, new_tokens: Tokens) -> Recogn
     return replace(recogniser, model=model.eval(), tokens=every[recogniser.head], others=others, offsets={})
 
 
-def fresh(model: AcousticModel, heads: Mapping[str, int] | None = None) -> AcousticModel:
+def fresh(model: SpeechModel, heads: Mapping[str, int] | None = None) -> SpeechModel:
     """Return a new model of the same network and adapters with random weights; `heads` None takes the same heads."""
     plain = describe(model)
     if heads is not None:
@@ -213,10 +215,17 @@ def fresh(model: AcousticModel, heads: Mapping[str, int] | None = None) -> Acous
 
 
 def _model(
-    base: AcousticModel | None, network: ModelConfig, heads: Mapping[str, int], task: Task, config: LanguageConfig
-) -> AcousticModel:
+    base: SpeechModel | None,
+    network: ModelConfig | None,
+    heads: Mapping[str, int],
+    task: Task,
+    config: LanguageConfig,
+) -> SpeechModel:
     """Return the model that is trained, before anything is copied into it."""
     torch.manual_seed(config.trainer.seed)
+    if network is None:
+        assert base is not None and config.mode not in COLUMNS
+        return fresh(base, heads)
     if config.mode in COLUMNS:
         # The control's base has weights that nothing trained, from the same random numbers each time.
         earlier = AcousticModel(network, {}) if base is None else base
@@ -242,8 +251,14 @@ def _only_language(train: Sequence[Utterance], dev: Sequence[Utterance]) -> str:
     return languages[0]
 
 
-def _network(source: Recogniser | None, config: LanguageConfig, store: FeatureStore) -> ModelConfig:
-    """Return the network that is trained, after checking that source, settings and features fit each other."""
+def _network(
+    source: Recogniser | None, config: LanguageConfig, store: FeatureStore
+) -> tuple[ModelConfig | None, Callable[[int], int]]:
+    """Return the network that is trained, None for a kind of its own, and the output frames that it makes of others.
+
+    Checks that source, settings and features fit each other.
+    """
+    own: ModelConfig | None
     if source is None:
         if config.mode not in SOURCELESS:
             raise ConfigError(
@@ -251,19 +266,26 @@ def _network(source: Recogniser | None, config: LanguageConfig, store: FeatureSt
             )
         if config.model is None:
             raise ConfigError("without a source model, `language.model` must say which network is trained.")
-        network = config.model
+        own, inputs, frames = config.model, config.model.features, config.model.frames
     else:
-        if type(source.model) not in (AcousticModel, SharedPrivateModel, PhoneModel) and config.mode not in COLUMNS:
+        if not source.model.takes_heads and config.mode not in COLUMNS:
             raise ConfigError(
                 f"the source is a {type(source.model).__name__}, to which no head can be added; put a new column "
                 "beside it with `language.mode` progressive, or take another source."
             )
-        network = source.model.config
-        if config.model is not None:
-            _refuse_differences(network, config.model, "source model", "`language.model`")
-    if store.config != network.features:
-        _refuse_differences(network.features, store.config, "model", "the features that are given")
-    return replace(network, units=config.units) if source is None or config.mode in SOURCELESS else network
+        own, inputs, frames = source.model.network, source.model.inputs, source.model.frames
+        if own is None and (config.mode in (*COLUMNS, *SOURCELESS) or config.model is not None):
+            raise ConfigError(
+                f"the source is a {type(source.model).__name__}, whose network `language.model` cannot describe: leave "
+                "that out, and give `language.mode` head, all, gradual or joint."
+            )
+        if own is not None and config.model is not None:
+            _refuse_differences(own, config.model, "source model", "`language.model`")
+    if store.config != inputs:
+        _refuse_differences(inputs, store.config, "model", "the features that are given")
+    if own is not None and (source is None or config.mode in SOURCELESS):
+        own = replace(own, units=config.units)
+    return own, frames
 
 
 def _refuse_differences(own: object, asked: object, one: str, other: str) -> None:
@@ -280,6 +302,11 @@ def _renormalised(source: Recogniser | None, config: LanguageConfig) -> tuple[Re
         config = replace(config, model=replace(config.model, features=config.features(config.model.features)))
     if source is not None:
         model = copy(source.model)
+        if not isinstance(model, AcousticModel):
+            raise ConfigError(
+                f"`language.normalisation` changes the features of models made by `train`, not of a "
+                f"{type(model).__name__}; leave it out."
+            )
         model.config = replace(model.config, features=config.features(model.config.features))
         source = replace(source, model=model)
     return source, config
@@ -312,7 +339,7 @@ def _source_tasks(
     utterances: Sequence[Utterance],
     store: FeatureStore,
     config: LanguageConfig,
-    network: ModelConfig,
+    frames: Callable[[int], int],
     language: str,
 ) -> tuple[list[Task], Report]:
     if not utterances:
@@ -322,7 +349,7 @@ def _source_tasks(
         if name not in known or name == language:
             reason = "is the one that is learnt" if name == language else "has no head in the source model"
             raise DataError(f"source utterance '{part[0].id}': its language '{name}' {reason}; leave it out.")
-        kept, left = feasible(part, store, known[name], network.strides, config.speeds)
+        kept, left = feasible(part, store, known[name], frames, config.speeds)
         report = Report(report.kept + left.kept, report.dropped + left.dropped)
         if not kept:
             raise DataError(f"no source utterance in '{name}' is long enough for CTC. {left}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from asr_transfer.config import ModelConfig
+from asr_transfer.config import FeatureConfig, ModelConfig, to_plain
+from asr_transfer.models.contract import Block, SpeechModel, register
 from asr_transfer.models.encoders import Encoder, valid_frames
-from asr_transfer.models.heads import Headed
+from asr_transfer.plain import checked
 
 
 class FrontEnd(nn.Module):
@@ -43,13 +45,17 @@ class FrontEnd(nn.Module):
         return x.transpose(1, 2), lengths
 
 
-class AcousticModel(Headed):
+@register("acoustic")
+class AcousticModel(SpeechModel):
     """Front end, encoder and heads; `heads` are addressed by name, layers by path (`encoder.layers.0`).
 
     Args:
         config: sizes.
         heads: tokens (blank included) of each head, by name.
     """
+
+    sequential: ClassVar[bool] = True
+    config: ModelConfig
 
     def __init__(self, config: ModelConfig, heads: Mapping[str, int]) -> None:
         super().__init__()
@@ -62,3 +68,59 @@ class AcousticModel(Headed):
         """Map (batch, time, mels) and (batch,) lengths to hidden (batch, frames, dim) and its (batch,) lengths."""
         hidden, lengths = self.frontend(inputs, lengths)
         return self.encoder(hidden, lengths), lengths
+
+    @property
+    def inputs(self) -> FeatureConfig:
+        """See `SpeechModel.inputs`."""
+        return self.config.features
+
+    @property
+    def network(self) -> ModelConfig:
+        """See `SpeechModel.network`."""
+        return self.config
+
+    def frames(self, length: int) -> int:
+        """See `SpeechModel.frames`."""
+        return self.config.frames(length)
+
+    def blocks(self) -> list[Block]:
+        """See `Model.blocks`."""
+        dim = self.encoder.dim
+        # Only where the widths differ does the projection change anything.
+        width = self.config.channels if isinstance(self.encoder.projection, nn.Identity) else dim
+        return [
+            Block("frontend", self.config.channels, "front-end"),
+            Block("encoder.projection", width, "between"),
+            *(Block(f"encoder.layers.{number}", dim) for number in range(len(self.encoder.layers))),
+            Block("encoder.norm", dim, "between"),
+        ]
+
+    def units(self) -> list[Block]:
+        """See `Model.units`: in the front end those of BatchNorm.
+
+        A positive factor passes through the ReLU that follows, so that this is the same as behind it.
+        """
+        fronts = range(len(self.frontend.layers))
+        norms = [Block(f"frontend.layers.{n}.norm", self.config.channels, "front-end", axis=1) for n in fronts]
+        return norms + self.layers()
+
+    def run(
+        self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Model.run`."""
+        for block in self.blocks()[first:last]:
+            module = self.get_submodule(block.path)
+            if block.role == "front-end":
+                hidden, lengths = module(hidden, lengths)
+            else:
+                hidden = module(hidden, lengths) if block.role == "layer" else module(hidden)
+        return hidden, lengths
+
+    def describe(self) -> dict[str, Any]:
+        """See `Model.describe`."""
+        return {"model": to_plain(self.config)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> AcousticModel:
+        """See `Model.from_plain`."""
+        return cls(checked(ModelConfig, plain.get("model"), where, "model"), heads)

@@ -7,7 +7,7 @@ no-op, and all leave padded frames without influence on valid ones.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.errors import ConfigError
+from asr_transfer.models.contract import Block, Model, SpeechModel
 from asr_transfer.models.encoders import valid_frames
 
 SEED = 20
@@ -25,6 +26,7 @@ _WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
     (nn.LSTM, ("weight_ih_l0", "weight_hh_l0")),
     (nn.Linear, ("weight",)),
     (nn.Conv1d, ("weight",)),
+    (nn.Conv2d, ("weight",)),
     (nn.MultiheadAttention, ("in_proj_weight",)),
 )
 
@@ -35,18 +37,35 @@ class Adapter(nn.Module):
     Args:
         model: the model whose layers are hooked.
         size: rank, bottleneck or length of the code; read by the kinds that have one.
+        blocks: Paths of the blocks that it acts on; none for all that it can act on.
+
+    Raises:
+        ConfigError: there is nothing in the model, or in these blocks, that it could act on.
     """
 
-    def __init__(self, model: AcousticModel, size: int) -> None:
+    def __init__(self, model: Model, size: int, blocks: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.blocks = size, blocks
         self.handles: list[RemovableHandle] = []
         # Plain numbers of the highest precision are drawn and then rounded, so that every precision starts alike.
         self.build(model, torch.Generator().manual_seed(SEED))
 
-    def build(self, model: AcousticModel, generator: torch.Generator) -> None:
+    def build(self, model: Model, generator: torch.Generator) -> None:
         """Make the parameters in float64 on the CPU and hook them into `model`."""
         raise NotImplementedError
+
+    def chosen(self, places: Sequence[Block]) -> list[Block]:
+        """Return those of `places` that are in the adapter's blocks, all of them where none are named.
+
+        Raises:
+            ConfigError: none is.
+        """
+        inside = tuple(f"{path}." for path in self.blocks)
+        found = [place for place in places if not inside or f"{place.path}.".startswith(inside)]
+        if not found:
+            where = f"in {', '.join(self.blocks)} " if self.blocks else ""
+            raise ConfigError(f"a {type(self).__name__} adapter finds nothing {where}to act on; choose other blocks.")
+        return found
 
     def detach_hooks(self) -> None:
         """Take all hooks off the model."""
@@ -54,7 +73,7 @@ class Adapter(nn.Module):
             handle.remove()
         self.handles = []
 
-    def fold(self, model: AcousticModel) -> bool:
+    def fold(self, model: Model) -> bool:
         """Add the adapter to the base's weights if that is exact for every input; return whether it was done."""
         return False
 
@@ -81,16 +100,13 @@ class Adapter(nn.Module):
 class Lhuc(Adapter):
     """Learning hidden unit contributions: h' = 2σ(r)⊙h (Swietojanski and Renals 2014), r = 0 at the start.
 
-    It acts on each encoder layer's output and in the front end on BatchNorm's: a positive factor passes through the
-    ReLU that follows, so that this is the same as behind it.
+    It acts where the model says that its hidden units are (`Model.units`).
     """
 
-    def build(self, model: AcousticModel, generator: torch.Generator) -> None:
+    def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
-        for index in range(len(model.frontend.layers)):
-            self.after(model, f"frontend.layers.{index}.norm", _Scale(model.config.channels, time_last=True))
-        for path in _layers(model):
-            self.after(model, path, _Scale(model.encoder.dim))
+        for unit in self.chosen(model.units()):
+            self.after(model, unit.path, _Scale(unit.dim, unit.axis))
 
 
 class LinearInput(Adapter):
@@ -99,13 +115,18 @@ class LinearInput(Adapter):
     `deviation` is A − I and starts at 0: adding it to x is an exact no-op where a product with I may round.
     """
 
-    def build(self, model: AcousticModel, generator: torch.Generator) -> None:
+    def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
-        mels = model.config.features.mels
+        if not isinstance(model, SpeechModel) or not model.front_end():
+            raise ConfigError(
+                f"`lin` transforms the features of speech, but {type(model).__name__} has no front end that takes any; "
+                "choose another method."
+            )
+        mels = model.inputs.mels
         self.deviation = nn.Parameter(torch.empty(mels, mels, dtype=torch.float64))
         self.bias = nn.Parameter(torch.empty(mels, dtype=torch.float64))
         self.reset_parameters()
-        self.handles.append(model.frontend.register_forward_pre_hook(self.transform))
+        self.handles.append(model.get_submodule(model.front_end()[0].path).register_forward_pre_hook(self.transform))
 
     def reset_parameters(self) -> None:
         """Start anew as a no-op."""
@@ -124,12 +145,18 @@ class Lora(Adapter):
     """Low-rank additions W + B A to weight matrices (Hu et al. 2022), A random and B = 0 at the start.
 
     It covers the LSTM, linear and convolution weights (out × (in·kernel)) and the joint query, key and value projection
-    of the encoder's layers and the front end, but not the attention's output projection.
+    of the layers and the front end, but not the attention's output projection.
     """
 
-    def build(self, model: AcousticModel, generator: torch.Generator) -> None:
+    def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
-        for path, module, names in _matrices(model):
+        matrices = list(_matrices(model, self.chosen(_weighty(model))))
+        if not matrices:
+            raise ConfigError(
+                f"`lora` finds no linear, convolution, LSTM or attention weights in the blocks of "
+                f"{type(model).__name__}; choose another method."
+            )
+        for path, module, names in matrices:
             additions = _Additions(module, names, self.size, generator)
             self.place(path, additions)
             self.handles.append(module.register_forward_pre_hook(additions.put_in))
@@ -137,9 +164,9 @@ class Lora(Adapter):
             self.handles.append(module.register_forward_hook(additions.put_back, always_call=True))
 
     @torch.no_grad()
-    def fold(self, model: AcousticModel) -> bool:
+    def fold(self, model: Model) -> bool:
         """Add B A to the base's weights, in the very arithmetic of the forward pass."""
-        for path, module, _ in _matrices(model):
+        for path, module, _ in _matrices(model, self.chosen(_weighty(model))):
             additions = self.get_submodule(path)
             assert isinstance(additions, _Additions)
             for name, total in additions.sums(module).items():
@@ -148,32 +175,33 @@ class Lora(Adapter):
 
 
 class ResidualAdapter(Adapter):
-    """A bottleneck behind every encoder layer: h + U ReLU(D h) (Rebuffi et al. 2017; Houlsby et al. 2019).
+    """A bottleneck behind every layer: h + U ReLU(D h) (Rebuffi et al. 2017; Houlsby et al. 2019).
 
     U = 0 at the start; there are no biases.
     """
 
-    def build(self, model: AcousticModel, generator: torch.Generator) -> None:
+    def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
-        for path in _layers(model):
-            self.after(model, path, _Bottleneck(model.encoder.dim, self.size, generator))
+        for block in self.chosen(model.layers()):
+            bottleneck = _Bottleneck(block.dim, self.size, generator)
+            self.after(model, block.path, bottleneck, _channels_last(bottleneck, block.axis))
 
 
 class SpeakerCode(Adapter):
-    """A speaker code s and a matrix per encoder layer: h + B_l s (Abdel-Hamid and Jiang 2013); B_l = 0, s random.
+    """A speaker code s and a matrix per layer: h + B_l s (Abdel-Hamid and Jiang 2013); B_l = 0, s random.
 
     The authors train the matrices on many speakers, each with a code of his own, and learn only the new speaker's
     code. Without a source model trained so, both are learnt from the new speaker alone, and this amounts to adapting
     biases of all layers that share a low rank.
     """
 
-    def build(self, model: AcousticModel, generator: torch.Generator) -> None:
+    def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
         self.code = nn.Parameter(torch.empty(self.size, dtype=torch.float64))
         self.reset_parameters(generator)
-        for path in _layers(model):
-            spread = _Spread(model.encoder.dim, self.size)
-            self.after(model, path, spread, partial(self.shift, spread))
+        for block in self.chosen(model.layers()):
+            spread = _Spread(block.dim, self.size)
+            self.after(model, block.path, spread, _channels_last(partial(self.shift, spread), block.axis))
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw a new code."""
@@ -185,11 +213,11 @@ class SpeakerCode(Adapter):
 
 
 class _Scale(nn.Module):
-    """Factors 2σ(r) on channels, which are the last axis, or the one before time."""
+    """Factors 2σ(r) on the channels, which are an axis of hidden vectors."""
 
-    def __init__(self, channels: int, time_last: bool = False) -> None:
+    def __init__(self, channels: int, axis: int) -> None:
         super().__init__()
-        self.time_last = time_last
+        self.axis = axis
         self.r = nn.Parameter(torch.empty(channels, dtype=torch.float64))
         self.reset_parameters()
 
@@ -197,8 +225,8 @@ class _Scale(nn.Module):
         nn.init.zeros_(self.r)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        factors = 2 * torch.sigmoid(self.r)
-        return hidden * (factors[:, None] if self.time_last else factors)
+        behind = (1,) * (-1 - self.axis if self.axis < 0 else hidden.dim() - 1 - self.axis)
+        return hidden * (2 * torch.sigmoid(self.r)).view(-1, *behind)
 
 
 class _Bottleneck(nn.Module):
@@ -295,25 +323,39 @@ class _Additions(nn.Module):
 
 
 def _map_output(act: Callable[[torch.Tensor], torch.Tensor], module: nn.Module, arguments: Any, output: Any) -> Any:
+    hidden = output[0] if isinstance(output, tuple) else output
     # In mixed precision the sum or product is exact up to this one rounding.
-    return act(output).to(output.dtype)
+    mapped = act(hidden).to(hidden.dtype)
+    return (mapped, *output[1:]) if isinstance(output, tuple) else mapped
 
 
-def _layers(model: AcousticModel) -> Iterator[str]:
-    yield from (f"encoder.layers.{index}" for index in range(len(model.encoder.layers)))
+def _channels_last(act: Callable[[torch.Tensor], torch.Tensor], axis: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return `act`, which maps (..., channels), for hidden vectors that have their channels on another axis."""
+    return act if axis == -1 else partial(_moved, act, axis)
 
 
-def _matrices(model: AcousticModel) -> Iterator[tuple[str, nn.Module, tuple[str, ...]]]:
+def _moved(act: Callable[[torch.Tensor], torch.Tensor], axis: int, hidden: torch.Tensor) -> torch.Tensor:
+    return act(hidden.movedim(axis, -1)).movedim(-1, axis)
+
+
+def _weighty(model: Model) -> list[Block]:
+    """Return the blocks whose weights low-rank additions reach."""
+    return [block for block in model.blocks() if block.role != "between"]
+
+
+def _matrices(model: Model, blocks: Sequence[Block]) -> Iterator[tuple[str, nn.Module, tuple[str, ...]]]:
     """Yield (path, module, names of its weights) of all that low-rank additions reach."""
     attention = ""
+    inside = tuple(f"{block.path}." for block in blocks)
     for path, module in model.named_modules():
-        if not path.startswith(("frontend.", "encoder.layers.")) or (attention and path.startswith(attention)):
+        if not f"{path}.".startswith(inside) or (attention and path.startswith(attention)):
             continue  # attention reads its output projection's weight itself, without calling that module
         if isinstance(module, nn.MultiheadAttention):
             attention = f"{path}."
         for kind, names in _WEIGHTS:
-            if isinstance(module, kind):
-                yield path, module, names
+            own = tuple(name for name in names if module._parameters.get(name) is not None)
+            if isinstance(module, kind) and own:
+                yield path, module, own
 
 
 KINDS: dict[str, type[Adapter]] = {

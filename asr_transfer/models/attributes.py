@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from torch import nn
 from asr_transfer.config import ModelConfig
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.contract import register
 from asr_transfer.models.heads import Headed
 from asr_transfer.models.shared_private import ReadingHead
 from asr_transfer.plain import checked
@@ -188,6 +189,7 @@ class Allophones(nn.Module):
         return logits[..., self.index].amax(-1)
 
 
+@register("phones")
 class PhoneModel(AcousticModel):
     """One layer of phones for all languages, and a head per language that makes its phonemes of them.
 
@@ -203,6 +205,8 @@ class PhoneModel(AcousticModel):
         ConfigError: as of `Allophones`.
         ModelError: a head has an impossible name.
     """
+
+    sequential: ClassVar[bool] = False
 
     def __init__(self, config: ModelConfig, inventory: Inventory, heads: Mapping[str, AllophoneTable | None]) -> None:
         super().__init__(config, dict.fromkeys(heads, 1))
@@ -246,20 +250,24 @@ class PhoneModel(AcousticModel):
         """
         return ReadingHead(super().head(name), self._logits)
 
-    def plain(self) -> dict[str, Any]:
-        """Return what `from_plain` needs besides the config, as plain values that YAML can hold."""
+    def own_parts(self, head: str) -> list[str]:
+        """See `Model.own_parts`: the layer of phones, which all heads share, is all that makes a head."""
+        return ["phones"]
+
+    def describe(self) -> dict[str, Any]:
+        """See `Model.describe`."""
         tables = {name: {p: list(a) for p, a in self.table(name).items()} for name in self.heads}
-        return {"inventory": self.inventory.plain(), "allophones": tables}
+        return {**super().describe(), "inventory": self.inventory.plain(), "allophones": tables}
 
     @classmethod
-    def from_plain(cls, config: ModelConfig, plain: Mapping[str, Any], where: str) -> PhoneModel:
-        """Make a model from what `plain` returned, with initial weights; `where` is the file, for messages.
-
-        Raises:
-            ConfigError: a field is missing or damaged, or as of the class.
-        """
+    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> PhoneModel:
+        """See `Model.from_plain`; the heads are those of the tables."""
+        config = checked(ModelConfig, plain.get("model"), where, "model")
         tables = checked(Mapping[str, Mapping[str, list[str]]], plain.get("allophones"), where, "allophones")
-        return cls(config, Inventory.from_plain(plain.get("inventory"), where), tables)
+        model = cls(config, Inventory.from_plain(plain.get("inventory"), where), tables)
+        if model.heads.keys() != heads.keys():
+            raise ConfigError(f"{where}: `allophones` must have a table for each of the `heads` and no other.")
+        return model
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.phones(hidden)

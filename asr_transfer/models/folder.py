@@ -20,8 +20,9 @@ from torch import nn
 
 from asr_transfer import textfiles
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
-from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.progressive import build, describe
+from asr_transfer.models import acoustic, attributes, progressive, shared_private  # noqa: F401  # registers their kinds
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.kinds import build, describe
 from asr_transfer.models.replacing import replace_folder, restore
 from asr_transfer.plain import checked
 
@@ -30,7 +31,7 @@ FORMAT = 1
 
 def save_model(
     folder: str | Path,
-    model: AcousticModel,
+    model: SpeechModel,
     card: str,
     files: Mapping[str, Callable[[Path], None]],
     origin: Mapping[str, Any] | None = None,
@@ -68,7 +69,7 @@ def save_model(
         ) from error
 
 
-def load_model(folder: str | Path) -> AcousticModel:
+def load_model(folder: str | Path) -> SpeechModel:
     """Read a model folder, in evaluation mode on the CPU.
 
     Raises:

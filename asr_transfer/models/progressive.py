@@ -6,21 +6,18 @@ import copy
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from asr_transfer.config import ModelConfig, to_plain
+from asr_transfer.config import ModelConfig
 from asr_transfer.errors import ConfigError, ModelError, nearest_hint
+from asr_transfer.models import kinds
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.adapters import adapter_specs, add_adapter, specs_from_plain
-from asr_transfer.models.attributes import PhoneModel
-from asr_transfer.models.shared_private import PrivateConfig, ReadingHead, SharedPrivateModel
+from asr_transfer.models.contract import SpeechModel, register
+from asr_transfer.models.shared_private import ReadingHead
 from asr_transfer.plain import checked
-
-MOST_TOKENS = 10_000_000
-"""More in a head are damage."""
 
 
 class Lateral(nn.Module):
@@ -53,6 +50,7 @@ class Lateral(nn.Module):
         return nn.functional.linear(torch.relu(nn.functional.linear(scaled, self.down)), self.up)
 
 
+@register("progressive")
 class ProgressiveModel(AcousticModel):
     """A new column, h_i = layer_i(h_{i-1} + U_i ReLU(V_i α h_{i-1} of the earlier columns)), beside a frozen base.
 
@@ -76,7 +74,15 @@ class ProgressiveModel(AcousticModel):
         ConfigError: the columns do not fit beside each other, or a head's name is taken.
     """
 
-    def __init__(self, base: AcousticModel, config: ModelConfig, heads: Mapping[str, int], rank: int = 32) -> None:
+    sequential: ClassVar[bool] = False
+    takes_heads: ClassVar[bool] = False
+
+    def __init__(self, base: SpeechModel, config: ModelConfig, heads: Mapping[str, int], rank: int = 32) -> None:
+        if not isinstance(base, AcousticModel):
+            raise ConfigError(
+                f"a new column listens to hidden layers of the same number and frame rate, which {type(base).__name__} "
+                "does not have; take a model made by `train`, or learn without columns."
+            )
         for name in ("features", "strides", "layers"):
             if getattr(base.config, name) != getattr(config, name):
                 raise ConfigError(
@@ -86,7 +92,7 @@ class ProgressiveModel(AcousticModel):
         if rank < 1:
             raise ConfigError(f"`rank` of the lateral connections must be at least 1, got {rank}.")
         for name in heads:
-            if name in head_names(base):
+            if name in base.head_names():
                 raise ConfigError(f"the base has a head '{name}' already; give the new column's head another name.")
         super().__init__(config, heads)
         self.rank = rank
@@ -129,69 +135,24 @@ class ProgressiveModel(AcousticModel):
         own = self.encoder.dim
         if name in self.heads:
             return ReadingHead(super().head(name), partial(_channels, slice(own)))
-        if name not in head_names(self):
-            raise ModelError(f"the model has no head '{name}'.{nearest_hint(name, head_names(self))}")
+        if name not in self.head_names():
+            raise ModelError(f"the model has no head '{name}'.{nearest_hint(name, self.head_names())}")
         return ReadingHead(self.base.head(name), partial(_channels, slice(own, None)))
 
+    def head_names(self) -> list[str]:
+        """Return the names of all heads, those of earlier columns behind the model's own."""
+        return [*self.heads, *self.base.head_names()]
 
-def head_names(model: AcousticModel) -> list[str]:
-    """Return the names of all heads, those of earlier columns behind the model's own."""
-    return [*model.heads, *(head_names(model.base) if isinstance(model, ProgressiveModel) else [])]
+    def describe(self) -> dict[str, Any]:
+        """See `Model.describe`."""
+        return {**super().describe(), "rank": self.rank, "base": kinds.describe(self.base)}
 
-
-def describe(model: AcousticModel) -> dict[str, Any]:
-    """Return all that `build` needs to make a model of the same architecture, as plain values that YAML can hold."""
-    plain: dict[str, Any] = {
-        "model": to_plain(model.config),
-        "heads": {name: head.out_features for name, head in model.heads.items()},
-    }
-    if isinstance(model, SharedPrivateModel):
-        plain.update(kind="shared-private", private=to_plain(model.private_config))
-    elif isinstance(model, ProgressiveModel):
-        plain.update(kind="progressive", rank=model.rank, base=describe(model.base))
-    elif isinstance(model, PhoneModel):
-        plain.update(kind="phones", **model.plain())
-    if specs := adapter_specs(model):
-        plain["adapters"] = [to_plain(spec) for spec in specs]
-    return plain
-
-
-def build(plain: Mapping[str, Any], where: str) -> AcousticModel:
-    """Make a model from what `describe` returned, with initial weights.
-
-    Args:
-        plain: the description; other keys are left alone.
-        where: the file, for messages.
-
-    Raises:
-        ModelError: the kind is unknown, or an adapter is damaged.
-        ConfigError: a field is missing, of another type or impossible.
-    """
-    config = checked(ModelConfig, plain.get("model"), where, "model")
-    heads: dict[str, int] = checked(Mapping[str, int], plain.get("heads"), where, "heads")
-    if not all(1 <= size <= MOST_TOKENS for size in heads.values()):
-        raise ConfigError(f"{where}: each of the `heads` must have from 1 to {MOST_TOKENS:,} tokens.")
-    kind = plain.get("kind", "acoustic")
-    model: AcousticModel
-    if kind == "acoustic":
-        model = AcousticModel(config, heads)
-    elif kind == "shared-private":
-        private = checked(PrivateConfig, plain.get("private"), where, "private")
-        model = SharedPrivateModel(config, heads, private)
-    elif kind == "progressive":
-        base = build(checked(Mapping[str, Any], plain.get("base"), where, "base"), f"{where}: `base`")
-        model = ProgressiveModel(base, config, heads, checked(int, plain.get("rank"), where, "rank"))
-    elif kind == "phones":
-        phones = PhoneModel.from_plain(config, plain, where)
-        if phones.heads.keys() != heads.keys():
-            raise ConfigError(f"{where}: `allophones` must have a table for each of the `heads` and no other.")
-        model = phones
-    else:
-        hint = nearest_hint(str(kind), ("acoustic", "shared-private", "progressive", "phones"))
-        raise ModelError(f"{where}: `kind` is {kind!r}, which this version does not know.{hint}")
-    for spec in specs_from_plain(plain.get("adapters", []), where):
-        add_adapter(model, spec)
-    return model
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> ProgressiveModel:
+        """See `Model.from_plain`."""
+        config = checked(ModelConfig, plain.get("model"), where, "model")
+        base = kinds.build(checked(Mapping[str, Any], plain.get("base"), where, "base"), f"{where}: `base`")
+        return cls(base, config, heads, checked(int, plain.get("rank"), where, "rank"))
 
 
 def _columns(model: AcousticModel) -> list[AcousticModel]:
@@ -201,15 +162,12 @@ def _columns(model: AcousticModel) -> list[AcousticModel]:
 
 def _sites(model: AcousticModel) -> list[str]:
     """Return the paths of the modules whose inputs are hidden layers."""
-    layers = [f"encoder.layers.{index}" for index in range(model.config.layers)]
-    return ["frontend.layers.1.convolution", *layers, "encoder.norm"]
+    return ["frontend.layers.1.convolution", *(block.path for block in model.blocks()[2:])]
 
 
 def _widths(model: AcousticModel) -> list[int]:
     """Return the channels of the inputs of `_sites`."""
-    channels, dim = model.config.channels, model.encoder.dim
-    first = channels if model.config.encoder == "bilstm" else dim  # the others project before their first layer
-    return [channels, first, *[dim] * model.config.layers]
+    return [model.config.channels, *(block.dim for block in model.blocks()[1:-1])]
 
 
 def _keep(place: list[torch.Tensor], number: int, module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from asr_transfer.config import MOST_CHANNELS, MOST_LAYERS, ModelConfig
+from asr_transfer.config import MOST_CHANNELS, MOST_LAYERS, ModelConfig, to_plain
 from asr_transfer.errors import ConfigError
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.contract import register
 from asr_transfer.models.encoders import Encoder, valid_frames
+from asr_transfer.plain import checked
 
 
 class ReadingHead(nn.Module):
@@ -59,6 +62,7 @@ class PrivateConfig:
                 raise ConfigError(f"`private.{name}` must be from 1 to {most}, got {getattr(self, name)}.")
 
 
+@register("shared-private")
 class SharedPrivateModel(AcousticModel):
     """Front end and encoder are shared; the head of a language reads them beside those of its private encoder.
 
@@ -72,6 +76,8 @@ class SharedPrivateModel(AcousticModel):
         heads: tokens (blank included) of each head, by name.
         private: sizes of the private encoders.
     """
+
+    sequential: ClassVar[bool] = False
 
     def __init__(self, config: ModelConfig, heads: Mapping[str, int], private: PrivateConfig | None = None) -> None:
         super().__init__(config, {})
@@ -100,3 +106,17 @@ class SharedPrivateModel(AcousticModel):
         shared, front, valid = torch.split(hidden, [self.encoder.dim, self.config.channels, 1], dim=-1)
         private = self.private[name](front, (valid[:, :, 0] != 0).sum(1))
         return torch.cat([shared, private], dim=-1)
+
+    def own_parts(self, head: str) -> list[str]:
+        """See `Model.own_parts`."""
+        return [*super().own_parts(head), f"private.{head}"]
+
+    def describe(self) -> dict[str, Any]:
+        """See `Model.describe`."""
+        return {**super().describe(), "private": to_plain(self.private_config)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> SharedPrivateModel:
+        """See `Model.from_plain`."""
+        config = checked(ModelConfig, plain.get("model"), where, "model")
+        return cls(config, heads, checked(PrivateConfig, plain.get("private"), where, "private"))

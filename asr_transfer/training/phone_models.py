@@ -17,7 +17,7 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.models.attributes import AllophoneTable, Inventory, PhoneModel
-from asr_transfer.models.progressive import build, describe
+from asr_transfer.models.kinds import build, describe
 
 UNITS: Units = "phones"
 

@@ -159,7 +159,7 @@ def language_tasks(
     tokens = language_tokens(texts, units, config.subwords)
     tasks, report = [], Report()
     for language, utterances in languages.items():
-        kept, left = feasible(utterances, store, tokens[language], config.model.strides, config.speeds)
+        kept, left = feasible(utterances, store, tokens[language], config.model.frames, config.speeds)
         if not kept:
             where = f"of the language {language} " if len(languages) > 1 else ""
             raise DataError(f"no utterance {where}is long enough for CTC. {left}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_transfer.errors import ConfigError, SelectionError
-from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterSpec, adapter_specs, add_adapter, remove_adapters
+from asr_transfer.models.contract import Model
 from asr_transfer.transfer.selection import select, select_modules, state_names
 
 
@@ -104,9 +104,11 @@ class Add:
 
     Attributes:
         spec: which adapter.
+        selector: Whole blocks of the model that it acts on; empty for those of `spec`.
     """
 
     spec: AdapterSpec
+    selector: str = ""
 
 
 Action = Copy | Reinit | Freeze | FreezeStatistics | LearningRate | Add
@@ -200,25 +202,36 @@ def _check(model: nn.Module, actions: Sequence[Action]) -> None:
         for action in actions:
             if not isinstance(action, Add):
                 select(model, action.selector)
-            elif _attach(model, action.spec):
+            elif _attach(model, action):
                 added.append(action.spec.kind)  # selectors behind it may mean it
     finally:
-        if isinstance(model, AcousticModel):
+        if isinstance(model, Model):
             remove_adapters(model, added)
 
 
 def _add(model: nn.Module, action: Add, applied: Applied) -> None:
-    if _attach(model, action.spec):
+    if _attach(model, action):
         for name, tensor in model.state_dict().items():
             if name not in applied.origin:
                 applied.origin[name], applied.sizes[name] = "new", tensor.numel()
 
 
-def _attach(model: nn.Module, spec: AdapterSpec) -> bool:
+def _attach(model: nn.Module, action: Add) -> bool:
     """Add the adapter and return True, or return False if the model has it."""
-    if not isinstance(model, AcousticModel):
-        raise ConfigError(f"Add({spec}): adapters fit acoustic models only, not {type(model).__name__}.")
+    spec = action.spec
+    if not isinstance(model, Model):
+        raise ConfigError(
+            f"Add({spec}): adapters fit models whose blocks are known, not {type(model).__name__}; make it a "
+            "`contract.Model`."
+        )
+    if action.selector:
+        spec = replace(spec, blocks=_blocks(model, action))
     for own in adapter_specs(model):
+        if own.kind == spec.kind and own.blocks != spec.blocks:
+            raise ConfigError(
+                f"Add({spec}): the model has the adapter '{own}' already, which acts on other blocks; go on with "
+                "those, or remove the adapter first."
+            )
         if own.kind == spec.kind and own != spec:
             raise ConfigError(
                 f"Add({spec}): the model has an adapter '{own.kind}' of size {own.size} already; go on with that size, "
@@ -228,6 +241,18 @@ def _attach(model: nn.Module, spec: AdapterSpec) -> bool:
             return False
     add_adapter(model, spec)
     return True
+
+
+def _blocks(model: Model, action: Add) -> tuple[str, ...]:
+    """Return the paths of the blocks that a selector covers whole."""
+    names = set(select(model, action.selector))
+    own = {block.path: {n for n in state_names(model) if n.startswith(f"{block.path}.")} for block in model.blocks()}
+    found = tuple(path for path, tensors in own.items() if tensors and tensors <= names)
+    if not found:
+        raise SelectionError(
+            f"Add({action.spec}): '{action.selector}' covers no whole block; the model's blocks are {', '.join(own)}."
+        )
+    return found
 
 
 def _copy(model: nn.Module, action: Copy, applied: Applied) -> None:

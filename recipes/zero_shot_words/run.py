@@ -197,7 +197,7 @@ def run(recipe: Recipe) -> None:
     trials, rules, heard, members, units = [], [], [], {}, set()
     for name, path in places.items():
         recogniser = load_listener(path, recipe.head or language, words)
-        store = build_store([*words.dev, *words.test, *words.sentences], recogniser.model.config.features)
+        store = build_store([*words.dev, *words.test, *words.sentences], recogniser.model.inputs)
         trials.append(try_model(name, recogniser, words, store, recipe))
         if words.by_rule is not None:
             ruled = replace(words, dev=(), lexicon=words.by_rule)
@@ -220,7 +220,7 @@ def run(recipe: Recipe) -> None:
     figures += phone_figures(heard, both) + sentence_figures(heard, words)
     if recipe.control is not None:
         control = Recogniser.load(recipe.out / "models" / CONTROL, language)
-        store = build_store(words.test, control.model.config.features)
+        store = build_store(words.test, control.model.inputs)
         figures += control_figures(spelt_words(control, words.test, store), recipe.control, both)
     text = f"{figures_markdown(figures)}\n{words_markdown(rows, recipe.top)}"
     (recipe.out / "table.md").write_text(text, encoding="utf-8")

@@ -105,7 +105,7 @@ def run(recipe: Recipe) -> None:
         scores = record.values["scores"]
         print_tables(scores["systems"], [Effect(**effect) for effect in scores["effects"]])
         return
-    store = build_store([*dev, *test], recogniser.model.config.features)
+    store = build_store([*dev, *test], recogniser.model.inputs)
     finished = Finished(recipe.out / "checkpoints", record.fingerprint())
     outcome = run_sentences(recogniser, material, store, recipe, record.say, finished)
     write_outcome(recipe.out, outcome)

@@ -21,7 +21,7 @@ from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.choice import adapt_by_choice, choose
 from asr_transfer.adaptation.judging import Candidate, Judge
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
-from asr_transfer.adaptation.prefix import Activations, Shared, Suffix, above, frozen_depth, stages
+from asr_transfer.adaptation.prefix import Activations, Shared, Suffix, above, frozen_depth
 from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
@@ -176,10 +176,10 @@ def test_the_depth_is_that_of_the_lowest_layer_trained(encoder: EncoderName) -> 
             model = _source(encoder).model
             build(method, source.model, CONFIG.settings).plan.apply(model)
             depths[method] = frozen_depth(model)
-    # Front end, projection and first layer; all five stages and the norm; below the first layer's adapter.
+    # Front end, projection and first layer; all five blocks and the norm; below the first layer's adapter.
     wanted = {"last-layers": 3, "head": 6, "head+kld": 6, "residual-adapter": 2}
     assert depths == {**dict.fromkeys(depths, 0), **wanted}
-    assert stages(source.model)[:3] == ["frontend", "encoder.projection", "encoder.layers.0"]
+    assert [block.path for block in source.model.blocks()][:3] == ["frontend", "encoder.projection", "encoder.layers.0"]
 
 
 def test_moving_statistics_are_no_frozen_prefix() -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from asr_transfer.config import FeatureConfig, SpecAugmentConfig
+from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, subsampled
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData, feasible, mask_spectrum, subsampled
+from asr_transfer.data.speech import SpeechData, feasible, mask_spectrum
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
 
@@ -117,7 +118,7 @@ def test_infeasible_utterances_are_left_out_by_name(
 
     def kept(text: str) -> int:
         one = Utterance("u1", utterances[1].audio, 0.3, text, "s", "en")
-        return len(feasible([one], store, TOKENS, strides, SPEEDS)[0])
+        return len(feasible([one], store, TOKENS, partial(subsampled, strides=strides), SPEEDS)[0])
 
     # Alternating letters need a frame each, equal neighbours a blank between them as well.
     alternating = ("ab" * frames)[:frames]
@@ -125,7 +126,7 @@ def test_infeasible_utterances_are_left_out_by_name(
     assert kept("a" * ((frames + 1) // 2)) == 1
     assert kept("a" * ((frames + 1) // 2 + 1)) == 0
     long = Utterance("u1", utterances[1].audio, 0.3, "ab" * 20, "s", "en")
-    remaining, report = feasible([utterances[0], long], store, TOKENS, (2, 2), SPEEDS)
+    remaining, report = feasible([utterances[0], long], store, TOKENS, ModelConfig().frames, SPEEDS)
     assert (remaining, report.kept) == ([utterances[0]], 1)
     assert report.dropped[0][0] == "u1" and "CTC needs 40 frames" in report.dropped[0][1]
 

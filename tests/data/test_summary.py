@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from asr_transfer.cli import main
-from asr_transfer.config import FeatureConfig, SpecAugmentConfig
+from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
@@ -99,7 +99,7 @@ def test_a_joined_store_gives_the_views_of_both(
                 joined.load(joined.view(utterance.id, speed)), store.load(store.view(utterance.id, speed))
             )
     # Batches mix both.
-    usable, report = feasible([*own, *kept], joined, TOKENS, (2, 2))
+    usable, report = feasible([*own, *kept], joined, TOKENS, ModelConfig().frames)
     assert len(usable) == 11 and not report.dropped
     data = SpeechData(usable, joined, TOKENS, spec_augment=SpecAugmentConfig())
     assert sorted(int(item) for batch in sequential(data, 400) for item in batch.items) == list(range(11))

@@ -17,7 +17,7 @@ from asr_transfer.models.adapters import AdapterKind, AdapterSpec, adapter_specs
 from asr_transfer.models.folder import load_model, read_config, save_model
 from asr_transfer.transfer.plan import Add, Copy, Freeze, LearningRate, Reinit, TransferPlan
 from asr_transfer.transfer.selection import select, state_names
-from tests.small import MELS, different, small_model, snapshot
+from tests.small import MELS, ToySpeech, different, small_model, snapshot
 
 
 def _with(spec: AdapterSpec) -> AcousticModel:
@@ -118,7 +118,7 @@ def test_a_plan_adds_in_its_order_and_all_or_nothing() -> None:
     ).apply(model)
     assert applied.learning_rate_factors == {"adapters.lhuc.encoder.layers.1.r": 0.5}
     assert {applied.origin[name] for name in snapshot(source)} == {"copied"}
-    with pytest.raises(ConfigError, match=r"Add\(lhuc\): adapters fit acoustic models only, not Linear"):
+    with pytest.raises(ConfigError, match=r"Add\(lhuc\): adapters fit models whose blocks are known, not Linear"):
         TransferPlan(Add(AdapterSpec("lhuc"))).apply(nn.Linear(2, 2))
 
 
@@ -130,3 +130,47 @@ def test_adapters_can_be_started_anew(kind: Any) -> None:
     assert not torch.allclose(model(inputs, lengths)[0], plain)
     TransferPlan(Reinit("adapters")).apply(model)
     assert torch.equal(model(inputs, lengths)[0], plain)
+
+
+@pytest.mark.parametrize(
+    ("spec", "selector", "places"),
+    [
+        (AdapterSpec("lhuc"), "encoder.layers[1:]", {"encoder.layers.1"}),
+        (AdapterSpec("lhuc"), "frontend", {"frontend.layers.0.norm", "frontend.layers.1.norm"}),
+        (AdapterSpec("lora", 2), "frontend | encoder.layers[0]", {"frontend.layers.0.convolution",
+         "frontend.layers.1.convolution", "encoder.layers.0.convolution"}),
+        (AdapterSpec("residual-adapter", 2), "encoder", {"encoder.layers.0", "encoder.layers.1"}),
+    ],
+)  # fmt: skip
+def test_an_adapter_acts_on_the_blocks_that_are_selected(
+    spec: AdapterSpec, selector: str, places: set[str], tmp_path: Path
+) -> None:
+    model = small_model()
+    TransferPlan(Add(spec, selector), Freeze("** - adapters")).apply(model)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    inside = {name.removeprefix(f"adapters.{spec.kind}.") for name in trained}
+    assert {next((p for p in places if name.startswith(f"{p}.")), name) for name in inside} == places
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in trained:
+                parameter.normal_()
+    save_model(tmp_path / "model", model.eval(), "", {})
+    again, speech = load_model(tmp_path / "model"), ToySpeech().collate([0, 1])
+    assert adapter_specs(again) == adapter_specs(model)
+    assert torch.equal(again(speech.inputs, speech.lengths)[0], model(speech.inputs, speech.lengths)[0])
+
+
+def test_an_adapter_on_no_whole_block_is_refused() -> None:
+    model = small_model()
+    with pytest.raises(SelectionError, match=r"covers no whole block; the model's blocks are frontend, .*encoder.norm"):
+        TransferPlan(Add(AdapterSpec("lhuc"), "encoder.layers.*.norm")).apply(model)
+    with pytest.raises(ConfigError, match=r"a Lhuc adapter finds nothing in encoder.norm to act on"):
+        TransferPlan(Add(AdapterSpec("lhuc"), "encoder.norm")).apply(model)
+    with pytest.raises(ConfigError, match=r"should act on 'encoder.layers.7', which is no block"):
+        add_adapter(model, AdapterSpec("lhuc", 0, ("encoder.layers.7",)))
+    with pytest.raises(ConfigError, match=r"'lin' stands before the whole model"):
+        AdapterSpec("lin", 0, ("frontend",))
+    assert adapter_specs(model) == ()
+    TransferPlan(Add(AdapterSpec("lhuc"), "frontend")).apply(model)
+    with pytest.raises(ConfigError, match=r"'lhuc on frontend' already, which acts on other blocks"):
+        TransferPlan(Add(AdapterSpec("lhuc"))).apply(model)

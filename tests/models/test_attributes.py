@@ -15,6 +15,7 @@ from torch import nn
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.attributes import Allophones, AllophoneTable, AttributeLayer, Inventory, PhoneModel
+from asr_transfer.models.kinds import build, describe
 from tests.small import MELS
 
 FEATURES = ("voiced", "lips", "tongue", "nasal")
@@ -156,9 +157,10 @@ def test_what_is_described_is_built_again(tmp_path: Path, inventory: Inventory) 
     first, second, *_ = inventory.phones
     model = _model({"en": None, "xx": {"y": [second, first], "2": [second]}}, inventory).eval()
     file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(model.plain(), sort_keys=False), encoding="utf-8")
-    again = PhoneModel.from_plain(model.config, yaml.safe_load(file.read_text(encoding="utf-8")), "file").eval()
-    assert again.plain() == model.plain() and again.inventory == inventory
+    file.write_text(yaml.safe_dump(describe(model), sort_keys=False), encoding="utf-8")
+    again = build(yaml.safe_load(file.read_text(encoding="utf-8")), "file").eval()
+    assert isinstance(again, PhoneModel)
+    assert describe(again) == describe(model) and again.inventory == inventory
     assert again.state_dict().keys() == model.state_dict().keys()
     again.load_state_dict(model.state_dict())
     inputs, lengths = torch.randn(2, 20, MELS), torch.tensor([20, 14])

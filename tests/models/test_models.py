@@ -15,7 +15,6 @@ import yaml
 from torch import nn
 
 from asr_transfer.config import FeatureConfig, ModelConfig
-from asr_transfer.data.speech import subsampled
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.encoders import Encoder, LockedDropout
@@ -60,7 +59,7 @@ def test_output_lengths_are_those_that_the_feasibility_filter_counts_with(stride
     model = AcousticModel(config, {"main": 3}).eval()
     for frames in range(1, 40):
         hidden, lengths = model(torch.zeros(1, frames, MELS), torch.tensor([frames]))
-        assert hidden.shape[1] == int(lengths) == subsampled(frames, strides)
+        assert hidden.shape[1] == int(lengths) == model.frames(frames)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

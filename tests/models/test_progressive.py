@@ -13,7 +13,8 @@ from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterSpec, add_adapter
-from asr_transfer.models.progressive import Lateral, ProgressiveModel, build, describe, head_names
+from asr_transfer.models.kinds import build, describe
+from asr_transfer.models.progressive import Lateral, ProgressiveModel
 from asr_transfer.models.shared_private import PrivateConfig, SharedPrivateModel
 from asr_transfer.training.criteria import ctc
 from asr_transfer.training.forward import run, run_together
@@ -208,7 +209,7 @@ def test_a_third_column_hears_both_earlier_ones() -> None:
     third = ProgressiveModel(second, _config(dim=4), {"it": 7}, rank=3).to(DOUBLE)
     widths = [lateral.down.shape[1] for lateral in third.laterals]  # type: ignore[union-attr,index]
     assert widths == [8 + 6, 8 + 12, 16 + 12, 16 + 12]
-    assert head_names(third) == ["it", "main", "en", "es"]
+    assert third.head_names() == ["it", "main", "en", "es"]
     batch = ToySpeech(dtype=DOUBLE).collate([0, 1])
     third.eval()
     second.eval()
@@ -237,7 +238,7 @@ def test_a_description_builds_the_same_model_again() -> None:
         again = build(yaml.safe_load(yaml.safe_dump(describe(model))), "config.yaml").to(DOUBLE)
         assert type(again) is type(model)
         again.load_state_dict(model.state_dict())
-        for name in head_names(model):
+        for name in model.head_names():
             logits = [m.eval().head(name)(m(batch.inputs, batch.lengths)[0]) for m in (model, again)]
             assert torch.equal(*logits)
     plain = describe(_base())

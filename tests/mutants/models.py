@@ -34,8 +34,8 @@ MUTANTS = (
     Mutant(
         "lhuc-by-another-formula",
         f"{ROOM}/adapter_kinds.py",
-        "factors = 2 * torch.sigmoid(self.r)",
-        "factors = 1 + torch.tanh(self.r)",
+        "hidden * (2 * torch.sigmoid(self.r))",
+        "hidden * (1 + torch.tanh(self.r))",
         "LHUC scales by another function than its paper's, though it too starts as nothing",
         ("tests/models/test_adapters.py",),
     ),

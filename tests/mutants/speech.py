@@ -9,7 +9,7 @@ ROOM = "asr_transfer/data"
 MUTANTS = (
     Mutant(
         "too-short-for-ctc-is-kept",
-        f"{ROOM}/speech.py",
+        "asr_transfer/config.py",
         "frames = (frames - 1) // stride + 1",
         "frames = frames // stride + 1",
         "an utterance that CTC cannot spell is trained on with an infinite loss",
@@ -18,8 +18,8 @@ MUTANTS = (
     Mutant(
         "feasible-at-the-slowest-speed",
         f"{ROOM}/speech.py",
-        "frames = min(subsampled(",
-        "frames = max(subsampled(",
+        "left = min(frames(",
+        "left = max(frames(",
         "the sped-up copy of an utterance may be too short for CTC",
         ("tests/data/test_speech_data.py",),
     ),

@@ -191,7 +191,7 @@ def run_new_speaker(
         read_point(source)
         if not (folder / "sources" / name / "model").is_dir():
             shutil.copytree(source, folder / "sources" / name, dirs_exist_ok=True)
-        features = load_source(folder / "sources" / name).model.config.features
+        features = load_source(folder / "sources" / name).model.inputs
     run_sweep(folder, jobs, planned, features, workers, say, backend)
     return summarise(folder, planned)
 

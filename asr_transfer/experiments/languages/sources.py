@@ -131,7 +131,7 @@ def identified(folder: Path, corpora: Corpora) -> tuple[dict[str, Any], dict[str
         corpora: whose held-out source speech is identified.
     """
     recogniser = load_source(folder)
-    store = source_test_store(corpora, recogniser.model.config.features)
+    store = source_test_store(corpora, recogniser.model.inputs)
     return identification(recogniser, corpora.source_test_utterances(), store)
 
 

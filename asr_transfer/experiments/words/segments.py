@@ -89,7 +89,7 @@ def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store:
         return []
     config = recogniser.model.config
     recogniser.model.eval()
-    kept, _ = feasible(utterances, store, recogniser.tokens, config.strides)
+    kept, _ = feasible(utterances, store, recogniser.tokens, recogniser.model.frames)
     if not kept:
         return []
     second = config.features.hop_ms / 1000 * prod(config.strides)
@@ -181,7 +181,7 @@ def with_cuts(words: Words, spoken: Spoken, config: MaterialConfig, aligner: Rec
         said = [*spoken.test, *left]
         own = config if config.scheme == scheme else replace(config, scheme=scheme, spoken={})
         lexicon = make_lexicon(said, said, replace(own, phrase_words=1), language, say)
-        store = build_store(said, aligner.model.config.features)
+        store = build_store(said, aligner.model.inputs)
         cuts = cut_words(aligner, said, store, in_units(lexicon, aligner.tokens, nearest=True))
         trained = {u.id for u in left}
         listed = set(words.lexicon.words)
@@ -200,7 +200,7 @@ def with_cuts(words: Words, spoken: Spoken, config: MaterialConfig, aligner: Rec
             )
         known = set(aligner.tokens.symbols)
         own_train = [u for u in words.train if u.language == language and known.issuperset(_phones(u, aligner))]
-        aligned = align_phones(aligner, own_train, build_store(own_train, aligner.model.config.features))
+        aligned = align_phones(aligner, own_train, build_store(own_train, aligner.model.inputs))
         words = replace(words, pieces=cut_pieces(aligned, config.pieces, seed=0))
         say(f"{len(words.pieces)} pieces cut out of {len(aligned)} training utterances")
     return words

@@ -1,0 +1,185 @@
+"""Defines what every model offers, whatever its class and the names of its layers, and keeps the kinds of models.
+
+All that adapts, trains, stores or listens asks this contract: which blocks run in which order, how many frames an input
+leaves, which features the model was made for, and how it is described and made again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+
+import torch
+from torch import nn
+
+from asr_transfer.config import FeatureConfig, ModelConfig
+from asr_transfer.errors import ModelError, nearest_hint
+from asr_transfer.models.heads import Headed
+
+Role = Literal["front-end", "layer", "between"]
+"""`front-end` hears what is fed, `layer` is one of those that are counted, `between` is neither, such as a norm."""
+
+
+class Block(NamedTuple):
+    """A part of a model that runs as a whole.
+
+    Attributes:
+        path: Dotted name of the module.
+        dim: Channels of its output.
+        role: Whether it belongs to the front end, counts as a layer, or stands between them.
+        axis: Axis of the channels in its output (in its first output, where it returns several).
+    """
+
+    path: str
+    dim: int
+    role: Role = "layer"
+    axis: int = -1
+
+
+class Model(Headed, ABC):
+    """A network with named heads: `model.head(name)(model(inputs, lengths)[0])` are logits.
+
+    `forward` maps inputs and their (batch,) lengths (None for images) to hidden vectors, channels last, and lengths.
+    A class is made known by `@register("its kind")`; then folders of such models can be written and read.
+
+    Attributes:
+        sequential: Whether `forward` is all blocks one after the other and nothing else, so that it may begin at any
+            of them (`run`). Otherwise frozen blocks are computed anew at every step.
+        takes_heads: Whether `from_plain` makes the model with whatever heads it is given.
+    """
+
+    sequential: ClassVar[bool] = False
+    takes_heads: ClassVar[bool] = True
+
+    @abstractmethod
+    def blocks(self) -> list[Block]:
+        """Return the blocks in order of running, the front end first; the heads come after them."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return what `from_plain` needs to make a model of the same architecture, as values that YAML can hold."""
+
+    @classmethod
+    @abstractmethod
+    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> Model:
+        """Make a model with initial weights.
+
+        Args:
+            plain: What `describe` returned; it may hold other keys beside.
+            heads: Number of outputs of each head.
+            where: The file, for messages.
+
+        Raises:
+            ConfigError: A field is missing, of another type or impossible.
+        """
+
+    def layers(self) -> list[Block]:
+        """Return the blocks that "the first n layers" counts."""
+        return [block for block in self.blocks() if block.role == "layer"]
+
+    def front_end(self) -> list[Block]:
+        """Return the blocks of the front end."""
+        return [block for block in self.blocks() if block.role == "front-end"]
+
+    def units(self) -> list[Block]:
+        """Return where hidden units can be scaled one by one: the modules whose outputs they are."""
+        return self.front_end() + self.layers()
+
+    def run(
+        self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the blocks from number `first` to before `last`, for models that are `sequential`.
+
+        Each block is called as `block(hidden, lengths)` and returns hidden vectors or (hidden vectors, lengths).
+        """
+        for block in self.blocks()[first:last]:
+            output = self.get_submodule(block.path)(hidden, lengths)
+            hidden, lengths = output if isinstance(output, tuple) else (output, lengths)
+        return hidden, lengths
+
+    def head_names(self) -> list[str]:
+        """Return the names that `head` knows."""
+        return list(self.heads)
+
+    def own_parts(self, head: str) -> list[str]:
+        """Return the paths of what only a head's outputs need, such as the head itself."""
+        return [f"heads.{head}"]
+
+
+class SpeechModel(Model):
+    """A model that listens to features of speech.
+
+    The first block is called with (batch, time, mels) and (batch,) lengths, as the model itself.
+
+    Attributes:
+        config: Sizes in the class's own form, which nobody else reads.
+    """
+
+    config: Any
+
+    @property
+    @abstractmethod
+    def inputs(self) -> FeatureConfig:
+        """Return which features the model was made for; they are computed and kept under that key."""
+
+    @abstractmethod
+    def frames(self, length: int) -> int:
+        """Return how many output frames an input of so many frames leaves, exactly as the model pads."""
+
+    @abstractmethod
+    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map (batch, time, mels) and (batch,) lengths to hidden (batch, frames, dim) and its (batch,) lengths."""
+
+    @property
+    def network(self) -> ModelConfig | None:
+        """Return the network whose speed in each precision can be measured; None where it is not one of this house."""
+        return None
+
+
+Class = TypeVar("Class", bound=type[Model])
+
+_KINDS: dict[str, type[Model]] = {}
+
+
+def register(kind: str) -> Callable[[Class], Class]:
+    """Return a decorator that makes a class of models known to model folders by the name `kind`."""
+
+    def known(cls: Class) -> Class:
+        _KINDS[kind] = cls
+        return cls
+
+    return known
+
+
+def kind_of(model: nn.Module) -> str:
+    """Return the name of a model's kind.
+
+    Raises:
+        ModelError: Its class is not registered, so that nobody could make it again from a folder.
+    """
+    for kind, cls in _KINDS.items():
+        if type(model) is cls:
+            return kind
+    name = type(model).__name__
+    raise ModelError(
+        f"{name} is no registered kind of model, so that it cannot be described or saved; decorate the class with "
+        '`@contract.register("its kind")`.'
+    )
+
+
+def find_kind(kind: object, where: str) -> type[Model]:
+    """Return the class of a kind; `where` is the file, for messages.
+
+    Raises:
+        ModelError: The kind is unknown.
+    """
+    if not isinstance(kind, str) or kind not in _KINDS:
+        hint = nearest_hint(str(kind), _KINDS)
+        raise ModelError(f"{where}: `kind` is {kind!r}, which this version does not know.{hint}")
+    return _KINDS[kind]
+
+
+def paths_with_tensors(model: nn.Module, paths: list[str]) -> list[str]:
+    """Return those of the modules that have parameters or buffers of their own or below; selectors refuse others."""
+    return [path for path in paths if model.get_submodule(path).state_dict()]
