@@ -5,7 +5,6 @@ Options can stand in a YAML file (`--config FILE`) and be overridden behind it; 
 
 from __future__ import annotations
 
-import importlib
 import os
 import shlex
 import sys
@@ -193,9 +192,9 @@ def _parser(program: str, description: str) -> ArgumentParser:
 
 
 def _corpora() -> dict[str, Callable[..., None]]:
-    names = "synthetic an4 fsdd folder queen fillets l2arctic torgo commonvoice noisy asterisk artikulate gcompris"
-    names += " tuxpaint festvox_ru audio_cmn aishell thchs30 gcin_voice mls librispeech fleurs voxpopuli"
-    return {name: importlib.import_module(f"data_prep.{name}").prepare for name in names.split()}
+    from data_prep import registry
+
+    return registry.commands()
 
 
 def _say(line: str) -> None:
