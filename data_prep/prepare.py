@@ -17,41 +17,61 @@ def prepare(corpus: str, root: Path | None, out: Path) -> dict[str, Path]:
     """Write a corpus's manifests into `out` unless they are there, and return them by split.
 
     Args:
-        corpus: a key of `CORPORA`, or CORPUS-LANGUAGE of another language that is in `root`.
-        root: the folder that the corpus lies in, as its module documents.
+        corpus: a key of `CORPORA`, CORPUS-LANGUAGE of another language that is in `root`, or a folder of manifests,
+            which are returned as they are.
+        root: the folder that the corpus lies in, as its module documents; one that was fetched is found without.
         out: folder for the manifests.
 
     Raises:
-        ConfigError: there is no such corpus, or it needs a `root` and none is given.
+        ConfigError: there is no such corpus, or it needs a `root` and none is given, or has no use for it.
         DataError: the corpus is not as documented.
     """
     found = registry.lookup(corpus)
+    if own := _own(corpus, found):
+        require_root(corpus, root)
+        return own
     if found is not None and (manifests := prepared(found, out)):
         return manifests
     require_root(corpus, root)
-    found = registry.find(corpus, root)
+    found = registry.find(corpus, root := root or (found.find(None) if found else None))
     found.prepare(root or out, out)
     return prepared(found, out) or {split: out / f"{split}.jsonl" for split in found.splits}
 
 
 def prepared(corpus: Named, out: Path) -> dict[str, Path]:
     """Return the manifests of a corpus by split where all of them are in `out`, else none."""
-    splits = corpus.splits or sorted(file.stem for file in out.glob("*.jsonl"))
-    manifests = {split: out / f"{split}.jsonl" for split in splits}
+    manifests = {split: out / f"{split}.jsonl" for split in corpus.splits} or _manifests(out)
     return manifests if all(path.is_file() for path in manifests.values()) else {}
 
 
 def require_root(corpus: str, root: Path | None) -> None:
-    """Refuse a corpus that cannot be prepared, before anything is done for it.
+    """Refuse a corpus that cannot be prepared, before anything is done for it; the arguments are those of `prepare`.
 
     Raises:
-        ConfigError: there is no such corpus, or it needs a `root` and none is given.
-        DataError: there is no such folder.
+        ConfigError: there is no such corpus, or it needs a `root` and none is given, or has no use for it.
+        DataError: there is no such folder, or it holds no manifests.
     """
-    found = registry.find(corpus, root)
-    if not found.corpus.from_disk:
+    found = registry.lookup(corpus)
+    if _own(corpus, found):
+        if root is not None:
+            raise ConfigError(f"{corpus}: is a folder of manifests, so that `root` would not be used; leave it out.")
+        return
+    if found is None and Path(corpus).is_dir():
+        raise DataError(f"{corpus}: holds no manifest (.jsonl); see `asr-transfer prepare` for making some.")
+    if root is None and found is not None:
+        root = found.find(None)
+    if not registry.find(corpus, root).corpus.from_disk:
         return
     if root is None:
         raise ConfigError(f"the corpus '{corpus}' is read from disk; say where it lies with --root DIR.")
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; say where the corpus '{corpus}' lies with --root DIR.")
+
+
+def _own(corpus: str, found: Named | None) -> dict[str, Path]:
+    """Return the manifests by split of a folder that is no corpus known by name, none where there are none."""
+    return {} if found is not None and found.declared else _manifests(Path(corpus))
+
+
+def _manifests(folder: Path) -> dict[str, Path]:
+    return {file.stem: file for file in sorted(folder.glob("*.jsonl"))}
