@@ -172,6 +172,10 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         corpora.add_subcommand(name, part)
         parts[f"prepare {name}"] = part
     parts["prepare"] = prepare
+    parts["recipes"] = _parser("recipes", "List the recipes, their settings and what they need.")
+    parts["recipes"].add_argument("--folder", type=Path, default=Path("recipes"), help="folder of the recipes")
+    parts["recipes"].add_argument("--speech", type=Path, default=None, help="folder of corpora as distributed")
+    commands.add_subcommand("recipes", parts["recipes"], help="list the recipes and what they need")
     for group, summary, own in (
         ("profile", "list, show, merge or remove the profiles of speakers", profile_parsers(_parser)),
         ("lexicon", "check, extend, make or show a pronunciation lexicon", lexicon_parsers(_parser)),
@@ -219,6 +223,13 @@ def _fetch(arguments: Namespace) -> int:
     from data_prep.fetch import fetch
 
     fetch(arguments.name, arguments.deb)
+    return 0
+
+
+def _recipes(arguments: Namespace) -> int:
+    from asr_transfer.experiments.recipes import listing
+
+    print(listing(arguments.folder, arguments.speech))
     return 0
 
 
@@ -342,6 +353,7 @@ def _settings(kind: type[Any], arguments: Namespace) -> Any:
 _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "fetch": _fetch,
     "prepare": _prepare,
+    "recipes": _recipes,
     "train": _train,
     "adapt": _adapt,
     "evaluate": _evaluate,
