@@ -5,7 +5,6 @@ Options can stand in a YAML file (`--config FILE`) and be overridden behind it; 
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import warnings
@@ -21,7 +20,7 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from asr_transfer.commands import adapt, compare, evaluate, lexicon, lm, profile, show, train, transcribe, tune
+from asr_transfer.commands import adapt, compare, evaluate, lexicon, lm, profile, recipes, show, train, transcribe, tune
 from asr_transfer.commands.options import Command, add_settings, settings_of
 from asr_transfer.errors import AsrTransferError, ConfigError
 from asr_transfer.interruption import EXIT_STATUS, end_quietly, heeding, report_stop
@@ -150,9 +149,9 @@ def _parser(program: str, description: str) -> ArgumentParser:
 
 
 def _corpora() -> dict[str, Callable[..., None]]:
-    names = "synthetic an4 fsdd folder queen fillets l2arctic torgo commonvoice noisy asterisk artikulate gcompris"
-    names += " tuxpaint festvox_ru audio_cmn aishell thchs30 gcin_voice mls librispeech fleurs voxpopuli"
-    return {name: importlib.import_module(f"data_prep.{name}").prepare for name in names.split()}
+    from data_prep import registry
+
+    return registry.commands()
 
 
 def _prepare(arguments: Namespace) -> int:
@@ -186,6 +185,7 @@ COMMANDS: dict[str, Command] = {
     "profile": profile.COMMAND,
     "lexicon": lexicon.COMMAND,
     "lm": lm.COMMAND,
+    "recipes": recipes.COMMAND,
 }
 
 if __name__ == "__main__":

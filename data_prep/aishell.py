@@ -17,6 +17,7 @@ from asr_transfer.errors import DataError
 from data_prep import pinyin
 from data_prep.by_text import Gathering, plain_text
 from data_prep.common import existing_folder, read_lines, walk
+from data_prep.registry import Corpus, Use
 
 SPLITS = ("train", "dev", "test")
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
@@ -104,3 +105,13 @@ def _take(found: Gathering, file: Path, written: str, split: str | None) -> None
         return
     phones = " ".join(map(pinyin.split, said))
     found.take(file.stem, file, text, file.parent.name, split=split, pronunciation=phones, letters=pinyin.letters(said))
+
+
+CORPUS = Corpus(
+    "aishell",
+    prepare,
+    ("cmn",),
+    page="AISHELL-1 or its sample (https://www.openslr.org/33)",
+    folder="aishell-sample",
+    use=Use("target", test_set="sentences"),
+)

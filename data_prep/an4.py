@@ -14,6 +14,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from data_prep.common import existing_folder, read_lines
 from data_prep.quality import write_checked
+from data_prep.registry import Corpus, Use
 
 _SUFFIXES = (".flac", ".wav", ".sph")
 _TRANSCRIPTION = re.compile(r"(?P<words>.*?)\s*\((?P<id>[^()\s]+)\)\s*")
@@ -123,3 +124,14 @@ def _audio_file(stem: Path, where: str) -> Path:
         f"{where}: there is no audio {stem} with one of the suffixes {', '.join(_SUFFIXES)}; "
         "unpack the corpus completely or remove the line."
     )
+
+
+CORPUS = Corpus(
+    "an4",
+    prepare,
+    ("en",),
+    splits=("train", "test"),
+    page="AN4 (http://www.speech.cs.cmu.edu/databases/an4)",
+    holds="etc",
+    use=Use("source", {"en": (("train",), "test")}),
+)

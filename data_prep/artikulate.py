@@ -10,42 +10,43 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Literal
 
 from asr_transfer.errors import DataError
-from data_prep.by_text import Gathering, plain_text, recording
-from data_prep.common import existing_folder
+from data_prep.by_text import Gathering, iso, plain_text, recording
+from data_prep.common import existing_folder, require_language
+from data_prep.registry import Corpus, Use
+from data_prep.transcripts import main_script
 
-FOLDERS = {"pl": "pl", "el": "gr", "fr": "fr"}
-"""The course's folder by language."""
-
-SCRIPTS = {"el": "GREEK"}
+FOLDERS = {"el": "gr"}
+"""The course's folder by language, where it is not called by the language's code."""
 
 
-def prepare(root: Path, out: Path, language: Literal["pl", "el", "fr"] = "pl") -> None:
+def prepare(root: Path, out: Path, language: str = "pl") -> None:
     """Write manifests of an Artikulate course: `train`, `dev` and `test` have no text in common.
 
     The texts are in lower case without punctuation. Letters of the alphabet are left out: their names are said.
 
     Args:
-        root: the folder of courses (`pl`, `gr`, `fr`), or one course's folder.
+        root: the folder of courses (`pl`, `gr`, `fr`, …), or one course's folder.
         out: folder for the manifests.
-        language: pl (Polish), el (Greek) or fr (French).
+        language: its code, such as pl, fr or el (Greek); any that has a course.
 
     Raises:
-        DataError: there is no such folder or course, or the course is not XML.
+        DataError: there is no such folder or course, which says what courses are there, or the course is not XML.
     """
-    course = _find(root, FOLDERS[language])
-    found = Gathering(language, prefix=f"artikulate-{language}/")
+    course = _find(root, language)
+    found = Gathering(iso(language), prefix=f"artikulate-{language}/")
+    phrases = _phrases(course)
+    script = main_script(phrase.findtext("text") or "" for phrase in phrases)
     recorded = 0
-    for phrase in _phrases(course):
+    for phrase in phrases:
         sound = (phrase.findtext("soundFile") or "").strip()
         file = recording(course.parent, Path(sound).stem) if sound else None
         if file is None:
             continue
         recorded += 1
         written = " ".join((phrase.findtext("text") or "").split())
-        text, defect = plain_text(written, SCRIPTS.get(language, "LATIN"), language)
+        text, defect = plain_text(written, script, iso(language))
         if len(written) == 1 and written.isupper():
             defect = "the text is a letter, whose name is said"
         if defect is not None:
@@ -57,11 +58,20 @@ def prepare(root: Path, out: Path, language: Literal["pl", "el", "fr"] = "pl") -
     found.write(out)
 
 
-def _find(root: Path, folder: str) -> Path:
+def languages(root: Path) -> set[str]:
+    """Return the codes of the languages that have courses in a folder, or of the one whose course it is."""
+    files = [file for file in (*root.glob("*/*.xml"), root / f"{root.name}.xml") if file.stem == file.parent.name]
+    codes = {folder: code for code, folder in FOLDERS.items()}
+    return {codes.get(file.stem, file.stem) for file in files if file.is_file()}
+
+
+def _find(root: Path, language: str) -> Path:
     existing_folder(root, "Artikulate's courses")
+    folder = FOLDERS.get(language, language)
     for course in (root / folder / f"{folder}.xml", root / f"{folder}.xml"):
         if course.is_file():
             return course
+    require_language(root, language, languages(root))
     raise DataError(f"{root}: holds no course `{folder}/{folder}.xml`; give the folder of Artikulate's courses.")
 
 
@@ -72,3 +82,13 @@ def _phrases(course: Path) -> list[ElementTree.Element]:
         raise DataError(f"{course} line {error.position[0]}: is not XML; copy the course again.") from None
     except OSError as error:
         raise DataError(f"{course}: cannot be read ({error.strerror}); correct its permissions.") from None
+
+
+CORPUS = Corpus(
+    "artikulate",
+    prepare,
+    ("pl", "el", "fr"),
+    languages,
+    page="https://invent.kde.org/education/artikulate-data",
+    use=Use("source"),
+)

@@ -14,14 +14,15 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.textfiles import lines_of
-from data_prep.by_text import Gathering, plain_text
-from data_prep.common import existing_folder, read_lines, walk, write_audio
+from data_prep.by_text import Gathering, iso, plain_text
+from data_prep.common import existing_folder, read_lines, require_language, walk, write_audio
+from data_prep.registry import Corpus, Packages, Use
+from data_prep.transcripts import main_script
 
 SPEAKERS = {
     "en": "asterisk-allison",
@@ -30,16 +31,16 @@ SPEAKERS = {
     "it": "asterisk-carlo",
     "ru": "asterisk-ivrvoice",
 }
-"""The voice by language."""
+"""The voice by language, where it is known whose it is."""
 
-_SCRIPTS = {"ru": "CYRILLIC"}
+_TEXTS = re.compile(r"core-sounds-(?P<language>[a-z]{2,3}(?:_[A-Z]{2})?)\.txt(?:\.gz)?")
 _LINE = re.compile(r"(?P<name>[^\s:]+)\s*:\s*(?P<text>.*)")
 _DESCRIBED = re.compile(r"\s*(\[.*\]|\(.*\)|<.*>)\s*")
 _WORD = re.compile(r"[^\W\d_]+")
 _SPELLED = re.compile(r"\b[^\W\d_](\s[^\W\d_]\b)+")
 
 
-def prepare(root: Path, out: Path, language: Literal["en", "es", "fr", "it", "ru"] = "en") -> None:
+def prepare(root: Path, out: Path, language: str = "en") -> None:
     """Write manifests of Asterisk's prompts, with no text in two splits, and their audio as 16 kHz FLAC.
 
     The texts are in lower case without punctuation. Texts with digits, brackets or abbreviations are left out, since
@@ -48,17 +49,18 @@ def prepare(root: Path, out: Path, language: Literal["en", "es", "fr", "it", "ru
     Args:
         root: the folder that holds `core-sounds-XX.txt` and the .g722 files, at any depth.
         out: folder for the manifests and for `audio/NAME.flac`.
-        language: en, es, fr, it or ru.
+        language: its code in `core-sounds-XX.txt`, such as en or ru; any that is there.
 
     Raises:
         ConfigError: PyAV is not installed.
         DataError: there is no such folder, it holds no texts or no sounds of the language, or `out` cannot be written.
     """
     texts = _texts(_text_file(root, language))
-    found = Gathering(language, prefix=f"asterisk-{language}/")
+    script = main_script(texts.values())
+    found = Gathering(iso(language), prefix=f"asterisk-{language}/")
     for name, file in _sounds(root, language).items():
         written = texts.get(name, "")
-        text, defect = plain_text(written, _SCRIPTS.get(language, "LATIN"), language)
+        text, defect = plain_text(written, script, iso(language))
         if defect := _unspoken(name, written, texts) or defect:
             found.leave(name, defect, text)
             continue
@@ -69,7 +71,7 @@ def prepare(root: Path, out: Path, language: Literal["en", "es", "fr", "it", "ru
             continue
         converted = out / "audio" / f"{name}.flac"
         write_audio(converted, samples)
-        found.take(name, converted, text, SPEAKERS[language])
+        found.take(name, converted, text, SPEAKERS.get(language, f"asterisk-{language}"))
     found.write(out)
 
 
@@ -99,9 +101,14 @@ def _text_file(root: Path, language: str) -> Path:
     for name in (f"core-sounds-{language}.txt", f"core-sounds-{language}.txt.gz"):
         if files := [file for file in walk(root) if file.name == name]:
             return files[0]
-    raise DataError(
-        f"{root}: holds no core-sounds-{language}.txt; get the sounds with `asr-transfer fetch asterisk-{language}`."
-    )
+    fetch = f"get the sounds with `asr-transfer fetch asterisk-{language}`" if language in SPEAKERS else ""
+    require_language(root, language, languages(root), fetch)
+    raise DataError(f"{root}: holds no core-sounds-{language}.txt; {fetch or 'give the folder of the sounds'}.")
+
+
+def languages(root: Path) -> set[str]:
+    """Return the codes of the languages that texts below a folder are in."""
+    return {match["language"] for file in walk(root) if (match := _TEXTS.fullmatch(file.name))}
 
 
 def _texts(file: Path) -> dict[str, str]:
@@ -154,3 +161,38 @@ def _unspoken(name: str, written: str, texts: dict[str, str]) -> str | None:
     ):
         return "the text holds an abbreviation, whose reading is not known"
     return None
+
+
+_LICENCES = {
+    "en": "CC BY-SA 3.0 (2003-2010, Allison Smith; Digium, Inc.)",
+    "es": "CC BY-SA 3.0 (2003-2010, Allison Smith; Digium, Inc.)",
+    "fr": "CC BY-SA 3.0 (2006-2008, June Wallack)",
+    "it": "CC BY 3.0 (2012, Carlo Flora)",
+    "ru": "CC BY 3.0 (2010, Maxim Topal, ivrvoice.ru)",
+}
+_CHECKSUMS = {
+    "asterisk-core-sounds-en_1.6.1-1": "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+    "asterisk-core-sounds-en-g722_1.6.1-1": "38c5261820b406dcb0ecb37675720da2b0864850690690352ca52707eb623806",
+    "asterisk-core-sounds-es_1.6.1-1": "9afdab7f559f036649fb406e625899306ca1004df8ebe39c30bfbd5912d66f74",
+    "asterisk-core-sounds-es-g722_1.6.1-1": "e4e3b4281057d3b81b779298fd6be705f57411513955c518eed1bcaabbd615b8",
+    "asterisk-core-sounds-fr_1.6.1-1": "04c82c78c570c43a7136cbc5e2488d0c470b775468dff9fbce4a131b18cf1056",
+    "asterisk-core-sounds-fr-g722_1.6.1-1": "7add61d5e42279ecff1bbdf842a5a946ac3644fac9a0fe44384731aa7270c8e0",
+    "asterisk-core-sounds-it_1.6.1-1": "3884d9457e12f21caa018c18f0d587df5d53ebea14b673d8453a134c5941ab3b",
+    "asterisk-core-sounds-it-g722_1.6.1-1": "46b4cf7afc508a5fcfc051b7ea233251c0d195dd4ef83cc4b7facb4c6429b016",
+    "asterisk-core-sounds-ru_1.6.1-1": "28a61616bb0cd3345a7ea532dec4df9f071e5d0fa9f8c1a563ea9669002f39ab",
+    "asterisk-core-sounds-ru-g722_1.6.1-1": "673b4238a6b8269960f055d868c6a11083f7a0d00979167cb01554046b48ed9b",
+}
+
+CORPUS = Corpus(
+    "asterisk",
+    prepare,
+    tuple(SPEAKERS),
+    languages,
+    debian={
+        f"asterisk-{code}": Packages(
+            (f"asterisk-core-sounds-{code}", f"asterisk-core-sounds-{code}-g722"), licence, _CHECKSUMS
+        )
+        for code, licence in _LICENCES.items()
+    },
+    use=Use("source", cost=2),
+)

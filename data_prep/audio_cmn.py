@@ -17,6 +17,7 @@ from asr_transfer.textfiles import write_text
 from data_prep import pinyin
 from data_prep.by_text import Gathering, plain_text
 from data_prep.common import existing_folder, read_lines
+from data_prep.registry import Corpus, Use
 
 WORDS, SYLLABLES = "yue-tan", "chen-wang"
 """The two speakers."""
@@ -106,3 +107,15 @@ def _take_syllable(found: Gathering, file: Path) -> None:
         found.leave(text, "the name is no syllable with a tone from 1 to 5", split="syllables")
         return
     found.take(text, file, text, SYLLABLES, split="syllables", pronunciation=pinyin.split(text))
+
+
+CORPUS = Corpus(
+    "hsk",
+    prepare,
+    ("cmn",),
+    splits=("train", "dev", "test", "syllables"),
+    page="https://github.com/hugolpz/audio-cmn",
+    folder="audio-cmn",
+    holds="hsk",
+    use=Use("target", cost=5, test_set="words"),
+)

@@ -49,6 +49,11 @@ def plain_text(written: str, script: str = "LATIN", language: str = "") -> tuple
     return text, text_defect(text, script)
 
 
+def iso(code: str) -> str:
+    """Return the ISO 639 code of a locale such as `pt_BR`."""
+    return re.split("[_@-]", code)[0]
+
+
 def recording(folder: Path, name: str) -> Path | None:
     """Return the recording `name` (without suffix) of a folder, whatever it is encoded with, or None."""
     suffixes = recording_file.SUFFIXES + recording_file.DECODER_SUFFIXES

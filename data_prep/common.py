@@ -112,6 +112,25 @@ def existing_folder(root: Path, expected: str) -> Path:
     return root
 
 
+def require_language(root: Path, language: str, there: Iterable[str], get: str = "") -> None:
+    """Refuse a language that a corpus does not hold, naming those that it holds; where it holds none, say nothing.
+
+    Args:
+        root: the folder that the user named.
+        language: the code that is asked for.
+        there: codes of the languages in the folder.
+        get: how to get the language, where that is known.
+
+    Raises:
+        DataError: the language is not among them.
+    """
+    known = sorted(set(there))
+    if known and language not in known:
+        take = f"{get}, or take" if get else "take"
+        codes = " or ".join(filter(None, (", ".join(known[:-1]), known[-1])))
+        raise DataError(f"{root}: holds no speech in '{language}'; {take} `--language` {codes}.")
+
+
 def walk(root: Path) -> list[Path]:
     """Return all that lies below a folder, folders too, sorted; behind linked folders too, each folder once.
 

@@ -15,6 +15,7 @@ from asr_transfer.errors import DataError, nearest_hint
 from data_prep.by_text import recording
 from data_prep.common import existing_folder, read_table
 from data_prep.quality import write_checked
+from data_prep.registry import Corpus
 from data_prep.transcripts import rate_defect, spoken, text_defect
 
 _OFFICIAL = ("train", "dev", "test")
@@ -84,3 +85,6 @@ def _with_accent(rows: list[Row], accent: str, table: Path) -> list[Row]:
         common = [name for name, _ in known.most_common(20)]
         raise DataError(f"{table}: nobody has the accent '{accent}'.{nearest_hint(accent, common)}")
     return chosen
+
+
+CORPUS = Corpus("commonvoice", prepare, page="Common Voice (https://commonvoice.mozilla.org)")

@@ -16,6 +16,7 @@ from asr_transfer.data.manifest import PhoneSegment
 from asr_transfer.errors import DataError
 from data_prep.by_text import Gathering, plain_text, recording
 from data_prep.common import existing_folder, read_lines, walk
+from data_prep.registry import Corpus, Packages, Use
 
 SPEAKER = "nsh"
 PAUSE = "pau"
@@ -86,3 +87,21 @@ def _phones(file: Path) -> tuple[PhoneSegment, ...]:
         phones.append((phone, start, end))
         start = end
     return tuple(phones)
+
+
+CORPUS = Corpus(
+    "festvox-ru",
+    prepare,
+    ("ru",),
+    debian={
+        "festvox-ru": Packages(
+            ("festvox-ru",),
+            "BSD-like (2005, Nickolay V. Shmyrev): free to use, change and distribute with its notice, changes marked, "
+            "authors' names kept and not used to endorse",
+            {
+                "festvox-ru_0.5+dfsg-6": "21ef3f0f2978ecf2e2eddb367cb0ff4a72572196d28dc69feb84f4177af5e6c4",
+            },
+        )
+    },
+    use=Use("source"),
+)

@@ -13,14 +13,18 @@ from __future__ import annotations
 import re
 import zlib
 from pathlib import Path
-from typing import Literal
 
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.common import existing_folder, read_lines, walk
+from data_prep.by_text import iso
+from data_prep.common import existing_folder, read_lines, require_language, walk
 from data_prep.quality import write_checked
+from data_prep.registry import Corpus, Packages, Use
 from data_prep.transcripts import rate_defect, spoken, text_defect
+
+PACKED = ("cs", "nl")
+"""Languages that Debian has in packages."""
 
 TRAIN_VOICE, TEST_VOICE = "big", "small"
 """The fish to train on, some of whose levels are `dev`, and the fish to adapt to: one speaker each."""
@@ -38,10 +42,11 @@ _DIALOGUE = re.compile(
     rf"^[ \t]*dialogId\(\s*{_STRING}\s*,\s*{_STRING}\s*,\s*{_STRING}\s*\)\s*^[ \t]*dialogStr\(\s*{_STRING}\s*\)",
     re.MULTILINE,
 )
+_TEXTS = re.compile(r".*dialogs_([a-z]{2,3}(?:_[A-Z]{2})?)\.lua")
 _ESCAPE = re.compile(r"\\(.)")
 
 
-def prepare(root: Path, out: Path, language: Literal["cs", "nl"] = "cs") -> None:
+def prepare(root: Path, out: Path, language: str = "cs") -> None:
     """Write manifests of the game's dialogues: `train` and `dev` are the big fish, `test` the small, `others` the rest.
 
     Speakers are voices, named by their font. The texts are in lower case without punctuation.
@@ -49,7 +54,7 @@ def prepare(root: Path, out: Path, language: Literal["cs", "nl"] = "cs") -> None
     Args:
         root: the folder that holds the game's `script` and `sound`, or a folder above it.
         out: folder for the manifests.
-        language: cs (Czech) or nl (Dutch).
+        language: its code in the game's folders, such as cs or nl; any that has speech.
 
     Raises:
         DataError: there is no such folder, or it holds no texts or no speech of the language.
@@ -58,10 +63,10 @@ def prepare(root: Path, out: Path, language: Literal["cs", "nl"] = "cs") -> None
     texts = _read_texts(game / "script", language)
     files = [file for file in walk(game / "sound") if file.suffix == ".ogg" and file.parent.name == language]
     if not texts or not files:
+        fetch = f"get the game with `asr-transfer fetch fillets-{language}`" if language in PACKED else ""
+        require_language(root, language, languages(root), fetch)
         what = "texts (`script/*/dialogs_" if not texts else "speech (`sound/*/"
-        raise DataError(
-            f"{game}: holds no {what}{language}…`); get the game with `asr-transfer fetch fillets-{language}`."
-        )
+        raise DataError(f"{game}: holds no {what}{language}…`); {fetch or 'give the whole game'}.")
     splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": [], "others": []}
     left_out: dict[str, list[tuple[str, str]]] = {split: [] for split in splits}
     for file in files:
@@ -75,11 +80,23 @@ def prepare(root: Path, out: Path, language: Literal["cs", "nl"] = "cs") -> None
         if defect is not None:
             left_out[split].append((name, defect))
         else:
-            splits[split].append(Utterance(name, str(file), duration, text, voice, language))
+            splits[split].append(Utterance(name, str(file), duration, text, voice, iso(language)))
     if not splits["others"]:
         left_out["train"] += left_out.pop("others")
         del splits["others"]
     write_checked(splits, out, left_out)
+
+
+def languages(root: Path) -> set[str]:
+    """Return the codes of the languages that have both texts and speech.
+
+    Raises:
+        DataError: there is no such folder, or it holds no game.
+    """
+    game = _find(root)
+    speech = {file.parent.name for file in walk(game / "sound") if file.suffix == ".ogg"}
+    codes = {name[1] for file in walk(game / "script") if (name := _TEXTS.fullmatch(file.name))} & speech
+    return {code for code in codes if _read_texts(game / "script", code)}
 
 
 def _find(root: Path) -> Path:
@@ -98,7 +115,7 @@ def _read_texts(scripts: Path, language: str) -> dict[tuple[str, str], tuple[str
         level = file.parent.relative_to(scripts).as_posix().split("/")[0]
         for key, font, _, text in _DIALOGUE.findall("\n".join(read_lines(file))):
             voice = font.removeprefix("font_") or "unnamed"
-            texts.setdefault((level, key), (voice, spoken(_ESCAPE.sub(_unescaped, text), language)))
+            texts.setdefault((level, key), (voice, spoken(_ESCAPE.sub(_unescaped, text), iso(language))))
     return texts
 
 
@@ -123,3 +140,24 @@ def _listen(file: Path, text: str) -> tuple[str | None, float]:
     except DataError as error:
         return str(error), 0.0
     return rate_defect(text, duration), duration
+
+
+_LICENCE = "GNU General Public License, version 2 (sounds and texts of Fish Fillets NG)"
+_CHECKSUMS = {
+    "fillets-ng-data_1.0.1-1.1": "25de89afd8b1adf7bcace8290248a6a22c89cd42300317e69000e162c032cf84",
+    "fillets-ng-data-cs_1.0.1-1.1": "3ecef99b9456f1c80c9625c6f2418642b52d58e7167a46bad7a412db17991b14",
+    "fillets-ng-data-nl_1.0.1-1.1": "afb4443fda9ab507dee578b75be857d121718a1cd6017a474f30e0eb13dc9d10",
+}
+
+CORPUS = Corpus(
+    "fillets",
+    prepare,
+    PACKED,
+    languages,
+    debian={
+        f"fillets-{code}": Packages(("fillets-ng-data", f"fillets-ng-data-{code}"), _LICENCE, _CHECKSUMS)
+        for code in PACKED
+    },
+    # The test split is a second voice, with which a source language is better served than another experiment.
+    use=Use("source", {"cs": (("train", "test", "others"), "dev"), "nl": (("train", "test"), "dev")}, cost=3),
+)

@@ -16,6 +16,7 @@ from asr_transfer.orthography import dotless
 from data_prep import pinyin
 from data_prep.by_text import Gathering, recording
 from data_prep.common import existing_folder, read_lines
+from data_prep.registry import Corpus
 from data_prep.transcripts import spoken, text_defect
 
 SPLITS = ("train", "dev", "test")
@@ -78,3 +79,6 @@ def _take(found: Gathering, file: Path | None, name: str, written: str, speaker:
         return
     phones, letters = " ".join(map(pinyin.split, said)), pinyin.letters(said)
     found.take(name, file, text, speaker, split=split, pronunciation=phones, letters=letters)
+
+
+CORPUS = Corpus("fleurs", prepare, page="FLEURS (https://huggingface.co/datasets/google/fleurs)")

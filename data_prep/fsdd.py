@@ -14,6 +14,7 @@ from asr_transfer.errors import DataError
 from data_prep.common import existing_folder
 from data_prep.quality import write_checked
 from data_prep.recordings import ENDINGS
+from data_prep.registry import Corpus
 
 PRONUNCIATIONS = {
     "zero": "z ih r ow",
@@ -80,3 +81,12 @@ def _natural(file: Path) -> tuple[str, int, str]:
     """Sort take 10 after take 9."""
     head, _, take = file.stem.rpartition("_")
     return head, int(take) if take.isdecimal() else -1, file.name
+
+
+CORPUS = Corpus(
+    "fsdd",
+    prepare,
+    ("en",),
+    splits=("all",),
+    page="the Free Spoken Digit Dataset (https://github.com/Jakobovski/free-spoken-digit-dataset)",
+)

@@ -23,6 +23,7 @@ from asr_transfer.errors import DataError
 from data_prep import pinyin
 from data_prep.by_text import Gathering
 from data_prep.common import existing_folder, walk, write_audio
+from data_prep.registry import Corpus, Packages, Use
 
 SPEAKERS = {"3": "man", "5": "woman"}
 """Who speaks, by the file's name; the manifests call them `gcin-man` and `gcin-woman`."""
@@ -115,3 +116,21 @@ def from_bopomofo(syllable: str) -> str | None:
         return _ALONE[spelled] + tone
     glide = {"i": "y", "u": "w", "v": "yu"}.get(spelled[0]) if len(final) > 1 else None
     return f"{glide}{spelled[1:]}{tone}" if glide else spelled + tone
+
+
+CORPUS = Corpus(
+    "gcin",
+    prepare,
+    ("cmn",),
+    splits=("train", "test"),
+    debian={
+        "gcin-voice": Packages(
+            ("gcin-voice",),
+            "the man's voice GPL-3 or LGPL-3 (2014, Edward Der-Hua Liu), the woman's CC BY 3.0 (ChionMeilin, Chu Lo)",
+            {
+                "gcin-voice_0~20170223-3": "6a0353f0294d06f7bd901bada3d5d9eec63b66c2ec029f92da3124d93d45de70",
+            },
+        )
+    },
+    use=Use("target", cost=4, optional=True),
+)

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
 
 from asr_transfer.errors import DataError
-from data_prep.by_text import Gathering, plain_text, recording
-from data_prep.common import existing_folder, read_lines
+from data_prep.by_text import Gathering, iso, plain_text, recording
+from data_prep.common import existing_folder, read_lines, require_language
+from data_prep.registry import Corpus, Use
+from data_prep.transcripts import main_script
 
 
-def prepare(root: Path, out: Path, language: Literal["de", "es", "ro"] = "de") -> None:
+def prepare(root: Path, out: Path, language: str = "de") -> None:
     """Write manifests of GCompris's words: `train`, `dev` and `test` have no text in common.
 
     The texts are in lower case without punctuation.
@@ -25,15 +26,17 @@ def prepare(root: Path, out: Path, language: Literal["de", "es", "ro"] = "de") -
     Args:
         root: the folder that holds `content-XX.json` and `XX/words`.
         out: folder for the manifests.
-        language: de (German), es (Spanish) or ro (Romanian).
+        language: its code in `content-XX.json`, such as de, es or pt_BR; any that is there.
 
     Raises:
-        DataError: there is no such folder, or it holds no texts or no recordings of the language.
+        DataError: there is no such folder, or it holds no words in the language; those that are there are named.
     """
     existing_folder(root, f"GCompris's `content-{language}.json` and `{language}/words`")
+    require_language(root, language, languages(root))
     folder = existing_folder(root / language / "words", f"GCompris's words, `{language}/words/NAME.ogg`")
-    found = Gathering(language, prefix=f"gcompris-{language}/")
+    found = Gathering(iso(language), prefix=f"gcompris-{language}/")
     texts = _texts(root / f"content-{language}.json")
+    script = main_script(texts.values())
     recorded = {Path(name).stem: file for name in texts if (file := recording(folder, Path(name).stem))}
     if not recorded:
         raise DataError(f"{folder}: holds no recording of a word that content-{language}.json names.")
@@ -41,12 +44,18 @@ def prepare(root: Path, out: Path, language: Literal["de", "es", "ro"] = "de") -
         stem = Path(name).stem
         if stem not in recorded:
             continue
-        text, defect = plain_text(written, language=language)
+        text, defect = plain_text(written, script, iso(language))
         if defect is not None:
             found.leave(stem, defect, text)
         else:
             found.take(stem, recorded[stem], text, f"gcompris-{language}")
     found.write(out)
+
+
+def languages(root: Path) -> set[str]:
+    """Return the codes of the languages that have words and recordings in a folder."""
+    codes = {file.stem.removeprefix("content-") for file in root.glob("content-*.json")}
+    return {code for code in codes if (root / code / "words").is_dir()}
 
 
 def _texts(file: Path) -> dict[str, str]:
@@ -58,3 +67,14 @@ def _texts(file: Path) -> dict[str, str]:
     if not isinstance(content, dict) or not all(isinstance(text, str) for text in content.values()):
         raise DataError(f"{file}: must map the names of recordings to their words; copy the file again.")
     return content
+
+
+CORPUS = Corpus(
+    "gcompris",
+    prepare,
+    ("de", "es", "ro"),
+    languages,
+    page="GCompris's voices (https://gcompris.net)",
+    folder="gcompris-voices",
+    use=Use("source"),
+)

@@ -13,6 +13,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from data_prep.common import existing_folder, read_lines
 from data_prep.quality import write_checked
+from data_prep.registry import Corpus
 from data_prep.transcripts import spoken, text_defect
 
 FIRST_LANGUAGES = {
@@ -78,3 +79,8 @@ def prepare(root: Path, out: Path, first_language: str | None = None) -> None:
                 continue
             utterances.append(Utterance(name, str(file), duration, text, folder.name, "en"))
     write_checked({"all": utterances}, out, {"all": left_out})
+
+
+CORPUS = Corpus(
+    "l2arctic", prepare, ("en",), splits=("all",), page="L2-ARCTIC (https://psi.engr.tamu.edu/l2-arctic-corpus)"
+)

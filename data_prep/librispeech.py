@@ -15,6 +15,7 @@ from pathlib import Path
 from asr_transfer.errors import DataError
 from data_prep.by_text import Gathering, plain_text, recording
 from data_prep.common import existing_folder, read_lines
+from data_prep.registry import Corpus
 
 SUBSETS = (
     "train-clean-100",
@@ -67,3 +68,12 @@ def _take_chapter(found: Gathering, texts: Path, subset: str) -> None:
             found.leave(name, defect or "no recording belongs to it", split=subset)
         else:
             found.take(name, file, text, f"librispeech-{speaker}", split=subset)
+
+
+CORPUS = Corpus(
+    "librispeech",
+    prepare,
+    ("en",),
+    splits=(),
+    page="LibriSpeech (https://www.openslr.org/12)",
+)

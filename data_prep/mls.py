@@ -14,6 +14,7 @@ from pathlib import Path
 from asr_transfer.errors import DataError, nearest_hint
 from data_prep.by_text import Gathering, plain_text, recording
 from data_prep.common import existing_folder, read_lines
+from data_prep.registry import Corpus
 
 LANGUAGES = {
     "english": "en",
@@ -64,3 +65,6 @@ def prepare(root: Path, out: Path) -> None:
             else:
                 found.take(key, file, text, f"mls-{parts[0]}", split=split)
     found.write(out)
+
+
+CORPUS = Corpus("mls", prepare, page="Multilingual LibriSpeech (https://www.openslr.org/94)")

@@ -1,8 +1,8 @@
-"""The corpora of the multilingual recipe: those that are on this machine, each prepared once.
+"""Prepares the corpora of experiments with several languages: those that are on this machine, each once.
 
-Source corpora are prompts, phrases, words and dialogues in fifteen European languages; target corpora are
-Mandarin words, sentences and syllables. What lies in Debian packages is looked for where `asr-transfer fetch` puts it;
-the rest lies below one folder of corpora, each in its own layout, as its module documents.
+The registry says which are sources (prompts, phrases, words and dialogues in fifteen European languages) and which are
+targets (Mandarin words, sentences and syllables). What lies in Debian packages is looked for where `asr-transfer fetch`
+puts it; the rest lies below one folder of corpora, each in its own layout, as its module documents.
 """
 
 from __future__ import annotations
@@ -17,95 +17,30 @@ from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.remarks import collected, lines
 from asr_transfer.runs.workers import run_all
-from data_prep.artikulate import FOLDERS
-from data_prep.fetch import data_folder
-from data_prep.prepare import CORPORA, prepare
+from data_prep import registry
+from data_prep.prepare import CORPORA, prepare, prepared
+from data_prep.registry import Named
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a corpus lies.
+SOURCES: Mapping[str, Named] = registry.used_as("source")
+"""The corpora to learn from, in the languages that are known to be there."""
 
-    Attributes:
-        below: its folder below the folder of corpora; empty where it is fetched.
-        holds: what must be in that folder, so that the corpus counts as there.
-        fetched: its name for `asr-transfer fetch`; empty where it cannot be.
-        source: where else it can be got.
-        cost: about how many times as long as most others it takes to prepare.
-    """
-
-    below: str = ""
-    holds: str = ""
-    fetched: str = ""
-    source: str = ""
-    cost: int = 1
-
-    def find(self, speech: Path | None) -> Path | None:
-        """Return the corpus's folder where it is there: fetched, or below the folder of corpora `speech`."""
-        with contextlib.suppress(ConfigError):  # no home folder, so that nothing was fetched
-            if self.fetched and (folder := data_folder() / self.fetched).is_dir():
-                return folder
-        name = self.below or self.fetched
-        if speech is not None and (speech / name / self.holds).exists():
-            return speech / name
-        return None
-
-    def how_to_get(self, speech: Path | None) -> str:
-        """Return what to do so that the corpus is there."""
-        if self.fetched:
-            return f"get it with `asr-transfer fetch {self.fetched}`"
-        where = f"{speech / self.below}" if speech is not None else f"`{self.below}` below the folder of corpora"
-        return f"put {self.source} into {where}"
-
-
-_ARTIKULATE = "https://invent.kde.org/education/artikulate-data"
-_GCOMPRIS = "GCompris's voices (https://gcompris.net)"
-
-SOURCES: Mapping[str, Place] = {
-    **{
-        f"asterisk-{language}": Place(fetched=f"asterisk-{language}", cost=2)
-        for language in ("en", "es", "fr", "it", "ru")
-    },
-    **{
-        f"artikulate-{language}": Place("artikulate", folder, source=_ARTIKULATE)
-        for language, folder in FOLDERS.items()
-    },
-    **{
-        f"gcompris-{language}": Place("gcompris-voices", f"{language}/words", source=_GCOMPRIS)
-        for language in ("de", "es", "ro")
-    },
-    **{f"fillets-{language}": Place(fetched=f"fillets-{language}", cost=3) for language in ("cs", "nl")},
-    **{
-        f"tuxpaint-{language}": Place(fetched="tuxpaint", cost=2)
-        for language in ["be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru"]
-    },
-    "festvox-ru": Place(fetched="festvox-ru"),
-    "queen": Place(fetched="queen", cost=10),
-    "an4": Place("an4", "etc", source="AN4 (http://www.speech.cs.cmu.edu/databases/an4)"),
-}
-"""Where the corpora to learn from lie."""
+TARGETS: Mapping[str, Named] = registry.used_as("target")
+"""The corpora to transfer to."""
 
 SOURCE_SPLITS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "an4": (("train",), "test"),
-    "fillets-cs": (("train", "test", "others"), "dev"),
-    "fillets-nl": (("train", "test"), "dev"),
+    name: place.use.splits[place.language]
+    for name, place in SOURCES.items()
+    if place.language is not None and place.language in place.use.splits
 }
-"""What of a source corpus is trained on and what is kept from training, where that is not train and dev, and test: the
-fillets' test split is a second voice, with which a source language is better served than another experiment."""
+"""What of a source corpus is trained on and what is kept from training, where that is not train and dev, and test."""
 
-TARGETS: Mapping[str, Place] = {
-    "hsk": Place("audio-cmn", "hsk", source="https://github.com/hugolpz/audio-cmn", cost=5),
-    "aishell": Place("aishell-sample", source="AISHELL-1 or its sample (https://www.openslr.org/33)"),
-    "gcin": Place(fetched="gcin-voice", cost=4),
-}
-"""Where the corpora to transfer to lie."""
-
-TEST_SETS = {"hsk": "words", "aishell": "sentences"}
+TEST_SETS = {name: place.use.test_set for name, place in TARGETS.items() if place.use.test_set}
 """What the test sets of target corpora are called."""
 
-OPTIONAL = ("gcin",)
+OPTIONAL = tuple(name for name, place in TARGETS.items() if place.use.optional)
 """Corpora that do not suffice as the only target, and of which nothing is said where they are absent."""
 
 
@@ -121,7 +56,8 @@ class Corpora:
         """Return the ISO 639 code of every corpus; of one's own corpora, as the first training utterance has it."""
         folders = {**self.sources, **self.targets}
         return {
-            name: (CORPORA[name].language if name in CORPORA else None) or _spoken(folders[name]) for name in folders
+            name: (CORPORA[name].language if name in CORPORA else None) or _spoken(folder)
+            for name, folder in folders.items()
         }
 
     def manifest(self, name: str, split: str) -> Path:
@@ -164,7 +100,7 @@ def prepare_languages(
             not installed.
         DataError: `speech` is no folder, a corpus is not as documented, or no source or no target is there.
     """
-    check_wanted(speech, sources, targets)
+    check_wanted(speech, sources, targets, out)
     found: dict[str, dict[str, Path]] = {"source": {}, "target": {}}
     steps: list[_Step] = []
     missing = ""
@@ -172,8 +108,9 @@ def prepare_languages(
         if wanted is None or missing:
             continue
         for name in wanted or places:
-            if name in places and not (Path(name) / "train.jsonl").is_file():
-                there, step = _plan(name, places[name], speech, out)
+            own = (Path(name) / "train.jsonl").is_file()
+            if not own and (place := _known(name, kind, speech, out)) is not None:
+                there, step = _plan(name, place, speech, out)
                 steps += [step] if step else []
                 if there:
                     found[kind][name] = out / name
@@ -191,8 +128,10 @@ def prepare_languages(
     return Corpora(found["source"], found["target"])
 
 
-def check_wanted(speech: Path | None, sources: Sequence[str] | None, targets: Sequence[str] | None) -> None:
-    """Refuse what `prepare_languages` refuses before it looks for any corpus; its arguments are the same.
+def check_wanted(
+    speech: Path | None, sources: Sequence[str] | None, targets: Sequence[str] | None, out: Path | None = None
+) -> None:
+    """Refuse what `prepare_languages` refuses before it prepares any corpus; its arguments are the same.
 
     Raises:
         DataError: `speech` is no folder.
@@ -202,17 +141,26 @@ def check_wanted(speech: Path | None, sources: Sequence[str] | None, targets: Se
         raise DataError(f"{speech}: there is no such folder; give the folder of corpora, or none.")
     for kind, places, wanted in (("source", SOURCES, sources), ("target", TARGETS, targets)):
         for name in wanted or ():
-            if name not in places:
+            if _known(name, kind, speech, out) is None:
                 _own(name, kind, places)
 
 
-def _plan(name: str, place: Place, speech: Path | None, out: Path) -> tuple[bool, _Step | None]:
+def _known(name: str, kind: str, speech: Path | None, out: Path | None) -> Named | None:
+    """Return the corpus of a name: a language that is not known to be there counts where it is there, or prepared."""
+    place = registry.lookup(name)
+    if place is None or (place.corpus.use is None) or place.use.role != kind:
+        return None
+    there = place.declared or place.find(speech) is not None or (out is not None and prepared(place, out / name))
+    return place if there else None
+
+
+def _plan(name: str, place: Named, speech: Path | None, out: Path) -> tuple[bool, _Step | None]:
     """Return whether a corpus is there, and what is to be done or said about it."""
-    if all((out / name / f"{split}.jsonl").is_file() for split in CORPORA[name].splits):
+    if prepared(place, out / name):
         return True, None
     root = place.find(speech)
     if root is not None:
-        return True, _Step(name, f"{name}: preparing {root}", root, place.cost)
+        return True, _Step(name, f"{name}: preparing {root}", root, place.use.cost)
     if name in OPTIONAL:
         return False, None
     return False, _Step(name, f"{name}: is absent and left out; {place.how_to_get(speech)}")
@@ -244,7 +192,7 @@ def _prepare(job: tuple[str, Path, Path]) -> tuple[str, str]:
     return name, printed.getvalue() + "".join(f"{line}\n" for line in lines(unusual))
 
 
-def _own(folder: str, kind: str, known: Mapping[str, Place]) -> Path:
+def _own(folder: str, kind: str, known: Mapping[str, Named]) -> Path:
     """Return the folder of a corpus that is not among the known ones."""
     if not (Path(folder) / "train.jsonl").is_file():
         raise ConfigError(

@@ -1,113 +1,66 @@
-"""Preparing a corpus by name, once: what recipes call."""
+"""Prepares a corpus by name, once: what recipes call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
-from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from data_prep import (
-    aishell,
-    an4,
-    artikulate,
-    asterisk,
-    audio_cmn,
-    commonvoice,
-    festvox_ru,
-    fillets,
-    fleurs,
-    fsdd,
-    gcin_voice,
-    gcompris,
-    mls,
-    queen,
-    synthetic,
-    thchs30,
-    tuxpaint,
-    voxpopuli,
-)
+from asr_transfer.errors import ConfigError, DataError
+from data_prep import registry
+from data_prep.registry import Named
 
-_ALL = ("train", "dev", "test")
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A corpus that can be prepared by name.
-
-    Attributes:
-        prepare: writes its manifests, given the folder that it lies in (ignored by what is synthesised) and `out`.
-        splits: the manifests that recipes read; it may write more.
-        language: ISO 639 code, where there is only one.
-        from_disk: it is read from a folder.
-    """
-
-    prepare: Callable[[Path, Path], None]
-    splits: tuple[str, ...] = _ALL
-    language: str | None = None
-    from_disk: bool = True
-
-
-def _in_languages(name: str, function: Callable[..., None], languages: Mapping[str, object] | str) -> dict[str, Corpus]:
-    """Return a corpus for each language, named NAME-LANGUAGE."""
-    codes = languages.split() if isinstance(languages, str) else languages
-    return {f"{name}-{code}": Corpus(partial(function, language=code), language=code) for code in codes}
-
-
-CORPORA: dict[str, Corpus] = {
-    "synthetic": Corpus(lambda root, out: synthetic.prepare(out), language="en", from_disk=False),
-    "an4": Corpus(an4.prepare, ("train", "test"), "en"),
-    "fsdd": Corpus(fsdd.prepare, ("all",), "en"),
-    "queen": Corpus(queen.prepare, language="en"),
-    "fillets": Corpus(fillets.prepare, language="cs"),
-    **_in_languages("fillets", fillets.prepare, "cs nl"),
-    **_in_languages("asterisk", asterisk.prepare, asterisk.SPEAKERS),
-    **_in_languages("artikulate", artikulate.prepare, artikulate.FOLDERS),
-    **_in_languages("gcompris", gcompris.prepare, "de es ro"),
-    **_in_languages("tuxpaint", tuxpaint.prepare, " ".join(tuxpaint.LANGUAGES)),
-    "festvox-ru": Corpus(festvox_ru.prepare, language="ru"),
-    "hsk": Corpus(audio_cmn.prepare, (*_ALL, "syllables"), "cmn"),
-    "gcin": Corpus(gcin_voice.prepare, ("train", "test"), "cmn"),
-    "aishell": Corpus(aishell.prepare, language="cmn"),
-    "thchs30": Corpus(thchs30.prepare, language="cmn"),
-    "commonvoice": Corpus(commonvoice.prepare),
-    "mls": Corpus(mls.prepare),
-    "fleurs": Corpus(fleurs.prepare),
-    "voxpopuli": Corpus(voxpopuli.prepare),
-}
-"""Corpora by name; those in several languages are named CORPUS-LANGUAGE."""
+CORPORA: Mapping[str, Named] = registry.names()
+"""Corpora by name, in the languages that are known to be there; those in several are named CORPUS-LANGUAGE."""
 
 
 def prepare(corpus: str, root: Path | None, out: Path) -> dict[str, Path]:
     """Write a corpus's manifests into `out` unless they are there, and return them by split.
 
     Args:
-        corpus: a key of `CORPORA`.
-        root: the folder that the corpus lies in, as its module documents.
+        corpus: a key of `CORPORA`, CORPUS-LANGUAGE of another language that is in `root`, or a folder of manifests,
+            which are returned as they are.
+        root: the folder that the corpus lies in, as its module documents; one that was fetched is found without.
         out: folder for the manifests.
 
     Raises:
-        ConfigError: there is no such corpus, or it needs a `root` and none is given.
+        ConfigError: there is no such corpus, or it needs a `root` and none is given, or has no use for it.
         DataError: the corpus is not as documented.
     """
-    found = _find(corpus)
-    manifests = {split: out / f"{split}.jsonl" for split in found.splits}
-    if all(path.is_file() for path in manifests.values()):
+    found = registry.lookup(corpus)
+    if own := _own(corpus, found):
+        require_root(corpus, root)
+        return own
+    if found is not None and (manifests := prepared(found, out)):
         return manifests
     require_root(corpus, root)
+    found = registry.find(corpus, root := root or (found.find(None) if found else None))
     found.prepare(root or out, out)
-    return manifests
+    return prepared(found, out) or {split: out / f"{split}.jsonl" for split in found.splits}
+
+
+def prepared(corpus: Named, out: Path) -> dict[str, Path]:
+    """Return the manifests of a corpus by split where all of them are in `out`, else none."""
+    manifests = {split: out / f"{split}.jsonl" for split in corpus.splits} or _manifests(out)
+    return manifests if all(path.is_file() for path in manifests.values()) else {}
 
 
 def require_root(corpus: str, root: Path | None) -> None:
-    """Refuse a corpus that cannot be prepared, before anything is done for it.
+    """Refuse a corpus that cannot be prepared, before anything is done for it; the arguments are those of `prepare`.
 
     Raises:
-        ConfigError: there is no such corpus, or it needs a `root` and none is given.
-        DataError: there is no such folder.
+        ConfigError: there is no such corpus, or it needs a `root` and none is given, or has no use for it.
+        DataError: there is no such folder, or it holds no manifests.
     """
-    if not _find(corpus).from_disk:
+    found = registry.lookup(corpus)
+    if _own(corpus, found):
+        if root is not None:
+            raise ConfigError(f"{corpus}: is a folder of manifests, so that `root` would not be used; leave it out.")
+        return
+    if found is None and Path(corpus).is_dir():
+        raise DataError(f"{corpus}: holds no manifest (.jsonl); see `asr-transfer prepare` for making some.")
+    if root is None and found is not None:
+        root = found.find(None)
+    if not registry.find(corpus, root).corpus.from_disk:
         return
     if root is None:
         raise ConfigError(f"the corpus '{corpus}' is read from disk; say where it lies with --root DIR.")
@@ -115,7 +68,10 @@ def require_root(corpus: str, root: Path | None) -> None:
         raise DataError(f"{root}: there is no such folder; say where the corpus '{corpus}' lies with --root DIR.")
 
 
-def _find(corpus: str) -> Corpus:
-    if corpus not in CORPORA:
-        raise ConfigError(f"there is no corpus '{corpus}'.{nearest_hint(corpus, CORPORA)}")
-    return CORPORA[corpus]
+def _own(corpus: str, found: Named | None) -> dict[str, Path]:
+    """Return the manifests by split of a folder that is no corpus known by name, none where there are none."""
+    return {} if found is not None and found.declared else _manifests(Path(corpus))
+
+
+def _manifests(folder: Path) -> dict[str, Path]:
+    return {file.stem: file for file in sorted(folder.glob("*.jsonl"))}

@@ -19,6 +19,7 @@ from asr_transfer.errors import DataError
 from data_prep.common import existing_folder, walk, write_audio
 from data_prep.quality import write_checked
 from data_prep.queen_format import JOE, Clip, DataFile
+from data_prep.registry import Corpus, Packages, Use
 from data_prep.transcripts import rate_defect, spoken, text_defect
 
 DATA_FILE = "queen.1c"
@@ -171,3 +172,21 @@ def _decode(data: DataFile, clip: Clip, scratch: Path) -> tuple[np.ndarray, str 
         return audio.read(scratch), None
     except DataError as error:
         return np.zeros(0, np.float32), str(error).replace(str(scratch), f"{clip.sound}.SB")
+
+
+_CHECKSUMS = {"flight-of-the-amazon-queen_1.0.0-9": "40c08fd258d6fe95c46c1eaf5e9137f84ba330657995a281bd887c94a560a0f1"}
+
+CORPUS = Corpus(
+    "queen",
+    prepare,
+    ("en",),
+    debian={
+        "queen": Packages(
+            ("flight-of-the-amazon-queen",),
+            "freeware licence of Flight of the Amazon Queen (1995, John Passfield and Steven Stamatiadis): free to "
+            "distribute with its readme, not to be sold by itself, changed versions marked as such",
+            _CHECKSUMS,
+        )
+    },
+    use=Use("source", cost=10),
+)

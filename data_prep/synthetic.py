@@ -37,6 +37,7 @@ from asr_transfer.data.synthesis import Speech, random_voice, synthesise
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.progress import tracked
 from data_prep.common import write_splits
+from data_prep.registry import Corpus
 
 DEV_ADULTS, DEV_CHILDREN = 2, 1
 """Development speakers; fixed, so that settings chosen on them stay comparable between corpora of other sizes."""
@@ -315,3 +316,6 @@ def _finished(out: Path, settings: dict[str, Any]) -> bool:
         if not (out / name).exists():
             raise DataError(f"{out}: '{name}' has been removed from the corpus; {mend}.")
     return True
+
+
+CORPUS = Corpus("synthetic", prepare, ("en",), from_disk=False)

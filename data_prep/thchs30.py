@@ -16,6 +16,7 @@ from asr_transfer.errors import DataError
 from data_prep import pinyin
 from data_prep.by_text import Gathering, plain_text, recording
 from data_prep.common import existing_folder, read_lines
+from data_prep.registry import Corpus
 
 SPLITS = ("train", "dev", "test")
 
@@ -69,3 +70,6 @@ def _take(found: Gathering, data: Path, name: str, split: str) -> None:
     speaker, letters = f"thchs30-{name.partition('_')[0]}", pinyin.letters(said)
     text = text.replace(" ", "")
     found.take(name, file, text, speaker, split=split, pronunciation=phones, letters=letters)
+
+
+CORPUS = Corpus("thchs30", prepare, ("cmn",), page="THCHS-30 (https://www.openslr.org/18)")

@@ -17,6 +17,7 @@ from asr_transfer.errors import DataError
 from data_prep.by_text import recording
 from data_prep.common import existing_folder, read_lines, walk
 from data_prep.quality import write_checked
+from data_prep.registry import Corpus
 from data_prep.transcripts import spoken, text_defect
 
 _SPEAKER = re.compile(r"[FM](C?)\d\d")
@@ -85,3 +86,12 @@ def _read(prompt: Path, folder: Path) -> tuple[Path, float, str] | str:
         return file, audio.probe(file).duration, text
     except DataError as error:
         return str(error)
+
+
+CORPUS = Corpus(
+    "torgo",
+    prepare,
+    ("en",),
+    splits=(),
+    page="TORGO (https://www.cs.toronto.edu/~complingweb/data/TORGO/torgo.html)",
+)

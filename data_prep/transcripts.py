@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,6 +41,8 @@ PACES = (
 )
 """Scripts whose characters are syllables or nearly so."""
 
+_JAPANESE = ("CJK", "HIRAGANA", "KATAKANA")
+
 SHORT = 2.0
 """Seconds up to which a recording may be slower than its script's slowest pace: a lone "No." lies between pauses."""
 
@@ -73,6 +75,22 @@ def text_defect(text: str, script: str = "LATIN") -> str | None:
     if any(not unicodedata.name(letter, "").startswith(script) for letter in letters):
         return "the text holds letters of another script"
     return None
+
+
+def main_script(texts: Iterable[str]) -> str:
+    """Return the script of most letters as `text_defect` takes it, LATIN where there are none.
+
+    Japanese is written in several scripts at once, so that the answer for it is empty, which stands for any.
+    """
+    letters = Counter(letter for text in texts for letter in text if letter.isalpha())
+    scripts: Counter[str] = Counter()
+    for letter, times in letters.items():
+        if unicodedata.category(letter) != "Lm":
+            scripts[unicodedata.name(letter, "").partition(" ")[0]] += times
+    if not scripts:
+        return "LATIN"
+    first = scripts.most_common(1)[0][0]
+    return "" if first in _JAPANESE and scripts["HIRAGANA"] else first
 
 
 def rate_defect(text: str, duration: float) -> str | None:

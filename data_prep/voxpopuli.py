@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data_prep.by_text import Gathering, recording
 from data_prep.common import existing_folder, read_table
+from data_prep.registry import Corpus
 from data_prep.transcripts import spoken, text_defect
 
 SPLITS = ("train", "dev", "test")
@@ -47,3 +48,6 @@ def prepare(root: Path, out: Path) -> None:
             speaker = f"voxpopuli-{language}-unknown" if who in ("", "None") else f"voxpopuli-{who}"
             found.take(name, file, text, speaker, split=split)
     found.write(out)
+
+
+CORPUS = Corpus("voxpopuli", prepare, page="VoxPopuli (https://github.com/facebookresearch/voxpopuli)")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -28,7 +27,7 @@ from asr_transfer.experiments.speakers.predicted import (
     to_plain,
 )
 from asr_transfer.runs.record import RunRecord
-from data_prep.prepare import prepare
+from data_prep.prepare import prepare, require_root
 
 QUICK_STEPS, QUICK_ADAPTATION = 60, 10
 """Steps of a source model and of an adaptation with `--quick`: enough to see that everything runs."""
@@ -39,15 +38,15 @@ class Recipe(PredictedConfig):
     """Compare what others are predicted to lose by an adaptation with what they lose.
 
     Attributes:
-        corpus: which.
+        corpus: name of a corpus, or the folder that holds your own manifests.
         out: run folder to write.
-        root: folder of the corpus as it was distributed.
+        root: folder of the corpus as it was distributed; none for fetched corpora and your own manifests.
         workers: parallel processes, of one thread each.
         quick: one speaker, one draw and few steps, to see that everything runs; the figures mean nothing.
         overwrite: replace the run that `out` holds.
     """
 
-    corpus: Literal["an4", "fsdd"]
+    corpus: str
     out: Path
     root: Path | None = None
     workers: int = 2
@@ -57,6 +56,7 @@ class Recipe(PredictedConfig):
 
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md` and `run.json`."""
+    require_root(recipe.corpus, recipe.root)  # before a run is deleted for one that cannot begin
     record = RunRecord(recipe.out, to_record(recipe), overwrite=recipe.overwrite)
     if recipe.quick:
         trainer = replace(recipe.source.trainer, steps=QUICK_STEPS)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
@@ -29,15 +28,16 @@ class Recipe(ExperimentConfig):
     """Adapt a speaker-independent model to held-out speakers.
 
     Attributes:
-        corpus: which.
+        corpus: name of a corpus (`an4`, `asterisk-fr`), or the folder that holds your own manifests, `train`, `dev`
+            and `test` or just `all`, as `protocol.hold_out` needs them.
         out: run folder to write.
-        root: folder of the corpus as it was distributed; `synthetic` needs none.
+        root: folder of the corpus as it was distributed; none for `synthetic`, fetched corpora and your own manifests.
         workers: parallel processes, of one thread each.
         resume: go on with a run that was stopped.
         overwrite: replace the run that `out` holds.
     """
 
-    corpus: Literal["synthetic", "an4", "fsdd", "queen", "fillets"]
+    corpus: str
     out: Path
     root: Path | None = None
     workers: int = 2

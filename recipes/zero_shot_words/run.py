@@ -65,9 +65,9 @@ from asr_transfer.runs.workers import run_all
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import by_language, train_recogniser
+from data_prep import registry
 from data_prep.made_up import MadeUpConfig, prepare_made_up
-from data_prep.multilingual import SOURCES, TARGETS
-from data_prep.prepare import CORPORA, prepare
+from data_prep.prepare import prepare, prepared
 
 Say = Callable[[str], None]
 CONTROL = "control"
@@ -271,20 +271,16 @@ def find_corpora(recipe: Recipe, say: Say) -> dict[str, Path]:
     for name in dict.fromkeys((recipe.corpus, *recipe.learn_from, *recipe.beside)):
         out = (recipe.corpora or recipe.out / "corpora") / name
         own = name == recipe.corpus
-        place = {**SOURCES, **TARGETS}.get(name)
+        place = registry.lookup(name)
         root = recipe.root if own and recipe.root is not None else place.find(recipe.speech) if place else None
         if name == "synthetic":
             out = recipe.out / "corpora" / name
             prepare_made_up(recipe.made_up, out, recipe.workers)
         elif own and root is not None and (root / "test.jsonl").is_file():
             out = root
-        elif name not in CORPORA and (Path(name) / "test.jsonl").is_file():
+        elif not (place and place.declared) and (Path(name) / "test.jsonl").is_file():
             out = Path(name)
-        elif (
-            place is not None
-            and root is None
-            and not all((out / f"{split}.jsonl").is_file() for split in CORPORA[name].splits)
-        ):
+        elif place is not None and place.declared and root is None and not prepared(place, out):
             if own:
                 raise DataError(f"{name}: is absent; {place.how_to_get(recipe.speech)}.")
             say(f"{name}: is absent and left out; {place.how_to_get(recipe.speech)}")

@@ -94,7 +94,7 @@ def test_the_package_index_says_the_checksum_of_other_versions(tmp_path: Path) -
 
 
 def test_a_download_goes_through_apt_get(tmp_path: Path, home: Path) -> None:
-    for name in SOURCES["fillets-cs"].packages:
+    for name in SOURCES["fillets-cs"].names:
         make_deb(tmp_path / "mirror" / f"{name}.deb", name, {f"usr/{name}": b"x"})
     mirror = tmp_path / "mirror"
     program(tmp_path, "apt-get", f'[ "$1" = download ] && shift && for p; do /bin/cp {mirror}/$p.deb .; done')
@@ -189,5 +189,5 @@ def test_data_folder(monkeypatch: pytest.MonkeyPatch, home: Path, capsys: pytest
 
 def test_every_package_has_a_known_checksum() -> None:
     known = {entry.split("_")[0] for entry in CHECKSUMS}
-    assert known == {package for source in SOURCES.values() for package in source.packages}
+    assert known == {package for source in SOURCES.values() for package in source.names}
     assert all(len(value) == 64 and int(value, 16) for value in CHECKSUMS.values())

@@ -136,7 +136,7 @@ def _left_out(printed: str, reason: str) -> set[str]:
 
 
 def test_asterisk_says_what_is_missing(tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"no core-sounds-fr.txt; get the sounds with .*fetch asterisk-fr"):
+    with pytest.raises(DataError, match=r"no speech in 'fr'; get the sounds with .* asterisk-fr`, or take .* en\."):
         asterisk.prepare(prompts, tmp_path / "out", language="fr")
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -156,7 +156,7 @@ def test_real_asterisk(tmp_path: Path, language: str, sizes: tuple[int, int, int
     root = data_folder() / f"asterisk-{language}"
     if not root.is_dir():
         pytest.skip(f"the prompts are absent: fetch them with `asr-transfer fetch asterisk-{language}`")
-    asterisk.prepare(root, tmp_path, language=language)  # type: ignore[arg-type]
+    asterisk.prepare(root, tmp_path, language=language)
     splits = [read_manifest(tmp_path / f"{split}.jsonl") for split in ("train", "dev", "test")]
     assert tuple(len(split) for split in splits) == sizes
     texts = [{u.text for u in split} for split in splits]
@@ -244,5 +244,5 @@ def test_real_festvox(tmp_path: Path) -> None:
 
 def test_every_package_to_fetch_has_a_checksum() -> None:
     known = {name.partition("_")[0] for name in CHECKSUMS}
-    assert {package for source in SOURCES.values() for package in source.packages} == known
+    assert {package for source in SOURCES.values() for package in source.names} == known
     assert all(len(value) == 64 and set(value) <= set("0123456789abcdef") for value in CHECKSUMS.values())

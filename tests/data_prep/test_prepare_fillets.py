@@ -114,6 +114,10 @@ def test_fillets_wrong_folder(tmp_path: Path, game: Path) -> None:
         fillets.prepare(tmp_path / "empty", tmp_path / "out")
     for file in game.rglob("cs/*.ogg"):
         file.unlink()
+    with pytest.raises(DataError, match=r"no speech in 'cs'; get the game with .*fetch fillets-cs`, or take .* nl\."):
+        fillets.prepare(game, tmp_path / "out")
+    for file in game.rglob("*_nl.lua"):
+        file.unlink()
     with pytest.raises(DataError, match=r"holds no speech \(`sound/\*/cs…`\); get the game with .*fetch fillets-cs"):
         fillets.prepare(game, tmp_path / "out")
     for file in game.rglob("*_cs.lua"):
@@ -127,7 +131,7 @@ def test_real_fillets(tmp_path: Path, language: str, sizes: tuple[int, int, int]
     root = data_folder() / f"fillets-{language}"
     if not root.is_dir():
         pytest.skip(f"the game is absent: fetch it with `asr-transfer fetch fillets-{language}`")
-    fillets.prepare(root, tmp_path, language=language)  # type: ignore[arg-type]
+    fillets.prepare(root, tmp_path, language=language)
     splits = [read_manifest(tmp_path / f"{split}.jsonl") for split in ("train", "dev", "test")]
     assert tuple(len(split) for split in splits) == sizes
     assert [{u.speaker for u in split} for split in splits] == [{"big"}, {"big"}, {"small"}]

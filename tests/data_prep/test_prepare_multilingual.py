@@ -165,7 +165,7 @@ def test_a_fetched_corpus_goes_before_a_copy(tmp_path: Path, speech: Path) -> No
 def test_every_corpus_of_the_recipe_is_known() -> None:
     for name, place in {**SOURCES, **TARGETS}.items():
         assert CORPORA[name].language, name
-        assert place.fetched in FETCHED if place.fetched else place.below and place.source
+        assert place.fetched in FETCHED if place.fetched else place.below and place.corpus.page
     assert len({CORPORA[name].language for name in SOURCES}) == 15
     assert {CORPORA[name].language for name in TARGETS} == {"cmn"}
     assert set(multilingual.OPTIONAL) <= set(TARGETS)
@@ -175,6 +175,8 @@ def test_preparing_by_name(tmp_path: Path, speech: Path) -> None:
     manifests = prepare("gcompris-de", speech / "gcompris-voices", tmp_path / "out")
     assert list(manifests) == ["train", "dev", "test"] and all(path.is_file() for path in manifests.values())
     with pytest.raises(ConfigError, match="there is no corpus 'gcompris-du'. Did you mean 'gcompris-de'"):
-        prepare("gcompris-du", speech, tmp_path / "out")
+        prepare("gcompris-du", speech, tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"there is no corpus 'gcompris-du': .*gcompris-voices holds it in de\."):
+        prepare("gcompris-du", speech / "gcompris-voices", tmp_path / "none")
     with pytest.raises(ConfigError, match="the corpus 'asterisk-en' is read from disk; say where it lies with --root"):
         prepare("asterisk-en", None, tmp_path / "none")

@@ -113,7 +113,7 @@ def test_artikulate(tmp_path: Path, courses: Path, capsys: pytest.CaptureFixture
 
 
 def test_artikulate_wrong_folder(tmp_path: Path, courses: Path) -> None:
-    with pytest.raises(DataError, match=r"courses: holds no course `gr/gr.xml`; give the folder of"):
+    with pytest.raises(DataError, match=r"courses: holds no speech in 'el'; take `--language` pl\."):
         artikulate.prepare(courses, tmp_path / "out", language="el")
     (courses / "pl/pl.xml").write_text("<course>\n<units>")
     with pytest.raises(DataError, match=r"pl.xml line 2: is not XML"):
@@ -148,7 +148,7 @@ def test_gcompris(tmp_path: Path, words: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_gcompris_wrong_folder(tmp_path: Path, words: Path) -> None:
-    with pytest.raises(DataError, match=r"ro.words: there is no such folder; give the folder that holds GCompris"):
+    with pytest.raises(DataError, match=r"gcompris: holds no speech in 'ro'; take `--language` de\."):
         gcompris.prepare(words, tmp_path / "out", language="ro")
     (words / "content-de.json").write_text('{"1.ogg": 3}')
     with pytest.raises(DataError, match=r"content-de.json: must map the names of recordings to their words"):
@@ -198,6 +198,10 @@ def test_tuxpaint(tmp_path: Path, stamps: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_tuxpaint_wrong_folder(tmp_path: Path, stamps: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no speech in 'da'; take `--language` fr or ro\."):
+        tuxpaint.prepare(stamps, tmp_path / "out", language="da")
+    for file in stamps.rglob("*.ogg"):
+        file.unlink()
     with pytest.raises(
         DataError, match=r"holds no NAME_desc_da.ogg; get the stamps with `asr-transfer fetch tuxpaint`"
     ):
@@ -208,7 +212,7 @@ def test_tuxpaint_wrong_folder(tmp_path: Path, stamps: Path) -> None:
 def test_real_artikulate(
     corpus: Callable[[str], Path], tmp_path: Path, language: str, sizes: tuple[int, int, int]
 ) -> None:
-    artikulate.prepare(corpus("artikulate"), tmp_path, language=language)  # type: ignore[arg-type]
+    artikulate.prepare(corpus("artikulate"), tmp_path, language=language)
     splits = read(tmp_path)
     assert tuple(map(len, splits.values())) == sizes
     assert_by_text(splits)
@@ -220,7 +224,7 @@ def test_real_artikulate(
 def test_real_gcompris(
     corpus: Callable[[str], Path], tmp_path: Path, language: str, sizes: tuple[int, int, int]
 ) -> None:
-    gcompris.prepare(corpus("gcompris-voices"), tmp_path, language=language)  # type: ignore[arg-type]
+    gcompris.prepare(corpus("gcompris-voices"), tmp_path, language=language)
     splits = read(tmp_path)
     assert tuple(map(len, splits.values())) == sizes
     assert_by_text(splits)
@@ -231,7 +235,7 @@ def test_real_tuxpaint(tmp_path: Path, language: str, sizes: tuple[int, int, int
     root = data_folder() / "tuxpaint"
     if not root.is_dir():
         pytest.skip("the stamps are absent: fetch them with `asr-transfer fetch tuxpaint`")
-    tuxpaint.prepare(root, tmp_path, language=language)  # type: ignore[arg-type]
+    tuxpaint.prepare(root, tmp_path, language=language)
     splits = read(tmp_path)
     assert tuple(map(len, splits.values())) == sizes
     assert_by_text(splits)

@@ -1,0 +1,113 @@
+"""The registry of corpora: it holds every module that declares one, and finds any language that a folder holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import data_prep
+from asr_transfer.cli import main
+from asr_transfer.data.manifest import read_manifest
+from asr_transfer.errors import ConfigError, DataError
+from data_prep import gcompris, registry
+from data_prep.fetch import fetch
+from data_prep.prepare import prepare, require_root
+from data_prep.registry import Corpus
+from data_prep.transcripts import main_script
+from tests.recorded import MakeAudio, distinct
+
+UKRAINIAN = ("кіт", "пес", "риба", "гуска", "кінь", "їжак", "корова", "ягня", "миша", "слон", "вовк", "лось", "бик")
+
+
+@pytest.fixture
+def voices(tmp_path: Path, make_audio: MakeAudio) -> Path:
+    """Return a folder of GCompris's words in a language that the module does not name."""
+    record = distinct(make_audio)
+    names = {f"{n}.ogg": text for n, text in enumerate(UKRAINIAN)}
+    for name in names:
+        record(tmp_path / "speech/gcompris-voices/uk/words" / name)
+    root = tmp_path / "speech/gcompris-voices"
+    (root / "content-uk.json").write_text(json.dumps(names), encoding="utf-8")
+    return root
+
+
+def test_every_module_that_declares_a_corpus_is_collected() -> None:
+    modules = {file.stem for path in data_prep.__path__ for file in Path(path).glob("*.py")}
+    declaring = {name for name in modules if "\nCORPUS = " in (Path(data_prep.__path__[0]) / f"{name}.py").read_text()}
+    assert declaring == set(registry.MODULES)
+    assert {corpus.command for corpus in registry.corpora().values()} == declaring
+    assert all(corpus.page or corpus.debian for corpus in registry.corpora().values() if corpus.from_disk)
+
+
+def test_a_language_that_no_module_names_is_prepared(voices: Path, tmp_path: Path) -> None:
+    manifests = prepare("gcompris-uk", voices, tmp_path / "out")
+    spoken = [u for path in manifests.values() for u in read_manifest(path)]
+    assert sorted(u.text for u in spoken) == sorted(UKRAINIAN), "in its own script"
+    assert {(u.language, u.speaker) for u in spoken} == {("uk", "gcompris-uk")}
+    assert all(u.id.startswith("gcompris-uk/") for u in spoken)
+
+
+def test_a_language_that_is_not_there_is_refused_with_those_that_are(voices: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gcompris-voices: holds no speech in 'ca'; take `--language` uk\."):
+        gcompris.prepare(voices, tmp_path / "out", "ca")
+    with pytest.raises(ConfigError, match=r"no corpus 'gcompris-ca': .*gcompris-voices holds it in uk\."):
+        require_root("gcompris-ca", voices)
+    with pytest.raises(ConfigError, match=r"no corpus 'gcompris-ca'\. Did you mean 'gcompris"):
+        require_root("gcompris-ca", None)
+
+
+def test_found_below_a_folder_of_corpora(voices: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path / "fetched"))
+    german, ukrainian = registry.find("gcompris-de"), registry.lookup("gcompris-uk")
+    assert ukrainian is not None and not ukrainian.declared
+    assert ukrainian.find(voices.parent) == voices
+    assert german.find(voices.parent) is None, "the folder is there, the language is not"
+    assert registry.lookup("gcompris-7") is None and registry.lookup("hsk-de") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gcompris", r"'gcompris' lies in no package; get GCompris's voices .* `asr-transfer prepare gcompris --root"),
+        ("hsk", r"get https://github.com/hugolpz/audio-cmn and give its folder to `asr-transfer prepare audio_cmn"),
+        ("gcin", r"'gcin' is fetched as 'gcin-voice'"),
+        ("asterisk-xx", r"cannot be fetched\. Did you mean 'asterisk-"),
+    ],
+)
+def test_what_lies_in_no_package(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fetch(name)
+
+
+def test_the_command_line_offers_what_the_registry_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    shown = capsys.readouterr().out
+    assert all(f" {name}\n" in shown for name in registry.commands())
+
+
+def test_a_corpus_declares_itself_in_a_line(tmp_path: Path) -> None:
+    def prepare(root: Path, out: Path) -> None:
+        (out / "all.jsonl").write_text(root.name)
+
+    named = Corpus("mine", prepare, ("eo",), page="a page").named()
+    assert (named.name, named.language, named.splits) == ("mine", "eo", ("train", "dev", "test"))
+    named.prepare(tmp_path / "source", tmp_path)
+    assert (tmp_path / "all.jsonl").read_text() == "source"
+    assert named.how_to_get(tmp_path) == f"put a page into {tmp_path / 'mine'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("Straße 12", "LATIN"),
+        ("слово (word)", "CYRILLIC"),
+        ("中国", "CJK"),
+        ("日本語のテキスト", ""),
+        ("12 ...", "LATIN"),
+    ],
+)
+def test_the_script_of_most_letters(text: str, script: str) -> None:
+    assert main_script([text]) == script
