@@ -24,7 +24,7 @@ def split_of(text: str, shares: Mapping[str, int] = SHARES) -> str:
     """Return the split of a text: the CRC-32 of its UTF-8 bytes decides, so it is the same on every machine.
 
     Args:
-        text: what is said.
+        text: text that is said.
         shares: percent of all texts by split, at most 100 together; the rest is `train`.
     """
     bucket = zlib.crc32(text.encode()) % 100
@@ -67,7 +67,7 @@ class Gathering:
     Attributes:
         language: ISO 639 code of all of them.
         shares: percent of the texts by split, as `split_of` takes them; without any, all is `train`.
-        prefix: what every id begins with, such as `asterisk-en/`: ids are unique across corpora and languages.
+        prefix: beginning of every id, such as `asterisk-en/`: ids are unique across corpora and languages.
         one_voice: no text may be in two splits, as `quality.check` takes it.
     """
 
@@ -104,7 +104,7 @@ class Gathering:
         Args:
             name: its id behind the prefix.
             file: the recording.
-            text: what is said, as `plain_text` returns it.
+            text: text that is said, as `plain_text` returns it.
             speaker: who says it.
             split: where it belongs; by its text where None.
             pronunciation: its phones, separated by single spaces.

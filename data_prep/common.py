@@ -101,7 +101,7 @@ def existing_folder(root: Path, expected: str) -> Path:
 
     Args:
         root: the folder that the user named.
-        expected: what the folder should hold, for the message.
+        expected: files that the folder should hold, for the message.
 
     Raises:
         DataError: there is no such folder.

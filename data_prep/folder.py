@@ -112,8 +112,8 @@ class Divided:
         recordings: all that there are.
         utterances: those with a transcript that can be used.
         bare: those without one, each with its id and why it has none; nobody has listened to them.
-        report: what was left out for any other reason.
-        speaker, language: of what is said by no table.
+        report: recordings left out for any other reason.
+        speaker, language: names for recordings of which no table says them.
     """
 
     recordings: Recordings

@@ -49,13 +49,13 @@ class MadeUpConfig:
     """How many words are made up, and who says them.
 
     Attributes:
-        words: of the lexicon.
-        train_words, dev_words, test_words: of them, without any in common.
+        words: number of words of the lexicon.
+        train_words, dev_words, test_words: numbers of them, without any in common.
         again: words of train that are tested as well.
         voices: that say words of train, a share of them each.
         test_voices: that say words of dev, and as many others that say those of test.
         per_voice: words that each voice of train says.
-        seed: of words and voices.
+        seed: random seed of words and voices.
     """
 
     words: int = 5000

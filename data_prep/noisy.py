@@ -19,10 +19,10 @@ def prepare(manifest: Path, out: Path, amplitude: float = 0.01, seed: int = 0) -
     """Write `noisy.jsonl` and, beside it, the recordings of a manifest with white Gaussian noise.
 
     Args:
-        manifest: of the clean recordings.
+        manifest: manifest of the clean recordings.
         out: folder for the manifest and the audio.
         amplitude: standard deviation of the noise, in units of full scale.
-        seed: of the noise; each recording has its own.
+        seed: random seed of the noise; each recording has its own.
 
     Raises:
         DataError: the amplitude is impossible, a recording cannot be read, or `out` cannot be written.

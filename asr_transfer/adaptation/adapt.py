@@ -37,11 +37,11 @@ class Adapted:
 
     Attributes:
         recogniser: at the strength that was asked for.
-        result: of the training.
-        plan: what it copied, added and froze.
+        result: outcome of the training.
+        plan: plan by which it copied, added and froze.
         report: utterances left out.
-        start, end: what was trained, by name, before and after.
-        depth: of the frozen layers whose activations it was trained on (see `prefix`); 0 for on features.
+        start, end: trained tensors by name, before and after.
+        depth: number of the frozen layers whose activations it was trained on (see `prefix`); 0 for on features.
     """
 
     recogniser: Recogniser
@@ -83,15 +83,16 @@ def adapt(
 
     Args:
         source: the speaker-independent recogniser.
-        utterances: of the new speaker, with transcripts.
+        utterances: speech of the new speaker, with transcripts.
         store: their features at every speed of the configuration.
         method: a name from `methods.METHODS`, or several joined with `+`.
         config: budget and settings.
         folder: where checkpoints go, for resuming.
         log: called with a line when training ends.
-        source_utterances: of the source domain, with features in `store`; what `replay` mixes in, and on which `ewc`
-            takes its Fisher information.
-        shared: what several adaptations of `source` on `store` compute once; the result is the same bits without.
+        source_utterances: speech of the source domain, with features in `store`; what `replay` mixes in, and on which
+            `ewc` takes its Fisher information.
+        shared: activations that several adaptations of `source` on `store` compute once; the result is the same bits
+            without.
 
     Raises:
         DataError: a transcript cannot be spelled, no utterance is long enough for CTC, or the method needs source

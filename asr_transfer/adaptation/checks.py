@@ -65,7 +65,7 @@ class Finding:
 
     Attributes:
         utterance: its id.
-        kind: what was found.
+        kind: kind of the finding.
         detail: the rest of the sentence: what is wrong, and the mend.
     """
 
@@ -83,7 +83,7 @@ class AudioCheck:
 
     Attributes:
         findings: in the order of the utterances.
-        groups: of each utterance, the index of the first one with exactly the same samples (its own, if it is new).
+        groups: for each utterance the index of the first one with exactly the same samples (its own, if it is new).
     """
 
     findings: list[Finding]
@@ -127,10 +127,10 @@ def make_folds(utterances: Sequence[Utterance], folds: int, seed: int, groups: S
     score on new texts instead, give all utterances of a text the same group.
 
     Args:
-        utterances: of one speaker.
+        utterances: speech of one speaker.
         folds: how many parts; with fewer groups than that, each group is one.
         seed: decides the division.
-        groups: of each utterance, the number of its group, as in `AudioCheck.groups`.
+        groups: number of each utterance's group, as in `AudioCheck.groups`.
 
     Returns:
         Indices of each part's utterances, rising; nothing when there are fewer than two groups.
@@ -174,7 +174,7 @@ def suspicious_transcripts(source: Recogniser, utterances: Sequence[Utterance], 
 
     Args:
         source: the model before adaptation.
-        utterances: of one speaker.
+        utterances: speech of one speaker.
         store: their features.
 
     Raises:

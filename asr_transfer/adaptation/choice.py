@@ -47,9 +47,9 @@ class Choice:
     """The answer and how it was found.
 
     Attributes:
-        method, learning_rate, strength: what to do; `none` leaves the model alone.
+        method, learning_rate, strength: the choice; `none` leaves the model alone.
         reason: one sentence.
-        ladder: what was considered, best first.
+        ladder: candidates that were considered, best first.
         cpu_seconds: processor time of the choosing.
     """
 
@@ -99,7 +99,7 @@ def choose(
 
     Args:
         source: the model to adapt.
-        utterances: of the speaker; each can be spelled and is long enough for CTC.
+        utterances: speech of the speaker; each can be spelled and is long enough for CTC.
         store: features of all utterances.
         config: budget of one adaptation.
         choice: folds, strengths and limits.
@@ -107,7 +107,8 @@ def choose(
         source_utterances: utterances of the source domain, to mix in.
         groups: equal numbers for utterances that must share a fold, such as copies of one recording.
         log: called with a line per candidate.
-        shared: what trainings compute once; to be given where more follow on the same source model and features.
+        shared: activations that trainings compute once; to be given where more follow on the same source model and
+            features.
         judged: utterances of the source domain, to judge on what is forgotten; none of them may be trained on, by the
             source model or here. Without any, that is not measured, and nothing is refused for it.
 

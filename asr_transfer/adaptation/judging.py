@@ -41,15 +41,15 @@ class Rung:
     """A candidate at its best strength, as it did on held-out utterances.
 
     Attributes:
-        method, learning_rate, strength: what was tried.
+        method, learning_rate, strength: the candidate that was tried.
         folds: on how many folds.
         errors, units: character errors and reference characters of the held-out utterances.
-        source_errors: of the source model on the same.
+        source_errors: errors of the source model on the same.
         score: the criterion; 1 is the source model.
         forgetting: estimated rise of the character error rate on source speech that was not trained on; None where it
             was not measured.
         refused: why it may not be chosen; empty otherwise.
-        shares: what each held-out utterance adds to the criterion.
+        shares: contribution of each held-out utterance to the criterion.
         forgetting_error: standard error of `forgetting`; None where it is not known.
     """
 

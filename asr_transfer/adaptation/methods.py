@@ -28,10 +28,10 @@ class Ingredients:
     """What a method adds to plain fine-tuning.
 
     Attributes:
-        actions: of the transfer plan, after copying the source model.
+        actions: steps of the transfer plan, after copying the source model.
         objectives: with their weights.
         task_weight: factor on the CTC loss of the speaker's utterances.
-        source_weight: of the CTC loss on source utterances.
+        source_weight: weight of the CTC loss on source utterances.
     """
 
     actions: list[Action] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Method:
     Attributes:
         name: as typed.
         summary: one line with its source.
-        role: what it decides; methods of different roles combine.
+        role: side of the adaptation that it decides; methods of different roles combine.
         learning_rate: the default, chosen on development speakers; 0 where nothing is trained.
         build: makes its ingredients for a source model.
         needs_source: whether it works only with utterances of the source domain.
@@ -269,10 +269,10 @@ class Recipe:
     """A method or combination, ready for a trainer.
 
     Attributes:
-        plan: of the transfer.
+        plan: plan of the transfer.
         objectives: with their weights.
-        task_weight: of the CTC loss of the speaker's utterances.
-        source_weight: of the CTC loss of source utterances; 0 reads none.
+        task_weight: weight of the CTC loss of the speaker's utterances.
+        source_weight: weight of the CTC loss of source utterances; 0 reads none.
     """
 
     plan: TransferPlan

@@ -57,9 +57,9 @@ class ProfileFacts:
     """How a profile came about.
 
     Attributes:
-        method: of the adaptation.
+        method: method of the adaptation.
         utterances: that it learnt from.
-        seconds: of speech that they hold.
+        seconds: duration of the speech that they hold.
         created: date and time, ISO 8601.
         parent: checksum of the profile that it went on from.
         origin: anything else, in plain values.
@@ -99,8 +99,8 @@ class Profile:
         base: checksum of the model that it belongs to.
         specs: its adapters.
         tensors: all of theirs and the base's changed ones, by name.
-        checksum: of these tensors; names the profile as a parent.
-        size_bytes: of its files.
+        checksum: checksum of these tensors; names the profile as a parent.
+        size_bytes: size of its files.
     """
 
     folder: Path

@@ -41,7 +41,7 @@ def vet(
 
     Args:
         source: listens to the recordings.
-        utterances: of one speaker.
+        utterances: speech of one speaker.
         store: their features.
         speeds: at which they are adapted to.
         keep_suspicious: False leaves out transcripts that do not match.

@@ -103,7 +103,7 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Say, started:
 
     Args:
         runs: as `runs.load_systems` takes them.
-        command: what was asked for.
+        command: settings that were asked for.
         say: prints a line.
         started: the command line, for the report.
 

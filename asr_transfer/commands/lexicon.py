@@ -51,7 +51,7 @@ def check_lexicon(
     Args:
         lexicon: file.
         model: model folder, or the run folder of `train` or `adapt`.
-        head: which head, where the model has several.
+        head: name of the head, where the model has several.
         nearest: take for each phone that the model does not know the nearest one.
         out: file to write the mapped lexicon to.
         overwrite: replace the file `out`.

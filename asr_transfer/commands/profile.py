@@ -43,7 +43,7 @@ def load_with_profile(model: Path, profile: Path | None, head: str | None = None
     Args:
         model: model folder of the base, or the run folder of `train`.
         profile: profile folder, or the run folder of `adapt`; None for the model as it is.
-        head: which head, where the model has several.
+        head: name of the head, where the model has several.
 
     Raises:
         ModelError: a folder is missing or damaged, or the profile belongs to another model.
@@ -204,7 +204,7 @@ def merge_profile(
         profile: profile folder, or the run folder of `adapt`.
         out: model folder to write.
         say: prints a line.
-        head: which head, where the model has several.
+        head: name of the head, where the model has several.
         overwrite: replace the model that `out` holds.
 
     Raises:

@@ -70,7 +70,7 @@ def tune_search(
     `hot_weight` of the search for hot words.
 
     Args:
-        command: what to search with.
+        command: settings to search with.
         recogniser: the model, with its profile.
         utterances: development speech with transcripts.
         console: to print to.

@@ -19,7 +19,7 @@ class Phase:
     """A training of its own.
 
     Attributes:
-        steps: of the optimiser.
+        steps: number of the optimiser's steps.
         actions: on the model before it.
     """
 

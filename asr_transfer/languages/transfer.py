@@ -47,8 +47,8 @@ class Learnt:
 
     Attributes:
         recogniser: listens in the new language; the source's heads are kept beside it, except from scratch.
-        result: of all phases: histories joined (with a figure `phase` where there are several), costs summed.
-        plans: what each phase copied and froze; empty from scratch and for a new column.
+        result: outcome of all phases: histories joined (with a figure `phase` where there are several), costs summed.
+        plans: plan by which each phase copied and froze; empty from scratch and for a new column.
         report: utterances left out.
     """
 
@@ -72,13 +72,14 @@ def learn_language(
 
     Args:
         source: the trained recogniser; None from scratch, with `config.model`.
-        train: of the new language.
-        dev: of the new language, for the best weights and early stopping; may be empty, then the last weights are kept.
+        train: training speech of the new language.
+        dev: development speech of the new language, for the best weights and early stopping; may be empty, then the
+            last weights are kept.
         store: features of all utterances, of those trained on at every speed.
         config: mode and training.
         folder: where checkpoints go; training resumes from what it finds there.
         log: called with a line at each validation.
-        source_utterances: of the source's languages, for `joint` alone.
+        source_utterances: speech of the source's languages, for `joint` alone.
 
     Raises:
         DataError: nothing is left to train on, several languages, or a transcript cannot be spelled.

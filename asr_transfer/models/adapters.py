@@ -102,8 +102,8 @@ def remove_adapters(model: Model, kinds: Collection[str] | None = None) -> None:
     """Take adapters off, parameters and hooks; without any, the model is the base again, bit for bit.
 
     Args:
-        model: what to take them off.
-        kinds: which; None for all.
+        model: model to take them off.
+        kinds: kinds of adapters; None for all.
     """
     adapters = _adapters(model)
     for kind in list(adapters):

@@ -36,7 +36,7 @@ class Inventory:
     Attributes:
         phones: distinct, at least one.
         features: names of the attributes; none where each phone has weights of its own.
-        signatures: of each phone the value of each attribute: 1, -1, or 0 where it does not apply.
+        signatures: value of each attribute of each phone: 1, -1, or 0 where it does not apply.
 
     Raises:
         ConfigError: a phone stands twice, the signatures do not fit, or two phones have the same one, so that no data
@@ -144,8 +144,8 @@ class Allophones(nn.Module):
     """Logits of a language's phonemes: of each the highest one of its allophones; the blank passes. No parameters.
 
     Args:
-        table: of the language.
-        phones: of the inventory.
+        table: table of the language.
+        phones: phones of the inventory.
 
     Raises:
         ConfigError: a phoneme has no allophones, one that is not in the inventory, or the same ones as another.

@@ -131,7 +131,7 @@ class Encoder(nn.Module):
     """A stack of layers with a final LayerNorm.
 
     Args:
-        name: which kind of layer.
+        name: kind of layer.
         inputs: channels of the front end.
         layers: how many.
         dim: width of a layer (per direction for `bilstm`).

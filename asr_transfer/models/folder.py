@@ -40,7 +40,7 @@ def save_model(
 
     Args:
         folder: where.
-        model: what.
+        model: model to describe.
         card: text of the folder's README.md.
         files: by file name, such as `tokens.txt`, what writes it to the path it is given.
         origin: facts about the training kept in `config.yaml` (plain values only).
@@ -133,8 +133,8 @@ def read_yaml(file: Path, number: int, what: str) -> dict[str, Any]:
     """Read a plain YAML mapping whose field `format` is `number`.
 
     Args:
-        file: which must exist.
-        number: of the format.
+        file: file that must exist.
+        number: number of the format.
         what: the folder holds, such as `model`; for messages.
 
     Raises:

@@ -49,7 +49,7 @@ class PrivateConfig:
     """The private encoders, which are of the shared encoder's kind.
 
     Attributes:
-        layers: of each.
+        layers: number of layers of each.
         dim: width of a layer (per direction for `bilstm`); smaller than the shared one's, or nothing is shared.
     """
 

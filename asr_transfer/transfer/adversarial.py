@@ -65,7 +65,7 @@ class DomainAdversarial(TrainedObjective):
         level: whether a vector is a frame, or the mean over an `utterance`.
         strength: λ, or a schedule of it over the progress of the training.
         width: units in each of the discriminator's two hidden layers.
-        seed: of the discriminator's initial weights.
+        seed: random seed of the discriminator's initial weights.
 
     Raises:
         ConfigError: fewer than two streams, one twice, or another `level`.
@@ -168,7 +168,7 @@ def a_distance(features: Mapping[str, torch.Tensor], seed: int = 0) -> float:
 
     Args:
         features: (vectors, dim) by domain.
-        seed: of the split into halves.
+        seed: random seed of the split into halves.
 
     Raises:
         ConfigError: fewer than two domains, or one of fewer than four vectors.

@@ -34,7 +34,7 @@ class EWC:
         fisher: F by parameter name, in place of a stream.
         reference: θ* by name; None takes the weights that training starts from.
         examples: draws of an item and its labels that F is the mean of.
-        seed: of these draws.
+        seed: random seed of these draws.
         normalise: False keeps F as it is.
 
     Raises:
@@ -129,7 +129,7 @@ def fisher_information(model: nn.Module, task: Task, examples: int = 64, seed: i
         task: with the criterion `ctc` or `cross_entropy`; its unaugmented items are the x.
         examples: draws of an item and its labels. No item is drawn once more before all were drawn; one that is drawn
             several times is run once.
-        seed: of the draws.
+        seed: random seed of the draws.
 
     Returns:
         The mean squared gradient of an item's whole log-likelihood, by name of each parameter that requires one.

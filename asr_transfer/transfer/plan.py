@@ -28,7 +28,7 @@ class Copy:
     """Copy the selected tensors from `source` (same names and shapes).
 
     Attributes:
-        selector: what, in the model that is prepared.
+        selector: tensors, in the model that is prepared.
         source: the model copied from, or its state.
         missing: `error` when the source lacks a selected tensor or has another shape, or `skip` to report it as
             unmatched.
@@ -50,8 +50,8 @@ class Reinit:
     """Reset the selected modules to random initial weights.
 
     Attributes:
-        selector: what.
-        seed: of the random weights.
+        selector: tensors that it is about.
+        seed: random seed of the random weights.
     """
 
     selector: str
@@ -63,7 +63,7 @@ class Freeze:
     """Keep the selected parameters and buffers (normalisation statistics) exactly as they are.
 
     Attributes:
-        selector: what.
+        selector: tensors that it is about.
     """
 
     selector: str
@@ -76,7 +76,7 @@ class FreezeStatistics:
     A handful of utterances gives poor statistics, and those of the source model are known to work.
 
     Attributes:
-        selector: what; layers other than BatchNorm among it are unaffected.
+        selector: tensors; layers other than BatchNorm among it are unaffected.
     """
 
     selector: str = "**"
@@ -87,7 +87,7 @@ class LearningRate:
     """Train the selected parameters at `factor` times the learning rate.
 
     Attributes:
-        selector: what.
+        selector: tensors that it is about.
         factor: above 0.
     """
 
@@ -103,7 +103,7 @@ class Add:
     it; one of another size is refused.
 
     Attributes:
-        spec: which adapter.
+        spec: kind and settings of the adapter.
         selector: Whole blocks of the model that it acts on; empty for those of `spec`.
     """
 

@@ -31,7 +31,7 @@ class Row:
     """A system at one amount on one test set, over all seeds.
 
     Attributes:
-        test, system, minutes: which.
+        test, system, minutes: names of the test set and the system, and the amount of speech.
         seeds: how many.
         rate: errors over reference units of all seeds.
         spread: standard deviation over seeds.
