@@ -52,10 +52,10 @@ class Speech:
     """The recordings of an adaptation run.
 
     Attributes:
-        own: speech of the new speaker, to adapt to.
-        test: speech of the same speaker, to score on; may be empty.
-        others: speech of other speakers, to score on; may be empty.
-        source: like those that the model was trained on, to mix in; may be empty.
+        own: recordings of the new speaker, to adapt to.
+        test: other recordings of the same speaker, to score on; may be empty.
+        others: recordings of other speakers, to score on; may be empty.
+        source: recordings like those that the model was trained on, to mix in; may be empty.
     """
 
     own: Sequence[Utterance]
@@ -68,7 +68,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     """Adapt `source` to a speaker and write a run folder with the adapted model and the speaker's profile.
 
     Args:
-        command: settings that were asked for.
+        command: options of the run.
         base: the model as it stands on disk.
         source: the model to adapt: the base, with the profile that is gone on from.
         speech: recordings.

@@ -102,8 +102,8 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Say, started:
     """Compare runs, print the table, and write the report.
 
     Args:
-        runs: as `runs.load_systems` takes them.
-        command: settings that were asked for.
+        runs: run folders and files, as `evaluation.runs.load_systems` takes them.
+        command: options of the comparison.
         say: prints a line.
         started: the command line, for the report.
 

@@ -51,11 +51,11 @@ def check_lexicon(
     Args:
         lexicon: file.
         model: model folder, or the run folder of `train` or `adapt`.
-        head: name of the head, where the model has several.
+        head: head to spell for, where the model has several.
         nearest: take for each phone that the model does not know the nearest one.
         out: file to write the mapped lexicon to.
         overwrite: replace the file `out`.
-        console: to print to.
+        console: terminal to print to; None for the standard output.
 
     Returns:
         0; a lexicon that does not fit raises.
@@ -108,13 +108,13 @@ def add_words(
 
     Args:
         lexicon: file.
-        words: to add.
+        words: words to add.
         language: ISO 639 code.
         phones: pronunciation of the one word, separated by spaces; otherwise they are looked up or guessed.
-        source: as of `data.g2p.pronounce`.
+        source: place to look words up in, as in `data.g2p.pronounce`.
         scheme: notation of what is looked up or guessed; by default the lexicon's own, of a new one IPA.
         reader: dictionary of the language.
-        console: to print to.
+        console: terminal to print to; None for the standard output.
 
     Raises:
         DataError: the file is damaged, a word is already there with that pronunciation, or cannot be pronounced.
@@ -163,14 +163,14 @@ def write_pronunciations(
         wordlist: file.
         out: lexicon file to write.
         language: ISO 639 code.
-        source, scheme, notation, reader: as of `data.g2p.pronounce`.
+        source, scheme, notation, reader: parameters of `data.g2p.pronounce`.
         lexicon: file of pronunciations that go before all others.
         overwrite: replace the file `out`.
-        console: to print to.
+        console: terminal to print to; None for the standard output.
 
     Raises:
         DataError: the list is missing, empty or not UTF-8, a word cannot be pronounced, or `out` exists.
-        ConfigError: as of `data.g2p.pronounce`.
+        ConfigError: the same as of `data.g2p.pronounce`.
     """
     require_free(out, overwrite)
     known = Lexicon.read(lexicon) if lexicon is not None else None
@@ -211,14 +211,14 @@ def pronounce_manifest(
     Args:
         manifest: file.
         out: manifest to write.
-        language, source, scheme, notation, reader: as of `data.pronounce.pronounce_utterances`.
+        language, source, scheme, notation, reader: parameters of `data.pronounce.pronounce_utterances`.
         lexicon: file of pronunciations that go before all others.
         overwrite: replace the file `out`.
-        console: to print to.
+        console: terminal to print to; None for the standard output.
 
     Raises:
         DataError: the manifest or lexicon is missing or damaged, no utterance can be pronounced, or `out` exists.
-        ConfigError: as of `data.pronounce.pronounce_utterances`.
+        ConfigError: the same as of `data.pronounce.pronounce_utterances`.
     """
     require_free(out, overwrite)
     known = Lexicon.read(lexicon) if lexicon is not None else None
@@ -240,8 +240,8 @@ def show_lexicon(lexicon: Path, words: Sequence[str] = (), *, console: Console |
 
     Args:
         lexicon: file.
-        words: to show; none for the lexicon as a whole.
-        console: to print to.
+        words: words to show; none for the lexicon as a whole.
+        console: terminal to print to; None for the standard output.
 
     Raises:
         DataError: the file is missing or damaged, or holds none of a word.
@@ -382,7 +382,7 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
         parsers[name].add_argument("lexicon", type=Path, help="lexicon file: word, tab, phones")
     part = parsers["check"]
     part.add_argument("--model", type=Path, required=True, help="model folder, or the run folder of `train` or `adapt`")
-    part.add_argument("--language", type=str, default=None, help="which head, where the model has several")
+    part.add_argument("--language", type=str, default=None, help="head to spell for, where the model has several")
     part.add_argument("--map", type=bool, default=False, help="take the nearest phone for each that the model lacks")
     part.add_argument("--out", type=Path, default=None, help="file to write the mapped lexicon to")
     part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")

@@ -119,7 +119,7 @@ def listen(
     """Yield each utterance with the language it was taken to be in and what was heard.
 
     Args:
-        recogniser: recogniser of `open_recogniser`.
+        recogniser: result of `open_recogniser`.
         utterances: their texts are not read and may be empty.
         language: `auto` finds it out, with the offsets that the model keeps, else by the heads' scores as they are;
             otherwise it is the recogniser's head.

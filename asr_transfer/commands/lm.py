@@ -61,7 +61,7 @@ def make_model(
         limit: list so many of the texts' commonest words only; the others count as `<unk>`, unless the lexicon holds
             them. Of equally common words the first ones stay.
         overwrite: replace the file `out`.
-        console: to print to.
+        console: terminal to print to; None for the standard output.
 
     Raises:
         DataError: a file is missing or damaged, the texts hold no words, or `out` exists.
@@ -122,7 +122,7 @@ def write_words(
         out: file to write.
         at_least: words that occur so often only.
         overwrite: replace the file `out`.
-        console: to print to.
+        console: terminal to print to; None for the standard output.
 
     Raises:
         DataError: a file is missing or damaged, there are no such words, or `out` exists.

@@ -43,7 +43,7 @@ def load_with_profile(model: Path, profile: Path | None, head: str | None = None
     Args:
         model: model folder of the base, or the run folder of `train`.
         profile: profile folder, or the run folder of `adapt`; None for the model as it is.
-        head: name of the head, where the model has several.
+        head: head to listen with, where the model has several.
 
     Raises:
         ModelError: a folder is missing or damaged, or the profile belongs to another model.
@@ -204,7 +204,7 @@ def merge_profile(
         profile: profile folder, or the run folder of `adapt`.
         out: model folder to write.
         say: prints a line.
-        head: name of the head, where the model has several.
+        head: head to listen with, where the model has several.
         overwrite: replace the model that `out` holds.
 
     Raises:
@@ -364,7 +364,7 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     )
     part.add_argument("--profile", type=Path, required=True, help="profile folder, or the run folder of `adapt`")
     part.add_argument("--out", type=Path, required=True, help="model folder to write")
-    part.add_argument("--language", type=str, default=None, help="which head, where the model has several")
+    part.add_argument("--language", type=str, default=None, help="head to listen with, where the model has several")
     part.add_argument("--overwrite", type=bool, default=False, help="replace the model that --out holds")
     parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
     return parsers

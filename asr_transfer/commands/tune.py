@@ -70,10 +70,10 @@ def tune_search(
     `hot_weight` of the search for hot words.
 
     Args:
-        command: settings to search with.
+        command: options of the search, and where to write.
         recogniser: the model, with its profile.
         utterances: development speech with transcripts.
-        console: to print to.
+        console: terminal to print to; None for the standard output.
 
     Raises:
         DataError: a file is missing or damaged, holds what the model does not know, or `out` exists.
