@@ -27,7 +27,7 @@ class Block(NamedTuple):
     Attributes:
         path: Dotted name of the module.
         dim: Channels of its output.
-        role: Whether it belongs to the front end, counts as a layer, or stands between them.
+        role: Part that it plays: of the front end, a layer that is counted, or between them.
         axis: Axis of the channels in its output (in its first output, where it returns several).
     """
 
@@ -44,9 +44,9 @@ class Model(Headed, ABC):
     A class is made known by `@register("its kind")`; then folders of such models can be written and read.
 
     Attributes:
-        sequential: Whether `forward` is all blocks one after the other and nothing else, so that it may begin at any
-            of them (`run`). Otherwise frozen blocks are computed anew at every step.
-        takes_heads: Whether `from_plain` makes the model with whatever heads it is given.
+        sequential: Promise that `forward` is all blocks one after the other and nothing else, so that it may begin at
+            any of them (`run`). Without it, frozen blocks are computed anew at every step.
+        takes_heads: Promise that `from_plain` makes the model with whatever heads it is given.
     """
 
     sequential: ClassVar[bool] = False
@@ -66,9 +66,9 @@ class Model(Headed, ABC):
         """Make a model with initial weights.
 
         Args:
-            plain: What `describe` returned; it may hold other keys beside.
+            plain: Description that `describe` returned; it may hold other keys beside.
             heads: Number of outputs of each head.
-            where: The file, for messages.
+            where: File, for messages.
 
         Raises:
             ConfigError: A field is missing, of another type or impossible.

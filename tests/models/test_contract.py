@@ -201,14 +201,6 @@ def test_test_time_adaptation_refuses_to_train_norms_alone(source: Recogniser, s
         _texts(replace(source, model=model, test_time=CONFIG.suta), speech)
 
 
-@pytest.mark.parametrize("name", ["front-end", "first-layers"])
-def test_what_makes_heads_without_weights_is_kept_like_heads(name: str) -> None:
-    model = PhoneModel(small_model().config, Inventory(("a", "b")), {"main": None})
-    build(name, model, MethodSettings()).plan.apply(model)
-    trained = {n.split(".")[0] for n, parameter in model.named_parameters() if parameter.requires_grad}
-    assert trained == {"frontend"} if name == "front-end" else trained == {"frontend", "encoder"}
-
-
 def test_frames_are_those_that_the_model_makes() -> None:
     model = Stranger(StrangerConfig(), {"en": 3}).eval()
     for frames in range(3, 40):
