@@ -86,6 +86,12 @@ class Model(Headed, ABC):
         """Return where hidden units can be scaled one by one: the modules whose outputs they are."""
         return self.front_end() + self.layers()
 
+    def outside(self) -> list[str]:
+        """Return the trainable parameters that belong to no block, head or adapter, such as an embedding of masks."""
+        own = [path for name in self.heads for path in self.own_parts(name)]
+        inside = tuple(f"{path}." for path in ("heads", "adapters", *(block.path for block in self.blocks()), *own))
+        return [n for n, parameter in self.named_parameters() if parameter.requires_grad and not n.startswith(inside)]
+
     def run(
         self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
