@@ -113,7 +113,8 @@ def _frozen(source: Model, blocks: Sequence[Block], with_heads: bool = False) ->
         own = (path for name in source.heads for path in source.own_parts(name))
         # Heads may have no weights of their own: then what makes them is kept.
         paths += ["heads"] if source.heads.state_dict() else dict.fromkeys(own)
-    kept = paths_with_tensors(source, paths)
+    # What belongs to no block is held too: these methods train what they name and nothing else.
+    kept = [*paths_with_tensors(source, paths), *source.outside()]
     return Ingredients([Freeze(" | ".join(kept))] if kept else [])
 
 

@@ -66,8 +66,8 @@ def make_phases(config: LanguageConfig, model: Model, language: str, idle: Seque
         )
     bounds = [first + (steps - first) * k // (layers + 1) for k in range(layers + 2)]
     phases = [Phase(first, (Freeze(alone),))]
+    blocks = model.blocks()
     for opened in range(1, layers + 1):
-        blocks = model.blocks()
         upper = [block.path for block in blocks[blocks.index(model.layers()[-opened]) :]]
         closed = Freeze(alone + "".join(f" - {path}" for path in paths_with_tensors(model, upper)))
         phases.append(Phase(bounds[opened] - bounds[opened - 1], (*whole, closed)))

@@ -27,7 +27,7 @@ class Block(NamedTuple):
     Attributes:
         path: Dotted name of the module.
         dim: Channels of its output.
-        role: Whether it belongs to the front end, counts as a layer, or stands between them.
+        role: Part that it plays: of the front end, a layer that is counted, or between them.
         axis: Axis of the channels in its output (in its first output, where it returns several).
     """
 
@@ -44,9 +44,9 @@ class Model(Headed, ABC):
     A class is made known by `@register("its kind")`; then folders of such models can be written and read.
 
     Attributes:
-        sequential: Whether `forward` is all blocks one after the other and nothing else, so that it may begin at any
-            of them (`run`). Otherwise frozen blocks are computed anew at every step.
-        takes_heads: Whether `from_plain` makes the model with whatever heads it is given.
+        sequential: Promise that `forward` is all blocks one after the other and nothing else, so that it may begin at
+            any of them (`run`). Without it, frozen blocks are computed anew at every step.
+        takes_heads: Promise that `from_plain` makes the model with whatever heads it is given.
     """
 
     sequential: ClassVar[bool] = False
@@ -66,9 +66,9 @@ class Model(Headed, ABC):
         """Make a model with initial weights.
 
         Args:
-            plain: What `describe` returned; it may hold other keys beside.
+            plain: Description that `describe` returned; it may hold other keys beside.
             heads: Number of outputs of each head.
-            where: The file, for messages.
+            where: File, for messages.
 
         Raises:
             ConfigError: A field is missing, of another type or impossible.
@@ -85,6 +85,12 @@ class Model(Headed, ABC):
     def units(self) -> list[Block]:
         """Return where hidden units can be scaled one by one: the modules whose outputs they are."""
         return self.front_end() + self.layers()
+
+    def outside(self) -> list[str]:
+        """Return the trainable parameters that belong to no block, head or adapter, such as an embedding of masks."""
+        own = [path for name in self.heads for path in self.own_parts(name)]
+        inside = tuple(f"{path}." for path in ("heads", "adapters", *(block.path for block in self.blocks()), *own))
+        return [n for n, parameter in self.named_parameters() if parameter.requires_grad and not n.startswith(inside)]
 
     def run(
         self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor

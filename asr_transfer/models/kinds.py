@@ -38,8 +38,8 @@ def build(plain: Mapping[str, Any], where: str) -> SpeechModel:
     """Make a model from what `describe` returned, with initial weights.
 
     Args:
-        plain: The description; other keys are left alone.
-        where: The file, for messages.
+        plain: Description; other keys are left alone.
+        where: File, for messages.
 
     Raises:
         ModelError: The kind is unknown or no model of speech, or an adapter is damaged.

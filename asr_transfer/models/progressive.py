@@ -143,6 +143,10 @@ class ProgressiveModel(AcousticModel):
         """Return the names of all heads, those of earlier columns behind the model's own."""
         return [*self.heads, *self.base.head_names()]
 
+    def own_parts(self, head: str) -> list[str]:
+        """See `Model.own_parts`: what the new column hears of the base belongs to it."""
+        return [*super().own_parts(head), "laterals"]
+
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
         return {**super().describe(), "rank": self.rank, "base": kinds.describe(self.base)}

@@ -118,7 +118,7 @@ def choose(model: ModelConfig | None, device: str = "cpu", batch_budget: int = 6
             return Choice("bf16", reason="which this GPU computes in")
         return Choice("fp32", reason="for this GPU does not compute in bf16")
     if model is None:
-        return Choice("fp32", reason="bf16 is measured for models of speech alone")
+        return Choice("fp32", reason="bf16 is measured only for networks that `train` makes")
     items = max(2, min(16, batch_budget // 300))
     key = _key(model, items, threads)
     speed = _recall(key)

@@ -18,10 +18,11 @@ import speechbrain as sb
 import torch
 from torch import nn
 
-from asr_transfer.config import ModelConfig, TrainerConfig
+from asr_transfer.config import TrainerConfig
 from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.errors import TrainingError
 from asr_transfer.interruption import Stopped, deferring, requested
+from asr_transfer.models.contract import SpeechModel
 from asr_transfer.progress import Work
 from asr_transfer.training import distributed
 from asr_transfer.training.checkpoints import AtomicCheckpointer
@@ -99,8 +100,8 @@ class Trainer(sb.Brain):
         torch.set_num_threads(self.config.threads)
         self.device = distributed.join(self.config.device)
         self._log = log or (lambda line: None)
-        network = getattr(model, "config", None)
-        self.config = precise(self.config, folder, network if isinstance(network, ModelConfig) else None, self._log)
+        network = model.network if isinstance(model, SpeechModel) else None
+        self.config = precise(self.config, folder, network, self._log)
         model.to(self.device)
         self.applied = plan.apply(model) if plan else None
         for task in [*self.streams.values(), *self.validation]:

@@ -17,7 +17,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from tests.models.stranger import Stranger, StrangerConfig
-from tests.small import settings, snapshot
+from tests.small import different, settings, snapshot
 from tests.tones import make_speaker
 
 Spoken = tuple[dict[str, list[Utterance]], FeatureStore]
@@ -82,6 +82,15 @@ def test_a_known_head_goes_on_and_grows(spoken: Spoken) -> None:
     learnt = learn_language(_source(), more, [], store, _config("head", keep_head=True)).recogniser
     assert learnt.tokens.symbols[-1] == "ä" and isinstance(learnt.model, Stranger)
     assert learnt.model.head("en").out_features == len(learnt.tokens)
+
+
+def test_speakers_are_told_apart_above_a_strangers_last_block(spoken: Spoken) -> None:
+    two = [replace(u, speaker=f"s{n % 2}") for n, u in enumerate(spoken[0]["fr"])]
+    config = _config("all", speaker_adversarial=0.1)
+    learnt = learn_language(_source(), two, [], spoken[1], config)
+    plain = learn_language(_source(), two, [], spoken[1], _config("all", speaker_alpha=0.5))
+    assert different(snapshot(learnt.recogniser.model), snapshot(plain.recogniser.model))
+    assert learnt.result.steps == 3
 
 
 @pytest.mark.parametrize("mode", ["scratch", "progressive", "progressive-random"])

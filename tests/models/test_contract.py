@@ -201,12 +201,20 @@ def test_test_time_adaptation_refuses_to_train_norms_alone(source: Recogniser, s
         _texts(replace(source, model=model, test_time=CONFIG.suta), speech)
 
 
-@pytest.mark.parametrize("name", ["front-end", "first-layers"])
-def test_what_makes_heads_without_weights_is_kept_like_heads(name: str) -> None:
-    model = PhoneModel(small_model().config, Inventory(("a", "b")), {"main": None})
+@pytest.mark.parametrize("name", ["front-end", "first-layers", "last-layers", "head"])
+def test_what_belongs_to_no_block_is_not_trained_unnoticed(name: str) -> None:
+    model = _source().model
+    model.register_parameter("masked_spec_embed", nn.Parameter(torch.ones(MELS)))
+    assert isinstance(model, Model) and model.outside() == ["masked_spec_embed"]
     build(name, model, MethodSettings()).plan.apply(model)
-    trained = {n.split(".")[0] for n, parameter in model.named_parameters() if parameter.requires_grad}
-    assert trained == {"frontend"} if name == "front-end" else trained == {"frontend", "encoder"}
+    trained = {tensor for tensor, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == _trained(name, model)
+
+
+def test_no_model_of_this_house_has_parameters_outside_its_blocks() -> None:
+    assert {type(model).__name__: model.outside() for model in _house()} == {
+        type(model).__name__: [] for model in _house()
+    }
 
 
 def test_frames_are_those_that_the_model_makes() -> None:

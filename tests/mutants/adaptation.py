@@ -138,8 +138,8 @@ MUTANTS = (
     Mutant(
         "first-layers-freezes-one-too-few",
         f"{ROOM}/methods.py",
-        'Freeze(f"encoder.layers[{settings.first}:] | encoder.norm | heads")',
-        'Freeze(f"encoder.layers[{settings.first + 1}:] | encoder.norm | heads")',
+        "blocks[blocks.index(layers[settings.first]) :]",
+        "blocks[blocks.index(layers[settings.first]) + 1 :]",
         "`first-layers` trains a layer more than it says",
         ("tests/adaptation/test_methods.py",),
     ),

@@ -101,8 +101,8 @@ MUTANTS = (
     Mutant(
         "layers-open-from-the-front",
         f"{ROOM}/phases.py",
-        "encoder.layers[-{opened}:]",
-        "encoder.layers[:{opened}]",
+        "blocks[blocks.index(model.layers()[-opened]) :]",
+        "blocks[: blocks.index(model.layers()[opened - 1]) + 1]",
         "gradual training opens the first layers first",
         ("tests/languages/test_languages.py",),
     ),
