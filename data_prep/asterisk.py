@@ -188,7 +188,7 @@ CORPUS = Corpus(
     prepare,
     tuple(SPEAKERS),
     languages,
-    debian={
+    packages={
         f"asterisk-{code}": Packages(
             (f"asterisk-core-sounds-{code}", f"asterisk-core-sounds-{code}-g722"), licence, _CHECKSUMS
         )

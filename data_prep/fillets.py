@@ -154,7 +154,7 @@ CORPUS = Corpus(
     prepare,
     PACKED,
     languages,
-    debian={
+    packages={
         f"fillets-{code}": Packages(("fillets-ng-data", f"fillets-ng-data-{code}"), _LICENCE, _CHECKSUMS)
         for code in PACKED
     },

@@ -105,7 +105,7 @@ CORPUS = Corpus(
     prepare,
     ("be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru"),
     languages,
-    debian={
+    packages={
         "tuxpaint": Packages(
             ("tuxpaint-stamps-default",),
             "GNU General Public License, version 2 or later (2002-2022, Bill Kendrick and contributors)",

@@ -38,7 +38,7 @@ def test_every_module_that_declares_a_corpus_is_collected() -> None:
     declaring = {name for name in modules if "\nCORPUS = " in (Path(data_prep.__path__[0]) / f"{name}.py").read_text()}
     assert declaring == set(registry.MODULES)
     assert {corpus.command for corpus in registry.corpora().values()} == declaring
-    assert all(corpus.page or corpus.debian for corpus in registry.corpora().values() if corpus.from_disk)
+    assert all(corpus.page or corpus.packages for corpus in registry.corpora().values() if corpus.from_disk)
 
 
 def test_a_language_that_no_module_names_is_prepared(voices: Path, tmp_path: Path) -> None:
