@@ -13,7 +13,7 @@ from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from data_prep import gcompris, registry
 from data_prep.fetch import fetch
-from data_prep.prepare import prepare, require_root
+from data_prep.prepare import find_named, prepare, require_root
 from data_prep.registry import Corpus
 from data_prep.transcripts import main_script
 from tests.recorded import MakeAudio, distinct
@@ -65,6 +65,25 @@ def test_found_below_a_folder_of_corpora(voices: Path, monkeypatch: pytest.Monke
     assert ukrainian.find(voices.parent) == voices
     assert german.find(voices.parent) is None, "the folder is there, the language is not"
     assert registry.lookup("gcompris-7") is None and registry.lookup("hsk-de") is None
+
+
+def test_corpora_by_name_by_folder_and_absent(voices: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path / "fetched"))
+    own, made = tmp_path / "own", tmp_path / "made"
+    own.mkdir()
+    (own / "train.jsonl").touch()
+    said: list[str] = []
+    names = ["gcompris-uk", str(own), "queen", "synthetic"]
+    found = find_named(names, tmp_path / "out", voices.parent, said.append, made={"synthetic": made})
+    assert found == {"gcompris-uk": tmp_path / "out/gcompris-uk", str(own): own, "synthetic": made}
+    assert (tmp_path / "out/gcompris-uk/train.jsonl").is_file()
+    assert said == ["queen: is absent and left out; get it with `asr-transfer fetch queen`"]
+    with pytest.raises(DataError, match="queen: is absent; get it with `asr-transfer fetch queen`"):
+        find_named(["queen"], tmp_path / "out", None, said.append)
+    with pytest.raises(ConfigError, match="there is no corpus 'gcompris-xx'"):
+        find_named(["gcompris-xx"], tmp_path / "out", None, said.append)
+    (tmp_path / "test.jsonl").touch()
+    assert find_named(["hsk"], tmp_path / "out", None, said.append, tmp_path) == {"hsk": tmp_path}
 
 
 @pytest.mark.parametrize(
