@@ -53,7 +53,7 @@ def find_named(
             others are not is said.
         out: folder for the folders of manifests.
         speech: the folder of corpora as they were distributed; fetched ones are found without it.
-        say: takes lines for a person to read.
+        say: function that takes lines for a person to read.
         root: the folder of the first corpus, as it was distributed or as `prepare` wrote its manifests.
         made: folders of manifests that were made up by the caller, by the names of corpora.
 

@@ -13,6 +13,7 @@ from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from data_prep import gcompris, registry
 from data_prep.fetch import fetch
+from data_prep.multilingual import prepare_languages
 from data_prep.prepare import find_named, prepare, require_root
 from data_prep.registry import Corpus
 from data_prep.transcripts import main_script
@@ -65,6 +66,18 @@ def test_found_below_a_folder_of_corpora(voices: Path, monkeypatch: pytest.Monke
     assert ukrainian.find(voices.parent) == voices
     assert german.find(voices.parent) is None, "the folder is there, the language is not"
     assert registry.lookup("gcompris-7") is None and registry.lookup("hsk-de") is None
+
+
+def test_experiments_with_several_languages_take_it_by_name(
+    voices: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path / "fetched"))
+    for _ in range(2):  # prepared, and then found so
+        corpora = prepare_languages(voices.parent, tmp_path / "out", lambda line: None, ["gcompris-uk"], None)
+        assert dict(corpora.sources) == {"gcompris-uk": tmp_path / "out/gcompris-uk"}
+        assert corpora.languages == {"gcompris-uk": "uk"}
+    with pytest.raises(ConfigError, match="the source corpus 'gcompris-ca' is neither known nor a folder"):
+        prepare_languages(voices.parent, tmp_path / "out", lambda line: None, ["gcompris-ca"], None)
 
 
 def test_corpora_by_name_by_folder_and_absent(voices: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
