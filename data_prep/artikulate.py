@@ -29,7 +29,7 @@ def prepare(root: Path, out: Path, language: str = "pl") -> None:
     Args:
         root: the folder of courses (`pl`, `gr`, `fr`, …), or one course's folder.
         out: folder for the manifests.
-        language: its code, such as pl, fr or el (Greek); any that has a course.
+        language: code of the language, such as pl, fr or el (Greek); any that has a course.
 
     Raises:
         DataError: there is no such folder or course, which says what courses are there, or the course is not XML.

@@ -49,7 +49,7 @@ def prepare(root: Path, out: Path, language: str = "en") -> None:
     Args:
         root: the folder that holds `core-sounds-XX.txt` and the .g722 files, at any depth.
         out: folder for the manifests and for `audio/NAME.flac`.
-        language: its code in `core-sounds-XX.txt`, such as en or ru; any that is there.
+        language: code of the language in `core-sounds-XX.txt`, such as en or ru; any that is there.
 
     Raises:
         ConfigError: PyAV is not installed.
@@ -188,7 +188,7 @@ CORPUS = Corpus(
     prepare,
     tuple(SPEAKERS),
     languages,
-    debian={
+    packages={
         f"asterisk-{code}": Packages(
             (f"asterisk-core-sounds-{code}", f"asterisk-core-sounds-{code}-g722"), licence, _CHECKSUMS
         )

@@ -93,7 +93,7 @@ CORPUS = Corpus(
     "festvox-ru",
     prepare,
     ("ru",),
-    debian={
+    packages={
         "festvox-ru": Packages(
             ("festvox-ru",),
             "BSD-like (2005, Nickolay V. Shmyrev): free to use, change and distribute with its notice, changes marked, "

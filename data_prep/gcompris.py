@@ -26,7 +26,7 @@ def prepare(root: Path, out: Path, language: str = "de") -> None:
     Args:
         root: the folder that holds `content-XX.json` and `XX/words`.
         out: folder for the manifests.
-        language: its code in `content-XX.json`, such as de, es or pt_BR; any that is there.
+        language: code of the language in `content-XX.json`, such as de, es or pt_BR; any that is there.
 
     Raises:
         DataError: there is no such folder, or it holds no words in the language; those that are there are named.

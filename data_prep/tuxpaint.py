@@ -37,7 +37,7 @@ def prepare(root: Path, out: Path, language: str = "fr") -> None:
     Args:
         root: the folder that holds the stamps, at any depth.
         out: folder for the manifests.
-        language: its code in the names of the recordings, such as fr or ca; any that is there.
+        language: code of the language in the names of the recordings, such as fr or ca; any that is there.
 
     Raises:
         DataError: there is no such folder, or it holds no captions read in the language; those that are there are
@@ -105,7 +105,7 @@ CORPUS = Corpus(
     prepare,
     ("be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru"),
     languages,
-    debian={
+    packages={
         "tuxpaint": Packages(
             ("tuxpaint-stamps-default",),
             "GNU General Public License, version 2 or later (2002-2022, Bill Kendrick and contributors)",

@@ -65,9 +65,8 @@ from asr_transfer.runs.workers import run_all
 from asr_transfer.search_config import SearchConfig
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import by_language, train_recogniser
-from data_prep import registry
 from data_prep.made_up import MadeUpConfig, prepare_made_up
-from data_prep.prepare import prepare, prepared
+from data_prep.prepare import find_named
 
 Say = Callable[[str], None]
 CONTROL = "control"
@@ -267,27 +266,12 @@ def find_corpora(recipe: Recipe, say: Say) -> dict[str, Path]:
         ConfigError: a corpus is neither known nor a folder of manifests.
         DataError: the test corpus, or all that is to be trained on, is not there.
     """
-    found: dict[str, Path] = {}
-    for name in dict.fromkeys((recipe.corpus, *recipe.learn_from, *recipe.beside)):
-        out = (recipe.corpora or recipe.out / "corpora") / name
-        own = name == recipe.corpus
-        place = registry.lookup(name)
-        root = recipe.root if own and recipe.root is not None else place.find(recipe.speech) if place else None
-        if name == "synthetic":
-            out = recipe.out / "corpora" / name
-            prepare_made_up(recipe.made_up, out, recipe.workers)
-        elif own and root is not None and (root / "test.jsonl").is_file():
-            out = root
-        elif not (place and place.declared) and (Path(name) / "test.jsonl").is_file():
-            out = Path(name)
-        elif place is not None and place.declared and root is None and not prepared(place, out):
-            if own:
-                raise DataError(f"{name}: is absent; {place.how_to_get(recipe.speech)}.")
-            say(f"{name}: is absent and left out; {place.how_to_get(recipe.speech)}")
-            continue
-        else:
-            prepare(name, root, out)
-        found[name] = out
+    wanted = dict.fromkeys((recipe.corpus, *recipe.learn_from, *recipe.beside))
+    made = recipe.out / "corpora" / "synthetic"
+    if made.name in wanted:
+        prepare_made_up(recipe.made_up, made, recipe.workers)
+    folder = recipe.corpora or recipe.out / "corpora"
+    found = find_named(list(wanted), folder, recipe.speech, say, recipe.root, {made.name: made})
     if recipe.learn_from and not set(recipe.learn_from) & set(found):
         raise DataError(f"none of the corpora {', '.join(recipe.learn_from)} is there; see `--speech`.")
     return found

@@ -13,7 +13,8 @@ from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from data_prep import gcompris, registry
 from data_prep.fetch import fetch
-from data_prep.prepare import prepare, require_root
+from data_prep.multilingual import prepare_languages
+from data_prep.prepare import find_named, prepare, require_root
 from data_prep.registry import Corpus
 from data_prep.transcripts import main_script
 from tests.recorded import MakeAudio, distinct
@@ -38,7 +39,7 @@ def test_every_module_that_declares_a_corpus_is_collected() -> None:
     declaring = {name for name in modules if "\nCORPUS = " in (Path(data_prep.__path__[0]) / f"{name}.py").read_text()}
     assert declaring == set(registry.MODULES)
     assert {corpus.command for corpus in registry.corpora().values()} == declaring
-    assert all(corpus.page or corpus.debian for corpus in registry.corpora().values() if corpus.from_disk)
+    assert all(corpus.page or corpus.packages for corpus in registry.corpora().values() if corpus.from_disk)
 
 
 def test_a_language_that_no_module_names_is_prepared(voices: Path, tmp_path: Path) -> None:
@@ -65,6 +66,37 @@ def test_found_below_a_folder_of_corpora(voices: Path, monkeypatch: pytest.Monke
     assert ukrainian.find(voices.parent) == voices
     assert german.find(voices.parent) is None, "the folder is there, the language is not"
     assert registry.lookup("gcompris-7") is None and registry.lookup("hsk-de") is None
+
+
+def test_experiments_with_several_languages_take_it_by_name(
+    voices: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path / "fetched"))
+    for _ in range(2):  # prepared, and then found so
+        corpora = prepare_languages(voices.parent, tmp_path / "out", lambda line: None, ["gcompris-uk"], None)
+        assert dict(corpora.sources) == {"gcompris-uk": tmp_path / "out/gcompris-uk"}
+        assert corpora.languages == {"gcompris-uk": "uk"}
+    with pytest.raises(ConfigError, match="the source corpus 'gcompris-ca' is neither known nor a folder"):
+        prepare_languages(voices.parent, tmp_path / "out", lambda line: None, ["gcompris-ca"], None)
+
+
+def test_corpora_by_name_by_folder_and_absent(voices: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path / "fetched"))
+    own, made = tmp_path / "own", tmp_path / "made"
+    own.mkdir()
+    (own / "train.jsonl").touch()
+    said: list[str] = []
+    names = ["gcompris-uk", str(own), "queen", "synthetic"]
+    found = find_named(names, tmp_path / "out", voices.parent, said.append, made={"synthetic": made})
+    assert found == {"gcompris-uk": tmp_path / "out/gcompris-uk", str(own): own, "synthetic": made}
+    assert (tmp_path / "out/gcompris-uk/train.jsonl").is_file()
+    assert said == ["queen: is absent and left out; get it with `asr-transfer fetch queen`"]
+    with pytest.raises(DataError, match="queen: is absent; get it with `asr-transfer fetch queen`"):
+        find_named(["queen"], tmp_path / "out", None, said.append)
+    with pytest.raises(ConfigError, match="there is no corpus 'gcompris-xx'"):
+        find_named(["gcompris-xx"], tmp_path / "out", None, said.append)
+    (tmp_path / "test.jsonl").touch()
+    assert find_named(["hsk"], tmp_path / "out", None, said.append, tmp_path) == {"hsk": tmp_path}
 
 
 @pytest.mark.parametrize(

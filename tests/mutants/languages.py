@@ -25,9 +25,9 @@ MUTANTS = (
     ),
     Mutant(
         "held-out-source-speakers-are-trained-on",
-        "data_prep/multilingual.py",
-        '"an4": (("train",), "test"),',
-        '"an4": (("train", "dev"), "test"),',
+        "data_prep/an4.py",
+        '{"en": (("train",), "test")}',
+        '{"en": (("train", "dev"), "test")}',
         "source models are trained on speakers whom other experiments hold out",
         ("tests/test_promises.py",),
     ),
