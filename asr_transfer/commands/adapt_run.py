@@ -113,7 +113,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     everything = [*speech.own, *speech.test, *speech.others, *speech.source]
     refit = command.choice.refit_speeds if command.method == AUTO else ()
     speeds = tuple(dict.fromkeys((*command.speeds, *refit)))
-    store = build_store(everything, source.model.config.features, speeds)
+    store = build_store(everything, source.model.inputs, speeds)
     place = summary_folder(command.model) if replayed else command.source
     if replayed:
         note(f"{place}: {len(replayed)} training utterances serve as source; --use_summary false leaves them out")
@@ -245,7 +245,7 @@ def _open(command: AdaptCommand, speech: Speech) -> RunRecord:
 
 def _settled(command: AdaptCommand, source: Recogniser, say: Say) -> AdaptCommand:
     """Return the command with a precision instead of `auto`: one for all that is tried, and for a resumed run."""
-    model, device = source.model.config, distributed.join(command.device)
+    model, device = source.model.network, distributed.join(command.device)
     return replace(
         command, precision=settle(command.out, command.precision, model, device, command.batch_budget, say=say)
     )

@@ -97,7 +97,7 @@ def evaluate_from(command: EvaluateCommand, say: Say) -> Score:
     language = "" if command.language == AUTO else recogniser.head
     utterances = take(read_speech(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
     # A recording that cannot be read is refused before a run folder is made or replaced.
-    build_store(utterances, recogniser.model.config.features)
+    build_store(utterances, recogniser.model.inputs)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)
     return evaluate_run(recogniser, utterances, command, record, say)
 
@@ -119,7 +119,7 @@ def evaluate_run(
     from asr_transfer.training.session import hypotheses
 
     record.data("test", command.data, utterances)
-    store = build_store(utterances, recogniser.model.config.features)
+    store = build_store(utterances, recogniser.model.inputs)
     more: dict[str, Any] = {}
     if command.language == AUTO:
         say(told_way(recogniser))

@@ -126,7 +126,7 @@ def listen(
         store: their features; computed where it is not given.
     """
     if store is None:
-        store = build_store(utterances, recogniser.model.config.features)
+        store = build_store(utterances, recogniser.model.inputs)
     heads = [recogniser.head] * len(utterances)
     if language == AUTO:
         data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
@@ -215,6 +215,6 @@ def explained(recogniser: Recogniser, utterance: Utterance, word: str) -> str:
     """
     if not isinstance(recogniser.decode, WordDecoder):
         raise ConfigError("`explain` tells about a word of a lexicon; give one with --lexicon.")
-    features = model_input(torch.from_numpy(read_audio(utterance)), recogniser.model.config.features)[None]
+    features = model_input(torch.from_numpy(read_audio(utterance)), recogniser.model.inputs)[None]
     logits, _ = recogniser.logits(features, torch.tensor([features.shape[1]]))
     return str(explain(logits[0].log_softmax(-1), word, recogniser.decode.tree))

@@ -245,7 +245,7 @@ def merge_profile(
     )
     origin = {**recogniser.origin, "method": facts.method, "base": loaded.base, "profile": loaded.checksum}
     test_time = facts.test_time or recogniser.test_time
-    kept_speech = load_summaries(model, whole.config.features)
+    kept_speech = load_summaries(model, whole.inputs)
     # Offsets that tell languages apart hold for the base alone.
     adapted = replace(recogniser, model=whole, test_time=test_time, offsets={})
     adapted.save(out, card + remarks(kept_speech), origin, writers(kept_speech))

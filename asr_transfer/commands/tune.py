@@ -101,7 +101,7 @@ def tune_search(
             f"{command.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
             "holds them."
         )
-    store = build_store(utterances, recogniser.model.config.features)
+    store = build_store(utterances, recogniser.model.inputs)
     posteriors = log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
     references = [utterance.text for utterance in utterances]
     written, writes = recogniser.written(), recogniser.writes
