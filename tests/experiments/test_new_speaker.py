@@ -204,7 +204,7 @@ def test_speakers_are_domains_that_share_a_head(
     assert mixture.sampling() == {"speaker eve": 0.5, "speaker gil": 0.5} and weight == 0.5
     assert {task.head for task in mixture.tasks} == {"fr"} and adversary.streams == ("speaker eve", "speaker gil")
     assert [len(task.data) for task in mixture.tasks] == [12, 4]
-    assert learnt.result.history[-1]["encoder.domain_loss"] > 0
+    assert learnt.result.history[-1]["encoder.norm.domain_loss"] > 0, "it listens to what the encoder gives"
     assert set(learnt.recogniser.model.heads) == {"en", "fr"}
     learn_language(source, french, [], store, learn)
     assert len(seen[1][0]) == 1 and seen[1][0][0].name == "fr" and not seen[1][1]
