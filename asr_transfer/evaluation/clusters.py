@@ -130,9 +130,7 @@ def reduction_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | N
     if not math.isfinite(value):
         return Estimate(value, None, None, 1.0, fewest)
     if fewest < FEWEST:
-        return Estimate(
-            value, None, None, sign_test([float(b - a) for b, a in zip(before, after, strict=True)]), fewest
-        )
+        return _of_few(value, after - before, fewest)
 
     def scaled(first: Floats, second: Floats) -> Floats:
         return np.log((second + 0.5) / (first + 0.5))
@@ -183,7 +181,7 @@ def difference_over(ways: Sequence[Sequence[Floats]], cells: Sequence[Floats] | 
         raise DataError("a difference of error rates needs at least one unit of reference.")
     value = float((second.sum() - first.sum()) / whole.sum())
     if count < FEWEST:
-        return Estimate(value, None, None, sign_test((second - first).tolist()), count)
+        return _of_few(value, second - first, count)
 
     def scaled(one: Floats, other: Floats, total: Floats) -> Floats:
         changes: Floats = (other - one) / np.maximum(total, 1)
@@ -251,6 +249,11 @@ def summed(values: Sequence[ArrayLike], clusters: Sequence[str] | NDArray[Any] |
         return rows
     numbers = np.unique(np.asarray(clusters), return_inverse=True)[1]
     return [np.bincount(numbers, row).astype(np.float64) for row in rows]
+
+
+def _of_few(value: float, changes: Floats, fewest: int) -> Estimate:
+    """Return a change of too few parts for an interval, with the p of those changes, no surer than the fewest are."""
+    return Estimate(value, None, None, max(reachable(fewest), sign_test(changes.tolist())), fewest)
 
 
 def _spread(

@@ -12,6 +12,7 @@ from asr_transfer.errors import DataError
 from asr_transfer.evaluation.clusters import (
     Floats,
     difference,
+    difference_over,
     figure_over,
     rate,
     reachable,
@@ -147,3 +148,13 @@ def test_quantities_are_summed_by_cluster() -> None:
     for figure in (lambda: rate([0] * 4, [0] * 4), lambda: difference([0] * 4, [0] * 4, [0] * 4)):
         with pytest.raises(DataError, match="at least one unit of reference"):
             figure()
+
+
+def test_many_seeds_are_no_surer_than_the_few_utterances_that_they_share() -> None:
+    seeds, utterances = [np.full(6, 10.0), np.full(6, 5.0)], [np.full(2, 30.0), np.full(2, 15.0)]
+    for found in (
+        reduction_over([seeds, utterances]),
+        difference_over([[*seeds, np.full(6, 50.0)], [*utterances, np.full(2, 150.0)]]),
+    ):
+        assert (found.low, found.high, found.p, found.clusters) == (None, None, 0.5, 2)
+    assert reduction([10] * 3, [5] * 3).p == 0.25, "three that agree"
