@@ -208,6 +208,12 @@ def test_a_start_from_scratch_gets_the_settings_that_err_least_on_development_sp
     ):
         with pytest.raises(ConfigError, match=message):
             replace(config, **changes)
+    with pytest.raises(ConfigError, match="on development speech, but the target has no dev manifest"):
+        run_curve(config, replace(corpora, dev={}), tmp_path / "none", 1, lambda line: None)
+    file = tmp_path / "points" / "search-masks-0.05-0" / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), "best": None}), encoding="utf-8")
+    with pytest.raises(DataError, match="search-masks-0.05-0: no development speech can be spelled"):
+        tried(config, tmp_path)
     for settings, message in (({"name": "a/b", "dim": 2}, "letters, digits"), ({"name": "a"}, "changes nothing")):
         with pytest.raises(ConfigError, match=message):
             Candidate(**settings)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_transfer.config import SpecAugmentConfig
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import Point, read_point
 from asr_transfer.languages.config import LanguageConfig
 
@@ -120,12 +120,21 @@ def read_search(folder: Path, search: ScratchSearch, start: Point) -> list[Tried
         folder: run folder of the experiment.
         search: settings that were tried.
         start: the point of `scratch-long` that the candidates change.
+
+    Raises:
+        DataError: a point was not judged, since its training speech can spell none of the development speech.
     """
     found = []
     for name, point in zip(
         (UNCHANGED, *(c.name for c in search.candidates)), (start, *plan_search(search, start)), strict=True
     ):
         record = read_point(folder / "points" / point.name)
+        if not record["best"]:
+            raise DataError(
+                f"{folder / 'points' / point.name}: no development speech can be spelled with what the "
+                f"{point.minutes:g} minutes of training speech hold, so that no settings can be chosen; search with "
+                "more `search.minutes`."
+            )
         found.append(Tried(name, float(record["best"][start.config.monitor]), False, record["training"]["cpu_seconds"]))
     found.sort(key=lambda one: one.error)  # of equals the one that stands first in the settings
     return [replace(one, chosen=not number) for number, one in enumerate(found)]

@@ -187,7 +187,7 @@ def plan(
         tried: result of the search for settings; before it, `scratch-tuned` has no points.
 
     Raises:
-        ConfigError: a system needs source languages that are not there.
+        ConfigError: a system needs source languages, or development speech to choose its settings on, that are not there.
     """
     needed = {SYSTEMS[name].source for name in config.systems} - {None}
     if needed and not languages:
@@ -195,6 +195,8 @@ def plan(
         raise ConfigError(f"there are no source languages, which the system `{helped}` needs; give `sources`.")
     if "one" in needed | ({"one"} if "some" in needed else set()) and config.one not in languages:
         raise ConfigError(f"`one` is '{config.one}'.{nearest_hint(config.one, languages)}")
+    if config.searches and not corpora.dev:
+        raise ConfigError(f"`{TUNED}` chooses its settings on development speech, but the target has no dev manifest.")
     seconds = None
     if "some" in needed:
         seconds = sum(u.duration for u in corpora.source_utterances() if u.language == config.one)
