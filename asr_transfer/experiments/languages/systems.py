@@ -187,7 +187,8 @@ def plan(
         tried: result of the search for settings; before it, `scratch-tuned` has no points.
 
     Raises:
-        ConfigError: a system needs source languages, or development speech to choose its settings on, that are not there.
+        ConfigError: a system needs source languages, or development speech to choose its settings on, and there is
+            none.
     """
     needed = {SYSTEMS[name].source for name in config.systems} - {None}
     if needed and not languages:
