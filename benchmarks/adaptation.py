@@ -38,14 +38,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.checks import make_folds
+from asr_transfer.adaptation.candidates import Candidate, Rung, answers
+from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import candidates, choose
-from asr_transfer.adaptation.judging import Candidate, Rung, answers
+from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate, find_methods, needs_source
-from asr_transfer.adaptation.prefix import Shared
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.errors import AsrTransferError
 from benchmarks.adaptation_place import Place, prepare
@@ -161,7 +161,7 @@ def measure_auto(
     everything = [*own, *more]
     store = place.features(everything, recogniser, place.cache)
     adapt(recogniser, own, store, tried[0].method, place.config, source_utterances=more)  # warms up
-    folds = make_folds(own, choice.folds, place.config.seed, range(len(own)))
+    folds = held_out_folds(own, choice.folds, place.config.seed, range(len(own)))
     trials = [(c, s, held) for held in folds for c in tried for s in choice.strengths] if naive else []
     errors: dict[tuple[str, float, float], list[int]] = {}  # of each fold, in order
 

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 import torch
 
-from asr_transfer.adapt_config import AdaptConfig
+from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.commands.adapt import take
 from asr_transfer.config import ModelConfig, Units

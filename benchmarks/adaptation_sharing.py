@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from asr_transfer.adapt_config import ChoiceConfig
 from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.candidates import Candidate
 from asr_transfer.adaptation.choice import choose
-from asr_transfer.adaptation.judging import Candidate
-from asr_transfer.adaptation.prefix import Shared
+from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.settings import ChoiceConfig
 from benchmarks.adaptation_place import Place
 
 SHARING = ("head", "last-layers", "kld", "head+kld")

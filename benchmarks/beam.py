@@ -34,9 +34,9 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.flashlight import FlashlightSearch
 from asr_transfer.decoding.ngram import NgramModel
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import score
-from asr_transfer.search_config import SearchConfig
 from benchmarks.lexicon import PHONES, made_lexicon, measure
 
 RATE = 25

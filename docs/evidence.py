@@ -18,7 +18,7 @@ from pathlib import Path
 
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.runs.attempts import attempts_of, is_clean
-from docs import figures, history, prose, records, rerun
+from docs import history, inline_numbers, prose, records, rerun
 from docs.commands import differences as differing
 from docs.commands import makes_runs, on_page, option, printed, settings_of
 from docs.origin import OLDER, changed, older, unshipped
@@ -76,19 +76,21 @@ def check_figures() -> Check:
     check = Check("figures in sentences equal to their records")
     pages = _pages()
     for page, text in pages.items():
-        for match in figures.FIGURE.finditer(text):
+        for match in inline_numbers.FIGURE.finditer(text):
             check.count += 1
             where = f"{records.page_name(page)}, line {text.count(chr(10), 0, match.start()) + 1}"
             try:
-                now = figures.figure(match["name"], match["path"], match["form"] or ".1%")
+                now = inline_numbers.figure(match["name"], match["path"], match["form"] or ".1%")
             except AsrTransferError as error:
                 check.wrong.append(f"{where}: {error}")
                 continue
             if now != match["body"]:
                 check.wrong.append(f"{where}, figure {match['name']} {match['path']}: {match['body']}, now {now}.")
-        left = text.count("<!-- figure ") - sum(1 for _ in figures.FIGURE.finditer(text))
+        left = text.count("<!-- figure ") - sum(1 for _ in inline_numbers.FIGURE.finditer(text))
         if left:
-            check.wrong.append(f"{records.page_name(page)}: {left} figures are not written as docs/figures.py has it.")
+            check.wrong.append(
+                f"{records.page_name(page)}: {left} figures are not written as docs/inline_numbers.py has it."
+            )
     for claim in prose.claims(pages):
         check.wrong.append(
             f"{records.page_name(claim.page)}, line {claim.line}: {claim.number} is of no record: … {claim.around} …"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.runs.attempts import describe_origin, is_older

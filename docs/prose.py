@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from docs.figures import FIGURE
+from docs.inline_numbers import FIGURE
 from docs.update_tables import BLOCK
 
 FACTS = (

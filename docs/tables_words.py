@@ -7,7 +7,7 @@ from typing import Any
 
 from asr_transfer.experiments.sentences.effects import Effect
 from asr_transfer.experiments.sentences.tables import sentences_markdown
-from asr_transfer.experiments.words.figures import Figure
+from asr_transfer.experiments.words.error_rates import Figure
 from asr_transfer.experiments.words.tables import figures_markdown, words_markdown
 from asr_transfer.experiments.words.unseen import Row
 from docs.origin import made

@@ -4,7 +4,7 @@
     python -m docs.update_tables --check    only say which are out of date
 
 A table stands between `<!-- table NAME -->` and `<!-- end -->`; NAME is `adaptation CORPUS`, `headline`, `hindsight`,
-`training`, or the kind of another experiment and its records. Figures inside sentences: see `docs/figures.py`.
+`training`, or the kind of another experiment and its records. Figures inside sentences: see `docs/inline_numbers.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from asr_transfer.errors import AsrTransferError
 from docs import records
-from docs.figures import fill_figures
+from docs.inline_numbers import fill_figures
 from docs.records import measured, page_name
 from docs.tables_headline import headline, hindsight
 from docs.tables_languages import brief, curve, identification, negative, new_speaker, pairs

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from asr_transfer.adapt_config import AdaptConfig
+from asr_transfer.adaptation.frozen_layers import Shared, above
 from asr_transfer.adaptation.methods import STREAM, build, default_learning_rate, find_methods
-from asr_transfer.adaptation.prefix import Shared, above
+from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import pseudo_label
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.features import FeatureStore

@@ -117,7 +117,7 @@ def check_audio(utterances: Sequence[Utterance]) -> AudioCheck:
     return AudioCheck(findings, groups)
 
 
-def make_folds(utterances: Sequence[Utterance], folds: int, seed: int, groups: Sequence[int]) -> list[list[int]]:
+def held_out_folds(utterances: Sequence[Utterance], folds: int, seed: int, groups: Sequence[int]) -> list[list[int]]:
     """Divide a speaker's utterances into parts, each to be held out once while the others are adapted to.
 
     Utterances of one group (the same recording) stay in one part: held out beside its copy, an utterance would be
@@ -136,7 +136,7 @@ def make_folds(utterances: Sequence[Utterance], folds: int, seed: int, groups: S
         Indices of each part's utterances, rising; nothing when there are fewer than two groups.
     """
     if folds < 2:
-        raise ValueError(f"The 'folds' parameter of make_folds must be at least 2, got {folds} instead.")
+        raise ValueError(f"The 'folds' parameter of held_out_folds must be at least 2, got {folds} instead.")
     random = np.random.default_rng(seed)
     members: dict[int, list[int]] = {}
     for index, group in enumerate(groups):

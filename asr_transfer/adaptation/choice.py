@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.checks import make_folds
-from asr_transfer.adaptation.judging import Candidate, Entry, Floats, Judge, Rung, describe
+from asr_transfer.adaptation.candidates import Candidate, Entry, Floats, Judge, Rung, describe
+from asr_transfer.adaptation.checks import held_out_folds
+from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
-from asr_transfer.adaptation.prefix import Shared
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import feasible
@@ -124,7 +124,8 @@ def choose(
             )
     begin = time.process_time()
     say = log or (lambda line: None)
-    folds = make_folds(utterances, choice.folds, config.seed, groups if groups is not None else range(len(utterances)))
+    ties = groups if groups is not None else range(len(utterances))
+    folds = held_out_folds(utterances, choice.folds, config.seed, ties)
     if len(folds) < 2:
         reason = "one recording leaves none to judge on, so the model stays as it is; record more"
         return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr_transfer.adapt_config import ChoiceConfig
 from asr_transfer.adaptation.choice import lasting
+from asr_transfer.adaptation.settings import ChoiceConfig
+from asr_transfer.data.kept_source import JUDGED, Summary, load_summaries, summary_folder
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.summary import JUDGED, Summary, load_summaries, summary_folder
 from asr_transfer.decoding.recogniser import Recogniser
 
 NOT_MEASURED = (

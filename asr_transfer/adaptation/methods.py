@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from asr_transfer.adapt_config import MethodSettings
+from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters import AdapterKind, AdapterSpec
 from asr_transfer.models.contract import Block, Model, paths_with_tensors
@@ -266,7 +266,7 @@ def find_methods(name: str) -> list[Method]:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuiltMethod:
     """A method or combination, ready for a trainer.
 
     Attributes:
@@ -282,7 +282,7 @@ class Recipe:
     source_weight: float
 
 
-def build(name: str, source: Model, settings: MethodSettings) -> Recipe:
+def build(name: str, source: Model, settings: MethodSettings) -> BuiltMethod:
     """Return what a method or combination does with a source model.
 
     All methods start from the source model's weights and keep its normalisation statistics.
@@ -299,7 +299,7 @@ def build(name: str, source: Model, settings: MethodSettings) -> Recipe:
         objectives += ingredients.objectives
         task_weight *= ingredients.task_weight
         source_weight += ingredients.source_weight
-    return Recipe(TransferPlan(*actions), objectives, task_weight, source_weight)
+    return BuiltMethod(TransferPlan(*actions), objectives, task_weight, source_weight)
 
 
 def needs_source(name: str) -> bool:

@@ -22,8 +22,8 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
-from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.config import to_plain
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.adapters import (
     PREFIX,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig, MethodSettings, SutaConfig
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.commands.options import Command, ResumableOptions, Say, add_settings, settings_from, settings_of
 from asr_transfer.commands.speech import read_speech, take
 from asr_transfer.config import Precision, SpecAugmentConfig
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.runs.console import say
 from asr_transfer.runs.lock import released

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.before_after import before_and_after
+from asr_transfer.adaptation.candidates import Candidate, ladder_table
 from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, refit_settings
-from asr_transfer.adaptation.judging import Candidate, ladder_table
 from asr_transfer.adaptation.kept import (
     NOT_MEASURED,
     Judged,
@@ -26,16 +26,16 @@ from asr_transfer.adaptation.kept import (
 from asr_transfer.adaptation.methods import build, default_learning_rate, find_methods, needs_source, uses_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.unsupervised import pseudo_label
-from asr_transfer.adaptation.vetting import Vetted, vet
+from asr_transfer.adaptation.usable_recordings import Vetted, vet
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import open_profile
 from asr_transfer.commands.speech import take
 from asr_transfer.config import to_record
 from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import spell
-from asr_transfer.data.summary import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.runs.emptying import in_use

@@ -111,7 +111,7 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Say, started:
         AsrTransferError: runs, settings or the folder are wrong.
     """
     from asr_transfer.evaluation.compare import compare_systems, load
-    from asr_transfer.evaluation.summary import table, verdict
+    from asr_transfer.evaluation.comparison_table import table, verdict
 
     require_writable_folder(command.out)
     systems, notes = load(runs, command.normalisation, command.intersection, command.texts, command.language)

@@ -22,12 +22,12 @@ from asr_transfer.commands.options import (
 from asr_transfer.commands.speech import read_speech, take
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.runs.console import say
 from asr_transfer.runs.lock import released
 from asr_transfer.runs.record import RunRecord
-from asr_transfer.search_config import SearchConfig
 from asr_transfer.textfiles import require_writable_folder
 
 if not TYPE_CHECKING:

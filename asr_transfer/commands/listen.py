@@ -25,10 +25,10 @@ from asr_transfer.decoding.identify import Identified, accuracy, confusions, ide
 from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.models.folder import read_config
-from asr_transfer.search_config import SearchConfig
 
 AUTO = "auto"
 """Asks for the language that each recording is in."""

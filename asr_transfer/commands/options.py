@@ -12,8 +12,8 @@ from typing import Any, TypeVar, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
-from asr_transfer.search_config import SearchConfig
 
 Kind = TypeVar("Kind")
 Say = Callable[[str], None]

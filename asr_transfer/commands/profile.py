@@ -212,7 +212,7 @@ def merge_profile(
             that must not be replaced.
     """
     from asr_transfer.adaptation.profile import merged
-    from asr_transfer.data.summary import FILES, FOLDER, JUDGED, load_summaries, remarks, writers
+    from asr_transfer.data.kept_source import FILES, FOLDER, JUDGED, load_summaries, remarks, writers
     from asr_transfer.decoding.recogniser import Recogniser
     from asr_transfer.models.adapters import adapter_specs
 

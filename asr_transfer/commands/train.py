@@ -67,7 +67,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     """
     from asr_transfer.data.features import FeatureStore, build_store
     from asr_transfer.data.judged import hold_out, symbols_of
-    from asr_transfer.data.summary import judged_origin, keep, remarks, writers
+    from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
     from asr_transfer.decoding.identify import calibrated
     from asr_transfer.training import distributed
     from asr_transfer.training.precision import precise

@@ -20,12 +20,12 @@ from asr_transfer.commands.speech import read_speech
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import spells_phones
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.orthography import case_of
 from asr_transfer.runs.console import require_free, show
-from asr_transfer.search_config import SearchConfig
 from asr_transfer.textfiles import write_text
 
 if not TYPE_CHECKING:

@@ -40,8 +40,8 @@ from asr_transfer.decoding.hypotheses import (
 )
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.search_tree import SearchTree
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.search_config import SearchConfig
 from asr_transfer.whitespace import words_of
 
 MARGIN = math.log(4)

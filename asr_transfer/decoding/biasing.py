@@ -35,7 +35,7 @@ from asr_transfer.decoding.hypotheses import (
     placed,
 )
 from asr_transfer.decoding.letters import Letters
-from asr_transfer.search_config import SearchConfig
+from asr_transfer.decoding.settings import SearchConfig
 
 __all__ = ["PrefixSearch", "Spelling"]
 

@@ -24,8 +24,8 @@ from asr_transfer.decoding.coverage import check_coverage
 from asr_transfer.decoding.hypotheses import checked
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.search_tree import SearchTree
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
-from asr_transfer.search_config import SearchConfig
 
 __all__ = ["FlashlightSearch"]
 

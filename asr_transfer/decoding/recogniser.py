@@ -12,7 +12,6 @@ from typing import Any, Literal
 import torch
 
 from asr_transfer import audio
-from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.config import to_plain
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import build_store
@@ -22,6 +21,7 @@ from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
 from asr_transfer.models.contract import SpeechModel

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.data.batching import Batch
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, TrainingError
 from asr_transfer.models.contract import SpeechModel, paths_with_tensors
 from asr_transfer.models.encoders import valid_frames

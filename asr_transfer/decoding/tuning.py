@@ -21,10 +21,10 @@ from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import ROOT, NgramModel
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.progress import tracked
-from asr_transfer.search_config import SearchConfig
 from asr_transfer.whitespace import words_of
 
 __all__ = [

@@ -18,7 +18,7 @@ from typing import Any
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest, spans
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.characters import fitting_profile, put_together
-from asr_transfer.evaluation.finished import profile_of, read_finished
+from asr_transfer.evaluation.finished_run import profile_of, read_finished
 from asr_transfer.evaluation.foreign import (
     Results,
     listed,

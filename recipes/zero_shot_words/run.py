@@ -24,9 +24,10 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import read_corpora, spellable
-from asr_transfer.experiments.words.figures import (
+from asr_transfer.experiments.words.error_rates import (
     control_figures,
     extras,
     phone_figures,
@@ -35,15 +36,6 @@ from asr_transfer.experiments.words.figures import (
     word_figures,
 )
 from asr_transfer.experiments.words.listeners import load_listener, note_training
-from asr_transfer.experiments.words.material import (
-    MaterialConfig,
-    Spoken,
-    assemble,
-    load_words,
-    note_lexica,
-    note_words,
-    save_words,
-)
 from asr_transfer.experiments.words.segments import with_cuts
 from asr_transfer.experiments.words.tables import figures_markdown, figures_table, words_markdown, words_table
 from asr_transfer.experiments.words.unseen import (
@@ -57,12 +49,20 @@ from asr_transfer.experiments.words.unseen import (
     try_model,
     write_trials,
 )
+from asr_transfer.experiments.words.word_corpus import (
+    MaterialConfig,
+    SpokenWords,
+    assemble,
+    load_words,
+    note_lexica,
+    note_words,
+    save_words,
+)
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import run_all
-from asr_transfer.search_config import SearchConfig
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import by_language, train_recogniser
 from data_prep.made_up import MadeUpConfig, prepare_made_up
@@ -277,7 +277,7 @@ def find_corpora(recipe: Recipe, say: Say) -> dict[str, Path]:
     return found
 
 
-def read_spoken(recipe: Recipe, folders: dict[str, Path]) -> Spoken:
+def read_spoken(recipe: Recipe, folders: dict[str, Path]) -> SpokenWords:
     """Read the manifests of the corpora, and the lexicon of the test corpus where it has one.
 
     Raises:
@@ -298,7 +298,7 @@ def read_spoken(recipe: Recipe, folders: dict[str, Path]) -> Spoken:
     own = _optional(test / "train.jsonl")[:most]
     lexica = sorted(test.glob("*lexicon.txt"))
     lexicon = Lexicon.read(lexica[0]) if lexica else None
-    return Spoken(
+    return SpokenWords(
         train, judging, _optional(test / "dev.jsonl"), read_manifest(test / "test.jsonl"), own, beside, lexicon
     )
 
@@ -307,7 +307,7 @@ def _optional(manifest: Path) -> list[Utterance]:
     return read_manifest(manifest) if manifest.is_file() else []
 
 
-def find_aligner(recipe: Recipe, words: Words, spoken: Spoken, say: Say) -> Recogniser:
+def find_aligner(recipe: Recipe, words: Words, spoken: SpokenWords, say: Say) -> Recogniser:
     """Return the model that cuts words out of sentences; none given, train one that has heard what is held out too."""
     language = spoken.test[0].language
     if recipe.aligner is not None:

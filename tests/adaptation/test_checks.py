@@ -17,7 +17,7 @@ from asr_transfer.adaptation.checks import (
     Finding,
     check_audio,
     ctc_losses,
-    make_folds,
+    held_out_folds,
     misfit,
     suspicious_transcripts,
 )
@@ -109,8 +109,8 @@ def test_a_missing_recording_is_an_error_of_the_user() -> None:
 def test_folds_hold_each_utterance_once_and_are_balanced() -> None:
     for count, folds, seed in itertools.product(range(30), (2, 3, 5, 10), range(5)):
         utterances = _made([f"t{n % 4}" for n in range(count)])
-        parts = make_folds(utterances, folds, seed, range(count))
-        assert parts == make_folds(utterances, folds, seed, range(count))
+        parts = held_out_folds(utterances, folds, seed, range(count))
+        assert parts == held_out_folds(utterances, folds, seed, range(count))
         assert len(parts) == (0 if count < 2 else min(folds, count))
         if not parts:
             continue
@@ -128,7 +128,7 @@ def test_folds_keep_groups_together_and_level_them_out() -> None:
         groups = random.integers(0, random.integers(1, 12), count).tolist()
         utterances = _made([f"t{n}" for n in random.integers(0, 5, count)])
         folds, seed = int(random.integers(2, 7)), int(random.integers(100))
-        parts = make_folds(utterances, folds, seed, groups)
+        parts = held_out_folds(utterances, folds, seed, groups)
         sizes = Counter(groups)
         assert len(parts) == (min(folds, len(sizes)) if len(sizes) > 1 else 0)
         if parts:
@@ -139,9 +139,9 @@ def test_folds_keep_groups_together_and_level_them_out() -> None:
 
 def test_folds_depend_on_the_seed_and_refuse_a_single_part() -> None:
     utterances = _made(["a"] * 10)
-    assert len({str(make_folds(utterances, 5, seed, range(10))) for seed in range(10)}) > 5
-    with pytest.raises(ValueError, match="'folds' parameter of make_folds must be at least 2, got 1"):
-        make_folds(utterances, 1, 0, range(10))
+    assert len({str(held_out_folds(utterances, 5, seed, range(10))) for seed in range(10)}) > 5
+    with pytest.raises(ValueError, match="'folds' parameter of held_out_folds must be at least 2, got 1"):
+        held_out_folds(utterances, 1, 0, range(10))
 
 
 def test_losses_of_several_texts_equal_those_found_path_by_path() -> None:

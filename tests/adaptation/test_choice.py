@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from asr_transfer import progress
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.checks import make_folds
+from asr_transfer.adaptation.candidates import Candidate, Rung, answers
+from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import Choice, _decide, adapt_by_choice, candidates, choose
-from asr_transfer.adaptation.judging import Candidate, Rung, answers
 from asr_transfer.adaptation.methods import default_learning_rate
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
@@ -150,7 +150,7 @@ def test_the_score_is_the_criterion_of_models_adapted_to_the_other_folds(world: 
     for strength, count in ((0.5, 3), (1.0, 3), (1.0, 1)):
         choice = replace(CHOICE, strengths=(strength,), judged=3 * count)
         (rung,) = _choose(world, GOOD, choice=choice).ladder
-        folds = make_folds(world.own, 3, CONFIG.seed, range(9))[:count]
+        folds = held_out_folds(world.own, 3, CONFIG.seed, range(9))[:count]
         errors = losses = source_errors = source_losses = 0.0
         for held in folds:
             rest = [u for n, u in enumerate(world.own) if n not in held]

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation import candidates
 from asr_transfer.adaptation import choice as choosing
-from asr_transfer.adaptation import judging
+from asr_transfer.adaptation.candidates import Answers, Candidate
 from asr_transfer.adaptation.choice import Choice, choose
-from asr_transfer.adaptation.judging import Answers, Candidate
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, build_store
@@ -129,7 +129,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stage]:
     def build(**cast: tuple[float, float]) -> Stage:
         made = Stage({float(rate.removeprefix("at")): factors for rate, factors in cast.items()})
         monkeypatch.setattr(choosing, "adapt", made.adapt)
-        monkeypatch.setattr(judging, "answers", made.answers)
+        monkeypatch.setattr(candidates, "answers", made.answers)
         return made
 
     return build
@@ -237,11 +237,11 @@ def test_answers_that_are_not_finite_are_never_chosen(broken: float, world: Worl
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judging, "answers", breaking)
+        patch.setattr(candidates, "answers", breaking)
         found = _choose(world, *_candidates(played), others=True)
         alone = _choose(world, Candidate("full", 2.0))
     assert found.learning_rate == 1.0
     ladder = {rung.learning_rate: rung for rung in found.ladder}
-    assert ladder[2.0].score == judging.WORST and "100.0 points worse" in ladder[3.0].refused
+    assert ladder[2.0].score == candidates.WORST and "100.0 points worse" in ladder[3.0].refused
     assert all(np.isfinite([rung.score, rung.forgetting or 0.0]).all() for rung in found.ladder)
     assert alone.method == "none"

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from asr_transfer.adapt_config import MethodSettings
 from asr_transfer.adaptation.methods import (
     FASTER_WITH_SOURCE,
     METHODS,
@@ -16,6 +15,7 @@ from asr_transfer.adaptation.methods import (
     find_methods,
     needs_source,
 )
+from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError
 from tests.small import small_model
 

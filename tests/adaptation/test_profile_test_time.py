@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.adaptation.profile import FACTS, Profile, ProfileFacts, save_profile
 from asr_transfer.commands.profile import load_with_profile
 from asr_transfer.config import to_plain
-from asr_transfer.data.summary import FILES
+from asr_transfer.data.kept_source import FILES
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ModelError
 from tests.adapting import run
 

@@ -40,7 +40,7 @@ from asr_transfer.experiments.languages.points import error_unit, spellable
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import extend_head, learn_language
 from asr_transfer.orthography import tidied
-from asr_transfer.search_config import SearchConfig
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.training.session import hypotheses, train_recogniser
 
 TEXTS = ["so it goes", "as it goes so it went", "l'été a été", "你好 吗 你好", "going gone goes", "e\u0301te\u0301"]

@@ -15,8 +15,8 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.biasing import PrefixSearch, Spelling
 from asr_transfer.decoding.greedy import greedy
 from asr_transfer.decoding.hot_words import Automaton, HotWord, HotWords
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError, ModelError
-from asr_transfer.search_config import SearchConfig
 
 LETTERS = Tokens([" ", "a", "b"])
 PHONES = Tokens(["a", "b", "c"], "phones")

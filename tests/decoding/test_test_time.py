@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.config import EncoderName, FeatureConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
@@ -20,6 +19,7 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding import test_time
 from asr_transfer.decoding.decoders import GreedyDecoder, Heard
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.decoding.test_time import suta_loss
 from asr_transfer.errors import ConfigError, TrainingError
 from asr_transfer.models.acoustic import AcousticModel

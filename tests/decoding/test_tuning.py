@@ -11,9 +11,9 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.decoding.tuning import tune, tune_hot_words, unknown_scores
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.search_config import SearchConfig
 
 TOKENS = Tokens(["a", "b", "c"], "phones")
 LEXICON = Lexicon.from_pairs([("long", "a b"), ("first", "a"), ("second", "b"), ("third", "c")])

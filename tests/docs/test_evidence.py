@@ -127,7 +127,7 @@ def test_figures_of_no_record_are_named(world: World, capsys: pytest.CaptureFixt
     world.add("It is <!-- figure none at -->1<!-- end --> %, <!-- figure made -->2<!-- end --> % or 7 %.\n")
     first, second, *found = disagreements(capsys)
     assert first.endswith("figure none at: there is no record of that name.")
-    assert second == "docs/README.md: 1 figures are not written as docs/figures.py has it."
+    assert second == "docs/README.md: 1 figures are not written as docs/inline_numbers.py has it."
     assert [line.split(" is of no record")[0].split(": ")[-1] for line in found] == ["3", "4", "2.5", "2", "7"]
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.errors import DataError
 from asr_transfer.runs.resuming import plain
 from docs import records
-from docs.figures import figure, fill_figures
+from docs.inline_numbers import figure, fill_figures
 from docs.tables_headline import headline, hindsight
 from docs.tables_speakers import adaptation, training
 from docs.tables_words import ideas

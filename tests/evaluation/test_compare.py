@@ -15,10 +15,10 @@ from asr_transfer.cli import main
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.compare import Compared, compare_systems, load
-from asr_transfer.evaluation.figures import factors, plots
+from asr_transfer.evaluation.comparison_plots import factors, plots
+from asr_transfer.evaluation.comparison_table import columns, reading, verdict
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.evaluation.summary import columns, reading, verdict
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
 from asr_transfer.experiments.speakers.rows import write_systems
 from asr_transfer.experiments.speakers.trials import Trial

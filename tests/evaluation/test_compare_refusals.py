@@ -14,7 +14,7 @@ from asr_transfer.cli import main
 from asr_transfer.data.manifest import Utterance, checksum, write_manifest
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.evaluation.compare import compare_systems, load
-from asr_transfer.evaluation.figures import plots
+from asr_transfer.evaluation.comparison_plots import plots
 from asr_transfer.evaluation.report import html
 from tests.made_runs import garbled, utterances, write_run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
@@ -20,7 +20,7 @@ from asr_transfer.experiments.speakers.experiment import (
     only_rate,
     run_experiment,
 )
-from asr_transfer.experiments.speakers.protocol import ProtocolConfig, make_folds
+from asr_transfer.experiments.speakers.protocol import ProtocolConfig, speaker_folds
 from asr_transfer.experiments.speakers.rows import summarise
 
 CONFIG = ExperimentConfig(
@@ -147,7 +147,7 @@ def test_automatic_methods_choose_with_and_without_source(
         else:
             assert trial.errors < before[trial.speaker].errors
     splits = {name: read_manifest(path) for name, path in tone_corpus.items()}
-    rows = {row.method: row for row in summarise(make_folds(splits, config.protocol), trials)}
+    rows = {row.method: row for row in summarise(speaker_folds(splits, config.protocol), trials)}
     assert set(rows) == {"none", "auto", "auto-without-source", "full+replay"}
     assert all(row.unit == "characters" for row in rows.values())
     assert any(line.startswith("full+replay ") for line in rows["auto"].chosen)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr_transfer.adapt_config import AdaptConfig
+from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
+from asr_transfer.data.kept_source import JUDGED, load_summaries
 from asr_transfer.data.manifest import read_manifest
-from asr_transfer.data.summary import JUDGED, load_summaries
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.speakers.experiment import MethodGrid, run_experiment
@@ -25,7 +25,7 @@ from asr_transfer.experiments.speakers.predicted import (
     run_predicted,
     to_plain,
 )
-from asr_transfer.experiments.speakers.protocol import ProtocolConfig, make_folds
+from asr_transfer.experiments.speakers.protocol import ProtocolConfig, speaker_folds
 from tests.real_runs import ROOT, load
 
 CONFIG = PredictedConfig(
@@ -80,7 +80,7 @@ def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(
     assert len({c.measured for c in cases}) > 1 and json.dumps(to_plain(cases)) and "3 of 3 cases done" in lines[-1]
     # The source model is the one of the adaptation recipe: it keeps what it was not trained on.
     splits = {name: read_manifest(path) for name, path in tone_corpus.items()}
-    (fold,) = make_folds(splits, CONFIG.protocol)
+    (fold,) = speaker_folds(splits, CONFIG.protocol)
     model = tmp_path / "models" / "si"
     kept = load_summaries(model, Recogniser.load(model).model.config.features)[JUDGED]
     assert {u.id for u in kept.utterances} == set(fold.judged) and len(fold.judged) == 10

@@ -9,7 +9,7 @@ import pytest
 
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.experiments.speakers.protocol import ProtocolConfig, draws_of, make_folds
+from asr_transfer.experiments.speakers.protocol import ProtocolConfig, draws_of, speaker_folds
 
 
 def people(*names: str, utterances: int = 30) -> list[Utterance]:
@@ -19,7 +19,7 @@ def people(*names: str, utterances: int = 30) -> list[Utterance]:
 
 def test_leaving_each_out_never_trains_on_the_held_out_speaker() -> None:
     corpus = people("a", "b", "c")
-    folds = make_folds({"all": corpus}, ProtocolConfig(hold_out="each", others="source"))
+    folds = speaker_folds({"all": corpus}, ProtocolConfig(hold_out="each", others="source"))
     assert [fold.name for fold in folds] == ["a", "b", "c"]
     for fold in folds:
         assert not any(name.startswith(f"{fold.name}-") for name in fold.train + fold.others)
@@ -47,7 +47,7 @@ def test_a_speaker_with_few_utterances_gets_smaller_amounts_or_is_refused() -> N
 
 def test_splits_with_development_speakers_taken_from_training() -> None:
     splits = {"train": people("a", "b", "c", "d"), "test": people("e")}
-    (fold,) = make_folds(splits, ProtocolConfig(dev_speakers=2, others="target", dev_draws=3))
+    (fold,) = speaker_folds(splits, ProtocolConfig(dev_speakers=2, others="target", dev_draws=3))
     dev = {draw.speaker for draw in fold.dev}
     assert len(dev) == 2 and len(fold.dev) == 6 and fold.others == ()
     assert {name.split("-")[0] for name in fold.train} == {"a", "b", "c", "d"} - dev
@@ -56,8 +56,8 @@ def test_splits_with_development_speakers_taken_from_training() -> None:
 def test_groups_are_tested_once_and_never_trained_on_with_their_own() -> None:
     splits = {"train": people(*"abcde"), "test": people("f", "g")}
     config = ProtocolConfig(hold_out="groups", groups=3, draws=2, source_utterances=40)
-    folds = make_folds(splits, config)
-    assert folds == make_folds(splits, config)
+    folds = speaker_folds(splits, config)
+    assert folds == speaker_folds(splits, config)
     assert [fold.name for fold in folds] == ["group0", "group1", "group2"]
     tested = [sorted({draw.speaker for draw in fold.test}) for fold in folds]
     assert sorted(name for group in tested for name in group) == list("abcdefg"), "every speaker exactly once"
@@ -67,12 +67,12 @@ def test_groups_are_tested_once_and_never_trained_on_with_their_own() -> None:
         assert not {name.split("-")[0] for name in learnt} & set(group)
         assert len(set(learnt)) == len(learnt) == 30 * (7 - len(group)) and not set(fold.source) & set(fold.others)
         assert len(fold.test) == 2 * len(group) and fold.dev == ()
-    assert make_folds(splits, replace(config, seed=1)) != folds
+    assert speaker_folds(splits, replace(config, seed=1)) != folds
 
 
 def test_more_groups_than_speakers_are_refused() -> None:
     with pytest.raises(ConfigError, match="`protocol.groups` is 3 but there are 2 speakers"):
-        make_folds({"all": people("a", "b")}, ProtocolConfig(hold_out="groups", groups=3))
+        speaker_folds({"all": people("a", "b")}, ProtocolConfig(hold_out="groups", groups=3))
 
 
 @pytest.mark.parametrize("draws", [2, 3, 4])
@@ -91,12 +91,12 @@ def test_rotation_tests_each_utterance_once(draws: int) -> None:
 def test_forgetting_may_be_watched_on_a_dev_split_of_training_speakers() -> None:
     train, dev = people("a", "b"), [replace(u, id=f"dev-{u.id}") for u in people("a", "b", utterances=8)]
     config = ProtocolConfig(others="dev", others_utterances=10, source_utterances=20)
-    (fold,) = make_folds({"train": train, "dev": dev, "test": people("c")}, config)
+    (fold,) = speaker_folds({"train": train, "dev": dev, "test": people("c")}, config)
     assert fold.train == tuple(u.id for u in train), "none of it is held out"
     assert len(fold.others) == 10 == len(set(fold.others)) and set(fold.others) <= {u.id for u in dev}
     assert fold.dev == () and {draw.speaker for draw in fold.test} == {"c"}
     with pytest.raises(DataError, match="the train and test"):
-        make_folds({"train": train, "dev": dev, "test": people("b", "c")}, config)
+        speaker_folds({"train": train, "dev": dev, "test": people("b", "c")}, config)
 
 
 @pytest.mark.parametrize("ignored", [{"dev_speakers": 2}, {"others": "dev"}])
@@ -122,13 +122,13 @@ def test_source_utterances_are_some_that_the_model_was_trained_on(hold_out: str,
     splits = {"train": corpus[:90], "test": corpus[90:]} if hold_out == "splits" else {"all": corpus}
     held = 1 if hold_out == "splits" else 0
     config = ProtocolConfig(hold_out=hold_out, others=others, groups=2, dev_speakers=held, source_utterances=25)  # type: ignore[arg-type]
-    for fold in make_folds(splits, config):
+    for fold in speaker_folds(splits, config):
         tested = {name for draw in fold.test + fold.dev for name in draw.pool + draw.test}
         assert len(fold.source) == 25 == len(set(fold.source)) and set(fold.source) <= set(fold.train)
         assert not set(fold.source) & (tested | set(fold.others))
-    few = make_folds(splits, replace(config, source_utterances=1000))
+    few = speaker_folds(splits, replace(config, source_utterances=1000))
     assert all(sorted(fold.source) == sorted(fold.train) for fold in few)
-    assert all(fold.source == () for fold in make_folds(splits, replace(config, source_utterances=0)))
+    assert all(fold.source == () for fold in speaker_folds(splits, replace(config, source_utterances=0)))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_impossible_protocols_are_refused(
     splits: dict[str, list[Utterance]], config: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        make_folds(splits, ProtocolConfig(**config))  # type: ignore[arg-type]
+        speaker_folds(splits, ProtocolConfig(**config))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_what_is_judged_on_is_neither_trained_nor_measured_on(hold_out: str, oth
         hold_out=hold_out, others=others, groups=2, dev_speakers=held, amounts=(5,), draws=1,  # type: ignore[arg-type]
         judged_utterances=20,
     )  # fmt: skip
-    for fold in make_folds(splits, config):
+    for fold in speaker_folds(splits, config):
         tested = {name for draw in fold.test + fold.dev for name in draw.pool + draw.test}
         assert len(fold.judged) == 20 and not set(fold.judged) & {*fold.train, *fold.others, *fold.source, *tested}
         whole = {name.split("-")[0] for name in fold.judged}
         assert not whole & {name.split("-")[0] for name in fold.train}, "speakers of their own"
     plain = replace(config, judged_utterances=0)
-    assert all(fold.judged == () for fold in make_folds(splits, plain))
-    assert {len(f.train) for f in make_folds(splits, plain)} != {len(f.train) for f in make_folds(splits, config)}
+    assert all(fold.judged == () for fold in speaker_folds(splits, plain))
+    assert {len(f.train) for f in speaker_folds(splits, plain)} != {len(f.train) for f in speaker_folds(splits, config)}

@@ -16,6 +16,7 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.decoding.tuning import Trial, Tuned
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis, align
@@ -26,7 +27,6 @@ from asr_transfer.experiments.sentences.searches import BEAM, HOT, WITH, WITH_HO
 from asr_transfer.experiments.sentences.tables import effects_table, sentences_markdown, system_figures
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig, choose_words, lexicon_of
 from asr_transfer.runs.record import read_record
-from asr_transfer.search_config import SearchConfig
 from tests.real_runs import load
 from tests.small import small_model
 

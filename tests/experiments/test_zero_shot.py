@@ -24,7 +24,18 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.runs import load_systems
 from asr_transfer.experiments.words import unseen as experiment
-from asr_transfer.experiments.words.heard import (
+from asr_transfer.experiments.words.isolated_words import (
+    NEVER,
+    Judged,
+    Listened,
+    Vocabulary,
+    draw_others,
+    in_units,
+    judge,
+)
+from asr_transfer.experiments.words.tables import words_markdown, words_table
+from asr_transfer.experiments.words.unseen import UNSEEN, Row, Words, WordsConfig, refuse_leaks, try_model
+from asr_transfer.experiments.words.word_exposure import (
     ALIKE,
     INSIDE,
     LACKING,
@@ -35,9 +46,6 @@ from asr_transfer.experiments.words.heard import (
     split_pinyin,
     syllables,
 )
-from asr_transfer.experiments.words.measure import NEVER, Judged, Listened, Vocabulary, draw_others, in_units, judge
-from asr_transfer.experiments.words.tables import words_markdown, words_table
-from asr_transfer.experiments.words.unseen import UNSEEN, Row, Words, WordsConfig, refuse_leaks, try_model
 from asr_transfer.runs.record import read_record
 from data_prep.made_up import MadeUpConfig, make_words, prepare_made_up
 from tests.real_runs import load

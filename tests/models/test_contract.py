@@ -12,17 +12,18 @@ import pytest
 import torch
 from torch import nn
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig, MethodSettings, SutaConfig
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.choice import adapt_by_choice
+from asr_transfer.adaptation.frozen_layers import Shared, frozen_depth
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
-from asr_transfer.adaptation.prefix import Shared, frozen_depth
 from asr_transfer.adaptation.profile import Profile, save_profile
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.decoding.test_time import _adapted_parameters
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel

@@ -126,7 +126,7 @@ MUTANTS = (
         "second.offsets[1:] + first.offsets[-1]]",
         "second.offsets[1:]]",
         "source utterances that are mixed in have the features of the speaker's",
-        ("tests/data/test_summary.py",),
+        ("tests/data/test_kept_source.py",),
     ),
     Mutant(
         "fast-is-slow",

@@ -9,7 +9,7 @@ ROOM = "asr_transfer/words"
 MUTANTS = (
     Mutant(
         "tones-make-words-unseen",
-        "asr_transfer/experiments/words/heard.py",
+        "asr_transfer/experiments/words/word_exposure.py",
         "if plain in self._whole:",
         "if tuple(phones) in self._whole:",
         "a word that differs from a trained one in a tone that the model does not hear counts as never trained on",
@@ -17,7 +17,7 @@ MUTANTS = (
     ),
     Mutant(
         "held-out-words-are-heard-in-sentences",
-        "asr_transfer/experiments/words/material.py",
+        "asr_transfer/experiments/words/word_corpus.py",
         "or unwanted.isdisjoint(spelling(u).split())]",
         "or spelling(u) not in unwanted]",
         "sentences that hold a held-out word are trained on",
@@ -33,7 +33,7 @@ MUTANTS = (
     ),
     Mutant(
         "the-word-is-drawn-among-the-others",
-        "asr_transfer/experiments/words/measure.py",
+        "asr_transfer/experiments/words/isolated_words.py",
         "others = np.delete(np.arange(words), word)",
         "others = np.delete(np.arange(words), 0)",
         "a random lexicon may hold the word that was said twice, and one other word less",
@@ -41,7 +41,7 @@ MUTANTS = (
     ),
     Mutant(
         "homophones-pass-for-foreign-words",
-        "asr_transfer/experiments/words/measure.py",
+        "asr_transfer/experiments/words/isolated_words.py",
         "scores[others[~alike[others]]].max",
         "scores[others].max",
         "a word that sounds like the one that was said counts as falsely accepted",
@@ -83,7 +83,7 @@ MUTANTS = (
     ),
     Mutant(
         "parts-of-words-count-as-said",
-        "asr_transfer/experiments/words/heard.py",
+        "asr_transfer/experiments/words/word_exposure.py",
         'if f" {text} " in self._said.get(language, ""):',
         'if text in self._said.get(language, ""):',
         "a word counts as trained on because a longer word begins with it",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import KEEP_JUDGED
 from asr_transfer.experiments.speakers.experiment import AUTOMATIC
 from tests.real_runs import load

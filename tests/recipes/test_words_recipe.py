@@ -18,16 +18,14 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.experiments.words.figures import (
+from asr_transfer.experiments.words.error_rates import (
     Extras,
     control_figures,
     phone_figures,
     sentence_figures,
     word_figures,
 )
-from asr_transfer.experiments.words.heard import ALIKE, MADE_OF, SAID, TRAINED, WITHIN, Heard
 from asr_transfer.experiments.words.listeners import load_listener
-from asr_transfer.experiments.words.material import MaterialConfig, Spoken, assemble, load_words, save_words
 from asr_transfer.experiments.words.segments import MARGIN, Aligned, cut_pieces
 from asr_transfer.experiments.words.unseen import (
     SEEN_WORDS,
@@ -39,6 +37,8 @@ from asr_transfer.experiments.words.unseen import (
     headline,
     refuse_leaks,
 )
+from asr_transfer.experiments.words.word_corpus import MaterialConfig, SpokenWords, assemble, load_words, save_words
+from asr_transfer.experiments.words.word_exposure import ALIKE, MADE_OF, SAID, TRAINED, WITHIN, Heard
 from asr_transfer.runs.record import read_record
 from asr_transfer.training.phone_models import make_phone_model
 from tests.real_runs import load
@@ -104,11 +104,11 @@ def test_seen_and_unseen_words_are_held_against_each_other() -> None:
     assert headline({TRAINED: one}).keys() == {SEEN_WORDS}
 
 
-def _spoken() -> Spoken:
+def _spoken() -> SpokenWords:
     train = [_said("please hold the line"), _said("transfer"), _said("please stop"), _said("un moment", "a", "0", "fr")]
     test = [_said("hold", name="t1"), _said("hold time", name="t2"), _said("stop", name="t3"),
             _said("please wait for the next agent", name="t4")]  # fmt: skip
-    return Spoken(
+    return SpokenWords(
         train, [_said("stop the line", name="d1")], [_said("transfer", name="d2")], test, [_said("xylophone")]
     )
 

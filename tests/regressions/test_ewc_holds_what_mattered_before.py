@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from asr_transfer.adapt_config import AdaptConfig, MethodSettings
 from asr_transfer.adaptation import adapt as adapting
 from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asr_transfer.adapt_config import ChoiceConfig
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.adapt import adapt as plain_adapt
 from asr_transfer.adaptation.kept import excess
+from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.config import FeatureConfig
+from asr_transfer.data.kept_source import Summary
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
-from asr_transfer.data.summary import Summary
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.models.folder import read_config
 from asr_transfer.runs.record import read_record

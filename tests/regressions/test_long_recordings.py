@@ -14,7 +14,6 @@ import soundfile
 import torch
 
 from asr_transfer import audio
-from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data import pieces
@@ -29,6 +28,7 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding import recogniser as recognising
 from asr_transfer.decoding.identify import head_scores
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.decoding.tuning import log_posteriors
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.scoring import score

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from asr_transfer.adapt_config import AdaptConfig
+from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.cli import main
 from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from asr_transfer.adaptation.vetting import Vetted
+from asr_transfer.adaptation.usable_recordings import Vetted
 from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.lexicon import Lexicon

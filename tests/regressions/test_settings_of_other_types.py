@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from asr_transfer import audio
-from asr_transfer.adapt_config import SutaConfig
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import OFFSETS, Recogniser
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import AsrTransferError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterSpec, add_adapter

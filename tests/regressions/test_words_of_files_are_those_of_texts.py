@@ -14,7 +14,7 @@ from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.errors import DataError
-from asr_transfer.experiments.words.measure import spelling
+from asr_transfer.experiments.words.isolated_words import spelling
 
 LETTERS = Tokens([" ", "'", *"abcdefghijklmnopqrstuvwxyz"])
 PHONES = Tokens(sorted({"t", "er", "n", "ao", "f", "l", "ae", "m", "p"}), "phones")

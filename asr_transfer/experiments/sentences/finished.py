@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.decoding.tuning import Trial, Tuned
 from asr_transfer.plain import from_plain
-from asr_transfer.search_config import SearchConfig
 from asr_transfer.textfiles import write_text
 
 

@@ -26,6 +26,7 @@ from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, HotWordDecode
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.decoding.tuning import (
     DEFAULT_GRID,
     HOT_GRID,
@@ -47,7 +48,6 @@ from asr_transfer.experiments.sentences.vocabulary import (
     choose_words,
     lexicon_of,
 )
-from asr_transfer.search_config import SearchConfig
 
 GREEDY, BEAM, HOT = "greedy", "beam", "beam, hot words"
 WITHOUT, WITH, WITH_HOT = "lexicon without the words", "lexicon with the words", "lexicon with the words, hot words"

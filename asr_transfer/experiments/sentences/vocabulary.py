@@ -10,8 +10,8 @@ import numpy as np
 from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.search_config import SearchConfig
 
 
 @dataclass(frozen=True)

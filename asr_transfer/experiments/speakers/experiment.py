@@ -14,19 +14,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import KEEP_SOURCE, FeatureConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import HeldOut
+from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
-from asr_transfer.data.summary import judged_origin, keep, remarks, writers
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Counts, score
-from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, make_folds, others_of
+from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, others_of, speaker_folds
 from asr_transfer.experiments.speakers.trials import Trial, read_trials
 from asr_transfer.progress import Work
 from asr_transfer.runs.record import RunRecord
@@ -194,7 +194,7 @@ def train_sources(
         DataError: a source model is given that may have been trained on what is judged on.
     """
     splits = {name: read_manifest(path) for name, path in manifests.items()}
-    folds = make_folds(splits, config.protocol)
+    folds = speaker_folds(splits, config.protocol)
     for fold in folds:
         for speaker, draw in {d.speaker: d for d in fold.test}.items():
             missing = [n for n in config.protocol.amounts if n > len(draw.pool)]

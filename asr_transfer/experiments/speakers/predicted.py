@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.checks import make_folds
+from asr_transfer.adaptation.candidates import Judge
+from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import lasting
-from asr_transfer.adaptation.judging import Judge
-from asr_transfer.adaptation.prefix import Shared
+from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop, train_sources
@@ -207,7 +207,7 @@ def _run_draw(job: Job) -> list[Case]:
         name: Judge(source, own, check, store, shared)
         for name, check in (("trained", trained), ("held_out", judged), ("others", others))
     }
-    held = make_folds(own, config.choice.folds, draw.number, range(len(own)))[0]
+    held = held_out_folds(own, config.choice.folds, draw.number, range(len(own)))[0]
     rest = [u for n, u in enumerate(own) if n not in set(held)]
     unjudged = [u for u in replayed if u.id not in {other.id for other in trained}]
     cases = []

@@ -118,7 +118,7 @@ class Fold:
     judged: tuple[str, ...] = ()
 
 
-def make_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolConfig) -> list[Fold]:
+def speaker_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolConfig) -> list[Fold]:
     """Divide a corpus's splits into folds.
 
     Raises:

@@ -25,9 +25,16 @@ from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.decoding.alignment import best_path, segments
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.experiments.words.material import MaterialConfig, Say, Spoken, make_lexicon, pronounced, rule_lexicon
-from asr_transfer.experiments.words.measure import in_units, spelling
+from asr_transfer.experiments.words.isolated_words import in_units, spelling
 from asr_transfer.experiments.words.unseen import Words
+from asr_transfer.experiments.words.word_corpus import (
+    MaterialConfig,
+    Say,
+    SpokenWords,
+    make_lexicon,
+    pronounced,
+    rule_lexicon,
+)
 
 MARGIN = 0.15
 """Seconds at most between a cut and the phone beside it: CTC marks a phone for a moment, somewhere inside it."""
@@ -156,7 +163,7 @@ def cut_pieces(aligned: Sequence[Aligned], count: int, seed: int) -> list[Uttera
     return found
 
 
-def with_cuts(words: Words, spoken: Spoken, config: MaterialConfig, aligner: Recogniser, say: Say) -> Words:
+def with_cuts(words: Words, spoken: SpokenWords, config: MaterialConfig, aligner: Recogniser, say: Say) -> Words:
     """Replace test words by words cut out of sentences, and add pieces of the training speech, as `config` says.
 
     Test words are all words of the test utterances, and the held-out words of the test corpus's training utterances,

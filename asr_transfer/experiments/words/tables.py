@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from asr_transfer.experiments.words.figures import Figure
+from asr_transfer.experiments.words.error_rates import Figure
 from asr_transfer.experiments.words.unseen import UNSEEN, Row
 
 

@@ -25,8 +25,8 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
-from asr_transfer.experiments.words.heard import KNOWN, SEEN, WITHIN, Heard, syllables
-from asr_transfer.experiments.words.measure import Judged, Vocabulary, in_units, judge, listen, spelling
+from asr_transfer.experiments.words.isolated_words import Judged, Vocabulary, in_units, judge, listen, spelling
+from asr_transfer.experiments.words.word_exposure import KNOWN, SEEN, WITHIN, Heard, syllables
 
 UNSEEN = "never trained on"
 """The group of the headline: neither the word nor one that sounds like it was trained on; of a phrase, not all of its

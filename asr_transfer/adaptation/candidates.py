@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from asr_transfer.adapt_config import ChoiceConfig
-from asr_transfer.adaptation.prefix import Shared, above
+from asr_transfer.adaptation.frozen_layers import Shared, above
+from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData

@@ -10,7 +10,7 @@ from asr_transfer.config import Units
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.notations import Scheme, split_pinyin
 from asr_transfer.data.tokens import without_tone
-from asr_transfer.experiments.words.measure import spelling
+from asr_transfer.experiments.words.isolated_words import spelling
 
 TRAINED = "trained on"
 SAID = "said in a longer trained text"

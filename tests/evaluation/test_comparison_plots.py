@@ -11,10 +11,10 @@ import pytest
 
 from asr_transfer.cli import main
 from asr_transfer.evaluation.compare import Compared, compare_systems, load
+from asr_transfer.evaluation.comparison_plots import _observations, factors, plots, transfer
+from asr_transfer.evaluation.comparison_table import columns
 from asr_transfer.evaluation.curves import curve
-from asr_transfer.evaluation.figures import _observations, factors, plots, transfer
 from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.evaluation.summary import columns
 from tests.made_runs import garbled, utterances, write_run
 
 PERFECT = utterances(96)

@@ -20,11 +20,11 @@ from asr_transfer.data.speech import SpeechData
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.decoders import GreedyDecoder, SentenceDecoder
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
-from asr_transfer.experiments.words.measure import in_units, spelling
+from asr_transfer.experiments.words.isolated_words import in_units, spelling
 from asr_transfer.experiments.words.unseen import SEEN_WORDS, UNSEEN, WITHIN_WORDS, Row, Words
-from asr_transfer.search_config import SearchConfig
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from asr_transfer.adapt_config import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation import adapt as adapting
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.candidates import Candidate, Judge
 from asr_transfer.adaptation.choice import adapt_by_choice, choose
-from asr_transfer.adaptation.judging import Candidate, Judge
+from asr_transfer.adaptation.frozen_layers import Activations, Shared, Suffix, above, frozen_depth
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
-from asr_transfer.adaptation.prefix import Activations, Shared, Suffix, above, frozen_depth
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asr_transfer.adaptation.vetting import Vetted, vet
+from asr_transfer.adaptation.usable_recordings import Vetted, vet
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.decoding.recogniser import Recogniser

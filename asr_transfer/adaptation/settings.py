@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from asr_transfer.config import Precision, SpecAugmentConfig
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError
 
 
@@ -50,34 +51,6 @@ class MethodSettings:
         for name in ("rho", "replay", "confidence"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"`settings.{name}` must be from 0 to 1, got {getattr(self, name)}.")
-
-
-@dataclass(frozen=True)
-class SutaConfig:
-    """How a model is adapted to an utterance.
-
-    Attributes:
-        steps: AdamW steps; 0 for none.
-        learning_rate: step size of these. The paper's 2e-5 is for wav2vec 2.0; on small models of spoken digits, with
-            and without noise, 3e-4 never took fewer errors away and mostly two to four times as many.
-        temperature: divides the logits in both losses, so that sure frames still have a gradient.
-        entropy_weight: weight of the entropy; minimum class confusion has the rest of 1.
-    """
-
-    steps: int = 10
-    learning_rate: float = 3e-4
-    temperature: float = 2.5
-    entropy_weight: float = 0.3
-
-    def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ConfigError(f"`suta.steps` must not be negative, got {self.steps}.")
-        if not 0 <= self.learning_rate < float("inf"):
-            raise ConfigError(f"`suta.learning_rate` must be a number not below 0, got {self.learning_rate}.")
-        if not 0 < self.temperature < float("inf"):
-            raise ConfigError(f"`suta.temperature` must be a number above 0, got {self.temperature}.")
-        if not 0 <= self.entropy_weight <= 1:
-            raise ConfigError(f"`suta.entropy_weight` must be from 0 to 1, got {self.entropy_weight}.")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.notations import Scheme
 from asr_transfer.data.pronounce import pronounce_utterances
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.experiments.words.measure import spelling
+from asr_transfer.experiments.words.isolated_words import spelling
 from asr_transfer.experiments.words.unseen import Words
 from asr_transfer.runs.record import RunRecord
 
@@ -66,7 +66,7 @@ class MaterialConfig:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SpokenWords:
     """Utterances as manifests have them.
 
     Attributes:
@@ -87,7 +87,7 @@ class Spoken:
     lexicon: Lexicon | None = None
 
 
-def assemble(spoken: Spoken, config: MaterialConfig, say: Say) -> Words:
+def assemble(spoken: SpokenWords, config: MaterialConfig, say: Say) -> Words:
     """Give all utterances pronunciations, sort short ones from sentences, and make the lexicon.
 
     With `config.hold_out`, training and judging utterances of the test language that hold such a word are left out; a
