@@ -112,6 +112,7 @@ CORPUS = Corpus(
     prepare,
     ("cmn",),
     page="AISHELL-1 or its sample (https://www.openslr.org/33)",
+    licence="Apache 2.0 (AISHELL-1, Bu et al. 2017)",
     folder="aishell-sample",
     use=Use("target", test_set="sentences"),
 )

@@ -132,6 +132,7 @@ CORPUS = Corpus(
     ("en",),
     splits=("train", "test"),
     page="AN4 (http://www.speech.cs.cmu.edu/databases/an4)",
+    licence="BSD-like (CMU AN4)",
     holds="etc",
     use=Use("source", {"en": (("train",), "test")}),
 )

@@ -90,5 +90,6 @@ CORPUS = Corpus(
     ("pl", "el", "fr"),
     languages,
     page="https://invent.kde.org/education/artikulate-data",
+    licence="CC BY-SA 3.0 (KDE's Artikulate courses)",
     use=Use("source"),
 )

@@ -115,6 +115,7 @@ CORPUS = Corpus(
     ("cmn",),
     splits=("train", "dev", "test", "syllables"),
     page="https://github.com/hugolpz/audio-cmn",
+    licence="CC BY-SA (audio-cmn)",
     folder="audio-cmn",
     holds="hsk",
     use=Use("target", cost=5, test_set="words"),

@@ -89,4 +89,5 @@ CORPUS = Corpus(
     ("en",),
     splits=("all",),
     page="the Free Spoken Digit Dataset (https://github.com/Jakobovski/free-spoken-digit-dataset)",
+    licence="CC BY-SA 4.0 (Free Spoken Digit Dataset)",
 )

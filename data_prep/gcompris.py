@@ -75,6 +75,7 @@ CORPUS = Corpus(
     ("de", "es", "ro"),
     languages,
     page="GCompris's voices (https://gcompris.net)",
+    licence="per file GPL-3 or CC BY-SA, as its LICENSE says",
     folder="gcompris-voices",
     use=Use("source"),
 )

@@ -27,7 +27,7 @@ MODULES = (
 """Modules that declare a corpus. Experiments take corpora in this order, which their results depend on: new ones go to
 the end."""
 
-BESIDE = ("folder", "noisy")
+BESIDE = ("folder", "languages", "noisy")
 """Modules whose `prepare` the command line offers as well, without there being a corpus."""
 
 _CODE = re.compile(r"[a-z]{2,3}(?:[_@-][A-Za-z]+)?")
@@ -83,6 +83,7 @@ class Corpus:
         from_disk: Whether it is read from a folder, not made.
         packages: Packages that hold it, by the name that `asr-transfer fetch` knows them by.
         page: Name and address of the page that says how to get the corpus.
+        licence: Terms under which it is given, in one line, where it lies in no packages.
         folder: Its folder below a folder of corpora, where that has another name than the corpus.
         holds: A file or folder that must be in its folder so that the corpus counts as there.
         use: Its part in experiments with several languages, where it has one.
@@ -96,6 +97,7 @@ class Corpus:
     from_disk: bool = True
     packages: Mapping[str, Packages] = field(default_factory=dict)
     page: str = ""
+    licence: str = ""
     folder: str = ""
     holds: str = ""
     use: Use | None = None
@@ -156,6 +158,11 @@ class Named:
         known = self.corpus.packages
         own = f"{self.corpus.name}-{self.language}"
         return own if own in known else next(iter(known)) if len(known) == 1 else ""
+
+    @property
+    def licence(self) -> str:
+        """Return the terms under which the corpus is given, empty where its module does not know them."""
+        return self.corpus.packages[self.fetched].licence if self.fetched else self.corpus.licence
 
     @property
     def use(self) -> Use:

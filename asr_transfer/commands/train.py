@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -19,7 +19,10 @@ from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.runs.console import say
 from asr_transfer.runs.emptying import in_use
 from asr_transfer.runs.record import RunRecord
-from asr_transfer.textfiles import require_writable_folder
+from asr_transfer.textfiles import read_text, require_writable_folder
+
+if TYPE_CHECKING:
+    from asr_transfer.decoding.recogniser import Recogniser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class TrainCommand(SourceConfig, ResumableOptions):
             several, and keep them in the model's folder: `adapt` judges on them what others lose. Development speech
             serves instead where there is enough, for it chooses the best weights but is not trained on. At most a
             tenth of the training utterances is taken, and none where that is too few to judge on; 0 for none.
+        about: text file that goes on the model's card, such as the corpora and their licences that `asr-transfer
+            prepare languages` lists.
     """
 
     train: Path
@@ -45,6 +50,7 @@ class TrainCommand(SourceConfig, ResumableOptions):
     test: Path | None = None
     keep_source: int = KEEP_SOURCE
     keep_judged: int = KEEP_JUDGED
+    about: Path | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,12 +75,15 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.data.judged import hold_out, symbols_of
     from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
     from asr_transfer.decoding.identify import calibrated
+    from asr_transfer.evaluation.language_rates import language_rates, markdown
+    from asr_transfer.models.folder import update_card
     from asr_transfer.training import distributed
     from asr_transfer.training.precision import precise
     from asr_transfer.training.session import hold_out_speakers, hypotheses, require_trainable, train_recogniser
 
     if distributed.is_main():
         require_writable_folder(command.out)
+    about = read_text(command.about, "give the text of the card") if command.about else ""
     everything = read_manifest(command.train)
     dev = read_manifest(command.dev) if command.dev else []
     train = everything
@@ -126,13 +135,14 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         return None
     if report.dropped:
         say(str(report))
-    if dev:
-        recogniser = calibrated(recogniser, dev, store, say)
+    if calibration := dev or held.judged:
+        recogniser = calibrated(recogniser, calibration, store, say)
     languages = ", ".join(sorted({u.language for u in train}))
     card = (
         f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
         f"{len({u.speaker for u in train})} speakers by `asr-transfer train`; see `../run.json`.\n"
     )
+    card += f"\n{about}" if about else ""
     kept = keep(held, report, store, command.keep_source, command.trainer.seed)
     origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
     recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
@@ -148,7 +158,10 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     if test:
         heard = hypotheses(recogniser, test, build_store(test, features), by_head=True)
         total = write_scores(command.out, heard)
-        scores["test"] = total.to_plain()
+        by_language = language_rates(heard, _phone_languages(recogniser))
+        scores["test"] = {**total.to_plain(), "by_language": [one.to_plain() for one in by_language]}
+        rates = f"\nErrors on speech that it was not trained on:\n\n{markdown(by_language)}"
+        update_card(command.out / "model", card + rates + remarks(kept))
         say(f"test: {total}")
         if lacking := find_unwritable(heard, recogniser.written(by_head=True), recogniser.writes):
             say(f"test: {lacking.sentence(str(command.out))}")
@@ -156,6 +169,14 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     record.finish(history=result.history, best=result.best, training=training, scores=scores, **more)
     say(f"{command.out / 'model'}: written after {result.steps} steps, {result.cpu_seconds:.0f} CPU-seconds")
     return total
+
+
+def _phone_languages(recogniser: Recogniser) -> list[str]:
+    """Return the languages whose heads write phones."""
+    from asr_transfer.data.tokens import spells_phones
+
+    every = {recogniser.head: recogniser.tokens, **recogniser.others}
+    return [language for language, tokens in every.items() if spells_phones(tokens.units)]
 
 
 def _refuse_shared(train: Sequence[Utterance], other: Sequence[Utterance], name: str) -> None:

@@ -69,7 +69,7 @@ def hold_out(train: Sequence[Utterance], dev: Sequence[Utterance], count: int, s
         own = [u for u in train if u.language == language]
         given = _of_dev(own, [u for u in dev if u.language == language], count, seed)
         served += len(given)
-        groups = [] if given else _of_train(own, count, seed, symbols)
+        groups = [] if given else draw_groups(own, count, seed, symbols)
         taken.update(u.id for group in groups for u in group)
         judged += given or _evenly(groups, count)
     rest = [u for u in train if u.id not in taken]
@@ -97,33 +97,55 @@ def _of_dev(train: Sequence[Utterance], dev: Sequence[Utterance], count: int, se
     return random.Random(f"{seed}/judged").sample(pool, min(count, len(pool))) if len(pool) >= least else []
 
 
-def _of_train(train: Sequence[Utterance], count: int, seed: int, symbols: Symbols) -> list[list[Utterance]]:
-    """Return groups of training utterances to hold out: of speakers, else of texts, else of one utterance each.
+def draw_groups(
+    utterances: Sequence[Utterance],
+    count: int,
+    seed: int,
+    symbols: Symbols,
+    share: float = SHARE,
+    least: int = LEAST,
+    stream: str = "judged",
+) -> list[list[Utterance]]:
+    """Return groups of utterances to hold out: of speakers, else of texts, else of one utterance each; none of too few.
 
     Texts are held out where they are many. Of few, as of ten digits, none may be missing from training.
+
+    Args:
+        utterances: speech of one language.
+        count: utterances to hold out, about.
+        seed: decides which.
+        symbols: parts that must keep an example among the others, as of `hold_out`.
+        share: greatest share of the utterances that is held out.
+        least: fewest utterances that are worth holding out.
+        stream: name of the draw, so that two of one seed differ.
     """
-    least = min(LEAST, count)
+    least = min(least, count)
     ways: tuple[tuple[Callable[[Utterance], str], int], ...] = (
         (lambda u: u.speaker, min(2, count)), (lambda u: u.text, least), (lambda u: u.id, least),
     )  # fmt: skip
     for key, fewest in ways:
-        groups = _draw(train, key, count, seed, symbols)
+        groups = _draw(utterances, key, count, f"{seed}/{stream}", symbols, int(share * len(utterances)))
         if len(groups) >= fewest and sum(map(len, groups)) >= least:
             return groups
     return []
 
 
 def _draw(
-    train: Sequence[Utterance], key: Callable[[Utterance], str], count: int, seed: int, symbols: Symbols
+    utterances: Sequence[Utterance],
+    key: Callable[[Utterance], str],
+    count: int,
+    seed: str,
+    symbols: Symbols,
+    most: int,
 ) -> list[list[Utterance]]:
     members: dict[str, list[Utterance]] = {}
-    for utterance in train:
+    for utterance in utterances:
         members.setdefault(key(utterance), []).append(utterance)
     names = sorted(members)
-    random.Random(f"{seed}/judged").shuffle(names)
-    left = Counter(symbol for u in train for symbol in set(symbols(u)))
+    random.Random(seed).shuffle(names)
+    left = Counter(symbol for u in utterances for symbol in set(symbols(u)))
     groups: list[list[Utterance]] = []
-    size, most = 0, int(SHARE * len(train))
+    size = 0
     for name in names:
         if size >= count and len(groups) >= min(SPEAKERS, count):
             break

@@ -22,7 +22,7 @@ from asr_transfer import textfiles
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.judged import HeldOut
-from asr_transfer.data.manifest import Report, Utterance
+from asr_transfer.data.manifest import Report, Utterance, by_language
 from asr_transfer.data.speech import spell
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
@@ -55,8 +55,13 @@ class Summary:
 
     @classmethod
     def draw(cls, utterances: Sequence[Utterance], store: FeatureStore, count: int, seed: int) -> Summary:
-        """Return `count` of `utterances`, or all where there are fewer, drawn by `seed`; `store` has their features."""
-        chosen = random.Random(seed).sample(list(utterances), min(count, len(utterances)))
+        """Return `count` of `utterances`, or all where there are fewer, drawn by `seed`; `store` has their features.
+
+        Of several languages as many are drawn of each, as far as it has them.
+        """
+        languages = by_language(utterances)
+        shares = even_shares({name: len(own) for name, own in languages.items()}, count)
+        chosen = [u for name, own in languages.items() for u in random.Random(seed).sample(own, shares[name])]
         return cls([replace(u, audio="", start=None, phones=None) for u in chosen], store)
 
     @classmethod
@@ -222,6 +227,16 @@ def keep(held: HeldOut, report: Report, store: FeatureStore, count: int, seed: i
         if number and utterances:
             kept[name] = _drawn(utterances, store, number, seed)
     return kept
+
+
+def even_shares(there: Mapping[str, int], count: int) -> dict[str, int]:
+    """Return how many to take of each name, `count` in all: the same of each, but never more than `there` are."""
+    shares = dict.fromkeys(there, 0)
+    while (left := count - sum(shares.values())) > 0 and (able := [n for n in there if shares[n] < there[n]]):
+        each = max(1, min(left // len(able), min(there[n] - shares[n] for n in able)))
+        for name in able[: max(1, left // each)]:
+            shares[name] += each
+    return shares
 
 
 def judged_origin(held: HeldOut) -> dict[str, str]:

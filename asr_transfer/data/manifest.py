@@ -385,3 +385,8 @@ def _to_json(utterance: Utterance, folder: Path) -> dict[str, Any]:
     if utterance.pronunciation:
         entry["pronunciation"] = utterance.pronunciation
     return entry
+
+
+def by_language(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+    """Return the utterances of each language, languages sorted by name."""
+    return {name: [u for u in utterances if u.language == name] for name in sorted({u.language for u in utterances})}

@@ -12,7 +12,7 @@ from torch import nn
 
 from asr_transfer.config import ModelConfig
 from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Report, Utterance
+from asr_transfer.data.manifest import Report, Utterance, by_language
 from asr_transfer.data.mixture import temperature_shares
 from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.data.tokens import Tokens
@@ -28,7 +28,7 @@ from asr_transfer.models.progressive import ProgressiveModel
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.phone_models import add_language
 from asr_transfer.training.precision import precise
-from asr_transfer.training.session import by_language, speech_task
+from asr_transfer.training.session import speech_task
 from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.adversarial import DomainAdversarial

@@ -129,6 +129,18 @@ def update_origin(folder: Path, facts: Mapping[str, Any]) -> None:
         raise ModelError(str(error)) from None
 
 
+def update_card(folder: Path, card: str) -> None:
+    """Replace the text of a model folder's README.md.
+
+    Raises:
+        ModelError: it cannot be written.
+    """
+    try:
+        textfiles.write_text(folder / "README.md", card, "model")
+    except DataError as error:
+        raise ModelError(str(error)) from None
+
+
 def read_yaml(file: Path, number: int, what: str) -> dict[str, Any]:
     """Read a plain YAML mapping whose field `format` is `number`.
 

@@ -13,7 +13,7 @@ import torch
 from asr_transfer.config import ModelConfig, SourceConfig, Units
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Lexicon
-from asr_transfer.data.manifest import Report, Utterance
+from asr_transfer.data.manifest import Report, Utterance, by_language
 from asr_transfer.data.speech import SpeechData, feasible, spell
 from asr_transfer.data.tokens import Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.recogniser import Recogniser
@@ -131,11 +131,6 @@ def _made(
     if make_model is AcousticModel:
         return make_phone_model(config.model, tokens, config.outputs, read_allophones(config.allophones))
     raise ConfigError(f"`outputs` {config.outputs} has no parts of single languages; use a plain source model.")
-
-
-def by_language(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
-    """Return the utterances of each language, languages sorted by name."""
-    return {name: [u for u in utterances if u.language == name] for name in sorted({u.language for u in utterances})}
 
 
 def language_tasks(

@@ -21,7 +21,7 @@ from asr_transfer.cli import script
 from asr_transfer.config import Outputs, TrainerConfig, Units, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon
-from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.manifest import Utterance, by_language, checksum, read_manifest
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SearchConfig
@@ -64,7 +64,7 @@ from asr_transfer.models.folder import read_config
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import run_all
 from asr_transfer.training.precision import precise
-from asr_transfer.training.session import by_language, train_recogniser
+from asr_transfer.training.session import train_recogniser
 from data_prep.made_up import MadeUpConfig, prepare_made_up
 from data_prep.prepare import find_named
 

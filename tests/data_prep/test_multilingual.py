@@ -11,13 +11,13 @@ import torch
 
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.manifest import Utterance, by_language
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.training.session import by_language, hypotheses, speech_task, train_recogniser
+from asr_transfer.training.session import hypotheses, speech_task, train_recogniser
 from asr_transfer.training.trainer import Trainer
 from tests.small import different, snapshot
 from tests.tones import make_speaker

@@ -17,7 +17,7 @@ from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAu
 from asr_transfer.data.batching import Batch
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon
-from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.manifest import Utterance, by_language
 from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
@@ -35,7 +35,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.phases import joined
 from asr_transfer.languages.transfer import Learnt, extend_head, learn_language
-from asr_transfer.training.session import by_language, train_recogniser
+from asr_transfer.training.session import train_recogniser
 from asr_transfer.training.trainer import Result
 from tests.small import MELS, different, small_model, snapshot
 from tests.tones import make_speaker

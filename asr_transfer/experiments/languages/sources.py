@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from asr_transfer.config import ModelConfig, SourceConfig, to_plain, to_record
 from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.manifest import Utterance, by_language
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.decoding.identify import (
@@ -33,7 +33,7 @@ from asr_transfer.models.folder import update_origin
 from asr_transfer.models.shared_private import PrivateConfig, SharedPrivateModel
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.objective import Objective, Weight
-from asr_transfer.training.session import by_language, train_recogniser
+from asr_transfer.training.session import train_recogniser
 from asr_transfer.transfer.adversarial import DomainAdversarial
 from asr_transfer.transfer.orthogonality import Orthogonality
 
