@@ -155,7 +155,7 @@ def test_a_source_model_learns_its_own_languages_alone(tmp_path: Path) -> None:
     corpora = corpora_of(make_folders(tmp_path))
     for languages, heard in ((("nl",), {"nl"}), ((), {"en", "nl"})):
         for seconds in (None, 5.0):
-            chosen = sources._chosen(sources.SourceJob("one", languages, seconds, source_config()), corpora)
+            chosen = sources._chosen(sources.SourceModel("one", languages, seconds, source_config()), corpora)
             assert {u.language for u in chosen} == heard
 
 

@@ -30,8 +30,9 @@ from asr_transfer.evaluation import listing
 from asr_transfer.evaluation.breakdown import Group, confusions, per_language, per_speaker
 from asr_transfer.evaluation.compare import Compared, Entry
 from asr_transfer.evaluation.comparison_plots import factors, plots, transfer
-from asr_transfer.evaluation.comparison_table import MARKS, columns, percent, reading, verdict
+from asr_transfer.evaluation.comparison_table import MARKS, columns, reading, verdict
 from asr_transfer.evaluation.normalisation import find_profile
+from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.plots import Plot
 from asr_transfer.evaluation.transfer_table import shown
 from asr_transfer.runs.attempts import describe_origin

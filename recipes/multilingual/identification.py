@@ -12,18 +12,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from asr_transfer.cli import script
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.decoding.recogniser import OFFSETS
 from asr_transfer.errors import DataError
+from asr_transfer.experiments.core.ledger import Ledger
+from asr_transfer.experiments.languages.identification import identification_table, identified
 from asr_transfer.experiments.languages.points import Corpora
-from asr_transfer.experiments.languages.sources import identified
-from asr_transfer.experiments.languages.tables import identification_table
 from asr_transfer.models.folder import read_config, update_origin
-from asr_transfer.runs.record import RunRecord
 from data_prep.multilingual import SOURCE_SPLITS, check_wanted, prepare_languages
 
 
@@ -39,6 +36,7 @@ class Recipe:
             all that are known and there, where none is named.
         keep: write the offsets into the model, which `transcribe --language auto` then uses.
         workers: parallel processes that prepare corpora.
+        resume: go on with a run that was stopped.
         overwrite: replace the run that `out` holds.
     """
 
@@ -48,6 +46,7 @@ class Recipe:
     sources: tuple[str, ...] = ()
     keep: bool = False
     workers: int = 2
+    resume: bool = False
     overwrite: bool = False
 
 
@@ -55,13 +54,13 @@ def run(recipe: Recipe) -> None:
     """Identify languages, print the shares and write them to `run.json`."""
     read_config(recipe.source_model / "model")  # before corpora are prepared for nothing
     check_wanted(recipe.speech, recipe.sources, None)
-    record = RunRecord(recipe.out, to_record(recipe), overwrite=recipe.overwrite)
+    ledger = Ledger(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
     found = prepare_languages(
-        recipe.speech, recipe.out / "corpora", record.say, recipe.sources, None, workers=recipe.workers
+        recipe.speech, recipe.out / "corpora", ledger.say, recipe.sources, None, workers=recipe.workers
     )
     corpora = Corpora.from_folders(found.sources, {}, splits=SOURCE_SPLITS)
     for name, path in corpora.source_tests.items():
-        record.data(name, path, read_manifest(path))
+        ledger.data(name, path, read_manifest(path))
     shares, offsets = identified(recipe.source_model, corpora)
     if not shares["utterances"]:
         raise DataError(
@@ -70,8 +69,7 @@ def run(recipe: Recipe) -> None:
         )
     if recipe.keep and offsets:
         update_origin(recipe.source_model / "model", {OFFSETS: offsets})
-    record.finish(scores={"identification": shares})
-    Console().print(identification_table(shares))
+    ledger.publish({"identification": shares}, {"identification": [identification_table(shares)]})
 
 
 if __name__ == "__main__":

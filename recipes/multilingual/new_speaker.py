@@ -14,20 +14,19 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from asr_transfer.cli import script
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import DataError
+from asr_transfer.experiments.core.ledger import read_finished
 from asr_transfer.experiments.languages.new_speaker import (
     SYLLABLES,
     NewSpeakerConfig,
+    new_speaker_tables,
     run_new_speaker,
     write_syllables,
 )
-from asr_transfer.experiments.languages.new_speaker_rows import markdown, table
 from asr_transfer.experiments.languages.options import LanguageRun
-from asr_transfer.experiments.languages.points import Corpora, note_corpora, read_point
+from asr_transfer.experiments.languages.points import Corpora, note_corpora
 from data_prep import multilingual
 from data_prep.multilingual import SOURCE_SPLITS, TEST_SETS
 
@@ -72,21 +71,17 @@ def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
     if recipe.source_model is not None:
-        read_point(recipe.source_model)  # before corpora are prepared for nothing
+        read_finished(recipe.source_model)  # before corpora are prepared for nothing
     # Of a source model that is there, the speech it was trained on is not read again.
-    record, found = recipe.begin(config, sources=() if recipe.source_model is None else None)
+    ledger, found = recipe.begin(config, sources=() if recipe.source_model is None else None)
     corpora, further = find(found, recipe)
-    note_corpora(record, corpora)
+    note_corpora(ledger, corpora)
     for name, path in further.items():
-        record.data(name, path, read_manifest(path))
+        ledger.data(name, path, read_manifest(path))
     rows = run_new_speaker(
-        config, corpora, further, recipe.out, recipe.workers, record.say, recipe.backend, recipe.source_model
+        config, corpora, further, recipe.out, recipe.workers, ledger.say, recipe.backend, recipe.source_model
     )
-    (recipe.out / "table.md").write_text(markdown(rows), encoding="utf-8")
-    record.finish(scores={"rows": [row.to_plain() for row in rows]})
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    for test in dict.fromkeys(row.test for row in rows):
-        console.print(table(rows, test))
+    ledger.publish({"rows": rows}, {"new_speaker": new_speaker_tables(rows)})
 
 
 if __name__ == "__main__":

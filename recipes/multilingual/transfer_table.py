@@ -14,13 +14,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from asr_transfer.cli import script
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.experiments.languages.options import LanguageRun
-from asr_transfer.experiments.languages.pairs import Manifests, PairsConfig, run_pairs
-from asr_transfer.experiments.languages.tables import pairs_markdown, pairs_table
+from asr_transfer.experiments.languages.pairs import Manifests, PairsConfig, pairs_tables, rates_table, run_pairs
 from data_prep.multilingual import SOURCES, TARGETS
 from data_prep.prepare import CORPORA
 
@@ -48,17 +45,15 @@ def run(recipe: Recipe) -> None:
     wanted = recipe.corpora or [name for name in (*SOURCES, *TARGETS) if spoken(name, config.languages)]
     targets = [name for name in wanted if name in TARGETS]
     sources = [name for name in wanted if name not in TARGETS]
-    record, found = recipe.begin(config, sources or None, targets or None)  # None: none of that kind
+    ledger, found = recipe.begin(config, sources or None, targets or None)  # None: none of that kind
     there = Manifests.by_language({**found.sources, **found.targets}, found.languages)
     for language, own in there.items():
         for split, manifests in (("train", own.train), ("dev", own.dev), ("test", own.test)):
             for name, path in manifests.items():
-                record.data(f"{language} {name} {split}", path, read_manifest(path))
-    pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, record.say, recipe.backend)
-    text = f"{pairs_markdown(pairs)}\nError rates with intervals, against self-transfer:\n\n{rates.markdown()}"
-    (recipe.out / "table.md").write_text(text, encoding="utf-8")
-    record.finish(scores={"pairs": [pair.to_plain() for pair in pairs], "rates": rates.to_plain()})
-    Console(width=None if sys.stdout.isatty() else 160).print(pairs_table(pairs))
+                ledger.data(f"{language} {name} {split}", path, read_manifest(path))
+    pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, ledger.say, recipe.backend)
+    tables = {"pairs": pairs_tables(pairs), "rates": [rates_table(rates)]}
+    ledger.publish({"pairs": pairs, "rates": rates.to_plain()}, tables)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
         --root ../shared/speech/fsdd --out runs/forgetting_fsdd
 
 Prepares the corpus, trains the source models without the speech that is judged on, adapts them to test speakers by each
-method, and prints predictions beside what was measured. Raises nothing: mistakes are printed.
+method, and prints predictions beside what was measured. A stopped run goes on with --resume. Raises nothing: mistakes
+are printed.
 """
 
 from __future__ import annotations
@@ -13,20 +14,11 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.markdown import Markdown
-
 from asr_transfer.cli import script
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
-from asr_transfer.experiments.speakers.predicted import (
-    PredictedConfig,
-    agreements,
-    predicted_markdown,
-    run_predicted,
-    to_plain,
-)
-from asr_transfer.runs.record import RunRecord
+from asr_transfer.experiments.core.ledger import Ledger
+from asr_transfer.experiments.speakers.predicted import PredictedConfig, forgetting_table, run_predicted
 from data_prep.prepare import prepare, require_root
 
 QUICK_STEPS, QUICK_ADAPTATION = 60, 10
@@ -43,6 +35,7 @@ class Recipe(PredictedConfig):
         root: folder of the corpus as it was distributed; none for fetched corpora and your own manifests.
         workers: parallel processes, of one thread each.
         quick: one speaker, one draw and few steps, to see that everything runs; the figures mean nothing.
+        resume: go on with a run that was stopped.
         overwrite: replace the run that `out` holds.
     """
 
@@ -51,13 +44,15 @@ class Recipe(PredictedConfig):
     root: Path | None = None
     workers: int = 2
     quick: bool = False
+    resume: bool = False
     overwrite: bool = False
 
 
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md` and `run.json`."""
-    require_root(recipe.corpus, recipe.root)  # before a run is deleted for one that cannot begin
-    record = RunRecord(recipe.out, to_record(recipe), overwrite=recipe.overwrite)
+    if not recipe.resume:
+        require_root(recipe.corpus, recipe.root)  # before a run is deleted for one that cannot begin
+    ledger = Ledger(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
     if recipe.quick:
         trainer = replace(recipe.source.trainer, steps=QUICK_STEPS)
         recipe = replace(
@@ -69,12 +64,10 @@ def run(recipe: Recipe) -> None:
         )
     manifests = prepare(recipe.corpus, recipe.root, recipe.out / "corpus")
     for name, path in manifests.items():
-        record.data(name, path, read_manifest(path))
-    cases = run_predicted(manifests, recipe, recipe.out, recipe.workers, record.say)
-    table = predicted_markdown({recipe.corpus: agreements(cases, recipe.choice.tolerance)})
-    (recipe.out / "table.md").write_text(table, encoding="utf-8")
-    record.finish(scores={"cases": to_plain(cases)})
-    Console(width=None if sys.stdout.isatty() else 160).print(Markdown(table))
+        ledger.data(name, path, read_manifest(path))
+    cases = run_predicted(manifests, recipe, recipe.out, recipe.workers, ledger.say)
+    table = forgetting_table({recipe.corpus: cases}, recipe.choice.tolerance)
+    ledger.publish({"cases": cases}, {"forgetting": [table]})
 
 
 if __name__ == "__main__":

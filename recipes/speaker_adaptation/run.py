@@ -12,14 +12,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from asr_transfer.cli import script
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
+from asr_transfer.experiments.core.ledger import Ledger
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, run_experiment
-from asr_transfer.experiments.speakers.rows import markdown, summarise, table, write_systems
-from asr_transfer.runs.record import RunRecord
+from asr_transfer.experiments.speakers.rows import adaptation_table, summarise
+from asr_transfer.experiments.speakers.systems import write_systems
 from data_prep.prepare import prepare, require_root
 
 
@@ -49,22 +48,17 @@ def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `trials.jsonl`, `systems` (a run folder per row) and `run.json`."""
     if not recipe.resume:
         require_root(recipe.corpus, recipe.root)  # before a run is deleted for one that cannot begin
-    record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
+    ledger = Ledger(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
     manifests = prepare(recipe.corpus, recipe.root, recipe.out / "corpus")
     utterances = {}
     for name, path in manifests.items():
         split = read_manifest(path)
         utterances.update({u.id: u for u in split})
-        record.data(name, path, split)
-    folds, trials = run_experiment(manifests, recipe, recipe.out, recipe.workers, record.say)
+        ledger.data(name, path, split)
+    folds, trials = run_experiment(manifests, recipe, recipe.out, recipe.workers, ledger.say)
     rows = summarise(folds, trials)
-    (recipe.out / "table.md").write_text(markdown(rows), encoding="utf-8")
-    write_systems(recipe.out, folds, trials, utterances, record.values)
-    record.finish(scores={"rows": [row.to_plain() for row in rows]})
-    others = "their training speakers" if recipe.protocol.others == "source" else "the other held-out speakers"
-    Console(width=None if sys.stdout.isatty() else 160).print(
-        table(rows, f"Speaker adaptation on {recipe.corpus}; others: {others}")
-    )
+    write_systems(recipe.out, folds, trials, utterances, ledger.values)
+    ledger.publish({"rows": rows}, {"adaptation": [adaptation_table(rows)]})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import Corpora, Point, error_unit, read_point, train_point, with_lexicon
 from asr_transfer.experiments.languages.sources import (
     SeparationConfig,
-    SourceJob,
+    SourceModel,
     _crossed,
     identification,
     separating,
@@ -40,7 +40,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Corpora:
 def run(corpora: Corpora, feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a shared-private source model `both` that has learnt something."""
     folder = tmp_path_factory.mktemp("run")
-    job = SourceJob("both", (), None, source_config(12), "shared-private", SeparationConfig())
+    job = SourceModel("both", (), None, source_config(12), "shared-private", SeparationConfig())
     assert train_source((str(folder), corpora, job)) == "both"
     return folder
 
@@ -122,7 +122,7 @@ def test_offsets_of_one_side_are_tried_on_the_other() -> None:
 def test_a_finished_source_is_not_trained_again_but_told_apart_where_it_was_not(
     corpora: Corpora, feature_cache: Path, tmp_path: Path
 ) -> None:
-    job = SourceJob("plain", (), None, source_config())
+    job = SourceModel("plain", (), None, source_config())
     train_source((str(tmp_path), replace(corpora, source_tests={}), job))
     folder = tmp_path / "sources" / "plain"
     before, weights = read_point(folder), (folder / "model" / "model.safetensors").stat().st_mtime_ns
@@ -140,16 +140,16 @@ def test_a_finished_source_is_not_trained_again_but_told_apart_where_it_was_not(
 
 def test_languages_and_heads_that_do_not_fit_are_refused(run: Path, corpora: Corpora, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its language 'nl' has no head in the source model"):
-        one = SourceJob("english", ("en",), None, source_config())
+        one = SourceModel("english", ("en",), None, source_config())
         train_source((str(tmp_path), corpora, one))
         train_point((str(tmp_path), corpora, Point("joint", 0.1, 0, "english", learning(mode="joint")), (0.1,)))
     with pytest.raises(ConfigError, match="`units_of` names the language 'de' but no training utterance"):
         german: SourceConfig = replace(source_config(), units_of={"de": "phones"})
-        train_source((str(tmp_path), corpora, SourceJob("german", (), None, german)))
+        train_source((str(tmp_path), corpora, SourceModel("german", (), None, german)))
     with pytest.raises(ConfigError, match="'adversarial' keeps languages apart, but there is only en"):
         separating("adversarial", SeparationConfig(), ["en"])
     with pytest.raises(ConfigError, match="no kind of source model 'adverserial'. Did you mean 'adversarial'"):
-        SourceJob("x", (), None, source_config(), "adverserial")  # type: ignore[arg-type]
+        SourceModel("x", (), None, source_config(), "adverserial")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="`separation.adversarial` must not be negative"):
         SeparationConfig(adversarial=-1)
     with pytest.raises(DataError, match="not finished; go on with --resume"):

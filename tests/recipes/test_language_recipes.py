@@ -16,7 +16,7 @@ import yaml
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.experiments.languages.points import Corpora
-from asr_transfer.experiments.languages.sources import SourceJob, train_source
+from asr_transfer.experiments.languages.sources import SourceModel, train_source
 from asr_transfer.experiments.languages.tables import identification_markdown
 from asr_transfer.runs.record import read_record
 from data_prep.multilingual import SOURCE_SPLITS
@@ -155,7 +155,7 @@ def test_identification_is_measured_of_a_finished_source_model(
 ) -> None:
     folders = {name: prepared / name for name in ("asterisk-en", "fillets-nl")}
     corpora = Corpora.from_folders(folders, {}, splits=SOURCE_SPLITS)
-    train_source((str(tmp_path), replace(corpora, source_tests={}), SourceJob("all-0", (), None, source_config())))
+    train_source((str(tmp_path), replace(corpora, source_tests={}), SourceModel("all-0", (), None, source_config())))
     source = tmp_path / "sources" / "all-0"
     recipe = load(FOLDER / "identification.py")
 

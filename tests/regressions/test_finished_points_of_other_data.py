@@ -14,7 +14,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages import points, sources
 from asr_transfer.experiments.languages.points import Corpora, Point
-from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.experiments.languages.sources import SourceModel
 from asr_transfer.experiments.speakers import experiment
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop
 from asr_transfer.experiments.speakers.protocol import Fold
@@ -45,7 +45,7 @@ def _source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[],
     monkeypatch.setattr(sources, "train_recogniser", _begun)
     manifests = [_manifest(folder, name) for name in ("one", "two")]
     corpora = Corpora({path.stem: str(path) for path in manifests})
-    job = (str(folder), corpora, SourceJob("all-0", (), None, source_config()))
+    job = (str(folder), corpora, SourceModel("all-0", (), None, source_config()))
     return lambda: sources.train_source(job), manifests, folder / "sources" / "all-0"
 
 

@@ -18,7 +18,7 @@ from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.languages import sweep
 from asr_transfer.experiments.languages.points import Corpora, Point
-from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.experiments.languages.sources import SourceModel
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.training import precision
 from asr_transfer.training.objective import TrainedObjective
@@ -220,7 +220,7 @@ def test_all_that_adapt_tries_is_trained_alike(
 
 def _planned(asked: str) -> tuple[list[Any], list[Any]]:
     corpora = Corpora({}, {}, {}, {})
-    job = SourceJob("xx", (), None, SourceConfig(TDNN))
+    job = SourceModel("xx", (), None, SourceConfig(TDNN))
     learn = LanguageConfig(trainer=TrainerConfig(precision=asked, steps=3))  # type: ignore[arg-type]
     return [(corpora, job)], [(corpora, Point("all", 1, seed, "xx", learn), (1.0,)) for seed in (0, 1)]
 

@@ -67,6 +67,12 @@ def pooled_rate(seeds: Sequence[Alignments]) -> float:
     return sum(int(a.errors.sum()) for a in seeds) / max(1, sum(int(a.reference.sum()) for a in seeds))
 
 
+def spread_over_seeds(seeds: Sequence[Alignments]) -> float:
+    """Return the standard deviation of a system's error rate over seeds; 0 of one."""
+    rates = [pooled_rate([one]) for one in seeds]
+    return float(np.std(rates, ddof=1)) if len(rates) > 1 else 0.0
+
+
 def rate_over_seeds(seeds: Sequence[Alignments]) -> Estimate:
     """Return a system's error rate over seeds that share their utterances, with its interval.
 

@@ -7,18 +7,20 @@ for the mere speech that is trained on longer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from asr_transfer.config import SourceConfig
 from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.evaluation.compare import ALPHA
+from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.scoring import Alignments
 from asr_transfer.evaluation.significance import holm
 from asr_transfer.experiments.core.effects import pooled_rate, reduction
-from asr_transfer.experiments.languages.curve import load_point
-from asr_transfer.experiments.languages.points import Corpora, Point, check_languages
-from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.experiments.core.tables import Table
+from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint, check_languages, load_point
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
@@ -26,8 +28,6 @@ from asr_transfer.runs.workers import Backend
 
 Design = Literal["leave-out", "add"]
 SCRATCH, ALL, BASE = "scratch-long", "all", "base"
-SURE = 0.05
-"""Corrected p below which a language is said to help or harm."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,6 @@ class Effect:
     p: float
     verdict: str
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the effect for a record."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -120,7 +116,7 @@ class Comparison:
 
 def plan_negative(
     config: NegativeConfig, there: Sequence[str]
-) -> tuple[list[SourceJob], list[Point], list[Comparison]]:
+) -> tuple[list[SourceModel], list[Point], list[Comparison]]:
     """Return the source models, the points, and which points are compared.
 
     Args:
@@ -155,7 +151,7 @@ def plan_negative(
     for seed in config.seeds:
         for system, languages in trained.items():
             source = replace(config.source.only(languages), trainer=replace(config.source.trainer, seed=seed))
-            jobs.append(SourceJob(f"{system}-{seed}", languages, None, source))
+            jobs.append(SourceModel(f"{system}-{seed}", languages, None, source))
         points += [_point(config, system, seed) for system in systems]
     return jobs, points, compared
 
@@ -185,8 +181,8 @@ def run_negative(
     plain = replace(corpora, source_tests={})
     run_sweep(
         folder,
-        [(plain, job) for job in jobs],
-        [(plain, point, (config.minutes,)) for point in points],
+        [TrainSource(plain, job) for job in jobs],
+        [TrainPoint(plain, point, (config.minutes,)) for point in points],
         config.source.model.features,
         workers,
         say,
@@ -199,9 +195,33 @@ def run_negative(
             own = [c for c in compared if c.design == design]
             effects = [_effect(config, test, comparison, aligned) for comparison in own]
             for effect, p in zip(effects, holm([e.p for e in effects]), strict=True):
-                verdict = "" if p >= SURE else "helps" if effect.share > 0 else "harms"
+                verdict = "" if p >= ALPHA else "helps" if effect.share > 0 else "harms"
                 found.append(replace(effect, p=p, verdict=verdict))
     return found
+
+
+def negative_tables(effects: Sequence[Effect]) -> list[Table]:
+    """Return what each source language does, the most harmful first, a table for each test set and design."""
+    titles = {"leave-out": "left out of all", "add": "added"}
+    tables = []
+    for test, design in dict.fromkeys((effect.test, effect.design) for effect in effects):
+        own = [effect for effect in effects if (effect.test, effect.design) == (test, design)]
+        tables.append(
+            Table.of(
+                sorted(own, key=lambda effect: effect.share),
+                [
+                    ("language", lambda effect: effect.language),
+                    ("error without %", lambda effect: percent(effect.without)),
+                    ("error with %", lambda effect: percent(effect.rate)),
+                    ("fewer errors with %", lambda effect: percent(effect.share)),
+                    ("95 % interval", lambda effect: span(effect.low, effect.high)),
+                    ("p (Holm)", lambda effect: f"{effect.p:.3f}"),
+                    ("verdict", lambda effect: effect.verdict or "–"),
+                ],
+                title=f"Test set `{test}`, each language {titles[design]}:",
+            )
+        )
+    return tables
 
 
 def _point(config: NegativeConfig, system: str, seed: int) -> Point:

@@ -16,9 +16,19 @@ from asr_transfer.config import Normalisation, SourceConfig, SpecAugmentConfig
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.experiments.languages.new_speaker_rows import PLAIN, Planned, Row, summarise
-from asr_transfer.experiments.languages.points import Corpora, Point, load_source, read_corpora, read_point
-from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.evaluation.percentages import percent, span
+from asr_transfer.experiments.core.effects import rate_over_seeds, reduction, spread_over_seeds
+from asr_transfer.experiments.core.ledger import mean_seconds, read_finished
+from asr_transfer.experiments.core.tables import Column, Table
+from asr_transfer.experiments.languages.points import (
+    Corpora,
+    Point,
+    TrainPoint,
+    load_point,
+    load_source,
+    read_corpora,
+)
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import short
 from asr_transfer.languages.config import LanguageConfig
@@ -36,6 +46,10 @@ NORMALISATIONS: Mapping[Remedy, Normalisation] = {"deviation": "utterance", "spe
 
 SYLLABLES = "syllables"
 """The test set: of the speaker never heard."""
+
+
+PLAIN = "plain"
+"""The row that the others are held against."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,38 @@ class NewSpeakerConfig:
         )
 
 
+@dataclass(frozen=True)
+class Row:
+    """What some remedies did on one test set, over all seeds.
+
+    Attributes:
+        test: set; those that end in `-lexicon` were recognised with a lexicon.
+        remedies: joined by `+`.
+        speakers, minutes: number of speakers and amount of the target's training speech.
+        seeds: how many.
+        rate: errors over reference units of all seeds.
+        low, high: its 95 % interval over seeds and utterances; None below four seeds.
+        spread: standard deviation over seeds.
+        share, share_low, share_high: part of plain transfer's errors that are made less, with its interval; None for
+            that.
+        cpu_seconds: mean, of the target's training.
+    """
+
+    test: str
+    remedies: str
+    speakers: int
+    minutes: float
+    seeds: int
+    rate: float
+    low: float | None
+    high: float | None
+    spread: float
+    share: float | None
+    share_low: float | None
+    share_high: float | None
+    cpu_seconds: float
+
+
 def remedies(row: str) -> tuple[Remedy, ...]:
     """Return the remedies of a row's name.
 
@@ -127,8 +173,8 @@ def learning(config: NewSpeakerConfig, row: str, seed: int) -> LanguageConfig:
     )
 
 
-def plan_rows(config: NewSpeakerConfig, corpora: Corpora, further: Mapping[str, str]) -> list[Planned]:
-    """Return the points of an experiment, each with its corpora and the amounts that it is one of.
+def plan_rows(config: NewSpeakerConfig, corpora: Corpora, further: Mapping[str, str]) -> list[TrainPoint]:
+    """Return the points of an experiment.
 
     Args:
         config: the experiment.
@@ -138,7 +184,7 @@ def plan_rows(config: NewSpeakerConfig, corpora: Corpora, further: Mapping[str, 
     Raises:
         ConfigError: a row needs further speakers and there are none.
     """
-    planned: list[Planned] = []
+    planned: list[TrainPoint] = []
     amounts: dict[bool, float] = {}
     for row in config.rows:
         more = "speakers" in remedies(row)
@@ -151,7 +197,7 @@ def plan_rows(config: NewSpeakerConfig, corpora: Corpora, further: Mapping[str, 
         amount = amounts[more]
         for seed in config.seeds:
             point = Point(row, amount, seed, f"all-{config.source_seed}", learning(config, row, seed))
-            planned.append((own, point, (amount,)))
+            planned.append(TrainPoint(own, point, (amount,)))
     return planned
 
 
@@ -186,14 +232,71 @@ def run_new_speaker(
     if source is None:
         trained = replace(config.source, trainer=replace(config.source.trainer, seed=config.source_seed))
         # Telling languages apart is no part of this experiment.
-        jobs.append((replace(corpora, source_tests={}), SourceJob(name, (), None, trained)))
+        jobs.append(TrainSource(replace(corpora, source_tests={}), SourceModel(name, (), None, trained)))
     else:
-        read_point(source)
+        read_finished(source)
         if not (folder / "sources" / name / "model").is_dir():
             shutil.copytree(source, folder / "sources" / name, dirs_exist_ok=True)
         features = load_source(folder / "sources" / name).model.inputs
     run_sweep(folder, jobs, planned, features, workers, say, backend)
     return summarise(folder, planned)
+
+
+def summarise(folder: Path, planned: Sequence[TrainPoint]) -> list[Row]:
+    """Return a row for each test set, without and with its lexicon, and each row of the experiment."""
+    corpora = planned[0].corpora
+    return [
+        _row(folder, test, [job for job in planned if job.point.system == name], planned)
+        for test in (*corpora.tests, *(f"{name}-lexicon" for name in corpora.lexica))
+        for name in dict.fromkeys(job.point.system for job in planned)
+    ]
+
+
+def new_speaker_tables(rows: Sequence[Row]) -> list[Table]:
+    """Return a table for each test set."""
+    columns: list[Column[Row]] = [
+        ("remedies", lambda row: row.remedies),
+        ("speakers", lambda row: str(row.speakers)),
+        ("minutes", lambda row: f"{row.minutes:g}"),
+        ("seeds", lambda row: str(row.seeds)),
+        ("error %", lambda row: percent(row.rate)),
+        ("95 % interval", lambda row: span(row.low, row.high, 1)),
+        ("± seeds", lambda row: percent(row.spread)),
+        ("fewer errors %", lambda row: percent(row.share, 0)),
+        ("95 % interval", lambda row: span(row.share_low, row.share_high)),
+        ("CPU-s", lambda row: f"{row.cpu_seconds:.0f}"),
+    ]
+    tables = []
+    for test in dict.fromkeys(row.test for row in rows):
+        name = test.removesuffix("-lexicon")
+        title = f"Test set `{name}`" + (", each utterance taken for a syllable of the lexicon" if name != test else "")
+        tables.append(Table.of((row for row in rows if row.test == test), columns, title=f"{title}:"))
+    return tables
+
+
+def _row(folder: Path, test: str, own: Sequence[TrainPoint], planned: Sequence[TrainPoint]) -> Row:
+    points = [job.point for job in own]
+    plain = {job.point.seed: job.point for job in planned if job.point.system == PLAIN}
+    found = [load_point(folder, point, test) for point in points]
+    change = None
+    if points[0].system != PLAIN:
+        change = reduction([load_point(folder, plain[point.seed], test) for point in points], found)
+    rate = rate_over_seeds(found)
+    return Row(
+        test,
+        points[0].system,
+        len({u.speaker for u in read_corpora(own[0].corpora.train)}),
+        points[0].minutes,
+        len(points),
+        rate.value,
+        rate.low,
+        rate.high,
+        spread_over_seeds(found),
+        change.share if change else None,
+        change.low if change else None,
+        change.high if change else None,
+        mean_seconds(folder, [job.name for job in own]),
+    )
 
 
 def write_syllables(test: Path, known: Sequence[Path], taught: Sequence[Path], folder: Path) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr_transfer.config import to_record
-from asr_transfer.runs.record import RunRecord
+from asr_transfer.experiments.core.ledger import Ledger
 from asr_transfer.runs.workers import Backend
 from data_prep.multilingual import Corpora, check_wanted, prepare_languages
 
@@ -36,7 +36,7 @@ class LanguageRun:
 
     def begin(
         self, config: object, sources: Sequence[str] | None = (), targets: Sequence[str] | None = ()
-    ) -> tuple[RunRecord, Corpora]:
+    ) -> tuple[Ledger, Corpora]:
         """Open the run folder and prepare the corpora in it.
 
         Args:
@@ -44,12 +44,12 @@ class LanguageRun:
             sources, targets: corpora that are wanted, as `prepare_languages` takes them.
 
         Raises:
-            ConfigError, DataError: as `RunRecord` and `prepare_languages`.
+            ConfigError, DataError: as `Ledger` and `prepare_languages`.
         """
         check_wanted(self.speech, sources, targets)  # before a folder is made for what is a slip of the pen
-        record = RunRecord(self.out, to_record(config), resume=self.resume, overwrite=self.overwrite)
-        return record, prepare_languages(
-            self.speech, self.out / "corpora", record.say, sources, targets, workers=self.workers
+        ledger = Ledger(self.out, to_record(config), resume=self.resume, overwrite=self.overwrite)
+        return ledger, prepare_languages(
+            self.speech, self.out / "corpora", ledger.say, sources, targets, workers=self.workers
         )
 
 

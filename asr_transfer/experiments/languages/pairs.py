@@ -10,23 +10,31 @@ together (`scratch-long`), so that nothing is called transfer that more computin
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from asr_transfer.config import SourceConfig
 from asr_transfer.data.manifest import write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.evaluation.foreign import read_hypotheses
+from asr_transfer.evaluation.compare import ALPHA
 from asr_transfer.evaluation.normalisation import Unit
-from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
+from asr_transfer.evaluation.percentages import percent, span
+from asr_transfer.evaluation.scoring import Alignments, align
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.evaluation.transfer_table import Cell, TransferTable, with_holm
+from asr_transfer.evaluation.transfer_table import Cell, TransferTable, shown, with_holm
 from asr_transfer.experiments.core.effects import difference_over_seeds, pooled_rate, rate_over_seeds, reduction
-from asr_transfer.experiments.languages.points import Corpora, Point, error_unit, read_corpora
-from asr_transfer.experiments.languages.sources import SourceJob
-from asr_transfer.experiments.languages.sweep import PlannedPoint, PlannedSource, run_sweep
+from asr_transfer.experiments.core.tables import Table
+from asr_transfer.experiments.languages.points import (
+    Corpora,
+    Point,
+    TrainPoint,
+    error_unit,
+    read_corpora,
+    read_point,
+)
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
+from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.runs.workers import Backend
@@ -136,10 +144,6 @@ class Pair:
     plain_low: float | None
     plain_high: float | None
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the pair for a record."""
-        return asdict(self)
-
 
 def choose_languages(config: PairsConfig, there: Mapping[str, Manifests]) -> list[str]:
     """Return the languages of an experiment.
@@ -184,20 +188,19 @@ def halve(there: Mapping[str, Manifests], names: Sequence[str], folder: Path) ->
     return made
 
 
-def plan_pairs(config: PairsConfig, corpora: Mapping[str, Corpora]) -> tuple[list[PlannedSource], list[PlannedPoint]]:
+def plan_pairs(config: PairsConfig, corpora: Mapping[str, Corpora]) -> tuple[list[TrainSource], list[TrainPoint]]:
     """Return the source models and points of an experiment over the languages of `corpora`."""
-    sources: list[PlannedSource] = []
-    points: list[PlannedPoint] = []
+    sources: list[TrainSource] = []
+    points: list[TrainPoint] = []
     seconds = None if config.source_minutes is None else 60 * config.source_minutes
     for seed in config.seeds:
         for name, own in corpora.items():
             trainer = replace(config.source.trainer, seed=seed)
             source = replace(config.source.only((name,)), trainer=trainer)
-            job = SourceJob(f"{name}-{seed}", (name,), seconds, source)
-            sources.append((own, job))
+            sources.append(TrainSource(own, SourceModel(f"{name}-{seed}", (name,), seconds, source)))
         for target, own in corpora.items():
             for system in (SCRATCH, LONG, *corpora):
-                points.append((own, _point(config, system, target, seed), (config.minutes,)))
+                points.append(TrainPoint(own, _point(config, system, target, seed), (config.minutes,)))
     return sources, points
 
 
@@ -237,6 +240,55 @@ def run_pairs(
     return pairs, _rates(scored, names)
 
 
+def pairs_tables(pairs: Sequence[Pair]) -> list[Table]:
+    """Return what each source is worth to each target: against both starts from scratch, and as error rates."""
+    targets, sources = (list(dict.fromkeys(getattr(pair, end) for pair in pairs)) for end in ("target", "source"))
+    by_ends = {(pair.source, pair.target): pair for pair in pairs}
+
+    def matrix(title: str, cell: Callable[[Pair], str], controls: Mapping[str, Callable[[Pair], float]] = {}) -> Table:
+        def texts(source: str) -> Iterator[str]:
+            for target in targets:
+                text = cell(by_ends[source, target])
+                yield f"**{text}**" if source == target else text
+
+        rows = [(source, *texts(source)) for source in sources]
+        for name, rate in controls.items():
+            rows.append((name, *(percent(rate(by_ends[sources[0], target])) for target in targets)))
+        return Table(("source \\ target", *targets), tuple(rows), title)
+
+    def gain(pair: Pair) -> str:
+        star = " *" if pair.gain_p < ALPHA else ""
+        return f"{percent(pair.gain, 0)} ({span(pair.gain_low, pair.gain_high)}){star}"
+
+    return [
+        matrix(
+            "Errors less than from scratch with as many steps as source and target together, %, with 95 % intervals; "
+            "bold: self-transfer; *: p < 0.05 after Holm's correction.",
+            gain,
+        ),
+        matrix(
+            "The same against scratch with the target's steps only.",
+            lambda pair: f"{percent(pair.plain, 0)} ({span(pair.plain_low, pair.plain_high)})",
+        ),
+        matrix(
+            f"Error rates, %, in {' and '.join(sorted({f'{pair.unit}s' for pair in pairs}))}.",
+            lambda pair: percent(pair.rate),
+            {"scratch": lambda pair: pair.scratch, "scratch, all steps": lambda pair: pair.scratch_long},
+        ),
+    ]
+
+
+def rates_table(rates: TransferTable) -> Table:
+    """Return the error rates with intervals, each against self-transfer."""
+
+    def text(cell: Cell | None) -> str:
+        return f"**{shown(cell)}**" if cell is not None and cell.source == cell.target else shown(cell)
+
+    rows = tuple((name, *map(text, cells)) for name, cells in zip(rates.names, rates.rows(), strict=True))
+    title = "Error rates with intervals, against self-transfer:"
+    return Table(("source \\ target", *rates.headings()), rows, title)
+
+
 def _point(config: PairsConfig, system: str, target: str, seed: int) -> Point:
     own = config.learn.trainer
     steps = long_steps(config.source.trainer, own) if system == LONG else own.steps
@@ -254,13 +306,8 @@ def _unit(config: PairsConfig, target: str) -> Unit:
     return error_unit(config.source.units_of.get(target, config.learn.units))
 
 
-def _read(folder: Path, config: PairsConfig, system: str, target: str, seed: int) -> list[Hypothesis]:
-    path = folder / "points" / _point(config, system, target, seed).name / "hypotheses.jsonl"
-    return read_hypotheses(path).utterances
-
-
 def _scored(folder: Path, config: PairsConfig, system: str, target: str, seed: int) -> Alignments:
-    return align(_read(folder, config, system, target, seed), _unit(config, target))
+    return align(read_point(folder, _point(config, system, target, seed)), _unit(config, target))
 
 
 def _rates(scored: Mapping[tuple[str, str], Sequence[Alignments]], names: Sequence[str]) -> TransferTable:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from asr_transfer.config import SpecAugmentConfig
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.experiments.languages.points import Point, read_point
+from asr_transfer.evaluation.percentages import percent
+from asr_transfer.experiments.core.ledger import read_finished
+from asr_transfer.experiments.core.tables import Table
+from asr_transfer.experiments.languages.points import Point
 from asr_transfer.languages.config import LanguageConfig
 
 UNCHANGED = "unchanged"
@@ -103,10 +105,6 @@ class Tried:
     chosen: bool
     cpu_seconds: float
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the candidate for a record."""
-        return asdict(self)
-
 
 def plan_search(search: ScratchSearch, start: Point) -> list[Point]:
     """Return a point for each candidate, out of the point of `scratch-long` that they change."""
@@ -128,7 +126,7 @@ def read_search(folder: Path, search: ScratchSearch, start: Point) -> list[Tried
     for name, point in zip(
         (UNCHANGED, *(c.name for c in search.candidates)), (start, *plan_search(search, start)), strict=True
     ):
-        record = read_point(folder / "points" / point.name)
+        record = read_finished(folder / "points" / point.name)
         if not record["best"]:
             raise DataError(
                 f"{folder / 'points' / point.name}: no development speech can be spelled with what the "
@@ -144,3 +142,17 @@ def tuned(search: ScratchSearch, tried: Sequence[Tried], learn: LanguageConfig) 
     """Return settings of learning from scratch as the search chose them."""
     best = next(one.name for one in tried if one.chosen)
     return next((c.change(learn) for c in search.candidates if c.name == best), learn)
+
+
+def search_table(tried: Sequence[Tried]) -> Table:
+    """Return what a search tried."""
+    return Table.of(
+        tried,
+        [
+            ("settings", lambda one: one.name),
+            ("error on development speech %", lambda one: percent(one.error)),
+            ("chosen", lambda one: "yes" if one.chosen else ""),
+            ("CPU-s", lambda one: f"{one.cpu_seconds:.0f}"),
+        ],
+        title="Settings tried for a start from scratch:",
+    )

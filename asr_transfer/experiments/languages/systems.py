@@ -15,10 +15,12 @@ from asr_transfer.config import SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.experiments.languages.points import Corpora, Point
 from asr_transfer.experiments.languages.search import ScratchSearch, Tried, tuned
-from asr_transfer.experiments.languages.sources import Kind, SeparationConfig, SourceJob
+from asr_transfer.experiments.languages.sources import Kind, SeparationConfig, SourceModel
 from asr_transfer.languages.config import SOURCELESS, LanguageConfig, Mode
 
 LONG, TUNED = "scratch-long", "scratch-tuned"
+FROM_SCRATCH = (TUNED, LONG, "scratch")
+"""Systems that others are held against: at each amount the one that is better on the development speech."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class CurveConfig:
 
 def plan(
     config: CurveConfig, corpora: Corpora, languages: Sequence[str], tried: Sequence[Tried] = ()
-) -> tuple[list[SourceJob], list[Point]]:
+) -> tuple[list[SourceModel], list[Point]]:
     """Return the source models and the points of an experiment.
 
     Args:
@@ -210,7 +212,7 @@ def plan(
         for seed in seeds if config.source_seed is None else [config.source_seed]:
             drawn, loss = speech.get(kind, ((), None)), kind if kind in KINDS else "plain"
             made = _seeded_source(config.source, seed)
-            jobs.append(SourceJob(f"{kind}-{seed}", *drawn, made, loss, config.separation))
+            jobs.append(SourceModel(f"{kind}-{seed}", *drawn, made, loss, config.separation))
     points = [
         _point(config, name, amount, seed, tried)
         for amount in config.amounts

@@ -1,15 +1,14 @@
 """Running an adaptation experiment: source models, then every method × amount × draw on every held-out speaker.
 
-Each trial is one line of `trials.jsonl`; a killed experiment goes on where it stopped. Trials run in parallel processes
-of one thread each, and give the same figures in any order and number of processes.
+Each trial is one line of `trials.jsonl`. Trials run in parallel processes of one thread each, and give the same figures
+in any order and number of processes.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,12 @@ from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Counts, score
+from asr_transfer.experiments.core.jobs import Job, run_jobs, run_tasks
+from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, others_of, speaker_folds
-from asr_transfer.experiments.speakers.trials import Trial, read_trials
+from asr_transfer.experiments.speakers.trials import Trial, trials_of
 from asr_transfer.progress import Work
 from asr_transfer.runs.record import RunRecord
-from asr_transfer.runs.workers import run_all
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import hypotheses, train_recogniser
 
@@ -105,7 +105,7 @@ class ExperimentConfig:
                 find_methods(name)
 
 
-Job = tuple[str, Draw, int, str, float]
+Key = tuple[str, Draw, int, str, float]
 """Fold, draw, amount, method, learning rate."""
 
 
@@ -149,31 +149,27 @@ def run_experiment(
         one speaker after the other is left out, each is the others' development speaker, and all rates were run.
     """
     shop, folds = train_sources(manifests, config, folder, workers, log)
-    trials = read_trials(folder / "trials.jsonl")
+    trials, by_fold = trials_of(folder), {fold.name: fold for fold in folds}
 
-    def complete(jobs: Iterable[Job], label: str) -> None:
-        by_fold = {fold.name: fold for fold in folds}
-        open_jobs = [(shop, by_fold[job[0]], job) for job in jobs if _key(job) not in trials]
-        with (folder / "trials.jsonl").open("a", encoding="utf-8") as out:
-            for trial in run_all(_told_trial, open_jobs, workers, label):
-                trials[trial.key] = trial
-                out.write(json.dumps(asdict(trial), ensure_ascii=False) + "\n")
-                out.flush()
+    def complete(keys: Iterable[Key], label: str) -> None:
+        tasks = {_plain(key): (shop, by_fold[key[0]], key) for key in keys}
+        for _ in run_tasks(trials, tasks, run_trial, workers, label):
+            pass
 
     every = config.protocol.hold_out != "splits"
-    first = [job for fold in folds for draw in (fold.test if every else fold.dev) for job in _jobs(fold, draw, config)]
+    first = [key for fold in folds for draw in (fold.test if every else fold.dev) for key in _keys(fold, draw, config)]
     complete(first, "every learning rate" if every else "development speakers")
     if not every:
-        rates = choose_rates(trials.values(), {d.speaker for f in folds for d in f.dev})
+        rates = choose_rates(trials, {d.speaker for f in folds for d in f.dev})
         chosen = [
-            job
+            key
             for fold in folds
             for draw in fold.test
-            for job in _jobs(fold, draw, config)
-            if job[4] in only_rate(config, job[3]) or job[4] == rates.get((job[3], job[2]))
+            for key in _keys(fold, draw, config)
+            if key[4] in only_rate(config, key[3]) or key[4] == rates.get((key[3], key[2]))
         ]
         complete(chosen, "test speakers")
-    return folds, list(trials.values())
+    return folds, list(trials)
 
 
 def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None]) -> ExperimentConfig:
@@ -207,7 +203,7 @@ def train_sources(
     begin = time.process_time()
     shop.store()
     log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
-    to_train = [] if config.model is not None else [(shop, fold) for fold in folds]
+    to_train = [] if config.model is not None else [TrainFold(shop, fold) for fold in folds]
     if config.model is not None and folds[0].judged:
         known = shop.utterances()
         trained_on = checksum([known[name] for name in folds[0].train])
@@ -216,8 +212,8 @@ def train_sources(
                 f"{config.model}: was not trained on this protocol's training utterances, so perhaps on those that are "
                 "held out to judge on; leave `model` out, or set `protocol.judged_utterances` to 0."
             )
-    for name in run_all(_told_source, to_train, workers, "source models"):
-        log(f"source model '{name}' ready")
+    for name in run_jobs(folder, to_train, workers, "source models"):
+        log(f"source model '{name.rpartition('/')[2]}' ready")
     return shop, folds
 
 
@@ -245,58 +241,70 @@ def only_rate(config: ExperimentConfig, method: str) -> tuple[float, ...]:
     return rates if len(rates) == 1 else ()
 
 
-def _jobs(fold: Fold, draw: Draw, config: ExperimentConfig) -> list[Job]:
-    jobs: list[Job] = [(fold.name, draw, 0, "none", 0.0)]
+def _keys(fold: Fold, draw: Draw, config: ExperimentConfig) -> list[Key]:
+    keys: list[Key] = [(fold.name, draw, 0, "none", 0.0)]
     for amount in config.protocol.amounts:
         if amount <= len(draw.pool):
             wanted = [grid for grid in config.methods if not grid.amounts or amount in grid.amounts]
-            jobs += [(fold.name, draw, amount, grid.name, rate) for grid in wanted for rate in grid.rates]
-    return jobs
+            keys += [(fold.name, draw, amount, grid.name, rate) for grid in wanted for rate in grid.rates]
+    return keys
 
 
-def _key(job: Job) -> tuple[Any, ...]:
-    fold, draw, amount, method, rate = job
+def _plain(key: Key) -> tuple[Any, ...]:
+    """Return a key as a trial has it."""
+    fold, draw, amount, method, rate = key
     return (fold, draw.speaker, draw.number, amount, method, rate)
 
 
-def _train_source(argument: tuple[Workshop, Fold]) -> str:
-    """Train a fold's source model, or go on with it, unless it is finished; return the fold's name."""
-    shop, fold = argument
-    path = Path(shop.folder) / "models" / fold.name
-    resume = (path / "run.json").is_file()
-    record = RunRecord(path, to_record(shop.config.source), resume=resume)
-    known = shop.utterances()
-    train = [known[name] for name in fold.train]
-    record.data("train", path, train)
-    if record.finished_before:
-        return fold.name
-    recogniser, result, report = train_recogniser(train, [], shop.store(), shop.config.source, path, record.log)
-    card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{fold.name}'.\n"
-    held = HeldOut(train, [known[name] for name in fold.judged], "")
-    if held.judged:
-        record.data("judged", path, held.judged)
-    kept = keep(held, report, shop.store(), KEEP_SOURCE, shop.config.source.trainer.seed)
-    origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
-    recogniser.save(path / "model", card + remarks(kept), origin, writers(kept))
-    record.finish(
-        history=result.history,
-        training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)},
-    )
-    return fold.name
+@dataclass(frozen=True)
+class TrainFold(Job):
+    """Trains a fold's source model.
+
+    Attributes:
+        shop: Where the experiment's utterances and features are.
+        fold: The fold.
+    """
+
+    shop: Workshop
+    fold: Fold
+
+    @property
+    def name(self) -> str:
+        """Its run folder."""
+        return f"models/{self.fold.name}"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of the source model."""
+        return to_record(self.shop.config.source)
+
+    def data(self) -> Data:
+        """Return what it is trained on, and what is held out to judge on."""
+        known, path = self.shop.utterances(), str(Path(self.shop.folder) / self.name)
+        parts = {"train": self.fold.train, "judged": self.fold.judged}
+        return {name: (path, [known[one] for one in ids]) for name, ids in parts.items() if ids}
+
+    def run(self, record: RunRecord, data: Data) -> None:
+        """Train it, and keep with it what was held out."""
+        config, store = self.shop.config.source, self.shop.store()
+        train, judged = (list(data[name][1]) if name in data else [] for name in ("train", "judged"))
+        recogniser, result, report = train_recogniser(train, [], store, config, record.folder, record.log)
+        card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{self.fold.name}'.\n"
+        held = HeldOut(train, judged, "")
+        kept = keep(held, report, store, KEEP_SOURCE, config.trainer.seed)
+        origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
+        recogniser.save(record.folder / "model", card + remarks(kept), origin, writers(kept))
+        training = {"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)}
+        record.finish(history=result.history, training=training)
 
 
-def _told_source(argument: tuple[Workshop, Fold]) -> str:
-    with Work(f"fold {argument[1].name}", bar=False):
-        return _train_source(argument)
-
-
-def _told_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
+def run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
+    """Adapt and test once."""
     _, draw, amount, method, _ = argument[2]
     with Work(f"{draw.speaker}, {method} on {amount}", bar=False):
         return _run_trial(argument)
 
 
-def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
+def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
     shop, fold, (_, draw, amount, method, rate) = argument
     known, store, source = shop.utterances(), shop.store(), shop.source(fold.name)
     seconds, recogniser, chosen = 0.0, source, ""
