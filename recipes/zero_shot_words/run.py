@@ -40,10 +40,10 @@ class Recipe(UnseenConfig):
 
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `hypotheses.jsonl`, `data`, `models` (a folder each) and `run.json`."""
-    recipe = recipe.shortened() if recipe.quick else recipe
-    recipe.require_folders()  # before a run is deleted for one that cannot begin
-    record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    found = run_unseen(recipe, record, recipe.workers)
+    config = recipe.shortened() if recipe.quick else recipe
+    config.require_folders()  # before a run is deleted for one that cannot begin
+    record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
+    found = run_unseen(config, record, recipe.workers)
     text = f"{figures_markdown(found.figures)}\n{words_markdown(found.rows, recipe.top)}"
     (recipe.out / "table.md").write_text(text, encoding="utf-8")
     record.finish(scores=found.to_plain())

@@ -5,7 +5,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,7 @@ class UnseenConfig(WordsConfig, CorporaConfig, ModelsConfig):
         if self.aligner is not None and not (self.material.cut or self.material.pieces):
             raise ConfigError("`aligner` cuts words or pieces; ask for them with `material.cut` or `material.pieces`.")
 
-    def shortened(self) -> Self:
+    def shortened(self) -> "UnseenConfig":
         """Return a small experiment of the same kind: one seed, a tenth of the steps, less speech, fewer words."""
         trainer = self.learn.trainer
         steps = max(1, trainer.steps // 10)
@@ -156,9 +156,7 @@ def prepare_words(config: UnseenConfig, record: RunRecord, workers: int = 1) -> 
         AsrTransferError: corpora and settings do not go together, or the run began with others.
     """
     say, out, material = record.say, record.folder, config.material
-    spoken = read_spoken(
-        config, find_corpora(config, out / "corpora", say, workers), QUICK if config.quick else None
-    )
+    spoken = read_spoken(config, find_corpora(config, out / "corpora", say, workers), QUICK if config.quick else None)
     words = assemble(spoken, material, say)
     # The test words may be cut by a model that is yet to be trained; what it is trained on is held to at once.
     note_words(record, words, ("train", "judging", "dev", "sentences"))
