@@ -15,11 +15,9 @@ from rich.text import Text
 
 from asr_transfer.commands.options import Command, NewParser
 from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
-from asr_transfer.data.manifest import read_manifest
+from asr_transfer.data.texts import read_texts, sentences_of
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.orthography import visible
 from asr_transfer.runs.console import require_free, show
-from asr_transfer.textfiles import read_lines
 from asr_transfer.whitespace import words_of
 
 if TYPE_CHECKING:
@@ -30,15 +28,6 @@ SUMMARIES: Mapping[str, str] = {
     "show": "Print what a language model holds, and how well it expects sentences.",
     "words": "Write the words of sentences as a lexicon in letters, for models of characters.",
 }
-
-
-def read_texts(paths: Sequence[Path]) -> list[str]:
-    """Return the sentences of files: the lines of texts, and the `text` of manifests (.jsonl).
-
-    Raises:
-        DataError: a file is missing, not UTF-8 text, or holds no sentences.
-    """
-    return [text for path in paths for text in _sentences(path)]
 
 
 def make_model(
@@ -104,7 +93,7 @@ def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None 
     ):
         table.add_column(heading, justify="right" if n else "left", overflow="fold")
     for path in texts:
-        fit = model.fit(_sentences(path))
+        fit = model.fit(sentences_of(path))
         full = f"{fit.full_perplexity:,.1f}" if math.isfinite(fit.full_perplexity) else "–"
         numbers = (f"{fit.sentences:,}", f"{fit.words:,}", f"{fit.unlisted:,}", f"{100 * fit.oov:.1f}")
         table.add_row(Text(str(path)), *numbers, f"{fit.perplexity:,.1f}", full)
@@ -138,16 +127,6 @@ def write_words(
     made.save(out)
     show(Text(f"{out}: written, {len(made):,} words in letters"), console)
     return 0
-
-
-def _sentences(path: Path) -> list[str]:
-    """Return the sentences of a file."""
-    if path.suffix == ".jsonl":
-        return [visible(utterance.text) for utterance in read_manifest(path)]
-    lines = read_lines(path, "give a file with a sentence per line")
-    if not (found := [visible(line) for line in lines if line.strip()]):
-        raise DataError(f"{path}: holds no sentences; write one per line.")
-    return found
 
 
 def _grams(model: NgramModel) -> str:

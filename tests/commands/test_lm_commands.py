@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from asr_transfer.cli import main
-from asr_transfer.commands.lm import make_model, read_texts, show_model, write_words
+from asr_transfer.commands.lm import make_model, show_model, write_words
 from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
+from asr_transfer.data.texts import read_texts
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.kneser_ney import UNKNOWN, estimate
 from asr_transfer.decoding.ngram import NgramModel

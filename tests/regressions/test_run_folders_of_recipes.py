@@ -128,7 +128,8 @@ def _speakers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 
 def _words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    module = _recipe("zero_shot_words/run", "refuse_leaks", monkeypatch)
+    module = load(ROOT / "recipes" / "zero_shot_words" / "run.py")
+    monkeypatch.setattr("asr_transfer.experiments.words.experiment.refuse_leaks", _begun)
     corpus = _write(folder, "words", "cmn")
     Lexicon.from_pairs((text, " ".join(PHONES[x] for x in text)) for text in TEXTS).save(corpus / "hsk_lexicon.txt")
     more = _write(folder, "more", "cmn", ("train",)) / "train.jsonl"
@@ -140,7 +141,8 @@ def _words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 
 def _sentences(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    module = _recipe("zero_shot_words/sentences", "build_store", monkeypatch)
+    module = load(ROOT / "recipes" / "zero_shot_words" / "sentences.py")
+    monkeypatch.setattr("asr_transfer.experiments.sentences.experiment.build_store", _begun)
     corpus, model = _write(folder, "sentences", "cmn"), _model(folder / "base")
     (folder / "more.txt").write_text("好 你\n", encoding="utf-8")
     given = ["--model", str(model), "--corpus", str(corpus), "--more", f"[{folder / 'more.txt'}]"]
