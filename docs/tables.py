@@ -16,7 +16,6 @@ from docs.origin import made
 from docs.records import CORPORA, measured, names, record
 from docs.tables_headline import headline, hindsight, untouched
 
-
 FEWER = "fewer errors (95 %)"
 
 
