@@ -20,10 +20,11 @@ from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.experiments.core.effects import reduction
+from asr_transfer.experiments.core.jobs import run_job
 from asr_transfer.experiments.languages import points, sources
-from asr_transfer.experiments.languages.points import Corpora, Point, train_point
+from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint
 from asr_transfer.experiments.speakers import experiment
-from asr_transfer.experiments.speakers.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig
+from asr_transfer.experiments.speakers.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig, TrainFold
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
 from asr_transfer.training import session
 from asr_transfer.training.streams import members
@@ -78,7 +79,7 @@ def test_the_source_model_of_a_fold_learns_its_training_utterances_alone(
 
     monkeypatch.setattr(experiment, "train_recogniser", caught)
     with pytest.raises(Learnt) as found:
-        experiment._train_source((_shop(tmp_path), _fold()))
+        run_job(tmp_path, TrainFold(_shop(tmp_path), _fold()))
     assert found.value.args == (["f", "g"], [])
 
 
@@ -111,7 +112,7 @@ def test_a_point_is_never_chosen_on_its_test_set(
     monkeypatch.setattr(points, "learn_language", caught)
     config = learning(mode="scratch", model=ModelConfig(encoder="tdnn", layers=1, dim=8, channels=8))
     with pytest.raises(Learnt) as found:
-        train_point((str(tmp_path), corpora, Point("scratch", 0.1, 0, None, config), (0.1,)))
+        run_job(tmp_path, TrainPoint(corpora, Point("scratch", 0.1, 0, None, config), (0.1,)))
     train, dev = found.value.args
     assert train and dev and dev <= chosen_on and not (train | dev) & kept and not train & dev
 
@@ -129,7 +130,7 @@ def test_joint_training_reads_no_source_speech_that_is_kept_from_training(
     monkeypatch.setattr(points, "load_source", lambda folder: network)
     monkeypatch.setattr(points, "learn_language", caught)
     with pytest.raises(Learnt) as found:
-        train_point((str(tmp_path), corpora, Point("joint", 0.1, 0, "all", learning(mode="joint")), (0.1,)))
+        run_job(tmp_path, TrainPoint(corpora, Point("joint", 0.1, 0, "all", learning(mode="joint")), (0.1,)))
     assert found.value.args == (heard,)
 
 

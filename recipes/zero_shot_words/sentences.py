@@ -14,14 +14,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from asr_transfer.cli import script
 from asr_transfer.config import to_record
+from asr_transfer.experiments.core.ledger import Ledger
 from asr_transfer.experiments.sentences.experiment import UnheardConfig, read_inputs, run_unheard
-from asr_transfer.experiments.sentences.tables import NOTE, effects_table, systems_table
-from asr_transfer.runs.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +38,8 @@ class Recipe(UnheardConfig):
 def run(recipe: Recipe) -> None:
     """Run the experiment and write tables, hypotheses of every search, lexicon, language model and `run.json`."""
     inputs = read_inputs(recipe)  # before a run is deleted for one that cannot begin
-    record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    figures, effects = run_unheard(recipe, inputs, record)
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    for heading, *rows in (systems_table(figures), effects_table(effects)):
-        table = Table(*heading)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    console.print(NOTE)
+    ledger = Ledger(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
+    run_unheard(recipe, inputs, ledger)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docs.tables_speakers import adaptation, training
+from docs.tables_words import ideas
 
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.errors import DataError
@@ -15,8 +17,6 @@ from asr_transfer.runs.resuming import plain
 from docs import records
 from docs.inline_numbers import figure, fill_figures
 from docs.tables_headline import headline, hindsight
-from docs.tables_speakers import adaptation, training
-from docs.tables_words import ideas
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,21 @@ import pytest
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
-from asr_transfer.experiments.languages.curve import Row, all_points, run_curve, summarise, tried
+from asr_transfer.experiments.core.tables import markdown
+from asr_transfer.experiments.languages.curve import (
+    Row,
+    all_points,
+    curve_tables,
+    run_curve,
+    saved_speech,
+    summarise,
+    tried,
+    write_plots,
+)
 from asr_transfer.experiments.languages.points import Corpora, Point, check_languages
-from asr_transfer.experiments.languages.savings import savings
+from asr_transfer.experiments.languages.savings import savings, savings_table
 from asr_transfer.experiments.languages.search import UNCHANGED, Candidate, ScratchSearch
 from asr_transfer.experiments.languages.systems import SYSTEMS, CurveConfig, plan
-from asr_transfer.experiments.languages.tables import (
-    brief_markdown,
-    curve_markdown,
-    curve_table,
-    savings_table,
-    write_curve,
-)
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.runs.record import RunRecord, read_record
 from tests.language_sweeps import corpora_of, curve_config, make_folders, run_until
@@ -37,7 +40,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def _timeless(rows: Any) -> list[dict[str, Any]]:
-    return [{n: v for n, v in row.to_plain().items() if not n.endswith("seconds")} for row in rows]
+    return [{n: v for n, v in asdict(row).items() if not n.endswith("seconds")} for row in rows]
 
 
 def test_a_killed_sweep_goes_on_and_ends_in_the_same_table(
@@ -63,8 +66,8 @@ def test_a_killed_sweep_goes_on_and_ends_in_the_same_table(
             (tmp_path / side / "points" / name / "fr" / "hypotheses.jsonl").read_bytes() for side in ("whole", "cut")
         )
         assert one == other
-    write_curve(config, corpora, tmp_path / "cut", again)
-    text = (tmp_path / "cut" / "table.md").read_text(encoding="utf-8")
+    write_plots(tmp_path / "cut", again)
+    text = markdown(curve_tables(again, saved_speech(config, corpora, tmp_path / "cut")))
     assert text.count("\n| 0.05 | ") == 2 and "fewer errors than `transfer`" not in text
     assert (tmp_path / "cut" / "curve-fr.svg").stat().st_size > 1000
     found = read_record(tmp_path / "cut" / "sources" / "all-0")["identification"]
@@ -97,8 +100,8 @@ def test_every_system_has_its_source_and_stands_beside_plain_transfer(
     settings = {name: read_record(tmp_path / "sources" / name)["config"] for name in ("all-0", "adversarial-0")}
     assert "kind" not in settings["all-0"] and settings["adversarial-0"]["separation"]["adversarial"] == 0.05
     assert rows[3].source_seconds > 0 and rows[5].source_seconds == 0
-    text = curve_markdown(rows, [])
-    assert "fewer errors than `transfer` %" in text and len(curve_table(rows, "fr").columns) == 12
+    (table,) = curve_tables(rows, [])
+    assert "fewer errors than `transfer` %" in table.headings and len(table.headings) == 12
     assert [row.baseline for row in rows] == ["", *["scratch"] * 5]
     assert any("tells 2 languages apart in" in line for line in said if line.startswith("source model 'all-0' ready"))
 
@@ -196,7 +199,7 @@ def test_a_start_from_scratch_gets_the_settings_that_err_least_on_development_sp
         assert {getattr(getattr(p.config, outer), inner) for p in own} == {value}
         steps = {p.config.trainer.steps for p in own}
         assert steps == {config.search_start.config.trainer.steps}, "as many steps as without a search"
-    text = curve_markdown(rows, [], found)
+    text = markdown(curve_tables(rows, [], found))
     assert "Settings tried for a start from scratch" in text and "| unchanged |" in text
     assert replace(config, search=ScratchSearch(None, candidates)).search_start.minutes == 0.1
     changed = candidates[2].change(config.search_start.config)
@@ -235,13 +238,13 @@ def test_syllables_and_words_of_a_lexicon_are_counted_beside_phones(tmp_path: Pa
     assert row.rate == pytest.approx(3 / 16)  # m for h, e left out; one i too many
     assert row.syllables == pytest.approx(3 / 8)  # n+i m+ao, h+ao d; h+ao d+e i
     assert row.lexicon == pytest.approx(3 / 8) and row.lexicon_spread == pytest.approx(0.25 / 2**0.5)
-    head = curve_markdown([row], []).splitlines()[2]
+    head = markdown(curve_tables([row], [])).splitlines()[2]
     assert "syllable error % | CER by lexicon % | ± seeds" in head and "than" not in head
     for point in points:
         (tmp_path / "points" / point.name / "words-lexicon" / "hypotheses.jsonl").unlink()
     (row,) = summarise(tmp_path, [replace(p, config=replace(learn, units="characters")) for p in points], ["words"])
     assert row.syllables is row.lexicon is row.lexicon_spread is None
-    assert "lexicon" not in curve_markdown([row], []) and "syllable" not in curve_markdown([row], [])
+    assert "lexicon" not in markdown(curve_tables([row], [])) and "syllable" not in markdown(curve_tables([row], []))
 
 
 def test_corpora_that_do_not_fit_together_are_refused_by_name(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -267,18 +270,6 @@ def test_corpora_that_do_not_fit_together_are_refused_by_name(folders: dict[str,
         Corpora.from_folders({}, {"fr": tmp_path / "lone"})
 
 
-def test_the_brief_table_has_each_amount_once() -> None:
-    plain = {"seeds": 3, "spread": 0.0, "cpu_seconds": 1.0, "source_seconds": 0.0}
-    none: dict[str, Any] = {"reduction": None, "low": None, "high": None}
-    rows = [
-        Row("words", "scratch", 5, rate=0.6, **plain, **none),
-        Row("words", "scratch-long", 5, rate=0.5, **plain, **none),
-        Row("words", "transfer", 5, rate=0.25, reduction=0.5, low=0.4, high=0.6, baseline="scratch-long", **plain),
-        Row("words", "transfer", 40, rate=0.1, **plain, **none),
-    ]
-    assert brief_markdown(rows).splitlines()[2:] == ["| 5 | 50.0 | 25.0 | 50 % (40 … 60) |", "| 40 | – | 10.0 | – |"]
-
-
 def test_speech_saved_is_asked_at_each_error_from_scratch(tmp_path: Path) -> None:
     wrong = {"scratch": {5: 80, 10: 40}, "transfer": {5: 40, 10: 20, 20: 10}}
     points = [
@@ -298,6 +289,6 @@ def test_speech_saved_is_asked_at_each_error_from_scratch(tmp_path: Path) -> Non
     assert (at_last.minutes, at_last.error) == (10, pytest.approx(0.4)), "seed 7 was not run at ten minutes"
     assert at_last.needed == pytest.approx(5) and at_last.factor == at_last.low == at_last.high == pytest.approx(2)
     row = Row("words", "transfer", 5, 2, 0.4, 0.0, None, None, None, 1.0, 1.0)
-    table = curve_markdown([row], [at_first, at_last])
+    table = markdown(curve_tables([row], [at_first, at_last]))
     assert "| transfer | scratch | 10 | 40.0 | 5.0 | 2 [2, 2], n = 4 |" in table
-    assert savings_table([at_first, at_last], "words").row_count == 2
+    assert len(savings_table([at_first, at_last]).rows) == 2

@@ -10,9 +10,14 @@ import pytest
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.significance import holm
 from asr_transfer.experiments.core.effects import reduction
-from asr_transfer.experiments.languages.curve import load_point
-from asr_transfer.experiments.languages.negative import Effect, NegativeConfig, plan_negative, run_negative
-from asr_transfer.experiments.languages.tables import negative_markdown, negative_table
+from asr_transfer.experiments.languages.negative import (
+    Effect,
+    NegativeConfig,
+    negative_tables,
+    plan_negative,
+    run_negative,
+)
+from asr_transfer.experiments.languages.points import load_point
 from tests.language_sweeps import corpora_of, learning, make_folders, source_config
 
 
@@ -74,9 +79,9 @@ def test_effects_come_from_the_points_and_a_second_run_trains_nothing(feature_ca
     assert len(stamps) == 5 + 6 and not any("identification" in path.read_text(encoding="utf-8") for path in stamps)
     assert run_negative(config, corpora, tmp_path / "run", 1, lambda line: None) == effects
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
-    text = negative_markdown(effects)
-    assert "each language left out of all:" in text and "each language added:" in text
-    assert len(negative_table(effects).rows) == 4
+    left_out, added = negative_tables(effects)
+    assert left_out.title == "Test set `fr`, each language left out of all:" and len(left_out.rows) == 2
+    assert added.title == "Test set `fr`, each language added:" and len(added.rows) == 2
 
 
 def test_the_most_harmful_language_stands_first() -> None:
@@ -84,6 +89,6 @@ def test_the_most_harmful_language_stands_first() -> None:
         Effect("words", "add", name, 0.5, 0.5 * (1 - share), share, share - 0.1, share + 0.1, p, verdict)
         for name, share, p, verdict in (("cs", 0.2, 0.01, "helps"), ("nl", -0.3, 0.02, "harms"), ("en", 0.0, 1.0, ""))
     ]
-    lines = negative_markdown(effects).splitlines()[4:]
-    assert [line.split(" | ")[0] for line in lines] == ["| nl", "| en", "| cs"]
-    assert lines[0].endswith("| 0.020 | harms |") and lines[1].endswith("| 1.000 | – |")
+    (table,) = negative_tables(effects)
+    assert [row[0] for row in table.rows] == ["nl", "en", "cs"]
+    assert table.rows[0][-2:] == ("0.020", "harms") and table.rows[1][-2:] == ("1.000", "–")

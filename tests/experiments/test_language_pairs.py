@@ -21,10 +21,11 @@ from asr_transfer.experiments.languages.pairs import (
     PairsConfig,
     choose_languages,
     halve,
+    pairs_tables,
     plan_pairs,
+    rates_table,
     run_pairs,
 )
-from asr_transfer.experiments.languages.tables import pairs_markdown, pairs_table
 from asr_transfer.runs.record import read_record
 from tests.language_sweeps import learning, make_folders, source_config, trainer
 
@@ -65,12 +66,12 @@ def test_every_pair_takes_equal_steps_and_the_long_control_takes_both(
 ) -> None:
     config = _config(source=replace(source_config(), units_of={"nl": "words"}), seeds=(0, 1))
     sources, points = plan_pairs(config, halve(there, ["en", "nl"], tmp_path))
-    assert [job.name for _, job in sources] == ["en-0", "nl-0", "en-1", "nl-1"]
-    assert {job.name: dict(job.config.units_of) for _, job in sources}["en-0"] == {}
-    assert {job.name: job.config.units_of for _, job in sources}["nl-0"] == {"nl": "words"}
-    assert {job.config.trainer.steps for _, job in sources} == {2}
-    assert [job.seconds for _, job in sources] == [pytest.approx(3.6)] * 4
-    named = {point.name: point for _, point, _ in points}
+    assert [job.source.name for job in sources] == ["en-0", "nl-0", "en-1", "nl-1"]
+    assert {job.source.name: dict(job.source.config.units_of) for job in sources}["en-0"] == {}
+    assert {job.source.name: job.source.config.units_of for job in sources}["nl-0"] == {"nl": "words"}
+    assert {job.source.config.trainer.steps for job in sources} == {2}
+    assert [job.source.seconds for job in sources] == [pytest.approx(3.6)] * 4
+    named = {job.point.name: job.point for job in points}
     assert len(named) == len(points) == 2 * 2 * 4
     assert named["scratch-to-nl-0.05-1"].config.trainer.steps == 2
     assert named["scratch-long-to-nl-0.05-1"].config.trainer.steps == 4
@@ -92,9 +93,11 @@ def test_the_table_is_made_and_made_again_without_training(
         assert pair.gain_low is None and pair.gain_p == 1, "one seed says nothing of the next"
         assert rates.cells[pair.source, pair.target].rate == pytest.approx(pair.rate)
     assert read_record(tmp_path / "points" / "nl-to-nl-0.05-0")["scores"]["test"]["cer"] == pytest.approx(pairs[0].rate)
-    text = pairs_markdown(pairs)
-    assert text.count("| nl | **") == 3 and "scratch, all steps" in text and "in characters" in text
-    assert len(pairs_table(pairs).columns) == 3
+    tables = pairs_tables(pairs)
+    assert all(table.rows[0][0] == "nl" and table.rows[0][1].startswith("**") for table in tables)
+    assert [row[0] for row in tables[2].rows] == ["nl", "en", "scratch", "scratch, all steps"]
+    assert "in characters" in tables[2].title and tables[0].headings == ("source \\ target", "nl", "en")
+    assert rates_table(rates).rows[0][1].startswith("**") and not rates_table(rates).rows[0][2].startswith("**")
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/run.json")}
     assert len(stamps) == 2 + 2 * 4
     again, _ = run_pairs(config, there, tmp_path, 1, lambda line: None)

@@ -17,17 +17,16 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.core.effects import reduction
-from asr_transfer.experiments.languages.curve import load_point
 from asr_transfer.experiments.languages.new_speaker import (
     NewSpeakerConfig,
     learning,
+    new_speaker_tables,
     plan_rows,
     run_new_speaker,
     syllables,
     write_syllables,
 )
-from asr_transfer.experiments.languages.new_speaker_rows import markdown, table
-from asr_transfer.experiments.languages.points import Corpora
+from asr_transfer.experiments.languages.points import Corpora, load_point
 from asr_transfer.languages import transfer
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
@@ -138,7 +137,7 @@ def test_an_experiment_goes_from_a_given_source_to_its_tables(feature_cache: Pat
         for name, speakers in (("plain", 1), ("speakers+warp", 2), (MANY, 2))
     ]
     assert rows[0].minutes < rows[1].minutes and rows[0].share is None
-    points = {point.system: point for _, point, _ in plan_rows(config, corpora, further)}
+    points = {job.point.system: job.point for job in plan_rows(config, corpora, further)}
     for row in rows:
         found, plain = (load_point(tmp_path / "run", points[name], row.test) for name in (row.remedies, "plain"))
         assert row.rate == found.errors.sum() / found.reference.sum() and row.low is None, "of one seed no interval"
@@ -148,7 +147,9 @@ def test_an_experiment_goes_from_a_given_source_to_its_tables(feature_cache: Pat
     known = set(Lexicon.read(corpora.lexica["syllables"]).words)
     heard = (tmp_path / "run" / "points" / points[MANY].name / "syllables-lexicon" / "hypotheses.jsonl").read_text()
     assert any(f'"hypothesis": "{word}"' in heard for word in known), heard[:300]
-    assert markdown(rows).count("taken for a syllable of the lexicon") == 1 and len(table(rows, "syllables").rows) == 3
+    plain, by_lexicon = new_speaker_tables(rows)
+    assert plain.title == "Test set `syllables`:" and len(plain.rows) == len(by_lexicon.rows) == 3
+    assert by_lexicon.title == "Test set `syllables`, each utterance taken for a syllable of the lexicon:"
 
     # A finished source model of another run is taken as it is, and what is finished is not run again.
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/*/run.json")}

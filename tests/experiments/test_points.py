@@ -14,16 +14,22 @@ from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.identify import accuracy, fit_offsets, named
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.experiments.languages.points import Corpora, Point, error_unit, read_point, train_point, with_lexicon
+from asr_transfer.experiments.core.jobs import run_job
+from asr_transfer.experiments.core.ledger import read_finished
+from asr_transfer.experiments.languages.identification import _crossed, identification, told
+from asr_transfer.experiments.languages.points import (
+    Corpora,
+    Point,
+    TrainPoint,
+    error_unit,
+    source_test_store,
+    with_lexicon,
+)
 from asr_transfer.experiments.languages.sources import (
     SeparationConfig,
     SourceModel,
-    _crossed,
-    identification,
+    TrainSource,
     separating,
-    source_test_store,
-    told,
-    train_source,
 )
 from asr_transfer.models.progressive import ProgressiveModel
 from asr_transfer.models.shared_private import SharedPrivateModel
@@ -41,15 +47,16 @@ def run(corpora: Corpora, feature_cache: Path, tmp_path_factory: pytest.TempPath
     """Return a folder with a shared-private source model `both` that has learnt something."""
     folder = tmp_path_factory.mktemp("run")
     job = SourceModel("both", (), None, source_config(12), "shared-private", SeparationConfig())
-    assert train_source((str(folder), corpora, job)) == "both"
+    run_job(folder, TrainSource(corpora, job))
     return folder
 
 
 def test_a_point_keeps_scores_hypotheses_and_a_model_of_its_source_s_kind(run: Path, corpora: Corpora) -> None:
     point = Point("shared-private", 0.1, 3, "both", learning())
-    assert train_point((str(run), corpora, point, (0.1,))) == point.name == "shared-private-0.1-3"
+    run_job(run, TrainPoint(corpora, point, (0.1,)))
+    assert point.name == "shared-private-0.1-3"
     folder = run / "points" / point.name
-    record = read_point(folder)
+    record = read_finished(folder)
     assert set(record["scores"]) == {"test", "fr"} and record["training"]["steps"] == 2
     assert (folder / "fr" / "hypotheses.jsonl").read_bytes() == (folder / "hypotheses.jsonl").read_bytes()
     model = Recogniser.load(folder, "fr").model
@@ -65,7 +72,7 @@ def test_columns_stand_beside_the_source_or_beside_chance(run: Path, corpora: Co
     for mode, heads in (("progressive", {"en", "nl"}), ("progressive-random", set())):
         config = learning(mode=mode, rank=3, model=source.config)
         point = Point(mode, 0.1, 0, "both" if heads else None, config)
-        train_point((str(run), corpora, point, (0.1,)))
+        run_job(run, TrainPoint(corpora, point, (0.1,)))
         model = Recogniser.load(run / "points" / point.name, "fr").model
         assert isinstance(model, ProgressiveModel) and model.rank == 3
         assert set(model.heads) == {"fr"} and set(model.base.heads) == heads
@@ -73,13 +80,13 @@ def test_columns_stand_beside_the_source_or_beside_chance(run: Path, corpora: Co
         assert same == bool(heads)
     with pytest.raises(ConfigError, match="needs a source model; give one, or use scratch or progressive-random"):
         config = learning(mode="progressive", model=source.config)
-        train_point((str(run), corpora, Point("alone", 0.1, 0, None, config), (0.1,)))
+        run_job(run, TrainPoint(corpora, Point("alone", 0.1, 0, None, config), (0.1,)))
     with pytest.raises(ConfigError, match="`language.rank` must be at least 1"):
         learning(rank=0)
 
 
 def test_languages_are_told_apart_on_what_was_not_calibrated_on(run: Path, corpora: Corpora) -> None:
-    record = read_point(run / "sources" / "both")
+    record = read_finished(run / "sources" / "both")
     found = record["identification"]
     assert sum(own["utterances"] for own in found["confusions"]) <= 8 and "other_voices_share" not in found
     assert found["utterances"] == 8 and {own["utterances"] for own in found["languages"].values()} == {4}
@@ -123,16 +130,16 @@ def test_a_finished_source_is_not_trained_again_but_told_apart_where_it_was_not(
     corpora: Corpora, feature_cache: Path, tmp_path: Path
 ) -> None:
     job = SourceModel("plain", (), None, source_config())
-    train_source((str(tmp_path), replace(corpora, source_tests={}), job))
+    run_job(tmp_path, TrainSource(replace(corpora, source_tests={}), job))
     folder = tmp_path / "sources" / "plain"
-    before, weights = read_point(folder), (folder / "model" / "model.safetensors").stat().st_mtime_ns
+    before, weights = read_finished(folder), (folder / "model" / "model.safetensors").stat().st_mtime_ns
     assert "identification" not in before
     # A record whose shares have the names of another version is as good as none.
     record, old = folder / "run.json", {"utterances": 8, "calibrated": 0.5, "languages": {}}
     assert told({"identification": old}) == ""
     record.write_text(json.dumps({**json.loads(record.read_text(encoding="utf-8")), "identification": old}), "utf-8")
-    train_source((str(tmp_path), corpora, job))
-    after = read_point(folder)
+    run_job(tmp_path, TrainSource(corpora, job))
+    after = read_finished(folder)
     assert after["identification"]["utterances"] == 8 and after["training"] == before["training"]
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == weights
     assert set(Recogniser.load(folder, "en").offsets) == {"en", "nl"}
@@ -141,11 +148,11 @@ def test_a_finished_source_is_not_trained_again_but_told_apart_where_it_was_not(
 def test_languages_and_heads_that_do_not_fit_are_refused(run: Path, corpora: Corpora, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its language 'nl' has no head in the source model"):
         one = SourceModel("english", ("en",), None, source_config())
-        train_source((str(tmp_path), corpora, one))
-        train_point((str(tmp_path), corpora, Point("joint", 0.1, 0, "english", learning(mode="joint")), (0.1,)))
+        run_job(tmp_path, TrainSource(corpora, one))
+        run_job(tmp_path, TrainPoint(corpora, Point("joint", 0.1, 0, "english", learning(mode="joint")), (0.1,)))
     with pytest.raises(ConfigError, match="`units_of` names the language 'de' but no training utterance"):
         german: SourceConfig = replace(source_config(), units_of={"de": "phones"})
-        train_source((str(tmp_path), corpora, SourceModel("german", (), None, german)))
+        run_job(tmp_path, TrainSource(corpora, SourceModel("german", (), None, german)))
     with pytest.raises(ConfigError, match="'adversarial' keeps languages apart, but there is only en"):
         separating("adversarial", SeparationConfig(), ["en"])
     with pytest.raises(ConfigError, match="no kind of source model 'adverserial'. Did you mean 'adversarial'"):
@@ -157,7 +164,7 @@ def test_languages_and_heads_that_do_not_fit_are_refused(run: Path, corpora: Cor
         (tmp_path / "run.json").write_text(
             record.read_text(encoding="utf-8").replace('"finished",', '"running",'), encoding="utf-8"
         )
-        read_point(tmp_path)
+        read_finished(tmp_path)
 
 
 def test_words_of_a_lexicon_are_scored_beside_what_is_spelled(
@@ -175,9 +182,9 @@ def test_words_of_a_lexicon_are_scored_beside_what_is_spelled(
     own = Corpora.from_folders({}, {"fr": tmp_path / "fr"}, {"fr": "words"})
     assert own.lexica == {"words": str(tmp_path / "fr" / "words_lexicon.txt")} and set(own.tests) == {"words"}
     config = learning(mode="scratch", units="toneless-phones", model=source_config().model)
-    train_point((str(tmp_path), own, Point("scratch", 0.1, 0, None, config), (0.1,)))
+    run_job(tmp_path, TrainPoint(own, Point("scratch", 0.1, 0, None, config), (0.1,)))
     folder = tmp_path / "points" / "scratch-0.1-0"
-    assert set(read_point(folder)["scores"]) == {"test", "words", "words-lexicon"}
+    assert set(read_finished(folder)["scores"]) == {"test", "words", "words-lexicon"}
     model = with_lexicon(Recogniser.load(folder), own.lexica["words"])
     assert isinstance(model.lexicon, Lexicon) and {entry.word for entry in model.lexicon} == {"w0", "w1"}
     assert error_unit("characters") == "character" and error_unit("phones") == error_unit("words") == "word"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +20,8 @@ from asr_transfer.experiments.speakers.predicted import (
     Case,
     PredictedConfig,
     agreements,
-    predicted_markdown,
+    forgetting_table,
     run_predicted,
-    to_plain,
 )
 from asr_transfer.experiments.speakers.protocol import ProtocolConfig, speaker_folds
 from tests.real_runs import ROOT, load
@@ -60,10 +58,10 @@ def test_agreement_is_mean_distance_correlation_and_harm_let_through() -> None:
     assert every.harmed == 3 and every.missed["trained"] == 3, "predictions within the tolerance let it through"
     assert every.missed["held_out"] == 2 and full.missed["held_out"] == 2 and lhuc.correlation["trained"] is None
     assert every.needless == {"trained": 0, "held_out": 1, "adapted": 1}
-    lines = predicted_markdown({"one": [full, lhuc, every], "two": [every]}).splitlines()
-    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 2 + 3 + 3 + 1 + 3
-    assert "| one | full | 0.1 | 3 | +3.67 (± 2.08) | +0.20 (3.47) | +2.00 (1.67) |" in lines[2]
-    assert "harm let through, of 3" in lines[-2] and "refused without need, of 1" in lines[-1]
+    table = forgetting_table({"one": cases, "two": cases[:1]}, 0.01)
+    assert {len(row) for row in table.rows} == {len(table.headings)} and len(table.rows) == 3 + 3 + 2 + 3
+    assert table.rows[0][:7] == ("one", "full", "0.1", "3", "+3.67 (± 2.08)", "+0.20 (3.47)", "+2.00 (1.67)")
+    assert (table.rows[4][1], table.rows[5][1]) == ("harm let through, of 3", "refused without need, of 1")
 
 
 def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(
@@ -77,7 +75,7 @@ def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(
         for method, rate in (("full", 0.003), ("full", 0.03), ("full+replay", 0.003))
     }
     assert all(np.isfinite([getattr(c, way) for way in (*WAYS, "measured")]).all() and c.units > 50 for c in cases)
-    assert len({c.measured for c in cases}) > 1 and json.dumps(to_plain(cases)) and "3 of 3 cases done" in lines[-1]
+    assert len({c.measured for c in cases}) > 1 and "1 of 1 draws done" in lines[-1]
     # The source model is the one of the adaptation recipe: it keeps what it was not trained on.
     splits = {name: read_manifest(path) for name, path in tone_corpus.items()}
     (fold,) = speaker_folds(splits, CONFIG.protocol)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from asr_transfer.evaluation import clusters
 from asr_transfer.experiments.speakers.experiment import choose_rates
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
-from asr_transfer.experiments.speakers.rows import Row, headings, markdown, summarise, table
+from asr_transfer.experiments.speakers.rows import Row, adaptation_table, summarise
 from asr_transfer.experiments.speakers.trials import Trial
 
 
@@ -52,7 +52,7 @@ def test_rows_have_the_figures_of_the_trials() -> None:
     assert full.harmed == 0.5 and full.learning_rates == (0.1,)
     assert (full.others, full.others_before) == (4 / 50, 2 / 50)
     assert full.draw_spread == pytest.approx(abs(26 / 200 - 30 / 200) / 2**0.5)
-    assert "| 5 | full | 14.0 |" in markdown([none, full])
+    assert "| 5 | full | 14.0 |" in adaptation_table([none, full]).markdown()
 
 
 def test_an_interval_is_over_speakers_and_follows_from_their_sums() -> None:
@@ -66,7 +66,7 @@ def test_an_interval_is_over_speakers_and_follows_from_their_sums() -> None:
     before, after = ([own[n] for own in full.by_speaker.values()] for n in (0, 1))
     found = clusters.reduction(before, after)
     assert found.low is not None and (full.reduction, full.low, full.high) == (found.value, found.low, found.high)
-    assert markdown(rows).splitlines()[-1].split("|")[6].strip().endswith(", n = 5")
+    assert adaptation_table(rows).markdown().splitlines()[-1].split("|")[6].strip().endswith(", n = 5")
     # Draws that agree are no observations of their own: more of them narrow nothing.
     again = [replace(t, draw=t.draw + 3) for t in trials]
     _, twice = summarise([fold(tuple("abcde"))], [*trials, *again])
@@ -77,12 +77,12 @@ def test_a_record_without_sums_by_speaker_is_still_read() -> None:
     rows = summarise(
         [fold(tuple("abcd"))], [trial(s, 0, *own) for s in "abcd" for own in (("none", 0.0, 9), ("full", 0.1, 5))]
     )
-    plain = json.loads(json.dumps([row.to_plain() for row in rows]))
-    assert markdown([Row(**one) for one in plain]) == markdown(rows)
+    plain = json.loads(json.dumps([asdict(row) for row in rows]))
+    assert adaptation_table([Row(**one) for one in plain]).markdown() == adaptation_table(rows).markdown()
     for one in plain:
         del one["by_speaker"]
     old = [Row(**one) for one in plain]
-    assert old[1].low == rows[1].low and "n = " not in markdown(old)
+    assert old[1].low == rows[1].low and "n = " not in adaptation_table(old).markdown()
 
 
 def test_without_development_speakers_nobody_chooses_for_himself() -> None:
@@ -113,7 +113,7 @@ def test_what_an_automatic_method_chose_is_counted() -> None:
     trials += [replace(trial("a", draw, "auto", 0.0, 20), chosen=what) for draw, what in enumerate(chosen)]
     none, auto = summarise([fold(("a",))], trials)
     assert none.chosen == () and auto.chosen[0] == "full 3" and set(auto.chosen[1:]) == {"none 1", "lhuc+replay 1"}
-    line = next(line for line in markdown([none, auto]).splitlines() if "| auto |" in line)
+    line = next(line for line in adaptation_table([none, auto]).markdown().splitlines() if "| auto |" in line)
     assert line.split("|")[-2].strip().startswith("full 3, ")
 
 
@@ -125,10 +125,8 @@ def test_headings_name_what_errors_are_counted_in() -> None:
     )
     assert [row.unit for row in words] == ["words"] * 2 and [row.unit for row in letters] == ["characters"] * 2
     for rows, rate, other in ((words, "WER", "CER"), (letters, "CER", "WER")):
-        head = markdown(rows).splitlines()[0]
-        assert f"{rate} speaker %" in head and f"{rate} others %" in head and other not in head
-        assert [column.header for column in table(rows, "t").columns] == list(headings(rows))
-        assert head == "| " + " | ".join(headings(rows)) + " |"
+        headings = " ".join(adaptation_table(rows).headings)
+        assert f"{rate} speaker %" in headings and f"{rate} others %" in headings and other not in headings
 
 
 def test_an_unharmed_perfect_source_gives_no_division_by_zero() -> None:

@@ -20,11 +20,11 @@ from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.decoding.tuning import Trial, Tuned
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis, align
+from asr_transfer.experiments.core.ledger import Kept
 from asr_transfer.experiments.sentences import searches as sentences
 from asr_transfer.experiments.sentences.effects import System, effect, missed, outside
-from asr_transfer.experiments.sentences.finished import Finished
 from asr_transfer.experiments.sentences.searches import BEAM, HOT, WITH, WITH_HOT, WITHOUT, run_sentences
-from asr_transfer.experiments.sentences.tables import effects_table, sentences_markdown, system_figures
+from asr_transfer.experiments.sentences.tables import sentences_tables, system_figures
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig, choose_words, lexicon_of
 from asr_transfer.runs.record import read_record
 from tests.real_runs import load
@@ -92,8 +92,8 @@ def test_a_lexicon_finds_unseen_words_and_none_without_them(recogniser: Recognis
     )
     assert not set(outcome.model.words) & set(outcome.vocabulary.unseen)
     assert set(outcome.tuned) == {WITH, WITH_HOT, HOT} and all("dev" in line for line in told[:3])
-    table = sentences_markdown(system_figures(outcome), outcome.effects)
-    assert all(f"| {name} |" in table for name in outcome.systems)
+    systems, changes = sentences_tables(system_figures(outcome), outcome.effects)
+    assert [row[0] for row in systems.rows] == [*outcome.systems] and len(changes.rows) == 3
     again = run_sentences(recogniser, material, None, CONFIG)  # type: ignore[arg-type]
     assert again.effects == outcome.effects
 
@@ -165,7 +165,8 @@ def test_errors_are_divided_between_listed_words_and_the_others() -> None:
     assert (found.recall_before, found.recall, found.occurrences) == (0, 1, 2)
     assert (found.wer_before, found.wer, found.others) == (0, 0.4, 5)
     assert found.wer_low is found.wer_high is found.recall_low is None and found.clusters == (2, 3)
-    assert effects_table([found])[1].count("–") == 2, "of three sentences there is no interval"
+    (row,) = sentences_tables({}, [found])[1].rows
+    assert row.count("–") == 2, "of three sentences there is no interval"
     # Together the two parts are all errors.
     for one in (first, second):
         assert (missed(one.words, ["n"])[0] + outside(one.words, ["n"])[0]).tolist() == one.words.errors.tolist()
@@ -182,27 +183,12 @@ def test_what_cannot_be_run_is_refused(recogniser: Recogniser, material: Materia
         run_sentences(phones, material, None, CONFIG)  # type: ignore[arg-type]
 
 
-def test_what_is_finished_is_not_run_again_unless_damaged_or_of_other_data(tmp_path: Path) -> None:
-    made: list[str] = []
-
-    def make(text: str) -> list[str]:
-        made.append(text)
-        return [text]
-
-    def kept(of: str, text: str) -> list[str]:
-        return Finished(tmp_path / "parts", of).texts("beam, hot words", lambda: make(text))
-
-    assert kept("x", "one") == kept("x", "two") == ["one"] and made == ["one"]
-    assert kept("y", "three") == ["three"] == kept("y", "four")
-    (file,) = (tmp_path / "parts").iterdir()
-    file.write_text(file.read_text()[:-5])
-    assert kept("y", "five") == ["five"] and Finished().texts("beam", lambda: make("six")) == ["six"]
+def test_weights_are_kept_as_they_were(tmp_path: Path) -> None:
     tuned = Tuned(
         SearchConfig(beam=7, beam_threshold=float("inf"), lm_weight=1 / 3), (Trial({"lm_weight": 0.1}, 2, 3),)
     )
-    for _ in range(2):
-        assert Finished(tmp_path / "parts").tuned("beam", lambda: tuned) == tuned
-    assert Finished(tmp_path / "parts").tuned("beam", dict) == tuned  # type: ignore[arg-type]
+    for make in (lambda: tuned, dict):
+        assert sentences._tuned(Kept(tmp_path / "parts.jsonl"), "beam", make) == tuned  # type: ignore[arg-type]
 
 
 def test_the_recipe_goes_on_where_it_was_stopped(

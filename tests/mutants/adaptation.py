@@ -170,8 +170,8 @@ MUTANTS = (
     Mutant(
         "source-models-learn-judged-speech",
         "asr_transfer/experiments/speakers/experiment.py",
-        "train = [known[name] for name in fold.train]",
-        "train = [known[name] for name in (*fold.train, *fold.judged)]",
+        '"train": self.fold.train,',
+        '"train": (*self.fold.train, *self.fold.judged),',
         "the source model of a fold is trained on what `auto` judges on",
         ("tests/test_promises.py",),
     ),

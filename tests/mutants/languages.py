@@ -33,11 +33,19 @@ MUTANTS = (
     ),
     Mutant(
         "offsets-are-judged-on-what-they-fit",
-        "asr_transfer/experiments/languages/sources.py",
+        "asr_transfer/experiments/languages/identification.py",
         "other = [n for n, own in enumerate(sides) if own != side]",
         "other = [n for n, own in enumerate(sides) if own == side]",
         "languages are told apart with offsets that were fitted on the same utterances",
         ("tests/experiments/test_points.py",),
+    ),
+    Mutant(
+        "parts-of-other-data-are-taken-for-finished",
+        "asr_transfer/experiments/core/ledger.py",
+        "for name, (path, utterances) in data.items():",
+        "for name, (path, utterances) in list(data.items())[:1]:",
+        "of what a part was made of, only the training speech has to be the same for it to count as finished",
+        ("tests/regressions/test_finished_points_of_other_data.py",),
     ),
     Mutant(
         "target-language-among-the-sources",

@@ -98,16 +98,6 @@ MUTANTS = (
         ("tests/recipes/test_words_recipe.py",),
     ),
     Mutant(
-        "searches-of-other-data-are-taken-over",
-        "asr_transfer/experiments/sentences/finished.py",
-        'if values["of"] == self._of:',
-        'if "of" in values:',
-        "what was heard in other sentences is taken for finished",
-        (
-            "tests/experiments/test_sentences.py::test_what_is_finished_is_not_run_again_unless_damaged_or_of_other_data",
-        ),
-    ),
-    Mutant(
         "insertions-cost-nothing",
         "asr_transfer/experiments/sentences/effects.py",
         "return _counted(words, lambda reference: reference not in chosen)",

@@ -15,9 +15,10 @@ import yaml
 
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.experiments.core.jobs import run_job
+from asr_transfer.experiments.languages.identification import identification_table
 from asr_transfer.experiments.languages.points import Corpora
-from asr_transfer.experiments.languages.sources import SourceModel, train_source
-from asr_transfer.experiments.languages.tables import identification_markdown
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.runs.record import read_record
 from data_prep.multilingual import SOURCE_SPLITS
 from tests.language_sweeps import make_folders, source_config
@@ -155,7 +156,7 @@ def test_identification_is_measured_of_a_finished_source_model(
 ) -> None:
     folders = {name: prepared / name for name in ("asterisk-en", "fillets-nl")}
     corpora = Corpora.from_folders(folders, {}, splits=SOURCE_SPLITS)
-    train_source((str(tmp_path), replace(corpora, source_tests={}), SourceModel("all-0", (), None, source_config())))
+    run_job(tmp_path, TrainSource(replace(corpora, source_tests={}), SourceModel("all-0", (), None, source_config())))
     source = tmp_path / "sources" / "all-0"
     recipe = load(FOLDER / "identification.py")
 
@@ -170,7 +171,7 @@ def test_identification_is_measured_of_a_finished_source_model(
     assert shares["utterances"] == 6 and set(shares["languages"]) == {"en", "nl"}
     assert "mean" in capsys.readouterr().out and not Recogniser.load(source, "en").offsets
     assert run("two", "--keep", "true") == 0 and set(Recogniser.load(source, "en").offsets) == {"en", "nl"}
-    assert identification_markdown(shares).count("\n| ") == 3
+    assert [row[0] for row in identification_table(shares).rows] == ["en", "nl", "mean"]
     capsys.readouterr()
     assert run("three", sources={"asterisk-en": folders["asterisk-en"]}) == 1
     assert "fewer than two of the model's languages" in capsys.readouterr().err

@@ -17,8 +17,8 @@ from asr_transfer.cli import main
 from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.languages import sweep
-from asr_transfer.experiments.languages.points import Corpora, Point
-from asr_transfer.experiments.languages.sources import SourceModel
+from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.training import precision
 from asr_transfer.training.objective import TrainedObjective
@@ -222,7 +222,8 @@ def _planned(asked: str) -> tuple[list[Any], list[Any]]:
     corpora = Corpora({}, {}, {}, {})
     job = SourceModel("xx", (), None, SourceConfig(TDNN))
     learn = LanguageConfig(trainer=TrainerConfig(precision=asked, steps=3))  # type: ignore[arg-type]
-    return [(corpora, job)], [(corpora, Point("all", 1, seed, "xx", learn), (1.0,)) for seed in (0, 1)]
+    points = [TrainPoint(corpora, Point("all", 1, seed, "xx", learn), (1.0,)) for seed in (0, 1)]
+    return [TrainSource(corpora, job)], points
 
 
 @pytest.mark.parametrize("asked", ["auto", "bf16"])
@@ -230,9 +231,9 @@ def test_all_models_of_a_sweep_are_trained_alike(machine: Machine, asked: str, t
     lines: list[str] = []
     sources, points = sweep._precise(tmp_path, *_planned(asked), lines.append)
     taken = "fp32" if asked == "auto" else "bf16"
-    assert {job.config.trainer.precision for _, job in sources} == {taken}
-    assert {point.config.trainer.precision for _, point, _ in points} == {taken}
-    assert [point.config.trainer.steps for _, point, _ in points] == [3, 3]
+    assert {job.source.config.trainer.precision for job in sources} == {taken}
+    assert {job.point.config.trainer.precision for job in points} == {taken}
+    assert [job.point.config.trainer.steps for job in points] == [3, 3]
     assert len(lines) == machine.measured == (asked == "auto")
     machine.begin_again(1.5)
     again, _ = sweep._precise(tmp_path, *_planned(asked), lines.append)

@@ -45,6 +45,10 @@ class Ledger(RunRecord):
         self.finish(scores=_plain(scores), tables=kept, **more)
         show(every)
 
+    def tables(self) -> list[Table]:
+        """Return the tables of an experiment that is finished."""
+        return [Table.from_plain(table) for own in self.values.get("tables", {}).values() for table in own]
+
 
 def open_part(folder: Path, settings: Mapping[str, Any], data: Data) -> RunRecord:
     """Open the run folder of a part of an experiment, which goes on where it is there.
@@ -121,7 +125,8 @@ class Lines(Generic[Result]):
         for number, line in enumerate(lines, start=1):
             try:
                 result = read(json.loads(line))
-            except (json.JSONDecodeError, TypeError):
+                self._found[key(result)] = result
+            except (json.JSONDecodeError, TypeError, KeyError, IndexError):
                 if number == len(lines):
                     # The run was killed while writing; the task is done again.
                     write_text(file, "".join(f"{kept}\n" for kept in lines[:-1]))
@@ -135,11 +140,33 @@ class Lines(Generic[Result]):
     def __iter__(self) -> Iterator[Result]:
         return iter(self._found.values())
 
+    def __getitem__(self, key: tuple[Any, ...]) -> Result:
+        return self._found[key]
+
     def add(self, result: Result) -> None:
         """Keep a result."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         append_text(self._file, json.dumps(_plain(result), ensure_ascii=False) + "\n")
         self._found[self._key(result)] = result
+
+
+class Kept:
+    """Results that are made one after the other, each kept under its name.
+
+    Args:
+        file: File that keeps them; None keeps nothing.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._lines = None if file is None else Lines(file, "result", dict, lambda one: (one["name"],))
+
+    def get(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return a result as plain values, made only if it is not kept."""
+        if self._lines is None:
+            return _plain(make())
+        if (name,) not in self._lines:
+            self._lines.add({"name": name, "made": _plain(make())})
+        return self._lines[name,]["made"]
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asr_transfer.config import to_plain
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_manifest
@@ -15,16 +14,12 @@ from asr_transfer.data.texts import read_texts
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import write_scores
-from asr_transfer.experiments.sentences.effects import Effect
-from asr_transfer.experiments.sentences.finished import Finished, file_name
+from asr_transfer.experiments.core.ledger import Kept, Ledger
+from asr_transfer.experiments.core.tables import show
 from asr_transfer.experiments.sentences.searches import WITH, Outcome, run_sentences
-from asr_transfer.experiments.sentences.tables import sentences_markdown, system_figures
+from asr_transfer.experiments.sentences.tables import sentences_tables, system_figures
 from asr_transfer.experiments.sentences.unheard import halves, require_unheard, trained_manifests
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig
-from asr_transfer.runs.record import RunRecord
-
-Figures = dict[str, dict[str, float]]
-"""Word error rate and shares of words found, by the name of the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,45 +85,41 @@ def read_inputs(config: UnheardConfig) -> Inputs:
     return Inputs(recogniser, material, trained, unknown)
 
 
-def run_unheard(config: UnheardConfig, inputs: Inputs, record: RunRecord) -> tuple[Figures, list[Effect]]:
-    """Run the searches that are not finished, write tables, hypotheses, lexicon and language model, finish the record.
+def run_unheard(config: UnheardConfig, inputs: Inputs, ledger: Ledger) -> None:
+    """Run the searches that are not finished, write tables, hypotheses, lexicon and language model, and print tables.
 
     Args:
         config: Settings of the experiment.
         inputs: Model, speech and texts, as `read_inputs` returns them.
-        record: Record of the run; a finished one is read.
-
-    Returns:
-        The figures of each search, and what the words change.
+        ledger: Record of the experiment; of a finished one the tables are printed again.
 
     Raises:
         AsrTransferError: model, texts and settings do not go together, or the run began with others.
     """
-    out, material = record.folder, inputs.material
-    record.data("dev", config.corpus / f"{'dev' if config.tune_on == 'dev' else 'test'}.jsonl", material.dev)
-    record.data("test", config.corpus / "test.jsonl", material.test)
+    out, material = ledger.folder, inputs.material
+    ledger.data("dev", config.corpus / f"{'dev' if config.tune_on == 'dev' else 'test'}.jsonl", material.dev)
+    ledger.data("test", config.corpus / "test.jsonl", material.test)
     if inputs.unknown:
-        record.say(inputs.unknown)
-    record.say(f"weights are chosen on {len(material.dev)} sentences, {len(material.test)} others are scored")
-    record.texts("training texts", ", ".join(map(str, inputs.trained)), material.texts)
-    record.texts("more words", ", ".join(map(str, config.more)), material.more)
-    if record.finished_before:
-        scores = record.values["scores"]
-        return scores["systems"], [Effect(**effect) for effect in scores["effects"]]
+        ledger.say(inputs.unknown)
+    ledger.say(f"weights are chosen on {len(material.dev)} sentences, {len(material.test)} others are scored")
+    ledger.texts("training texts", ", ".join(map(str, inputs.trained)), material.texts)
+    ledger.texts("more words", ", ".join(map(str, config.more)), material.more)
+    if ledger.finished_before:
+        show(ledger.tables())
+        return
     store = build_store([*material.dev, *material.test], inputs.recogniser.model.inputs)
-    finished = Finished(out / "checkpoints", record.fingerprint())
-    outcome = run_sentences(inputs.recogniser, material, store, config, record.say, finished)
+    kept = Kept(out / "checkpoints" / "searches.jsonl")
+    outcome = run_sentences(inputs.recogniser, material, store, config, ledger.say, kept)
     figures = system_figures(outcome)
     write_outcome(out, outcome)
     score = write_scores(out, outcome.systems[WITH].hypotheses)
-    effects = [to_plain(one) for one in outcome.effects]
     lists = ("known", "unseen", "held_out", "listed", "unspelled")
-    record.finish(
-        scores={"test": score.to_plain(), "systems": figures, "effects": effects},
+    ledger.publish(
+        {"test": score.to_plain(), "systems": figures, "effects": outcome.effects},
+        {"sentences": sentences_tables(figures, outcome.effects)},
         tuned={name: tuned.to_plain() for name, tuned in outcome.tuned.items()},
         words={name: len(getattr(outcome.vocabulary, name)) for name in lists},
     )
-    return figures, list(outcome.effects)
 
 
 def divide(config: UnheardConfig) -> tuple[list[Utterance], list[Utterance], list[Path], str]:
@@ -160,12 +151,11 @@ def divide(config: UnheardConfig) -> tuple[list[Utterance], list[Utterance], lis
 
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
-    """Write `table.md`, the word lists, lexicon and language model, and the hypotheses of every search."""
-    (folder / "table.md").write_text(sentences_markdown(system_figures(outcome), outcome.effects), encoding="utf-8")
+    """Write the word lists, lexicon and language model, and the hypotheses of every search."""
     for name in ("unseen", "listed", "unspelled"):
         words = getattr(outcome.vocabulary, name)
         (folder / f"{name}.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
     outcome.lexicon.save(folder / "lexicon.txt")
     outcome.model.write(folder / "lm.arpa")
     for name, system in outcome.systems.items():
-        write_scores(folder / "searches" / file_name(name), system.hypotheses)
+        write_scores(folder / "searches" / name.replace(", ", "+").replace(" ", "-"), system.hypotheses)

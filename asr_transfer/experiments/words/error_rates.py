@@ -7,7 +7,7 @@ what it spells must be the word, letter by letter.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,6 @@ class Figure:
     value: float
     low: float | None
     high: float | None
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a run record."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from asr_transfer.data.features import build_store
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
+from asr_transfer.experiments.core.jobs import run_jobs
+from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.words.corpora import MADE_UP, CorporaConfig, find_corpora, read_spoken
 from asr_transfer.experiments.words.error_rates import (
     Extras,
@@ -31,10 +33,10 @@ from asr_transfer.experiments.words.models import (
     ModelsConfig,
     find_aligner,
     precise_learning,
-    train_model,
     trainings,
 )
 from asr_transfer.experiments.words.segments import with_cuts
+from asr_transfer.experiments.words.tables import figures_table, words_table
 from asr_transfer.experiments.words.unseen import (
     UNSEEN,
     Row,
@@ -50,7 +52,6 @@ from asr_transfer.experiments.words.unseen import (
 )
 from asr_transfer.experiments.words.word_corpus import MaterialConfig, assemble, note_lexica, note_words, save_words
 from asr_transfer.runs.record import RunRecord
-from asr_transfer.runs.workers import run_all
 from data_prep.made_up import MadeUpConfig
 
 QUICK = 60
@@ -103,14 +104,18 @@ class Outcome:
     figures: Sequence[Figure]
     models: Mapping[str, Mapping[str, Any]]
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a run record, with the first model's scores as those of the test."""
-        return {
-            "test": next(iter(self.models.values())),
-            "figures": [figure.to_plain() for figure in self.figures],
-            "rows": [row.to_plain() for row in self.rows],
-            "models": dict(self.models),
-        }
+    def scores(self) -> dict[str, Any]:
+        """Return everything for the record, with the first model's scores as those of the test."""
+        first = next(iter(self.models.values()))
+        return {"test": first, "figures": self.figures, "rows": self.rows, "models": self.models}
+
+    def tables(self, top: int) -> dict[str, list[Table]]:
+        """Return the experiment at a glance, and all rows.
+
+        Args:
+            top: Number of best words among which a word counts as found, besides the best alone.
+        """
+        return {"figures": [figures_table(self.figures)], "words": [words_table(self.rows, top)]}
 
 
 def run_unseen(config: UnseenConfig, record: RunRecord, workers: int = 1) -> Outcome:
@@ -130,11 +135,11 @@ def run_unseen(config: UnseenConfig, record: RunRecord, workers: int = 1) -> Out
     refuse_leaks(words, record.say)
     for path in config.models:
         note_training(path, words, record.say)
-    jobs = trainings(config, out)
-    for name in run_all(train_model, jobs, workers, "models"):
-        record.say(f"model '{name}' ready")
+    jobs = trainings(config, out / "data")
+    for name in run_jobs(out, jobs, workers, "models"):
+        record.say(f"model '{Path(name).name}' ready")
     places = {f"{n}-{path.name}": path for n, path in enumerate(config.models)}
-    places.update({job.name: job.folder for job in jobs if not job.control})
+    places.update({Path(job.name).name: out / job.name for job in jobs if not job.alone})
     tried = _try_models(config, words, places, record)
     both = headline(tried.members)
     ruled = {name: where for name, where in both.items() if name == UNSEEN}
@@ -163,7 +168,7 @@ def prepare_words(config: UnseenConfig, record: RunRecord, workers: int = 1) -> 
     record.data("spoken test", config.corpus, spoken.test)
     record.data("spoken own", config.corpus, spoken.own)
     if material.cut or material.pieces:
-        aligner = find_aligner(config, material, words, spoken, out / "aligner", say)
+        aligner = find_aligner(config, material, words, spoken, out, say)
         words = with_cuts(words, spoken, material, aligner, say)
     note_words(record, words, ("test", "pieces"))
     note_lexica(record, words)

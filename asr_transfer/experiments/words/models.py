@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from asr_transfer.config import ModelConfig, Outputs, to_record
 from asr_transfer.data.features import build_store
@@ -13,6 +13,8 @@ from asr_transfer.data.manifest import checksum
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
+from asr_transfer.experiments.core.jobs import Job, run_job
+from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.languages.points import spellable
 from asr_transfer.experiments.words.listeners import load_listener
 from asr_transfer.experiments.words.unseen import Words
@@ -22,7 +24,6 @@ from asr_transfer.experiments.words.word_corpus import (
     SpokenWords,
     assemble,
     load_words,
-    note_words,
 )
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
@@ -101,24 +102,71 @@ class ModelsConfig:
 
 
 @dataclass(frozen=True)
-class Training:
-    """A model to train.
+class TrainListener(Job):
+    """Trains a model of the experiment.
 
     Attributes:
-        name: Name of the model.
+        place: Its run folder below the experiment's.
         models: Settings of all models of the experiment.
         learn: Training of this one, with its own seed.
-        data: Folder of the words, as `save_words` wrote them.
-        folder: Run folder to write.
-        control: Whether it is the control: of whole words or characters, from scratch, without pieces of words.
+        words: Utterances, or their folder as `save_words` wrote it.
+        alone: Whether it begins from scratch, has a head of its own and is trained without pieces of words, as the
+            control and the aligner are.
     """
 
-    name: str
+    place: str
     models: ModelsConfig
     learn: LanguageConfig
-    data: Path
-    folder: Path
-    control: bool = False
+    words: Words | Path
+    alone: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its run folder."""
+        return self.place
+
+    def settings(self) -> dict[str, Any]:
+        """Return how it is trained."""
+        begins = self.models.source is not None and not self.alone
+        return {"source": begins, "outputs": self._outputs, **to_record(self.learn)}
+
+    def data(self) -> Data:
+        """Return what it is trained on, and what chooses its weights."""
+        words = load_words(self.words) if isinstance(self.words, Path) else self.words
+        pieces = () if self.alone else words.pieces
+        dev = words.dev if words.judging is None else words.judging
+        parts = {"train": words.train, "pieces": pieces, "dev": dev}
+        return {name: (f"data/{name}.jsonl", part) for name, part in parts.items() if part}
+
+    def run(self, record: RunRecord, data: Data) -> None:
+        """Train it.
+
+        Raises:
+            ConfigError: There is neither a source nor a network to train.
+        """
+        source, learn = None if self.alone else load_source(self.models), self.learn
+        network = source.model.config if source is not None else learn.model
+        if network is None:
+            raise ConfigError("without `source`, `learn.model` must say which network is trained; see hparams.")
+        train, pieces, every = (list(data[name][1]) if name in data else [] for name in ("train", "pieces", "dev"))
+        spoken = [*train, *pieces]
+        dev = spellable(every, spoken, learn.units)
+        store = build_store([*spoken, *dev], network.features, tuple(sorted({1.0, *learn.speeds})))
+        languages: Sequence[str] = list(by_language(spoken))
+        if len(languages) == 1 and self._outputs == "heads":
+            learnt = learn_language(source, spoken, dev, store, learn, record.folder, record.log)
+            recogniser, result = learnt.recogniser, learnt.result
+        else:
+            config = replace(learn.as_source(), outputs=self._outputs)
+            recogniser, result, _ = train_recogniser(spoken, dev, store, config, record.folder, record.log)
+        card = f"# Phones of {', '.join(languages)}\n\nA model of the zero-shot words recipe; see `../run.json`.\n"
+        recogniser.save(record.folder / "model", card, {"trained_on": checksum(train)})
+        training = {"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps}
+        record.finish(history=result.history, training=training)
+
+    @property
+    def _outputs(self) -> Outputs:
+        return "heads" if self.alone else self.models.outputs
 
 
 def precise_learning(config: ModelsConfig, out: Path, say: Say) -> LanguageConfig:
@@ -129,27 +177,15 @@ def precise_learning(config: ModelsConfig, out: Path, say: Say) -> LanguageConfi
     return replace(config.learn, trainer=precise(config.learn.trainer, out, network, say))
 
 
-def trainings(config: ModelsConfig, out: Path) -> list[Training]:
-    """Return the models to train into `OUT/models` on the words in `OUT/data`: one for each seed, and the control."""
-    jobs = []
-    for seed in config.seeds if not config.models else ():
-        name = f"seed-{seed}"
-        jobs.append(Training(name, config, _seeded(config.learn, seed), out / "data", out / "models" / name))
+def trainings(config: ModelsConfig, data: Path) -> list[TrainListener]:
+    """Return the models to train on the words in a folder: one for each seed, and the control."""
+    seeds = config.seeds if not config.models else ()
+    jobs = [TrainListener(f"models/seed-{seed}", config, _seeded(config.learn, seed), data) for seed in seeds]
     if config.control is not None:
         learn = replace(_seeded(config.learn, config.seeds[0]), units=config.control, mode="scratch")
         learn = replace(learn, model=config.network())
-        jobs.append(Training(CONTROL, config, learn, out / "data", out / "models" / CONTROL, control=True))
+        jobs.append(TrainListener(f"models/{CONTROL}", config, learn, data, alone=True))
     return jobs
-
-
-def train_model(job: Training) -> str:
-    """Train a model unless that is done, and return its name."""
-    words = load_words(job.data)
-    if job.control:
-        train(None, replace(words, pieces=()), job.learn, job.folder)
-    else:
-        train(load_source(job.models), words, job.learn, job.folder, job.models.outputs)
-    return job.name
 
 
 def find_aligner(
@@ -162,7 +198,7 @@ def find_aligner(
         material: Notation and words of the experiment.
         words: Utterances and lexicon of the experiment.
         spoken: Utterances that these were made of.
-        folder: Run folder of an aligner that is trained; one that is finished is taken.
+        folder: Run folder of the experiment, below which the aligner is trained.
         say: Function that takes lines for a person to read.
     """
     language = spoken.test[0].language
@@ -171,42 +207,8 @@ def find_aligner(
     say("test sentences are aligned by a model of phones that is trained on all of the corpus")
     own = replace(spoken, train=spoken.own or [u for u in spoken.train if u.language == language], judging=())
     aligned = assemble(own, replace(material, hold_out=()), say)
-    train(None, aligned, replace(config.learn, mode="scratch"), folder)
-    return load_listener(folder, language, words)
-
-
-def train(
-    source: Recogniser | None, words: Words, learn: LanguageConfig, path: Path, outputs: Outputs = "heads"
-) -> None:
-    """Train a model into a run folder unless that is done; one that was under way goes on.
-
-    Raises:
-        ConfigError: there is neither a source nor a network to train.
-    """
-    settings = {"source": source is not None, "outputs": outputs, **to_record(learn)}
-    record = RunRecord(path, settings, resume=(path / "run.json").is_file())
-    note_words(record, words, ("train", "pieces"))
-    if record.finished_before:
-        return
-    network = source.model.config if source is not None else learn.model
-    if network is None:
-        raise ConfigError("without `source`, `learn.model` must say which network is trained; see hparams.")
-    spoken = [*words.train, *words.pieces]
-    dev = spellable(words.dev if words.judging is None else words.judging, spoken, learn.units)
-    store = build_store([*spoken, *dev], network.features, tuple(sorted({1.0, *learn.speeds})))
-    languages: Sequence[str] = list(by_language(spoken))
-    if len(languages) == 1 and outputs == "heads":
-        learnt = learn_language(source, spoken, dev, store, learn, path, record.log)
-        recogniser, result = learnt.recogniser, learnt.result
-    else:
-        config = replace(learn.as_source(), outputs=outputs)
-        recogniser, result, _ = train_recogniser(spoken, dev, store, config, path, record.log)
-    card = f"# Phones of {', '.join(languages)}\n\nA model of the zero-shot words recipe; see `../run.json`.\n"
-    recogniser.save(path / "model", card, {"trained_on": checksum(words.train)})
-    record.finish(
-        history=result.history,
-        training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps},
-    )
+    run_job(folder, TrainListener("aligner", config, replace(config.learn, mode="scratch"), aligned, alone=True))
+    return load_listener(folder / "aligner", language, words)
 
 
 def load_source(config: ModelsConfig) -> Recogniser | None:

@@ -135,10 +135,6 @@ class Row:
     false_rejection: float | None = None
     false_acceptance: float | None = None
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a run record."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Trial:
