@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from asr_transfer.cli import main
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from data_prep import gcompris, registry
-from data_prep.fetch import fetch
+from data_prep.fetch import SOURCES, fetch
 from data_prep.multilingual import prepare_languages
 from data_prep.prepare import find_named, prepare, require_root
 from data_prep.registry import Corpus
@@ -117,7 +118,37 @@ def test_the_command_line_offers_what_the_registry_holds(capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         main(["prepare", "--help"])
     shown = capsys.readouterr().out
-    assert all(f" {name}\n" in shown for name in registry.commands())
+    assert all(re.search(rf"^    {name}( |$)", shown, re.MULTILINE) for name in registry.commands())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("asterisk", "Languages: en, es, fr, it, ru and any other in your copy. Get it with `asr-transfer fetch "
+                     "asterisk-en` (or asterisk-es, asterisk-fr, asterisk-it, asterisk-ru)."),
+        ("queen", "31 characters, 171 minutes. Languages: en. Get it with `asr-transfer fetch queen`."),
+        ("mls", "in eight languages, with official splits of disjoint speakers. Get Multilingual LibriSpeech "
+                "(https://www.openslr.org/94)."),
+        ("folder", "one `.txt` beside each recording, or one table for all of them."),
+    ],
+)  # fmt: skip
+def test_help_says_what_a_corpus_is_and_where_to_get_it(
+    name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["prepare", "--help"], ["prepare", name, "--help"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        shown = " ".join(capsys.readouterr().out.replace("-\n", "-").split())
+        assert said.replace("- ", "-") in re.sub(r"- (?=\w)", "-", shown)
+
+
+def test_help_names_what_can_be_fetched_by_the_kind_of_its_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fetch", "--help"])
+    shown = re.sub(r"- (?=\w)", "-", " ".join(capsys.readouterr().out.split()))
+    for kind in {packages.registry for packages in SOURCES.values()}:
+        names = [name for name, packages in SOURCES.items() if packages.registry == kind]
+        assert f"{', '.join(names)} (packages of {kind})" in shown
 
 
 def test_a_corpus_declares_itself_in_a_line(tmp_path: Path) -> None:
