@@ -302,6 +302,10 @@ class SourceConfig:
         return replace(self, units_of=units, subwords=subwords)
 
 
+_LATER = (("blocks", ""), ("kind", "log-mel"))
+"""Settings that came later, where they say what held before: records leave them out, so that earlier runs go on."""
+
+
 def to_plain(settings: Any) -> dict[str, Any]:
     """Turn a settings dataclass into plain dicts, lists and scalars that YAML and JSON can hold."""
     plain: dict[str, Any] = _plain(asdict(settings))
@@ -314,12 +318,18 @@ def to_record(command: Any) -> dict[str, Any]:
     Paths stay paths, for a record knows them by what they lead to.
     """
     how = ("resume", "overwrite", "workers", "backend")
-    return {name: value for name, value in asdict(command).items() if name not in how}
+    return {name: _said(value) for name, value in asdict(command).items() if name not in how}
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _said(item) for key, item in value.items() if (key, item) not in _LATER}
+    return type(value)(_said(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items() if (key, item) not in _LATER}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
