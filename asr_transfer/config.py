@@ -14,7 +14,8 @@ from asr_transfer.errors import ConfigError, nearest_hint
 
 Units = Literal["characters", "subwords", "words", "phones", "toneless-phones"]
 EncoderName = Literal["bilstm", "tdnn", "conformer"]
-Normalisation = Literal["utterance", "utterance-mean", "speech-mean", "fixed"]
+FeatureKind = Literal["log-mel", "kaldi-fbank", "whisper-mel"]
+Normalisation = Literal["utterance", "utterance-mean", "speech-mean", "fixed", "none"]
 Precision = Literal["auto", "fp32", "bf16"]
 Outputs = Literal["heads", "phones", "attributes"]
 
@@ -36,7 +37,7 @@ speaker adaptation has the table."""
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """How audio becomes log-mel features.
+    """How audio becomes features of time and frequency.
 
     Attributes:
         mels: number of mel bands.
@@ -44,17 +45,32 @@ class FeatureConfig:
         hop_ms: step between windows in milliseconds.
         normalisation: `utterance-mean` gives every band of an utterance the mean 0, which takes the microphone out;
             `speech-mean` its louder frames alone, so that silence around them does not count; `utterance` gives the
-            mean 0 and the deviation 1, `fixed` shifts and scales all recordings alike. On digits of speakers
-            who each had their own microphone, `fixed` was right more often for known ones (0.8 against 4.8 % errors)
-            and wrong more often for new ones (40 against 30 %).
+            mean 0 and the deviation 1, `fixed` shifts and scales all recordings' log-mels alike, `none` nothing. On
+            digits of speakers who each had their own microphone, `fixed` was right more often for known ones (0.8
+            against 4.8 % errors) and wrong more often for new ones (40 against 30 %).
+        kind: `log-mel` energies, or for models that shall run elsewhere Kaldi's filter banks (`kaldi-fbank`, with the
+            normalisation `none` as sherpa-onnx computes them) or Whisper's log-mels (`whisper-mel`).
     """
 
     mels: int = 80
     window_ms: float = 25.0
     hop_ms: float = 10.0
     normalisation: Normalisation = "utterance-mean"
+    kind: FeatureKind = "log-mel"
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(FeatureKind):
+            raise ConfigError(f"`features.kind` is '{self.kind}'.{nearest_hint(str(self.kind), get_args(FeatureKind))}")
+        if self.normalisation == "fixed" and self.kind != "log-mel":
+            raise ConfigError(
+                f"`features.normalisation` fixed shifts and scales log-mels, not {self.kind}; give another, or none."
+            )
+        whole = (self.window_ms, self.hop_ms, self.normalisation) == (25, 10, "none") and self.mels in (80, 128)
+        if self.kind == "whisper-mel" and not whole:
+            raise ConfigError(
+                "`features.kind` whisper-mel has 80 or 128 `mels`, windows of 25 ms every 10 ms and a scaling of its "
+                "own; give the normalisation none and leave the others out."
+            )
         if not 1 <= self.mels <= 1000:
             raise ConfigError(f"`features.mels` must be from 1 to 1000, got {self.mels}.")
         for name in ("window_ms", "hop_ms"):
@@ -302,6 +318,10 @@ class SourceConfig:
         return replace(self, units_of=units, subwords=subwords)
 
 
+_LATER = (("blocks", ""), ("kind", "log-mel"))
+"""Settings that came later, where they say what held before: records leave them out, so that earlier runs go on."""
+
+
 def to_plain(settings: Any) -> dict[str, Any]:
     """Turn a settings dataclass into plain dicts, lists and scalars that YAML and JSON can hold."""
     plain: dict[str, Any] = _plain(asdict(settings))
@@ -314,12 +334,18 @@ def to_record(command: Any) -> dict[str, Any]:
     Paths stay paths, for a record knows them by what they lead to.
     """
     how = ("resume", "overwrite", "workers", "backend")
-    return {name: value for name, value in asdict(command).items() if name not in how}
+    return {name: _said(value) for name, value in asdict(command).items() if name not in how}
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _said(item) for key, item in value.items() if (key, item) not in _LATER}
+    return type(value)(_said(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items() if (key, item) not in _LATER}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value

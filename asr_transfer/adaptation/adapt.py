@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 import torch
 from torch import nn
@@ -65,6 +68,39 @@ class Adapted:
         return self.recogniser
 
 
+@contextmanager
+def _given_back(model: SpeechModel) -> Iterator[None]:
+    """Leave a model afterwards as it is now: what is trained of it, its parts' modes and its device."""
+    device = next(model.parameters()).device
+    trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        model.to(device)
+        for parameter, flag in trainable:
+            parameter.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode
+
+
+P = ParamSpec("P")
+
+
+def _leaving_the_source(
+    function: Callable[Concatenate[Recogniser, P], Adapted],
+) -> Callable[Concatenate[Recogniser, P], Adapted]:
+    """Let a function borrow the recogniser that it is given first."""
+
+    @functools.wraps(function)
+    def borrowing(source: Recogniser, /, *arguments: P.args, **named: P.kwargs) -> Adapted:
+        with _given_back(source.model):
+            return function(source, *arguments, **named)
+
+    return borrowing
+
+
+@_leaving_the_source
 def adapt(
     source: Recogniser,
     utterances: Sequence[Utterance],
@@ -76,7 +112,7 @@ def adapt(
     source_utterances: Sequence[Utterance] = (),
     shared: Shared | None = None,
 ) -> Adapted:
-    """Adapt a copy of `source` to `utterances`; `source` is left as it is.
+    """Adapt a copy of `source` to `utterances`; `source` is left as it is, what is trained of it and its mode included.
 
     Layers below all that is trained run once over each utterance instead of at every step, with their dropout off;
     see `prefix.Activations`.
@@ -104,7 +140,7 @@ def adapt(
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
         applied = recipe.plan.apply(model)
-        model.requires_grad_(True)
+        _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
         adapted = replace(source, model=model, test_time=test_time, offsets={})
         return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {})
@@ -154,11 +190,18 @@ def adapt(
     start = _trained(model)
     result = trainer.train()
     end = _trained(model)
-    model.requires_grad_(True)
+    _trainable_as(model, source.model)
     recogniser = replace(source, model=model.cpu().eval(), offsets={})
     outcome = Adapted(recogniser, result, applied, report, start, end, depth)
     outcome.at_strength(config.strength)
     return outcome
+
+
+def _trainable_as(model: SpeechModel, source: SpeechModel) -> None:
+    """Undo what a plan froze: of what the source has, that is trained again which is in the source; the rest is new."""
+    flags = {name: parameter.requires_grad for name, parameter in source.named_parameters()}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(flags.get(name, True))
 
 
 def _trained(model: SpeechModel) -> dict[str, torch.Tensor]:

@@ -18,8 +18,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from asr_transfer.config import FeatureConfig, ModelConfig
+from asr_transfer.config import ModelConfig
 from asr_transfer.data.features import FeatureStore
+from asr_transfer.data.inputs import Inputs
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import PREFIX
@@ -113,8 +114,8 @@ class Suffix(SpeechModel):
         return model.run(self.depth, len(model.blocks()), inputs, lengths)
 
     @property
-    def inputs(self) -> FeatureConfig:
-        """Return the features that the whole model listens to."""
+    def inputs(self) -> Inputs:
+        """Return the inputs that the whole model listens to."""
         return self._whole[0].inputs
 
     @property

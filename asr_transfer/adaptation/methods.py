@@ -11,7 +11,7 @@ from typing import Literal
 
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError, nearest_hint
-from asr_transfer.models.adapters import AdapterKind, AdapterSpec
+from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.contract import Block, Model, paths_with_tensors
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
@@ -137,9 +137,9 @@ def _replay(source: Model, settings: MethodSettings) -> Ingredients:
     return Ingredients(task_weight=1.0 - settings.replay, source_weight=settings.replay)
 
 
-def _added(kind: AdapterKind, size: Callable[[MethodSettings], int]) -> Callable[..., Ingredients]:
+def _added(kind: str, size: Callable[[MethodSettings], int]) -> Callable[..., Ingredients]:
     def ingredients(source: Model, settings: MethodSettings) -> Ingredients:
-        return Ingredients([Add(AdapterSpec(kind, size(settings))), Freeze("** - adapters")])
+        return Ingredients([Add(AdapterSpec(kind, size(settings)), settings.blocks), Freeze("** - adapters")])
 
     return ingredients
 

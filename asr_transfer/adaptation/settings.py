@@ -26,6 +26,8 @@ class MethodSettings:
         rank: rank of the matrices of `lora`.
         bottleneck: hidden units of a `residual-adapter`.
         code: numbers in a `speaker-code`.
+        blocks: selector of the blocks that `lhuc`, `lora`, `residual-adapter` and `speaker-code` act on, such as
+            `encoder.layers[:2]`; empty for all that the kind can act on.
         replay: share of the loss that source utterances have in `replay`.
         confidence: `pseudo-label` keeps utterances that the source model is at least so sure of, from 0 to 1.
     """
@@ -38,6 +40,7 @@ class MethodSettings:
     rank: int = 8
     bottleneck: int = 16
     code: int = 32
+    blocks: str = ""
     replay: float = 0.5
     confidence: float = 0.8
 

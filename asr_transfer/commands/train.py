@@ -141,7 +141,9 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         "loading_seconds": round(result.loading_seconds, 2),
         "steps": result.steps,
         "skipped_steps": result.skipped,
-        "audio_seconds_per_cpu_second": round(result.cost * features.hop_ms / 1000 / max(result.cpu_seconds, 1e-9), 1),
+        "audio_seconds_per_cpu_second": round(
+            recogniser.model.inputs.seconds(result.cost) / max(result.cpu_seconds, 1e-9), 1
+        ),
         "left_out": [f"{name}: {reason}" for name, reason in report.dropped],
     }
     scores, total, more = {}, None, dict[str, Any]()

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from asr_transfer import textfiles
-from asr_transfer.config import FeatureConfig
-from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
+from asr_transfer.data.features import FRAMES, FeatureStore, JoinedStore, build_store, frames_file
+from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import spell
@@ -35,8 +35,10 @@ _REMARKS = {
     JUDGED: "utterances that were not trained on, on which `asr-transfer adapt` judges what others lose",
 }
 
-FILES = ("features.f16", "index.json", "statistics.npy", "utterances.jsonl")
-"""What it holds."""
+_ALWAYS = ("index.json", "statistics.npy", "utterances.jsonl")
+
+FILES = (*FRAMES, *_ALWAYS)
+"""What it may hold: of the frames one file."""
 
 _TEXTS = ("id", "text", "speaker", "language")
 
@@ -60,24 +62,25 @@ class Summary:
         return cls([replace(u, audio="", start=None, phones=None) for u in chosen], store)
 
     @classmethod
-    def load(cls, folder: Path, config: FeatureConfig) -> Summary:
-        """Read the summary of a model that listens to features of `config`.
+    def load(cls, folder: Path, inputs: Inputs) -> Summary:
+        """Read the summary of a model that listens to `inputs`.
 
         Raises:
             DataError: it is damaged, incomplete or holds other features; the message names the folder.
         """
-        if not folder.is_dir() or (missing := [name for name in FILES if not (folder / name).is_file()]):
+        needed = (frames_file(inputs), *_ALWAYS)
+        if not folder.is_dir() or (missing := [name for name in needed if not (folder / name).is_file()]):
             raise _damaged(folder, f"{missing[0]} is missing" if folder.is_dir() else "it is no folder")
         try:
             store = FeatureStore(folder)
-            foreign = store.config != config
+            foreign = store.inputs != inputs
             utterances = [] if foreign else list(_read(folder / "utterances.jsonl"))
             fault = "" if foreign else _fault(utterances, store)
         except (*_UNREADABLE, ConfigError) as error:
             raise _damaged(folder, str(error) or type(error).__name__) from None
         if foreign:
             raise DataError(
-                f"{folder}: the source summary holds features of another model ({store.config}, not {config}); copy "
+                f"{folder}: the source summary holds features of another model ({store.inputs}, not {inputs}); copy "
                 "the model again, or remove that folder to do without."
             )
         if fault:
@@ -130,10 +133,10 @@ def summary_folder(model: Path, name: str = FOLDER) -> Path | None:
     return place / name if (place / name).exists() else None
 
 
-def load_summaries(model: Path, config: FeatureConfig) -> dict[str, Summary]:
+def load_summaries(model: Path, inputs: Inputs) -> dict[str, Summary]:
     """Return the summaries that a model folder, or that of a run folder, has, by name; see `Summary.load`."""
     places = {name: summary_folder(model, name) for name in (FOLDER, JUDGED)}
-    return {name: Summary.load(place, config) for name, place in places.items() if place}
+    return {name: Summary.load(place, inputs) for name, place in places.items() if place}
 
 
 def writers(summaries: Mapping[str, Summary]) -> dict[str, Callable[[Path], None]]:
@@ -184,12 +187,12 @@ def _parse(entry: Any, where: str) -> Utterance:
 def _fault(utterances: Sequence[Utterance], store: FeatureStore) -> str:
     """Return what does not belong together in a summary, or nothing."""
     lengths = np.diff(store.offsets)
-    shape = (len(lengths), store.config.mels)
-    size = 2 * int(store.offsets[-1]) * store.config.mels
+    shape, name = (len(lengths), store.inputs.dim), frames_file(store.inputs)
+    size = store.frames.dtype.itemsize * int(store.offsets[-1]) * store.inputs.dim
     if not utterances or len({u.id for u in utterances}) < len(utterances):
         return "utterances.jsonl is empty or holds an id twice"
-    if store.offsets[0] != 0 or (lengths < 1).any() or (store.folder / "features.f16").stat().st_size != size:
-        return "features.f16 and index.json disagree"
+    if store.offsets[0] != 0 or (lengths < 1).any() or (store.folder / name).stat().st_size != size:
+        return f"{name} and index.json disagree"
     if any(part.shape != shape or part.dtype != torch.float32 for part in (store.mean, store.std)):
         return "statistics.npy and index.json disagree"
     if sorted(store.view(u.id) for u in utterances) != list(range(len(store))):
@@ -235,5 +238,5 @@ def _drawn(utterances: Sequence[Utterance], store: FeatureStore, count: int, see
         store.view(drawn.utterances[0].id)
     except KeyError:
         names = {u.id for u in drawn.utterances}
-        return Summary(drawn.utterances, build_store([u for u in utterances if u.id in names], store.config))
+        return Summary(drawn.utterances, build_store([u for u in utterances if u.id in names], store.inputs))
     return drawn

@@ -52,11 +52,14 @@ class Pieces:
         self._data = data
         self._items: list[int] = []
         self._parts: list[tuple[int, int]] = []
-        per_second = 1000 / data.store.config.hop_ms
-        for item, frames in enumerate(data.costs().tolist()):
-            parts = [(0, frames)]
-            if frames > WHOLE * per_second:
-                parts = cut_at_pauses(data.store.loudness(data.view(item)), per_second)
+        inputs = data.store.inputs
+        per_second = 1 / inputs.seconds(1)
+        for item, cost in enumerate(data.costs().tolist()):
+            view = data.view(item)
+            parts = [(0, data.store.length(view))]
+            if cost > WHOLE * per_second:
+                cuts = cut_at_pauses(data.store.loudness(view), per_second)
+                parts = [(first * inputs.step, min(last * inputs.step, parts[0][1])) for first, last in cuts]
             self._parts += parts
             self._items += [item] * len(parts)
 
@@ -64,15 +67,15 @@ class Pieces:
         return len(self._parts)
 
     def costs(self) -> np.ndarray:
-        """Return (pieces,) frames of each piece."""
-        return np.asarray([last - first for first, last in self._parts])
+        """Return (pieces,) what each piece costs; see `SpeechData.costs`."""
+        return np.asarray([self._data.store.inputs.cost(last - first) for first, last in self._parts])
 
     def utterance(self, piece: int) -> Utterance:
         """Return the utterance that a piece belongs to."""
         return self._data.utterance(self._items[piece])
 
     def collate(self, items: Sequence[int], augment: torch.Generator | None = None) -> Batch:
-        """Return (batch, time, mels) inputs of pieces; there are no targets and no augmentation."""
+        """Return (batch, time, dim) inputs of pieces; there are no targets and no augmentation."""
         store, data = self._data.store, self._data
         blocks = [store.load_part(data.view(self._items[item]), *self._parts[item]) for item in items]
         return Batch(
@@ -95,7 +98,7 @@ def cut_at_pauses(loudness: torch.Tensor, per_second: float) -> list[tuple[int, 
     """Cut a recording longer than `WHOLE` at its quietest places.
 
     Args:
-        loudness: (frames,) mean log-mel energy of each frame.
+        loudness: (frames,) energy of each frame, as a logarithm.
         per_second: frames.
 
     Returns:

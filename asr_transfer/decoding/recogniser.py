@@ -216,7 +216,7 @@ class Recogniser:
             return self.recognise(SpeechData(named, store, self.tokens, with_targets=False))
 
     def logits(self, inputs: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map (batch, time, mels) and (batch,) lengths to the head's (batch, frames, tokens) and (batch,) lengths."""
+        """Map (batch, time, dim) and (batch,) lengths to the head's (batch, frames, tokens) and (batch,) lengths."""
         device = next(self.model.parameters()).device
         assert lengths is not None
         hidden, lengths = self.model(inputs.to(device), lengths.to(device))
@@ -233,7 +233,7 @@ def _require_words(data: SpeechData, pieces: Pieces) -> None:
     for item, parts in enumerate(pieces.of_utterances(range(len(pieces)))):
         if len(parts) > 1:
             utterance = data.utterance(item)
-            seconds = data.costs()[item] * data.store.config.hop_ms / 1000
+            seconds = data.store.inputs.seconds(data.costs()[item])
             raise DataError(
                 f"utterance '{utterance.id}': lasts {seconds:.0f} s, but each recording is taken for a single word of "
                 "the lexicon; give --sentences with --lexicon, or cut it into words."

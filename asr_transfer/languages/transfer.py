@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from asr_transfer.config import ModelConfig
 from asr_transfer.data.features import FeatureStore
+from asr_transfer.data.inputs import as_inputs
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.mixture import temperature_shares
 from asr_transfer.data.speech import SpeechData, feasible
@@ -267,7 +267,7 @@ def _network(
             )
         if config.model is None:
             raise ConfigError("without a source model, `language.model` must say which network is trained.")
-        own, inputs, frames = config.model, config.model.features, config.model.frames
+        own, inputs, frames = config.model, as_inputs(config.model.features), config.model.frames
     else:
         if not source.model.takes_heads and config.mode not in COLUMNS:
             raise ConfigError(
@@ -282,8 +282,8 @@ def _network(
             )
         if own is not None and config.model is not None:
             _refuse_differences(own, config.model, "source model", "`language.model`")
-    if store.config != inputs:
-        _refuse_differences(inputs, store.config, "model", "the features that are given")
+    if store.inputs != inputs:
+        _refuse_differences(inputs, store.inputs, "model", "the features that are given")
     if own is not None and (source is None or config.mode in SOURCELESS):
         own = replace(own, units=config.units)
     return own, frames
@@ -291,6 +291,8 @@ def _network(
 
 def _refuse_differences(own: object, asked: object, one: str, other: str) -> None:
     names = [f.name for f in fields(own) if f.name != "units"]  # type: ignore[arg-type]
+    if getattr(own, "kind", None) != getattr(asked, "kind", None):
+        names = ["kind"]  # of inputs, whose other settings are then others too
     different = [name for name in names if getattr(own, name) != getattr(asked, name)]
     if different:
         listed = "; ".join(f"`{n}` is {getattr(own, n)} there and {getattr(asked, n)} here" for n in different)
@@ -302,14 +304,8 @@ def _renormalised(source: Recogniser | None, config: LanguageConfig) -> tuple[Re
     if config.model is not None:
         config = replace(config, model=replace(config.model, features=config.features(config.model.features)))
     if source is not None:
-        model = copy(source.model)
-        if not isinstance(model, AcousticModel):
-            raise ConfigError(
-                f"`language.normalisation` changes the features of models made by `train`, not of a "
-                f"{type(model).__name__}; leave it out."
-            )
-        model.config = replace(model.config, features=config.features(model.config.features))
-        source = replace(source, model=model)
+        assert config.normalisation is not None
+        source = replace(source, model=source.model.renormalised(config.normalisation))
     return source, config
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from asr_transfer.config import FeatureConfig, ModelConfig, to_plain
+from asr_transfer.config import ModelConfig, Normalisation, to_plain
+from asr_transfer.data.inputs import Inputs, as_inputs
 from asr_transfer.models.contract import Block, SpeechModel, register
 from asr_transfer.models.encoders import Encoder, valid_frames
 from asr_transfer.plain import checked
@@ -70,9 +73,15 @@ class AcousticModel(SpeechModel):
         return self.encoder(hidden, lengths), lengths
 
     @property
-    def inputs(self) -> FeatureConfig:
+    def inputs(self) -> Inputs:
         """See `SpeechModel.inputs`."""
-        return self.config.features
+        return as_inputs(self.config.features)
+
+    def renormalised(self, normalisation: Normalisation) -> AcousticModel:
+        """See `SpeechModel.renormalised`."""
+        model = copy(self)
+        model.config = replace(self.config, features=replace(self.config.features, normalisation=normalisation))
+        return model
 
     @property
     def network(self) -> ModelConfig:

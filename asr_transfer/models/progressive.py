@@ -108,6 +108,12 @@ class ProgressiveModel(AcousticModel):
         self.base.eval()
         return self
 
+    def requires_grad_(self, requires_grad: bool = True) -> ProgressiveModel:
+        """Set whether the new column is trained; the base stays frozen."""
+        super().requires_grad_(requires_grad)
+        self.base.requires_grad_(False)
+        return self
+
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map (batch, time, mels) and (batch,) lengths to hidden (batch, frames, channels) and its (batch,) lengths."""
         columns, sites = _columns(self.base), _sites(self)

@@ -181,7 +181,7 @@ def test_swapped_transcripts_are_found_and_right_ones_pass(
 ) -> None:
     source = Recogniser.load(tone_run)
     everything = read_manifest(tone_corpus["test"])
-    store = build_store(everything, source.model.config.features, cache=tmp_path)
+    store = build_store(everything, source.model.inputs, cache=tmp_path)
     found = wrong = alarms = right = 0
     for speaker in ("ida", "jon"):
         own = [u for u in everything if u.speaker == speaker]
@@ -208,7 +208,7 @@ def test_swapped_transcripts_are_found_and_right_ones_pass(
 def test_too_little_to_compare_says_nothing(tone_run: Path, tmp_path: Path) -> None:
     source = Recogniser.load(tone_run)
     own = make_speaker(tmp_path, "kim", 1.0, 2, 5)
-    store = build_store(own, source.model.config.features, cache=tmp_path / "cache")
+    store = build_store(own, source.model.inputs, cache=tmp_path / "cache")
     assert suspicious_transcripts(source, [], store) == []
     assert suspicious_transcripts(source, [replace(own[0], text="dab")], store) == []
     impossible = [replace(own[0], text="abba " * 60), own[1]]
@@ -222,7 +222,7 @@ def test_more_utterances_than_a_block_are_judged_the_same_way(
 ) -> None:
     source = Recogniser.load(tone_run)
     many = read_manifest(tone_corpus["train"])[:60]
-    store = build_store(many, source.model.config.features, cache=tmp_path)
+    store = build_store(many, source.model.inputs, cache=tmp_path)
     other = next(n for n in range(31, 60) if many[n].text != many[30].text)
     changed = list(many)
     changed[30], changed[other] = replace(many[30], text=many[other].text), replace(many[other], text=many[30].text)

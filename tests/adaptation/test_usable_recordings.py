@@ -29,7 +29,7 @@ class Speaker:
         self, utterances: list[Utterance], keep: bool = False, labelled: bool = True, speeds: tuple[float, ...] = (1.0,)
     ) -> tuple[Vetted, list[str]]:
         """Return what vetting leaves and says."""
-        store = build_store(utterances, self.source.model.config.features, speeds, cache=self.cache)
+        store = build_store(utterances, self.source.model.inputs, speeds, cache=self.cache)
         said: list[str] = []
         return vet(self.source, utterances, store, speeds, keep, labelled, said.append), said
 

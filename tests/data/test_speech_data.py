@@ -12,8 +12,9 @@ import torch
 
 from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, subsampled
 from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.inputs.spec_augment import mask_spectrum
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData, feasible, mask_spectrum
+from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
 

@@ -11,8 +11,9 @@ import torch
 from asr_transfer import audio
 from asr_transfer.config import FeatureConfig, SpecAugmentConfig
 from asr_transfer.data.features import model_input
-from asr_transfer.data.mels import log_mel, warp_bands
-from asr_transfer.data.speech import mask_spectrum
+from asr_transfer.data.inputs import LogMel
+from asr_transfer.data.inputs.spec_augment import mask_spectrum
+from asr_transfer.data.inputs.vocal_tract import warp_bands
 from asr_transfer.errors import ConfigError
 
 
@@ -50,10 +51,8 @@ def test_bands_are_taken_from_where_the_formula_says(factor: float) -> None:
 @pytest.mark.parametrize("factor", [0.8, 1.25])
 def test_a_tone_moves_by_the_factor_and_means_stay(factor: float) -> None:
     time = torch.arange(8000) / audio.SAMPLE_RATE
-    config = FeatureConfig()
-
     def peak(hertz: float, by: float = 1.0) -> int:
-        heard = log_mel(0.3 * torch.sin(2 * math.pi * hertz * time), config)
+        heard = LogMel().analyse(0.3 * torch.sin(2 * math.pi * hertz * time))
         return int(warp_bands(heard[None], torch.tensor([by]))[0].mean(0).argmax())
 
     for hertz in (500.0, 1200.0, 2500.0):

@@ -227,7 +227,7 @@ def test_a_language_is_learnt_on_features_of_another_normalisation(
     other = build_store(french, replace(NETWORK.features, normalisation="utterance"), (1.0,), tmp_path)
     learn = LanguageConfig(trainer=trainer(), augment=None, speeds=(1.0,), normalisation="utterance")
     learnt = learn_language(source, french, [], other, learn)
-    assert learnt.recogniser.model.config.features == other.config
+    assert learnt.recogniser.model.inputs == other.inputs
     assert source.model.config.features.normalisation == "utterance-mean"
     # What is copied is the source's; only the features are others.
     still = learn_language(source, french, [], other, replace(learn, trainer=trainer(1, learning_rate=1e-12)))

@@ -95,7 +95,7 @@ def test_languages_are_told_apart_on_what_was_not_calibrated_on(run: Path, corpo
     assert "tells 2 languages apart in" in told(record) and told({}) == ""
     source = Recogniser.load(run / "sources" / "both", "en")
     held_out = corpora.source_test_utterances()
-    store = source_test_store(corpora, source.model.config.features)
+    store = source_test_store(corpora, source.model.inputs)
     again, offsets = identification(source, held_out, store)
     assert again == found and source.offsets == pytest.approx(offsets) and set(offsets) == {"en", "nl"}
     # Two voices of each: what is calibrated on one is tried on the other.

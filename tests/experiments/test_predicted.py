@@ -80,7 +80,7 @@ def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(
     splits = {name: read_manifest(path) for name, path in tone_corpus.items()}
     (fold,) = speaker_folds(splits, CONFIG.protocol)
     model = tmp_path / "models" / "si"
-    kept = load_summaries(model, Recogniser.load(model).model.config.features)[JUDGED]
+    kept = load_summaries(model, Recogniser.load(model).model.inputs)[JUDGED]
     assert {u.id for u in kept.utterances} == set(fold.judged) and len(fold.judged) == 10
     assert not set(fold.judged) & {*fold.train, *fold.source, *(i for d in fold.test for i in d.pool + d.test)}
     assert len(fold.train) == 144 - 10

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from asr_transfer.config import FeatureConfig
+from asr_transfer.data.inputs import LogMel
 from asr_transfer.models.contract import Block, SpeechModel, register
 
 
@@ -105,8 +105,8 @@ class Stranger(SpeechModel):
         return [Block("feature_extractor", size, "front-end"), Block("feature_projection", size, "between"), *layers]
 
     @property
-    def inputs(self) -> FeatureConfig:
-        return FeatureConfig(mels=self.config.num_mel_bins)
+    def inputs(self) -> LogMel:
+        return LogMel(mels=self.config.num_mel_bins)
 
     def frames(self, length: int) -> int:
         return (length - 3) // self.config.conv_stride + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 
 from asr_transfer.errors import ConfigError, ModelError, SelectionError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.adapters import AdapterKind, AdapterSpec, adapter_specs, adapter_state, add_adapter
+from asr_transfer.models.adapters import KINDS, AdapterSpec, adapter_specs, adapter_state, add_adapter
 from asr_transfer.models.folder import load_model, read_config, save_model
 from asr_transfer.transfer.plan import Add, Copy, Freeze, LearningRate, Reinit, TransferPlan
 from asr_transfer.transfer.selection import select, state_names
@@ -122,7 +122,7 @@ def test_a_plan_adds_in_its_order_and_all_or_nothing() -> None:
         TransferPlan(Add(AdapterSpec("lhuc"))).apply(nn.Linear(2, 2))
 
 
-@pytest.mark.parametrize("kind", get_args(AdapterKind))
+@pytest.mark.parametrize("kind", KINDS)
 def test_adapters_can_be_started_anew(kind: Any) -> None:
     model = _with(AdapterSpec(kind, 0 if kind in ("lhuc", "lin") else 3))
     inputs, lengths = torch.randn(2, 20, MELS, generator=torch.Generator().manual_seed(1)), torch.tensor([20, 9])

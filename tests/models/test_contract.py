@@ -25,9 +25,10 @@ from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.decoding.test_time import _adapted_parameters
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.adapters import AdapterSpec, add_adapter
+from asr_transfer.models.adapters import KINDS, Adapter, AdapterSpec, add_adapter
+from asr_transfer.models.adapters import register as register_adapter
 from asr_transfer.models.attributes import Inventory, PhoneModel
-from asr_transfer.models.contract import Model, SpeechModel
+from asr_transfer.models.contract import Block, Model, SpeechModel
 from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.models.image import ImageModel
 from asr_transfer.models.kinds import build as build_model
@@ -162,6 +163,22 @@ def test_frozen_blocks_run_once_and_change_nothing(name: str, source: Recogniser
             torch.testing.assert_close(ours.recogniser.model.state_dict()[key], tensor, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["lhuc", "lora", "residual-adapter", "speaker-code"])
+def test_added_parameters_stand_on_the_blocks_that_a_selector_names(
+    name: str, source: Recogniser, speech: Speech
+) -> None:
+    config = replace(CONFIG, settings=replace(CONFIG.settings, blocks="encoder.layers[1:]"))
+    model = adapt(source, speech.own, speech.store, name, config).recogniser.model
+    added = {n.removeprefix(f"adapters.{name}.") for n, _ in model.named_parameters() if n.startswith("adapters.")}
+    assert {".".join(n.split(".")[:3]) for n in added - {"code"}} == {"encoder.layers.1", "encoder.layers.2"}
+
+
+def test_an_input_network_has_one_place_only(source: Recogniser, speech: Speech) -> None:
+    config = replace(CONFIG, settings=replace(CONFIG.settings, blocks="encoder.layers[1:]"))
+    with pytest.raises(ConfigError, match="'lin' stands before the whole model; leave 'blocks' out"):
+        adapt(source, speech.own, speech.store, "lin", config)
+
+
 def test_auto_tries_all_that_train_without_source_speech(source: Recogniser, speech: Speech) -> None:
     tried = tuple(name for name in METHODS if default_learning_rate(name) and name != "replay")
     choice = ChoiceConfig(folds=2, without_source=tried, rates=(1.0,))
@@ -277,6 +294,38 @@ def test_images_take_adapters_too(kind: Any) -> None:
         for parameter in moved:
             parameter -= 0.5 * parameter.grad / parameter.grad.abs().max()  # type: ignore[union-attr]
     assert not torch.allclose(model(images)[0], before)
+
+
+def test_a_kind_of_adapters_is_known_when_its_class_is_registered() -> None:
+    @register_adapter("shift")
+    class Shift(Adapter):
+        @staticmethod
+        def places(model: Model) -> list[Block]:
+            return model.layers()
+
+        def build(self, model: Model, generator: torch.Generator) -> None:
+            for block in self.chosen(model):
+                self.after(model, block.path, _Shift(block.dim))
+
+    model = small_model().eval()
+    try:
+        add_adapter(model, AdapterSpec("shift", blocks=("encoder.layers.1",)))
+        again = build_model(describe(model), "config.yaml")
+    finally:
+        del KINDS["shift"]
+    added = ["adapters.shift.encoder.layers.1.by"]
+    assert [[n for n, _ in m.named_parameters() if n.startswith("adapters.")] for m in (model, again)] == [added, added]
+
+
+class _Shift(nn.Module):
+    """Adds a vector."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.by = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden + self.by
 
 
 def test_an_input_network_on_images_is_refused() -> None:

@@ -33,7 +33,7 @@ MUTANTS = (
     ),
     Mutant(
         "lhuc-by-another-formula",
-        f"{ROOM}/adapter_kinds.py",
+        f"{ROOM}/adapters/lhuc.py",
         "hidden * (2 * torch.sigmoid(self.r))",
         "hidden * (1 + torch.tanh(self.r))",
         "LHUC scales by another function than its paper's, though it too starts as nothing",
@@ -41,7 +41,7 @@ MUTANTS = (
     ),
     Mutant(
         "bottlenecks-start-as-something",
-        f"{ROOM}/adapter_kinds.py",
+        f"{ROOM}/adapters/residual.py",
         "nn.init.zeros_(self.up)",
         "nn.init.normal_(self.up, std=1e-3, generator=generator)",
         "a residual adapter changes the model before it is trained",
@@ -49,7 +49,7 @@ MUTANTS = (
     ),
     Mutant(
         "input-network-moves-padding",
-        f"{ROOM}/adapter_kinds.py",
+        f"{ROOM}/adapters/input_network.py",
         "return x + moved * valid_frames(lengths, x.shape[1])[:, :, None], lengths",
         "return x + moved, lengths",
         "the linear input network's bias stands in the padding that the first convolution reads",

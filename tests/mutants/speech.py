@@ -50,9 +50,9 @@ MUTANTS = (
     Mutant(
         "pieces-have-their-own-statistics",
         f"{ROOM}/features.py",
-        "return normalise(self._block(view, first, last), self.mean[view], self.std[view], self.config)",
+        "return self.inputs.normalise(self._block(view, first, last), self.mean[view], self.std[view])",
         "block = self._block(view, first, last)\n"
-        "        return normalise(block, *mean_and_deviation(block, self.config), self.config)",
+        "        return self.inputs.normalise(block, *self.inputs.statistics(lambda: [block]))",
         "a piece of a long recording is normalised by its own statistics instead of the whole's",
         ("tests/data/test_features.py",),
     ),
@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant(
         "features-of-other-settings",
         f"{ROOM}/features.py",
-        "[VERSION, wanted.config.__dict__, list(wanted.speeds)]",
+        "[VERSION, wanted.inputs.plain(), list(wanted.speeds)]",
         "[VERSION, list(wanted.speeds)]",
         "features of other bands or windows are taken from the cache",
         ("tests/data/test_features.py",),
@@ -82,7 +82,7 @@ MUTANTS = (
     ),
     Mutant(
         "windows-are-off-centre",
-        f"{ROOM}/mels.py",
+        f"{ROOM}/inputs/log_mel.py",
         "(pad // 2, pad - pad // 2)",
         "(0, pad)",
         "frames lie half a window's padding beside where they should",
@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     Mutant(
         "silence-counts-as-speech",
-        f"{ROOM}/mels.py",
+        f"{ROOM}/inputs/framed.py",
         "block = block[loudness >= (loudness.min() + loudness.max()) / 2]",
         "block = block[loudness <= (loudness.min() + loudness.max()) / 2]",
         "`speech-mean` takes the mean of the silence",
@@ -138,7 +138,7 @@ MUTANTS = (
     ),
     Mutant(
         "vocal-tracts-are-warped-backwards",
-        f"{ROOM}/mels.py",
+        f"{ROOM}/inputs/vocal_tract.py",
         "inverse = 1 / factors.double()[:, None]",
         "inverse = factors.double()[:, None]",
         "a factor above 1 moves what is heard to lower frequencies",

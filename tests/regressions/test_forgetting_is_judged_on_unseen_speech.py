@@ -17,7 +17,6 @@ from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.adapt import adapt as plain_adapt
 from asr_transfer.adaptation.kept import excess
 from asr_transfer.adaptation.settings import ChoiceConfig
-from asr_transfer.config import FeatureConfig
 from asr_transfer.data.kept_source import Summary
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
@@ -63,7 +62,7 @@ def test_train_keeps_speech_that_it_does_not_train_on(
     rest = [u for u in everything if u.id not in judged]
     assert record["data"]["train"]["checksum"] == checksum(rest) and record["data"]["judged"]["utterances"] == 12
     assert "training on 132 utterances" in printed, "what is held out is not trained on"
-    replayed = Summary.load(out / "model" / "source", FeatureConfig()).utterances
+    replayed = Summary.load(out / "model" / "source", LogMel()).utterances
     assert {u.id for u in replayed} == {u.id for u in rest}, "nor is it replayed"
     card = (out / "model" / "README.md").read_text(encoding="utf-8")
     assert "`judged` holds features and transcripts of utterances that were not trained on" in card

@@ -18,12 +18,11 @@ from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data import pieces
 from asr_transfer.data.features import build_store
+from asr_transfer.data.inputs import Inputs, KaldiFbank, LogMel, Waveform, WhisperMel
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.mels import log_mel
 from asr_transfer.data.pieces import LONGEST, SHORTEST, WHOLE, Pieces, cut_at_pauses
 from asr_transfer.data.speech import SpeechData
-from asr_transfer.data.streamed import log_mel_blocks
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding import recogniser as recognising
 from asr_transfer.decoding.identify import head_scores
@@ -107,17 +106,17 @@ def test_damage_is_told_where_it_is_reached(tmp_path: Path, shorter: None) -> No
 
 
 @pytest.mark.parametrize(
-    "config",
-    [FEATURES, FeatureConfig(40, 32), FeatureConfig(20, 20, 12.5), FeatureConfig(20, 5, 12)],
-    ids=["usual", "long windows", "longer steps", "gaps"],
+    "inputs",
+    [LogMel(MELS), LogMel(40, 32), LogMel(20, 20, 12.5), LogMel(20, 5, 12), KaldiFbank(), WhisperMel(128), Waveform()],
+    ids=["usual", "long windows", "longer steps", "gaps", "kaldi-fbank", "whisper-mel", "waveform"],
 )
-def test_log_mels_of_blocks_are_those_of_the_whole(config: FeatureConfig) -> None:
+def test_inputs_of_blocks_are_those_of_the_whole(inputs: Inputs) -> None:
     random = np.random.default_rng(1)
     samples = torch.from_numpy(random.standard_normal(50_123).astype(np.float32))
-    whole = log_mel(samples, config)
+    whole = inputs.analyse(samples)
     for most in (37, 300, 4000, 60_000):
         cuts = np.cumsum(random.integers(1, most, 60_000 // most * 2 + 1))
-        found = list(log_mel_blocks(torch.tensor_split(samples, cuts[cuts < len(samples)].tolist()), config))
+        found = list(inputs.blocks(torch.tensor_split(samples, cuts[cuts < len(samples)].tolist())))
         torch.testing.assert_close(torch.cat(found), whole, rtol=1e-5, atol=1e-5)
 
 
@@ -189,7 +188,7 @@ def test_a_long_recording_is_heard_as_its_parts_are(
     assert sum(items for items, _ in seen) >= 3 and max(frames for _, frames in seen) <= 100 * LONGEST
     recogniser = Recogniser.load(tone_run)
     assert recogniser.transcribe([long.audio]) == [heard]
-    store = build_store([long], recogniser.model.config.features, cache=tmp_path / "cache")
+    store = build_store([long], recogniser.model.inputs, cache=tmp_path / "cache")
     parts = Pieces(SpeechData([long], store, recogniser.tokens, with_targets=False))
     each = [parts.collate([number]) for number in range(len(parts))]
     assert heard == " ".join(recogniser.decode(*recogniser.logits(p.inputs, p.lengths))[0].text for p in each)

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
 
 import numpy as np
 import torch
@@ -94,12 +93,11 @@ def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store:
     """
     if not utterances:
         return []
-    config = recogniser.model.config
     recogniser.model.eval()
     kept, _ = feasible(utterances, store, recogniser.tokens, recogniser.model.frames)
     if not kept:
         return []
-    second = config.features.hop_ms / 1000 * prod(config.strides)
+    second = recogniser.model.frame_shift()
     data = SpeechData(kept, store, recogniser.tokens)
     found: dict[int, Aligned] = {}
     for batch in sequential(data, BATCH_FRAMES):
