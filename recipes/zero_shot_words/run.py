@@ -61,6 +61,7 @@ from asr_transfer.experiments.words.word_corpus import (
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
+from asr_transfer.ranges import Seeds
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import run_all
 from asr_transfer.training.precision import precise
@@ -126,7 +127,7 @@ class Recipe(WordsConfig):
     source: Path | None = None
     learn: LanguageConfig = field(default_factory=_learning)
     outputs: Outputs = "heads"
-    seeds: tuple[int, ...] = (0,)
+    seeds: Seeds = (0,)
     control: Literal["words", "characters"] | None = None
     aligner: Path | None = None
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -143,8 +144,6 @@ class Recipe(WordsConfig):
                 f"`learn.units` is {self.learn.units}, which cannot spell words that were never heard; take phones or "
                 "toneless-phones."
             )
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
         if self.models and self.source is not None:
             raise ConfigError("`models` are scored as they are, so that `source` would not be used; leave one out.")
         if not self.models and (self.source is None) != (self.learn.mode == "scratch"):

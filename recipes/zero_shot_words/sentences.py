@@ -26,7 +26,6 @@ from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import write_scores
 from asr_transfer.experiments.sentences.effects import Effect
 from asr_transfer.experiments.sentences.finished import Finished, file_name
@@ -40,6 +39,7 @@ from asr_transfer.experiments.sentences.tables import (
 )
 from asr_transfer.experiments.sentences.unheard import halves, require_unheard, trained_manifests
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig
+from asr_transfer.ranges import CountOrNone
 from asr_transfer.runs.record import RunRecord
 
 
@@ -71,14 +71,9 @@ class Recipe(SentencesConfig):
     more: tuple[Path, ...] = ()
     lexicon: Path | None = None
     tune_on: Literal["dev", "half-test"] = "dev"
-    utterances: int = 0
+    utterances: CountOrNone = 0
     resume: bool = False
     overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.utterances < 0:
-            raise ConfigError(f"`utterances` must not be negative, got {self.utterances}.")
 
 
 def run(recipe: Recipe) -> None:

@@ -22,6 +22,7 @@ from asr_transfer.experiments.languages.sources import SourceJob
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.ranges import Ranged, Seed, Seeds, Speeds
 from asr_transfer.runs.workers import Backend
 
 Remedy = Literal[
@@ -39,7 +40,7 @@ SYLLABLES = "syllables"
 
 
 @dataclass(frozen=True)
-class NewSpeakerConfig:
+class NewSpeakerConfig(Ranged):
     """An experiment over remedies.
 
     Attributes:
@@ -56,9 +57,9 @@ class NewSpeakerConfig:
     """
 
     rows: tuple[str, ...] = (PLAIN, *get_args(Remedy))
-    seeds: tuple[int, ...] = (0, 1, 2)
-    source_seed: int = 0
-    speeds: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1, 1.2)
+    seeds: Seeds = (0, 1, 2)
+    source_seed: Seed = 0
+    speeds: Speeds = (0.8, 0.9, 1.0, 1.1, 1.2)
     warp: float = 0.15
     channel: float = 0.5
     silence: float = 0.3
@@ -67,12 +68,11 @@ class NewSpeakerConfig:
     learn: LanguageConfig = field(default_factory=lambda: LanguageConfig(units="toneless-phones"))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for row in self.rows:
             remedies(row)
         if PLAIN not in self.rows or len(set(self.rows)) < len(self.rows):
             raise ConfigError("`rows` must hold `plain`, which the others are held against, and none twice.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
         if self.learn.units != "toneless-phones":
             raise ConfigError(f"`learn.units` must be toneless-phones here, got {self.learn.units}.")
         if self.learn.mode not in ("all", "gradual"):
