@@ -31,6 +31,12 @@ Channels = Annotated[int, Range(at_least=1, at_most=MOST_CHANNELS)]
 Stride = Annotated[int, Range(at_least=1, at_most=4)]
 """A step of a convolution, in frames."""
 
+Warp = Annotated[float, Range(at_least=0, at_most=0.5, remark="no two people differ by more")]
+"""A relative change of frequencies, 0 for none."""
+
+Padding = Annotated[float, Range(at_least=0, below=1)]
+"""A share of silence beside an utterance, 0 for none."""
+
 Milliseconds = Annotated[float, Range(at_least=1, at_most=1000, unit="milliseconds")]
 """A length of speech that features are computed on."""
 
@@ -90,8 +96,8 @@ class SpecAugmentConfig(Ranged, section="augment"):
     time_width: CountOrNone = 15
     time_fraction: Weight = 0.15
     channel: Weight = 0.0
-    warp: Annotated[float, Range(at_least=0, at_most=0.5, remark="no two people differ by more")] = 0.0
-    silence: Annotated[float, Range(at_least=0, below=1)] = 0.0
+    warp: Warp = 0.0
+    silence: Padding = 0.0
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class ChoiceConfig(Ranged, section="choice"):
     refit: Annotated[float, Range(at_least=1)] = 2.5
     refit_speeds: tuple[Speed, ...] = ()
     judged: Count = 20
-    tolerance: float = 0.01
+    tolerance: Annotated[float, Range(infinite=True)] = 0.01
     check_seconds: Positive = 120.0
 
     def __post_init__(self) -> None:

@@ -23,12 +23,13 @@ from asr_transfer.experiments.languages.points import Corpora
 from asr_transfer.experiments.languages.sources import identified
 from asr_transfer.experiments.languages.tables import identification_table
 from asr_transfer.models.folder import read_config, update_origin
+from asr_transfer.ranges import Count, Ranged
 from asr_transfer.runs.record import RunRecord
 from data_prep.multilingual import SOURCE_SPLITS, check_wanted, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Ranged):
     """Measure how well a source model tells its languages apart.
 
     Attributes:
@@ -47,7 +48,7 @@ class Recipe:
     speech: Path | None = None
     sources: tuple[str, ...] = ()
     keep: bool = False
-    workers: int = 2
+    workers: Count = 2
     overwrite: bool = False
 
 

@@ -26,6 +26,7 @@ from asr_transfer.experiments.speakers.predicted import (
     run_predicted,
     to_plain,
 )
+from asr_transfer.ranges import Count
 from asr_transfer.runs.record import RunRecord
 from data_prep.prepare import prepare, require_root
 
@@ -49,7 +50,7 @@ class Recipe(PredictedConfig):
     corpus: str
     out: Path
     root: Path | None = None
-    workers: int = 2
+    workers: Count = 2
     quick: bool = False
     overwrite: bool = False
 

@@ -19,6 +19,7 @@ from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, run_experiment
 from asr_transfer.experiments.speakers.rows import markdown, summarise, table, write_systems
+from asr_transfer.ranges import Count
 from asr_transfer.runs.record import RunRecord
 from data_prep.prepare import prepare, require_root
 
@@ -40,7 +41,7 @@ class Recipe(ExperimentConfig):
     corpus: str
     out: Path
     root: Path | None = None
-    workers: int = 2
+    workers: Count = 2
     resume: bool = False
     overwrite: bool = False
 

@@ -61,7 +61,7 @@ from asr_transfer.experiments.words.word_corpus import (
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
-from asr_transfer.ranges import Seeds
+from asr_transfer.ranges import Count, Seeds
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import run_all
 from asr_transfer.training.precision import precise
@@ -133,7 +133,7 @@ class Recipe(WordsConfig):
     search: SearchConfig = field(default_factory=SearchConfig)
     made_up: MadeUpConfig = field(default_factory=MadeUpConfig)
     quick: bool = False
-    workers: int = 2
+    workers: Count = 2
     resume: bool = False
     overwrite: bool = False
 

@@ -75,7 +75,7 @@ def test_train_keeps_speech_that_it_does_not_train_on(
         assert not (tmp_path / name / "model" / "judged").exists() and "training on 144 utterances" in printed
         assert ("too few to hold any out" in printed) == (name == "few")
     assert run(*quick, "--keep_judged", -1, "--out", tmp_path / "no") == 1
-    assert "`keep_judged` must not be negative" in capsys.readouterr().err
+    assert "`keep_judged` must be at least 0" in capsys.readouterr().err
 
 
 def test_development_speech_is_kept_to_judge_on(tone_run: Path, tone_corpus: dict[str, Path]) -> None:

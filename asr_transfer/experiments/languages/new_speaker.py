@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from asr_transfer.config import Normalisation, SourceConfig, SpecAugmentConfig
+from asr_transfer.config import Normalisation, Padding, SourceConfig, SpecAugmentConfig, Warp
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
@@ -22,7 +22,7 @@ from asr_transfer.experiments.languages.sources import SourceJob
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import short
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.ranges import Ranged, Seed, Seeds, Speeds
+from asr_transfer.ranges import Ranged, Seed, Seeds, Speeds, Weight
 from asr_transfer.runs.workers import Backend
 
 Remedy = Literal[
@@ -60,10 +60,10 @@ class NewSpeakerConfig(Ranged):
     seeds: Seeds = (0, 1, 2)
     source_seed: Seed = 0
     speeds: Speeds = (0.8, 0.9, 1.0, 1.1, 1.2)
-    warp: float = 0.15
-    channel: float = 0.5
-    silence: float = 0.3
-    adversarial: float = 0.1
+    warp: Warp = 0.15
+    channel: Weight = 0.5
+    silence: Padding = 0.3
+    adversarial: Weight = 0.1
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=lambda: LanguageConfig(units="toneless-phones"))
 
