@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr_transfer.config import to_record
-from asr_transfer.ranges import Count
+from asr_transfer.ranges import Count, Ranged
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
 from data_prep.multilingual import Corpora, check_wanted, prepare_languages
