@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Seed, Share, Speeds, Weight
 
 Units = Literal["characters", "subwords", "words", "phones", "toneless-phones"]
 EncoderName = Literal["bilstm", "tdnn", "conformer"]
@@ -25,6 +26,20 @@ PIECES = 300
 MOST_LAYERS, MOST_CHANNELS = 1_000, 100_000
 """More are a slip of the pen or damage: making the network would take for ever."""
 
+Channels = Annotated[int, Range(at_least=1, at_most=MOST_CHANNELS)]
+"""A width of a layer."""
+
+Stride = Annotated[int, Range(at_least=1, at_most=4)]
+"""A step of a convolution, in frames."""
+
+Warp = Annotated[float, Range(at_least=0, at_most=0.5, remark="no two people differ by more")]
+"""A relative change of frequencies, 0 for none."""
+
+Padding = Annotated[float, Range(at_least=0, below=1)]
+"""A share of silence beside an utterance, 0 for none."""
+
+Milliseconds = Annotated[float, Range(at_least=1, at_most=1000, unit="milliseconds")]
+"""A length of speech that features are computed on."""
 
 KEEP_SOURCE = 200
 """Training utterances kept with a model: at three seconds each ten megabytes, about as much as a small model."""
@@ -36,7 +51,7 @@ speaker adaptation has the table."""
 
 
 @dataclass(frozen=True)
-class FeatureConfig:
+class FeatureConfig(Ranged, section="features"):
     """How audio becomes features of time and frequency.
 
     Attributes:
@@ -52,15 +67,14 @@ class FeatureConfig:
             normalisation `none` as sherpa-onnx computes them) or Whisper's log-mels (`whisper-mel`).
     """
 
-    mels: int = 80
-    window_ms: float = 25.0
-    hop_ms: float = 10.0
+    mels: Annotated[int, Range(at_least=1, at_most=1000)] = 80
+    window_ms: Milliseconds = 25.0
+    hop_ms: Milliseconds = 10.0
     normalisation: Normalisation = "utterance-mean"
     kind: FeatureKind = "log-mel"
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(FeatureKind):
-            raise ConfigError(f"`features.kind` is '{self.kind}'.{nearest_hint(str(self.kind), get_args(FeatureKind))}")
+        super().__post_init__()
         if self.normalisation == "fixed" and self.kind != "log-mel":
             raise ConfigError(
                 f"`features.normalisation` fixed shifts and scales log-mels, not {self.kind}; give another, or none."
@@ -71,15 +85,10 @@ class FeatureConfig:
                 "`features.kind` whisper-mel has 80 or 128 `mels`, windows of 25 ms every 10 ms and a scaling of its "
                 "own; give the normalisation none and leave the others out."
             )
-        if not 1 <= self.mels <= 1000:
-            raise ConfigError(f"`features.mels` must be from 1 to 1000, got {self.mels}.")
-        for name in ("window_ms", "hop_ms"):
-            if not 1 <= getattr(self, name) <= 1000:
-                raise ConfigError(f"`features.{name}` must be from 1 to 1000 milliseconds, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
-class SpecAugmentConfig:
+class SpecAugmentConfig(Ranged, section="augment"):
     """SpecAugment (Park et al. 2019): masks per utterance and their greatest widths; random channels and vocal tracts.
 
     Attributes:
@@ -98,27 +107,18 @@ class SpecAugmentConfig:
 
     # On AN4 (42 minutes, 300 CPU-seconds) two masks of 20 bands and two of 30 frames gave 13.6 % on development
     # speakers, these 9.9 %: small budgets cannot afford strong masks.
-    frequency_masks: int = 1
-    frequency_width: int = 15
-    time_masks: int = 1
-    time_width: int = 15
-    time_fraction: float = 0.15
-    channel: float = 0.0
-    warp: float = 0.0
-    silence: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`augment.{name}` must not be negative, got {getattr(self, name)}.")
-        if self.warp > 0.5:
-            raise ConfigError(f"`augment.warp` must be at most 0.5, got {self.warp}; no two people differ by more.")
-        if self.silence >= 1:
-            raise ConfigError(f"`augment.silence` must be a share below 1, got {self.silence}.")
+    frequency_masks: CountOrNone = 1
+    frequency_width: CountOrNone = 15
+    time_masks: CountOrNone = 1
+    time_width: CountOrNone = 15
+    time_fraction: Weight = 0.15
+    channel: Weight = 0.0
+    warp: Warp = 0.0
+    silence: Padding = 0.0
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Ranged, section="model"):
     """The acoustic model.
 
     Attributes:
@@ -133,22 +133,13 @@ class ModelConfig:
     """
 
     encoder: EncoderName = "bilstm"
-    layers: int = 3
-    dim: int = 192
-    channels: int = 256
-    strides: tuple[int, int] = (2, 2)
-    dropout: float = 0.1
+    layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)] = 3
+    dim: Channels = 192
+    channels: Channels = 256
+    strides: tuple[Stride, Stride] = (2, 2)
+    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.1
     features: FeatureConfig = field(default_factory=FeatureConfig)
     units: Units = "characters"
-
-    def __post_init__(self) -> None:
-        for name, most in (("layers", MOST_LAYERS), ("dim", MOST_CHANNELS), ("channels", MOST_CHANNELS)):
-            if not 1 <= getattr(self, name) <= most:
-                raise ConfigError(f"`model.{name}` must be from 1 to {most}, got {getattr(self, name)}.")
-        if len(self.strides) != 2 or any(stride not in (1, 2, 3, 4) for stride in self.strides):
-            raise ConfigError(f"`model.strides` must be two numbers from 1 to 4, got {list(self.strides)}.")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"`model.dropout` must be from 0 to below 1, got {self.dropout}.")
 
     def frames(self, length: int) -> int:
         """Return how many frames of `length` the front end leaves."""
@@ -163,7 +154,7 @@ def subsampled(frames: int, strides: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True)
-class TrainerConfig:
+class TrainerConfig(Ranged, section="trainer"):
     """How a model is trained, whatever it is fed.
 
     Attributes:
@@ -189,44 +180,32 @@ class TrainerConfig:
         device: `auto` takes a GPU when there is one.
     """
 
-    steps: int = 1000
-    batch_budget: int = 6000
-    learning_rate: float = 3e-3
-    warmup: float = 0.1
+    steps: Count = 1000
+    batch_budget: Count = 6000
+    learning_rate: Positive = 3e-3
+    warmup: Annotated[float, Range(at_least=0, below=1)] = 0.1
     schedule: Literal["cosine", "constant"] = "cosine"
-    weight_decay: float = 0.01
+    weight_decay: Weight = 0.01
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    max_gradient_norm: float = 1.0
-    accumulate: int = 1
+    max_gradient_norm: Weight = 1.0
+    accumulate: Count = 1
     precision: Precision = "auto"
-    validate_every: int = 200
-    patience: int = 0
-    checkpoint_every: int = 250
-    max_nonfinite: int = 10
-    seed: int = 0
-    threads: int = 1
+    validate_every: CountOrNone = 200
+    patience: CountOrNone = 0
+    checkpoint_every: CountOrNone = 250
+    max_nonfinite: CountOrNone = 10
+    seed: Seed = 0
+    threads: Count = 1
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_budget", "accumulate", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`trainer.{name}` must be at least 1, got {getattr(self, name)}.")
-        for name in ("validate_every", "patience", "checkpoint_every", "max_nonfinite"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`trainer.{name}` must not be negative, got {getattr(self, name)}.")
-        for name in ("weight_decay", "max_gradient_norm"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`trainer.{name}` must not be negative, got {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"`trainer.learning_rate` must be above 0, got {self.learning_rate}.")
-        if not 0 <= self.warmup < 1:
-            raise ConfigError(f"`trainer.warmup` must be a fraction from 0 to below 1, got {self.warmup}.")
+        super().__post_init__()
         if self.patience and not self.validate_every:
             raise ConfigError("`trainer.patience` needs `trainer.validate_every` above 0: it counts validations.")
 
 
 @dataclass(frozen=True)
-class SubwordConfig:
+class SubwordConfig(Ranged, section="subwords"):
     """Pieces of words, where units are `subwords`.
 
     Attributes:
@@ -237,20 +216,18 @@ class SubwordConfig:
             a head of its own.
     """
 
-    pieces: int = PIECES
-    pieces_of: Mapping[str, int] = field(default_factory=dict)
+    pieces: Count = PIECES
+    pieces_of: Mapping[str, Count] = field(default_factory=dict)
     shared: bool = False
 
     def __post_init__(self) -> None:
-        for name, pieces in (("pieces", self.pieces), *((f"pieces_of.{k}", n) for k, n in self.pieces_of.items())):
-            if pieces < 1:
-                raise ConfigError(f"`subwords.{name}` must be at least 1, got {pieces}.")
+        super().__post_init__()
         if self.shared and self.pieces_of:
             raise ConfigError("`subwords.pieces_of` is for languages with pieces of their own; leave `shared` out.")
 
 
 @dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(Ranged):
     """How a speaker-independent model is made.
 
     Attributes:
@@ -271,28 +248,23 @@ class SourceConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
-    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    speeds: Speeds = (0.9, 1.0, 1.1)
     isolated_words: bool = False
     units_of: Mapping[str, Units] = field(default_factory=dict)
     subwords: SubwordConfig | None = None
-    alpha: float = 0.5
+    alpha: Share = 0.5
     outputs: Outputs = "heads"
     allophones: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._check_outputs()
-        if not self.speeds or any(not 0.5 <= speed <= 2 for speed in self.speeds):
-            raise ConfigError(f"`speeds` must be factors from 0.5 to 2, got {list(self.speeds)}.")
         if self.isolated_words and self.model.units == "characters":
             raise ConfigError(
                 "`isolated_words` needs `model.units` of phones, words or their pieces; characters spell any text."
             )
-        if not 0 <= self.alpha <= 1:
-            raise ConfigError(f"`alpha` must be from 0 to 1, got {self.alpha}.")
 
     def _check_outputs(self) -> None:
-        if self.outputs not in get_args(Outputs):
-            raise ConfigError(f"`outputs` is '{self.outputs}'.{nearest_hint(self.outputs, get_args(Outputs))}")
         if self.outputs == "heads":
             if self.allophones is not None:
                 raise ConfigError(

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import soundfile
@@ -29,6 +30,7 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.data.synthesis import random_voice, synthesise
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.ranges import Count, CountOrNone, Range, Ranged, Seed
 
 LANGUAGE = "es"
 SPLITS = ("train", "dev", "test")
@@ -45,7 +47,7 @@ _CODAS = ("", "", "", "", "n", "s", "l")
 
 
 @dataclass(frozen=True)
-class MadeUpConfig:
+class MadeUpConfig(Ranged, section="made_up"):
     """How many words are made up, and who says them.
 
     Attributes:
@@ -58,27 +60,23 @@ class MadeUpConfig:
         seed: random seed of words and voices.
     """
 
-    words: int = 5000
-    train_words: int = 800
-    dev_words: int = 80
-    test_words: int = 200
-    again: int = 60
-    voices: int = 20
-    test_voices: int = 4
-    per_voice: int = 60
-    seed: int = 0
+    words: Annotated[int, Range(at_least=1, at_most=20_000)] = 5000
+    train_words: Count = 800
+    dev_words: Count = 80
+    test_words: Count = 200
+    again: CountOrNone = 60
+    voices: Count = 20
+    test_voices: Count = 4
+    per_voice: Count = 60
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < (0 if name in ("seed", "again") else 1):
-                raise ConfigError(f"`made_up.{name}` is {getattr(self, name)}; give a larger number.")
+        super().__post_init__()
         said = self.train_words + self.dev_words + self.test_words
         if said > self.words:
             raise ConfigError(f"`made_up.words` is {self.words}, but {said} words are said; make the lexicon larger.")
         if self.again > self.train_words:
             raise ConfigError(f"`made_up.again` is {self.again}, but {self.train_words} words are trained on.")
-        if self.words > 20_000:
-            raise ConfigError(f"`made_up.words` must be at most 20,000, got {self.words:,}.")
 
 
 def make_words(config: MadeUpConfig) -> list[str]:

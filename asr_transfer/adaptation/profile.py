@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +39,7 @@ from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import read_weights, read_yaml, readable, refuse_foreign, write_weights
 from asr_transfer.models.replacing import replace_folder, restore
 from asr_transfer.plain import from_plain
+from asr_transfer.ranges import CountOrNone, Ranged, Weight
 from asr_transfer.textfiles import write_text
 
 FORMAT = 1
@@ -53,7 +53,7 @@ def _now() -> str:
 
 
 @dataclass(frozen=True)
-class ProfileFacts:
+class ProfileFacts(Ranged):
     """How a profile came about.
 
     Attributes:
@@ -70,21 +70,18 @@ class ProfileFacts:
     """
 
     method: str
-    utterances: int
-    seconds: float
+    utterances: CountOrNone
+    seconds: Weight
     created: str = field(default_factory=_now)
     parent: str | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     test_time: SutaConfig | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("method", "created"):
             if not getattr(self, name):
                 raise ConfigError(f"`{name}` of a profile must not be empty.")
-        if self.utterances < 0:
-            raise ConfigError(f"`utterances` of a profile must be a whole number from 0, got {self.utterances!r}.")
-        if not 0 <= self.seconds < math.inf:
-            raise ConfigError(f"`seconds` of a profile must be a number from 0, got {self.seconds!r}.")
         if self.parent is not None and not _is_checksum(self.parent):
             raise ConfigError(f"`parent` of a profile must be a profile's checksum, got {self.parent!r}.")
 

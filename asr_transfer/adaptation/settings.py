@@ -6,15 +6,16 @@ A reason stands beside each default; figures are from the project's own developm
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from asr_transfer.config import Precision, SpecAugmentConfig
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import Count, CountOrNone, Filled, Positive, Range, Ranged, Seed, Share, Speed, Speeds, Weight
 
 
 @dataclass(frozen=True)
-class MethodSettings:
+class MethodSettings(Ranged, section="settings"):
     """What the methods can be told; each reads what concerns it.
 
     Attributes:
@@ -32,32 +33,21 @@ class MethodSettings:
         confidence: `pseudo-label` keeps utterances that the source model is at least so sure of, from 0 to 1.
     """
 
-    first: int = 1
-    rho: float = 0.5
+    first: CountOrNone = 1
+    rho: Share = 0.5
     kld_frames: Literal["all", "non-blank"] = "all"
-    alpha: float = 0.01
-    fisher: float = 0.1
-    rank: int = 8
-    bottleneck: int = 16
-    code: int = 32
+    alpha: Weight = 0.01
+    fisher: Weight = 0.1
+    rank: Count = 8
+    bottleneck: Count = 16
+    code: Count = 32
     blocks: str = ""
-    replay: float = 0.5
-    confidence: float = 0.8
-
-    def __post_init__(self) -> None:
-        for name in ("first", "alpha", "fisher"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`settings.{name}` must not be negative, got {getattr(self, name)}.")
-        for name in ("rank", "bottleneck", "code"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`settings.{name}` must be at least 1, got {getattr(self, name)}.")
-        for name in ("rho", "replay", "confidence"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"`settings.{name}` must be from 0 to 1, got {getattr(self, name)}.")
+    replay: Share = 0.5
+    confidence: Share = 0.8
 
 
 @dataclass(frozen=True)
-class AdaptConfig:
+class AdaptConfig(Ranged, section="adapt"):
     """How a recogniser is adapted.
 
     Attributes:
@@ -76,33 +66,27 @@ class AdaptConfig:
         device: `auto` takes a GPU when there is one.
     """
 
-    steps: int = 40
-    learning_rate: float | None = None
-    batch_budget: int = 3000
-    speeds: tuple[float, ...] = (1.0,)
+    steps: Count = 40
+    learning_rate: Positive | None = None
+    batch_budget: Count = 3000
+    speeds: Speeds = (1.0,)
     augment: SpecAugmentConfig | None = None
-    strength: float = 1.0
-    source_budget: int = 500
+    strength: Share = 1.0
+    source_budget: Count = 500
     settings: MethodSettings = field(default_factory=MethodSettings)
     suta: SutaConfig = field(default_factory=SutaConfig)
     precision: Precision = "auto"
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_budget", "source_budget"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`adapt.{name}` must be at least 1, got {getattr(self, name)}.")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ConfigError(f"`adapt.learning_rate` must be above 0, got {self.learning_rate}.")
-        if not 0 <= self.strength <= 1:
-            raise ConfigError(f"`adapt.strength` must be from 0 to 1, got {self.strength}.")
+        super().__post_init__()
         if 1.0 not in self.speeds:
             raise ConfigError(f"`adapt.speeds` must contain 1.0, the recordings as they are, got {list(self.speeds)}.")
 
 
 @dataclass(frozen=True)
-class ChoiceConfig:
+class ChoiceConfig(Ranged, section="choice"):
     """How `auto` chooses a method on the speaker's own utterances.
 
     Attributes:
@@ -122,30 +106,19 @@ class ChoiceConfig:
             on all of it.
     """
 
-    folds: int = 5
+    folds: Annotated[int, Range(at_least=2)] = 5
     with_source: tuple[str, ...] = ("first-layers+replay", "front-end+replay", "full+replay")
     without_source: tuple[str, ...] = ("front-end", "first-layers", "full", "lhuc")
-    rates: tuple[float, ...] = (1.0,)
-    strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-    prior_strength: float = 0.75
-    refit: float = 2.5
-    refit_speeds: tuple[float, ...] = ()
-    judged: int = 20
-    tolerance: float = 0.01
-    check_seconds: float = 120.0
+    rates: Annotated[tuple[Positive, ...], Filled()] = (1.0,)
+    strengths: Annotated[tuple[Annotated[float, Range(above=0, at_most=1)], ...], Filled()] = (0.25, 0.5, 0.75, 1.0)
+    prior_strength: Share = 0.75
+    refit: Annotated[float, Range(at_least=1)] = 2.5
+    refit_speeds: tuple[Speed, ...] = ()
+    judged: Count = 20
+    tolerance: Annotated[float, Range(infinite=True)] = 0.01
+    check_seconds: Positive = 120.0
 
     def __post_init__(self) -> None:
-        if self.folds < 2:
-            raise ConfigError(f"`choice.folds` must be at least 2, got {self.folds}.")
-        for name in ("rates", "strengths"):
-            values = getattr(self, name)
-            if not values or any(not value > 0 for value in values):
-                raise ConfigError(f"`choice.{name}` must hold numbers above 0, got {list(values)}.")
-        if self.refit < 1:
-            raise ConfigError(f"`choice.refit` must be at least 1, got {self.refit}.")
+        super().__post_init__()
         if self.refit_speeds and 1.0 not in self.refit_speeds:
             raise ConfigError(f"`choice.refit_speeds` must contain 1.0, got {list(self.refit_speeds)}.")
-        if self.judged < 1:
-            raise ConfigError(f"`choice.judged` must be at least 1, got {self.judged}.")
-        if max(self.strengths) > 1:
-            raise ConfigError(f"`choice.strengths` must not exceed 1, got {list(self.strengths)}.")

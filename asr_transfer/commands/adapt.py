@@ -14,7 +14,7 @@ from asr_transfer.commands.options import Command, ResumableOptions, Say, add_se
 from asr_transfer.commands.speech import read_speech, take
 from asr_transfer.config import Precision, SpecAugmentConfig
 from asr_transfer.decoding.settings import SutaConfig
-from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import Count
 from asr_transfer.runs.console import say
 from asr_transfer.runs.lock import released
 from asr_transfer.textfiles import require_writable_folder
@@ -56,22 +56,15 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
     method: str = "auto"
     profile: Path | None = None
     source: Path | None = None
-    source_utterances: int = 300
+    source_utterances: Count = 300
     use_summary: bool = True
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     speaker: str | None = None
-    utterances: int | None = None
+    utterances: Count | None = None
     test: Path | None = None
     others: Path | None = None
     check: bool = True
     keep_suspicious: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.utterances is not None and self.utterances < 1:
-            raise ConfigError(f"`utterances` must be at least 1, got {self.utterances}.")
-        if self.source_utterances < 1:
-            raise ConfigError(f"`source_utterances` must be at least 1, got {self.source_utterances}.")
 
 
 def adapt(

@@ -6,14 +6,15 @@ Neither this file nor those of the commands load torch before a command runs, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import hints, words
 
 Kind = TypeVar("Kind")
 Say = Callable[[str], None]
@@ -43,6 +44,20 @@ def add_settings(parser: ArgumentParser, kind: type[Any]) -> None:
     """Add the options that a dataclass declares, and `--config` for a file with them."""
     parser.add_argument("--config", action="config", help="YAML file with any of the options")
     parser.add_class_arguments(kind)
+    for action in parser._actions:
+        allowed = words(_declared(kind, action.dest))
+        if action.help and allowed not in ("", "at least 0"):  # nobody thinks of a number below 0 where 0 is for none
+            action.help = f"{action.help.rstrip('.')}; {allowed}."
+
+
+def _declared(kind: type[Any], option: str) -> Any:
+    """Return the type that settings declare for an option such as `trainer.steps`; None where they declare none."""
+    for name in option.split("."):
+        inner = [part for part in (kind, *get_args(kind)) if is_dataclass(part)]
+        if not inner or name not in (known := hints(inner[0])):
+            return None
+        kind = known[name]
+    return kind
 
 
 def settings_of(kind: type[Kind], arguments: Namespace) -> Kind:

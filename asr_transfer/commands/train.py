@@ -16,6 +16,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.ranges import CountOrNone
 from asr_transfer.runs.console import say
 from asr_transfer.runs.emptying import in_use
 from asr_transfer.runs.record import RunRecord
@@ -41,20 +42,15 @@ class TrainCommand(SourceConfig, ResumableOptions):
 
     train: Path
     dev: Path | None = None
-    dev_speakers: int = 0
+    dev_speakers: CountOrNone = 0
     test: Path | None = None
-    keep_source: int = KEEP_SOURCE
-    keep_judged: int = KEEP_JUDGED
+    keep_source: CountOrNone = KEEP_SOURCE
+    keep_judged: CountOrNone = KEEP_JUDGED
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.dev is not None and self.dev_speakers:
             raise ConfigError("`dev` and `dev_speakers` exclude each other; give one.")
-        if self.dev_speakers < 0:
-            raise ConfigError(f"`dev_speakers` must not be negative, got {self.dev_speakers}.")
-        for name in ("keep_source", "keep_judged"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`{name}` must not be negative, got {getattr(self, name)}.")
         if self.trainer.patience and self.dev is None and not self.dev_speakers:
             raise ConfigError("`trainer.patience` needs development data; give `dev` or `dev_speakers`.")
 

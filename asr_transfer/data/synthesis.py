@@ -25,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import espeakng_loader
 import numpy as np
@@ -34,6 +34,7 @@ import soxr
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import PhoneSegment
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.ranges import Range, Ranged
 
 KINDS = ("ordinary", "child")
 """The kinds of speaker that `random_voice` draws."""
@@ -56,7 +57,7 @@ _RANGE_COMPENSATION = 0.22
 
 
 @dataclass(frozen=True)
-class Voice:
+class Voice(Ranged, section="voice"):
     """One synthetic speaker.
 
     Attributes:
@@ -71,16 +72,13 @@ class Voice:
     """
 
     name: str
-    pitch: float = 50.0
-    pitch_range: float = 50.0
-    rate: float = 160.0
-    warp: float = 1.0
+    pitch: Annotated[float, Range(at_least=0, at_most=100)] = 50.0
+    pitch_range: Annotated[float, Range(at_least=0, at_most=100)] = 50.0
+    rate: Annotated[float, Range(at_least=_RATES[0], at_most=_RATES[1], unit="words per minute")] = 160.0
+    warp: Annotated[float, Range(at_least=_WARPS[0], at_most=_WARPS[1])] = 1.0
 
     def __post_init__(self) -> None:
-        for field, low, high in (("pitch", 0, 100), ("pitch_range", 0, 100), ("rate", *_RATES), ("warp", *_WARPS)):
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise ConfigError(f"The '{field}' of a Voice must be between {low} and {high}, got {value!r} instead.")
+        super().__post_init__()
         if not _RATES[0] <= self._source_rate() <= _RATES[1]:
             low, high = (round(limit * self.warp) for limit in _RATES)
             raise ConfigError(

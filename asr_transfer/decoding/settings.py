@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Share, Weight
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Ranged, section="search"):
     """How hypotheses are searched for.
 
     Attributes:
@@ -25,32 +25,17 @@ class SearchConfig:
             changes what is dropped, not the scores.
     """
 
-    beam: int = 100
-    beam_threshold: float = 25.0
-    lm_weight: float = 1.0
+    beam: Count = 100
+    beam_threshold: Annotated[float, Range(above=0, infinite=True)] = 25.0
+    lm_weight: Weight = 1.0
     word_score: float = 0.0
-    unknown_score: float | None = None
+    unknown_score: Annotated[float, Range(at_most=0, remark="it is a natural log-probability")] | None = None
     hot_weight: float = 1.0
     look_ahead: bool = True
 
-    def __post_init__(self) -> None:
-        if isinstance(self.beam, bool) or not isinstance(self.beam, int) or self.beam < 1:
-            raise ConfigError(f"`search.beam` must be a whole number of at least 1, got {self.beam!r}.")
-        if not self.beam_threshold > 0:
-            raise ConfigError(f"`search.beam_threshold` must be a number above 0, got {self.beam_threshold}.")
-        if not 0 <= self.lm_weight < math.inf:
-            raise ConfigError(f"`search.lm_weight` must be a number not below 0, got {self.lm_weight}.")
-        for name, value in (("word_score", self.word_score), ("hot_weight", self.hot_weight)):
-            if not math.isfinite(value):
-                raise ConfigError(f"`search.{name}` must be a finite number, got {value}.")
-        if self.unknown_score is not None and not -math.inf < self.unknown_score <= 0:
-            raise ConfigError(
-                f"`search.unknown_score` must be a natural log-probability (0 or below), got {self.unknown_score}."
-            )
-
 
 @dataclass(frozen=True)
-class SutaConfig:
+class SutaConfig(Ranged, section="suta"):
     """How a model is adapted to an utterance.
 
     Attributes:
@@ -61,17 +46,7 @@ class SutaConfig:
         entropy_weight: weight of the entropy; minimum class confusion has the rest of 1.
     """
 
-    steps: int = 10
-    learning_rate: float = 3e-4
-    temperature: float = 2.5
-    entropy_weight: float = 0.3
-
-    def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ConfigError(f"`suta.steps` must not be negative, got {self.steps}.")
-        if not 0 <= self.learning_rate < float("inf"):
-            raise ConfigError(f"`suta.learning_rate` must be a number not below 0, got {self.learning_rate}.")
-        if not 0 < self.temperature < float("inf"):
-            raise ConfigError(f"`suta.temperature` must be a number above 0, got {self.temperature}.")
-        if not 0 <= self.entropy_weight <= 1:
-            raise ConfigError(f"`suta.entropy_weight` must be from 0 to 1, got {self.entropy_weight}.")
+    steps: CountOrNone = 10
+    learning_rate: Weight = 3e-4
+    temperature: Positive = 2.5
+    entropy_weight: Share = 0.3

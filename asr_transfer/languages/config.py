@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 from asr_transfer.config import (
     FeatureConfig,
@@ -14,7 +14,8 @@ from asr_transfer.config import (
     TrainerConfig,
     Units,
 )
-from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import Count, Range, Ranged, Share, Speeds, Weight
 
 Mode = Literal["scratch", "head", "all", "gradual", "joint", "progressive", "progressive-random"]
 
@@ -24,9 +25,12 @@ COLUMNS = ("progressive", "progressive-random")
 SOURCELESS = ("scratch", "progressive-random")
 """Modes that take nothing from a source model."""
 
+Part = Annotated[float, Range(above=0, below=1)]
+"""A share that leaves something for the rest."""
+
 
 @dataclass(frozen=True)
-class LanguageConfig:
+class LanguageConfig(Ranged, section="language"):
     """How a recogniser learns a language.
 
     Attributes:
@@ -64,54 +68,30 @@ class LanguageConfig:
     units: Units = "characters"
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     augment: SpecAugmentConfig | None = field(default_factory=SpecAugmentConfig)
-    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    speeds: Speeds = (0.9, 1.0, 1.1)
     model: ModelConfig | None = None
-    head_steps: float = 0.3
-    source_share: float = 0.5
-    alpha: float = 0.5
-    encoder_rate: float = 1.0
+    head_steps: Part = 0.3
+    source_share: Part = 0.5
+    alpha: Share = 0.5
+    encoder_rate: Annotated[float, Range(above=0, remark="`head` freezes")] = 1.0
     freeze_statistics: bool = False
     keep_head: bool = False
     monitor: Literal["wer", "cer", "loss"] = "wer"
-    rank: int | None = None
+    rank: Count | None = None
     normalisation: Normalisation | None = None
-    speaker_alpha: float = 1.0
-    speaker_adversarial: float = 0.0
-    pieces: int | None = None
+    speaker_alpha: Share = 1.0
+    speaker_adversarial: Weight = 0.0
+    pieces: Count | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("mode", get_args(Mode)), ("units", get_args(Units)), ("monitor", ("wer", "cer", "loss"))):
-            if getattr(self, name) not in known:
-                value = getattr(self, name)
-                raise ConfigError(f"`language.{name}` is '{value}'.{nearest_hint(value, known)}")
-        if not self.speeds or any(not 0.5 <= speed <= 2 for speed in self.speeds):
-            raise ConfigError(f"`language.speeds` must be factors from 0.5 to 2, got {list(self.speeds)}.")
-        for name in ("head_steps", "source_share"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(f"`language.{name}` must be between 0 and 1, got {getattr(self, name)}.")
-        for name in ("alpha", "speaker_alpha"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"`language.{name}` must be from 0 to 1, got {getattr(self, name)}.")
-        self._check_speakers()
-        if self.rank is not None and self.rank < 1:
-            raise ConfigError(f"`language.rank` must be at least 1, got {self.rank}.")
-        if self.pieces is not None and (self.pieces < 1 or self.units != "subwords"):
-            raise ConfigError(f"`language.pieces` must be at least 1 and is for `subwords`, got {self.pieces}.")
-        if not 0 < self.encoder_rate < float("inf"):
-            raise ConfigError(f"`language.encoder_rate` must be above 0, got {self.encoder_rate}; `head` freezes.")
-
-    def _check_speakers(self) -> None:
-        if self.normalisation is not None:
-            if self.normalisation not in get_args(Normalisation):
-                hint = nearest_hint(self.normalisation, get_args(Normalisation))
-                raise ConfigError(f"`language.normalisation` is '{self.normalisation}'.{hint}")
-            if self.mode in ("head", "progressive"):
-                raise ConfigError(
-                    f"`language.mode` {self.mode} leaves the source's layers as they are, which know only the features "
-                    "that they were trained on; leave `language.normalisation` out or use the mode all."
-                )
-        if not 0 <= self.speaker_adversarial < float("inf"):
-            raise ConfigError(f"`language.speaker_adversarial` must not be negative, got {self.speaker_adversarial}.")
+        super().__post_init__()
+        if self.pieces is not None and self.units != "subwords":
+            raise ConfigError(f"`language.pieces` is for the units `subwords`, not for {self.units}; leave it out.")
+        if self.normalisation is not None and self.mode in ("head", "progressive"):
+            raise ConfigError(
+                f"`language.mode` {self.mode} leaves the source's layers as they are, which know only the features "
+                "that they were trained on; leave `language.normalisation` out or use the mode all."
+            )
         if self.mode == "joint" and self.by_speaker:
             raise ConfigError(
                 "`language.speaker_alpha` and `language.speaker_adversarial` do not go with the mode joint, where "

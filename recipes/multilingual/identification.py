@@ -21,11 +21,12 @@ from asr_transfer.experiments.core.ledger import Ledger
 from asr_transfer.experiments.languages.identification import identification_table, identified
 from asr_transfer.experiments.languages.points import Corpora
 from asr_transfer.models.folder import read_config, update_origin
+from asr_transfer.ranges import Count, Ranged
 from data_prep.multilingual import SOURCE_SPLITS, check_wanted, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Ranged):
     """Measure how well a source model tells its languages apart.
 
     Attributes:
@@ -45,7 +46,7 @@ class Recipe:
     speech: Path | None = None
     sources: tuple[str, ...] = ()
     keep: bool = False
-    workers: int = 2
+    workers: Count = 2
     resume: bool = False
     overwrite: bool = False
 

@@ -19,6 +19,7 @@ from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.experiments.core.ledger import Ledger
 from asr_transfer.experiments.speakers.predicted import PredictedConfig, forgetting_table, run_predicted
+from asr_transfer.ranges import Count
 from data_prep.prepare import prepare, require_root
 
 QUICK_STEPS, QUICK_ADAPTATION = 60, 10
@@ -42,7 +43,7 @@ class Recipe(PredictedConfig):
     corpus: str
     out: Path
     root: Path | None = None
-    workers: int = 2
+    workers: Count = 2
     quick: bool = False
     resume: bool = False
     overwrite: bool = False

@@ -19,6 +19,7 @@ from asr_transfer.experiments.core.ledger import Ledger
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, run_experiment
 from asr_transfer.experiments.speakers.rows import adaptation_table, summarise
 from asr_transfer.experiments.speakers.systems import write_systems
+from asr_transfer.ranges import Count
 from data_prep.prepare import prepare, require_root
 
 
@@ -39,7 +40,7 @@ class Recipe(ExperimentConfig):
     corpus: str
     out: Path
     root: Path | None = None
-    workers: int = 2
+    workers: Count = 2
     resume: bool = False
     overwrite: bool = False
 

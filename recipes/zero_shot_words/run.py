@@ -16,6 +16,7 @@ from asr_transfer.cli import script
 from asr_transfer.config import to_record
 from asr_transfer.experiments.core.ledger import Ledger
 from asr_transfer.experiments.words.experiment import UnseenConfig, run_unseen
+from asr_transfer.ranges import Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Recipe(UnseenConfig):
     """
 
     out: Path
-    workers: int = 2
+    workers: Count = 2
     resume: bool = False
     overwrite: bool = False
 

@@ -89,7 +89,7 @@ def test_show_lists_the_settings(made: Path, capsys: pytest.CaptureFixture[str])
     [
         (lambda plain: plain.update(steps=2.5), "`test_time.steps` must be a whole number, got 2.5"),
         (lambda plain: plain.update(steps="many"), "is damaged"),
-        (lambda plain: plain.update(steps=-1), "`suta.steps` must not be negative"),
+        (lambda plain: plain.update(steps=-1), "`suta.steps` must be at least 0"),
         (lambda plain: plain.update(stepps=1), "unknown key `test_time.stepps`. Did you mean 'steps'?"),
         (None, "`test_time` must be a mapping of fields, got 3"),
     ],

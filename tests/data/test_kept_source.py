@@ -232,7 +232,7 @@ def test_train_keeps_what_it_is_told_to(
     assert "source" not in (tmp_path / "three" / "model" / "README.md").read_text(encoding="utf-8")
     capsys.readouterr()
     assert main([*quick, "--keep_source", "-1", "--out", str(tmp_path / "four")]) == 1
-    assert "`keep_source` must not be negative" in capsys.readouterr().err
+    assert "`keep_source` must be at least 0" in capsys.readouterr().err
 
 
 def test_a_write_that_fails_leaves_the_old_model_whole(

@@ -363,7 +363,7 @@ def test_settings_of_pieces_are_checked_and_follow_the_languages() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             SubwordConfig(**wrong)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="`language.pieces` must be at least 1 and is for `subwords`, got 9"):
+    with pytest.raises(ConfigError, match="`language.pieces` is for the units `subwords`, not for characters"):
         LanguageConfig(pieces=9)
     config = SourceConfig(units_of={"en": "subwords", "fr": "words"}, subwords=SubwordConfig(9, {"en": 7}))
     assert config.only(["en", "nl"]) == SourceConfig(units_of={"en": "subwords"}, subwords=SubwordConfig(9, {"en": 7}))

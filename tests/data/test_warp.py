@@ -78,7 +78,7 @@ def test_each_utterance_of_a_batch_has_a_tract_of_its_own() -> None:
     before = generator.get_state()
     assert torch.equal(mask_spectrum(slope, lengths, SpecAugmentConfig(0, 0, 0, 0), generator), slope)
     assert torch.equal(before, generator.get_state()), "without warping the random numbers of others stay as they were"
-    with pytest.raises(ConfigError, match="`augment.warp` must be at most 0.5"):
+    with pytest.raises(ConfigError, match="`augment.warp` must be from 0 to 0.5"):
         SpecAugmentConfig(warp=0.6)
 
 
@@ -98,7 +98,7 @@ def test_silence_shifts_an_utterance_as_frames_of_silence_would() -> None:
     assert torch.allclose(shifts / most, (shifts / most)[:, :1].expand_as(shifts), atol=1e-3)
     sizes = (shifts / most)[:, 0]
     assert 0.95 < float(sizes.max()) <= 1.0001 and -1.0001 <= float(sizes.min()) < -0.95
-    with pytest.raises(ConfigError, match="`augment.silence` must be a share below 1"):
+    with pytest.raises(ConfigError, match="`augment.silence` must be from 0 to below 1"):
         SpecAugmentConfig(silence=1)
 
 

@@ -50,10 +50,10 @@ def test_every_language_is_left_out_and_added_once() -> None:
         with pytest.raises(ConfigError, match=message):
             plan_negative(_config(**changes), ["cs", "en"])
     for changes, message in (
-        ({"designs": ("leave",)}, "`designs`: there is no 'leave'"),
+        ({"designs": ("leave",)}, "`designs` is 'leave'. Did you mean 'leave-out'"),
         ({"designs": ()}, "`designs` must not be empty"),
         ({"minutes": 0}, "`minutes` must be above 0"),
-        ({"seeds": (1, 1)}, "no seed may stand twice"),
+        ({"seeds": (1, 1)}, "`seeds` must not hold a value twice"),
         ({"learn": learning(mode="scratch")}, "`learn.mode` scratch does not fit"),
     ):
         with pytest.raises(ConfigError, match=message):

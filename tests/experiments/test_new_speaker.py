@@ -100,8 +100,8 @@ def test_a_remedy_changes_its_own_setting_and_no_other() -> None:
         ({"seeds": ()}, "`seeds` must not be empty"),
         ({"learn": _learn(units="characters")}, "`learn.units` must be toneless-phones"),
         ({"learn": _learn(mode="joint")}, "`learn.mode` joint does not fit"),
-        ({"warp": 0.7}, "`augment.warp` must be at most 0.5"),
-        ({"speeds": (9.0,)}, "`language.speeds`"),
+        ({"warp": 0.7}, "`warp` must be from 0 to 0.5"),
+        ({"speeds": (9.0,)}, "`speeds` must hold numbers from 0.5 to 2"),
     ):
         with pytest.raises(ConfigError, match=message):
             _config(**changes)
@@ -213,7 +213,7 @@ def test_speakers_are_domains_that_share_a_head(
         learn_language(source, french[:12], [], store, replace(learn, speaker_alpha=0.5))
     for changes, message in (
         ({"speaker_alpha": 2}, "`language.speaker_alpha` must be from 0 to 1"),
-        ({"speaker_adversarial": -1}, "`language.speaker_adversarial` must not be negative"),
+        ({"speaker_adversarial": -1}, "`language.speaker_adversarial` must be at least 0"),
         ({"speaker_alpha": 0, "mode": "joint"}, "do not go with the mode joint"),
     ):
         with pytest.raises(ConfigError, match=message):

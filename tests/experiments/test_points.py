@@ -157,7 +157,7 @@ def test_languages_and_heads_that_do_not_fit_are_refused(run: Path, corpora: Cor
         separating("adversarial", SeparationConfig(), ["en"])
     with pytest.raises(ConfigError, match="no kind of source model 'adverserial'. Did you mean 'adversarial'"):
         SourceModel("x", (), None, source_config(), "adverserial")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="`separation.adversarial` must not be negative"):
+    with pytest.raises(ConfigError, match="`separation.adversarial` must be at least 0"):
         SeparationConfig(adversarial=-1)
     with pytest.raises(DataError, match="not finished; go on with --resume"):
         record = run / "sources" / "both" / "run.json"

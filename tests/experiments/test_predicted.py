@@ -96,9 +96,9 @@ def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(
 def test_what_cannot_be_measured_is_refused(tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`protocol.judged_utterances` is 0"):
         PredictedConfig()
-    with pytest.raises(ConfigError, match="`protocol.judged_utterances` must not be negative"):
+    with pytest.raises(ConfigError, match="`protocol.judged_utterances` must be at least 0"):
         ProtocolConfig(judged_utterances=-1)
-    with pytest.raises(ConfigError, match="`speakers` must not be negative"):
+    with pytest.raises(ConfigError, match="`speakers` must be at least 0"):
         replace(CONFIG, speakers=-1)
 
 

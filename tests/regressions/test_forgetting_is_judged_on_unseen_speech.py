@@ -17,6 +17,7 @@ from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.adapt import adapt as plain_adapt
 from asr_transfer.adaptation.kept import excess
 from asr_transfer.adaptation.settings import ChoiceConfig
+from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.kept_source import Summary
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
@@ -74,7 +75,7 @@ def test_train_keeps_speech_that_it_does_not_train_on(
         assert not (tmp_path / name / "model" / "judged").exists() and "training on 144 utterances" in printed
         assert ("too few to hold any out" in printed) == (name == "few")
     assert run(*quick, "--keep_judged", -1, "--out", tmp_path / "no") == 1
-    assert "`keep_judged` must not be negative" in capsys.readouterr().err
+    assert "`keep_judged` must be at least 0" in capsys.readouterr().err
 
 
 def test_development_speech_is_kept_to_judge_on(tone_run: Path, tone_corpus: dict[str, Path]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from asr_transfer.config import SourceConfig
 from asr_transfer.errors import ConfigError, nearest_hint
@@ -24,6 +24,7 @@ from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.ranges import Filled, Positive, Ranged, Seeds
 from asr_transfer.runs.workers import Backend
 
 Design = Literal["leave-out", "add"]
@@ -31,7 +32,7 @@ SCRATCH, ALL, BASE = "scratch-long", "all", "base"
 
 
 @dataclass(frozen=True)
-class NegativeConfig:
+class NegativeConfig(Ranged):
     """An experiment over the source languages of one target.
 
     Attributes:
@@ -45,24 +46,16 @@ class NegativeConfig:
         learn: learning of the target.
     """
 
-    minutes: float = 10
-    seeds: tuple[int, ...] = (0, 1, 2)
+    minutes: Positive = 10
+    seeds: Seeds = (0, 1, 2)
     languages: tuple[str, ...] = ()
     base: tuple[str, ...] = ()
-    designs: tuple[Design, ...] = ("leave-out", "add")
+    designs: Annotated[tuple[Design, ...], Filled(distinct=True)] = ("leave-out", "add")
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=LanguageConfig)
 
     def __post_init__(self) -> None:
-        if not self.minutes > 0:
-            raise ConfigError(f"`minutes` must be above 0, got {self.minutes}.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
-        for name in self.designs:
-            if name not in ("leave-out", "add"):
-                raise ConfigError(f"`designs`: there is no '{name}'.{nearest_hint(name, ('leave-out', 'add'))}")
-        if not self.designs or len(set(self.designs)) < len(self.designs):
-            raise ConfigError("`designs` must not be empty, and none may stand twice.")
+        super().__post_init__()
         if self.learn.mode in ("scratch", "joint", "progressive-random"):
             raise ConfigError(f"`learn.mode` {self.learn.mode} does not fit here; take one that begins with a source.")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from asr_transfer.config import Normalisation, SourceConfig, SpecAugmentConfig
+from asr_transfer.config import Normalisation, Padding, SourceConfig, SpecAugmentConfig, Warp
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
@@ -32,6 +32,7 @@ from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.ranges import Ranged, Seed, Seeds, Speeds, Weight
 from asr_transfer.runs.workers import Backend
 
 Remedy = Literal[
@@ -53,7 +54,7 @@ PLAIN = "plain"
 
 
 @dataclass(frozen=True)
-class NewSpeakerConfig:
+class NewSpeakerConfig(Ranged):
     """An experiment over remedies.
 
     Attributes:
@@ -70,23 +71,22 @@ class NewSpeakerConfig:
     """
 
     rows: tuple[str, ...] = (PLAIN, *get_args(Remedy))
-    seeds: tuple[int, ...] = (0, 1, 2)
-    source_seed: int = 0
-    speeds: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1, 1.2)
-    warp: float = 0.15
-    channel: float = 0.5
-    silence: float = 0.3
-    adversarial: float = 0.1
+    seeds: Seeds = (0, 1, 2)
+    source_seed: Seed = 0
+    speeds: Speeds = (0.8, 0.9, 1.0, 1.1, 1.2)
+    warp: Warp = 0.15
+    channel: Weight = 0.5
+    silence: Padding = 0.3
+    adversarial: Weight = 0.1
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=lambda: LanguageConfig(units="toneless-phones"))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for row in self.rows:
             remedies(row)
         if PLAIN not in self.rows or len(set(self.rows)) < len(self.rows):
             raise ConfigError("`rows` must hold `plain`, which the others are held against, and none twice.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
         if self.learn.units != "toneless-phones":
             raise ConfigError(f"`learn.units` must be toneless-phones here, got {self.learn.units}.")
         if self.learn.mode not in ("all", "gradual"):

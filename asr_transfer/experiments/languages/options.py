@@ -8,12 +8,13 @@ from pathlib import Path
 
 from asr_transfer.config import to_record
 from asr_transfer.experiments.core.ledger import Ledger
+from asr_transfer.ranges import Count, Ranged
 from asr_transfer.runs.workers import Backend
 from data_prep.multilingual import Corpora, check_wanted, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageRun:
+class LanguageRun(Ranged):
     """What every recipe of several languages is told beside its experiment.
 
     Attributes:
@@ -29,7 +30,7 @@ class LanguageRun:
     out: Path
     speech: Path | None = None
     quick: bool = False
-    workers: int = 2
+    workers: Count = 2
     backend: Backend = "processes"
     resume: bool = False
     overwrite: bool = False

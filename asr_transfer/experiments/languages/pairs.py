@@ -37,6 +37,7 @@ from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.ranges import Positive, Ranged, Seeds
 from asr_transfer.runs.workers import Backend
 
 SCRATCH, LONG = "scratch", "scratch-long"
@@ -71,7 +72,7 @@ class Manifests:
 
 
 @dataclass(frozen=True)
-class PairsConfig:
+class PairsConfig(Ranged):
     """An experiment over pairs of languages.
 
     Attributes:
@@ -85,19 +86,14 @@ class PairsConfig:
     """
 
     languages: tuple[str, ...] = ()
-    minutes: float = 3
-    source_minutes: float | None = None
-    seeds: tuple[int, ...] = (0,)
+    minutes: Positive = 3
+    source_minutes: Positive | None = None
+    seeds: Seeds = (0,)
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=LanguageConfig)
 
     def __post_init__(self) -> None:
-        for name in ("minutes", "source_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"`{name}` must be above 0, got {value}.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
+        super().__post_init__()
         if len(set(self.languages)) < len(self.languages) or len(self.languages) == 1:
             raise ConfigError(f"`languages` must be two or more different ones, got {', '.join(self.languages)}.")
         if self.learn.mode not in ("head", "all", "gradual"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from asr_transfer.config import SpecAugmentConfig
 from asr_transfer.errors import ConfigError, DataError
@@ -19,13 +20,14 @@ from asr_transfer.experiments.core.ledger import read_finished
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.languages.points import Point
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Weight
 
 UNCHANGED = "unchanged"
 """The candidate that changes nothing: the system `scratch-long` itself."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Ranged, section="search.candidates"):
     """Settings to try for a start from scratch; what is not given stays as it is.
 
     Attributes:
@@ -38,14 +40,15 @@ class Candidate:
     """
 
     name: str
-    layers: int | None = None
-    dim: int | None = None
-    dropout: float | None = None
-    masks: int | None = None
-    mask_width: int | None = None
-    weight_decay: float | None = None
+    layers: Count | None = None
+    dim: Count | None = None
+    dropout: Annotated[float, Range(at_least=0, below=1)] | None = None
+    masks: CountOrNone | None = None
+    mask_width: CountOrNone | None = None
+    weight_decay: Weight | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.name == UNCHANGED or not self.name.replace("-", "").isalnum():
             raise ConfigError(
                 f"`search.candidates`: '{self.name}' must be of letters, digits and hyphens, and not '{UNCHANGED}'."
@@ -72,7 +75,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class ScratchSearch:
+class ScratchSearch(Ranged, section="search"):
     """Which settings are tried for a start from scratch, and where.
 
     Attributes:
@@ -80,10 +83,11 @@ class ScratchSearch:
         candidates: settings, beside the ones of `scratch-long` as they are.
     """
 
-    minutes: float | None = None
+    minutes: Positive | None = None
     candidates: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         names = [candidate.name for candidate in self.candidates]
         if len(set(names)) < len(names):
             raise ConfigError("`search.candidates`: a name stands twice; name each differently.")

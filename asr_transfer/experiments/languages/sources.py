@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, get_args
 
+from asr_transfer import ranges
 from asr_transfer.config import ModelConfig, SourceConfig, to_plain, to_record
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.subsets import nested_subsets
@@ -34,7 +35,7 @@ language has a small encoder of its own that must say other things than the shar
 
 
 @dataclass(frozen=True)
-class SeparationConfig:
+class SeparationConfig(ranges.Ranged, section="separation"):
     """How source training keeps apart what languages share and what is their own.
 
     Attributes:
@@ -44,14 +45,9 @@ class SeparationConfig:
         private: the private encoders.
     """
 
-    adversarial: float = 0.05
-    orthogonality: float = 1.0
+    adversarial: ranges.Weight = 0.05
+    orthogonality: ranges.Weight = 1.0
     private: PrivateConfig = field(default_factory=PrivateConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("adversarial", "orthogonality"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`separation.{name}` must not be negative, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from asr_transfer.config import SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError, nearest_hint
@@ -17,6 +18,7 @@ from asr_transfer.experiments.languages.points import Corpora, Point
 from asr_transfer.experiments.languages.search import ScratchSearch, Tried, tuned
 from asr_transfer.experiments.languages.sources import Kind, SeparationConfig, SourceModel
 from asr_transfer.languages.config import SOURCELESS, LanguageConfig, Mode
+from asr_transfer.ranges import Filled, Positive, Ranged, Seed, Weight
 
 LONG, TUNED = "scratch-long", "scratch-tuned"
 FROM_SCRATCH = (TUNED, LONG, "scratch")
@@ -62,7 +64,7 @@ PLAIN = ("transfer", "all-equal-hours")
 
 
 @dataclass(frozen=True)
-class CurveConfig:
+class CurveConfig(Ranged):
     """An experiment over the amount of target speech.
 
     Attributes:
@@ -82,32 +84,27 @@ class CurveConfig:
         search: settings that are tried for a start from scratch, for the system `scratch-tuned`.
     """
 
-    amounts: tuple[float, ...] = (5, 10, 20, 40)
-    systems: tuple[str, ...] = ("scratch", "scratch-long", "transfer")
+    amounts: Annotated[tuple[Positive, ...], Filled(rising=True)] = (5, 10, 20, 40)
+    systems: Annotated[tuple[str, ...], Filled()] = ("scratch", "scratch-long", "transfer")
     amounts_of: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    few: float = 0
-    extra_seeds: tuple[int, ...] = ()
+    seeds: Annotated[tuple[Seed, ...], Filled()] = (0, 1, 2)
+    few: Weight = 0
+    extra_seeds: tuple[Seed, ...] = ()
     seeds_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     one: str = "cs"
-    source_seed: int | None = None
+    source_seed: Seed | None = None
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=LanguageConfig)
     separation: SeparationConfig = field(default_factory=SeparationConfig)
     search: ScratchSearch = field(default_factory=ScratchSearch)
 
     def __post_init__(self) -> None:
-        if not self.amounts or list(self.amounts) != sorted(set(self.amounts)) or self.amounts[0] <= 0:
-            raise ConfigError(f"`amounts` must be rising numbers of minutes, got {list(self.amounts)}.")
+        super().__post_init__()
         for name in self.systems:
             if name not in SYSTEMS:
                 raise ConfigError(f"`systems`: there is no '{name}'.{nearest_hint(name, SYSTEMS)}")
-        if (
-            not self.systems
-            or not self.seeds
-            or len({*self.seeds, *self.extra_seeds}) < len(self.seeds + self.extra_seeds)
-        ):
-            raise ConfigError("`systems` and `seeds` must not be empty, and no seed may stand twice.")
+        if len({*self.seeds, *self.extra_seeds}) < len(self.seeds + self.extra_seeds):
+            raise ConfigError("no seed may stand twice in `seeds` and `extra_seeds`; leave one of the two out.")
         for option, known in (
             ("amounts_of", set(self.amounts)),
             ("seeds_of", {*self.seeds, *self.extra_seeds}),

@@ -12,7 +12,6 @@ from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.data.texts import read_texts
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import write_scores
 from asr_transfer.experiments.core.ledger import Kept, Ledger
 from asr_transfer.experiments.core.tables import show
@@ -20,6 +19,7 @@ from asr_transfer.experiments.sentences.searches import WITH, Outcome, run_sente
 from asr_transfer.experiments.sentences.tables import sentences_tables, system_figures
 from asr_transfer.experiments.sentences.unheard import halves, require_unheard, trained_manifests
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig
+from asr_transfer.ranges import CountOrNone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,7 @@ class UnheardConfig(SentencesConfig):
     more: tuple[Path, ...] = ()
     lexicon: Path | None = None
     tune_on: Literal["dev", "half-test"] = "dev"
-    utterances: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.utterances < 0:
-            raise ConfigError(f"`utterances` must not be negative, got {self.utterances}.")
+    utterances: CountOrNone = 0
 
 
 @dataclass(frozen=True)

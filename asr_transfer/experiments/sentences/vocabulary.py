@@ -11,11 +11,12 @@ from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.settings import SearchConfig
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import DataError
+from asr_transfer.ranges import Count, CountOrNone, Ranged, Seed
 
 
 @dataclass(frozen=True)
-class SentencesConfig:
+class SentencesConfig(Ranged):
     """How unseen words of sentences are looked for.
 
     Attributes:
@@ -27,20 +28,12 @@ class SentencesConfig:
         search: beam and threshold; of the weights those to begin with.
     """
 
-    order: int = 3
-    held_out: int = 0
-    hot_words: int = 50
-    shortest: int = 4
-    draw_seed: int = 0
+    order: Count = 3
+    held_out: CountOrNone = 0
+    hot_words: Count = 50
+    shortest: Count = 4
+    draw_seed: Seed = 0
     search: SearchConfig = field(default_factory=lambda: SearchConfig(beam=50, beam_threshold=15.0))
-
-    def __post_init__(self) -> None:
-        for name in ("order", "hot_words", "shortest"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
-        for name in ("held_out", "draw_seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`{name}` must not be negative, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)

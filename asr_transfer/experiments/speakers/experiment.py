@@ -30,6 +30,7 @@ from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, others_of, speaker_folds
 from asr_transfer.experiments.speakers.trials import Trial, trials_of
 from asr_transfer.progress import Work
+from asr_transfer.ranges import Count, Positive, Ranged
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import hypotheses, train_recogniser
@@ -40,7 +41,7 @@ AUTOMATIC = (AUTO, WITHOUT_SOURCE)
 
 
 @dataclass(frozen=True)
-class MethodGrid:
+class MethodGrid(Ranged, section="methods"):
     """A method and the learning rates it may choose from on development speakers.
 
     Attributes:
@@ -50,8 +51,8 @@ class MethodGrid:
     """
 
     name: str
-    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
-    amounts: tuple[int, ...] = ()
+    learning_rates: tuple[Positive, ...] = (1e-4, 3e-4, 1e-3)
+    amounts: tuple[Count, ...] = ()
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -62,7 +63,7 @@ class MethodGrid:
 
 
 @dataclass(frozen=True)
-class ExperimentConfig:
+class ExperimentConfig(Ranged):
     """An adaptation experiment.
 
     Attributes:
@@ -83,6 +84,7 @@ class ExperimentConfig:
     methods: tuple[MethodGrid, ...] = (MethodGrid("full"),)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model is not None and self.protocol.hold_out != "splits":
             raise ConfigError("`model` is one source model, but this protocol needs one per fold; leave it out.")
         for grid in self.methods:

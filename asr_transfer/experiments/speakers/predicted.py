@@ -29,6 +29,7 @@ from asr_transfer.experiments.core.ledger import Lines
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop, train_sources
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
+from asr_transfer.ranges import CountOrNone
 
 WAYS = {
     "trained": "utterances trained on",
@@ -46,12 +47,10 @@ class PredictedConfig(ExperimentConfig):
         speakers: test speakers of each fold, drawn by the protocol's seed; 0 takes all.
     """
 
-    speakers: int = 0
+    speakers: CountOrNone = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.speakers < 0:
-            raise ConfigError(f"`speakers` must not be negative, got {self.speakers}.")
         if not self.protocol.judged_utterances:
             raise ConfigError("`protocol.judged_utterances` is 0, so nothing is held out to predict from; give some.")
 

@@ -10,15 +10,16 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from asr_transfer.data.judged import hold_out
 from asr_transfer.data.manifest import Utterance, by_speaker
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.ranges import Count, CountOrNone, Filled, Range, Ranged, Seed
 
 
 @dataclass(frozen=True)
-class ProtocolConfig:
+class ProtocolConfig(Ranged, section="protocol"):
     """Who is held out, how much is adapted on, how often.
 
     Attributes:
@@ -44,30 +45,22 @@ class ProtocolConfig:
     """
 
     hold_out: Literal["each", "groups", "splits"] = "splits"
-    groups: int = 4
-    dev_speakers: int = 0
-    amounts: tuple[int, ...] = (5, 10, 20)
-    draws: int = 5
-    dev_draws: int = 2
+    groups: Annotated[int, Range(at_least=2)] = 4
+    dev_speakers: CountOrNone = 0
+    amounts: Annotated[tuple[Count, ...], Filled(rising=True)] = (5, 10, 20)
+    draws: Count = 5
+    dev_draws: Count = 2
     rotate: bool = False
     unit: Literal["words", "characters"] = "words"
-    test_utterances: int = 200
+    test_utterances: Count = 200
     others: Literal["source", "target", "dev"] = "source"
-    others_utterances: int = 250
-    source_utterances: int = 300
-    judged_utterances: int = 0
-    seed: int = 0
+    others_utterances: Count = 250
+    source_utterances: CountOrNone = 300
+    judged_utterances: CountOrNone = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not self.amounts or list(self.amounts) != sorted(set(self.amounts)) or self.amounts[0] < 1:
-            raise ConfigError(f"`protocol.amounts` must be rising numbers of utterances, got {list(self.amounts)}.")
-        for name in ("draws", "dev_draws", "test_utterances", "others_utterances"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`protocol.{name}` must be at least 1, got {getattr(self, name)}.")
-        if self.judged_utterances < 0:
-            raise ConfigError(f"`protocol.judged_utterances` must not be negative, got {self.judged_utterances}.")
-        if self.groups < 2:
-            raise ConfigError(f"`protocol.groups` must be at least 2, got {self.groups}.")
+        super().__post_init__()
         if self.hold_out != "splits" and (self.others == "dev" or self.dev_speakers):
             raise ConfigError(
                 f"`protocol.hold_out` is `{self.hold_out}`, which has no development speakers; "

@@ -11,6 +11,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import read_corpora
 from asr_transfer.experiments.words.word_corpus import Say, SpokenWords
+from asr_transfer.ranges import Ranged
 from asr_transfer.training.session import by_language
 from data_prep.made_up import MadeUpConfig, prepare_made_up
 from data_prep.prepare import find_named
@@ -20,7 +21,7 @@ MADE_UP = "synthetic"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorporaConfig:
+class CorporaConfig(Ranged):
     """Corpora of an experiment on unseen words.
 
     Attributes:
@@ -47,6 +48,7 @@ class CorporaConfig:
     made_up: MadeUpConfig = field(default_factory=MadeUpConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.corpus != MADE_UP and self.made_up != MadeUpConfig():
             raise ConfigError(f"`made_up` is of the corpus {MADE_UP}, not of {self.corpus}; leave it out.")
         if self.corpus == MADE_UP and self.root is not None:

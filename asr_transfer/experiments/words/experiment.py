@@ -73,9 +73,7 @@ class UnseenConfig(WordsConfig, CorporaConfig, ModelsConfig):
     quick: bool = False
 
     def __post_init__(self) -> None:
-        WordsConfig.__post_init__(self)
-        CorporaConfig.__post_init__(self)
-        ModelsConfig.__post_init__(self)
+        super().__post_init__()
         if self.aligner is not None and not (self.material.cut or self.material.pieces):
             raise ConfigError("`aligner` cuts words or pieces; ask for them with `material.cut` or `material.pieces`.")
 

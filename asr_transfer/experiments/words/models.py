@@ -28,6 +28,7 @@ from asr_transfer.experiments.words.word_corpus import (
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
+from asr_transfer.ranges import Ranged, Seeds
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import by_language, train_recogniser
@@ -41,7 +42,7 @@ def _learning() -> LanguageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelsConfig:
+class ModelsConfig(Ranged):
     """Models of an experiment on unseen words.
 
     Attributes:
@@ -62,18 +63,17 @@ class ModelsConfig:
     source: Path | None = None
     learn: LanguageConfig = field(default_factory=_learning)
     outputs: Outputs = "heads"
-    seeds: tuple[int, ...] = (0,)
+    seeds: Seeds = (0,)
     control: Literal["words", "characters"] | None = None
     aligner: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not spells_phones(self.learn.units):
             raise ConfigError(
                 f"`learn.units` is {self.learn.units}, which cannot spell words that were never heard; take phones or "
                 "toneless-phones."
             )
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
         if self.models and self.source is not None:
             raise ConfigError("`models` are scored as they are, so that `source` would not be used; leave one out.")
         if not self.models and (self.source is None) != (self.learn.mode == "scratch"):

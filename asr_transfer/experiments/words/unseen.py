@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,19 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.notations import Scheme, scheme_of
 from asr_transfer.decoding.lexicon_search import Rejection, calibrate
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import DataError
 from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from asr_transfer.experiments.words.isolated_words import Judged, Vocabulary, in_units, judge, listen, spelling
 from asr_transfer.experiments.words.word_exposure import KNOWN, SEEN, WITHIN, Heard, syllables
+from asr_transfer.ranges import Count, Filled, Range, Ranged, Seed
 
 UNSEEN = "never trained on"
 """The group of the headline: neither the word nor one that sounds like it was trained on; of a phrase, not all of its
 words; in languages without spaces, nor do its characters stand inside a longer trained text."""
+
+LexiconSize = Annotated[int, Range(at_least=2)]
+"""A number of words to be told apart."""
 
 MANY = 5
 """So many syllables and more are one row of the table."""
@@ -41,7 +45,7 @@ WITHIN_WORDS = "whose characters stand inside a longer trained text"
 
 
 @dataclass(frozen=True)
-class WordsConfig:
+class WordsConfig(Ranged):
     """How unseen words are looked for.
 
     Attributes:
@@ -53,24 +57,17 @@ class WordsConfig:
         map_phones: write phones that a model does not know as the nearest ones that it knows; otherwise refuse them.
     """
 
-    lexicon_sizes: tuple[int, ...] = (100, 1000, 2306, 5000)
-    draws: int = 5
-    draw_seed: int = 0
-    top: int = 5
-    false_rejection: float = 0.05
+    lexicon_sizes: Annotated[tuple[LexiconSize, ...], Filled(rising=True)] = (
+        100,
+        1000,
+        2306,
+        5000,
+    )
+    draws: Count = 5
+    draw_seed: Seed = 0
+    top: Count = 5
+    false_rejection: Annotated[float, Range(at_least=0, below=1)] = 0.05
     map_phones: bool = False
-
-    def __post_init__(self) -> None:
-        sizes = list(self.lexicon_sizes)
-        if not sizes or sizes != sorted(set(sizes)) or sizes[0] < 2:
-            raise ConfigError(f"`lexicon_sizes` must be rising numbers from 2, got {sizes}.")
-        for name in ("draws", "top"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
-        if self.draw_seed < 0:
-            raise ConfigError(f"`draw_seed` must not be negative, got {self.draw_seed}.")
-        if not 0 <= self.false_rejection < 1:
-            raise ConfigError(f"`false_rejection` must be from 0 to below 1, got {self.false_rejection}.")
 
     def sizes(self, words: int) -> tuple[int, ...]:
         """Return the sizes for a lexicon of so many words, which is the greatest."""

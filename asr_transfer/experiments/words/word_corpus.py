@@ -18,6 +18,7 @@ from asr_transfer.data.pronounce import pronounce_utterances
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.words.isolated_words import spelling
 from asr_transfer.experiments.words.unseen import Words
+from asr_transfer.ranges import Count, CountOrNone, Ranged
 from asr_transfer.runs.record import RunRecord
 
 Say = Callable[[str], None]
@@ -27,7 +28,7 @@ LEXICON, BY_RULE = "lexicon.txt", "by_rule.txt"
 
 
 @dataclass(frozen=True)
-class MaterialConfig:
+class MaterialConfig(Ranged, section="material"):
     """How an experiment's utterances and lexicon are made.
 
     Attributes:
@@ -45,17 +46,13 @@ class MaterialConfig:
     scheme: Scheme | None = None
     manifest_phones: bool = True
     spoken: Mapping[str, str] = field(default_factory=dict)
-    phrase_words: int = 3
+    phrase_words: Count = 3
     hold_out: tuple[str, ...] = ()
     cut: bool = False
-    pieces: int = 0
+    pieces: CountOrNone = 0
 
     def __post_init__(self) -> None:
-        if self.phrase_words < 1 or self.pieces < 0:
-            raise ConfigError(
-                f"`material.phrase_words` must be at least 1 and `material.pieces` at least 0, got {self.phrase_words} "
-                f"and {self.pieces}."
-            )
+        super().__post_init__()
         if self.spoken and self.scheme is None:
             raise ConfigError("`material.spoken` gives pronunciations; say in which notation with `material.scheme`.")
         if not self.manifest_phones and self.scheme is None:
