@@ -17,7 +17,7 @@ from asr_transfer.experiments.speakers.rows import Row
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
-PAGES = (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")))
+PAGES = (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("recipes/*/README.md")))
 CORPORA = {
     "synthetic": "synthetic voices",
     "an4": "AN4",
