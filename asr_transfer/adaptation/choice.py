@@ -106,7 +106,7 @@ def choose(
         tried: the candidates.
         source_utterances: utterances of the source domain, to mix in.
         groups: equal numbers for utterances that must share a fold, such as copies of one recording.
-        log: called with a line per candidate.
+        log: function that is called with a line per candidate.
         shared: activations that trainings compute once; to be given where more follow on the same source model and
             features.
         judged: utterances of the source domain, to judge on what is forgotten; none of them may be trained on, by the

@@ -72,7 +72,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         base: the model as it stands on disk.
         source: the model to adapt: the base, with the profile that is gone on from.
         speech: recordings.
-        say: prints a line.
+        say: function that prints a line.
 
     Returns:
         The adapted model; of a run that was finished before, the one that it wrote.

@@ -56,11 +56,11 @@ def make_model(
     Args:
         texts: files with a sentence per line, or manifests.
         out: file to write.
-        order: the longest n-gram.
+        order: length of the longest n-grams.
         lexicon: file whose words the model shall list too.
-        limit: list so many of the texts' commonest words only; the others count as `<unk>`, unless the lexicon holds
-            them. Of equally common words the first ones stay.
-        overwrite: replace the file `out`.
+        limit: number of the texts' commonest words to list; the others count as `<unk>`, unless the lexicon holds them.
+            Of equally common words the first ones stay.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
@@ -120,8 +120,8 @@ def write_words(
     Args:
         texts: files with a sentence per line, or manifests.
         out: file to write.
-        at_least: words that occur so often only.
-        overwrite: replace the file `out`.
+        at_least: least number of occurrences of a word that is written.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:

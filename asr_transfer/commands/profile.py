@@ -203,9 +203,9 @@ def merge_profile(
         model: model folder of the base, or the run folder of `train`; stays as it is.
         profile: profile folder, or the run folder of `adapt`.
         out: model folder to write.
-        say: prints a line.
+        say: function that prints a line.
         head: head to listen with, where the model has several.
-        overwrite: replace the model that `out` holds.
+        overwrite: whether to replace the model that `out` holds.
 
     Raises:
         ModelError: a folder is missing or damaged, the profile belongs to another model, or `out` holds something
@@ -257,7 +257,7 @@ def remove_profiles(paths: Sequence[Path], say: Say) -> None:
 
     Args:
         paths: profile folders, or run folders of `adapt`, of which the profile alone is removed.
-        say: prints a line for each.
+        say: function that prints a line for each.
 
     Raises:
         ModelError: one is missing, is a link, is no profile, or holds other files too.
