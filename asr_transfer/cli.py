@@ -127,7 +127,9 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
 
     part = _parser("fetch", "Download a corpus that lies in Debian packages, without root.")
     part.add_argument("name", type=str, help="corpus: " + ", ".join(SOURCES))
-    part.add_argument("--deb", nargs="+", type=Path, default=None, help="its packages, where they are here as files")
+    part.add_argument(
+        "--deb", nargs="+", type=Path, default=None, help="package files, where they were downloaded by other means"
+    )
     commands.add_subcommand("fetch", part, help="download a corpus that lies in Debian packages")
     parts["fetch"] = part
     prepare = _parser("prepare", "Make manifests of a corpus.")
@@ -137,7 +139,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         part = _parser(name, (function.__doc__ or "").strip().splitlines()[0])
         part.add_argument("--config", action="config", help="YAML file with any of the options")
         part.add_function_arguments(function, as_positional=False)
-        corpora.add_subcommand(name, part)
+        corpora.add_subcommand(name, part, help=part.description)
         parts[f"prepare {name}"] = part
     parts["prepare"] = prepare
     return parser, parts

@@ -383,27 +383,32 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     part = parsers["check"]
     part.add_argument("--model", type=Path, required=True, help="model folder, or the run folder of `train` or `adapt`")
     part.add_argument("--language", type=str, default=None, help="head to spell for, where the model has several")
-    part.add_argument("--map", type=bool, default=False, help="take the nearest phone for each that the model lacks")
+    part.add_argument(
+        "--map", type=bool, default=False, help="whether to take the nearest phone for each that the model lacks"
+    )
     part.add_argument("--out", type=Path, default=None, help="file to write the mapped lexicon to")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
     parsers["add"].add_argument("words", nargs="+", type=str, help="words to add")
     parsers["add"].add_argument("--phones", type=str, default=None, help="pronunciation of the one word")
     part = parsers["g2p"]
     part.add_argument("wordlist", type=Path, help="file with a word per line")
     part.add_argument("--out", type=Path, required=True, help="lexicon to write")
     part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
     part = parsers["pronounce"]
     part.add_argument("manifest", type=Path, help="manifest whose utterances are to be pronounced")
     part.add_argument("--language", type=str, default=None, help="ISO 639 code; by default each utterance's own")
     part.add_argument("--out", type=Path, required=True, help="manifest to write")
     part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
     for name in ("add", "g2p"):
         parsers[name].add_argument("--language", type=str, required=True, help="ISO 639 code of the words' language")
     for part in (parsers["add"], parsers["g2p"], parsers["pronounce"]):
         part.add_argument(
-            "--source", type=Literal["auto", "dictionary", "espeak"], default="auto", help="where they are looked up"
+            "--source",
+            type=Literal["auto", "dictionary", "espeak"],
+            default="auto",
+            help="origin of the pronunciations",
         )
         part.add_argument(
             "--scheme",
