@@ -127,7 +127,7 @@ def choose(
     ties = groups if groups is not None else range(len(utterances))
     folds = held_out_folds(utterances, choice.folds, config.seed, ties)
     if len(folds) < 2:
-        reason = "one recording leaves none to judge on, so the model stays as it is; record more"
+        reason = "one recording leaves none to hold out, so the model stays as it is; record more"
         return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)
     check, _ = feasible(judged, store, source.tokens, source.model.frames)
     check = lasting(check, choice.check_seconds)

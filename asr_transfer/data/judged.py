@@ -145,7 +145,7 @@ def _remark(held: HeldOut, utterances: int, taken: int, served: int) -> str:
     if not held.judged:
         return (
             f"{utterances} training utterances are too few to hold any out ({int(LEAST / SHARE)} of a language would "
-            "do), so adapting the model will not tell what others lose; give development speech for that"
+            "do), so `adapt` cannot measure what others lose; give development speech for that"
         )
     parts = [f"{served} development utterances"] * bool(served)
     if taken:
