@@ -58,7 +58,7 @@ class FeatureConfig(Ranged, section="features"):
         mels: number of mel bands.
         window_ms: length of an analysis window in milliseconds.
         hop_ms: step between windows in milliseconds.
-        normalisation: `utterance-mean` gives every band of an utterance the mean 0, which takes the microphone out;
+        normalisation: way of normalising: `utterance-mean` gives every band of an utterance the mean 0, which takes the microphone out;
             `speech-mean` its louder frames alone, so that silence around them does not count; `utterance` gives the
             mean 0 and the deviation 1, `fixed` shifts and scales all recordings' log-mels alike, `none` nothing. On
             digits of speakers who each had their own microphone, `fixed` was right more often for known ones (0.8
@@ -96,7 +96,7 @@ class SpecAugmentConfig(Ranged, section="augment"):
         frequency_width: greatest width of a band mask, in mel bands.
         time_masks: stretches masked per utterance.
         time_width: greatest width of a time mask, in frames.
-        time_fraction: a time mask never exceeds this fraction of the utterance.
+        time_fraction: greatest fraction of an utterance that a time mask covers.
         channel: deviation of a random smooth frequency response added to each utterance's normalised log-mels, as if
             another microphone had recorded it; for corpora where every speaker has his own.
         warp: greatest relative change of each utterance's frequencies, as if another vocal tract had spoken it; 0.1 to
@@ -122,12 +122,13 @@ class ModelConfig(Ranged, section="model"):
     """The acoustic model.
 
     Attributes:
-        encoder: `bilstm` is the CPU default, `tdnn` learns quickest on the smallest budgets, `conformer` is for GPUs.
+        encoder: kind of encoder: `bilstm` is the CPU default, `tdnn` learns quickest on the smallest budgets,
+            `conformer` is for GPUs.
         layers: encoder layers; the front end's two convolutions come before them.
         dim: width of an encoder layer (per direction for `bilstm`).
         channels: output channels of the front end's convolutions.
         strides: strides of the two front-end convolutions; their product is the subsampling factor.
-        dropout: between encoder layers.
+        dropout: probability of dropout between encoder layers.
         features: features the model listens to.
         units: kind of text that a CTC token is.
     """
@@ -158,26 +159,28 @@ class TrainerConfig(Ranged, section="trainer"):
     """How a model is trained, whatever it is fed.
 
     Attributes:
-        steps: optimiser steps; the budget.
+        steps: number of optimiser steps.
         batch_budget: cost of one batch, padding included: frames of speech (100 per second), or items for images. A
             minute of speech trains faster and better than half of one (AN4, equal CPU-seconds), two leave CTC late.
-        learning_rate: peak of the schedule.
+        learning_rate: peak of the learning rate.
         warmup: fraction of the steps with a linearly rising learning rate.
         schedule: course of the learning rate after the warm-up: `cosine` to zero, or `constant`.
-        weight_decay: AdamW's, on matrices only.
-        optimizer: `adamw`, or plain `sgd` for exact gradient tests.
+        weight_decay: weight decay of AdamW, on matrices only.
+        optimizer: optimiser: `adamw`, or plain `sgd` for exact gradient tests.
         max_gradient_norm: greatest norm of the model's gradients and, apart from them, of those of what objectives
             train of their own; longer ones are clipped, 0 switches clipping off.
-        accumulate: batches per optimiser step.
-        precision: `auto` takes the faster one on this machine, measured in a second and remembered; `bf16` is 1.3–1.6
-            times as fast as `fp32` on processors and cards that compute in it, and slower on others.
+        accumulate: number of batches per optimiser step.
+        precision: number format of the training: `auto` takes the faster one on this machine, measured in a second and
+            remembered; `bf16` is 1.3–1.6 times as fast as `fp32` on processors and cards that compute in it, and slower
+            on others.
         validate_every: steps between validations; 0 validates at the end only.
         patience: validations without improvement before training stops; 0 never stops early.
         checkpoint_every: steps between checkpoints for resuming, besides those at validations; 0 for none.
-        max_nonfinite: training stops when more than this many steps in all had a non-finite loss or gradient.
-        seed: decides initial weights, batches, dropout and augmentation.
+        max_nonfinite: greatest number of steps, in all, with a non-finite loss or gradient; with more of them training
+            stops.
+        seed: random seed of initial weights, batches, dropout and augmentation.
         threads: CPU threads per process; more than one spins on shared cores and is seldom faster.
-        device: `auto` takes a GPU when there is one.
+        device: device to compute on: `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when there is one.
     """
 
     steps: Count = 1000
@@ -211,9 +214,9 @@ class SubwordConfig(Ranged, section="subwords"):
     Attributes:
         pieces: number of pieces of a language, or of all languages together where they are shared. There are more where
             the texts have more characters, and fewer where they hold no more pieces.
-        pieces_of: by language, where they are others than `pieces`.
-        shared: the languages whose units are subwords have the same pieces, found in all their texts; each still has
-            a head of its own.
+        pieces_of: number of pieces by language, where it differs from `pieces`.
+        shared: whether the languages whose units are subwords have the same pieces, found in all their texts; each
+            still has a head of its own.
     """
 
     pieces: Count = PIECES
@@ -235,14 +238,17 @@ class SourceConfig(Ranged):
         trainer: its training.
         augment: SpecAugment masks.
         speeds: speed copies of the training speech; [1.0] for none.
-        isolated_words: every utterance is one word (or phrase) of those trained on: the recogniser keeps them as its
-            lexicon and takes what it hears for the likeliest of them.
-        units_of: by language, where its tokens are others than `model.units`.
-        subwords: how many pieces, and whose; for units `subwords` alone. None takes the defaults of `SubwordConfig`.
-        alpha: languages are sampled in proportion to their speech to this power: 1 as it is, 0 as much of every one.
-        outputs: `heads` gives each language an output layer of its own; `phones` all of them one layer of phones, of
-            which each language has some; `attributes` the same, each phone scored from its articulatory features.
-        allophones: YAML file, by language the allophones of phonemes that are not a phone of their own.
+        isolated_words: whether every utterance is one word (or phrase) of those trained on; the recogniser then keeps
+            them as its lexicon and takes each recording for the likeliest of them.
+        units_of: units by language, for languages whose tokens differ from `model.units`.
+        subwords: settings of the pieces of words, for units `subwords` alone. None takes the defaults of
+            `SubwordConfig`.
+        alpha: power of the amount of speech with which a language is sampled: 1 samples the speech as it is, 0 as much
+            of every language.
+        outputs: kind of output layers: `heads` gives each language an output layer of its own; `phones` all of them one
+            layer of phones, of which each language has some; `attributes` the same, each phone scored from its
+            articulatory features.
+        allophones: YAML file with the allophones, by language, of phonemes that are not a phone of their own.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -68,7 +68,7 @@ class Cost:
 
     Attributes:
         method: its name.
-        cpu_seconds: of the process.
+        cpu_seconds: processor time of the process.
         peak_mb: greatest resident memory of the process; None where the system does not tell.
         growth_mb: the part of it that was not there before `adapt`, with model and libraries loaded.
         profile_kb: size of the speaker profile.
@@ -262,14 +262,14 @@ def main(
         root: the Free Spoken Digit Dataset.
         model: model folder; by default random weights.
         data: manifest; by default generated noise.
-        utterances: of the speaker who comes first by name.
-        source_utterances: of the other speakers; 0 leaves out what mixes them in.
-        methods: of the first table; an empty list leaves it out.
+        utterances: number of utterances of the speaker who comes first by name.
+        source_utterances: number of utterances of the other speakers; 0 leaves out what mixes them in.
+        methods: methods of the first table; an empty list leaves it out.
         auto: measure `auto`, without source utterances and with them.
         naive: also choose naively, without source utterances.
         sharing: measure what adaptations compute once, and `auto` among methods that freeze layers or hold outputs.
         quick: two candidates, two strengths and three folds, on both sides.
-        steps: of one adaptation.
+        steps: number of steps of one adaptation.
         out: JSON file to write the figures to.
     """
     torch.set_num_threads(1)

@@ -35,7 +35,7 @@ class Place:
         model: model folder.
         own, source: manifests of the new speaker's utterances and of the source domain's; the latter may be empty.
         cache: folder of the features.
-        config: of one adaptation.
+        config: settings of one adaptation.
     """
 
     model: Path
@@ -88,7 +88,7 @@ def prepare(
         data: manifest; None, without `root`, for generated noise.
         count: utterances of the speaker who comes first by name.
         others: utterances of the other speakers.
-        config: of one adaptation.
+        config: settings of one adaptation.
         work: folder for all that is written.
     """
     if count < 2 or others < 0:

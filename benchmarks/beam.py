@@ -70,10 +70,10 @@ def main(rounds: int = 3, words: int = 20_000, beams: tuple[int, ...] = (50, 100
     """Measure and print.
 
     Args:
-        rounds: of which the median is taken.
-        words: in the lexicon.
-        beams: sizes.
-        sentences: that the language model is estimated from.
+        rounds: number of rounds, of which the median is taken.
+        words: number of words in the lexicon.
+        beams: sizes of the beam.
+        sentences: number of sentences that the language model is estimated from.
     """
     torch.set_num_threads(1)
     random = np.random.default_rng(0)

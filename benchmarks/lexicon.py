@@ -139,7 +139,7 @@ def main(rounds: int = 9, sizes: tuple[int, ...] = (1000, 10_000, 100_000)) -> N
     """Measure and print.
 
     Args:
-        rounds: of which the median is taken.
+        rounds: number of rounds, of which the median is taken.
         sizes: numbers of words.
     """
     torch.set_num_threads(1)

@@ -66,9 +66,9 @@ def main(languages: int = 10, an4: Path | None = None, rounds: int = 20, steps: 
     """Measure the step and print a table.
 
     Args:
-        languages: of the mixture.
+        languages: number of languages in the mixture.
         an4: the AN4 corpus; default `$ASR_TRANSFER_SPEECH/an4` or `../shared/speech/an4`, else generated noise.
-        rounds: of so many `steps` each.
+        rounds: number of rounds of `steps` each.
         steps: optimiser steps in a round.
         budget: frames per batch.
     """

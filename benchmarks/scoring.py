@@ -87,7 +87,7 @@ def main(rounds: int = 9) -> None:
     """Measure and print.
 
     Args:
-        rounds: of which the median is taken.
+        rounds: number of rounds, of which the median is taken.
     """
     references, first, second = texts()
     speakers = [f"s{n % SPEAKERS}" for n in range(UTTERANCES)]

@@ -32,10 +32,10 @@ class Check:
 
     Attributes:
         title: name of the check.
-        count: how many were.
+        count: number of things that were checked.
         wrong: disagreements, a line each.
         notes: records that were not held to it, and why.
-        excused: records of older runs, which were not.
+        excused: records of older runs, which were not held to it.
     """
 
     title: str

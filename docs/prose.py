@@ -56,9 +56,9 @@ class Claim:
     """A figure that was typed.
 
     Attributes:
-        page: where.
-        line: from 1.
-        number: as it stands there.
+        page: page that it stands on.
+        line: number of its line, from 1.
+        number: number as it stands there.
         around: words around it.
     """
 

@@ -15,6 +15,7 @@ import yaml
 
 from asr_transfer.cli import build_parser, main
 from asr_transfer.parsing import spell_out_flags
+from docs.records import PAGES, page_name
 from tests.real_runs import ROOT, load
 from tests.tones import make_speaker
 
@@ -104,10 +105,7 @@ def commands(text: str) -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-PAGES = (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")))
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_command_of_a_page_is_known_and_accepted(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +129,7 @@ def test_every_command_of_a_page_is_known_and_accepted(
         else:
             raise AssertionError(f"the page's command is not checked: {command}")
         checked += 1
-    assert checked >= 4
+    assert checked or "```sh" not in page.read_text(encoding="utf-8")
 
 
 def test_the_readmes_three_commands_adapt_to_ones_own_voice(

@@ -39,12 +39,12 @@ class Adapted:
     """An adapted recogniser and how it came about.
 
     Attributes:
-        recogniser: at the strength that was asked for.
+        recogniser: adapted recogniser, at the strength that was asked for.
         result: outcome of the training.
         plan: plan by which it copied, added and froze.
         report: utterances left out.
         start, end: trained tensors by name, before and after.
-        depth: number of the frozen layers whose activations it was trained on (see `prefix`); 0 for on features.
+        depth: number of frozen layers whose activations it was trained on; 0 where it was trained on features.
     """
 
     recogniser: Recogniser
@@ -123,8 +123,8 @@ def adapt(
         store: their features at every speed of the configuration.
         method: a name from `methods.METHODS`, or several joined with `+`.
         config: budget and settings.
-        folder: where checkpoints go, for resuming.
-        log: called with a line when training ends.
+        folder: folder of checkpoints, for resuming.
+        log: function that is called with a line when training ends.
         source_utterances: speech of the source domain, with features in `store`; what `replay` mixes in, and on which
             `ewc` takes its Fisher information.
         shared: activations that several adaptations of `source` on `store` compute once; the result is the same bits

@@ -35,7 +35,7 @@ def before_and_after(
         utterances: speech that both are scored on.
         store: features of them.
         record: record of the run.
-        say: prints a line.
+        say: function that prints a line.
         what: description of the utterances, for the line.
     """
     before, first = _score(source, utterances, store)

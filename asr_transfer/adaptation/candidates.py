@@ -42,13 +42,13 @@ class Rung:
 
     Attributes:
         method, learning_rate, strength: the candidate that was tried.
-        folds: on how many folds.
+        folds: number of folds that it was tried on.
         errors, units: character errors and reference characters of the held-out utterances.
         source_errors: errors of the source model on the same.
         score: the criterion; 1 is the source model.
         forgetting: estimated rise of the character error rate on source speech that was not trained on; None where it
             was not measured.
-        refused: why it may not be chosen; empty otherwise.
+        refused: reason why it may not be chosen; empty otherwise.
         shares: contribution of each held-out utterance to the criterion.
         forgetting_error: standard error of `forgetting`; None where it is not known.
     """
@@ -144,7 +144,8 @@ class Judge:
         Args:
             model: an adapted recogniser.
             held: numbers of the utterances.
-            depth: up to which it is still the source model, whose activations are then not computed again.
+            depth: number of first blocks that are still the source model's, whose activations are then not computed
+                again.
         """
         return self._answers(model, held, depth)
 

@@ -64,7 +64,7 @@ class Finding:
     """Something about an utterance that a person should look at.
 
     Attributes:
-        utterance: its id.
+        utterance: id of the utterance.
         kind: kind of the finding.
         detail: the rest of the sentence: what is wrong, and the mend.
     """
@@ -82,8 +82,8 @@ class AudioCheck:
     """What one reading of the recordings told.
 
     Attributes:
-        findings: in the order of the utterances.
-        groups: for each utterance the index of the first one with exactly the same samples (its own, if it is new).
+        findings: all findings, in the order of the utterances.
+        groups: index, for each utterance, of the first one with exactly the same samples (its own, if it is new).
     """
 
     findings: list[Finding]
@@ -128,8 +128,8 @@ def held_out_folds(utterances: Sequence[Utterance], folds: int, seed: int, group
 
     Args:
         utterances: speech of one speaker.
-        folds: how many parts; with fewer groups than that, each group is one.
-        seed: decides the division.
+        folds: number of parts; with fewer groups than that, each group is one.
+        seed: random seed of the division.
         groups: number of each utterance's group, as in `AudioCheck.groups`.
 
     Returns:
@@ -212,7 +212,7 @@ def misfit(losses: np.ndarray, own: np.ndarray) -> np.ndarray:
 
     Args:
         losses: (recordings, texts) loss of each text on each recording, per token; infinite where it does not fit in.
-        own: (recordings,) which text is the recording's.
+        own: (recordings,) number of the text that is the recording's.
 
     Returns:
         (recordings,) the text's loss above the mean of the other texts on the same recording, less the same
@@ -282,7 +282,7 @@ def _duplicate(copy: Utterance, original: Utterance) -> str:
 
 
 def _suspicion(utterance: Utterance, heard: str) -> Finding:
-    what = f"heard '{heard}'" if heard else "heard nothing"
+    what = f"recognised '{heard}'" if heard else "recognised nothing"
     detail = f"its transcript says '{utterance.text}' but the model {what}; listen to {utterance.audio} and correct it."
     return Finding(utterance.id, "suspicious", detail)
 

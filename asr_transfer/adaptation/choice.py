@@ -106,7 +106,7 @@ def choose(
         tried: the candidates.
         source_utterances: utterances of the source domain, to mix in.
         groups: equal numbers for utterances that must share a fold, such as copies of one recording.
-        log: called with a line per candidate.
+        log: function that is called with a line per candidate.
         shared: activations that trainings compute once; to be given where more follow on the same source model and
             features.
         judged: utterances of the source domain, to judge on what is forgotten; none of them may be trained on, by the
@@ -127,7 +127,7 @@ def choose(
     ties = groups if groups is not None else range(len(utterances))
     folds = held_out_folds(utterances, choice.folds, config.seed, ties)
     if len(folds) < 2:
-        reason = "one recording leaves none to judge on, so the model stays as it is; record more"
+        reason = "one recording leaves none to hold out, so the model stays as it is; record more"
         return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)
     check, _ = feasible(judged, store, source.tokens, source.model.frames)
     check = lasting(check, choice.check_seconds)

@@ -60,8 +60,8 @@ class Activations(FeatureStore):
 
     Args:
         store: features.
-        model: whose first blocks run, and which must not change meanwhile.
-        depth: how many of them; at least 1.
+        model: model whose first blocks run; it must not change meanwhile.
+        depth: number of these blocks; at least 1.
     """
 
     def __init__(self, store: FeatureStore, model: SpeechModel, depth: int) -> None:
@@ -91,7 +91,7 @@ class Suffix(SpeechModel):
     trained here is trained there, and checkpoints fit both.
 
     Args:
-        model: whose modules are taken.
+        model: model whose modules are taken.
         depth: blocks left out; at least 1, for lengths count frames after the front end.
     """
 
@@ -151,7 +151,7 @@ class Shared:
     Args:
         source: the model that all adaptations start from.
         store: features of all utterances.
-        once: False computes everything anew, frozen layers at every step: what sharing is compared with.
+        once: whether results are kept; False computes everything anew, frozen layers at every step, to compare with.
     """
 
     def __init__(self, source: Recogniser, store: FeatureStore, once: bool = True) -> None:
@@ -167,7 +167,7 @@ class Shared:
         """Return up to which depth an adapted model can be trained on activations; 0 where it needs features.
 
         Args:
-            model: after its plan was applied.
+            model: model after its plan was applied.
             augmented: whether features are changed at random at every step.
             taps: whether an objective reads outputs inside the model, which may lie below.
         """

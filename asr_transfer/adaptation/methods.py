@@ -29,7 +29,7 @@ class Ingredients:
 
     Attributes:
         actions: steps of the transfer plan, after copying the source model.
-        objectives: with their weights.
+        objectives: objectives with their weights.
         task_weight: factor on the CTC loss of the speaker's utterances.
         source_weight: weight of the CTC loss on source utterances.
     """
@@ -49,11 +49,11 @@ class Method:
     """A named way to adapt.
 
     Attributes:
-        name: as typed.
-        summary: one line with its source.
+        name: name that `--method` takes.
+        summary: description in one line, with its paper.
         role: side of the adaptation that it decides; methods of different roles combine.
-        learning_rate: the default, chosen on development speakers; 0 where nothing is trained.
-        build: makes its ingredients for a source model.
+        learning_rate: default learning rate, chosen on development speakers; 0 where nothing is trained.
+        build: function that makes its ingredients for a source model.
         needs_source: whether it works only with utterances of the source domain.
         uses_source: whether it reads them at all, where there are some.
     """
@@ -271,7 +271,7 @@ class BuiltMethod:
 
     Attributes:
         plan: plan of the transfer.
-        objectives: with their weights.
+        objectives: objectives with their weights.
         task_weight: weight of the CTC loss of the speaker's utterances.
         source_weight: weight of the CTC loss of source utterances; 0 reads none.
     """

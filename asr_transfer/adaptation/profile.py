@@ -58,12 +58,12 @@ class ProfileFacts(Ranged):
 
     Attributes:
         method: method of the adaptation.
-        utterances: that it learnt from.
+        utterances: number of utterances that it learnt from.
         seconds: duration of the speech that they hold.
         created: date and time, ISO 8601.
         parent: checksum of the profile that it went on from.
         origin: anything else, in plain values.
-        test_time: how the model is then adapted to each utterance alone; None for not, or as the base is.
+        test_time: settings of the adaptation to each utterance alone; None for none, or for the base's.
 
     Raises:
         ConfigError: a value is impossible.
@@ -91,11 +91,11 @@ class Profile:
     """A loaded speaker profile.
 
     Attributes:
-        folder: where it was read.
-        facts: how it came about.
+        folder: folder that it was read from.
+        facts: facts about how it came about.
         base: checksum of the model that it belongs to.
-        specs: its adapters.
-        tensors: all of theirs and the base's changed ones, by name.
+        specs: specifications of its adapters.
+        tensors: tensors of the adapters and the changed tensors of the base, by name.
         checksum: checksum of these tensors; names the profile as a parent.
         size_bytes: size of its files.
     """
@@ -171,7 +171,7 @@ class Profile:
         """Make `model` the base again, bit for bit.
 
         Args:
-            model: to which the profile was applied.
+            model: model that the profile was applied to.
             base: the base, or those of its tensors that the profile changed.
 
         Raises:
@@ -227,10 +227,10 @@ def save_profile(
     """Write what distinguishes `adapted` from `base`: its adapters whole, and the base's tensors that changed.
 
     Args:
-        folder: where; an older profile there is replaced when the new one is complete.
+        folder: folder to write; an older profile there is replaced when the new one is complete.
         base: the model as it was before any profile; adapters that it carries are not looked at.
         adapted: a model of the same architecture.
-        facts: how it came about, or a mapping with the fields of `ProfileFacts`.
+        facts: facts about how it came about, or a mapping with the fields of `ProfileFacts`.
 
     Returns:
         The folder.

@@ -21,7 +21,7 @@ class MethodSettings(Ranged, section="settings"):
     Attributes:
         first: encoder layers that count as first, besides the front end.
         rho: weight of the source model's posteriors in `kld`, from 0 (plain fine-tuning) to 1 (no change).
-        kld_frames: `all` frames, or only `non-blank` ones.
+        kld_frames: frames that `kld` counts: `all`, or only `non-blank` ones.
         alpha: pull of `l2sp` towards the source weights.
         fisher: pull of `ewc` towards the source weights, times each weight's Fisher information on source utterances.
         rank: rank of the matrices of `lora`.
@@ -30,7 +30,7 @@ class MethodSettings(Ranged, section="settings"):
         blocks: selector of the blocks that `lhuc`, `lora`, `residual-adapter` and `speaker-code` act on, such as
             `encoder.layers[:2]`; empty for all that the kind can act on.
         replay: share of the loss that source utterances have in `replay`.
-        confidence: `pseudo-label` keeps utterances that the source model is at least so sure of, from 0 to 1.
+        confidence: least confidence of the source model, from 0 to 1, in an utterance that `pseudo-label` keeps.
     """
 
     first: CountOrNone = 1
@@ -51,19 +51,19 @@ class AdaptConfig(Ranged, section="adapt"):
     """How a recogniser is adapted.
 
     Attributes:
-        steps: optimiser steps; a handful of utterances fits into one batch, so a step sees all of them.
-        learning_rate: peak; None takes the method's default.
+        steps: number of optimiser steps; a handful of utterances fits into one batch, so a step sees all of them.
+        learning_rate: peak of the learning rate; None takes the method's default.
         batch_budget: frames per batch.
         speeds: speed copies of the utterances.
         augment: SpecAugment masks; None for none.
-        strength: how far the weights move from the source's (0) to the adapted ones (1).
+        strength: distance that the weights move, from the source's (0) to the adapted ones (1).
         source_budget: frames of source utterances per batch, for methods that mix them in.
         settings: settings of the methods.
         suta: test-time adaptation, for the method of that name.
         precision: number format of the training; `auto` takes the faster one on this machine, measured in a second and
             remembered.
         seed: random seed of batches, dropout and masks.
-        device: `auto` takes a GPU when there is one.
+        device: device to compute on: `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when there is one.
     """
 
     steps: Count = 40
@@ -94,13 +94,14 @@ class ChoiceConfig(Ranged, section="choice"):
         with_source: methods tried where source utterances are given, the usual choice first.
         without_source: methods tried where there are none, the usual choice first.
         rates: factors on each method's own learning rate.
-        strengths: tried with every training, at no cost but listening to the held-out utterances.
-        prior_strength: taken of the first method, unless something else is better by more than chance; where source
-            utterances are mixed in, the full strength is.
-        refit: where they are, the chosen method is trained for so many times the steps on all recordings: on digits,
-            100 steps instead of 40 took a fifth more errors away from 20 recordings on, and nothing was forgotten.
+        strengths: strengths tried with every training, each at the cost of recognising the held-out utterances.
+        prior_strength: strength taken of the first method, unless something else is better by more than chance. Where
+            source utterances are mixed in, the full strength is taken.
+        refit: factor on the steps of the last training, on all recordings, where source utterances are mixed in: on
+            digits, 100 steps instead of 40 took a fifth more errors away from 20 recordings on, and nothing was
+            forgotten.
         refit_speeds: speed copies of the recordings in that training; none for those of the trials.
-        judged: held-out utterances after which no more folds are run.
+        judged: number of held-out utterances after which no more folds are run.
         tolerance: greatest rise of the character error rate on source speech that the model was not trained on.
         check_seconds: greatest amount of such speech that the trials are judged on; what was adapted at last is judged
             on all of it.

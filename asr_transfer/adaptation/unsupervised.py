@@ -80,8 +80,8 @@ def pseudo_label(
         source: the recogniser, which is left as it is.
         utterances: unlabelled speech.
         store: their features.
-        confidence: an utterance is kept when its confidence (see `guess`) is at least this; from 0 to 1. Empty
-            hypotheses are always left out.
+        confidence: least confidence (see `guess`) of an utterance that is kept; from 0 to 1. Empty hypotheses are
+            always left out.
 
     Returns:
         The kept utterances with their hypotheses as texts, in the given order, and a report of those left out with

@@ -18,7 +18,7 @@ class Vetted:
     """The recordings that are left.
 
     Attributes:
-        utterances: to adapt to.
+        utterances: speech to adapt to.
         groups: equal numbers for copies of one recording, which must not be divided between folds.
         dropped: id and reason of what was left out.
     """
@@ -40,13 +40,13 @@ def vet(
     """Leave out silence, what CTC cannot spell, and transcripts that do not belong to their recordings.
 
     Args:
-        source: listens to the recordings.
+        source: recogniser that is to be adapted.
         utterances: speech of one speaker.
         store: their features.
-        speeds: at which they are adapted to.
-        keep_suspicious: False leaves out transcripts that do not match.
-        with_transcripts: False when transcripts are not read; then they are not judged either.
-        say: called with a sentence for each finding.
+        speeds: speed copies that are adapted to.
+        keep_suspicious: whether recordings with transcripts that do not match are kept.
+        with_transcripts: whether transcripts are read; otherwise they are not checked either.
+        say: function that is called with a sentence for each finding.
 
     Raises:
         DataError: nothing is left.

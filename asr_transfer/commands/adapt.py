@@ -33,22 +33,23 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
     Attributes:
         model: model folder, or the run folder of `train`.
         data: manifest, or folder of recordings, of the new speaker; with transcripts where the method reads them.
-        method: how to adapt; several joined with +. `auto` tries several on the speaker's own recordings and may
+        method: name of a method, or several joined with +. `auto` tries several on the speaker's own recordings and may
             leave the model as it is.
-        profile: go on from this profile of the model, with more recordings.
+        profile: profile of the model to go on from with more recordings.
         source: manifest or folder of recordings like those the model was trained on, for `replay`, `ewc` and `auto`; by
-            default the training utterances that the model's folder keeps. Where the model keeps no speech that it was
-            not trained on, it is judged on a part of them what is forgotten.
-        source_utterances: take so many of them, drawn by the seed.
-        use_summary: False leaves out what the model's folder keeps: training utterances to mix in, and others to judge
-            on what is forgotten.
-        choice: how `auto` chooses.
-        speaker: take this speaker's utterances of `data` only.
-        utterances: take so many of them only, drawn by the seed.
+            default the training utterances that the model's folder keeps. Where that folder keeps no held-out speech, a
+            part of these recordings shows what is forgotten.
+        source_utterances: number of these that are taken, drawn by the seed.
+        use_summary: whether to use what the model's folder keeps: training utterances to mix in, and held-out ones that
+            show what is forgotten.
+        choice: settings of the choice by `auto`.
+        speaker: name of the only speaker whose utterances of `data` are taken.
+        utterances: number of utterances of `data` to take, drawn by the seed; None takes all.
         test: manifest or folder of the same speaker's other recordings, scored before and after.
         others: manifest or folder of other speakers, scored before and after to show what is forgotten.
-        check: try a named method on held-out recordings first, and keep the model as it is where they get worse.
-        keep_suspicious: adapt also to recordings whose transcript seems to belong to another one.
+        check: whether to try a named method on held-out recordings first, and keep the model as it is where they get
+            worse.
+        keep_suspicious: whether to adapt also to recordings whose transcript seems to belong to another one.
     """
 
     model: Path

@@ -72,7 +72,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         base: the model as it stands on disk.
         source: the model to adapt: the base, with the profile that is gone on from.
         speech: recordings.
-        say: prints a line.
+        say: function that prints a line.
 
     Returns:
         The adapted model; of a run that was finished before, the one that it wrote.
@@ -289,7 +289,7 @@ def _choose(
     elif not _checked(command):
         return named
     elif len(set(vetted.groups)) < 2:
-        say("one recording leaves none to judge on, so the gain is not known; give --test")
+        say("one recording leaves none to hold out, so the gain is not known; give --test")
         return named
     else:
         tried = [Candidate(command.method, command.learning_rate or default_learning_rate(command.method))]
@@ -349,7 +349,7 @@ def _save(
         test_time=adapted.recogniser.test_time,
     )
     folder = save_profile(command.out / "profile", base.model, adapted.recogniser.model, facts)
-    say(f"{folder}: what changed alone, {Profile.load(folder).size_bytes / 1000:.0f} kB")
+    say(f"{folder}: written, a profile of what changed, {Profile.load(folder).size_bytes / 1000:.0f} kB")
 
 
 def _refuse_shared(utterances: Sequence[Utterance], test: Sequence[Utterance]) -> None:

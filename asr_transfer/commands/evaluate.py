@@ -42,7 +42,7 @@ class EvaluateCommand(ListenOptions, RunOptions):
 
     Attributes:
         data: manifest, or folder of recordings with transcripts.
-        speaker: take this speaker's utterances only.
+        speaker: name of the only speaker whose utterances are taken.
     """
 
     data: Path

@@ -52,10 +52,10 @@ def load(
         profile: speaker's profile to put on the model.
         language: head to listen with, where the model has several; `auto` is the command line's alone.
         lexicon: words that can be said, with their pronunciations.
-        sentences: each recording is a sentence of the lexicon's words, instead of one of them.
+        sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
         lm: language model of the sentences, ARPA text.
         hotwords: file of words or phrases to listen for.
-        search: how sentences and hot words are searched for.
+        search: settings of the search for sentences and hot words.
 
     Returns:
         The recogniser, whose `transcribe` takes audio files and returns their texts.
@@ -106,8 +106,8 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
     if hot is not None:
         if spells_phones(recogniser.tokens.units):
             raise ConfigError(
-                f"{options.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
-                "holds them, with --sentences."
+                f"{options.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
+                "give a --lexicon that holds them, with --sentences."
             )
         return replace(recogniser, decoder=HotWordDecoder(PrefixSearch(recogniser.tokens, options.search, hot)))
     return recogniser
@@ -120,7 +120,7 @@ def listen(
 
     Args:
         recogniser: result of `open_recogniser`.
-        utterances: their texts are not read and may be empty.
+        utterances: speech to recognise; their texts are not read and may be empty.
         language: `auto` finds it out, with the offsets that the model keeps, else by the heads' scores as they are;
             otherwise it is the recogniser's head.
         store: their features; computed where it is not given.

@@ -45,11 +45,11 @@ def make_model(
     Args:
         texts: files with a sentence per line, or manifests.
         out: file to write.
-        order: the longest n-gram.
+        order: length of the longest n-grams.
         lexicon: file whose words the model shall list too.
-        limit: list so many of the texts' commonest words only; the others count as `<unk>`, unless the lexicon holds
-            them. Of equally common words the first ones stay.
-        overwrite: replace the file `out`.
+        limit: number of the texts' commonest words to list; the others count as `<unk>`, unless the lexicon holds them.
+            Of equally common words the first ones stay.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
@@ -109,8 +109,8 @@ def write_words(
     Args:
         texts: files with a sentence per line, or manifests.
         out: file to write.
-        at_least: words that occur so often only.
-        overwrite: replace the file `out`.
+        at_least: least number of occurrences of a word that is written.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
@@ -148,16 +148,14 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
         )
     part = parsers["make"]
     part.add_argument("--out", type=Path, required=True, help="ARPA file to write")
-    part.add_argument("--order", type=int, default=3, help="the longest n-gram")
-    part.add_argument("--lexicon", type=Path, default=None, help="list the words of this lexicon too")
-    part.add_argument(
-        "--limit", type=int | None, default=None, help="list so many of the commonest words of the texts only"
-    )
+    part.add_argument("--order", type=int, default=3, help="length of the longest n-grams")
+    part.add_argument("--lexicon", type=Path, default=None, help="lexicon whose words are listed too")
+    part.add_argument("--limit", type=int | None, default=None, help="number of the texts' commonest words to list")
     part = parsers["words"]
     part.add_argument("--out", type=Path, required=True, help="lexicon to write")
-    part.add_argument("--at_least", type=int, default=1, help="words that occur so often only")
+    part.add_argument("--at_least", type=int, default=1, help="least number of occurrences of a word")
     for name in ("make", "words"):
-        parsers[name].add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+        parsers[name].add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
     return parsers
 
 

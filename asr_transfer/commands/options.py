@@ -28,9 +28,9 @@ class Command:
     """One command, from which `cli` makes its parser.
 
     Attributes:
-        summary: words that tell in the list of commands what it does.
+        summary: description in the list of commands.
         run: action, from the options to the exit status.
-        declare: adds its options to its parser; None where it has commands below it instead.
+        declare: function that adds its options to its parser; None where it has commands below it instead.
         below: parsers of the commands below it, by name.
     """
 
@@ -90,7 +90,7 @@ class RunOptions:
 
     Attributes:
         out: run folder to write.
-        overwrite: replace the run that `out` holds.
+        overwrite: whether to replace the run that `out` holds.
     """
 
     out: Path
@@ -102,7 +102,7 @@ class ResumableOptions(RunOptions):
     """Where a run is written that can be stopped.
 
     Attributes:
-        resume: go on with a run that was stopped.
+        resume: whether to go on with a run that was stopped.
     """
 
     resume: bool = False
@@ -118,7 +118,7 @@ class SearchOptions:
         lexicon: words that can be said, with their pronunciations.
         lm: language model of the sentences, ARPA text.
         hotwords: words or phrases to listen for, one per line.
-        search: how sentences and hot words are searched for.
+        search: settings of the search for sentences and hot words.
     """
 
     model: Path
@@ -135,7 +135,7 @@ class ListenOptions(SearchOptions):
 
     Attributes:
         language: head to listen with, where the model has several; `auto` takes the surest one for each recording.
-        sentences: each recording is a sentence of the lexicon's words, instead of one of them.
+        sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
     """
 
     language: str | None = None

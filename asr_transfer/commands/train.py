@@ -30,14 +30,14 @@ class TrainCommand(SourceConfig, ResumableOptions):
     Attributes:
         train: manifest to train on.
         dev: manifest that the best weights are chosen on; without it the last weights are kept.
-        dev_speakers: hold so many speakers of `train` out instead of giving `dev`.
+        dev_speakers: number of speakers of `train` to hold out instead of giving `dev`.
         test: manifest to score the finished model on.
-        keep_source: keep so many training utterances, drawn by the seed, in the model's folder as features and
+        keep_source: number of training utterances, drawn by the seed, that the model's folder keeps as features and
             transcripts, for `adapt` to mix in; 0 for none.
-        keep_judged: hold about so many utterances of each language out from training, whole speakers where there are
-            several, and keep them in the model's folder: `adapt` judges on them what others lose. Development speech
-            serves instead where there is enough, for it chooses the best weights but is not trained on. At most a
-            tenth of the training utterances is taken, and none where that is too few to judge on; 0 for none.
+        keep_judged: approximate number of utterances of each language to hold out from training, whole speakers where
+            there are several, and to keep in the model's folder, where they show `adapt` what others lose. Development
+            speech serves instead where there is enough of it: it chooses the best weights but is not trained on. At
+            most a tenth of the training utterances is taken, and none where that is too few; 0 for none.
     """
 
     train: Path

@@ -20,7 +20,7 @@ class TranscribeCommand(ListenOptions):
     """Print the text of recordings, or of those that a manifest names.
 
     Attributes:
-        explain: a word of the lexicon: say for each recording how well it fits, and what beat it.
+        explain: word of the lexicon; for each recording a line shows how well it fits, and what beat it.
     """
 
     explain: str | None = None

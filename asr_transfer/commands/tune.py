@@ -45,7 +45,7 @@ class TuneCommand(SearchOptions):
         data: manifest, or folder of recordings with transcripts; never those that are tested on.
         out: YAML file to write, for `--config` of `transcribe` and `evaluate`.
         language: head to listen with, where the model has several.
-        overwrite: replace the file `out`.
+        overwrite: whether to replace the file `out`.
     """
 
     data: Path
@@ -98,8 +98,8 @@ def tune_search(
     model = None if command.lm is None else NgramModel.read(command.lm)
     if lexicon is None and spells_phones(recogniser.tokens.units):
         raise ConfigError(
-            f"{command.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
-            "holds them."
+            f"{command.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
+            "give a --lexicon that holds them."
         )
     store = build_store(utterances, recogniser.model.inputs)
     posteriors = log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))

@@ -86,7 +86,7 @@ class LengthBuckets:
     Args:
         costs: (items,) cost of each item.
         budget: greatest padded cost of a batch; an item above it makes a batch alone.
-        seed: decides jitter and order.
+        seed: random seed of jitter and order.
         rank, world: this process's share under `torchrun`: each takes every world-th batch.
     """
 

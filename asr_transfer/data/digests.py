@@ -17,7 +17,7 @@ class FileDigests:
     """Hashes of files' bytes, remembered by path, size and modification time so that big corpora are read once.
 
     Args:
-        file: where they are kept; it need not be there.
+        file: file that holds them; it need not exist.
     """
 
     def __init__(self, file: Path) -> None:

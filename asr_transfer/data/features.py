@@ -197,7 +197,7 @@ class Part:
         store: key of the store.
         place: number of the part in its store.
         wanted: the part's own utterances.
-        file: where their frames go.
+        file: file for their frames.
     """
 
     store: str
@@ -215,7 +215,7 @@ class Computed:
         lengths: frames of each view.
         views: utterance and speed of each view.
         statistics: (2, views, dim) statistics by which views are normalised.
-        failures: why recordings could not be read.
+        failures: reasons why recordings could not be read.
         remarks: oddities of recordings, by utterance.
     """
 
@@ -240,7 +240,7 @@ def build_store(
     """Return the store of `utterances`, computed only when no store of the same content exists.
 
     Args:
-        utterances, config, speeds: as in `Request`.
+        utterances, config, speeds: fields of `Request`.
         cache: folder of stores; default `cache.cache_folder() / "features"`.
 
     Raises:
@@ -258,9 +258,9 @@ def build_stores(
 
     Args:
         requests: features that are wanted; those asked for twice are computed once.
-        run: calls a function with every part.
+        run: function that calls another with every part.
         cache: folder of stores; default `cache.cache_folder() / "features"`.
-        seconds: duration of the speech in a part, about.
+        seconds: approximate duration of the speech in a part.
 
     Raises:
         DataError: recordings cannot be read; all of a store are named, and it is not cached.

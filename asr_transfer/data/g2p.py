@@ -91,9 +91,9 @@ class Notation:
     """How rules and dictionaries are to write what they know; a user's lexicon is taken as it is.
 
     Attributes:
-        stress: keep stress, as a mark before the vowel.
-        length: keep length marks.
-        affricates: write an affricate as one phone under a tie bar; otherwise as its two parts.
+        stress: whether to keep stress, as a mark before the vowel.
+        length: whether to keep length marks.
+        affricates: whether to write an affricate as one phone under a tie bar; otherwise as its two parts.
     """
 
     stress: bool = False
@@ -127,11 +127,11 @@ def pronounce(
     and at last espeak-ng guesses. A word may be several, with spaces between; it is guessed if one of them is.
 
     Args:
-        words: as they are written.
+        words: words as they are written.
         language: ISO 639 code, or a voice of espeak-ng such as "en-gb".
-        source: `dictionary` takes no guesses, `espeak` nothing else.
+        source: origin of the pronunciations: `dictionary` takes no guesses, `espeak` nothing else.
         scheme: notation to write them in; pinyin only out of a dictionary of pinyin, which then keeps its tones.
-        lexicon: user's, in the notation asked for; goes before everything else and is taken as it is.
+        lexicon: user's lexicon, in the notation asked for; it goes before everything else and is taken as it is.
         reader: dictionary of the language.
         notation: marks of stress, length and affricates that are kept; of ARPAbet the stress alone.
         where: the place of a word in its file, for messages.
@@ -179,7 +179,7 @@ def guess_sentence(text: str, language: str, scheme: Scheme = "ipa", notation: N
 
     Args:
         text: words between spaces.
-        language, scheme, notation: as of `pronounce`.
+        language, scheme, notation: arguments of `pronounce`.
 
     Raises:
         DataError: a word has nothing to pronounce, or is in a script of other languages.

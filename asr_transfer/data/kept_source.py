@@ -48,7 +48,7 @@ class Summary:
     """Utterances without recordings, and their features.
 
     Attributes:
-        utterances: their `audio` is empty.
+        utterances: kept utterances, whose `audio` is empty.
         store: features of all of them at speed 1, and perhaps of others.
     """
 
@@ -216,7 +216,7 @@ def keep(held: HeldOut, report: Report, store: FeatureStore, count: int, seed: i
         report: utterances that training left out.
         store: features of the rest; those at speed 1 are computed where it has none.
         count: training utterances to keep; 0 for none.
-        seed: draws them.
+        seed: random seed of the draw.
     """
     left_out = {name for name, _ in report.dropped}
     usable = [u for u in held.train if u.id not in left_out]

@@ -35,11 +35,11 @@ class Entry:
     """A pronunciation of a word.
 
     Attributes:
-        word: as it is written; may hold spaces.
-        phones: at least one.
+        word: word as it is written; it may hold spaces.
+        phones: phones, at least one.
         weight: natural logarithm, added to the score of this pronunciation.
-        guessed: it was made by rule rather than taken from a dictionary.
-        line: where it stands in its file; None when it came from elsewhere.
+        guessed: whether it was made by rule rather than taken from a dictionary.
+        line: number of its line in its file; None when it came from elsewhere.
     """
 
     word: str

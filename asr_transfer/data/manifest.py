@@ -32,15 +32,15 @@ class Utterance:
     """One line of a manifest.
 
     Attributes:
-        id: unique in its manifest.
+        id: name that is unique in its manifest.
         audio: path of the recording; absolute once read.
-        duration: seconds.
+        duration: length in seconds.
         text: transcript; empty only of speech that is read without transcripts.
-        speaker: who speaks.
+        speaker: name of the speaker.
         language: ISO 639 code such as "en".
-        start: seconds into the file where the utterance begins; None when it begins with the file.
+        start: begin of the utterance in its file, in seconds; None when it begins with the file.
         phones: time-aligned phones, where a corpus has them.
-        pronunciation: phones of what was said, separated by single spaces, without times; None where unknown.
+        pronunciation: phones of the utterance, separated by single spaces, without times; None where unknown.
     """
 
     id: str

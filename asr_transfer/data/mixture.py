@@ -34,7 +34,7 @@ class MixedBuckets(LengthBuckets):
         costs: (items,) cost of each item of each set.
         shares: share of each set in the summed costs; they add up to 1.
         budget: greatest padded cost of a batch; an item above it makes a batch alone.
-        seed: decides jitter and order.
+        seed: random seed of jitter and order.
         rank, world: this process's share under `torchrun`.
     """
 

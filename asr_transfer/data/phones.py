@@ -219,10 +219,10 @@ class Replaced:
     """A phone that a model does not know, and what stands for it.
 
     Attributes:
-        phone: in IPA.
+        phone: phone in IPA.
         by: the model's symbol.
         distance: distance between the two.
-        entries: so many pronunciations hold it.
+        entries: number of pronunciations that hold it.
     """
 
     phone: str
@@ -240,7 +240,7 @@ def map_lexicon(
     whose phones are all known stay as they are.
 
     Args:
-        lexicon: in any notation.
+        lexicon: lexicon in any notation.
         inventory: symbols of the model, without the blank.
         scheme: notation of the lexicon; None for what it looks like.
 

@@ -99,7 +99,7 @@ def cut_at_pauses(loudness: torch.Tensor, per_second: float) -> list[tuple[int, 
 
     Args:
         loudness: (frames,) energy of each frame, as a logarithm.
-        per_second: frames.
+        per_second: number of frames per second.
 
     Returns:
         First frame and end of each piece; together they are the recording, each once. In speech without any pause the

@@ -168,8 +168,8 @@ def language_tokens(
     """Return each language's tokens; shared subwords are the same for all languages that have any.
 
     Args:
-        texts: that are to be spelled, by language.
-        units: by language.
+        texts: texts to be spelled, by language.
+        units: units by language.
         config: settings of the subwords; None for the usual ones.
 
     Raises:

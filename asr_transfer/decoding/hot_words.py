@@ -43,7 +43,7 @@ class HotWord:
     Attributes:
         text: words with single spaces between them.
         weight: factor on the bonus; above 0 for more, below for less.
-        line: where it stands in its file; None when it came from elsewhere.
+        line: number of its line in its file; None when it came from elsewhere.
     """
 
     text: str
@@ -56,7 +56,7 @@ class HotWords:
 
     Args:
         words: no text twice.
-        source: where they came from, for messages.
+        source: origin of the words, for messages.
 
     Raises:
         DataError: none, an empty one, one that occurs twice, or a weight that is no number.
@@ -130,7 +130,7 @@ class HotWords:
         if spells_phones(tokens.units):
             if lexicon is None:
                 raise ConfigError(
-                    f"{self.source}: the model hears phones, so that hot words need their pronunciations; "
+                    f"{self.source}: the tokens of the model are phones, so that hot words need pronunciations; "
                     "give a lexicon that holds them."
                 )
             lexicon.check(tokens.symbols[1:])
@@ -210,14 +210,14 @@ class Automaton:
 
     Args:
         spellings: letters and weight of each.
-        letters: how many there are.
+        letters: number of letters.
         space: the letter that separates words, -1 for none. With it a spelling must begin and end at a word's edge.
 
     Attributes:
         start: the node at the beginning of a text.
         potential: (nodes,) bonus that is given back unless a spelling is completed.
         kept: (nodes,) bonus of the spellings completed on arrival.
-        column: (letters,) of each letter in `table`.
+        column: (letters,) column of each letter in `table`.
         table: (nodes, columns) the next node.
     """
 

@@ -53,8 +53,9 @@ def identify(recogniser: Recogniser, data: SpeechData, offsets: Mapping[str, flo
     Args:
         recogniser: model of several languages; the head that it listens through does not matter.
         data: utterances; their tokens and targets are not read.
-        offsets: added to the scores, as `calibrate` gives them; only the languages named there come into question.
-            None takes those that the recogniser keeps, and all heads' scores as they are where it keeps none.
+        offsets: offsets that are added to the scores, as `calibrate` gives them; only the languages named there come
+            into question. None takes those that the recogniser keeps, and all heads' scores as they are where it keeps
+            none.
 
     Raises:
         ConfigError: there are fewer than two languages to choose from.
@@ -115,14 +116,14 @@ def calibrated(
         recogniser: with one head there is nothing to tell apart, and it is returned as it is.
         utterances: really in the languages they name; those in languages without a head are left out.
         store: their features.
-        say: takes the line that names the languages without speech.
+        say: function that takes the line that names the languages without speech.
     """
     heads = list(recogniser.model.heads)
     if len(heads) < 2:
         return recogniser
     kept = [u for u in utterances if u.language in heads]
     if unheard := sorted(set(heads) - {u.language for u in kept}):
-        say(f"languages will be told apart without calibration: no development utterances in {', '.join(unheard)}")
+        say(f"languages will be identified without calibration: no development utterances in {', '.join(unheard)}")
         return replace(recogniser, offsets={})
     data = SpeechData(kept, store, recogniser.tokens, with_targets=False)
     return replace(recogniser, offsets=calibrate(recogniser, data))

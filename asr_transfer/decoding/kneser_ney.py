@@ -30,7 +30,7 @@ def estimate(
 
     Args:
         texts: sentences, words separated by spaces.
-        order: the longest n-gram; orders that no sentence reaches are left out.
+        order: length of the longest n-grams; orders that no sentence reaches are left out.
         vocabulary: words to list although no text holds them.
         unlisted: words that count as `<unk>` wherever a text holds them, unless the vocabulary does too.
 

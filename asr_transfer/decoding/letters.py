@@ -18,7 +18,7 @@ class Letters:
         tokens: token set of the model's head; index 0 is the blank.
 
     Attributes:
-        count: letters are numbered below it.
+        count: number of letters.
         space: the letter between words, -1 for none.
         gap: the token that writes a space alone, -1 for none.
         spaced: (tokens,) whether a token begins with a space.

@@ -48,7 +48,7 @@ class PrefixTree:
     """A lexicon in a model's tokens, made ready for search; made once and used for many utterances.
 
     Args:
-        lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
+        lexicon: lexicon whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
         tokens: token set of the model's head; index 0 is the blank.
 
     Attributes:

@@ -13,16 +13,16 @@ class SearchConfig(Ranged, section="search"):
     """How hypotheses are searched for.
 
     Attributes:
-        beam: hypotheses kept at each frame.
-        beam_threshold: hypotheses this many nats below the best are dropped; infinity for none.
+        beam: number of hypotheses kept at each frame.
+        beam_threshold: distance below the best hypothesis, in nats, beyond which others are dropped; infinity for none.
         lm_weight: factor of the language model's natural log-probability.
-        word_score: added for every word; above 0 for more words, below for fewer.
+        word_score: score added for every word; above 0 for more words, below for fewer.
         unknown_score: natural log-probability of a word that the language model does not list; None takes the model's
             own `<unk>`. Other words lose to it too easily if it is very low, which hides new words.
-        hot_weight: added for every token of a hot word, of pieces of words for every character, times the word's own
-            weight.
-        look_ahead: unfinished words are compared as if the likeliest word that they can become had been said. It
-            changes what is dropped, not the scores.
+        hot_weight: score added for every token of a hot word (with pieces of words, for every character), times the
+            word's own weight.
+        look_ahead: whether unfinished words are compared as if they were already the likeliest word that they can
+            become. It changes what is dropped, not the scores.
     """
 
     beam: Count = 100
@@ -39,10 +39,10 @@ class SutaConfig(Ranged, section="suta"):
     """How a model is adapted to an utterance.
 
     Attributes:
-        steps: AdamW steps; 0 for none.
-        learning_rate: step size of these. The paper's 2e-5 is for wav2vec 2.0; on small models of spoken digits, with
-            and without noise, 3e-4 never took fewer errors away and mostly two to four times as many.
-        temperature: divides the logits in both losses, so that sure frames still have a gradient.
+        steps: number of AdamW steps; 0 for none.
+        learning_rate: learning rate of AdamW. The paper's 2e-5 is for wav2vec 2.0; on small models of spoken digits,
+            with and without noise, 3e-4 never took fewer errors away and mostly two to four times as many.
+        temperature: divisor of the logits in both losses, so that sure frames still have a gradient.
         entropy_weight: weight of the entropy; minimum class confusion has the rest of 1.
     """
 

@@ -110,7 +110,7 @@ def tune(
         lexicon, tokens, model: as of `SentenceSearch`; without a model `lm_weight` is left as it is.
         config: the other settings.
         grid: values to try, by name of a number in `SearchConfig`; None for `DEFAULT_GRID`.
-        exhaustive: try all combinations.
+        exhaustive: whether to try all combinations.
         hot_words: whose entries of the lexicon have a bonus, as of `HotWords.boosted`; without them `hot_weight` is
             left as it is.
 
@@ -166,7 +166,7 @@ def tune_hot_words(
 
     Args:
         posteriors: posteriors of the development utterances; some should hold hot words, and some none.
-        references: text of each, for models that hear phones in phones.
+        references: text of each, for models of phones in phones.
         tokens, hot_words, lexicon: as of `PrefixSearch`.
         config: the other settings.
         grid: values of `hot_weight` to try; None for `HOT_GRID`.

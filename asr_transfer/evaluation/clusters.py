@@ -39,8 +39,8 @@ class Estimate:
     Attributes:
         value: figure itself.
         low, high: its interval at `LEVEL`; None below `FEWEST` clusters.
-        p: two-sided, that nothing changed; 1 where a rate is no change, never less than a sign test of as many clusters
-            could reach.
+        p: two-sided p that nothing changed; 1 where a rate is no change, never less than a sign test of as many
+            clusters could reach.
         clusters: number of independent observations.
     """
 

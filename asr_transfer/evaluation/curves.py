@@ -30,8 +30,8 @@ class Observation:
 
     Attributes:
         amount: quantity of target data, in utterances, seconds or what the experiment counts; 0 is the source model.
-        seed: or draw.
-        speaker: who.
+        seed: name of the seed or draw.
+        speaker: name of the speaker.
         errors, reference: on the speaker's test utterances.
     """
 

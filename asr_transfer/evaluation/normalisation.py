@@ -28,8 +28,8 @@ class Profile:
         name: under which it is stored.
         summary: sentence on its effect, for reports.
         clean: text and its language → text; runs of spaces are merged behind it in any case.
-        spaced: false where spaces mean nothing: they are dropped, and words are single characters.
-        lowers: true where letters become small ones, as the text's language writes them.
+        spaced: whether spaces mean something; otherwise they are dropped, and words are single characters.
+        lowers: whether letters become small ones, as the text's language writes them.
     """
 
     name: str

@@ -78,7 +78,7 @@ class Plot:
         name: name of its files.
         caption, alt: description, below it and for those who do not see it.
         width, height: in inches.
-        draw: draws it into axes.
+        draw: function that draws it into axes.
     """
 
     name: str

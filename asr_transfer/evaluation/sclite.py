@@ -34,10 +34,10 @@ class Said:
     """An utterance of a `trn`, or a segment of an `stm`.
 
     Attributes:
-        name: its id; of a segment recording, channel, begin and end.
-        speaker: empty where the id tells none.
+        name: id of the text; of a segment recording, channel, begin and end.
+        speaker: name of the speaker; empty where the id has none.
         text: words with single spaces between them.
-        ignored: it is not to be scored.
+        ignored: whether it is left out of the scores.
         recording, channel: place of a segment.
         begin, end: bounds of a segment, in seconds.
     """
@@ -57,8 +57,8 @@ class TimedWord:
     """A word of a `ctm`.
 
     Attributes:
-        recording, channel: where it was said.
-        begin, duration: in seconds.
+        recording, channel: place of the word.
+        begin, duration: begin and length in seconds.
         word: as it was recognised.
     """
 

@@ -37,7 +37,7 @@ class Change:
         low, high: interval of the difference at `clusters.LEVEL`; None below four clusters.
         improvement: probability that the system is better, by the distribution of the interval and p; 0.5 for
             identical systems.
-        p: two-sided; 1 for identical systems.
+        p: two-sided p; 1 for identical systems.
         over: clusters, `speakers` or `utterances`; several draws of one utterance are one cluster.
         clusters: number of them.
         speakers, utterances: their numbers.

@@ -22,8 +22,8 @@ def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()
     """Run a batch through the model and, for a task, its head.
 
     Args:
-        model: under the model contract.
-        stream: whose batch it is.
+        model: model under the contract.
+        stream: stream that the batch is of.
         batch: on the model's device.
         taps: dotted paths of modules whose outputs are kept.
     """
@@ -42,7 +42,7 @@ def run_together(
     fit beside each other, such as speech and images, are run one by one.
 
     Args:
-        model: under the model contract.
+        model: model under the contract.
         parts: stream and batch (on the model's device) by name.
         taps: dotted paths of modules whose outputs are kept, by name of the stream.
     """

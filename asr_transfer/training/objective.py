@@ -23,7 +23,7 @@ class Objective(Protocol):
     Attributes:
         streams: names of the streams whose outputs it reads.
         taps: dotted paths of the modules whose outputs it reads.
-        replaces_weight_decay: True when it pulls weights somewhere itself, so that the optimiser must not.
+        replaces_weight_decay: whether it pulls weights somewhere itself, so that the optimiser must not.
     """
 
     streams: Sequence[str]

@@ -26,7 +26,7 @@ def make_optimizer(
     Args:
         model: model that is trained.
         config: kind of optimiser, learning rate and weight decay.
-        factors: on the learning rate, by the name of the model's parameter; 1 where absent.
+        factors: factors on the learning rate, by the name of the model's parameter; 1 where absent.
         others: named parameters beside the model's, such as those of objectives.
 
     Raises:

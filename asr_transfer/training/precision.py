@@ -53,8 +53,8 @@ class Choice:
 
     Attributes:
         precision: number format of the training.
-        speed: how many times as fast as fp32 bf16 was; None where that was not measured.
-        reason: where it was not, why the precision was taken.
+        speed: factor by which bf16 was faster than fp32; None where that was not measured.
+        reason: reason for the precision, where that was not measured.
     """
 
     precision: Taken
@@ -86,7 +86,7 @@ def settle(
         device: `cpu` or a GPU, as of `distributed.join`.
         batch_budget: frames of a batch.
         threads: CPU threads of the training.
-        say: called with a line where the precision is taken now.
+        say: function that is called with a line where the precision is taken now.
 
     Raises:
         ConfigError: the environment variable holds something else than a precision.

@@ -22,7 +22,7 @@ class Progress:
         history: one entry per validation.
         best: the entry with the lowest monitored figure.
         best_weights: the model's state at `best`.
-        validations_since_best: for early stopping.
+        validations_since_best: number of validations since `best`, for early stopping.
         skipped: steps with a non-finite loss or gradient.
         cpu_seconds, loading_seconds, cost: see `trainer.Result`.
     """

@@ -67,13 +67,13 @@ class Trainer(sb.Brain):
         model: `model(inputs, lengths) -> (hidden, lengths)` with `model.head(name)`.
         streams: tasks, mixtures of tasks and unlabelled streams; every step takes a batch of each.
         objectives: (weight or schedule of the weight over progress 0..1, objective).
-        plan: applied once, before anything else.
+        plan: plan that is applied once, before anything else.
         config: budget, optimiser, precision, seed.
         validation: tasks and mixtures whose data is read whole at each validation.
         monitor: figure of the validation that is improved: `loss` or one of the metrics', prefixed by the task's name
             when there are several tasks. Of a single mixture, the mean over its tasks has the name without prefix.
-        folder: where `checkpoints/` go; without it nothing is written and nothing can be resumed.
-        log: called with a line at each validation.
+        folder: folder of `checkpoints/`; without it nothing is written and nothing can be resumed.
+        log: function that is called with a line at each validation.
 
     Raises:
         ConfigError: options conflict; all conflicts are named at once.

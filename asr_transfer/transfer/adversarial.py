@@ -141,7 +141,7 @@ def domain_features(
     """Return the (vectors, dim) unaugmented outputs of a module on the CPU by name of the stream, for `a_distance`.
 
     Args:
-        model: under the model contract; run in evaluation mode and left as it was.
+        model: model under the contract; run in evaluation mode and left as it was.
         streams: the domains.
         tap: dotted path of the module.
         level: whether a vector is a frame, or the mean over an `utterance`.

@@ -24,7 +24,7 @@ class Distillation:
     (and of each of its speed copies) are computed once, before the first step, on unaugmented inputs.
 
     Args:
-        teacher: under the model contract; None takes the model as it is when training starts.
+        teacher: model under the contract; None takes the model as it is when training starts.
         stream: name of the task whose outputs are held.
         frames: `all`, or `non-blank` for positions where the teacher's best token is not the blank, which would
             otherwise dominate the sum. Both are divided by the number of all positions.

@@ -200,7 +200,7 @@ def test_swapped_transcripts_are_found_and_right_ones_pass(
             for finding in findings:
                 by_id = {u.id: u for u in changed}
                 assert finding.kind == "suspicious"
-                assert f"says '{by_id[finding.utterance].text}' but the model heard '" in str(finding)
+                assert f"says '{by_id[finding.utterance].text}' but the model recognised '" in str(finding)
     assert found >= 0.75 * wrong
     assert alarms == 0
 

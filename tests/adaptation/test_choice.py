@@ -206,7 +206,7 @@ def test_one_utterance_or_copies_of_one_leave_the_model_as_it_is(world: World) -
     for count, groups in ((1, None), (3, [0, 0, 0])):
         adapted, found = adapt_by_choice(world.source, world.own[:count], world.store, CONFIG, CHOICE, groups=groups)
         assert (found.method, found.ladder) == ("none", ())
-        assert "one recording leaves none to judge on" in found.reason
+        assert "one recording leaves none to hold out" in found.reason
         assert torch.equal(_outputs(adapted.recogniser, world), _outputs(world.source, world))
     assert _choose(world, GOOD, own=world.own[:2]).ladder[0].folds == 2
 

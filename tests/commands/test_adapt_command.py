@@ -158,7 +158,7 @@ def test_a_single_recording_is_too_little_to_judge_on(tone_run: Path, tmp_path: 
     one = recordings(tmp_path, "lee", 1.1, 1, 3)
     ran = adapt(tone_run, one, tmp_path / "auto", *QUICK, "--keep_suspicious")
     assert ran.record["adaptation"]["method"] == "none" and equal(weights(ran.out), weights(tone_run))
-    assert "one recording leaves none to judge on, so the model stays as it is" in ran.printed
+    assert "one recording leaves none to hold out, so the model stays as it is" in ran.printed
     named = adapt(tone_run, one, tmp_path / "named", "--method", "full", "--steps", 2, "--keep_suspicious")
     assert named.record["adaptation"]["method"] == "full" and "give --test" in named.printed
 
@@ -191,7 +191,7 @@ def test_what_is_wrong_with_recordings_is_said_by_name(tone_run: Path, doubtful:
     assert "the same recording as utterance 'nia-5'" in lines["copy"] and "It is left out" not in lines["copy"]
     left_out = ran.record["adaptation"]["left_out"]
     assert {"noise: silence", "nia-0: suspicious", "nia-1: suspicious"} <= set(left_out)
-    assert "its transcript says" in lines["nia-0"] and "but the model heard" in lines["nia-0"]
+    assert "its transcript says" in lines["nia-0"] and "but the model recognised" in lines["nia-0"]
     assert ran.record["data"]["adapt"]["utterances"] == 14 - len(left_out)
     log = (ran.out / "log.txt").read_text(encoding="utf-8")
     assert all(line in log for line in lines.values()), "findings belong to the run's log too"

@@ -128,7 +128,7 @@ def test_a_word_is_spelled_in_the_tokens_of_a_model() -> None:
     assert [entry.phones for entry in spelled_lexicon(["ab", "b"], tokens)] == [("a", "b"), ("b",)]
     with pytest.raises(DataError, match="the word 'abc': 'c' cannot be spelled"):
         spelled_lexicon(["abc"], tokens)
-    with pytest.raises(DataError, match="hears phones"):
+    with pytest.raises(DataError, match="are phones"):
         spelled_lexicon(["ab"], Tokens(["a", "b"], "phones"))
 
 

@@ -235,7 +235,7 @@ def test_a_plain_list_of_words_is_spelled_by_the_model(tmp_path: Path) -> None:
         assert lexicon.targets(tokens) == [tokens.encode("cabba"), tokens.encode("ab cab")]
     assert read_for(file, pieces)[0].phones == (f"{MARK}cab", "ba")
     with pytest.raises(
-        DataError, match=r"words\.txt: is a list of words without phones, but .* hears phones; .*lexicon g2p"
+        DataError, match=r"words\.txt: is a list of words without phones, but .* are phones; .*lexicon g2p"
     ):
         read_for(file, Tokens(["a"], "phones"))
     for text in ("cab\nabz\n", "cab\tc a b\nabz\ta b z\n"):

@@ -6,8 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")))
+from docs.records import PAGES, ROOT
 
 
 def _commands(text: str) -> list[list[str]]:
