@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import nn
 
+from asr_transfer.config import EncoderName
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import (
     AdapterSpec,
@@ -33,7 +34,7 @@ SPECS = [
     AdapterSpec("residual-adapter", 3),
     AdapterSpec("speaker-code", 4),
 ]
-ENCODERS = ["bilstm", "tdnn", "conformer"]
+ENCODERS = get_args(EncoderName)
 every = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
 everywhere = pytest.mark.parametrize("encoder", ENCODERS)
 

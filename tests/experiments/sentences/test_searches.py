@@ -27,10 +27,8 @@ from asr_transfer.experiments.sentences.searches import BEAM, HOT, WITH, WITH_HO
 from asr_transfer.experiments.sentences.tables import effects_table, sentences_markdown, system_figures
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig, choose_words, lexicon_of
 from asr_transfer.runs.record import read_record
-from tests.real_runs import load
+from tests.real_runs import ROOT, load
 from tests.small import small_model
-
-ROOT = Path(__file__).resolve().parents[2]
 
 TOKENS = Tokens([" ", *"abcdefgh"])
 CONFIG = SentencesConfig(order=2, hot_words=4, shortest=3, search=SearchConfig(beam=12, beam_threshold=15.0))

@@ -1,11 +1,9 @@
-"""Words of sentence corpora: what counts as heard, phrases, cuts, shared phones, figures, and the recipe on tones."""
+"""Words of sentence corpora: what counts as heard, phrases, cuts, shared phones and figures."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ import torch
 
 from asr_transfer.config import ModelConfig
 from asr_transfer.data.lexicon import Lexicon
-from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError
@@ -39,14 +37,8 @@ from asr_transfer.experiments.words.unseen import (
 )
 from asr_transfer.experiments.words.word_corpus import MaterialConfig, SpokenWords, assemble, load_words, save_words
 from asr_transfer.experiments.words.word_exposure import ALIKE, MADE_OF, SAID, TRAINED, WITHIN, Heard
-from asr_transfer.runs.record import read_record
 from asr_transfer.training.phone_models import make_phone_model
-from tests.real_runs import load
 from tests.small import small_model
-from tests.tones import WORDS, make_corpus
-
-ROOT = Path(__file__).resolve().parents[2]
-HPARAMS = ROOT / "recipes" / "zero_shot_words" / "hparams"
 
 
 def _said(text: str, phones: str | None = None, name: str = "", language: str = "en") -> Utterance:
@@ -207,70 +199,3 @@ def test_figures_are_shares_over_all_models() -> None:
     assert recall.low is recall.high is None, "two sentences say nothing of others"
     control = control_figures(heard(("new", ""), ("old", "old")), "words", members)
     assert [figure.value for figure in control] == [0.0, 1.0]
-
-
-def test_the_recipe_cuts_held_out_words_out_of_sentences(
-    feature_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recipe = load(ROOT / "recipes" / "zero_shot_words" / "run.py")
-    corpus = tmp_path / "tones"
-    make_corpus(corpus, 12)
-    spoken = json.dumps({word: " ".join(word) for word in WORDS})
-    arguments = [
-        "--corpus", str(corpus), "--out", str(tmp_path / "run"), "--workers", "1", "--lexicon_sizes", "[4,8]",
-        "--draws", "1", "--material.scheme", "ipa", "--material.spoken", spoken, "--material.hold_out", "[face]",
-        "--material.cut", "true", "--material.pieces", "1", "--control", "words", "--learn.units", "phones",
-        "--learn.model.encoder", "tdnn", "--learn.model.layers", "2", "--learn.model.dim", "48",
-        "--learn.model.channels", "48", "--learn.trainer.steps", "120", "--learn.trainer.validate_every", "0",
-        "--learn.trainer.batch_budget", "1500", "--learn.trainer.learning_rate", "0.01",
-        "--learn.trainer.device", "cpu", "--learn.augment", "null", "--learn.speeds", "[1.0]",
-    ]  # fmt: skip
-    assert recipe.script(recipe.Recipe, recipe.run, arguments) == 0, capsys.readouterr().err
-    data = tmp_path / "run" / "data"
-    assert not any("face" in u.text.split() for u in read_manifest(data / "train.jsonl"))
-    test = read_manifest(data / "test.jsonl")
-    assert {u.text for u in test} == set(WORDS) and all(u.start is not None for u in test)
-    pieces = read_manifest(data / "pieces.jsonl")
-    assert pieces and all(2 <= len((u.pronunciation or "").split()) <= 4 for u in pieces)
-    values = read_record(tmp_path / "run")["scores"]
-    figures: dict[str, Any] = {one["what"]: one["value"] for one in values["figures"]}
-    assert figures[f"words {UNSEEN} spelt by a model of words"] == 0.0
-    assert figures[f"words {SEEN_WORDS} found, lexicon of 8"] >= 0.5
-    assert figures[f"words {UNSEEN} found, lexicon of 8"] >= 0.3
-    assert figures[f"phone errors of words {SEEN_WORDS}"] < 0.6
-    assert f"words {UNSEEN} found" in (tmp_path / "run" / "table.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in HPARAMS.glob("*.yaml")))
-def test_the_recipes_settings_parse(name: str) -> None:
-    if name == "sentences":
-        pytest.skip("of the sentences recipe")
-    recipe = load(ROOT / "recipes" / "zero_shot_words" / "run.py")
-    base = name.split("_")[0] if name.startswith(("an4_", "hsk_")) else None
-    files = [word for one in (base, name) if one for word in ("--config", str(HPARAMS / f"{one}.yaml"))]
-    source = ["--source", "model"] if name == "hsk_transfer" else []
-    seen: list[Any] = []
-    assert recipe.script(recipe.Recipe, seen.append, [*files, *source, "--out", "x"]) == 0
-    if name.startswith("an4"):
-        trainer = seen[0].learn.trainer
-        assert (trainer.steps, trainer.batch_budget, seen[0].seeds) == (600, 6000, (0,)), (
-            "equal in all that are compared"
-        )
-        assert {"yes", "no", "may"} <= set(seen[0].material.hold_out) and seen[0].material.cut
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["--corpus", "nothing"], "there is no corpus 'nothing'"),
-        (["--outputs", "phones"], "use `learn.mode` scratch and `learn.units` phones"),
-        (["--aligner", "x"], "ask for them with `material.cut`"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(
-    given: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recipe = load(ROOT / "recipes" / "zero_shot_words" / "run.py")
-    arguments = ["--corpus", "hsk", "--out", str(tmp_path / "x"), *given]
-    assert recipe.script(recipe.Recipe, recipe.run, arguments) == 1
-    assert message in capsys.readouterr().err

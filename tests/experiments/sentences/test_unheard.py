@@ -13,9 +13,7 @@ from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.errors import DataError
 from asr_transfer.experiments.sentences.unheard import halves, require_unheard, trained_manifests
 from asr_transfer.runs.record import read_record
-from tests.real_runs import load
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.real_runs import ROOT, load
 
 
 def _said(text: str, name: str) -> Utterance:

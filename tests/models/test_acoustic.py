@@ -7,14 +7,14 @@ import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 import yaml
 from torch import nn
 
-from asr_transfer.config import FeatureConfig, ModelConfig
+from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.encoders import Encoder, LockedDropout
@@ -22,7 +22,7 @@ from asr_transfer.models.folder import load_model, read_config, replace_folder, 
 from asr_transfer.training.trainer import Trainer
 from tests.small import MELS, ToySpeech, different, in_child, kill_self, settings, small_model, snapshot, speech_task
 
-ENCODERS = ["bilstm", "tdnn", "conformer"]
+ENCODERS = get_args(EncoderName)
 LENGTHS = [31, 7, 22, 1, 30, 2]
 
 

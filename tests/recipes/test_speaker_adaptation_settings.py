@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +9,8 @@ import pytest
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import KEEP_JUDGED
 from asr_transfer.experiments.speakers.experiment import AUTOMATIC
-from tests.real_runs import load
+from tests.real_runs import ROOT, load
 
-ROOT = Path(__file__).resolve().parents[2]
 HPARAMS = ROOT / "recipes" / "speaker_adaptation" / "hparams"
 RUNS = [
     ["an4_folds"], ["fillets"], ["queen"], ["fsdd"], ["fsdd", "fsdd_words"],

@@ -48,11 +48,10 @@ from asr_transfer.experiments.words.word_exposure import (
 )
 from asr_transfer.runs.record import read_record
 from data_prep.made_up import MadeUpConfig, make_words, prepare_made_up
-from tests.real_runs import load
+from tests.real_runs import ROOT, load
 from tests.small import small_model
 from tests.tones import speak
 
-ROOT = Path(__file__).resolve().parents[2]
 PHONES = Tokens(list("abcdef"), "phones")
 
 

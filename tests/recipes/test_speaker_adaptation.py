@@ -9,9 +9,7 @@ import pytest
 
 from asr_transfer.errors import ConfigError, DataError
 from data_prep.prepare import prepare, require_root
-from tests.real_runs import load
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.real_runs import ROOT, load
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Prompts of a telephone exchange and a Russian voice: made-up trees, and the real packages where they were fetched."""
+"""Prompts of a telephone exchange: a made-up tree, and the real packages where they were fetched."""
 
 from __future__ import annotations
 
@@ -13,17 +13,12 @@ import soundfile
 
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
-from data_prep import asterisk, festvox_ru
+from data_prep import asterisk
 from data_prep.by_text import split_of
-from data_prep.fetch import CHECKSUMS, SOURCES, data_folder
-from tests.recorded import MakeAudio, distinct
+from data_prep.fetch import data_folder
+from tests.prepared import left_out
 
 av = pytest.importorskip("av", reason="the extra `g722` is not installed")
-
-
-@pytest.fixture
-def make_audio(make_audio: MakeAudio) -> MakeAudio:
-    return distinct(make_audio)
 
 
 TEXTS = """; Prompts
@@ -125,14 +120,8 @@ def test_asterisk(tmp_path: Path, prompts: Path, capsys: pytest.CaptureFixture[s
         "the text holds letters of another script": "foreign",
         "no text belongs to it": "unnamed",
     }.items():
-        assert _left_out(printed, reason) >= set(name.split(", ")), reason
+        assert left_out(printed, reason) >= set(name.split(", ")), reason
     assert "empty-file.g722: the audio has zero length" in printed
-
-
-def _left_out(printed: str, reason: str) -> set[str]:
-    lines = [line for line in printed.splitlines() if line.startswith(f"  left out, {reason}: ")]
-    names = {name for line in lines for name in line.rpartition(": ")[2].split(", ")}
-    return {name.removeprefix("asterisk-en/") for name in names}
 
 
 def test_asterisk_says_what_is_missing(tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,88 +150,3 @@ def test_real_asterisk(tmp_path: Path, language: str, sizes: tuple[int, int, int
     assert tuple(len(split) for split in splits) == sizes
     texts = [{u.text for u in split} for split in splits]
     assert not (texts[0] & texts[1] or texts[0] & texts[2] or texts[1] & texts[2])
-
-
-SENTENCES = {
-    "ru_0001": "Она завела, прядь волнистых вол+ос!",
-    "ru_0002": "Да.",
-    "ru_0003": "Нет, спасибо.",
-    "ru_0004": "Один",
-    "ru_0005": "Два",
-    "ru_0006": "Три",
-    "ru_0007": "Четыре",
-    "ru_0008": "Пять",
-    "ru_0009": "Комната 5",
-    "ru_0010": "Без меток",
-    "ru_0011": "Без звука",
-}
-
-
-@pytest.fixture
-def voice(tmp_path: Path, make_audio: MakeAudio) -> Path:
-    folder = tmp_path / "unpacked/usr/share/festival/voice"
-    for part in ("etc", "lab"):
-        (folder / part).mkdir(parents=True)
-    lines = [f'( {name} "{text}" )\n' for name, text in SENTENCES.items()]
-    (folder / "etc/txt.done.data").write_text("".join(lines), encoding="utf-8")
-    for name in SENTENCES:
-        if name != "ru_0011":
-            make_audio(folder / f"wav/{name}.wav", seconds=2.0)
-        if name != "ru_0010":
-            (folder / f"lab/{name}.lab").write_text("#\n0.3 125 pau\n0.5 125 tt\n0.75 125 aa\n2.0 125 pau\n")
-    return folder
-
-
-def test_festvox(tmp_path: Path, voice: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    festvox_ru.prepare(tmp_path / "unpacked", tmp_path / "out")
-    found = {s: read_manifest(tmp_path / "out" / f"{s}.jsonl") for s in ("train", "dev", "test")}
-    utterances = {u.id: u for split in found.values() for u in split}
-    assert set(utterances) == set(SENTENCES) - {"ru_0009", "ru_0010", "ru_0011"}
-    first = utterances["ru_0001"]
-    assert (first.text, first.speaker, first.language) == ("она завела прядь волнистых волос", "nsh", "ru")
-    assert first.phones == (("pau", 0.0, 0.3), ("tt", 0.3, 0.5), ("aa", 0.5, 0.75), ("pau", 0.75, 2.0))
-    assert first.pronunciation == "tt aa"
-    printed = capsys.readouterr().out
-    assert _left_out(printed, "no phone labels belong to it") == {"ru_0010"}
-    assert _left_out(printed, "no recording belongs to it") == {"ru_0011"}
-    assert _left_out(printed, "the text holds digits or symbols, whose reading is not known") == {"ru_0009"}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("#\n0.3 125 pau\nx 125 tt\n", r"ru_0001.lab line 3: is not `END 125 PHONE`"),
-        ("#\n0.3 125\n", r"ru_0001.lab line 2: is not `END 125 PHONE`"),
-        ("#\n0.3 125 pau\n0.2 125 tt\n", r"ru_0001.lab line 3: ends at 0.2 s, before it begins"),
-    ],
-)
-def test_festvox_damaged_labels(tmp_path: Path, voice: Path, content: str, message: str) -> None:
-    (voice / "lab/ru_0001.lab").write_text(content)
-    with pytest.raises(DataError, match=message):
-        festvox_ru.prepare(voice, tmp_path / "out")
-
-
-def test_festvox_wrong_folder(tmp_path: Path, voice: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty: holds no `etc/txt.done.data` beside `wav`; get the voice with"):
-        festvox_ru.prepare(tmp_path / "empty", tmp_path / "out")
-    (voice / "etc/txt.done.data").write_text('( ru_0001 "Да." )\nru_0002 Нет\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r'txt.done.data line 2: is not `\( ID "text" \)`'):
-        festvox_ru.prepare(voice, tmp_path / "out")
-
-
-def test_real_festvox(tmp_path: Path) -> None:
-    root = data_folder() / "festvox-ru"
-    if not root.is_dir():
-        pytest.skip("the voice is absent: fetch it with `asr-transfer fetch festvox-ru`")
-    festvox_ru.prepare(root, tmp_path)
-    splits = [read_manifest(tmp_path / f"{split}.jsonl") for split in ("train", "dev", "test")]
-    assert [len(split) for split in splits] == [443, 57, 120]
-    # A label may end one frame of 25 ms beyond its recording.
-    assert all(u.phones and abs(u.phones[-1][2] - u.duration) < 0.1 for split in splits for u in split)
-
-
-def test_every_package_to_fetch_has_a_checksum() -> None:
-    known = {name.partition("_")[0] for name in CHECKSUMS}
-    assert {package for source in SOURCES.values() for package in source.names} == known
-    assert all(len(value) == 64 and set(value) <= set("0123456789abcdef") for value in CHECKSUMS.values())
