@@ -8,7 +8,10 @@ from asr_transfer.data.manifest import Utterance, read_manifest
 
 SPLITS = ("train", "dev", "test")
 
-NUMBERS = "eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn achtzehn".split()
+NUMBERS = [
+    *("eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht"),
+    *("neun", "zehn", "elf", "zwölf", "dreizehn", "achtzehn"),
+]
 """Texts of which every split gets some."""
 
 

@@ -11,6 +11,7 @@ import torch
 
 from asr_transfer.cli import main
 from asr_transfer.decoding.recogniser import Recogniser
+from tests.adapting import Ran, adapt
 from tests.tones import TINY, make_speaker, speak
 
 
@@ -33,31 +34,36 @@ def test_train_writes_a_run_folder_with_a_model_that_recognises(tone_run: Path) 
     assert "WER" in (tone_run / "scores.txt").read_text(encoding="utf-8")
 
 
-def test_adapt_improves_the_new_speaker_and_says_what_it_cost(
-    tone_run: Path, tone_corpus: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(scope="module")
+def ida(tone_run: Path, tone_corpus: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return the model adapted to a speaker by the one method that was named, and what was said on the way."""
     before = (tone_run / "model" / "model.safetensors").read_bytes()
-    status = run("adapt", "--model", tone_run, "--data", tone_corpus["test"], "--speaker", "ida", "--utterances", 12,
-                 "--out", tmp_path / "ida", "--method", "full", "--steps", 60, "--learning_rate", 0.003,
-                 "--others", tone_corpus["train"])  # fmt: skip
-    assert status == 0
-    printed = capsys.readouterr().out
-    assert "held-out recordings" in printed and "chosen: full lr 0.003" in printed
-    assert "others: WER" in printed and "Transfer plan" in printed
+    ran = adapt(tone_run, tone_corpus["test"], tmp_path_factory.mktemp("adapted") / "ida", "--speaker", "ida",
+                "--utterances", 12, "--method", "full", "--steps", 60, "--learning_rate", 0.003,
+                "--others", tone_corpus["train"])  # fmt: skip
     assert (tone_run / "model" / "model.safetensors").read_bytes() == before, "the source model must stay as it is"
-    record = json.loads((tmp_path / "ida" / "run.json").read_text(encoding="utf-8"))
-    assert record["data"]["adapt"]["utterances"] == 12 and set(record["scores"]) == {"others", "judged"}
-    (rung,) = record["adaptation"]["ladder"]
-    assert (rung["method"], rung["learning_rate"], rung["strength"], rung["folds"]) == ("full", 0.003, 1.0, 3)
-    assert rung["errors"] < rung["source_errors"] and rung["score"] < 1 and rung["refused"] == ""
-    assert f"{rung['source_errors']} → {rung['errors']} of {rung['units']}" in printed
-    assert record["adaptation"]["method"] == "full" and record["adaptation"]["reason"] in printed
+    return ran
+
+
+def test_adapt_improves_the_new_speaker(ida: Ran, tone_run: Path, tone_corpus: dict[str, Path], tmp_path: Path) -> None:
     texts = {}
-    for name, model in (("before", tone_run), ("after", tmp_path / "ida")):
+    for name, model in (("before", tone_run), ("after", ida.out)):
         assert run("evaluate", "--model", model, "--data", tone_corpus["test"], "--speaker", "ida",
                    "--out", tmp_path / name) == 0  # fmt: skip
         texts[name] = json.loads((tmp_path / name / "run.json").read_text())["scores"]["test"]["wer"]
     assert texts["after"] < 0.7 * texts["before"]
+
+
+def test_adapt_says_what_it_cost(ida: Ran) -> None:
+    assert "held-out recordings" in ida.printed and "chosen: full lr 0.003" in ida.printed
+    assert "others: WER" in ida.printed and "Transfer plan" in ida.printed
+    record = ida.record
+    assert record["data"]["adapt"]["utterances"] == 12 and set(record["scores"]) == {"others", "judged"}
+    (rung,) = record["adaptation"]["ladder"]
+    assert (rung["method"], rung["learning_rate"], rung["strength"], rung["folds"]) == ("full", 0.003, 1.0, 3)
+    assert rung["errors"] < rung["source_errors"] and rung["score"] < 1 and rung["refused"] == ""
+    assert f"{rung['source_errors']} → {rung['errors']} of {rung['units']}" in ida.printed
+    assert record["adaptation"]["method"] == "full" and record["adaptation"]["reason"] in ida.printed
 
 
 def test_adapt_and_transcribe_on_an_ordinary_folder(
@@ -95,21 +101,29 @@ def test_transcribing_alone_equals_evaluating_in_batches(tone_run: Path, tone_co
         assert recogniser.transcribe([file]) == [line["hypothesis"]]
 
 
-def test_a_finished_run_is_refused_resumed_or_replaced(
-    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def short(tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path) -> list[object]:
+    """Return the command of a run of two steps, which is finished."""
     arguments = ["train", "--train", tone_corpus["train"], "--out", tmp_path / "run", *TINY,
                  "--trainer.steps", 2, "--trainer.validate_every", 0]  # fmt: skip
     assert run(*arguments) == 0
-    weights = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
-    assert run(*arguments) == 1
+    return arguments
+
+
+def test_a_finished_run_is_refused_or_resumed(short: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*short) == 1
     assert "already holds a run; give --resume" in capsys.readouterr().err
-    assert run(*arguments, "--resume") == 0
+    assert run(*short, "--resume") == 0
     assert "finished already" in capsys.readouterr().out
-    assert run(*arguments, "--resume", "--trainer.learning_rate", 0.5) == 1
+    assert run(*short, "--resume", "--trainer.learning_rate", 0.5) == 1
     assert "`trainer.learning_rate` was 0.01 and is now 0.5" in capsys.readouterr().err
-    assert run(*arguments, "--resume", "--overwrite") == 1
-    assert run(*arguments, "--overwrite", "--trainer.learning_rate", 0.5) == 0
+
+
+def test_a_finished_run_is_replaced_when_that_is_asked(short: list[object], tmp_path: Path) -> None:
+    weights = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    assert run(*short, "--resume", "--overwrite") == 1
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == weights
+    assert run(*short, "--overwrite", "--trainer.learning_rate", 0.5) == 0
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() != weights
 
 

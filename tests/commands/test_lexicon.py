@@ -177,27 +177,33 @@ def test_a_dictionary_keeps_mandarin_as_it_is(tmp_path: Path) -> None:
     assert out.read_text(encoding="utf-8") == "中国\tzh ong1 g uo2\n四\ts i4\n"
 
 
-def test_word_lists_are_refused_by_line(tmp_path: Path) -> None:
-    out = tmp_path / "out.txt"
-
-    def refusal(text: str | bytes, **options: object) -> str:
-        path = tmp_path / "list.txt"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return _refusal(write_pronunciations, path, out, str(options.pop("language", "en")), **options)
-
-    assert "list.txt line 3: '***' has nothing to pronounce" in refusal("one\n\n***\n")
-    assert "list.txt line 2: holds a tab, so it is no word" in refusal("one\ntwo\tt uw\n")
-    assert "list.txt: holds no words" in refusal("# nothing\n\n")
-    assert "list.txt line 1: is not UTF-8 text (byte 1 is 0xff)" in refusal(b"a\xff\xfe")
-    assert "line 1: 'да' holds 'д', which is no letter of 'en'" in refusal("да\n")
-    assert "espeak-ng has no language 'xq'" in refusal("one\n", language="xq")
-    assert "give a lexicon of 'cmn' or a dictionary" in refusal("四\n", language="cmn")
+@pytest.mark.parametrize(
+    ("text", "language", "message"),
+    [
+        (b"one\n\n***\n", "en", "list.txt line 3: '***' has nothing to pronounce"),
+        (b"one\ntwo\tt uw\n", "en", "list.txt line 2: holds a tab, so it is no word"),
+        (b"# nothing\n\n", "en", "list.txt: holds no words"),
+        (b"a\xff\xfe", "en", "list.txt line 1: is not UTF-8 text (byte 1 is 0xff)"),
+        ("да\n".encode(), "en", "line 1: 'да' holds 'д', which is no letter of 'en'"),
+        (b"one\n", "xq", "espeak-ng has no language 'xq'"),
+        ("四\n".encode(), "cmn", "give a lexicon of 'cmn' or a dictionary"),
+    ],
+)
+def test_word_lists_are_refused_by_line(text: bytes, language: str, message: str, tmp_path: Path) -> None:
+    path, out = tmp_path / "list.txt", tmp_path / "out.txt"
+    path.write_bytes(text)
+    assert message in _refusal(write_pronunciations, path, out, language)
     assert not out.exists()
+
+
+def test_a_list_of_words_must_be_there_and_a_lexicon_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
     assert "there is no such file; give a list of words" in _refusal(write_pronunciations, tmp_path / "none", out, "en")
     out.write_text("kept", encoding="utf-8")
-    assert "exists already; give --overwrite" in refusal("eins\n", language="de")
+    words = _file(tmp_path, "eins\n")
+    assert "exists already; give --overwrite" in _refusal(write_pronunciations, words, out, "de")
     assert out.read_text(encoding="utf-8") == "kept"
-    _printed(write_pronunciations, _file(tmp_path, "eins\n"), out, "de", overwrite=True)
+    _printed(write_pronunciations, words, out, "de", overwrite=True)
     assert Lexicon.read(out).words == ["eins"]
 
 

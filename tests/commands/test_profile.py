@@ -202,10 +202,10 @@ def test_show_says_that_a_profile_belongs_to_another_model(
 
 
 @pytest.mark.parametrize("method", SPECS)
-def test_a_merged_model_transcribes_as_base_and_profile(
-    method: str, made: Path, tone_run: Path, recordings: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_merged_model_says_what_it_was_made_of(
+    method: str, made: Path, tone_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before, out = hashes(made), tmp_path / "new" / "merged"
+    out = tmp_path / "new" / "merged"
     assert run("profile", "merge", "--model", tone_run, "--profile", made / method, "--out", out) == 0
     said, card = capsys.readouterr().out, (out / "README.md").read_text(encoding="utf-8")
     profile = Profile.load(made / method / "profile")
@@ -215,6 +215,16 @@ def test_a_merged_model_transcribes_as_base_and_profile(
     assert ("kept as adapters inside it: lhuc" in said) == ("lhuc" in method)
     origin = yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))["origin"]
     assert origin["profile"] == profile.checksum and origin["base"] == profile.base and "trained_on" in origin
+
+
+@pytest.mark.parametrize("method", SPECS)
+def test_a_merged_model_transcribes_as_base_and_profile(
+    method: str, made: Path, tone_run: Path, recordings: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is folded differs by rounding; what is copied does not differ."""
+    before, out = hashes(made), tmp_path / "merged"
+    assert run("profile", "merge", "--model", tone_run, "--profile", made / method, "--out", out) == 0
+    capsys.readouterr()
     texts = {}
     for name, options in (
         ("base", ["--model", tone_run]),
@@ -225,7 +235,6 @@ def test_a_merged_model_transcribes_as_base_and_profile(
         assert run("transcribe", *options, *recordings) == 0
         texts[name] = capsys.readouterr().out
     assert texts["merged"] == texts["profile"] == texts["folder"] != texts["base"]
-    # What is folded differs by rounding; what is copied does not differ.
     assert hashes(made) == before
     if method == "last-layers":
         adapted = load_with_profile(tone_run, made / method).model
@@ -245,7 +254,7 @@ def test_evaluate_scores_with_the_profile(
     assert json.loads((out / "run.json").read_text())["config"]["profile"] == str(made / "lora")
 
 
-def test_merge_replaces_a_model_only_when_asked_and_nothing_else(
+def test_merge_replaces_nothing_but_a_model(
     speakers: Path, tone_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = hashes(speakers)
@@ -256,7 +265,6 @@ def test_merge_replaces_a_model_only_when_asked_and_nothing_else(
     (both / "thesis.tex").write_text("precious")
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(model)
-    merge = ["profile", "merge", "--model", model, "--profile", speakers / "lora", "--out"]
     profile = speakers / "lora" / "profile"
     original = hashes(model)
     for out, message in (
@@ -268,21 +276,32 @@ def test_merge_replaces_a_model_only_when_asked_and_nothing_else(
         (both, "holds other things than a model (thesis.tex)"),
         (tmp_path / "file", "is a file"),
     ):
-        assert run(*merge, out, "--overwrite") == 1, out
+        merge = ["profile", "merge", "--model", model, "--profile", speakers / "lora", "--out", out, "--overwrite"]
+        assert run(*merge) == 1, out
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert (both / "thesis.tex").exists() and (tmp_path / "thesis" / "thesis.tex").exists()
     assert hashes(model) == original and hashes(speakers) == before
-    (tmp_path / "empty").mkdir()
-    assert run(*merge, tmp_path / "empty") == 0
-    first = hashes(tmp_path / "empty")
-    merge[5] = speakers / "last-layers"
+
+
+def test_merge_replaces_a_model_only_when_asked(
+    speakers: Path, tone_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Path(shutil.copytree(tone_run / "model", tmp_path / "model"))
+    original, out = hashes(model), tmp_path / "empty"
+    out.mkdir()
+
+    def merge(method: str, *options: str) -> int:
+        return run("profile", "merge", "--model", model, "--profile", speakers / method, "--out", out, *options)
+
+    assert merge("lora") == 0
+    first = hashes(out)
     capsys.readouterr()
-    assert run(*merge, tmp_path / "empty") == 1
+    assert merge("last-layers") == 1
     assert "already holds a model; give --overwrite" in capsys.readouterr().err
-    assert hashes(tmp_path / "empty") == first
-    assert run(*merge, tmp_path / "empty", "--overwrite") == 0
-    assert hashes(tmp_path / "empty") != first and hashes(model) == original
+    assert hashes(out) == first
+    assert merge("last-layers", "--overwrite") == 0
+    assert hashes(out) != first and hashes(model) == original
 
 
 def test_remove_takes_profiles_and_nothing_else(speakers: Path, capsys: pytest.CaptureFixture[str]) -> None:

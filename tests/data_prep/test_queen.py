@@ -111,7 +111,7 @@ def test_clips_and_their_texts(game: Path) -> None:
     assert len(clips) == 15
 
 
-def test_queen(tmp_path: Path, game: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_queen(tmp_path: Path, game: Path) -> None:
     queen.prepare(game, tmp_path / "out")
     splits = {split: read_manifest(tmp_path / "out" / f"{split}.jsonl") for split in ("train", "dev", "test")}
     assert {(u.id, u.speaker, u.text) for u in splits["train"]} == {
@@ -133,6 +133,10 @@ def test_queen(tmp_path: Path, game: Path, capsys: pytest.CaptureFixture[str]) -
     assert Path(one.audio) == tmp_path / "out/audio/trader-bob/06001FP1.flac"
     assert (info.sample_rate, info.channels) == (16_000, 1)
     assert one.duration == pytest.approx(info.duration, abs=1e-3) and info.duration == pytest.approx(1.0, abs=0.15)
+
+
+def test_queen_says_what_is_left_out_and_why(tmp_path: Path, game: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    queen.prepare(game, tmp_path / "out")
     printed = capsys.readouterr().out
     assert "fewer than 2 characters per second: the recording holds more than its text: 080020J1" in printed
     assert "an ape's noises and mock language: 090001P1" in printed

@@ -29,7 +29,7 @@ MUTANTS = (
         "self._held.append((parameter, source[name].detach().clone().to(parameter)))",
         "self._held.append((parameter, source[name].detach().to(parameter)))",
         "the reference of L2-SP is the trained weight itself, so that its pull is always 0",
-        ("tests/transfer/test_distillation.py",),
+        ("tests/transfer/test_l2sp.py",),
     ),
     Mutant(
         "l2sp-holds-normalisation-too",
@@ -37,7 +37,7 @@ MUTANTS = (
         "if not parameter.requires_grad or name in norms:",
         "if not parameter.requires_grad:",
         "L2-SP also holds the scales and shifts of normalisation layers, which it promises to leave out",
-        ("tests/transfer/test_distillation.py",),
+        ("tests/transfer/test_l2sp.py",),
     ),
     Mutant(
         "the-teacher-drops-out",

@@ -54,16 +54,25 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Utterance], l
     return made["anna"] + made["chen"], made["ben"] + made["ding"], store
 
 
-def test_each_language_gets_its_head_its_units_and_its_figures(spoken: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained(spoken: Any) -> Any:
+    """Return a recogniser of English characters and toneless Mandarin phones, its training and its report."""
     train, dev, store = spoken
-    settings = config(units_of={"cmn": "toneless-phones"})
-    recogniser, result, report = train_recogniser(train, dev, store, settings)
+    return train_recogniser(train, dev, store, config(units_of={"cmn": "toneless-phones"}))
+
+
+def test_each_language_gets_its_head_its_units_and_its_figures(trained: Any) -> None:
+    recogniser, result, report = trained
     assert recogniser.head == "cmn" and set(recogniser.others) == {"en"} == set(recogniser.model.heads) - {"cmn"}
     assert recogniser.tokens.symbols[1:] == list("abcdef") and recogniser.tokens.units == "toneless-phones"
     assert recogniser.others["en"].symbols[1:] == list(" abcdef")
     assert report.kept == 32 and not report.dropped
     assert result.best is not None
     assert result.best["wer"] == pytest.approx((result.best["en.wer"] + result.best["cmn.wer"]) / 2)
+
+
+def test_each_language_is_heard_through_its_own_head(trained: Any, spoken: Any, tmp_path: Path) -> None:
+    recogniser, (_, dev, store) = trained[0], spoken
     recogniser.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model", "en")
     found = hypotheses(again, dev, store, by_head=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,67 +79,98 @@ def _finished() -> tuple[str, str]:
     return "sources/all-0", "points/scratch-0.05-0"
 
 
-def test_every_system_has_its_source_and_stands_beside_plain_transfer(
-    folders: dict[str, Path], feature_cache: Path, tmp_path: Path
-) -> None:
+@dataclass(frozen=True)
+class Whole:
+    """A finished sweep over all kinds of sources: its systems, rows, folder, and what was said."""
+
+    config: CurveConfig
+    rows: list[Row]
+    folder: Path
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def whole(folders: dict[str, Path], feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Return a sweep of one amount and one seed over transfer and all that is meant to help it."""
     helped = ("transfer", "adversarial", "shared-private", "progressive", "progressive-random")
     config = curve_config(amounts=(0.1,), systems=("scratch", *helped))
-    said: list[str] = []
-    rows = run_curve(config, corpora_of(folders), tmp_path, 1, said.append)
-    assert [row.system for row in rows] == list(config.systems)
+    folder, said = tmp_path_factory.mktemp("whole"), list[str]()
+    return Whole(config, list(run_curve(config, corpora_of(folders), folder, 1, said.append)), folder, said)
+
+
+def test_every_system_stands_beside_plain_transfer(whole: Whole) -> None:
+    rows = whole.rows
+    assert [row.system for row in rows] == list(whole.config.systems)
     assert [row.versus is None for row in rows] == [True, True, False, False, False, False]
+    assert [row.baseline for row in rows] == ["", *["scratch"] * 5]
     assert all(row.low is row.high is None for row in rows), "one seed says nothing of the next"
     assert all(row.by_seed == (row.rate,) for row in rows)
-    assert sorted(path.name for path in (tmp_path / "sources").iterdir()) == [
-        "adversarial-0", "all-0", "shared-private-0",
-    ]  # fmt: skip
-    history = read_record(tmp_path / "sources" / "shared-private-0")["history"][-1]
-    assert history["encoder.domain_loss"] > 0 and 0 <= history["orthogonality"] <= 1
-    settings = {name: read_record(tmp_path / "sources" / name)["config"] for name in ("all-0", "adversarial-0")}
-    assert "kind" not in settings["all-0"] and settings["adversarial-0"]["separation"]["adversarial"] == 0.05
-    assert rows[3].source_seconds > 0 and rows[5].source_seconds == 0
     text = curve_markdown(rows, [])
     assert "fewer errors than `transfer` %" in text and len(curve_table(rows, "fr").columns) == 12
-    assert [row.baseline for row in rows] == ["", *["scratch"] * 5]
-    assert any("tells 2 languages apart in" in line for line in said if line.startswith("source model 'all-0' ready"))
 
 
-def test_plans_name_sources_and_points(folders: dict[str, Path]) -> None:
-    corpora = corpora_of(folders)
+def test_every_system_has_its_source(whole: Whole) -> None:
+    sources = whole.folder / "sources"
+    assert sorted(path.name for path in sources.iterdir()) == ["adversarial-0", "all-0", "shared-private-0"]
+    history = read_record(sources / "shared-private-0")["history"][-1]
+    assert history["encoder.domain_loss"] > 0 and 0 <= history["orthogonality"] <= 1
+    settings = {name: read_record(sources / name)["config"] for name in ("all-0", "adversarial-0")}
+    assert "kind" not in settings["all-0"] and settings["adversarial-0"]["separation"]["adversarial"] == 0.05
+    assert whole.rows[3].source_seconds > 0 and whole.rows[5].source_seconds == 0
+    ready = [line for line in whole.said if line.startswith("source model 'all-0' ready")]
+    assert any("tells 2 languages apart in" in line for line in ready)
+
+
+@pytest.fixture
+def all_systems() -> CurveConfig:
+    """Return an experiment of every system that has settings of its own."""
     names = tuple(name for name in SYSTEMS if not SYSTEMS[name].tuned)
-    config = CurveConfig(amounts=(1, 2), systems=names, seeds=(0, 1), one="nl", few=1, extra_seeds=(7,))
-    jobs, points = plan(config, corpora, ["en", "nl"])
+    return CurveConfig(amounts=(1, 2), systems=names, seeds=(0, 1), one="nl", few=1, extra_seeds=(7,))
+
+
+def test_plans_name_sources_and_points(folders: dict[str, Path], all_systems: CurveConfig) -> None:
+    corpora = corpora_of(folders)
+    jobs, points = plan(all_systems, corpora, ["en", "nl"])
     assert {job.name for job in jobs} == {
         f"{kind}-{seed}" for kind in ("all", "some", "one", "adversarial", "shared-private") for seed in (0, 1, 7)
     }
-    assert len({point.name for point in points}) == len(points) == len(names) * (3 + 2)
+    assert len({point.name for point in points}) == len(points) == len(all_systems.systems) * (3 + 2)
     named = {job.name for job in jobs}
     assert all(point.source is None or point.source in named for point in points)
     dutch = sum(u.duration for u in corpora.source_utterances() if u.language == "nl")
     assert {job.seconds for job in jobs if job.name.startswith("some")} == {dutch}
     long = next(point for point in points if point.system == "scratch-long")
-    assert long.config.trainer.steps == config.source.trainer.steps + config.learn.trainer.steps
-    shared, same = plan(replace(config, source_seed=4), corpora, ["en", "nl"])
+    assert long.config.trainer.steps == all_systems.source.trainer.steps + all_systems.learn.trainer.steps
+
+
+def test_plans_may_share_sources_and_leave_points_out(folders: dict[str, Path], all_systems: CurveConfig) -> None:
+    corpora = corpora_of(folders)
+    _, points = plan(all_systems, corpora, ["en", "nl"])
+    shared, same = plan(replace(all_systems, source_seed=4), corpora, ["en", "nl"])
     assert {job.name for job in shared} == {
         f"{kind}-4" for kind in ("all", "some", "one", "adversarial", "shared-private")
     }
     assert {point.source for point in same} == {job.name for job in shared} | {None}
     assert [point.name for point in same] == [point.name for point in points]
-    few = replace(config, seeds_of={"joint": (1,)}, amounts_of={"joint": (2,)})
+    few = replace(all_systems, seeds_of={"joint": (1,)}, amounts_of={"joint": (2,)})
     assert [p.name for p in plan(few, corpora, ["en", "nl"])[1] if p.system == "joint"] == ["joint-2-1"]
-    small = config.shortened()
+    small = all_systems.shortened()
     assert small.seeds == (0,) and small.extra_seeds == () and small.learn.trainer.steps == 100
     assert [p.name for p in plan(small, corpora, ["en", "nl"])[1] if p.system.startswith("scratch")] == [
         "scratch-1-0", "scratch-long-1-0", "scratch-2-0",
     ]  # fmt: skip
+
+
+def test_plans_that_make_no_sense_are_refused(folders: dict[str, Path], all_systems: CurveConfig) -> None:
+    corpora = corpora_of(folders)
     for changes, message in (
         ({"one": "nk"}, "`one` is 'nk'. Did you mean 'nl'"),
         ({"systems": ("one-language",), "one": "de"}, "`one` is 'de'"),
     ):
         with pytest.raises(ConfigError, match=message):
-            plan(replace(config, **changes), corpora, ["en", "nl"])
+            plan(replace(all_systems, **changes), corpora, ["en", "nl"])
     with pytest.raises(ConfigError, match="no source languages, which the system `transfer` needs"):
-        plan(replace(config, systems=("scratch", "transfer")), corpora, [])
+        plan(replace(all_systems, systems=("scratch", "transfer")), corpora, [])
     for changes, message in (
         ({"systems": ("transfr",)}, "there is no 'transfr'. Did you mean 'transfer'"),
         ({"amounts": (2, 1)}, "rising"),
@@ -166,59 +198,50 @@ def test_what_transfer_is_held_against_is_the_better_start_from_scratch(
         assert found == {better: "", worse: better, "transfer": better}, "the development speech decides"
 
 
-def test_a_start_from_scratch_gets_the_settings_that_err_least_on_development_speech(
-    folders: dict[str, Path], feature_cache: Path, tmp_path: Path
-) -> None:
-    candidates = (Candidate("small", dim=8), Candidate("decay", weight_decay=0.3), Candidate("masks", masks=3))
+CANDIDATES = (Candidate("small", dim=8), Candidate("decay", weight_decay=0.3), Candidate("masks", masks=3))
+
+
+@pytest.fixture(scope="module")
+def searched(folders: dict[str, Path], feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Return a sweep whose start from scratch was searched for among the candidates."""
     systems = ("transfer", "scratch-long", "scratch-tuned")
     config = curve_config(
-        systems=systems, seeds=(0, 1), seeds_of={"scratch-long": (0,)}, search=ScratchSearch(0.05, candidates)
+        systems=systems, seeds=(0, 1), seeds_of={"scratch-long": (0,)}, search=ScratchSearch(0.05, CANDIDATES)
     )
-    corpora = corpora_of(folders)
-    said: list[str] = []
-    rows = run_curve(config, corpora, tmp_path, 1, said.append)
-    assert [row.system for row in rows] == [*systems, *systems]
-    found = tried(config, tmp_path)
+    folder, said = tmp_path_factory.mktemp("searched"), list[str]()
+    return Whole(config, list(run_curve(config, corpora_of(folders), folder, 1, said.append)), folder, said)
+
+
+def test_settings_for_a_start_from_scratch_are_listed_by_their_errors(searched: Whole) -> None:
+    systems = searched.config.systems
+    assert [row.system for row in searched.rows] == [*systems, *systems]
+    found = tried(searched.config, searched.folder)
     assert {one.name for one in found} == {UNCHANGED, "small", "decay", "masks"}
     assert [one.error for one in found] == sorted(one.error for one in found)
     assert [one.chosen for one in found] == [True, False, False, False]
-    assert any(f"the settings '{found[0].name}' err least" in line for line in said)
-    # Another winner on the development speech, and other settings are planned everywhere.
-    for name, key, value in (("small", "model.dim", 8), ("decay", "trainer.weight_decay", 0.3)):
-        for point in (tmp_path / "points").glob("s*-0.05-0"):
-            file = point / "run.json"
-            record = json.loads(file.read_text(encoding="utf-8"))
-            best = {config.learn.monitor: 0.1 if name in point.name else 0.5}
-            file.write_text(json.dumps({**record, "best": best}), encoding="utf-8")
-        own = [p for p in all_points(config, corpora, tmp_path) if p.system == "scratch-tuned"]
-        assert [p.name for p in own] == [f"scratch-tuned-{a}-{s}" for a in (0.05, 0.1) for s in (0, 1)]
-        outer, inner = key.split(".")
-        assert {getattr(getattr(p.config, outer), inner) for p in own} == {value}
-        steps = {p.config.trainer.steps for p in own}
-        assert steps == {config.search_start.config.trainer.steps}, "as many steps as without a search"
-    text = curve_markdown(rows, [], found)
+    assert any(f"the settings '{found[0].name}' err least" in line for line in searched.said)
+    text = curve_markdown(searched.rows, [], found)
     assert "Settings tried for a start from scratch" in text and "| unchanged |" in text
-    assert replace(config, search=ScratchSearch(None, candidates)).search_start.minutes == 0.1
-    changed = candidates[2].change(config.search_start.config)
-    assert changed.augment is not None and (changed.augment.frequency_masks, changed.augment.time_masks) == (3, 3)
-    for changes, message in (
-        ({"search": ScratchSearch(0.05)}, "scratch-tuned needs settings to choose from"),
-        ({"search": ScratchSearch(0.2, candidates)}, "at 0.2 minutes, but scratch-long"),
-        ({"seeds_of": {"scratch-long": (1,)}}, "is not run there with the seed 0"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            replace(config, **changes)
-    with pytest.raises(ConfigError, match="on development speech, but the target has no dev manifest"):
-        run_curve(config, replace(corpora, dev={}), tmp_path / "none", 1, lambda line: None)
-    file = tmp_path / "points" / "search-masks-0.05-0" / "run.json"
-    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), "best": None}), encoding="utf-8")
-    with pytest.raises(DataError, match="search-masks-0.05-0: no development speech can be spelled"):
-        tried(config, tmp_path)
-    for settings, message in (({"name": "a/b", "dim": 2}, "letters, digits"), ({"name": "a"}, "changes nothing")):
-        with pytest.raises(ConfigError, match=message):
-            Candidate(**settings)
-    with pytest.raises(ConfigError, match="a name stands twice"):
-        ScratchSearch(1, (candidates[0], candidates[0]))
+
+
+@pytest.mark.parametrize(("name", "key", "value"), [("small", "model.dim", 8), ("decay", "trainer.weight_decay", 0.3)])
+def test_a_start_from_scratch_gets_the_settings_that_err_least_on_development_speech(
+    name: str, key: str, value: float, searched: Whole, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Another winner on the development speech, and other settings are planned everywhere."""
+    config, folder = searched.config, tmp_path / "run"
+    shutil.copytree(searched.folder, folder)
+    for point in (folder / "points").glob("s*-0.05-0"):
+        file = point / "run.json"
+        record = json.loads(file.read_text(encoding="utf-8"))
+        best = {config.learn.monitor: 0.1 if name in point.name else 0.5}
+        file.write_text(json.dumps({**record, "best": best}), encoding="utf-8")
+    own = [p for p in all_points(config, corpora_of(folders), folder) if p.system == "scratch-tuned"]
+    assert [p.name for p in own] == [f"scratch-tuned-{a}-{s}" for a in (0.05, 0.1) for s in (0, 1)]
+    outer, inner = key.split(".")
+    assert {getattr(getattr(p.config, outer), inner) for p in own} == {value}
+    steps = {p.config.trainer.steps for p in own}
+    assert steps == {config.search_start.config.trainer.steps}, "as many steps as without a search"
 
 
 def test_syllables_and_words_of_a_lexicon_are_counted_beside_phones(tmp_path: Path) -> None:

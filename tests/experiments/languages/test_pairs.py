@@ -60,16 +60,24 @@ def test_halves_share_nothing_and_are_the_whole(there: dict[str, Manifests], tmp
         halve({"en": replace(there["en"], train={"en": str(tmp_path / "one.jsonl")})}, ["en"], tmp_path)
 
 
-def test_every_pair_takes_equal_steps_and_the_long_control_takes_both(
-    there: dict[str, Manifests], tmp_path: Path
-) -> None:
+@pytest.fixture
+def planned(there: dict[str, Manifests], tmp_path: Path) -> Any:
+    """Return the sources and points of two languages, of which one is spelled in words, and two seeds."""
     config = _config(source=replace(source_config(), units_of={"nl": "words"}), seeds=(0, 1))
-    sources, points = plan_pairs(config, halve(there, ["en", "nl"], tmp_path))
+    return plan_pairs(config, halve(there, ["en", "nl"], tmp_path))
+
+
+def test_every_language_and_seed_has_a_source_of_half_its_speech(planned: Any) -> None:
+    sources, _ = planned
     assert [job.name for _, job in sources] == ["en-0", "nl-0", "en-1", "nl-1"]
     assert {job.name: dict(job.config.units_of) for _, job in sources}["en-0"] == {}
     assert {job.name: job.config.units_of for _, job in sources}["nl-0"] == {"nl": "words"}
     assert {job.config.trainer.steps for _, job in sources} == {2}
     assert [job.seconds for _, job in sources] == [pytest.approx(3.6)] * 4
+
+
+def test_every_pair_takes_equal_steps_and_the_long_control_takes_both(planned: Any) -> None:
+    _, points = planned
     named = {point.name: point for _, point, _ in points}
     assert len(named) == len(points) == 2 * 2 * 4
     assert named["scratch-to-nl-0.05-1"].config.trainer.steps == 2
@@ -79,11 +87,15 @@ def test_every_pair_takes_equal_steps_and_the_long_control_takes_both(
     assert named["nl-to-en-0.05-0"].config.units == "characters"
 
 
-def test_the_table_is_made_and_made_again_without_training(
-    there: dict[str, Manifests], feature_cache: Path, tmp_path: Path
-) -> None:
-    config = _config(languages=("nl", "en"))
-    pairs, rates = run_pairs(config, there, tmp_path, 1, lambda line: None)
+@pytest.fixture(scope="module")
+def table(there: dict[str, Manifests], feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the folder of a finished table of two languages, its pairs and its rates."""
+    folder = tmp_path_factory.mktemp("table")
+    return folder, *run_pairs(_config(languages=("nl", "en")), there, folder, 1, lambda line: None)
+
+
+def test_the_table_says_what_each_source_gained(table: Any) -> None:
+    folder, pairs, rates = table
     assert [(p.source, p.target) for p in pairs] == [("nl", "nl"), ("nl", "en"), ("en", "nl"), ("en", "en")]
     for pair in pairs:
         assert pair.unit == "character"
@@ -91,13 +103,17 @@ def test_the_table_is_made_and_made_again_without_training(
         assert pair.plain == pytest.approx((pair.scratch - pair.rate) / pair.scratch)
         assert pair.gain_low is None and pair.gain_p == 1, "one seed says nothing of the next"
         assert rates.cells[pair.source, pair.target].rate == pytest.approx(pair.rate)
-    assert read_record(tmp_path / "points" / "nl-to-nl-0.05-0")["scores"]["test"]["cer"] == pytest.approx(pairs[0].rate)
+    assert read_record(folder / "points" / "nl-to-nl-0.05-0")["scores"]["test"]["cer"] == pytest.approx(pairs[0].rate)
     text = pairs_markdown(pairs)
     assert text.count("| nl | **") == 3 and "scratch, all steps" in text and "in characters" in text
     assert len(pairs_table(pairs).columns) == 3
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/run.json")}
+
+
+def test_the_table_is_made_again_without_training(table: Any, there: dict[str, Manifests]) -> None:
+    folder, pairs, _ = table
+    stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/*/run.json")}
     assert len(stamps) == 2 + 2 * 4
-    again, _ = run_pairs(config, there, tmp_path, 1, lambda line: None)
+    again, _ = run_pairs(_config(languages=("nl", "en")), there, folder, 1, lambda line: None)
     assert again == pairs and stamps == {path: path.stat().st_mtime_ns for path in stamps}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -203,55 +204,77 @@ def test_what_is_finished_is_not_run_again_unless_damaged_or_of_other_data(tmp_p
     assert Finished(tmp_path / "parts").tuned("beam", dict) == tuned  # type: ignore[arg-type]
 
 
-def test_the_recipe_goes_on_where_it_was_stopped(
-    tone_run: Path,
-    tone_corpus: dict[str, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    recipe = load(ROOT / "recipes" / "zero_shot_words" / "sentences.py")
-    given = ["--model", str(tone_run), "--corpus", str(tone_corpus["train"].parent), "--search.beam", "8"]
-    given += ["--held_out", "3", "--shortest", "3", "--order", "2", "--utterances", "6"]
-    done: list[str] = []
-    stop: dict[str, int] = {}
+@dataclass
+class Runs:
+    """The recipe on a tiny model, of which a finished run is in `whole`; it notes what is searched, and may be stopped.
 
-    def noting(name: str) -> None:
+    Attributes:
+        done: functions that were called, in order.
+        stop: calls of a function before it is interrupted.
+    """
+
+    folder: Path
+    arguments: list[str]
+    done: list[str] = field(default_factory=list)
+    stop: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, out: str, *more: str) -> int:
+        recipe = load(ROOT / "recipes" / "zero_shot_words" / "sentences.py")
+        given = [*self.arguments, "--out", str(self.folder / out), *more]
+        return recipe.script(recipe.Recipe, recipe.run, given)  # type: ignore[no-any-return]
+
+    def note(self, name: str, patched: pytest.MonkeyPatch) -> None:
+        """Note each call of a function of the searches."""
         plain = getattr(sentences, name)
 
         def noted(*arguments: object, **options: object) -> object:
-            if done.count(name) == stop.get(name):
+            if self.done.count(name) == self.stop.get(name):
                 raise KeyboardInterrupt
-            done.append(name)
+            self.done.append(name)
             return plain(*arguments, **options)
 
-        monkeypatch.setattr(sentences, name, noted)
+        patched.setattr(sentences, name, noted)
 
-    def run(out: str, *more: str) -> int:
-        return recipe.script(recipe.Recipe, recipe.run, [*given, "--out", str(tmp_path / out), *more])  # type: ignore[no-any-return]
 
-    for name in ("tune", "tune_hot_words", "_heard", "_recognised"):
-        noting(name)
-    assert run("whole") == 0, capsys.readouterr().err
-    assert Counter(done) == {"tune": 2, "tune_hot_words": 1, "_heard": 2, "_recognised": 6}
-    for name, stop_after, left in (("tune", 1, (1, 1, 6)), ("_recognised", 4, (0, 0, 2))):
-        done.clear()
-        stop[name] = stop_after
-        assert run(name) == 130 and "--resume goes on" in capsys.readouterr().err
-        stop.clear()
-        assert run(name) == 1 and "give --resume to go on" in capsys.readouterr().err
-        assert run(name, "--resume", "--order", "3") == 1 and "`order` was 2 and is now 3" in capsys.readouterr().err
-        done.clear()
-        assert run(name, "--resume") == 0
-        assert tuple(map(done.count, ("tune", "tune_hot_words", "_recognised"))) == left
-        assert read_record(tmp_path / name)["scores"] == read_record(tmp_path / "whole")["scores"]
-        assert read_record(tmp_path / name)["tuned"] == read_record(tmp_path / "whole")["tuned"]
-        for file in ("table.md", "hypotheses.jsonl", "searches/beam+hot-words/hypotheses.jsonl", "lm.arpa"):
-            assert (tmp_path / name / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
-        assert not (tmp_path / name / "checkpoints").exists()
-    # A finished run prints its tables again.
-    capsys.readouterr()
-    done.clear()
-    assert run("whole", "--resume") == 0 and not done
+@pytest.fixture(scope="module")
+def run(tone_run: Path, tone_corpus: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Return the recipe, run once as a whole."""
+    given = ["--model", str(tone_run), "--corpus", str(tone_corpus["train"].parent), "--search.beam", "8"]
+    given += ["--held_out", "3", "--shortest", "3", "--order", "2", "--utterances", "6"]
+    runs = Runs(tmp_path_factory.mktemp("sentences"), given)
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("tune", "tune_hot_words", "_heard", "_recognised"):
+            runs.note(name, patched)
+        assert runs("whole") == 0
+        assert Counter(runs.done) == {"tune": 2, "tune_hot_words": 1, "_heard": 2, "_recognised": 6}
+        yield runs
+
+
+@pytest.mark.parametrize(("name", "stop_after", "left"), [("tune", 1, (1, 1, 6)), ("_recognised", 4, (0, 0, 2))])
+def test_the_recipe_goes_on_where_it_was_stopped(
+    name: str, stop_after: int, left: tuple[int, ...], run: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.done.clear()
+    run.stop[name] = stop_after
+    assert run(name) == 130 and "--resume goes on" in capsys.readouterr().err
+    run.stop.clear()
+    assert run(name) == 1 and "give --resume to go on" in capsys.readouterr().err
+    assert run(name, "--resume", "--order", "3") == 1 and "`order` was 2 and is now 3" in capsys.readouterr().err
+    run.done.clear()
+    assert run(name, "--resume") == 0
+    assert tuple(map(run.done.count, ("tune", "tune_hot_words", "_recognised"))) == left
+    resumed, whole = run.folder / name, run.folder / "whole"
+    assert [read_record(resumed)[part] for part in ("scores", "tuned")] == [
+        read_record(whole)[part] for part in ("scores", "tuned")
+    ]
+    for file in ("table.md", "hypotheses.jsonl", "searches/beam+hot-words/hypotheses.jsonl", "lm.arpa"):
+        assert (resumed / file).read_bytes() == (whole / file).read_bytes()
+    assert not (resumed / "checkpoints").exists()
+
+
+def test_a_finished_run_prints_its_tables_again_or_is_replaced(run: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    run.done.clear()
+    shutil.copytree(run.folder / "whole", run.folder / "again")
+    assert run("again", "--resume") == 0 and not run.done
     assert "lexicon with the words" in capsys.readouterr().out
-    assert run("whole", "--overwrite") == 0 and done.count("tune") == 2
+    assert run("again", "--overwrite") == 0 and run.done.count("tune") == 2

@@ -18,6 +18,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.speakers.experiment import MethodGrid, run_experiment
 from asr_transfer.experiments.speakers.predicted import (
     WAYS,
+    Agreement,
     Case,
     PredictedConfig,
     agreements,
@@ -48,10 +49,19 @@ def case(method: str, trained: float, held_out: float, measured: float) -> Case:
     return Case("si", "ann", 0, 5, method, 0.1, trained, held_out, held_out, measured, 100)
 
 
-def test_agreement_is_mean_distance_correlation_and_harm_let_through() -> None:
+@pytest.fixture
+def agreed() -> tuple[Agreement, Agreement, Agreement]:
+    """Return how four predictions agree with what was measured: of two methods, and of all."""
     cases = [case("full", 0.0, 0.05, 0.06), case("full", 0.004, 0.01, 0.02), case("full", 0.002, 0.0, 0.03),
              case("lhuc", 0.0, 0.02, 0.0)]  # fmt: skip
     full, lhuc, every = agreements(cases, 0.01)
+    return full, lhuc, every
+
+
+def test_agreement_is_mean_distance_correlation_and_harm_let_through(
+    agreed: tuple[Agreement, Agreement, Agreement],
+) -> None:
+    full, lhuc, every = agreed
     assert (full.method, full.cases, lhuc.cases, every.method, every.cases) == ("full", 3, 1, "all", 4)
     measured, told = np.array([0.06, 0.02, 0.03, 0.0]), np.array([0.05, 0.01, 0.0, 0.02])
     assert every.measured == pytest.approx(measured.mean()) and every.spread == pytest.approx(measured.std(ddof=1))
@@ -60,7 +70,12 @@ def test_agreement_is_mean_distance_correlation_and_harm_let_through() -> None:
     assert every.harmed == 3 and every.missed["trained"] == 3, "predictions within the tolerance let it through"
     assert every.missed["held_out"] == 2 and full.missed["held_out"] == 2 and lhuc.correlation["trained"] is None
     assert every.needless == {"trained": 0, "held_out": 1, "adapted": 1}
-    lines = predicted_markdown({"one": [full, lhuc, every], "two": [every]}).splitlines()
+
+
+def test_the_table_of_agreement_names_harm_let_through_and_refused_without_need(
+    agreed: tuple[Agreement, Agreement, Agreement],
+) -> None:
+    lines = predicted_markdown({"one": list(agreed), "two": [agreed[2]]}).splitlines()
     assert len({line.count("|") for line in lines}) == 1 and len(lines) == 2 + 3 + 3 + 1 + 3
     assert "| one | full | 0.1 | 3 | +3.67 (± 2.08) | +0.20 (3.47) | +2.00 (1.67) |" in lines[2]
     assert "harm let through, of 3" in lines[-2] and "refused without need, of 1" in lines[-1]

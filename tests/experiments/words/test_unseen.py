@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -305,37 +308,51 @@ ARGUMENTS = (
 )  # fmt: skip
 
 
-def test_the_recipe_finds_unseen_words_goes_on_and_scores_a_finished_model(
-    tone_words: Path, feature_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def _run(words: Path, out: Path, *more: str) -> int:
     recipe = load(ROOT / "recipes" / "zero_shot_words" / "run.py")
-    arguments = [*ARGUMENTS, "--root", str(tone_words)]
-    first = tmp_path / "first"
-    assert recipe.script(recipe.Recipe, recipe.run, [*arguments, "--out", str(first)]) == 0, capsys.readouterr().err
-    assert "never trained on" in capsys.readouterr().out
-    values = read_record(first)
-    rows = [Row(**row) for row in values["scores"]["rows"]]
+    given = [*ARGUMENTS, "--root", str(words), "--out", str(out), *more]
+    return recipe.script(recipe.Recipe, recipe.run, given)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def found(tone_words: Path, feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return the run folder of the recipe on words of tones, and what it printed."""
+    out = tmp_path_factory.mktemp("found") / "run"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert _run(tone_words, out) == 0
+    return out, printed.getvalue()
+
+
+def test_the_recipe_finds_unseen_words(found: tuple[Path, str]) -> None:
+    out, printed = found
+    assert "never trained on" in printed
+    rows = [Row(**row) for row in read_record(out)["scores"]["rows"]]
     whole = next(row for row in rows if row.group == UNSEEN and row.size > 10)
     assert whole.words == 20 and whole.first >= 0.5 and whole.low <= whole.first <= whole.high <= whole.sound_high
     assert whole.false_rejection is not None and whole.false_acceptance is not None
-    lines = (first / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (out / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()
     right = [(one := json.loads(line))["reference"] == one["hypothesis"] for line in lines]
     assert sum(right) / len(right) == pytest.approx(whole.first)
-    (system,) = load_systems(first)
+    (system,) = load_systems(out)
     assert len(system.ids) == 20
-    assert "**never trained on**" in (first / "table.md").read_text(encoding="utf-8")
+    assert "**never trained on**" in (out / "table.md").read_text(encoding="utf-8")
 
-    # As if it had been stopped when the model was done: nothing is trained again.
-    weights = first / "models" / "seed-0" / "model" / "model.safetensors"
+
+def test_the_recipe_goes_on_without_training_again(found: tuple[Path, str], tone_words: Path, tmp_path: Path) -> None:
+    """As if it had been stopped when the model was done."""
+    out = Path(shutil.copytree(found[0], tmp_path / "run"))
+    weights, values = out / "models" / "seed-0" / "model" / "model.safetensors", read_record(out)
     before = weights.stat().st_mtime_ns
-    (first / "run.json").write_text(json.dumps({**values, "status": "running"}), encoding="utf-8")
-    assert recipe.script(recipe.Recipe, recipe.run, [*arguments, "--out", str(first), "--resume"]) == 0
-    assert weights.stat().st_mtime_ns == before and read_record(first)["scores"] == values["scores"]
+    (out / "run.json").write_text(json.dumps({**values, "status": "running"}), encoding="utf-8")
+    assert _run(tone_words, out, "--resume") == 0
+    assert weights.stat().st_mtime_ns == before and read_record(out)["scores"] == values["scores"]
 
-    second = tmp_path / "second"
-    given = [*arguments, "--models", f"[{weights.parent.parent}]", "--out", str(second)]
-    assert recipe.script(recipe.Recipe, recipe.run, given) == 0
-    assert read_record(second)["scores"]["rows"] == values["scores"]["rows"]
+
+def test_the_recipe_scores_a_finished_model(
+    found: tuple[Path, str], tone_words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(tone_words, tmp_path / "second", "--models", f"[{found[0] / 'models' / 'seed-0'}]") == 0
+    assert read_record(tmp_path / "second")["scores"]["rows"] == read_record(found[0])["scores"]["rows"]
     assert "was trained on other utterances" not in capsys.readouterr().out
 
 
