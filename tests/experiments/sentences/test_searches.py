@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,6 +31,7 @@ from asr_transfer.experiments.sentences.tables import effects_table, sentences_m
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig, choose_words, lexicon_of
 from asr_transfer.runs.record import read_record
 from tests.real_runs import ROOT, load
+from tests.recipe_figures import check, of_data
 from tests.small import small_model
 
 TOKENS = Tokens([" ", *"abcdefgh"])
@@ -248,6 +251,12 @@ def run(tone_run: Path, tone_corpus: dict[str, Path], tmp_path_factory: pytest.T
         assert runs("whole") == 0
         assert Counter(runs.done) == {"tune": 2, "tune_hot_words": 1, "_heard": 2, "_recognised": 6}
         yield runs
+
+
+def test_the_recipe_comes_to_the_figures_that_are_expected(run: Runs) -> None:
+    record = read_record(run.folder / "whole")
+    print(json.dumps(record["scores"])[:6000], record["tuned"])
+    check("sentences", {"data": of_data(record)}, {})
 
 
 @pytest.mark.parametrize(("name", "stop_after", "left"), [("tune", 1, (1, 1, 6)), ("_recognised", 4, (0, 0, 2))])
