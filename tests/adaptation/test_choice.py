@@ -119,24 +119,36 @@ def test_the_answers_are_those_of_each_utterance_alone(world: World) -> None:
         assert found.units[row] == len(utterance.text)
 
 
-def test_the_candidate_that_helps_is_chosen_and_the_ladder_is_complete_and_sorted(world: World) -> None:
-    before = snapshot(world.source.model)
-    lines: list[str] = []
+@pytest.fixture(scope="module")
+def chosen(world: World) -> tuple[Choice, list[str]]:
+    """Return the choice between one candidate that helps, one that does nothing and one that harms, and its log."""
+    before, lines = snapshot(world.source.model), list[str]()
     found = _choose(world, GOOD, IDLE, HARMFUL, log=lines.append)
     assert not different(snapshot(world.source.model), before)
+    return found, lines
+
+
+def test_the_candidate_that_helps_is_chosen(chosen: tuple[Choice, list[str]]) -> None:
+    found, _ = chosen
     assert (found.method, found.learning_rate) == (GOOD.method, GOOD.learning_rate)
     assert found.strength in CHOICE.strengths and found.cpu_seconds > 0
+    assert found.ladder[0].errors < found.ladder[0].source_errors
+    assert f"{found.ladder[0].score:.3f}" in found.reason and "full" in found.summary()
+
+
+def test_the_ladder_is_complete_and_sorted(chosen: tuple[Choice, list[str]]) -> None:
+    found, lines = chosen
     assert {(rung.method, rung.learning_rate) for rung in found.ladder} == {
         (c.method, c.learning_rate) for c in (IDLE, HARMFUL, GOOD)
     }
     assert len(found.ladder) == len(lines) == 3
     order = [(-rung.folds, rung.score) for rung in found.ladder]
     assert order == sorted(order) and found.ladder[0].score < 0.9
-    assert found.ladder[0].errors < found.ladder[0].source_errors
-    assert f"{found.ladder[0].score:.3f}" in found.reason and "full" in found.summary()
     idle = next(rung for rung in found.ladder if rung.method == "head")
     assert idle.score == pytest.approx(1, abs=1e-3) and idle.errors == idle.source_errors
-    # The answer is what is done with all utterances.
+
+
+def test_what_is_chosen_is_then_done_with_all_utterances(world: World) -> None:
     settings = replace(CHOICE, without_source=("full",), rates=(30.0, 1e-3))
     adapted, again = adapt_by_choice(world.source, world.own, world.store, CONFIG, settings)
     assert again.method == "full" and again.learning_rate == pytest.approx(30 * default_learning_rate("full"))

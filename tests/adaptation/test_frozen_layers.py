@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ FROZEN = [
     "head+ewc",
     "head+replay+kld",
 ]
-ENCODERS: list[EncoderName] = ["bilstm", "tdnn", "conformer"]
+ENCODERS: tuple[EncoderName, ...] = get_args(EncoderName)
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def _expected(name: str, model: AcousticModel) -> set[str]:
 
 
 @exactly
-def test_exactly_what_the_method_trains_has_changed(
+def test_the_source_is_left_as_it_is(
     name: str, source: Recogniser, speech: Speech, done: Callable[[str], Adapted]
 ) -> None:
     before, heard = snapshot(source.model), outputs(source, speech)
@@ -140,26 +140,49 @@ def test_exactly_what_the_method_trains_has_changed(
     assert not different(snapshot(source.model), before), "the source must be left as it is"
     assert all(parameter.requires_grad and parameter.grad is None for parameter in source.model.parameters())
     assert torch.equal(outputs(source, speech), heard)
-    model = fresh.recogniser.model
+    assert torch.equal(outputs(fresh.recogniser, speech), heard) == (name in UNTRAINED)
+    again = snapshot(done(name).recogniser.model)
+    assert not different(again, snapshot(fresh.recogniser.model)), "the same again gives the same bits"
+
+
+@exactly
+def test_exactly_what_the_method_trains_has_changed(
+    name: str, source: Recogniser, done: Callable[[str], Adapted]
+) -> None:
+    model = done(name).recogniser.model
+    changed = _changed(source, model)
+    kinds = {part for part in name.split("+") if METHODS[part].role == "added"}
+    assert {spec.kind for spec in adapter_specs(model)} == kinds
+    assert changed == _expected(name, model)
+    before, buffers = snapshot(source.model), dict(model.named_buffers())
+    assert len(buffers) == 12 and all(torch.equal(tensor, before[key]) for key, tensor in buffers.items())
+
+
+@exactly
+def test_the_result_says_what_has_changed(name: str, source: Recogniser, done: Callable[[str], Adapted]) -> None:
+    """Of the heads that are not the speaker's it says only that nothing held them."""
+    adapted = done(name)
+    state = snapshot(adapted.recogniser.model)
+    assert set(adapted.end) == set(adapted.start) == {k for k in state if k not in adapted.plan.frozen}
+    told = {key for key in adapted.end if not key.startswith("heads.other.")}
+    assert told == _changed(source, adapted.recogniser.model)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in adapted.end.items())
+    assert adapted.result.steps == (0 if name in UNTRAINED else 3)
+
+
+@exactly
+def test_what_comes_out_can_be_used_and_trained_further(name: str, source: Recogniser, speech: Speech) -> None:
+    model = adapted_by(name, source, speech).recogniser.model
+    assert not any(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def _changed(source: Recogniser, model: AcousticModel) -> set[str]:
+    """Return the names of the tensors that a method has changed; its adapters begin as they are made."""
     start = copy.deepcopy(source.model)
     for spec in adapter_specs(model):
         add_adapter(start, spec)
-    kinds = {part for part in name.split("+") if METHODS[part].role == "added"}
-    assert {spec.kind for spec in adapter_specs(model)} == kinds
-    changed = different(snapshot(model), snapshot(start))
-    assert changed == _expected(name, model)
-    buffers = dict(model.named_buffers())
-    assert len(buffers) == 12 and all(torch.equal(tensor, before[key]) for key, tensor in buffers.items())
-    # And it says so: of the heads that are not the speaker's, only that nothing held them.
-    assert set(fresh.end) == set(fresh.start) == {k for k in snapshot(model) if k not in fresh.plan.frozen}
-    assert {key for key in fresh.end if not key.startswith("heads.other.")} == changed
-    assert all(torch.equal(tensor, snapshot(model)[key]) for key, tensor in fresh.end.items())
-    assert fresh.result.steps == (0 if name in UNTRAINED else 3)
-    # What comes out can be used and trained further.
-    assert not any(module.training for module in model.modules())
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert torch.equal(outputs(fresh.recogniser, speech), heard) == (name in UNTRAINED)
-    assert not different(snapshot(done(name).recogniser.model), snapshot(model)), "the same again gives the same bits"
+    return different(snapshot(model), snapshot(start))
 
 
 @every

@@ -7,6 +7,7 @@ import math
 import pickle
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import pytest
 import sentencepiece
 import torch
-from tests.tones import WORDS, make_speaker
 
 from asr_transfer.cli import main
 from asr_transfer.config import (
@@ -35,13 +35,14 @@ from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.decoders import WordDecoder
 from asr_transfer.decoding.lexicon_search import PrefixTree, score_words
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import error_unit, spellable
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import extend_head, learn_language
 from asr_transfer.orthography import tidied
-from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.training.session import hypotheses, train_recogniser
+from tests.tones import WORDS, make_speaker
 
 TEXTS = ["so it goes", "as it goes so it went", "l'été a été", "你好 吗 你好", "going gone goes", "e\u0301te\u0301"]
 POOLS = (
@@ -250,38 +251,55 @@ def test_a_plain_list_of_words_is_spelled_by_the_model(tmp_path: Path) -> None:
         read_for(file, pieces)
 
 
-def test_hot_words_and_lexica_at_the_command_line(
-    spoken: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(scope="module")
+def hasty(spoken: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model trained too shortly to hear well, so that a hot word can change what is heard."""
     made, store = spoken
-    # Too short a training to hear well, so that a hot word can change what is heard.
     recogniser = train_recogniser(made["en"], [], store, SourceConfig(NETWORK, _trainer(steps=60), MASKS, (1.0,)))[0]
-    recogniser.save(tmp_path / "model", "", {})
-    words, hot, wrong = tmp_path / "words.txt", tmp_path / "hot.txt", tmp_path / "wrong.txt"
-    words.write_text("".join(f"{word}\t{' '.join(word)}\n" for word in WORDS), encoding="utf-8")
-    hot.write_text("faced\n", encoding="utf-8")  # never trained on
-    wrong.write_text("faced\nface!\n", encoding="utf-8")
-    sound = made["en"][0].audio
+    folder = tmp_path_factory.mktemp("hasty")
+    recogniser.save(folder / "model", "", {})
+    return folder / "model"
 
-    def heard(*arguments: object) -> str:
-        assert main(["transcribe", "--model", str(tmp_path / "model"), *map(str, arguments), sound]) == 0
+
+@pytest.fixture
+def heard(hasty: Path, spoken: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return a function from options of `transcribe` to what is heard in a recording."""
+
+    def hear(*arguments: object) -> str:
+        sound = spoken[0]["en"][0].audio
+        assert main(["transcribe", "--model", str(hasty), *map(str, arguments), sound]) == 0
         return capsys.readouterr().out.strip().split("\t")[-1]
 
+    return hear
+
+
+def test_hot_words_at_the_command_line(
+    hasty: Path, heard: Callable[..., str], spoken: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hot, wrong = tmp_path / "hot.txt", tmp_path / "wrong.txt"
+    hot.write_text("faced\n", encoding="utf-8")  # never trained on
+    wrong.write_text("faced\nface!\n", encoding="utf-8")
     assert "faced" not in heard().split()
     assert "faced" not in heard("--hotwords", hot, "--search.hot_weight", 0).split()
     assert "faced" in heard("--hotwords", hot, "--search.hot_weight", 50).split()
+    sound = spoken[0]["en"][0].audio
+    assert main(["transcribe", "--model", str(hasty), "--hotwords", str(wrong), sound]) == 1
+    told = capsys.readouterr().err
+    assert "wrong.txt line 2: the hot word 'face!': '!' cannot be spelled by the model's subwords; rewrite" in told
+
+
+def test_lexica_at_the_command_line(hasty: Path, heard: Callable[..., str], tmp_path: Path) -> None:
+    words, hot = tmp_path / "words.txt", tmp_path / "hot.txt"
+    words.write_text("".join(f"{word}\t{' '.join(word)}\n" for word in WORDS), encoding="utf-8")
     assert heard("--lexicon", words) in WORDS
     sentence = heard("--lexicon", words, "--sentences").split()
     assert sentence and set(sentence) <= set(WORDS)
     hot.write_text("face\n", encoding="utf-8")
     assert "face" in heard("--lexicon", words, "--sentences", "--hotwords", hot, "--search.hot_weight", 50).split()
-    assert main(["transcribe", "--model", str(tmp_path / "model"), "--hotwords", str(wrong), sound]) == 1
-    told = capsys.readouterr().err
-    assert "wrong.txt line 2: the hot word 'face!': '!' cannot be spelled by the model's subwords; rewrite" in told
     letters = heard("--lexicon", words)
     words.write_text("".join(f"{word}\n" for word in WORDS), encoding="utf-8")  # a plain list
     assert heard("--lexicon", words) == letters
-    assert main(["lexicon", "check", str(words), "--model", str(tmp_path / "model")]) == 0
+    assert main(["lexicon", "check", str(words), "--model", str(hasty)]) == 0
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -148,7 +149,7 @@ class _Listener:
         return kept
 
 
-@pytest.mark.parametrize("encoder", ["tdnn", "bilstm", "conformer"])
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
 def test_the_recogniser_keeps_its_weights_and_texts_do_not_depend_on_the_order(
     data: SpeechData, encoder: EncoderName
 ) -> None:
@@ -180,7 +181,7 @@ def test_no_steps_or_no_rate_is_plain_recognition(data: SpeechData, config: Suta
         torch.testing.assert_close(logits, *listener.taken())
 
 
-@pytest.mark.parametrize("encoder", ["tdnn", "bilstm", "conformer"])
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
 def test_only_the_front_end_and_normalisation_layers_are_trained_and_the_loss_falls(
     data: SpeechData, encoder: EncoderName, monkeypatch: pytest.MonkeyPatch
 ) -> None:

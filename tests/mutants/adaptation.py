@@ -37,7 +37,7 @@ MUTANTS = (
         "if trial.speaker in speakers:",
         "if trial.speaker:",
         "learning rates are chosen on the errors of test speakers too, once some of their trials are done",
-        ("tests/experiments/test_results.py",),
+        ("tests/experiments/speakers/test_rows.py",),
     ),
     Mutant(
         "judged-speech-is-trained-on",
@@ -45,7 +45,7 @@ MUTANTS = (
         "else _hold_out_others(train, config)\n    train, judged = _hold_out_judged(train, config)",
         "else _hold_out_others(train, config)\n    _, judged = _hold_out_judged(train, config)",
         "what others lose is judged on utterances that the source model was trained on",
-        ("tests/experiments/test_protocol.py",),
+        ("tests/experiments/speakers/test_protocol.py",),
     ),
     Mutant(
         "forgetting-on-trained-utterances",
@@ -53,7 +53,7 @@ MUTANTS = (
         "[u for n, u in enumerate(train) if n not in chosen],",
         "list(train),",
         "forgetting is measured on utterances that the source model was trained on",
-        ("tests/experiments/test_protocol.py",),
+        ("tests/experiments/speakers/test_protocol.py",),
     ),
     Mutant(
         "only-the-first-of-a-group-is-held-out",
@@ -61,7 +61,7 @@ MUTANTS = (
         "rest = [u for u in utterances if u.speaker not in set(speakers)]",
         "rest = [u for u in utterances if u.speaker != speakers[0]]",
         "of a group of speakers all but one are trained on and tested",
-        ("tests/experiments/test_protocol.py",),
+        ("tests/experiments/speakers/test_protocol.py",),
     ),
     Mutant(
         "pool-and-test-overlap",
@@ -69,7 +69,7 @@ MUTANTS = (
         "pool, rest = order[: usable[-1]], order[usable[-1] :]",
         "pool, rest = order[: usable[-1]], order[usable[-1] - 1 :]",
         "the last utterance that is adapted on is tested on too",
-        ("tests/experiments/test_protocol.py",),
+        ("tests/experiments/speakers/test_protocol.py",),
     ),
     Mutant(
         "rotation-adapts-on-its-part",
@@ -77,7 +77,7 @@ MUTANTS = (
         "[name for name in order if name not in set(rest)][: config.amounts[-1]]",
         "order[: config.amounts[-1]]",
         "a draw of a rotation adapts on the part that it tests on",
-        ("tests/experiments/test_protocol.py",),
+        ("tests/experiments/speakers/test_protocol.py",),
     ),
     Mutant(
         "candidates-are-judged-on-what-they-learnt",
@@ -105,7 +105,7 @@ MUTANTS = (
     ),
     Mutant(
         "compared-on-other-utterances",
-        f"{ROOM}/judging.py",
+        f"{ROOM}/candidates.py",
         "before = self._before[entry.held]",
         "before = self._before[range(len(entry.held))]",
         "a candidate is held against the source model's errors on other utterances",
@@ -113,7 +113,7 @@ MUTANTS = (
     ),
     Mutant(
         "tolerance-in-points",
-        f"{ROOM}/judging.py",
+        f"{ROOM}/candidates.py",
         "lost.risen > choice.tolerance:",
         "lost.risen > 100 * choice.tolerance:",
         "a candidate may make others a hundred times worse than is tolerated",
@@ -185,7 +185,7 @@ MUTANTS = (
     ),
     Mutant(
         "forgetting-from-the-loss-alone",
-        f"{ROOM}/judging.py",
+        f"{ROOM}/candidates.py",
         "0.5 * counted + 0.5 * rate * (ratio - 1)",
         "0.5 * rate * (ratio - 1)",
         "character errors that others make more do not count",

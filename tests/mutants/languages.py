@@ -37,7 +37,7 @@ MUTANTS = (
         "other = [n for n, own in enumerate(sides) if own != side]",
         "other = [n for n, own in enumerate(sides) if own == side]",
         "languages are told apart with offsets that were fitted on the same utterances",
-        ("tests/experiments/test_points.py",),
+        ("tests/experiments/languages/test_points.py",),
     ),
     Mutant(
         "parts-of-other-data-are-taken-for-finished",
@@ -53,7 +53,7 @@ MUTANTS = (
         "if targets[0] in sources:",
         "if targets == sources:",
         "a target language may be one of several source languages",
-        ("tests/experiments/test_curve_sweep.py::test_corpora_that_do_not_fit_together_are_refused_by_name",),
+        ("tests/experiments/languages/test_curve.py::test_corpora_that_do_not_fit_together_are_refused_by_name",),
     ),
     Mutant(
         "subsets-last-longer-than-they-say",
@@ -77,7 +77,7 @@ MUTANTS = (
         "every[head] = Tokens([*old.symbols[1:], *more], old.units)",
         "every[head] = Tokens(sorted([*old.symbols[1:], *more]), old.units)",
         "the rows of an extended head stand for other symbols than they were trained for",
-        ("tests/languages/test_languages.py",),
+        ("tests/languages/test_transfer.py",),
     ),
     Mutant(
         "source-models-hear-other-languages",
@@ -94,8 +94,8 @@ MUTANTS = (
         "split = split or split_of(name, self.shares)",
         "a text that is recorded twice is trained and tested on",
         (
-            "tests/data_prep/test_prepare_phrases.py::test_artikulate",
-            "tests/data_prep/test_prepare_phrases.py::test_tuxpaint",
+            "tests/data_prep/test_artikulate.py::test_artikulate",
+            "tests/data_prep/test_artikulate.py::test_tuxpaint",
         ),
     ),
     Mutant(
@@ -104,7 +104,7 @@ MUTANTS = (
         'min(bests, key=lambda pair: (pair[0][monitor], pair[0]["loss"]))',
         "bests[-1]",
         "gradual training keeps the last phase's weights though an earlier one was better",
-        ("tests/languages/test_languages.py",),
+        ("tests/languages/test_transfer.py",),
     ),
     Mutant(
         "layers-open-from-the-front",
@@ -112,6 +112,6 @@ MUTANTS = (
         "blocks[blocks.index(model.layers()[-opened]) :]",
         "blocks[: blocks.index(model.layers()[opened - 1]) + 1]",
         "gradual training opens the first layers first",
-        ("tests/languages/test_languages.py",),
+        ("tests/languages/test_transfer.py",),
     ),
 )

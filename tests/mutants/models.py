@@ -13,7 +13,7 @@ MUTANTS = (
         "lengths = (lengths - 1) // stride + 1",
         "lengths = lengths // stride",
         "the last output frame of an utterance of odd length is taken for padding",
-        ("tests/models/test_models.py",),
+        ("tests/models/test_acoustic.py",),
     ),
     Mutant(
         "backward-lstm-begins-in-padding",
@@ -21,7 +21,7 @@ MUTANTS = (
         "torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)",
         "(x.shape[1] - 1 - position).expand(len(x), -1)",
         "what the backward LSTM hears depends on the batch that an utterance is in",
-        ("tests/models/test_models.py",),
+        ("tests/models/test_acoustic.py",),
     ),
     Mutant(
         "attention-hears-padding",
@@ -29,7 +29,7 @@ MUTANTS = (
         "key_padding_mask=~keep, need_weights=False",
         "key_padding_mask=None, need_weights=False",
         "a conformer attends to padding",
-        ("tests/models/test_models.py",),
+        ("tests/models/test_acoustic.py",),
     ),
     Mutant(
         "lhuc-by-another-formula",

@@ -13,7 +13,7 @@ MUTANTS = (
         "frames = (frames - 1) // stride + 1",
         "frames = frames // stride + 1",
         "an utterance that CTC cannot spell is trained on with an infinite loss",
-        ("tests/models/test_models.py::test_output_lengths_are_those_that_the_feasibility_filter_counts_with",),
+        ("tests/models/test_acoustic.py::test_output_lengths_are_those_that_the_feasibility_filter_counts_with",),
     ),
     Mutant(
         "feasible-at-the-slowest-speed",
@@ -21,7 +21,7 @@ MUTANTS = (
         "left = min(frames(",
         "left = max(frames(",
         "the sped-up copy of an utterance may be too short for CTC",
-        ("tests/data/test_speech_data.py",),
+        ("tests/data/test_speech.py",),
     ),
     Mutant(
         "speed-copies-say-something-else",
@@ -29,7 +29,7 @@ MUTANTS = (
         "targets = [self._targets[item // len(self.speeds)] for item in items]",
         "targets = [self._targets[item % len(self._targets)] for item in items]",
         "a speed copy is trained with the transcript of another utterance",
-        ("tests/data/test_speech_data.py",),
+        ("tests/data/test_speech.py",),
     ),
     Mutant(
         "repeats-need-no-blank",
@@ -142,6 +142,6 @@ MUTANTS = (
         "inverse = 1 / factors.double()[:, None]",
         "inverse = factors.double()[:, None]",
         "a factor above 1 moves what is heard to lower frequencies",
-        ("tests/data/test_warp.py",),
+        ("tests/data/test_mels.py",),
     ),
 )

@@ -216,17 +216,27 @@ def _alter(file: Path) -> None:
         file.write_text(file.read_text(encoding="utf-8") + "你\n", encoding="utf-8")
 
 
+READY = "all is ready to begin"
+
+
+def test_a_run_that_is_killed_has_noted_its_data_and_may_be_moved(
+    ways: Ways, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert ways.run(out) == 1
+    assert READY in (told := capsys.readouterr().err), told
+    assert read_record(out)["data"], "a run that is killed has noted its data"
+    assert not (out / "run.lock").exists()
+    shutil.move(out, tmp_path / "moved")
+    assert ways.run(tmp_path / "moved", "--resume") == 1 and READY in capsys.readouterr().err
+
+
 def test_resuming_takes_the_data_that_the_run_began_with_and_no_other(
     ways: Ways, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     assert ways.run(out) == 1
-    assert "all is ready to begin" in (told := capsys.readouterr().err), told
-    assert read_record(out)["data"], "a run that is killed has noted its data"
-    assert not (out / "run.lock").exists()
-    shutil.move(out, tmp_path / "moved")
-    out = tmp_path / "moved"
-    assert ways.run(out, "--resume") == 1 and "all is ready to begin" in capsys.readouterr().err
+    capsys.readouterr()
     for file in ways.changing:
         kept = tmp_path / "kept"
         (shutil.copytree if file.is_dir() else shutil.copy)(file, kept)
@@ -238,7 +248,7 @@ def test_resuming_takes_the_data_that_the_run_began_with_and_no_other(
         assert ways.run(out, "--resume") == 1 and "cannot be resumed" in capsys.readouterr().err, "refused for good"
         (shutil.rmtree if file.is_dir() else Path.unlink)(file)
         shutil.move(kept, file)
-    assert ways.run(out, "--resume") == 1 and "all is ready to begin" in capsys.readouterr().err
+    assert ways.run(out, "--resume") == 1 and READY in capsys.readouterr().err
 
 
 def test_overwriting_empties_the_folder(ways: Ways, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
