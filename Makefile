@@ -51,7 +51,7 @@ $(VENV)/.ready: pyproject.toml
 ifneq ($(TORCH_INDEX),)
 	$(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) "torch==2.11.*" "torchaudio==2.11.*"
 endif
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,voices]"
 	touch $@
 
 clean:

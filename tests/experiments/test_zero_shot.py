@@ -250,6 +250,7 @@ def test_tables_show_every_size_and_group() -> None:
     assert words_table([row], "x").row_count == 1
 
 
+@pytest.mark.voices
 def test_made_up_words_are_spoken_in_splits_without_common_words(tmp_path: Path) -> None:
     config = MadeUpConfig(40, 14, 2, 3, 1, 2, 1, 9)
     assert make_words(config) == make_words(config) != make_words(replace(config, seed=1))
