@@ -101,6 +101,7 @@ def prepare_made_up(config: MadeUpConfig, out: Path, workers: int = 1) -> None:
         workers: voices that speak at the same time.
 
     Raises:
+        ConfigError: espeak-ng is not installed.
         DataError: the folder holds a corpus of other settings, or too few words are trained on to have every phone.
     """
     stamp = out / _STAMP

@@ -33,7 +33,7 @@ import soundfile
 
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.synthesis import Speech, random_voice, synthesise
+from asr_transfer.data.synthesis import Speech, random_voice, require_voices, synthesise
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.progress import tracked
 from data_prep.common import write_splits
@@ -114,7 +114,7 @@ def prepare(
         language: Language of the sentences; only "en" has a grammar so far.
 
     Raises:
-        ConfigError: a number is out of range, or the language has no grammar.
+        ConfigError: a number is out of range, the language has no grammar, or espeak-ng is not installed.
         DataError: `out` holds something else or a corpus made with other settings, or cannot be written.
     """
     settings = {
@@ -131,6 +131,7 @@ def prepare(
     if _finished(out, settings):
         print(f"{out}: the synthetic corpus is already there, made with the same settings.")
         return
+    require_voices()
 
     cast = {
         "train": _names("adult", train_speakers),

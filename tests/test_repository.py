@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,19 @@ def test_the_readmes_three_commands_adapt_to_ones_own_voice(
     for line in own:
         assert main(shlex.split(line)[1:]) == 0, line
     assert "new.wav\t" in capsys.readouterr().out
+
+
+def test_the_declared_pythons_are_those_that_ci_runs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = re.search(r'^versions="(.*)"$', (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert named is not None
+    versions = named[1].split()
+    assert len(versions) >= 2
+    first, last = (int(version.removeprefix("3.")) for version in (versions[0], versions[-1]))
+    assert versions == [f"3.{minor}" for minor in range(first, last + 1)]
+    assert project["requires-python"] == f">=3.{first},<3.{last + 1}"
+    declared = [c.rpartition(" ")[2] for c in project["classifiers"] if re.search(r":: 3\.\d+$", c)]
+    assert declared == versions
 
 
 def test_nobody_imports_recipes() -> None:

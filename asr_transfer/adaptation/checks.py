@@ -20,6 +20,7 @@ from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance, read_audio
 from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.voice import CLIPPED, FULL_SCALE
 from asr_transfer.decoding.greedy import greedy
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 
@@ -33,13 +34,6 @@ corpora, clips of 0.16 s included, none of speech spans less than 4.6."""
 
 STEADY_FRAMES = 10
 """Shorter recordings (under 0.14 s) have too few frames to tell a vowel from a hum."""
-
-FULL_SCALE = 0.99
-"""Not 1.0, because converting the rate of a clipped recording puts ripples on its plateaus."""
-
-CLIPPED = 0.02
-"""Share of samples at full scale, reached when speech is amplified by about 6 (clipped FSDD) to 10 dB (AN4) too much.
-The loudest of 400 recordings mastered for a children's program has 0.019."""
 
 BLOCK = 25
 """Transcripts are compared among so many at a time: with 50 of them no more swaps were found than with 10."""

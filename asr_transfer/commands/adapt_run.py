@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.before_after import before_and_after
@@ -36,6 +37,7 @@ from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import spell
+from asr_transfer.data.voice import diagnose
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.runs.emptying import in_use
@@ -123,6 +125,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         unheard, store = Summary(unheard, kept[JUDGED].store).joined(store, {u.id for u in everything})
     judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
     vetted = vet(source, speech.own, store, command.speeds, command.keep_suspicious, labelled, note)
+    voice = diagnose(vetted.utterances)
+    _print(voice.table())
     if "pseudo-label" in command.method.split("+"):
         pseudo_label(source, vetted.utterances, store, command.settings.confidence)
     record = record or _open(command, given)
@@ -170,6 +174,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             "reason": choice.reason,
             **about,
             "ladder": [rung.to_plain() for rung in choice.ladder],
+            "voice": voice.to_plain(),
             "left_out": [f"{name}: {reason}" for name, reason in [*vetted.dropped, *adapted.report.dropped]],
         },
     )
@@ -301,15 +306,19 @@ def _choose(
         source, vetted.utterances, store, command, settings, tried, mixed, vetted.groups, log, None, judged.utterances
     )
     if choice.ladder:
-        console = Console()
-        if not console.is_terminal:
-            console.width = max(console.width, 120)
-        console.print(ladder_table(choice.ladder))
+        _print(ladder_table(choice.ladder))
         part = len(lasting(judged.utterances, settings.check_seconds))
         some = f"{part} of " if part < len(judged.utterances) else ""
         say(f"others: {'judged on ' * bool(judged.utterances)}{some}{judged.what}")
     say(f"chosen: {choice.summary()}: {choice.reason}")
     return choice
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+    console.print(table)
 
 
 def _save(

@@ -316,7 +316,7 @@ def _espeak(word: str, language: str) -> tuple[str, ...]:
 
     Raises:
         DataError: it says nothing.
-        ConfigError: it has no such language.
+        ConfigError: it is not installed, or has no such language.
     """
     voice = _VOICES.get(language, language)
     if _base(language) in _NO_IPA:

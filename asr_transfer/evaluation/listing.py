@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import os
 import re
 import warnings
@@ -32,6 +33,19 @@ _KINDS = {"equal": "c", "substitute": "s", "delete": "d", "insert": "i"}
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an utterance's recording is.
+
+    Attributes:
+        file: Audio file.
+        span: Start and end in seconds within it; None is all of it.
+    """
+
+    file: Path
+    span: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class Step:
     """A word of an alignment: `kind` is c(orrect), s(ubstituted), d(eleted) or i(nserted)."""
 
@@ -53,6 +67,7 @@ class Line:
 class Card:
     """An utterance with what some systems recognised."""
 
+    number: int
     id: str
     speaker: str
     language: str
@@ -78,7 +93,9 @@ def worst(compared: Compared, recordings: Mapping[int, str]) -> list[Card]:
         words = focus.words
         reference = _joined(compared, words.references[n])
         lines = [Line(e.name, int(e.words.errors[n]), _steps(e, n)) for e in shown]
-        cards.append(Card(words.ids[n], words.speakers[n], words.languages[n], reference, recordings.get(n, ""), lines))
+        cards.append(
+            Card(n, words.ids[n], words.speakers[n], words.languages[n], reference, recordings.get(n, ""), lines)
+        )
     return cards
 
 
@@ -128,6 +145,17 @@ def embedded(values: Any) -> str:
     return text
 
 
+def places(compared: Compared) -> dict[int, Place]:
+    """Return where the utterances' recordings are, by utterance, as far as any of the systems knows."""
+    known: dict[str, str] = {}
+    spans: dict[str, tuple[float, float]] = {}
+    for entry in compared.entries:
+        spans = {**{name: span for name, span in entry.system.spans.items() if name not in known}, **spans}
+        known = {**entry.system.audio, **known}
+    ids = compared.base.words.ids
+    return {n: Place(Path(known[name]), spans.get(name)) for n, name in enumerate(ids) if name in known}
+
+
 def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[int, str], list[str]]:
     """Return the addresses of recordings by utterance, and sentences about those left out.
 
@@ -138,22 +166,16 @@ def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[
     """
     if mode == "none":
         return {}, []
-    known: dict[str, str] = {}
-    spans: dict[str, tuple[float, float]] = {}
-    for entry in compared.entries:
-        spans = {**{name: span for name, span in entry.system.spans.items() if name not in known}, **spans}
-        known = {**entry.system.audio, **known}
-    files = {n: known[name] for n, name in enumerate(compared.base.words.ids) if name in known}
+    files = places(compared)
     if mode == "link":
-        ids = compared.base.words.ids
-        return {n: link(Path(file), folder, spans.get(ids[n])) for n, file in files.items()}, []
+        return {n: link(place.file, folder, place.span) for n, place in files.items()}, []
     found: dict[int, str] = {}
     room, unreadable = EMBEDDED_BYTES, 0
     for n in worst_first(compared.focus):
         if n not in files:
             continue
         try:
-            address = _encoded(Path(files[n]), spans.get(compared.base.words.ids[n]))
+            address = _encoded(files[n])
         except DataError:
             unreadable += 1
             continue
@@ -179,8 +201,20 @@ def link(file: Path, folder: Path, span: tuple[float, float] | None = None) -> s
     return quote(relative if relative.startswith(".") else f"./{relative}") + part
 
 
-def _encoded(file: Path, span: tuple[float, float] | None) -> str:
-    samples = audio.read(file, span[0], span[1] - span[0]) if span else audio.read(file)
+def read_place(place: Place, longest: float = math.inf) -> np.ndarray:
+    """Return an utterance's samples as `audio.read` does, at most `longest` seconds of them.
+
+    Raises:
+        DataError: the recording cannot be read.
+    """
+    if place.span:
+        return audio.read(place.file, place.span[0], min(place.span[1] - place.span[0], longest))
+    long = longest < math.inf and audio.probe(place.file).duration > longest
+    return audio.read(place.file, None, longest if long else None)
+
+
+def _encoded(place: Place) -> str:
+    samples = read_place(place)
     # MP3 plays in every browser; older libsndfile cannot write it.
     kind, media = ("MP3", "mpeg") if "MP3" in soundfile.available_formats() else ("OGG", "ogg")
     with io.BytesIO() as out, warnings.catch_warnings():

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,14 @@ import yaml
 from asr_transfer.errors import DataError
 from data_prep import registry
 
+INSTALLED = Path("share/asr-transfer/recipes")
+"""Folder below the environment that the package's installation puts the recipes into."""
+
 CORPORA = ("corpus", "corpora", "learn_from", "beside", "sources", "targets")
 """Settings and options that name corpora."""
 
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+_RECIPES = re.compile(r"(?<!\S)recipes/")
 _RUN = re.compile(r"\bruns/[^\s,\]\[]+")
 
 
@@ -54,6 +59,21 @@ class Listed:
         return ", ".join(wanted) or "nothing"
 
 
+def find_recipes() -> Path:
+    """Return the folder of the recipes: `recipes` in the current folder, or what came with the installed package."""
+    here = Path("recipes")
+    if _scripts(here):
+        return here
+    for file in metadata.files("asr-transfer") or ():
+        if file.parts[-5:-2] == INSTALLED.parts:
+            return Path(file.locate()).resolve().parents[1]
+    return here
+
+
+def _scripts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.py"))
+
+
 def listing(folder: Path, speech: Path | None = None) -> str:
     """Return all recipes with their commands and needs, and below them how to get every corpus that they name.
 
@@ -64,7 +84,7 @@ def listing(folder: Path, speech: Path | None = None) -> str:
     Raises:
         DataError: There are no recipes, or a file of settings is damaged.
     """
-    scripts = sorted(folder.glob("*/*.py"))
+    scripts = _scripts(folder)
     if not scripts:
         raise DataError(f"{folder}: holds no recipe FOLDER/NAME.py; run this in the repository, or give its `recipes`.")
     lines: list[str] = []
@@ -74,7 +94,7 @@ def listing(folder: Path, speech: Path | None = None) -> str:
         lines += [f"{script.parent.name}/{script.name}: {_summary(script)}"]
         for listed in commands(script):
             lines += [f"  {listed.what or 'without settings of its own'}", f"    needs: {listed.needs}"]
-            lines += [f"    {listed.command}"]
+            lines += [f"    {_RECIPES.sub(f'{folder}/', listed.command)}"]
             unused = {
                 file for file in unused if f"/{file.parent.parent.name}/hparams/{file.name}" not in listed.command
             }

@@ -58,6 +58,14 @@ def test_auto_keeps_what_it_tried_in_the_record(adapted: Ran) -> None:
     assert (adapted.out / "model" / "config.yaml").is_file() and (adapted.out / "profile" / "profile.yaml").is_file()
 
 
+def test_the_voice_is_told_before_anything_is_tried(adapted: Ran) -> None:
+    assert "level dBFS" in adapted.printed and "all 10" in adapted.printed
+    assert adapted.printed.index("level dBFS") < adapted.printed.index("held-out recordings")
+    voice = adapted.record["adaptation"]["voice"]
+    assert voice["all"]["seconds"] == pytest.approx(adapted.record["data"]["adapt"]["seconds"], abs=0.1)
+    assert -30 < voice["all"]["level"] < -10 and voice["all"]["clipped"] == 0 and voice["standing_out"] == []
+
+
 def test_model_and_base_with_profile_are_one_and_the_same(
     tone_run: Path, kim: Path, adapted: Ran, capsys: pytest.CaptureFixture[str]
 ) -> None:

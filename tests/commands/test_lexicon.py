@@ -122,6 +122,7 @@ def test_check_refuses_what_makes_no_sense(tmp_path: Path, english: Path) -> Non
             check_lexicon(*arguments, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.voices
 @needs_tables
 def test_words_are_added_in_the_lexicons_notation_and_comments_stay(tmp_path: Path) -> None:
     lexicon = _file(tmp_path, DIGITS.rstrip("\n"))
@@ -132,6 +133,7 @@ def test_words_are_added_in_the_lexicons_notation_and_comments_stay(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["words.txt"]
 
 
+@pytest.mark.voices
 def test_a_word_is_added_with_the_users_own_phones(tmp_path: Path) -> None:
     lexicon = tmp_path / "deeper" / "new.txt"
     _printed(add_words, lexicon, ["Käse"], "de", phones="k ɛː z ə")
@@ -156,6 +158,7 @@ def test_add_refuses_and_leaves_the_file_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["words.txt"]
 
 
+@pytest.mark.voices
 def test_a_list_of_words_becomes_a_lexicon(tmp_path: Path) -> None:
     words = _file(tmp_path, "\ufeff# numbers\neins\n\n zwei \neins\n", "list.txt")
     known = _file(tmp_path, "eins\tX Y\t-0.5\n", "known.txt")
@@ -189,6 +192,7 @@ def test_a_dictionary_keeps_mandarin_as_it_is(tmp_path: Path) -> None:
         ("四\n".encode(), "cmn", "give a lexicon of 'cmn' or a dictionary"),
     ],
 )
+@pytest.mark.voices
 def test_word_lists_are_refused_by_line(text: bytes, language: str, message: str, tmp_path: Path) -> None:
     path, out = tmp_path / "list.txt", tmp_path / "out.txt"
     path.write_bytes(text)

@@ -16,6 +16,8 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.synthesis import KINDS, Speech, Voice, random_voice, synthesise
 from asr_transfer.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.voices
+
 TEXTS = (
     "turn the kitchen light off at seven thirty please and close the door",
     "the answer is four hundred and twenty one, my number is nine eight seven",

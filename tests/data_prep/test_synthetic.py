@@ -19,6 +19,8 @@ from asr_transfer.errors import ConfigError, DataError
 from data_prep import synthetic
 from data_prep.synthetic import number_words, prepare, sentence, split_of
 
+pytestmark = pytest.mark.voices
+
 SPLITS = ("train", "dev", "test")
 SMALL: dict[str, Any] = {"train_speakers": 2, "test_speakers": 1, "child_speakers": 1, "utterances_per_speaker": 4}
 TINY: dict[str, Any] = {"train_speakers": 1, "test_speakers": 0, "child_speakers": 1, "utterances_per_speaker": 1}

@@ -34,6 +34,14 @@ def test_every_recipe_is_listed_with_its_commands(
         assert f"  {file.stem}: " in shown or f"/{file.stem}: " in shown or file.name in shown
 
 
+def test_the_recipes_of_the_current_folder_go_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(RECIPES.parent)
+    assert main(["recipes"]) == 0
+    assert "    python recipes/speaker_adaptation/run.py --config recipes/" in capsys.readouterr().out
+
+
 def test_what_a_command_needs_is_read_from_its_settings(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     (folder / "hparams").mkdir(parents=True)

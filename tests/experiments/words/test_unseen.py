@@ -252,6 +252,7 @@ def test_tables_show_every_size_and_group() -> None:
     assert "| 5.0 | – |" in text and "finds none of the words" in text
 
 
+@pytest.mark.voices
 def test_made_up_words_are_spoken_in_splits_without_common_words(tmp_path: Path) -> None:
     config = MadeUpConfig(40, 14, 2, 3, 1, 2, 1, 9)
     assert make_words(config) == make_words(config) != make_words(replace(config, seed=1))
