@@ -34,7 +34,7 @@ def run(recipe: Recipe) -> None:
     corpora = Corpora.from_folders(found.sources, found.targets, TEST_SETS, SOURCE_SPLITS)
     note_corpora(record, corpora)
     effects = run_negative(config, corpora, recipe.out, recipe.workers, record.say, recipe.backend)
-    (record.folder / "table.md").write_text(negative_markdown(effects), encoding="utf-8")
+    (recipe.out / "table.md").write_text(negative_markdown(effects), encoding="utf-8")
     record.finish(scores={"effects": [effect.to_plain() for effect in effects]})
     Console(width=None if sys.stdout.isatty() else 160).print(negative_table(effects))
 

@@ -82,7 +82,7 @@ def run(recipe: Recipe) -> None:
     rows = run_new_speaker(
         config, corpora, further, recipe.out, recipe.workers, record.say, recipe.backend, recipe.source_model
     )
-    (record.folder / "table.md").write_text(markdown(rows), encoding="utf-8")
+    (recipe.out / "table.md").write_text(markdown(rows), encoding="utf-8")
     record.finish(scores={"rows": [row.to_plain() for row in rows]})
     console = Console(width=None if sys.stdout.isatty() else 160)
     for test in dict.fromkeys(row.test for row in rows):

@@ -56,7 +56,7 @@ def run(recipe: Recipe) -> None:
                 record.data(f"{language} {name} {split}", path, read_manifest(path))
     pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, record.say, recipe.backend)
     text = f"{pairs_markdown(pairs)}\nError rates with intervals, against self-transfer:\n\n{rates.markdown()}"
-    (record.folder / "table.md").write_text(text, encoding="utf-8")
+    (recipe.out / "table.md").write_text(text, encoding="utf-8")
     record.finish(scores={"pairs": [pair.to_plain() for pair in pairs], "rates": rates.to_plain()})
     Console(width=None if sys.stdout.isatty() else 160).print(pairs_table(pairs))
 

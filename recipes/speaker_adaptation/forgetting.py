@@ -72,7 +72,7 @@ def run(recipe: Recipe) -> None:
         record.data(name, path, read_manifest(path))
     cases = run_predicted(manifests, recipe, recipe.out, recipe.workers, record.say)
     table = predicted_markdown({recipe.corpus: agreements(cases, recipe.choice.tolerance)})
-    (record.folder / "table.md").write_text(table, encoding="utf-8")
+    (recipe.out / "table.md").write_text(table, encoding="utf-8")
     record.finish(scores={"cases": to_plain(cases)})
     Console(width=None if sys.stdout.isatty() else 160).print(Markdown(table))
 

@@ -58,7 +58,7 @@ def run(recipe: Recipe) -> None:
         record.data(name, path, split)
     folds, trials = run_experiment(manifests, recipe, recipe.out, recipe.workers, record.say)
     rows = summarise(folds, trials)
-    (record.folder / "table.md").write_text(markdown(rows), encoding="utf-8")
+    (recipe.out / "table.md").write_text(markdown(rows), encoding="utf-8")
     write_systems(recipe.out, folds, trials, utterances, record.values)
     record.finish(scores={"rows": [row.to_plain() for row in rows]})
     others = "their training speakers" if recipe.protocol.others == "source" else "the other held-out speakers"

@@ -45,7 +45,7 @@ def run(recipe: Recipe) -> None:
     record = RunRecord(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
     found = run_unseen(config, record, recipe.workers)
     text = f"{figures_markdown(found.figures)}\n{words_markdown(found.rows, recipe.top)}"
-    (record.folder / "table.md").write_text(text, encoding="utf-8")
+    (recipe.out / "table.md").write_text(text, encoding="utf-8")
     record.finish(scores=found.to_plain())
     title = f"Words of {recipe.corpus} never trained on, {len(found.models)} model(s)"
     console = Console(width=None if sys.stdout.isatty() else 160)
