@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from asr_transfer.errors import DataError
-from data_prep.by_text import Gathering, plain_text, recording, variety
+from data_prep.by_text import Gathering, recording, variety
 from data_prep.common import existing_folder, require_language
 from data_prep.registry import Corpus, Use
 from data_prep.transcripts import main_script
@@ -46,13 +46,8 @@ def prepare(root: Path, out: Path, language: str = "pl") -> None:
             continue
         recorded += 1
         written = " ".join((phrase.findtext("text") or "").split())
-        text, defect = plain_text(written, script, found.language)
-        if len(written) == 1 and written.isupper():
-            defect = "the text is a letter, whose name is said"
-        if defect is not None:
-            found.leave(file.stem, defect, text)
-        else:
-            found.take(file.stem, file, text, f"artikulate-{language}")
+        letter = "the text is a letter, whose name is said" if len(written) == 1 and written.isupper() else None
+        found.hear(file.stem, file, written, f"artikulate-{language}", script=script, defect=letter)
     if not recorded:
         raise DataError(f"{course.parent}: holds no recording that {course.name} names; put its sound files there.")
     found.write(out)

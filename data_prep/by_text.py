@@ -152,6 +152,34 @@ class Gathering:
             )
         )
 
+    def hear(
+        self,
+        name: str,
+        file: Path | None,
+        written: str,
+        speaker: str,
+        *,
+        script: str = "LATIN",
+        split: str | None = None,
+        defect: str | None = None,
+    ) -> None:
+        """Add the recording of a written text, or note why the two cannot be used.
+
+        Args:
+            name: Its id behind the prefix.
+            file: The recording; None where there is none.
+            written: The text as the corpus has it.
+            speaker: Name of who says it.
+            script: First word of the Unicode names of the language's letters.
+            split: Split that it belongs to; by its text where None.
+            defect: Reason against it that goes before those of the text.
+        """
+        text, unclear = plain_text(written, script, self.language)
+        if file is None or defect or unclear:
+            self.leave(name, defect or unclear or "no recording belongs to it", text, split)
+        else:
+            self.take(name, file, text, speaker, split=split)
+
     def write(self, out: Path) -> dict[str, Report]:
         """Check all splits and write their manifests into `out`, as `quality.write_checked` does."""
         return write_checked(self.splits, out, self.left_out, self.one_voice)

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from asr_transfer.errors import DataError
-from data_prep.by_text import Gathering, plain_text, recording, variety
+from data_prep.by_text import Gathering, recording, variety
 from data_prep.common import existing_folder, read_lines, require_language
 from data_prep.registry import Corpus, Use
 from data_prep.transcripts import main_script
@@ -42,13 +42,8 @@ def prepare(root: Path, out: Path, language: str = "de") -> None:
         raise DataError(f"{folder}: holds no recording of a word that content-{language}.json names.")
     for name, written in sorted(texts.items()):
         stem = Path(name).stem
-        if stem not in recorded:
-            continue
-        text, defect = plain_text(written, script, found.language)
-        if defect is not None:
-            found.leave(stem, defect, text)
-        else:
-            found.take(stem, recorded[stem], text, f"gcompris-{language}")
+        if stem in recorded:
+            found.hear(stem, recorded[stem], written, f"gcompris-{language}", script=script)
     found.write(out)
 
 
