@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr_transfer.cli import script
-from asr_transfer.config import to_record
 from asr_transfer.data.manifest import read_manifest
-from asr_transfer.experiments.core.ledger import Ledger
+from asr_transfer.experiments.core.options import ExperimentRun
 from asr_transfer.experiments.speakers.predicted import PredictedConfig, forgetting_table, run_predicted
 from data_prep.prepare import prepare, require_root
 
@@ -26,33 +25,25 @@ QUICK_STEPS, QUICK_ADAPTATION = 60, 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(PredictedConfig):
+class Recipe(PredictedConfig, ExperimentRun):
     """Compare what others are predicted to lose by an adaptation with what they lose.
 
     Attributes:
         corpus: name of a corpus, or the folder that holds your own manifests.
-        out: run folder to write.
         root: folder of the corpus as it was distributed; none for fetched corpora and your own manifests.
-        workers: parallel processes, of one thread each.
         quick: one speaker, one draw and few steps, to see that everything runs; the figures mean nothing.
-        resume: go on with a run that was stopped.
-        overwrite: replace the run that `out` holds.
     """
 
     corpus: str
-    out: Path
     root: Path | None = None
-    workers: int = 2
     quick: bool = False
-    resume: bool = False
-    overwrite: bool = False
 
 
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md` and `run.json`."""
     if not recipe.resume:
         require_root(recipe.corpus, recipe.root)  # before a run is deleted for one that cannot begin
-    ledger = Ledger(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
+    ledger = recipe.open()
     if recipe.quick:
         trainer = replace(recipe.source.trainer, steps=QUICK_STEPS)
         recipe = replace(
@@ -65,7 +56,7 @@ def run(recipe: Recipe) -> None:
     manifests = prepare(recipe.corpus, recipe.root, recipe.out / "corpus")
     for name, path in manifests.items():
         ledger.data(name, path, read_manifest(path))
-    cases = run_predicted(manifests, recipe, recipe.out, recipe.workers, ledger.say)
+    cases = run_predicted(manifests, recipe, recipe.out, recipe.workers, ledger.say, recipe.backend)
     table = forgetting_table({recipe.corpus: cases}, recipe.choice.tolerance)
     ledger.publish({"cases": cases}, {"forgetting": [table]})
 

@@ -64,8 +64,8 @@ def test_help_tells_what_the_recipes_share(name: str, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         recipe.script(recipe.Recipe, recipe.run, ["--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "--out OUT run folder to write. (required, type: <class 'Path'>)" in told
-    assert "parallel processes, of one thread each. (type: int, default: 2)" in told
+    assert "--out OUT Run folder to write. (required, type: <class 'Path'>)" in told
+    assert "Parallel processes, of one thread each. (type: int, default: 2)" in told
     assert "--source.model.layers LAYERS" in told and "Unvalidated" not in told
 
 

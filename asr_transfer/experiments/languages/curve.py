@@ -247,8 +247,9 @@ def _heard_syllables(folder: Path, point: Point, test: str) -> Alignments | None
 
 def _taken_for_words(folder: Path, point: Point, test: str) -> Alignments | None:
     """Return a point's alignments in characters with the test set's lexicon, or None where it has none."""
-    there = (folder / "points" / point.name / f"{test}-lexicon").is_dir()
-    return align(read_point(folder, point, f"{test}-lexicon"), "character") if there else None
+    name = f"{test}-lexicon"
+    there = (folder / "points" / point.name / name / "hypotheses.jsonl").is_file()
+    return align(read_point(folder, point, name), "character") if there else None
 
 
 def _pooled(found: Sequence[Alignments | None]) -> tuple[float | None, float | None]:

@@ -29,6 +29,7 @@ from asr_transfer.experiments.core.ledger import Lines
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop, train_sources
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
+from asr_transfer.runs.workers import Backend
 
 WAYS = {
     "trained": "utterances trained on",
@@ -113,14 +114,19 @@ Task = tuple[Workshop, Fold, Draw, int]
 
 
 def run_predicted(
-    manifests: Mapping[str, Path], config: PredictedConfig, folder: Path, workers: int, log: Callable[[str], None]
+    manifests: Mapping[str, Path],
+    config: PredictedConfig,
+    folder: Path,
+    workers: int,
+    log: Callable[[str], None],
+    backend: Backend = "processes",
 ) -> list[Case]:
     """Train the source models and adapt them in every case; see `experiment.run_experiment` for the arguments.
 
     Raises:
         DataError: a fold has too little speech to hold some out.
     """
-    shop, folds = train_sources(manifests, config, folder, workers, log)
+    shop, folds = train_sources(manifests, config, folder, workers, log, backend)
     tasks: dict[tuple[Any, ...], Task] = {}
     for fold in folds:
         if not fold.judged:
@@ -136,7 +142,7 @@ def run_predicted(
         read_cases,
         lambda cases: (cases[0].fold, cases[0].speaker, cases[0].draw, cases[0].amount),
     )
-    for number, _ in enumerate(run_tasks(done, tasks, run_draw, workers, "adaptations"), 1 + len(list(done))):
+    for number, _ in enumerate(run_tasks(done, tasks, run_draw, workers, "adaptations", backend), 1 + len(list(done))):
         log(f"{number} of {len(tasks)} draws done")
     cases = [case for own in done for case in own]
     return sorted(cases, key=lambda case: (case.fold, case.speaker, case.draw, case.amount))
