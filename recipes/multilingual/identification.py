@@ -3,7 +3,7 @@
     python recipes/multilingual/identification.py --source_model runs/curve/sources/all-0 --out runs/identification
 
 Prepares the source corpora that are on disk, and prints for each language the share of recordings that no model was
-trained on whose language is identified. Raises nothing: mistakes are printed.
+trained on whose language is identified. A stopped run goes on with --resume. Raises nothing: mistakes are printed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from asr_transfer.data.manifest import read_manifest
 from asr_transfer.decoding.recogniser import OFFSETS
 from asr_transfer.errors import DataError
 from asr_transfer.experiments.core.options import RunFolder
+from asr_transfer.experiments.core.tables import show
 from asr_transfer.experiments.languages.identification import identification_table, identified
 from asr_transfer.experiments.languages.points import Corpora
 from asr_transfer.models.folder import read_config, update_origin
@@ -54,6 +55,8 @@ def run(recipe: Recipe) -> None:
     corpora = Corpora.from_folders(found.sources, {}, splits=SOURCE_SPLITS)
     for name, path in corpora.source_tests.items():
         ledger.data(name, path, read_manifest(path))
+    if ledger.finished_before:
+        return show(ledger.tables())
     shares, offsets = identified(recipe.source_model, corpora)
     if not shares["utterances"]:
         raise DataError(
