@@ -17,7 +17,7 @@ from pathlib import Path
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.by_text import iso
+from data_prep.by_text import iso, variety
 from data_prep.common import existing_folder, read_lines, require_language, walk
 from data_prep.quality import write_checked
 from data_prep.registry import Corpus, Packages, Use
@@ -67,6 +67,7 @@ def prepare(root: Path, out: Path, language: str = "cs") -> None:
         require_language(root, language, languages(root), fetch)
         what = "texts (`script/*/dialogs_" if not texts else "speech (`sound/*/"
         raise DataError(f"{game}: holds no {what}{language}…`); {fetch or 'give the whole game'}.")
+    spoken_in = variety(language, lambda: languages(root))
     splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": [], "others": []}
     left_out: dict[str, list[tuple[str, str]]] = {split: [] for split in splits}
     for file in files:
@@ -80,7 +81,7 @@ def prepare(root: Path, out: Path, language: str = "cs") -> None:
         if defect is not None:
             left_out[split].append((name, defect))
         else:
-            splits[split].append(Utterance(name, str(file), duration, text, voice, iso(language)))
+            splits[split].append(Utterance(name, str(file), duration, text, voice, spoken_in))
     if not splits["others"]:
         left_out["train"] += left_out.pop("others")
         del splits["others"]

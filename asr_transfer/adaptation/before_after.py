@@ -46,7 +46,7 @@ def before_and_after(
     whose, on = "others" if name == "judged" else name, f", on {what}" if what else ""
     say(f"{whose}: {_change(before, after)}{_risen(*risen)}{on}")
     if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
-        say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
+        say(f"{name}: {lacking.sentence(str(record.given) if name == 'test' else None)}")
     pairs = [
         {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}
         for b, a in zip(per_speaker(align(first)), per_speaker(align(recognised)), strict=True)

@@ -134,7 +134,7 @@ def evaluate_run(
         # Any head may have been found to be the one.
         written = {"": [symbol for symbols in written.values() for symbol in symbols]}
     if lacking := find_unwritable(found, written, recogniser.writes):
-        say(lacking.sentence(str(record.folder)))
+        say(lacking.sentence(str(record.given)))
         more["unwritable"] = lacking.to_plain()
     record.finish(scores={"test": total.to_plain()}, **more)
     return total

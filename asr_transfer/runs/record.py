@@ -45,10 +45,14 @@ class RunRecord:
     Until then the folder is this process's alone.
 
     Args:
-        folder: the run folder; made when it does not exist.
+        folder: the run folder; made when it does not exist. A program may change its working directory afterwards.
         config: the resolved configuration: plain values, and paths as `Path`s.
         resume: go on with the run that the folder holds; its configuration and data must be the same.
         overwrite: remove all that the run has done that the folder holds first.
+
+    Attributes:
+        folder: Absolute path of the run folder.
+        given: Its path as it was given, for a person to read.
 
     Raises:
         ConfigError: the folder cannot be written, holds a run and neither was asked for, holds something else, holds a
@@ -60,7 +64,7 @@ class RunRecord:
     ) -> None:
         if resume and overwrite:
             raise ConfigError("`--resume` and `--overwrite` exclude each other; give one.")
-        self.folder = folder
+        self.given, self.folder = folder, folder.absolute()
         files = given_files(config)
         self._lock: RunLock | None = None
         if not (resume and holds_run(folder)) or os.access(folder, os.W_OK):
@@ -160,7 +164,7 @@ class RunRecord:
     def _note(self, kind: str, name: str, entry: Mapping[str, Any]) -> None:
         noted = self.values.setdefault(kind, {})
         if name in noted:
-            require_same_content(name, noted[name], entry, self.folder)
+            require_same_content(name, noted[name], entry, self.given)
         if not self.finished_before and noted.get(name) != entry:
             noted[name] = dict(entry)
             self._write()

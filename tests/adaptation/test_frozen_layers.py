@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from asr_transfer.adaptation.frozen_layers import Activations, Shared, Suffix, a
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
-from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
@@ -34,7 +33,7 @@ from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.distillation import Distillation
 from tests.small import MELS, different, settings, small_model, snapshot, speech_task
-from tests.tones import make_speaker
+from tests.tones import Speech, two_speakers
 
 SPEEDS = (0.9, 1.0)
 CONFIG = AdaptConfig(
@@ -58,21 +57,10 @@ FROZEN = [
 ENCODERS: list[EncoderName] = ["bilstm", "tdnn", "conformer"]
 
 
-@dataclass
-class World:
-    """A new speaker's utterances, some of the source domain, and the features of both."""
-
-    own: list[Utterance]
-    more: list[Utterance]
-    store: FeatureStore
-
-
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Speech:
     """Return recordings of two tone speakers."""
-    folder = tmp_path_factory.mktemp("prefix")
-    own, more = make_speaker(folder, "ida", 1.13, 6, 1), make_speaker(folder, "anna", 0.96, 4, 2)
-    return World(own, more, build_store([*own, *more], FeatureConfig(mels=MELS), SPEEDS, folder / "cache"))
+    return two_speakers(tmp_path_factory.mktemp("prefix"), FeatureConfig(mels=MELS), 6, SPEEDS)
 
 
 def _source(encoder: EncoderName = "tdnn", dropout: float = 0.0, channels: int = 10) -> Recogniser:
@@ -90,18 +78,18 @@ def _source(encoder: EncoderName = "tdnn", dropout: float = 0.0, channels: int =
     return Recogniser(model.eval(), tokens, "en", {})
 
 
-def _adapted(source: Recogniser, world: World, method: str, shared: Shared | None = None, **changes: Any) -> Adapted:
+def _adapted(source: Recogniser, world: Speech, method: str, shared: Shared | None = None, **changes: Any) -> Adapted:
     config = replace(CONFIG, **changes)
     return adapt(source, world.own, world.store, method, config, source_utterances=world.more, shared=shared)
 
 
-def _plain(source: Recogniser, world: World) -> Shared:
+def _plain(source: Recogniser, world: Speech) -> Shared:
     return Shared(source, world.store, once=False)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("method", FROZEN)
-def test_the_weights_are_those_of_the_plain_path(encoder: EncoderName, method: str, world: World) -> None:
+def test_the_weights_are_those_of_the_plain_path(encoder: EncoderName, method: str, world: Speech) -> None:
     source = _source(encoder)
     before = snapshot(source.model)
     ours, plain = _adapted(source, world, method), _adapted(source, world, method, _plain(source, world))
@@ -121,7 +109,7 @@ def test_the_weights_are_those_of_the_plain_path(encoder: EncoderName, method: s
 
 
 @pytest.mark.parametrize("method", FROZEN)
-def test_what_is_shared_changes_no_bit(method: str, world: World) -> None:
+def test_what_is_shared_changes_no_bit(method: str, world: Speech) -> None:
     """Somebody else has computed a part of it before, in other company."""
     source = _source("bilstm", dropout=0.2)
     shared = Shared(source, world.store)
@@ -132,7 +120,7 @@ def test_what_is_shared_changes_no_bit(method: str, world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["kld", "first-layers+kld", "head+kld", "kld+replay"])
-def test_the_teachers_posteriors_are_the_same_bits_from_the_cache(method: str, world: World) -> None:
+def test_the_teachers_posteriors_are_the_same_bits_from_the_cache(method: str, world: Speech) -> None:
     source = _source("bilstm", dropout=0.2)
     shared = Shared(source, world.store)
     adapt(source, world.own[2:], world.store, "kld", CONFIG, shared=shared)
@@ -142,7 +130,7 @@ def test_the_teachers_posteriors_are_the_same_bits_from_the_cache(method: str, w
     assert set(shared.posteriors()) == {(u.id, speed) for u in world.own for speed in SPEEDS}
 
 
-def test_a_cache_is_what_the_objective_uses_and_what_a_direct_run_gives(world: World) -> None:
+def test_a_cache_is_what_the_objective_uses_and_what_a_direct_run_gives(world: Speech) -> None:
     source = _source("tdnn")
     data = SpeechData(world.own, world.store, source.tokens, SPEEDS)
     task = replace(speech_task(data, name="s"), head="en")
@@ -197,7 +185,7 @@ def test_moving_statistics_are_no_frozen_prefix() -> None:
     assert frozen_depth(model) == 0, "whatever the hook does would be left out"
 
 
-def test_random_features_and_taps_need_the_whole_model(world: World) -> None:
+def test_random_features_and_taps_need_the_whole_model(world: Speech) -> None:
     source = _source()
     augmented = _adapted(source, world, "head", augment=SpecAugmentConfig())
     assert augmented.depth == 0
@@ -214,7 +202,7 @@ def test_random_features_and_taps_need_the_whole_model(world: World) -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("depth", [1, 2, 4, 6])
-def test_prefix_and_rest_are_the_model(encoder: EncoderName, depth: int, world: World) -> None:
+def test_prefix_and_rest_are_the_model(encoder: EncoderName, depth: int, world: Speech) -> None:
     source = _source(encoder)
     inputs = Activations(world.store, source.model, depth)
     batches = [SpeechData(world.own, s, source.tokens, SPEEDS).collate([4, 1, 9]) for s in (world.store, inputs)]
@@ -234,7 +222,7 @@ def _counted(model: nn.Module, path: str, log: Counter[str]) -> None:
     model.get_submodule(path).register_forward_hook(lambda module, arguments, result: log.update({path: len(result)}))
 
 
-def test_frozen_layers_run_once_over_each_utterance_of_all_folds_and_candidates(world: World) -> None:
+def test_frozen_layers_run_once_over_each_utterance_of_all_folds_and_candidates(world: Speech) -> None:
     source, log = _source("tdnn"), Counter[str]()
     tried = [Candidate(name, 0.01) for name in ("last-layers", "head", "head+kld")]
     choice = ChoiceConfig(folds=3, strengths=(0.5, 1.0))
@@ -245,7 +233,7 @@ def test_frozen_layers_run_once_over_each_utterance_of_all_folds_and_candidates(
     assert log["encoder.layers.0.norm"] == judge_alone + 2 * len(SPEEDS) * len(world.own)
 
 
-def test_only_source_utterances_that_are_heard_are_computed(world: World) -> None:
+def test_only_source_utterances_that_are_heard_are_computed(world: Speech) -> None:
     source = _source("tdnn")
     shared = Shared(source, world.store)
     _adapted(source, world, "head+replay", shared, steps=1, source_budget=1)
@@ -255,7 +243,7 @@ def test_only_source_utterances_that_are_heard_are_computed(world: World) -> Non
     assert len(inputs._kept.keys() - own) == 1
 
 
-def test_the_choice_is_the_same_with_and_without(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_choice_is_the_same_with_and_without(world: Speech, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _source("tdnn")
     tried = [Candidate("last-layers", 0.02), Candidate("head", 0.05), Candidate("kld", 0.02)]
     choice = ChoiceConfig(folds=3, strengths=(0.5, 1.0), tolerance=9.0)
@@ -275,7 +263,7 @@ def test_the_choice_is_the_same_with_and_without(world: World, monkeypatch: pyte
     assert replace(chosen(None), cpu_seconds=0.0) == replace(ours, cpu_seconds=0.0)
 
 
-def test_held_out_answers_are_those_of_the_whole_model(world: World) -> None:
+def test_held_out_answers_are_those_of_the_whole_model(world: Speech) -> None:
     source = _source("conformer")
     adapted = _adapted(source, world, "last-layers")
     judge = Judge(source, world.own, world.more, world.store)
@@ -287,7 +275,7 @@ def test_held_out_answers_are_those_of_the_whole_model(world: World) -> None:
         assert judge.forgetting(model, adapted.depth) == pytest.approx(judge.forgetting(model), abs=1e-5)
 
 
-def test_the_last_adaptation_uses_what_the_choice_computed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_adaptation_uses_what_the_choice_computed(world: Speech, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Shared | None] = []
 
     def noting(*args: Any, shared: Shared | None = None, **options: Any) -> Adapted:
@@ -303,7 +291,7 @@ def test_the_last_adaptation_uses_what_the_choice_computed(world: World, monkeyp
 
 
 def test_a_stopped_run_goes_on_from_its_checkpoint(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda descriptor: None)  # guards against power cuts, and is slow
     source = _source("tdnn", dropout=0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from asr_transfer.adaptation.methods import METHODS, build, default_learning_rat
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig, to_plain
-from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
@@ -31,7 +29,7 @@ from asr_transfer.plain import from_plain
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 from tests.small import MELS, different, snapshot
-from tests.tones import make_speaker
+from tests.tones import Speech, two_speakers
 
 COMBINATIONS = [
     "full+replay", "first-layers+kld", "lora+kld", "lhuc+replay", "full+l2sp+replay", "lora+lhuc", "lora+ewc",
@@ -56,21 +54,10 @@ CONFIG = AdaptConfig(
 )
 
 
-@dataclass
-class Speech:
-    """A new speaker's utterances, some of the source domain, and the features of both."""
-
-    own: list[Utterance]
-    more: list[Utterance]
-    store: FeatureStore
-
-
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
     """Return recordings of two tone speakers."""
-    folder = tmp_path_factory.mktemp("speech")
-    own, more = make_speaker(folder, "ida", 1.13, 5, 1), make_speaker(folder, "anna", 0.96, 4, 2)
-    return Speech(own, more, build_store([*own, *more], FeatureConfig(mels=MELS), cache=folder / "cache"))
+    return two_speakers(tmp_path_factory.mktemp("speech"), FeatureConfig(mels=MELS))
 
 
 def make_source(dtype: torch.dtype = torch.float32) -> Recogniser:

@@ -95,6 +95,9 @@ def test_decoding_gives_back_the_tone(tmp_path: Path) -> None:
 
 
 def test_asterisk(tmp_path: Path, prompts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Another variety, whose sounds and texts lie beside these.
+    make_g722(prompts / "usr/share/asterisk/sounds/en_GB_f_Other/activated.g722")
+    (prompts / "usr/share/doc/core-sounds-en_GB.txt").write_text("activated: Activated\n", encoding="utf-8")
     asterisk.prepare(prompts, tmp_path / "out", language="en")
     found = {s: read_manifest(tmp_path / "out" / f"{s}.jsonl") for s in ("train", "dev", "test")}
     texts = {u.id: u.text for utterances in found.values() for u in utterances}

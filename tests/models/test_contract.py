@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from asr_transfer.adaptation.frozen_layers import Shared, frozen_depth
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
 from asr_transfer.adaptation.profile import Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
-from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
@@ -38,7 +36,7 @@ from asr_transfer.models.progressive import ProgressiveModel
 from asr_transfer.models.shared_private import SharedPrivateModel
 from tests.models.stranger import Stranger, StrangerConfig
 from tests.small import MELS, different, small_model, snapshot
-from tests.tones import make_speaker
+from tests.tones import Speech, two_speakers
 
 UNTRAINED = ("none", "suta")
 CONFIG = AdaptConfig(
@@ -60,21 +58,10 @@ TRAINS = {
 ADDED = ("lhuc", "lin", "lora", "residual-adapter", "speaker-code")
 
 
-@dataclass
-class Speech:
-    """A new speaker's utterances, some of the source domain, and the features of both."""
-
-    own: list[Utterance]
-    more: list[Utterance]
-    store: FeatureStore
-
-
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
     """Return recordings of two tone speakers."""
-    folder = tmp_path_factory.mktemp("stranger")
-    own, more = make_speaker(folder, "ida", 1.13, 5, 1), make_speaker(folder, "anna", 0.96, 4, 2)
-    return Speech(own, more, build_store([*own, *more], Stranger(StrangerConfig(), {}).inputs, cache=folder / "cache"))
+    return two_speakers(tmp_path_factory.mktemp("stranger"), Stranger(StrangerConfig(), {}).inputs)
 
 
 def _source() -> Recogniser:

@@ -243,7 +243,7 @@ def note_words(record: RunRecord, words: Words, parts: Sequence[str]) -> None:
     """
     for name in parts:
         if utterances := getattr(words, name):
-            record.data(name, record.folder / "data" / f"{name}.jsonl", utterances)
+            record.data(name, record.given / "data" / f"{name}.jsonl", utterances)
 
 
 def note_lexica(record: RunRecord, words: Words) -> None:
@@ -254,7 +254,7 @@ def note_lexica(record: RunRecord, words: Words) -> None:
     """
     for name, lexicon in ((LEXICON, words.lexicon), (BY_RULE, words.by_rule)):
         entries = [f"{entry.word}\t{' '.join(entry.phones)}\t{entry.weight:g}" for entry in lexicon or ()]
-        record.texts(Path(name).stem, record.folder / "data" / name, entries)
+        record.texts(Path(name).stem, record.given / "data" / name, entries)
 
 
 def load_words(folder: Path) -> Words:
