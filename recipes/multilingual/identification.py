@@ -50,7 +50,7 @@ def run(recipe: Recipe) -> None:
     check_wanted(recipe.speech, recipe.sources, None)
     ledger = recipe.open()
     found = prepare_languages(
-        recipe.speech, recipe.out / "corpora", ledger.say, recipe.sources, None, workers=recipe.workers
+        recipe.speech, ledger.folder / "corpora", ledger.say, recipe.sources, None, workers=recipe.workers
     )
     corpora = Corpora.from_folders(found.sources, {}, splits=SOURCE_SPLITS)
     for name, path in corpora.source_tests.items():

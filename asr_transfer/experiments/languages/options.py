@@ -38,7 +38,7 @@ class LanguageRun(ExperimentRun):
         check_wanted(self.speech, sources, targets)  # before a folder is made for what is a slip of the pen
         ledger = self.open(config)
         return ledger, prepare_languages(
-            self.speech, self.out / "corpora", ledger.say, sources, targets, workers=self.workers
+            self.speech, ledger.folder / "corpora", ledger.say, sources, targets, workers=self.workers
         )
 
 

@@ -38,6 +38,9 @@ WAYS = {
 }
 """What predictions are made on. The first two judge a model of the folds, the last the model that is handed out."""
 
+QUICK_STEPS, QUICK_ADAPTATION = 60, 10
+"""Steps of a source model and of an adaptation in a shortened experiment."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedConfig(ExperimentConfig):
@@ -55,6 +58,16 @@ class PredictedConfig(ExperimentConfig):
             raise ConfigError(f"`speakers` must not be negative, got {self.speakers}.")
         if not self.protocol.judged_utterances:
             raise ConfigError("`protocol.judged_utterances` is 0, so nothing is held out to predict from; give some.")
+
+    def shortened(self) -> PredictedConfig:
+        """Return an experiment of one speaker, one draw and few steps: enough to see that everything runs."""
+        return replace(
+            self,
+            speakers=1,
+            protocol=replace(self.protocol, draws=1),
+            source=replace(self.source, trainer=replace(self.source.trainer, steps=QUICK_STEPS)),
+            adapt=replace(self.adapt, steps=QUICK_ADAPTATION),
+        )
 
 
 @dataclass(frozen=True)
