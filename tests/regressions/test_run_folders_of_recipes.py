@@ -23,6 +23,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
+from asr_transfer.experiments.languages.points import Corpora
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.runs import attempts
 from asr_transfer.runs.record import read_record
@@ -119,10 +120,11 @@ def _identification(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     module = _recipe("multilingual/identification", "identified", monkeypatch)
     sources = {n: _write(folder, n, code) for n, code in (("asterisk-en", "en"), ("fillets-nl", "nl"))}
     monkeypatch.setattr(module, "prepare_languages", lambda *_, **__: multilingual.Corpora(sources, {}))
+    tested = Corpora.from_folders(sources, {}, splits=multilingual.SOURCE_SPLITS)
     given = ["--source_model", str(_model(folder / "base"))]
     return Ways(
         lambda out, *options: module.script(module.Recipe, module.run, [*given, "--out", str(out), *options]),
-        [*(corpus / "test.jsonl" for corpus in sources.values()), folder / "base" / "model"],
+        [Path(path) for path in tested.source_tests.values()] + [folder / "base" / "model"],
     )
 
 
