@@ -18,7 +18,7 @@ from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.remarks import collected, lines
 from asr_transfer.runs.workers import run_all
 from data_prep import registry
-from data_prep.prepare import CORPORA, prepare, prepared
+from data_prep.prepare import CORPORA, prepare, prepared, require_apart
 from data_prep.registry import Named
 
 Say = Callable[[str], None]
@@ -125,6 +125,7 @@ def prepare_languages(
                 say(step.line)
         raise DataError(missing)
     _carry_out(steps, out, say, workers)
+    require_apart({**found["source"], **found["target"]})
     return Corpora(found["source"], found["target"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,18 @@ def test_two_varieties_of_a_language_stay_two(voices: Path, tmp_path: Path, make
     with pytest.warns(Remark, match="other varieties of 'pt' are there too, so the language of pt_BR is 'pt-BR'"):
         assert spoken("gcompris-pt_BR", "both") == {("pt-BR", "gcompris-pt_BR")}
     assert spoken("gcompris-pt", "european") == {("pt", "gcompris-pt")}
-    corpora = prepare_languages(voices.parent, tmp_path / "both", print, ["gcompris-pt_BR", "gcompris-pt"], None)
+    names_of_both = ["gcompris-pt_BR", "gcompris-pt"]
+    corpora = prepare_languages(voices.parent, tmp_path / "shared", print, names_of_both, None)
     assert corpora.languages == {"gcompris-pt_BR": "pt-BR", "gcompris-pt": "pt"}
+    # Manifests of the time when there was one alone.
+    shutil.copytree(tmp_path / "shared/gcompris-pt", tmp_path / "old/gcompris-pt")
+    shutil.copytree(tmp_path / "alone", tmp_path / "old/gcompris-pt_BR")
+    for take in (
+        lambda: prepare_languages(voices.parent, tmp_path / "old", print, names_of_both, None),
+        lambda: find_named(names_of_both, tmp_path / "old", voices.parent, print),
+    ):
+        with pytest.raises(DataError, match=r"gcompris-pt_BR: its manifests were written when .* remove the folder"):
+            take()
 
 
 @pytest.mark.parametrize(
