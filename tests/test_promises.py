@@ -198,7 +198,7 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     alike = [_scored(random.binomial(10, 0.3, 200)) for _ in range(4)]
     apart = [_scored(random.binomial(10, rate, 200)) for rate in (0.1, 0.25, 0.35, 0.5)]
     one, other = reduction(before, alike), reduction(before, apart)
-    assert other.share == pytest.approx(one.share, abs=0.05)
+    assert other.value == pytest.approx(one.value, abs=0.05)
     assert one.low is not None and one.high is not None and other.low is not None and other.high is not None
     assert other.high - other.low > 3 * (one.high - one.low), "seeds vary, not only utterances"
 

@@ -30,9 +30,9 @@ def run(recipe: Recipe) -> None:
     ledger, there = recipe.begin(config, recipe.sources, recipe.targets)
     corpora = Corpora.from_folders(there.sources, there.targets, TEST_SETS, SOURCE_SPLITS)
     note_corpora(ledger, corpora)
-    rows = run_curve(config, corpora, recipe.out, recipe.workers, ledger.say, recipe.backend)
-    saved, found = saved_speech(config, corpora, recipe.out), tried(config, recipe.out)
-    write_plots(recipe.out, rows)
+    rows = run_curve(config, corpora, ledger.folder, recipe.workers, ledger.say, recipe.backend)
+    saved, found = saved_speech(config, corpora, ledger.folder), tried(config, ledger.folder)
+    write_plots(ledger.folder, rows)
     ledger.publish({"rows": rows, "savings": saved, "search": found}, {"curve": curve_tables(rows, saved, found)})
 
 

@@ -30,7 +30,7 @@ def run(recipe: Recipe) -> None:
     ledger, found = recipe.begin(config, recipe.sources, recipe.targets)
     corpora = Corpora.from_folders(found.sources, found.targets, TEST_SETS, SOURCE_SPLITS)
     note_corpora(ledger, corpora)
-    effects = run_negative(config, corpora, recipe.out, recipe.workers, ledger.say, recipe.backend)
+    effects = run_negative(config, corpora, ledger.folder, recipe.workers, ledger.say, recipe.backend)
     ledger.publish({"effects": effects}, {"negative": negative_tables(effects)})
 
 

@@ -45,7 +45,7 @@ class Recipe(NewSpeakerConfig, LanguageRun):
     source_model: Path | None = None
 
 
-def find(found: multilingual.Corpora, recipe: Recipe) -> tuple[Corpora, dict[str, str]]:
+def find(found: multilingual.Corpora, recipe: Recipe, out: Path) -> tuple[Corpora, dict[str, str]]:
     """Return the experiment's corpora and the manifests of further speakers.
 
     Raises:
@@ -60,7 +60,7 @@ def find(found: multilingual.Corpora, recipe: Recipe) -> tuple[Corpora, dict[str
     taught = [Path(path) for path in corpora.train.values()]
     test = woman if recipe.develop else found.manifest("hsk", "syllables")
     legal = [*taught, man] + ([] if recipe.develop else [woman])
-    manifest, lexicon = write_syllables(test, legal, taught, recipe.out / "syllables")
+    manifest, lexicon = write_syllables(test, legal, taught, out / "syllables")
     words = {name: path for name, path in corpora.tests.items() if name == "words"}
     further = {"man": str(man)} if recipe.develop else {"man": str(man), "woman": str(woman)}
     tested = replace(corpora, tests={SYLLABLES: str(manifest), **words}, lexica={SYLLABLES: str(lexicon)})
@@ -74,12 +74,12 @@ def run(recipe: Recipe) -> None:
         read_finished(recipe.source_model)  # before corpora are prepared for nothing
     # Of a source model that is there, the speech it was trained on is not read again.
     ledger, found = recipe.begin(config, sources=() if recipe.source_model is None else None)
-    corpora, further = find(found, recipe)
+    corpora, further = find(found, recipe, ledger.folder)
     note_corpora(ledger, corpora)
     for name, path in further.items():
         ledger.data(name, path, read_manifest(path))
     rows = run_new_speaker(
-        config, corpora, further, recipe.out, recipe.workers, ledger.say, recipe.backend, recipe.source_model
+        config, corpora, further, ledger.folder, recipe.workers, ledger.say, recipe.backend, recipe.source_model
     )
     ledger.publish({"rows": rows}, {"new_speaker": new_speaker_tables(rows)})
 

@@ -51,7 +51,7 @@ def run(recipe: Recipe) -> None:
         for split, manifests in (("train", own.train), ("dev", own.dev), ("test", own.test)):
             for name, path in manifests.items():
                 ledger.data(f"{language} {name} {split}", path, read_manifest(path))
-    pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, ledger.say, recipe.backend)
+    pairs, rates = run_pairs(config, there, ledger.folder, recipe.workers, ledger.say, recipe.backend)
     tables = {"pairs": pairs_tables(pairs), "rates": [rates_table(rates)]}
     ledger.publish({"pairs": pairs, "rates": rates.to_plain()}, tables)
 

@@ -11,62 +11,30 @@ are printed.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from asr_transfer.cli import script
-from asr_transfer.config import to_record
-from asr_transfer.data.manifest import read_manifest
-from asr_transfer.experiments.core.ledger import Ledger
+from asr_transfer.experiments.speakers.options import SpeakerRun
 from asr_transfer.experiments.speakers.predicted import PredictedConfig, forgetting_table, run_predicted
-from asr_transfer.ranges import Count
-from data_prep.prepare import prepare, require_root
-
-QUICK_STEPS, QUICK_ADAPTATION = 60, 10
-"""Steps of a source model and of an adaptation with `--quick`: enough to see that everything runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(PredictedConfig):
+class Recipe(PredictedConfig, SpeakerRun):
     """Compare what others are predicted to lose by an adaptation with what they lose.
 
     Attributes:
-        corpus: name of a corpus, or the folder that holds your own manifests.
-        out: run folder to write.
-        root: folder of the corpus as it was distributed; none for fetched corpora and your own manifests.
-        workers: parallel processes, of one thread each.
-        quick: one speaker, one draw and few steps, to see that everything runs; the figures mean nothing.
-        resume: go on with a run that was stopped.
-        overwrite: replace the run that `out` holds.
+        quick: Whether to take one speaker, one draw and few steps, to see that everything runs; the figures mean
+            nothing.
     """
 
-    corpus: str
-    out: Path
-    root: Path | None = None
-    workers: Count = 2
     quick: bool = False
-    resume: bool = False
-    overwrite: bool = False
 
 
 def run(recipe: Recipe) -> None:
-    """Run the experiment and write `table.md` and `run.json`."""
-    if not recipe.resume:
-        require_root(recipe.corpus, recipe.root)  # before a run is deleted for one that cannot begin
-    ledger = Ledger(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    if recipe.quick:
-        trainer = replace(recipe.source.trainer, steps=QUICK_STEPS)
-        recipe = replace(
-            recipe,
-            speakers=1,
-            protocol=replace(recipe.protocol, draws=1),
-            source=replace(recipe.source, trainer=trainer),
-            adapt=replace(recipe.adapt, steps=QUICK_ADAPTATION),
-        )
-    manifests = prepare(recipe.corpus, recipe.root, recipe.out / "corpus")
-    for name, path in manifests.items():
-        ledger.data(name, path, read_manifest(path))
-    cases = run_predicted(manifests, recipe, recipe.out, recipe.workers, ledger.say)
+    """Run the experiment and write `table.md`, `cases.jsonl` and `run.json`."""
+    ledger, manifests, _ = recipe.begin()
+    config = recipe.shortened() if recipe.quick else recipe
+    cases = run_predicted(manifests, config, ledger.folder, recipe.workers, ledger.say, recipe.backend)
     table = forgetting_table({recipe.corpus: cases}, recipe.choice.tolerance)
     ledger.publish({"cases": cases}, {"forgetting": [table]})
 

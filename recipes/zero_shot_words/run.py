@@ -10,38 +10,23 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from asr_transfer.cli import script
-from asr_transfer.config import to_record
-from asr_transfer.experiments.core.ledger import Ledger
+from asr_transfer.experiments.core.options import ExperimentRun
 from asr_transfer.experiments.words.experiment import UnseenConfig, run_unseen
-from asr_transfer.ranges import Count
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(UnseenConfig):
-    """Recognise words that a model was never trained on.
-
-    Attributes:
-        out: Run folder to write.
-        workers: Parallel processes, of one thread each.
-        resume: Whether to go on with a run that was stopped.
-        overwrite: Whether to replace the run that `out` holds.
-    """
-
-    out: Path
-    workers: Count = 2
-    resume: bool = False
-    overwrite: bool = False
+class Recipe(UnseenConfig, ExperimentRun):
+    """Recognise words that a model was never trained on."""
 
 
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `hypotheses.jsonl`, `data`, `models` (a folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
     config.require_folders()  # before a run is deleted for one that cannot begin
-    ledger = Ledger(recipe.out, to_record(config), resume=recipe.resume, overwrite=recipe.overwrite)
-    found = run_unseen(config, ledger, recipe.workers)
+    ledger = recipe.open(config)
+    found = run_unseen(config, ledger, recipe.workers, recipe.backend)
     ledger.publish(found.scores(), found.tables(recipe.top))
 
 

@@ -12,34 +12,21 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from asr_transfer.cli import script
-from asr_transfer.config import to_record
-from asr_transfer.experiments.core.ledger import Ledger
+from asr_transfer.experiments.core.options import RunFolder
 from asr_transfer.experiments.sentences.experiment import UnheardConfig, read_inputs, run_unheard
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(UnheardConfig):
-    """Find words of sentences that no training text held.
-
-    Attributes:
-        out: Run folder to write.
-        resume: Whether to go on with a run that was stopped; searches that are finished are not run again.
-        overwrite: Whether to replace the run that `out` holds.
-    """
-
-    out: Path
-    resume: bool = False
-    overwrite: bool = False
+class Recipe(UnheardConfig, RunFolder):
+    """Find words of sentences that no training text held."""
 
 
 def run(recipe: Recipe) -> None:
     """Run the experiment and write tables, hypotheses of every search, lexicon, language model and `run.json`."""
     inputs = read_inputs(recipe)  # before a run is deleted for one that cannot begin
-    ledger = Ledger(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    run_unheard(recipe, inputs, ledger)
+    run_unheard(recipe, inputs, recipe.open())
 
 
 if __name__ == "__main__":

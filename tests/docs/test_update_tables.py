@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from docs.tables_speakers import adaptation, training
-from docs.tables_words import ideas
 
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.errors import DataError
+from asr_transfer.experiments.core.tables import Table
 from asr_transfer.runs.resuming import plain
 from docs import records
 from docs.inline_numbers import figure, fill_figures
+from docs.tables import brief, ideas, table, training
 from docs.tables_headline import headline, hindsight
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -98,10 +98,13 @@ def test_the_best_in_hindsight_is_corrected_where_figures_by_speaker_are_known(r
 def test_tables_say_commit_command_precision_and_resuming(results: Path) -> None:
     attempts = [{"command": "", "commit": commit, "changes": None} for commit in ("0123456789ab", "ba9876543210")]
     noted = {"taken": "bf16", "processor": "Some CPU"}
-    _write(results, "an4", [_row("kld", 5, (1,) * 4)], attempts=attempts, precision=noted)
+    kept = {"adaptation": [Table(("utterances", "method"), (("5", "kld"),)).to_plain()]}
+    _write(results, "an4", [], attempts=attempts, precision=noted, tables=kept)
+    text = table("adaptation an4")
+    assert text.startswith("| utterances | method |\n|---|---|\n| 5 | kld |\n\n")
     assert (
         "Made by `python recipes/speaker_adaptation/run.py --out runs/a` at commit `0123456789ab`, resumed 1 times up "
-        "to `ba9876543210`, in bf16 on Some CPU; draws per speaker: 2" in adaptation("an4")
+        "to `ba9876543210`, in bf16 on Some CPU; draws per speaker: 2" in text
     )
     score = {"test": {"wer": 0.07, "cer": 0.03}}
     more = {"training": {"cpu_seconds": 9.0, "audio_seconds_per_cpu_second": 3.0}, "config": {"trainer": {"seed": 0}}}
@@ -110,29 +113,41 @@ def test_tables_say_commit_command_precision_and_resuming(results: Path) -> None
 
 
 def test_experiments_without_a_record_are_named(results: Path) -> None:
-    figures = [{"what": "words never trained on found", "count": 3, "value": 0.5, "low": None, "high": None}]
-    _write(results, "words_a", [], config={"seeds": [0], "lexicon_sizes": []}, scores={"figures": figures})
+    figures = Table(("figure", "number", "%", "95 % interval"), (("words never trained on found", "3", "50.0", "–"),))
+    _write(results, "words_a", [], config={"seeds": [0], "lexicon_sizes": []}, tables={"figures": [figures.to_plain()]})
     text = ideas("words_a", "words_b")
     assert "| `words_a` | 50.0 | – | – | – |" in text and "- `words_b`: not measured" in text
     assert "- `words_a`: made by `python recipes/zero_shot_words/run.py --out runs/a` at commit" in text
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Stands for a dataclass that has got new fields."""
+def test_a_table_that_a_record_does_not_keep_is_named(results: Path) -> None:
+    _write(results, "an4", [], tables={"words": [Table(("a",), ()).to_plain()]})
+    with pytest.raises(DataError, match="the record an4 keeps no table 'adaptation', only words"):
+        table("adaptation an4")
+    with pytest.raises(DataError, match="no kind of table 'words' of 2 records"):
+        table("words an4 an4")
+    _write(results, "an4", [], tables={"adaptation": ["a"]})
+    with pytest.raises(DataError, match="`tables` holds something that is no table"):
+        table("adaptation an4")
+    assert table("adaptation none") == "Not measured: there is no record of a run.\n"
 
-    name: str
-    rates: tuple[float, ...]
-    clusters: int
-    sums: dict[str, int] = field(default_factory=dict)
 
-
-def test_records_that_are_older_than_a_field_are_read_and_unknown_fields_are_refused() -> None:
-    assert records.built(Kept, {"name": "a", "rates": [1.0], "by_speaker": {}}) == Kept("a", (1.0,), None)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"Kept has the fields name, rate, rates; rate are not known\."):
-        records.built(Kept, {"name": "a", "rates": [], "rate": 1})
-    with pytest.raises(DataError, match="name, rates, clusters are missing"):
-        records.built(Kept, {"sums": {}})
+def test_the_brief_table_has_each_amount_once(results: Path) -> None:
+    headings = ("minutes", "system", "error %", "fewer errors %", "95 % interval", "than", "95 % interval")
+    rows = (
+        ("5", "scratch", "60.0", "–", "–", "–", "x"),
+        ("5", "scratch-long", "50.0", "–", "–", "–", "x"),
+        ("5", "transfer", "25.0", "50", "40 … 60", "`scratch-long`", "x"),
+        ("40", "transfer", "10.0", "–", "–", "–", "x"),
+    )
+    tables = [Table(headings, rows, "Test set `words`:"), Table(("system", "error %"), (("transfer", "1"),))]
+    trainer = {"trainer": {"steps": 3}}
+    config = {"seeds": [0], "source": trainer, "learn": trainer}
+    _write(results, "curve", [], config=config, tables={"curve": [one.to_plain() for one in tables]})
+    lines = brief("curve").splitlines()
+    assert lines[0] == "| minutes | words: from scratch % | words: `transfer` % | fewer errors (95 %) |"
+    assert lines[2:4] == ["| 5 | 50.0 | 25.0 | 50 % (40 … 60) |", "| 40 | – | 10.0 | – |"]
+    assert lines[-1].endswith("; seeds 0; 3 steps on the source languages, 3 on the target.")
 
 
 def test_figures_in_sentences_are_found_by_their_place(results: Path) -> None:

@@ -64,8 +64,8 @@ def test_help_tells_what_the_recipes_share(name: str, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         recipe.script(recipe.Recipe, recipe.run, ["--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "--out OUT run folder to write. (required, type: <class 'Path'>)" in told
-    assert "parallel processes, of one thread each. (type: int, default: 2)" in told
+    assert "--out OUT Run folder to write. (required, type: <class 'Path'>)" in told
+    assert "Parallel processes, of one thread each. (type: int, default: 2)" in told
     assert "--source.model.layers LAYERS" in told and "Unvalidated" not in told
 
 
@@ -172,7 +172,14 @@ def test_identification_is_measured_of_a_finished_source_model(
     assert "mean" in capsys.readouterr().out and not Recogniser.load(source, "en").offsets
     assert run("two", "--keep", "true") == 0 and set(Recogniser.load(source, "en").offsets) == {"en", "nl"}
     assert [row[0] for row in identification_table(shares).rows] == ["en", "nl", "mean"]
+    record = tmp_path / "one" / "run.json"
+    before = record.stat().st_mtime_ns
     capsys.readouterr()
+    assert run("one") == 1 and "give --resume to go on with it" in capsys.readouterr().err
+    assert run("one", "--resume") == 0 and record.stat().st_mtime_ns == before, "it is not measured again"
+    assert "mean" in capsys.readouterr().out
+    record.write_text(record.read_text(encoding="utf-8").replace('"finished",', '"stopped",', 1), encoding="utf-8")
+    assert run("one", "--resume") == 0 and read_record(tmp_path / "one")["scores"]["identification"] == shares
     assert run("three", sources={"asterisk-en": folders["asterisk-en"]}) == 1
     assert "fewer than two of the model's languages" in capsys.readouterr().err
     assert run("four", "--source_model", str(tmp_path)) == 1 and not (tmp_path / "four").exists()

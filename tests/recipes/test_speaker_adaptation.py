@@ -64,7 +64,7 @@ def test_a_wrong_corpus_is_refused_before_a_run_is_begun(
 def test_the_recipe_takes_ones_own_manifests(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = load(ROOT / "recipes" / "speaker_adaptation" / "run.py")
     seen: list[Any] = []
-    monkeypatch.setattr(module, "read_manifest", lambda path: [])
+    monkeypatch.setattr("asr_transfer.experiments.speakers.options.read_manifest", lambda path: [])
     monkeypatch.setattr(module, "run_experiment", lambda manifests, *_: seen.append(manifests) or ([], []))
     settings = ["--corpus", str(own), "--out", str(tmp_path / "run"), "--methods", "[{name: full}]"]
     module.script(module.Recipe, module.run, settings)

@@ -23,6 +23,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
+from asr_transfer.experiments.languages.points import Corpora
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.runs import attempts
 from asr_transfer.runs.record import read_record
@@ -115,12 +116,34 @@ def _new_speaker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     return _languages("new_speaker", "run_new_speaker", [], folder, monkeypatch)
 
 
-def _speakers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    module = _recipe("speaker_adaptation/run", "run_experiment", monkeypatch)
+def _identification(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
+    module = _recipe("multilingual/identification", "identified", monkeypatch)
+    sources = {n: _write(folder, n, code) for n, code in (("asterisk-en", "en"), ("fillets-nl", "nl"))}
+    monkeypatch.setattr(module, "prepare_languages", lambda *_, **__: multilingual.Corpora(sources, {}))
+    tested = Corpora.from_folders(sources, {}, splits=multilingual.SOURCE_SPLITS)
+    given = ["--source_model", str(_model(folder / "base"))]
+    return Ways(
+        lambda out, *options: module.script(module.Recipe, module.run, [*given, "--out", str(out), *options]),
+        [Path(path) for path in tested.source_tests.values()] + [folder / "base" / "model"],
+    )
+
+
+def _forgetting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
+    return _speakers(folder, monkeypatch, "forgetting", "run_predicted", ["--protocol.judged_utterances", "9"])
+
+
+def _speakers(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str = "run",
+    stop_at: str = "run_experiment",
+    more: Sequence[str] = (),
+) -> Ways:
+    module = _recipe(f"speaker_adaptation/{name}", stop_at, monkeypatch)
     corpus = _write(folder, "tones", "cmn")
     found = {split: corpus / f"{split}.jsonl" for split in ("train", "dev", "test")}
-    monkeypatch.setattr(module, "prepare", lambda *arguments: found)
-    given = ["--corpus", "synthetic"]
+    monkeypatch.setattr("asr_transfer.experiments.speakers.options.prepare", lambda *arguments: found)
+    given = ["--corpus", "synthetic", *more]
     return Ways(
         lambda out, *options: module.script(module.Recipe, module.run, [*given, "--out", str(out), *options]),
         list(found.values()),
@@ -185,6 +208,8 @@ RECIPES: dict[str, Callable[[Path, pytest.MonkeyPatch], Ways]] = {
     "negative_transfer": _negative,
     "transfer_table": _pairs,
     "new_speaker": _new_speaker,
+    "identification": _identification,
+    "forgetting": _forgetting,
     "speaker_adaptation": _speakers,
     "zero_shot_words": _words,
     "sentences": _sentences,

@@ -12,7 +12,7 @@ from asr_transfer.data.tokens import spells_phones
 from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.plots import Plot, Series, curves
 from asr_transfer.evaluation.scoring import Alignments, align
-from asr_transfer.experiments.core.effects import pooled_rate, reduction, spread_over_seeds
+from asr_transfer.experiments.core.effects import Figures, figures, pooled_rate, reduction, spread_over_seeds
 from asr_transfer.experiments.core.ledger import mean_seconds, read_finished
 from asr_transfer.experiments.core.tables import Column, Table
 from asr_transfer.experiments.languages.points import (
@@ -247,8 +247,9 @@ def _heard_syllables(folder: Path, point: Point, test: str) -> Alignments | None
 
 def _taken_for_words(folder: Path, point: Point, test: str) -> Alignments | None:
     """Return a point's alignments in characters with the test set's lexicon, or None where it has none."""
-    there = (folder / "points" / point.name / f"{test}-lexicon").is_dir()
-    return align(read_point(folder, point, f"{test}-lexicon"), "character") if there else None
+    name = f"{test}-lexicon"
+    there = (folder / "points" / point.name / name / "hypotheses.jsonl").is_file()
+    return align(read_point(folder, point, name), "character") if there else None
 
 
 def _pooled(found: Sequence[Alignments | None]) -> tuple[float | None, float | None]:
@@ -267,16 +268,12 @@ def _row(
     plain: Mapping[int, Point],
     aligned: Mapping[str, Alignments],
 ) -> Row:
-    def change(others: Mapping[int, Point]) -> tuple[float | None, float | None, float | None]:
+    def change(others: Mapping[int, Point]) -> Figures:
         paired = [p for p in own if p.seed in others]
-        if not paired:
-            return None, None, None
-        found = reduction([aligned[others[p.seed].name] for p in paired], [aligned[p.name] for p in paired])
-        return found.share, found.low, found.high
+        before, after = [aligned[others[p.seed].name] for p in paired], [aligned[p.name] for p in paired]
+        return figures(reduction(before, after) if paired else None)
 
     every = [aligned[p.name] for p in own]
-    reduced, low, high = change(against)
-    versus, versus_low, versus_high = change(plain)
     lexicon, lexicon_spread = _pooled([_taken_for_words(folder, p, test) for p in own])
     return Row(
         test,
@@ -285,14 +282,10 @@ def _row(
         len(own),
         pooled_rate(every),
         spread_over_seeds(every),
-        reduced,
-        low,
-        high,
+        *change(against),
         mean_seconds(folder, [f"points/{p.name}" for p in own]),
         mean_seconds(folder, [f"sources/{p.source}" for p in own if p.source is not None]),
-        versus,
-        versus_low,
-        versus_high,
+        *change(plain),
         syllables=_pooled([_heard_syllables(folder, p, test) for p in own])[0],
         lexicon=lexicon,
         lexicon_spread=lexicon_spread,

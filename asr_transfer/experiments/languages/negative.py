@@ -17,7 +17,7 @@ from asr_transfer.evaluation.compare import ALPHA
 from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.scoring import Alignments
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.experiments.core.effects import pooled_rate, reduction
+from asr_transfer.experiments.core.effects import figures, pooled_rate, reduction
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint, check_languages, load_point
 from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
@@ -243,9 +243,7 @@ def _effect(
         comparison.language,
         pooled_rate(before),
         pooled_rate(after),
-        change.share,
-        change.low,
-        change.high,
+        *figures(change),
         change.p,
         "",
     )

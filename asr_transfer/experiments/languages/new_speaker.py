@@ -17,7 +17,7 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.percentages import percent, span
-from asr_transfer.experiments.core.effects import rate_over_seeds, reduction, spread_over_seeds
+from asr_transfer.experiments.core.effects import figures, rate_over_seeds, reduction, spread_over_seeds
 from asr_transfer.experiments.core.ledger import mean_seconds, read_finished
 from asr_transfer.experiments.core.tables import Column, Table
 from asr_transfer.experiments.languages.points import (
@@ -281,20 +281,15 @@ def _row(folder: Path, test: str, own: Sequence[TrainPoint], planned: Sequence[T
     change = None
     if points[0].system != PLAIN:
         change = reduction([load_point(folder, plain[point.seed], test) for point in points], found)
-    rate = rate_over_seeds(found)
     return Row(
         test,
         points[0].system,
         len({u.speaker for u in read_corpora(own[0].corpora.train)}),
         points[0].minutes,
         len(points),
-        rate.value,
-        rate.low,
-        rate.high,
+        *figures(rate_over_seeds(found)),
         spread_over_seeds(found),
-        change.share if change else None,
-        change.low if change else None,
-        change.high if change else None,
+        *figures(change),
         mean_seconds(folder, [job.name for job in own]),
     )
 

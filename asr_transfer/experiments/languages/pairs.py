@@ -23,7 +23,13 @@ from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.scoring import Alignments, align
 from asr_transfer.evaluation.significance import holm
 from asr_transfer.evaluation.transfer_table import Cell, TransferTable, shown, with_holm
-from asr_transfer.experiments.core.effects import difference_over_seeds, pooled_rate, rate_over_seeds, reduction
+from asr_transfer.experiments.core.effects import (
+    difference_over_seeds,
+    figures,
+    pooled_rate,
+    rate_over_seeds,
+    reduction,
+)
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.languages.points import (
     Corpora,
@@ -329,11 +335,7 @@ def _pair(scored: Mapping[tuple[str, str], Sequence[Alignments]], source: str, t
         pooled_rate(own),
         pooled_rate(plain),
         pooled_rate(long),
-        gain.share,
-        gain.low,
-        gain.high,
+        *figures(gain),
         gain.p,
-        over.share,
-        over.low,
-        over.high,
+        *figures(over),
     )

@@ -32,6 +32,7 @@ from asr_transfer.experiments.speakers.trials import Trial, trials_of
 from asr_transfer.progress import Work
 from asr_transfer.ranges import Count, Positive, Ranged
 from asr_transfer.runs.record import RunRecord
+from asr_transfer.runs.workers import Backend
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import hypotheses, train_recogniser
 
@@ -135,7 +136,12 @@ class Workshop:
 
 
 def run_experiment(
-    manifests: Mapping[str, Path], config: ExperimentConfig, folder: Path, workers: int, log: Callable[[str], None]
+    manifests: Mapping[str, Path],
+    config: ExperimentConfig,
+    folder: Path,
+    workers: int,
+    log: Callable[[str], None],
+    backend: Backend = "processes",
 ) -> tuple[list[Fold], list[Trial]]:
     """Train the source models and run all trials.
 
@@ -145,17 +151,18 @@ def run_experiment(
         folder: the run folder; `models/FOLD` below it are the source models' run folders.
         workers: parallel processes.
         log: called with a line at each stage.
+        backend: Place of the processes: this machine, or a Ray cluster.
 
     Returns:
         The folds, and all trials: every learning rate on development speakers, the chosen one on test speakers. Where
         one speaker after the other is left out, each is the others' development speaker, and all rates were run.
     """
-    shop, folds = train_sources(manifests, config, folder, workers, log)
+    shop, folds = train_sources(manifests, config, folder, workers, log, backend)
     trials, by_fold = trials_of(folder), {fold.name: fold for fold in folds}
 
     def complete(keys: Iterable[Key], label: str) -> None:
         tasks = {_plain(key): (shop, by_fold[key[0]], key) for key in keys}
-        for _ in run_tasks(trials, tasks, run_trial, workers, label):
+        for _ in run_tasks(trials, tasks, run_trial, workers, label, backend):
             pass
 
     every = config.protocol.hold_out != "splits"
@@ -184,7 +191,12 @@ def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None])
 
 
 def train_sources(
-    manifests: Mapping[str, Path], config: ExperimentConfig, folder: Path, workers: int, log: Callable[[str], None]
+    manifests: Mapping[str, Path],
+    config: ExperimentConfig,
+    folder: Path,
+    workers: int,
+    log: Callable[[str], None],
+    backend: Backend = "processes",
 ) -> tuple[Workshop, list[Fold]]:
     """Make the folds and their source models; see `run_experiment` for the arguments.
 
@@ -214,7 +226,7 @@ def train_sources(
                 f"{config.model}: was not trained on this protocol's training utterances, so perhaps on those that are "
                 "held out to judge on; leave `model` out, or set `protocol.judged_utterances` to 0."
             )
-    for name in run_jobs(folder, to_train, workers, "source models"):
+    for name in run_jobs(folder, to_train, workers, "source models", backend):
         log(f"source model '{name.rpartition('/')[2]}' ready")
     return shop, folds
 

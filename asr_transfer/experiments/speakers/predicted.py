@@ -30,6 +30,7 @@ from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop, train_sources
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
 from asr_transfer.ranges import CountOrNone
+from asr_transfer.runs.workers import Backend
 
 WAYS = {
     "trained": "utterances trained on",
@@ -37,6 +38,9 @@ WAYS = {
     "adapted": "held-out utterances, final model",
 }
 """What predictions are made on. The first two judge a model of the folds, the last the model that is handed out."""
+
+QUICK_STEPS, QUICK_ADAPTATION = 60, 10
+"""Steps of a source model and of an adaptation in a shortened experiment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,16 @@ class PredictedConfig(ExperimentConfig):
         super().__post_init__()
         if not self.protocol.judged_utterances:
             raise ConfigError("`protocol.judged_utterances` is 0, so nothing is held out to predict from; give some.")
+
+    def shortened(self) -> PredictedConfig:
+        """Return an experiment of one speaker, one draw and few steps: enough to see that everything runs."""
+        return replace(
+            self,
+            speakers=1,
+            protocol=replace(self.protocol, draws=1),
+            source=replace(self.source, trainer=replace(self.source.trainer, steps=QUICK_STEPS)),
+            adapt=replace(self.adapt, steps=QUICK_ADAPTATION),
+        )
 
 
 @dataclass(frozen=True)
@@ -112,14 +126,19 @@ Task = tuple[Workshop, Fold, Draw, int]
 
 
 def run_predicted(
-    manifests: Mapping[str, Path], config: PredictedConfig, folder: Path, workers: int, log: Callable[[str], None]
+    manifests: Mapping[str, Path],
+    config: PredictedConfig,
+    folder: Path,
+    workers: int,
+    log: Callable[[str], None],
+    backend: Backend = "processes",
 ) -> list[Case]:
     """Train the source models and adapt them in every case; see `experiment.run_experiment` for the arguments.
 
     Raises:
         DataError: a fold has too little speech to hold some out.
     """
-    shop, folds = train_sources(manifests, config, folder, workers, log)
+    shop, folds = train_sources(manifests, config, folder, workers, log, backend)
     tasks: dict[tuple[Any, ...], Task] = {}
     for fold in folds:
         if not fold.judged:
@@ -135,7 +154,7 @@ def run_predicted(
         read_cases,
         lambda cases: (cases[0].fold, cases[0].speaker, cases[0].draw, cases[0].amount),
     )
-    for number, _ in enumerate(run_tasks(done, tasks, run_draw, workers, "adaptations"), 1 + len(list(done))):
+    for number, _ in enumerate(run_tasks(done, tasks, run_draw, workers, "adaptations", backend), 1 + len(list(done))):
         log(f"{number} of {len(tasks)} draws done")
     cases = [case for own in done for case in own]
     return sorted(cases, key=lambda case: (case.fold, case.speaker, case.draw, case.amount))

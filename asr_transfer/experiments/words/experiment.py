@@ -52,6 +52,7 @@ from asr_transfer.experiments.words.unseen import (
 )
 from asr_transfer.experiments.words.word_corpus import MaterialConfig, assemble, note_lexica, note_words, save_words
 from asr_transfer.runs.record import RunRecord
+from asr_transfer.runs.workers import Backend
 from data_prep.made_up import MadeUpConfig
 
 QUICK = 60
@@ -116,13 +117,14 @@ class Outcome:
         return {"figures": [figures_table(self.figures)], "words": [words_table(self.rows, top)]}
 
 
-def run_unseen(config: UnseenConfig, record: RunRecord, workers: int = 1) -> Outcome:
+def run_unseen(config: UnseenConfig, record: RunRecord, workers: int = 1, backend: Backend = "processes") -> Outcome:
     """Train the models that are not finished, look for the test words with each, and sum up what they found.
 
     Args:
         config: Corpora, models and lexica.
         record: Record of the run, whose folder gets `data`, `corpora`, `models` and `hypotheses.jsonl`.
         workers: Parallel processes, of one thread each.
+        backend: Place of the processes: this machine, or a Ray cluster.
 
     Raises:
         AsrTransferError: corpora, models and settings do not go together, or the run began with others.
@@ -134,7 +136,7 @@ def run_unseen(config: UnseenConfig, record: RunRecord, workers: int = 1) -> Out
     for path in config.models:
         note_training(path, words, record.say)
     jobs = trainings(config, out / "data")
-    for name in run_jobs(out, jobs, workers, "models"):
+    for name in run_jobs(out, jobs, workers, "models", backend):
         record.say(f"model '{Path(name).name}' ready")
     places = {f"{n}-{path.name}": path for n, path in enumerate(config.models)}
     places.update({Path(job.name).name: out / job.name for job in jobs if not job.alone})

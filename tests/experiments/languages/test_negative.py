@@ -73,7 +73,7 @@ def test_effects_come_from_the_points_and_a_second_run_trains_nothing(feature_ca
         for one, other in (("without-en", "all"), ("without-nl", "all"), ("scratch-long", "base+en"))
     ]
     for effect, change in zip(effects, alone, strict=False):
-        assert (effect.share, effect.low, effect.high) == (change.share, change.low, change.high)
+        assert (effect.share, effect.low, effect.high) == (change.value, change.low, change.high)
     assert [e.p for e in effects[:2]] == holm([change.p for change in alone[:2]])
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/*/run.json")}
     assert len(stamps) == 5 + 6 and not any("identification" in path.read_text(encoding="utf-8") for path in stamps)

@@ -143,7 +143,7 @@ def test_an_experiment_goes_from_a_given_source_to_its_tables(feature_cache: Pat
         assert row.rate == found.errors.sum() / found.reference.sum() and row.low is None, "of one seed no interval"
         if row.share is not None:
             change = reduction([plain], [found])
-            assert (row.share, row.share_low, row.share_high) == (change.share, change.low, change.high)
+            assert (row.share, row.share_low, row.share_high) == (change.value, change.low, change.high)
     known = set(Lexicon.read(corpora.lexica["syllables"]).words)
     heard = (tmp_path / "run" / "points" / points[MANY].name / "syllables-lexicon" / "hypotheses.jsonl").read_text()
     assert any(f'"hypothesis": "{word}"' in heard for word in known), heard[:300]

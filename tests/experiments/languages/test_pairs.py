@@ -151,12 +151,12 @@ def _scored(wrong: int, seed: int = 0) -> Alignments:
 def test_a_reduction_is_a_share_with_its_interval() -> None:
     before, after = [_scored(n) for n in (4, 5, 4, 5, 4, 5)], [_scored(n) for n in (2, 2, 3, 2, 2, 3)]
     halved = reduction(before, after)
-    assert halved.share == pytest.approx(1 - 14 / 27) and halved.p < 0.05
-    assert halved.low is not None and halved.high is not None and halved.low < halved.share < halved.high
+    assert halved.value == pytest.approx(1 - 14 / 27) and halved.p < 0.05
+    assert halved.low is not None and halved.high is not None and halved.low < halved.value < halved.high
     same = reduction(before, before)
-    assert (same.share, same.low, same.high, same.p) == (0, 0, 0, 1)
+    assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
     worse = reduction([_scored(2)], [_scored(3)])
-    assert worse.share == pytest.approx(-0.5) and (worse.low, worse.high, worse.p) == (None, None, 1)
+    assert worse.value == pytest.approx(-0.5) and (worse.low, worse.high, worse.p) == (None, None, 1)
 
 
 def test_rates_over_seeds_count_seeds_and_speakers() -> None:
@@ -179,7 +179,7 @@ def test_rates_over_seeds_count_seeds_and_speakers() -> None:
 def test_no_finding_rests_on_fewer_seeds_than_an_exact_test_needs() -> None:
     for seeds, p in ((3, 0.25), (5, 0.0625)):
         found = reduction([_scored(5)] * seeds, [_scored(1)] * seeds)
-        assert found.p == pytest.approx(p) and found.seeds == seeds and (found.low is None) == (seeds < 4)
+        assert found.p == pytest.approx(p) and found.clusters == seeds and (found.low is None) == (seeds < 4)
     for before, after, message in (([], [], "0 and 0 seeds"), ([_scored(1)], [], "1 and 0 seeds")):
         with pytest.raises(DataError, match=message):
             reduction(before, after)

@@ -91,6 +91,8 @@ def test_predictions_and_measurements_are_of_speech_that_nothing_was_trained_on(
     }
     assert all(np.isfinite([getattr(c, way) for way in (*WAYS, "measured")]).all() and c.units > 50 for c in cases)
     assert len({c.measured for c in cases}) > 1 and "1 of 1 draws done" in lines[-1]
+    # What is in its file is not run again.
+    assert run_predicted(tone_corpus, CONFIG, tmp_path, 1, lines.append) == cases and "draws done" not in lines[-1]
     # The source model is the one of the adaptation recipe: it keeps what it was not trained on.
     splits = {name: read_manifest(path) for name, path in tone_corpus.items()}
     (fold,) = speaker_folds(splits, CONFIG.protocol)
