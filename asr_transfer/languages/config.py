@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from asr_transfer.config import (
-    FeatureConfig,
     ModelConfig,
     Normalisation,
     SourceConfig,
@@ -15,6 +14,9 @@ from asr_transfer.config import (
     Units,
 )
 from asr_transfer.errors import ConfigError, nearest_hint
+
+Features = TypeVar("Features")
+"""Settings of features, or inputs of frames."""
 
 Mode = Literal["scratch", "head", "all", "gradual", "joint", "progressive", "progressive-random"]
 
@@ -130,6 +132,9 @@ class LanguageConfig:
         model = replace(self.model, units=self.units)
         return SourceConfig(model=model, trainer=self.trainer, augment=augment, speeds=self.speeds, alpha=self.alpha)
 
-    def features(self, source: FeatureConfig) -> FeatureConfig:
+    def features(self, source: Features) -> Features:
         """Return the features that the new language is learnt from, after those of the network it begins with."""
-        return source if self.normalisation is None else replace(source, normalisation=self.normalisation)
+        if self.normalisation is None:
+            return source
+        changed: Features = replace(source, normalisation=self.normalisation)  # type: ignore[type-var]
+        return changed

@@ -17,6 +17,7 @@ from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.adapt import adapt as plain_adapt
 from asr_transfer.adaptation.kept import excess
 from asr_transfer.adaptation.settings import ChoiceConfig
+from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.kept_source import Summary
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from asr_transfer.config import FeatureConfig, SourceConfig
+from asr_transfer.config import SourceConfig
 from asr_transfer.data.features import Request, build_stores
+from asr_transfer.data.inputs import Wanted
 from asr_transfer.experiments.languages.points import Corpora, Point, load_source, stored_speeds, train_point
 from asr_transfer.experiments.languages.sources import SourceJob, told, train_source
 from asr_transfer.languages.config import LanguageConfig
@@ -30,7 +31,7 @@ def run_sweep(
     folder: Path,
     sources: Sequence[PlannedSource],
     points: Sequence[PlannedPoint],
-    features: FeatureConfig,
+    features: Wanted,
     workers: int,
     say: Callable[[str], None],
     backend: Backend = "processes",
@@ -103,13 +104,13 @@ def _train(job: _Job) -> tuple[str, bool]:
 
 
 def _compute_features(
-    sources: Sequence[PlannedSource], points: Sequence[PlannedPoint], features: FeatureConfig, workers: int
+    sources: Sequence[PlannedSource], points: Sequence[PlannedPoint], features: Wanted, workers: int
 ) -> None:
     """Compute all features that are not there, in parallel, so that processes find them instead of each computing them.
 
     They are computed on this machine also where models are trained on others.
     """
-    known: list[tuple[tuple[Mapping[str, str], ...], FeatureConfig, tuple[float, ...]]] = []
+    known: list[tuple[tuple[Mapping[str, str], ...], Wanted, tuple[float, ...]]] = []
     requests: list[Request] = []
     for manifests, read, own, speeds in (
         *(((c.sources,), c.source_utterances, features, job.config.speeds) for c, job in sources),
