@@ -135,11 +135,9 @@ class SpeechModel(Model):
     The first block is called with (batch, time, dim) inputs and (batch,) lengths, as the model itself.
 
     Attributes:
-        config: Sizes in the class's own form, which nobody else reads.
         criterion: What its heads are trained by; what needs another refuses the model (`require_ctc`).
     """
 
-    config: Any
     criterion: ClassVar[Criterion] = "ctc"
 
     @property

@@ -215,7 +215,6 @@ class ProgressiveModel(Columns, SpeechModel):
         rank: int = 32,
     ) -> None:
         super().__init__(base, column, heads, rank)
-        self.config = self._speech().config
         if self._speech().criterion != base.criterion:
             raise ConfigError(
                 f"the base is trained by {base.criterion} and the new column by {self._speech().criterion}; take one "
@@ -249,7 +248,6 @@ class ProgressiveModel(Columns, SpeechModel):
         model = copy.copy(self)
         model._column = (self._speech().renormalised(normalisation),)
         model._modules = {**self._modules, "base": self.base.renormalised(normalisation)}
-        model.config = model._speech().config
         return model
 
 

@@ -233,7 +233,7 @@ def run(recipe: Recipe) -> None:
 
 def _precise(recipe: Recipe, say: Say) -> Recipe:
     """Return the recipe with a precision instead of `auto`: one for all its models."""
-    network = recipe.learn.model or (source.model.config if (source := load_source(recipe)) else None)
+    network = recipe.learn.model or (source.model if (source := load_source(recipe)) else None)
     trainer = precise(recipe.learn.trainer, recipe.out, network, say) if network else recipe.learn.trainer
     return replace(recipe, learn=replace(recipe.learn, trainer=trainer))
 
@@ -330,7 +330,7 @@ def train_model(job: Job) -> str:
     learn = replace(recipe.learn, trainer=replace(recipe.learn.trainer, seed=recipe.learn.trainer.seed + seed))
     source = load_source(recipe)
     if units is not None:
-        network = learn.model or (source.model.config if source is not None else None)
+        network = learn.model or (source.model.network if source is not None else None)
         learn, source = replace(learn, units=units, mode="scratch", model=network), None
     words = load_words(recipe.out / "data")
     if units is not None:
@@ -346,7 +346,7 @@ def _train(source: Recogniser | None, words: Words, learn: LanguageConfig, path:
     note_words(record, words, ("train", "pieces"))
     if record.finished_before:
         return
-    network = source.model.config if source is not None else learn.model
+    network = source.model.network if source is not None else learn.model
     if network is None:
         raise ConfigError("without `source`, `learn.model` must say which network is trained; see hparams.")
     train = [*words.train, *words.pieces]

@@ -196,9 +196,10 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
     if record.finished_before:
         return point.name
     source = None if point.source is None else load_source(Path(folder) / "sources" / point.source)
-    network = source.model.config if source is not None else point.config.model
-    assert network is not None  # planned so: without a source there is a network
-    features = point.config.features(network.features)
+    network = point.config.model
+    assert source is not None or network is not None  # planned so: without a source there is a network
+    fed: Wanted = source.model.inputs if source is not None else network.features  # type: ignore[union-attr]
+    features = point.config.features(fed)
     store = target_store(corpora, features, point.config.speeds)
     if more:
         store = _joined_store(corpora, features, point.config.speeds)

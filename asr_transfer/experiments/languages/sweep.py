@@ -78,8 +78,10 @@ def _precise(
     asked = next((trainer for trainer in trainers if trainer.precision != "auto"), trainers[0])
     networks = [job.config.model for _, job in sources] + [p.config.model for _, p, _ in points if p.config.model]
     if not networks:
-        networks = [load_source(folder / "sources" / p.source).model.config for _, p, _ in points[:1] if p.source]
-    taken = precise(asked, folder, networks[0] if networks else None, say).precision
+        models = [load_source(folder / "sources" / p.source).model for _, p, _ in points[:1] if p.source]
+        taken = precise(asked, folder, models[0] if models else None, say).precision
+    else:
+        taken = precise(asked, folder, networks[0], say).precision
 
     def settled(config: Config) -> Config:
         own = config.trainer
