@@ -15,7 +15,7 @@ from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, See
 
 Units = Literal["characters", "subwords", "words", "phones", "toneless-phones"]
 EncoderName = Literal["bilstm", "tdnn", "conformer"]
-FeatureKind = Literal["log-mel", "kaldi-fbank", "whisper-mel"]
+FEATURE_KINDS = ("log-mel", "kaldi-fbank", "whisper-mel")
 Normalisation = Literal["utterance", "utterance-mean", "speech-mean", "fixed", "none"]
 Precision = Literal["auto", "fp32", "bf16"]
 Outputs = Literal["heads", "phones", "attributes"]
@@ -71,7 +71,7 @@ class FeatureConfig(Ranged, section="features"):
     window_ms: Milliseconds = 25.0
     hop_ms: Milliseconds = 10.0
     normalisation: Normalisation = "utterance-mean"
-    kind: FeatureKind = "log-mel"
+    kind: str = "log-mel"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,6 +16,7 @@ import pytest
 from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.features import build_store
+from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, align
@@ -126,7 +127,7 @@ def test_joint_training_reads_no_source_speech_that_is_kept_from_training(
     def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
         raise Learnt({u.id for u in rest[-1]})
 
-    network = SimpleNamespace(model=SimpleNamespace(config=ModelConfig(features=FeatureConfig(mels=8))))
+    network = SimpleNamespace(model=SimpleNamespace(inputs=LogMel(mels=8)))
     monkeypatch.setattr(points, "load_source", lambda folder: network)
     monkeypatch.setattr(points, "learn_language", caught)
     with pytest.raises(Learnt) as found:

@@ -23,7 +23,7 @@ from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
-from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.contract import SpeechModel, require_ctc
 from asr_transfer.remarks import remark
 from asr_transfer.training.objective import Objective
 from asr_transfer.training.precision import precise
@@ -133,9 +133,11 @@ def adapt(
     Raises:
         DataError: a transcript cannot be spelled, no utterance is long enough for CTC, or the method needs source
             utterances and there are none.
-        ConfigError: the method is unknown or its settings do not fit the model.
+        ConfigError: the method is unknown, its settings do not fit the model, or it needs CTC, which the model lacks.
     """
     names = [found.name for found in find_methods(method)]
+    if names != ["none"]:
+        require_ctc(source.model, f"`{method}`")
     recipe = build(method, source.model, config.settings)
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
@@ -183,7 +185,7 @@ def adapt(
         streams,
         objectives,
         _Done(applied),
-        precise(settings, folder, source.model.network, log),
+        precise(settings, folder, source.model, log),
         folder=folder,
         log=log,
     )

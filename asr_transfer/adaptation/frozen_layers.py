@@ -97,7 +97,7 @@ class Suffix(SpeechModel):
 
     def __init__(self, model: SpeechModel, depth: int) -> None:
         super().__init__()
-        self.config, self.depth = model.config, depth
+        self.depth = depth
         self._whole = (model,)  # in a tuple, for it is no part of this one: its parts are
         for name, child in model.named_children():
             self.add_module(name, child)

@@ -250,7 +250,7 @@ def _open(command: AdaptCommand, speech: Speech) -> RunRecord:
 
 def _settled(command: AdaptCommand, source: Recogniser, say: Say) -> AdaptCommand:
     """Return the command with a precision instead of `auto`: one for all that is tried, and for a resumed run."""
-    model, device = source.model.network, distributed.join(command.device)
+    model, device = source.model, distributed.join(command.device)
     return replace(
         command, precision=settle(command.out, command.precision, model, device, command.batch_budget, say=say)
     )

@@ -212,6 +212,7 @@ def merge_profile(
             that must not be replaced.
     """
     from asr_transfer.adaptation.profile import merged
+    from asr_transfer.data.features import FRAMES
     from asr_transfer.data.kept_source import FILES, FOLDER, JUDGED, load_summaries, remarks, writers
     from asr_transfer.decoding.recogniser import Recogniser
     from asr_transfer.models.adapters import adapter_specs
@@ -223,7 +224,7 @@ def merge_profile(
     with _sentences():
         names = {path.relative_to(out).as_posix() for path in out.rglob("*")} if out.is_dir() else set()
     # A folder like a model's with other files besides would lose them.
-    known = {path for kept in (FOLDER, JUDGED) for path in (kept, *(f"{kept}/{name}" for name in FILES))}
+    known = {path for kept in (FOLDER, JUDGED) for path in (kept, *(f"{kept}/{name}" for name in (*FILES, *FRAMES)))}
     if foreign := sorted(name for name in names - known if not _MODEL_FILES.fullmatch(name)):
         raise ModelError(f"{out}: holds other things than a model ({foreign[0]}); choose another --out.")
     if names and not overwrite:

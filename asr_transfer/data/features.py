@@ -24,9 +24,8 @@ import torch
 
 from asr_transfer import audio, remarks, textfiles
 from asr_transfer.cache import cache_folder
-from asr_transfer.config import FeatureConfig
 from asr_transfer.data.digests import FileDigests
-from asr_transfer.data.inputs import Inputs, as_inputs, inputs_from_plain
+from asr_transfer.data.inputs import Inputs, Wanted, as_inputs, inputs_from_plain
 from asr_transfer.data.manifest import Utterance, naming
 from asr_transfer.data.streamed import AT_ONCE, write_inputs
 from asr_transfer.errors import ConfigError, DataError
@@ -161,7 +160,7 @@ class JoinedStore(FeatureStore):
         self.remarks = first.remarks
 
 
-def model_input(samples: torch.Tensor, wanted: Inputs | FeatureConfig) -> torch.Tensor:
+def model_input(samples: torch.Tensor, wanted: Wanted) -> torch.Tensor:
     """Return the (frames, dim) float32 that `FeatureStore.load` would give for (n,) `samples`, without a store."""
     inputs = as_inputs(wanted)
     block = inputs.analyse(samples)
@@ -180,7 +179,7 @@ class Request:
     """
 
     utterances: Sequence[Utterance]
-    config: Inputs | FeatureConfig
+    config: Wanted
     speeds: Sequence[float] = (1.0,)
 
     @property
@@ -233,7 +232,7 @@ Run = Callable[[Callable[[Part], Computed], Sequence[Part]], Iterable[Computed]]
 
 def build_store(
     utterances: Sequence[Utterance],
-    config: Inputs | FeatureConfig,
+    config: Wanted,
     speeds: Sequence[float] = (1.0,),
     cache: Path | None = None,
 ) -> FeatureStore:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from asr_transfer import textfiles
-from asr_transfer.data.features import FRAMES, FeatureStore, JoinedStore, build_store, frames_file
+from asr_transfer.data.features import FeatureStore, JoinedStore, build_store, frames_file
 from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.manifest import Report, Utterance
@@ -37,8 +37,8 @@ _REMARKS = {
 
 _ALWAYS = ("index.json", "statistics.npy", "utterances.jsonl")
 
-FILES = (*FRAMES, *_ALWAYS)
-"""What it may hold: of the frames one file."""
+FILES = ("features.f16", *_ALWAYS)
+"""What it holds; of waveforms `features.f32` instead of the first."""
 
 _TEXTS = ("id", "text", "speaker", "language")
 

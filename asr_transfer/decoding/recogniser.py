@@ -24,7 +24,7 @@ from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecod
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
-from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.contract import SpeechModel, require_ctc
 from asr_transfer.models.folder import load_model, read_config, readable, save_model
 from asr_transfer.models.replacing import restore
 from asr_transfer.orthography import Case, case_of
@@ -177,7 +177,9 @@ class Recogniser:
 
         Raises:
             DataError: a long one should be a single word of the lexicon.
+            ConfigError: the model has no CTC.
         """
+        require_ctc(self.model, "recognising")
         self.model.eval()
         pieces = Pieces(data)
         texts = [""] * len(pieces)

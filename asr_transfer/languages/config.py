@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from asr_transfer.config import (
-    FeatureConfig,
     ModelConfig,
     Normalisation,
     SourceConfig,
@@ -16,6 +15,9 @@ from asr_transfer.config import (
 )
 from asr_transfer.errors import ConfigError
 from asr_transfer.ranges import Count, Range, Ranged, Share, Speeds, Weight
+
+Features = TypeVar("Features")
+"""Settings of features, or inputs of frames."""
 
 Mode = Literal["scratch", "head", "all", "gradual", "joint", "progressive", "progressive-random"]
 
@@ -110,6 +112,9 @@ class LanguageConfig(Ranged, section="language"):
         model = replace(self.model, units=self.units)
         return SourceConfig(model=model, trainer=self.trainer, augment=augment, speeds=self.speeds, alpha=self.alpha)
 
-    def features(self, source: FeatureConfig) -> FeatureConfig:
+    def features(self, source: Features) -> Features:
         """Return the features that the new language is learnt from, after those of the network it begins with."""
-        return source if self.normalisation is None else replace(source, normalisation=self.normalisation)
+        if self.normalisation is None:
+            return source
+        changed: Features = replace(source, normalisation=self.normalisation)  # type: ignore[type-var]
+        return changed

@@ -20,10 +20,9 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import COLUMNS, SOURCELESS, LanguageConfig
 from asr_transfer.languages.phases import joined, make_phases, own_parts
-from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.attributes import PhoneModel
-from asr_transfer.models.contract import SpeechModel
-from asr_transfer.models.kinds import build, describe
+from asr_transfer.models.contract import SpeechModel, require_ctc
+from asr_transfer.models.kinds import build, describe, make_network
 from asr_transfer.models.progressive import ProgressiveModel
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.phone_models import add_language
@@ -86,6 +85,8 @@ def learn_language(
         ConfigError: the source is missing or of another network or features than asked for, or options conflict.
     """
     language = _only_language(train, dev)
+    if source is not None:
+        require_ctc(source.model, f"`language.mode` {config.mode}")
     if config.normalisation is not None:
         source, config = _renormalised(source, config)
     network, frames = _network(source, config, store)
@@ -224,14 +225,18 @@ def _model(
 ) -> SpeechModel:
     """Return the model that is trained, before anything is copied into it."""
     torch.manual_seed(config.trainer.seed)
-    if network is None:
-        assert base is not None and config.mode not in COLUMNS
-        return fresh(base, heads)
     if config.mode in COLUMNS:
+        own = {task.head: heads[task.head]}
+        if network is None:
+            assert base is not None
+            return ProgressiveModel(base, fresh(base, own), rank=config.rank or RANK)
         # The control's base has weights that nothing trained, from the same random numbers each time.
-        earlier = AcousticModel(network, {}) if base is None else base
-        return ProgressiveModel(earlier, network, {task.head: heads[task.head]}, config.rank or RANK)
-    return AcousticModel(network, heads) if base is None else fresh(base, heads)
+        earlier = make_network(network, {}) if base is None else base
+        return ProgressiveModel(earlier, network, own, config.rank or RANK)
+    if base is not None:
+        return fresh(base, heads)
+    assert network is not None
+    return make_network(network, heads)
 
 
 def _only_language(train: Sequence[Utterance], dev: Sequence[Utterance]) -> str:
@@ -275,10 +280,10 @@ def _network(
                 "beside it with `language.mode` progressive, or take another source."
             )
         own, inputs, frames = source.model.network, source.model.inputs, source.model.frames
-        if own is None and (config.mode in (*COLUMNS, *SOURCELESS) or config.model is not None):
+        if own is None and (config.mode in SOURCELESS or config.model is not None):
             raise ConfigError(
                 f"the source is a {type(source.model).__name__}, whose network `language.model` cannot describe: leave "
-                "that out, and give `language.mode` head, all, gradual or joint."
+                "that out, and give `language.mode` head, all, gradual, joint or progressive."
             )
         if own is not None and config.model is not None:
             _refuse_differences(own, config.model, "source model", "`language.model`")

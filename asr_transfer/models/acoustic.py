@@ -113,6 +113,11 @@ class AcousticModel(SpeechModel):
         norms = [Block(f"frontend.layers.{n}.norm", self.config.channels, "front-end", axis=1) for n in fronts]
         return norms + self.layers()
 
+    def junctions(self) -> list[Block]:
+        """See `Model.junctions`: from the front end's second convolution on; a projection is a part of the front."""
+        second = Block("frontend.layers.1.convolution", self.config.channels, "front-end", axis=1)
+        return [second, *super().junctions()[1:]]
+
     def run(
         self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
@@ -89,6 +90,14 @@ class Model(Headed, ABC):
         """Return where hidden units can be scaled one by one: the modules whose outputs they are."""
         return self.front_end() + self.layers()
 
+    def junctions(self) -> list[Block]:
+        """Return where hidden vectors enter a part of the model: what a new column can hear of an older one's.
+
+        The channels and their axis are those of what enters, the first argument of the part.
+        """
+        blocks = self.blocks()
+        return [Block(block.path, before.dim, block.role, before.axis) for before, block in pairwise(blocks)]
+
     def outside(self) -> list[str]:
         """Return the trainable parameters that belong to no block, head or adapter, such as an embedding of masks."""
         own = [path for name in self.heads for path in self.own_parts(name)]
@@ -126,11 +135,9 @@ class SpeechModel(Model):
     The first block is called with (batch, time, dim) inputs and (batch,) lengths, as the model itself.
 
     Attributes:
-        config: Sizes in the class's own form, which nobody else reads.
         criterion: What its heads are trained by; what needs another refuses the model (`require_ctc`).
     """
 
-    config: Any
     criterion: ClassVar[Criterion] = "ctc"
 
     @property

@@ -19,7 +19,8 @@ from asr_transfer.data.tokens import Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.kinds import make_network
 from asr_transfer.training import criteria
 from asr_transfer.training.metrics import ErrorRate
 from asr_transfer.training.objective import Objective, Weight
@@ -36,7 +37,7 @@ def train_recogniser(
     folder: Path | None = None,
     log: Callable[[str], None] | None = None,
     objectives: Sequence[tuple[Weight, Objective]] = (),
-    make_model: Callable[[ModelConfig, Mapping[str, int]], AcousticModel] = AcousticModel,
+    make_model: Callable[[ModelConfig, Mapping[str, int]], SpeechModel] = make_network,
 ) -> tuple[Recogniser, Result, Report]:
     """Train a model from scratch: of one language, or of several with shared layers and a head per language.
 
@@ -118,17 +119,17 @@ def require_trainable(
     tasks, tokens, _ = language_tasks(languages, store, config)
     for language, part in by_language(dev).items() if len(tasks) > 1 else [(tasks[0].head, dev)] if dev else []:
         SpeechData(part, store, tokens[language])
-    _made(config, tokens, AcousticModel)
+    _made(config, tokens, make_network)
 
 
 def _made(
     config: SourceConfig,
     tokens: Mapping[str, Tokens],
-    make_model: Callable[[ModelConfig, Mapping[str, int]], AcousticModel],
-) -> AcousticModel:
+    make_model: Callable[[ModelConfig, Mapping[str, int]], SpeechModel],
+) -> SpeechModel:
     if config.outputs == "heads":
         return make_model(config.model, {language: len(own) for language, own in tokens.items()})
-    if make_model is AcousticModel:
+    if make_model is make_network:
         return make_phone_model(config.model, tokens, config.outputs, read_allophones(config.allophones))
     raise ConfigError(f"`outputs` {config.outputs} has no parts of single languages; use a plain source model.")
 

@@ -100,7 +100,7 @@ class Trainer(sb.Brain):
         torch.set_num_threads(self.config.threads)
         self.device = distributed.join(self.config.device)
         self._log = log or (lambda line: None)
-        network = model.network if isinstance(model, SpeechModel) else None
+        network = model if isinstance(model, SpeechModel) else None
         self.config = precise(self.config, folder, network, self._log)
         model.to(self.device)
         self.applied = plan.apply(model) if plan else None

@@ -16,6 +16,7 @@ import torch
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.batching import Batch
 from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.pieces import Pieces
@@ -295,7 +296,7 @@ def test_scores_are_those_of_brute_force() -> None:
         return torch.randn(last - first, MELS, generator=torch.Generator().manual_seed(last))
 
     class Noise:
-        store = SimpleNamespace(config=FeatureConfig(mels=MELS), load_part=block)
+        store = SimpleNamespace(inputs=LogMel(mels=MELS), load_part=block, length=lambda view: [6, 9, 4][view])
 
         def __len__(self) -> int:
             return 3

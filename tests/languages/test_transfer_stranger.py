@@ -11,11 +11,13 @@ import torch
 
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
+from asr_transfer.models.progressive import ProgressiveModel
 from tests.models.stranger import Stranger, StrangerConfig
 from tests.small import different, settings, snapshot
 from tests.tones import make_speaker
@@ -68,6 +70,25 @@ def test_a_language_is_learnt_on_shared_layers(mode: str, spoken: Spoken, tmp_pa
     assert isinstance(again.model, Stranger) and again.model.head_names() == ["en", "fr"]
 
 
+def test_a_new_column_listens_to_a_stranger(spoken: Spoken, tmp_path: Path) -> None:
+    source = _source()
+    before = snapshot(source.model)
+    learnt = learn_language(source, spoken[0]["fr"], [], spoken[1], _config("progressive", rank=3)).recogniser
+    assert isinstance(learnt.model, ProgressiveModel)
+    assert not different(snapshot(learnt.model.base), before) and not different(snapshot(source.model), before)
+    assert all(bool(lateral.up.any()) for lateral in learnt.model.laterals)  # type: ignore[union-attr,operator]
+    learnt.save(tmp_path / "model", "", {})
+    again = Recogniser.load(tmp_path / "model", "fr")
+    assert again.model.head_names() == ["fr", "en"]
+    assert not different(snapshot(again.model), snapshot(learnt.model))
+    data = SpeechData(spoken[0]["fr"], spoken[1], learnt.tokens, with_targets=False)
+    batch = data.collate(range(4))
+    with torch.no_grad():
+        logits = [own.logits(batch.inputs, batch.lengths)[0] for own in (learnt, again, learnt.for_head("en"), source)]
+    assert torch.equal(logits[0], logits[1])
+    torch.testing.assert_close(logits[2], logits[3])
+
+
 def test_gradual_opens_a_strangers_layers_from_the_top(spoken: Spoken) -> None:
     learnt = learn_language(_source(), spoken[0]["fr"], [], spoken[1], _config("gradual", steps=8))
     trained = [{row[0] for row in plan.rows() if row[4] == "trained"} for plan in learnt.plans]
@@ -93,9 +114,11 @@ def test_speakers_are_told_apart_above_a_strangers_last_block(spoken: Spoken) ->
     assert learnt.result.steps == 3
 
 
-@pytest.mark.parametrize("mode", ["scratch", "progressive", "progressive-random"])
+@pytest.mark.parametrize("mode", ["scratch", "progressive-random"])
 def test_what_needs_a_network_of_this_house_is_refused(mode: str, spoken: Spoken) -> None:
-    with pytest.raises(ConfigError, match=r"the source is a Stranger, whose network .* head, all, gradual or joint"):
+    with pytest.raises(
+        ConfigError, match=r"the source is a Stranger, whose network .* head, all, gradual, joint or progressive"
+    ):
         learn_language(_source(), spoken[0]["fr"], [], spoken[1], _config(mode))
 
 

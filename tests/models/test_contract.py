@@ -32,9 +32,10 @@ from asr_transfer.models.contract import Block, Model, SpeechModel
 from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.models.image import ImageModel
 from asr_transfer.models.kinds import build as build_model
-from asr_transfer.models.kinds import describe
-from asr_transfer.models.progressive import ProgressiveModel
+from asr_transfer.models.kinds import describe, make
+from asr_transfer.models.progressive import ProgressiveImageModel, ProgressiveModel
 from asr_transfer.models.shared_private import SharedPrivateModel
+from asr_transfer.training import precision
 from tests.models.stranger import Stranger, StrangerConfig
 from tests.small import MELS, different, small_model, snapshot
 from tests.tones import Speech, two_speakers
@@ -238,7 +239,9 @@ def _house() -> list[Model]:
         PhoneModel(acoustic.config, inventory, {"main": None}),
         ProgressiveModel(acoustic, acoustic.config, {"new": 3}),
         ImageModel((4, 6), {"digits": 5}),
+        ProgressiveImageModel(ImageModel((4, 6), {"digits": 5}), ImageModel((3, 2), {"letters": 4}), rank=2),
         Stranger(StrangerConfig(), {"en": 3}),
+        ProgressiveModel(Stranger(StrangerConfig(), {"en": 3}), Stranger(StrangerConfig(4), {"fr": 3}), rank=2),
     ]
 
 
@@ -270,10 +273,9 @@ def test_a_description_makes_the_same_architecture(model: Model, tmp_path: Path)
     if isinstance(model, SpeechModel):
         again: Model = build_model(describe(model), "config.yaml")
     else:
-        with pytest.raises(ModelError, match="`kind` is 'image', which listens to no speech"):
+        with pytest.raises(ModelError, match="`kind` is '.*image.*', which listens to no speech"):
             build_model(describe(model), "config.yaml")
-        plain = describe(model)
-        again = type(model).from_plain(plain, plain["heads"], "config.yaml")
+        again = make(describe(model), "config.yaml")
     assert type(again) is type(model)
     assert {n: t.shape for n, t in snapshot(again).items()} == {n: t.shape for n, t in snapshot(model).items()}
 
@@ -331,6 +333,39 @@ class _Shift(nn.Module):
 def test_an_input_network_on_images_is_refused() -> None:
     with pytest.raises(ConfigError, match="`lin` transforms the features of speech, but ImageModel"):
         add_adapter(ImageModel((4, 6), {"digits": 5}), AdapterSpec("lin"))
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "none"])
+def test_what_needs_ctc_refuses_sequence_to_sequence_models_by_name(
+    name: str, source: Recogniser, speech: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stranger, "criterion", "cross-entropy")
+    message = rf"`{name}` needs a model with CTC, but Stranger .* trained by cross-entropy"
+    with pytest.raises(ConfigError, match=message):
+        adapt(source, speech.own, speech.store, name, CONFIG, source_utterances=speech.more)
+    with pytest.raises(ConfigError, match="recognising needs a model with CTC"):
+        _texts(source, speech)
+    assert adapt(source, speech.own, speech.store, "none", CONFIG).result.steps == 0
+
+
+def test_the_precision_of_a_strangers_model_is_measured_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_CACHE", str(tmp_path))
+    monkeypatch.delenv(precision.VARIABLE, raising=False)
+    monkeypatch.setattr(precision, "_remembered", {})
+    model = _source().model
+    before = snapshot(model)
+    found = precision.choose(model)
+    assert found.speed is not None and found.speed > 0 and "Stranger" in next(iter(precision._remembered))
+    assert not different(snapshot(model), before) and not model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    monkeypatch.setattr(precision, "measure", lambda *arguments: pytest.fail("is remembered"))
+    assert precision.choose(_source().model) == found
+
+
+@pytest.mark.parametrize("model", _house(), ids=lambda model: type(model).__name__)
+def test_a_frame_lasts_as_long_as_the_model_says(model: Model) -> None:
+    if isinstance(model, SpeechModel):
+        assert model.frame_shift() == pytest.approx(0.03 if hasattr(model, "feature_extractor") else 0.02, rel=1e-12)
 
 
 def test_a_class_that_nobody_registered_is_not_saved(tmp_path: Path) -> None:

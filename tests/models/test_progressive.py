@@ -95,7 +95,7 @@ def test_a_layer_hears_the_base_as_the_formula_says(encoder: Any) -> None:
                 kept.append(x)
                 x = x + lateral[0]
             x = layer["norm"](layer["convolution"](x.transpose(1, 2))).relu().transpose(1, 2)  # type: ignore[index]
-            lengths = (lengths - 1) // column.config.strides[number] + 1
+            lengths = (lengths - 1) // column.frontend.strides[number] + 1
             x = x * (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
         x = column.encoder.projection(x)
         for number, layer in enumerate(column.encoder.layers):

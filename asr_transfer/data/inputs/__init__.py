@@ -4,7 +4,7 @@ Each kind has a file here and is registered by being imported at this door.
 """
 
 from asr_transfer.data.inputs.kaldi_fbank import KaldiFbank
-from asr_transfer.data.inputs.kind import KINDS, Inputs, as_inputs, inputs_from_plain, register
+from asr_transfer.data.inputs.kind import KINDS, Inputs, Wanted, as_inputs, inputs_from_plain, register
 from asr_transfer.data.inputs.log_mel import LogMel
 from asr_transfer.data.inputs.waveform import Waveform
 from asr_transfer.data.inputs.whisper_mel import WhisperMel
@@ -14,6 +14,7 @@ __all__ = [
     "Inputs",
     "KaldiFbank",
     "LogMel",
+    "Wanted",
     "Waveform",
     "WhisperMel",
     "as_inputs",

@@ -37,7 +37,7 @@ class KaldiFbank(Framed):
 
     def frames(self, samples: torch.Tensor) -> torch.Tensor:
         """See `Framed.frames`."""
-        return kaldi.fbank(
+        frames: torch.Tensor = kaldi.fbank(
             samples[None],
             num_mel_bins=self.mels,
             frame_length=self.window_ms,
@@ -47,3 +47,4 @@ class KaldiFbank(Framed):
             low_freq=_LOWEST,
             high_freq=-_BELOW_NYQUIST,
         )
+        return frames

@@ -110,6 +110,9 @@ class Inputs(ABC):
         return mask_spectrum(inputs, lengths, config, generator, self.band)
 
 
+Wanted = Inputs | FeatureConfig
+"""Inputs, or the features that a model's settings name."""
+
 Class = TypeVar("Class", bound=type[Inputs])
 
 KINDS: dict[str, type[Inputs]] = {}
@@ -127,7 +130,7 @@ def register(name: str) -> Callable[[Class], Class]:
     return known
 
 
-def as_inputs(wanted: Inputs | FeatureConfig) -> Inputs:
+def as_inputs(wanted: Wanted) -> Inputs:
     """Return the inputs that settings describe, or inputs as they are."""
     if isinstance(wanted, Inputs):
         return wanted

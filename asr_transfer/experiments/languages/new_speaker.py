@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from asr_transfer.config import Normalisation, Padding, SourceConfig, SpecAugmentConfig, Warp
+from asr_transfer.data.inputs import Wanted
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
@@ -228,7 +229,8 @@ def run_new_speaker(
     """
     planned = plan_rows(config, corpora, further)
     name = f"all-{config.source_seed}"
-    jobs, features = [], config.source.model.features
+    jobs = []
+    features: Wanted = config.source.model.features
     if source is None:
         trained = replace(config.source, trainer=replace(config.source.trainer, seed=config.source_seed))
         # Telling languages apart is no part of this experiment.

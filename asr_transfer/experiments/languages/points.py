@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from asr_transfer.config import FeatureConfig, Units, to_record
+from asr_transfer.config import Units, to_record
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
+from asr_transfer.data.inputs import Wanted
 from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.subsets import nested_subsets
@@ -228,9 +229,10 @@ class TrainPoint(Job):
         subset, every, more = (list(data[name][1]) if name in data else [] for name in PARTS)
         tests = {name: data[name][1] for name in corpora.tests}
         source = None if point.source is None else load_source(path.parents[1] / "sources" / point.source)
-        network = source.model.config if source is not None else point.config.model
-        assert network is not None  # planned so: without a source there is a network
-        features = point.config.features(network.features)
+        network = point.config.model
+        assert source is not None or network is not None  # planned so: without a source there is a network
+        fed: Wanted = source.model.inputs if source is not None else network.features  # type: ignore[union-attr]
+        features = point.config.features(fed)
         store = target_store(corpora, features, point.config.speeds)
         if more:
             store = _joined_store(corpora, features, point.config.speeds)
@@ -325,27 +327,27 @@ def stored_speeds(speeds: Sequence[float]) -> tuple[float, ...]:
 
 
 @cache
-def _store(manifests: str, config: FeatureConfig, speeds: tuple[float, ...]) -> FeatureStore:
+def _store(manifests: str, config: Wanted, speeds: tuple[float, ...]) -> FeatureStore:
     return build_store(read_corpora(json.loads(manifests)), config, stored_speeds(speeds))
 
 
-def source_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+def source_store(corpora: Corpora, config: Wanted, speeds: Sequence[float]) -> FeatureStore:
     """Return the features of all source utterances."""
     return _store(json.dumps(dict(corpora.sources)), config, tuple(speeds))
 
 
-def target_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+def target_store(corpora: Corpora, config: Wanted, speeds: Sequence[float]) -> FeatureStore:
     """Return the features of all utterances of the target language."""
     every = {**_named(corpora.train, "train"), **_named(corpora.dev, "dev"), **_named(corpora.tests, "test")}
     return _store(json.dumps(every), config, tuple(speeds))
 
 
-def _joined_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+def _joined_store(corpora: Corpora, config: Wanted, speeds: Sequence[float]) -> FeatureStore:
     names = {u.id: u.id for u in corpora.source_utterances()}
     return JoinedStore(target_store(corpora, config, speeds), source_store(corpora, config, speeds), names)
 
 
-def source_test_store(corpora: Corpora, config: FeatureConfig) -> FeatureStore:
+def source_test_store(corpora: Corpora, config: Wanted) -> FeatureStore:
     """Return the features of the source languages' held-out utterances."""
     return _store(json.dumps(dict(corpora.source_tests)), config, (1.0,))
 

@@ -20,8 +20,9 @@ from asr_transfer.experiments.core.jobs import Job
 from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.languages.identification import identified, is_measured
 from asr_transfer.experiments.languages.points import Corpora, source_store
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import update_origin
+from asr_transfer.models.kinds import make_network
 from asr_transfer.models.shared_private import PrivateConfig, SharedPrivateModel
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.objective import Objective, Weight
@@ -171,6 +172,6 @@ def separating(kind: Kind, config: SeparationConfig, languages: Sequence[str]) -
     return made
 
 
-def make_model(kind: Kind, config: SeparationConfig) -> Callable[[ModelConfig, Mapping[str, int]], AcousticModel]:
+def make_model(kind: Kind, config: SeparationConfig) -> Callable[[ModelConfig, Mapping[str, int]], SpeechModel]:
     """Return what makes the model of a kind, from its network and the tokens of each head."""
-    return partial(SharedPrivateModel, private=config.private) if kind == "shared-private" else AcousticModel
+    return partial(SharedPrivateModel, private=config.private) if kind == "shared-private" else make_network

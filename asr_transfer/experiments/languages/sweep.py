@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from asr_transfer.config import FeatureConfig, SourceConfig
+from asr_transfer.config import SourceConfig
 from asr_transfer.data.features import Request, build_stores
+from asr_transfer.data.inputs import Wanted
 from asr_transfer.experiments.core.jobs import run_jobs
 from asr_transfer.experiments.languages.identification import told
 from asr_transfer.experiments.languages.points import TrainPoint, load_source, stored_speeds
@@ -25,7 +26,7 @@ def run_sweep(
     folder: Path,
     sources: Sequence[TrainSource],
     points: Sequence[TrainPoint],
-    features: FeatureConfig,
+    features: Wanted,
     workers: int,
     say: Callable[[str], None],
     backend: Backend = "processes",
@@ -65,9 +66,10 @@ def _precise(
     asked = next((trainer for trainer in trainers if trainer.precision != "auto"), trainers[0])
     networks = [config.model for own in configs for config in own if config.model]
     if not networks:
-        first = points[0].point.source if points else None
-        networks = [load_source(folder / "sources" / first).model.config] if first else []
-    taken = precise(asked, folder, networks[0] if networks else None, say).precision
+        models = [load_source(folder / "sources" / p.point.source).model for p in points[:1] if p.point.source]
+        taken = precise(asked, folder, models[0] if models else None, say).precision
+    else:
+        taken = precise(asked, folder, networks[0], say).precision
 
     def settled(config: Config) -> Config:
         own = config.trainer
@@ -80,13 +82,13 @@ def _precise(
 
 
 def _compute_features(
-    sources: Sequence[TrainSource], points: Sequence[TrainPoint], features: FeatureConfig, workers: int
+    sources: Sequence[TrainSource], points: Sequence[TrainPoint], features: Wanted, workers: int
 ) -> None:
     """Compute all features that are not there, in parallel, so that processes find them instead of each computing them.
 
     They are computed on this machine also where models are trained on others.
     """
-    known: list[tuple[tuple[Mapping[str, str], ...], FeatureConfig, tuple[float, ...]]] = []
+    known: list[tuple[tuple[Mapping[str, str], ...], Wanted, tuple[float, ...]]] = []
     requests: list[Request] = []
     tried = [job.corpora for job in sources if job.corpora.source_tests]
     for manifests, read, own, speeds in (

@@ -183,7 +183,7 @@ def run_experiment(
 
 def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None]) -> ExperimentConfig:
     """Return the experiment with a precision instead of `auto`: one for all trainings that are compared."""
-    network = config.source.model if config.model is None else _load(str(config.model)).model.config
+    network = config.source.model if config.model is None else _load(str(config.model)).model
     trainer = precise(config.source.trainer, folder, network, log)
     source = replace(config.source, trainer=trainer)
     adapt = config.adapt if config.adapt.precision != "auto" else replace(config.adapt, precision=trainer.precision)

@@ -15,7 +15,7 @@ from asr_transfer.models.encoders import valid_frames
 
 @register("lin")
 class LinearInput(Adapter):
-    """A linear input network x' = A x + b on the mels (Neto et al. 1995), a discriminative fMLLR.
+    """A linear input network x' = A x + b on the inputs (Neto et al. 1995), a discriminative fMLLR.
 
     `deviation` is A − I and starts at 0: adding it to x is an exact no-op where a product with I may round.
     """
@@ -34,9 +34,9 @@ class LinearInput(Adapter):
                 f"`lin` transforms the features of speech, but {type(model).__name__} has no front end that takes any; "
                 "choose another method."
             )
-        mels = model.inputs.mels
-        self.deviation = nn.Parameter(torch.empty(mels, mels, dtype=torch.float64))
-        self.bias = nn.Parameter(torch.empty(mels, dtype=torch.float64))
+        dim = model.inputs.dim
+        self.deviation = nn.Parameter(torch.empty(dim, dim, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.empty(dim, dtype=torch.float64))
         self.reset_parameters()
         self.handles.append(model.get_submodule(model.front_end()[0].path).register_forward_pre_hook(self.transform))
 
@@ -46,7 +46,7 @@ class LinearInput(Adapter):
         nn.init.zeros_(self.bias)
 
     def transform(self, module: nn.Module, arguments: tuple[torch.Tensor, torch.Tensor]) -> Any:
-        """Return the front end's arguments, (batch, time, mels) transformed where frames are valid."""
+        """Return the front end's arguments, (batch, time, dim) transformed where frames are valid."""
         x, lengths = arguments
         moved = nn.functional.linear(x, self.deviation, self.bias)
         # The first convolution reads across an utterance's end, where b would stand instead of zeros.
