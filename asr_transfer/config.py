@@ -6,11 +6,13 @@ A reason stands beside each default; figures are from the project's own developm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from asr_transfer.errors import ConfigError
+from asr_transfer.plain import as_values
+from asr_transfer.plain import to_plain as to_plain
 from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Seed, Share, Speeds, Weight
 
 Units = Literal["characters", "subwords", "words", "phones", "toneless-phones"]
@@ -273,24 +275,10 @@ class SourceConfig(Ranged):
         return replace(self, units_of=units, subwords=subwords)
 
 
-def to_plain(settings: Any) -> dict[str, Any]:
-    """Turn a settings dataclass into plain dicts, lists and scalars that YAML and JSON can hold."""
-    plain: dict[str, Any] = _plain(asdict(settings))
-    return plain
-
-
 def to_record(command: Any) -> dict[str, Any]:
     """Return a command's settings as a run record takes them: without those that say only how to go about the run.
 
     Paths stay paths, for a record knows them by what they lead to.
     """
     how = ("resume", "overwrite", "workers", "backend")
-    return {name: value for name, value in asdict(command).items() if name not in how}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return {one.name: as_values(getattr(command, one.name)) for one in fields(command) if one.name not in how}

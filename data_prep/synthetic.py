@@ -35,6 +35,7 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.synthesis import Speech, random_voice, synthesise
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json
 from asr_transfer.progress import tracked
 from data_prep.common import write_splits
 from data_prep.registry import Corpus
@@ -153,7 +154,7 @@ def prepare(
         spoken = _make_all(jobs, workers)
         splits = {split: [u for job in jobs if job.split == split for u in spoken[job.speaker]] for split in cast}
         write_splits(splits, partial)
-        (partial / _STAMP).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        (partial / _STAMP).write_text(to_json(settings, indent=2) + "\n", encoding="utf-8")
         if _finished(out, settings):  # by another process, while this one was at work
             return
         for name in ("wav", *(f"{split}.jsonl" for split in cast), _STAMP):

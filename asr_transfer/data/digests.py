@@ -11,6 +11,7 @@ from typing import Any
 
 from asr_transfer import textfiles
 from asr_transfer.errors import DataError
+from asr_transfer.plain import to_json
 
 
 class FileDigests:
@@ -59,4 +60,4 @@ class FileDigests:
         """Write what was hashed anew."""
         if self._changed:
             with contextlib.suppress(DataError):  # then they are hashed again next time
-                textfiles.write_text(self._file, json.dumps(self._known))
+                textfiles.write_text(self._file, to_json(self._known))

@@ -29,7 +29,7 @@ from asr_transfer.data.manifest import Utterance, naming
 from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
 from asr_transfer.data.streamed import AT_ONCE, write_log_mels
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.plain import from_plain
+from asr_transfer.plain import from_plain, to_json
 from asr_transfer.progress import tracked
 
 VERSION = 2
@@ -386,7 +386,7 @@ def _write_index(
     index: dict[str, Any] = {"config": config.__dict__, "offsets": list(offsets), "views": list(views)}
     if told:
         index["remarks"] = dict(told)
-    textfiles.write_text(folder / "index.json", json.dumps(index, ensure_ascii=False), "ASR_TRANSFER_CACHE")
+    textfiles.write_text(folder / "index.json", to_json(index), "ASR_TRANSFER_CACHE")
 
 
 def _content_key(wanted: Request, root: Path) -> str:

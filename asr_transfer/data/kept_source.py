@@ -26,6 +26,7 @@ from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import spell
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json
 
 FOLDER, JUDGED = "source", "judged"
 """Their names in a model folder."""
@@ -94,7 +95,7 @@ class Summary:
         self.store.save_part(folder, [u.id for u in self.utterances])
         with textfiles.writing(folder / "utterances.jsonl") as out:
             for utterance in self.utterances:
-                out.write(json.dumps(_to_json(utterance), ensure_ascii=False) + "\n")
+                out.write(to_json(_to_json(utterance)) + "\n")
 
     def require_spelled(self, tokens: Tokens, folder: Path) -> None:
         """Refuse a summary that belongs to a model with other tokens.

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from asr_transfer.config import FeatureConfig, ModelConfig, to_plain
+from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.models.contract import Block, SpeechModel, register
 from asr_transfer.models.encoders import Encoder, valid_frames
-from asr_transfer.plain import checked
+from asr_transfer.plain import checked, to_plain
 
 
 class FrontEnd(nn.Module):

@@ -18,18 +18,15 @@ from typing import Any
 import yaml
 
 from asr_transfer.errors import ConfigError
+from asr_transfer.plain import spelled_infinity, to_plain
 
 NOT_COMPARED = ("out",)
 """Settings that say only where the run folder is, which is plain."""
 
 
 def plain(value: Any) -> Any:
-    """Return settings as JSON has them: paths as text, tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    """Return settings as a record has them: paths as text, tuples as lists, infinity as "inf"."""
+    return spelled_infinity(to_plain(value))
 
 
 def paths(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
@@ -130,7 +127,7 @@ def _mend(same: str) -> str:
 
 def _same(old: Any, new: Any, key: str, compared: Callable[[str], bool]) -> bool:
     """Return whether a setting is as it was; of a path that leads elsewhere, whether its content will say so."""
-    if plain(new) == old:
+    if plain(new) == plain(old):  # a record from before infinity was written as text has the number
         return True
     if isinstance(new, list | tuple) and isinstance(old, list):
         return len(new) == len(old) and all(

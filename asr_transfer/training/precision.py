@@ -23,6 +23,7 @@ from asr_transfer.cache import cache_folder
 from asr_transfer.config import ModelConfig, Precision, TrainerConfig
 from asr_transfer.errors import ConfigError, TrainingError
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.plain import to_json
 from asr_transfer.training import distributed
 
 Taken = Literal["fp32", "bf16"]
@@ -254,7 +255,7 @@ def _remember(key: str, speed: float) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         aside = file.with_name(f"{file.name}.partial-{os.getpid()}")
-        aside.write_text(json.dumps({**_read(file), key: speed}, indent=1), encoding="utf-8")
+        aside.write_text(to_json({**_read(file), key: speed}, indent=1), encoding="utf-8")
         os.replace(aside, file)
     except OSError:
         pass  # it is measured again next time, which takes a second
@@ -284,7 +285,7 @@ def _note(file: Path, choice: Choice) -> None:
     noted = {"asked": "auto", "taken": choice.precision, "bf16_speed": choice.speed, "processor": _processor()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(noted) + "\n", encoding="utf-8")
+        file.write_text(to_json(noted) + "\n", encoding="utf-8")
     except OSError as error:
         raise TrainingError(
             f"{file}: cannot be written ({error.strerror}); free space or give another --out."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.clusters import (
     FEWEST,
+    NO_SHARE,
     Estimate,
     Floats,
     difference_over,
@@ -17,7 +19,7 @@ from asr_transfer.evaluation.clusters import (
     reduction_over,
     summed,
 )
-from asr_transfer.evaluation.scoring import Alignments
+from asr_transfer.evaluation.scoring import Alignments, Counts
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Reduction:
     high: float | None
     p: float
     seeds: int
+
+    @property
+    def reason(self) -> str:
+        """Return in words why there is no share, which then is minus infinity; empty where there is one."""
+        return "" if math.isfinite(self.share) else NO_SHARE
 
 
 def reduction(before: Sequence[Alignments], after: Sequence[Alignments]) -> Reduction:
@@ -63,8 +70,9 @@ def reduction(before: Sequence[Alignments], after: Sequence[Alignments]) -> Redu
 
 
 def pooled_rate(seeds: Sequence[Alignments]) -> float:
-    """Return a system's error rate over all seeds."""
-    return sum(int(a.errors.sum()) for a in seeds) / max(1, sum(int(a.reference.sum()) for a in seeds))
+    """Return a system's error rate over all seeds; 0 where there is no reference."""
+    total = sum((one.counts() for one in seeds), Counts())
+    return total.rate if total.reference else 0.0
 
 
 def rate_over_seeds(seeds: Sequence[Alignments]) -> Estimate:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.decoding.tuning import Trial, Tuned
-from asr_transfer.plain import from_plain
+from asr_transfer.plain import from_plain, to_json, to_plain
 from asr_transfer.textfiles import write_text
 
 
@@ -32,7 +31,7 @@ class Finished:
 
     def tuned(self, name: str, make: Callable[[], Tuned]) -> Tuned:
         """Return the weights of a search named `name`, chosen only if they are not kept."""
-        plain = self._kept(f"tuned {name}", lambda: asdict(make()))
+        plain = self._kept(f"tuned {name}", lambda: to_plain(make()))
         trials = tuple(Trial(**trial) for trial in plain["trials"])
         return Tuned(from_plain(SearchConfig, plain["config"], name), trials)
 
@@ -47,7 +46,7 @@ class Finished:
         except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
             pass  # not finished, or damaged
         made = make()
-        write_text(file, json.dumps({"of": self._of, "made": made}, ensure_ascii=False))
+        write_text(file, to_json({"of": self._of, "made": made}))
         return made
 
 

@@ -7,7 +7,7 @@ what it spells must be the word, letter by letter.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
 from asr_transfer.experiments.words.isolated_words import in_units, spelling
 from asr_transfer.experiments.words.unseen import SEEN_WORDS, UNSEEN, WITHIN_WORDS, Row, Words
+from asr_transfer.plain import to_plain
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Figure:
 
     def to_plain(self) -> dict[str, Any]:
         """Return everything for a run record."""
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
 
 @dataclass(frozen=True)
