@@ -56,8 +56,9 @@ class Range:
             self.at_most if self.below is None else self.below,
         )
         if low is not None and high is not None:
-            first = "from" if self.above is None else "above"
-            text = f"{first} {low} to {'' if self.below is None else 'below '}{high}"
+            text = f"from {low} to {'' if self.below is None else 'below '}{high}"
+            if self.above is not None:
+                text = f"between {low} and {high}" if self.below is not None else f"above {low} and at most {high}"
         elif low is not None:
             text = f"{'at least' if self.above is None else 'above'} {low}"
         elif high is not None:

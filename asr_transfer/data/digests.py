@@ -25,8 +25,8 @@ class FileDigests:
         self._file = file
         self._changed = False
         self._known: dict[str, list[Any]] = {}
-        with contextlib.suppress(OSError, ValueError, TypeError):  # then the recordings are hashed again
-            self._known.update(json.loads(file.read_text(encoding="utf-8")))
+        with contextlib.suppress(DataError, ValueError, TypeError):  # then the recordings are hashed again
+            self._known.update(json.loads(textfiles.read_text(file)))
 
     def of(self, path: str) -> str:
         """Return the hash of a file's bytes.

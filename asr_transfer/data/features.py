@@ -49,7 +49,7 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        index = json.loads(textfiles.read_text(folder / "index.json"))
         self.folder = folder
         self.config = from_plain(FeatureConfig, index["config"], str(folder / "index.json"))
         self.offsets = np.asarray(index["offsets"], dtype=np.int64)
@@ -346,7 +346,7 @@ def _opened(folder: Path) -> FeatureStore | None:
         return None
     try:
         return FeatureStore(folder)
-    except (OSError, ValueError, KeyError, TypeError, ConfigError):
+    except (OSError, ValueError, KeyError, TypeError, ConfigError, DataError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
 

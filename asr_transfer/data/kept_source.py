@@ -74,7 +74,7 @@ class Summary:
             foreign = store.config != config
             utterances = [] if foreign else list(_read(folder / "utterances.jsonl"))
             fault = "" if foreign else _fault(utterances, store)
-        except (*_UNREADABLE, ConfigError) as error:
+        except (*_UNREADABLE, ConfigError, DataError) as error:
             raise _damaged(folder, str(error) or type(error).__name__) from None
         if foreign:
             raise DataError(
@@ -165,7 +165,7 @@ def _damaged(folder: Path, reason: str) -> DataError:
 
 
 def _read(file: Path) -> Iterator[Utterance]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(textfiles.read_lines(file), start=1):
         if line.strip():
             yield _parse(json.loads(line), f"{file.name} line {number}")
 

@@ -121,12 +121,7 @@ def read_manifest(path: str | Path, labelled: bool = True) -> list[Utterance]:
     _require_manifest(file)
     utterances: list[Utterance] = []
     line_of: dict[str, int] = {}
-    try:
-        # Not `splitlines`: JSON allows U+2028 and its like inside a string, and they end no line of JSONL.
-        lines = file.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(textfiles.read_lines(file, "give a manifest"), start=1):
         if not line.strip():
             continue
         utterance = _parse_line(line, f"{file} line {number}", file.parent.absolute(), labelled)

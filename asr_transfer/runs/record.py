@@ -201,8 +201,8 @@ class RunRecord:
         self.values["time"] = attempts.spent(self.values["attempts"])
         self._written = time.monotonic()
         # What a training has taken for a precision that was left to it.
-        with contextlib.suppress(OSError, ValueError):
-            self.values["precision"] = json.loads((self.folder / "precision.json").read_text(encoding="utf-8"))
+        with contextlib.suppress(DataError, ValueError):
+            self.values["precision"] = json.loads(textfiles.read_text(self.folder / "precision.json"))
         textfiles.write_text(self.folder / FILE, to_json(self.values, indent=2) + "\n")
 
 

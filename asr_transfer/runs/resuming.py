@@ -17,8 +17,9 @@ from typing import Any
 
 import yaml
 
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.plain import spelled_infinity, to_plain
+from asr_transfer.textfiles import read_text
 
 NOT_COMPARED = ("out",)
 """Settings that say only where the run folder is, which is plain."""
@@ -170,7 +171,7 @@ def _hash(files: list[Path]) -> str:
 def _without_origin(file: Path) -> bytes | None:
     """Return what a model's settings say without where it comes from, to which later commands add."""
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_text(file))
         return json.dumps({k: v for k, v in values.items() if k != "origin"}, sort_keys=True).encode()
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError):
+    except (DataError, yaml.YAMLError, AttributeError, TypeError):
         return None

@@ -64,7 +64,7 @@ def test_help_tells_what_the_recipes_share(name: str, capsys: pytest.CaptureFixt
         recipe.script(recipe.Recipe, recipe.run, ["--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert "--out OUT run folder to write. (required, type: <class 'Path'>)" in told
-    assert "parallel processes, of one thread each. (type: int, default: 2)" in told
+    assert "parallel processes, of one thread each; at least 1. (type: int, default: 2)" in told
     assert "--source.model.layers LAYERS" in told and "Unvalidated" not in told
 
 

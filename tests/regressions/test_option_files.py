@@ -25,7 +25,7 @@ class Settings:
     ("data", "message"),
     [
         (b"steps: 5\n# caf\xe9\n", "line 2: is not UTF-8 text (byte 14 is 0xe9); save it as UTF-8"),
-        ("steps: 5\n".encode("utf-16"), "line 1: seems to be UTF-16 (byte 0 is 0xff)"),
+        ("steps: 5\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
         (bytes(range(128, 256)) * 4, "line 1: is not UTF-8 text"),
         (b"steps: 5\nmore: [1\n", "line 3: is not YAML (expected ',' or ']'"),
         (b"a: 1\nb: x\0y\n", "line 2: is not YAML (special characters are not allowed)"),

@@ -9,8 +9,9 @@ from typing import Any
 
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.decoding.tuning import Trial, Tuned
+from asr_transfer.errors import DataError
 from asr_transfer.plain import from_plain, to_json, to_plain
-from asr_transfer.textfiles import write_text
+from asr_transfer.textfiles import read_text, write_text
 
 
 class Finished:
@@ -40,10 +41,10 @@ class Finished:
             return make()
         file = self._folder / f"{file_name(name)}.json"
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            values = json.loads(read_text(file))
             if values["of"] == self._of:
                 return values["made"]
-        except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+        except (DataError, json.JSONDecodeError, KeyError, TypeError):
             pass  # not finished, or damaged
         made = make()
         write_text(file, to_json({"of": self._of, "made": made}))

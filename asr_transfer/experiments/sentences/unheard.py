@@ -12,6 +12,7 @@ import numpy as np
 
 from asr_transfer.data.manifest import Utterance, checksum
 from asr_transfer.errors import DataError
+from asr_transfer.textfiles import read_text
 
 LEVELS = 3
 """Folders above a model's that may hold the record of its training: `EXPERIMENT/sources/NAME/model`."""
@@ -89,8 +90,8 @@ def require_unheard(model: Path, trained: Mapping[str, str], named: Mapping[str,
 def _recorded(folder: Path) -> dict[str, dict[str, Any]] | None:
     """Return the manifests that a run record has, by name; None where the folder holds no record."""
     try:
-        data = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]
-    except (OSError, ValueError, KeyError, TypeError):
+        data = json.loads(read_text(folder / "run.json"))["data"]
+    except (DataError, ValueError, KeyError, TypeError):
         return None
     if not isinstance(data, dict):
         return None

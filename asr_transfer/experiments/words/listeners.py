@@ -15,6 +15,7 @@ from asr_transfer.errors import ModelError
 from asr_transfer.experiments.words.unseen import Words
 from asr_transfer.models.attributes import PhoneModel
 from asr_transfer.models.folder import read_config
+from asr_transfer.textfiles import read_text
 from asr_transfer.training.phone_models import for_lexicon
 
 
@@ -56,7 +57,7 @@ def note_training(path: Path, words: Words, say: Callable[[str], None]) -> None:
     file = path / "run.json"
     if not file.is_file():
         return
-    known = json.loads(file.read_text(encoding="utf-8")).get("data", {}).get("train", {})
+    known = json.loads(read_text(file)).get("data", {}).get("train", {})
     if known.get("checksum") not in (None, checksum(words.train)):
         say(
             f"{path.name}: was trained on other utterances ({known.get('utterances')}) than the training manifests "
