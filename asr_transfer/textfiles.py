@@ -67,7 +67,7 @@ def decoded(data: bytes, source: str | Path, mend: str = "save it as UTF-8") -> 
     """
     if (found := _utf16(data)) is not None:
         command = f"iconv -f {found} -t UTF-8 {shlex.quote(str(source))} > utf8.txt"
-        raise DataError(f"{source}: is UTF-16; save it as UTF-8, with an editor or with `{command}`.")
+        raise DataError(f"{source}: is UTF-16; save it as UTF-8, with an editor or `{command}`.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
