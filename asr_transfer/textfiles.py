@@ -58,7 +58,7 @@ def decoded(data: bytes, source: str | Path, mend: str = "save it as UTF-8") -> 
     """Return the text of UTF-8 bytes, with or without byte order mark.
 
     Args:
-        data: what a file holds.
+        data: content of a file.
         source: name of the file, for a message.
         mend: advice for a message.
 
