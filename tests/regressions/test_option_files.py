@@ -68,10 +68,16 @@ def test_no_arguments_at_all_are_a_wrong_command_line(capsys: pytest.CaptureFixt
     assert "subcommand" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["trainer: 5", "trainer: {steps: null}"])
-def test_values_that_no_option_takes(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("trainer: 5", "an option has a value of another type"),
+        ("trainer: {steps: null}", "`trainer.steps` must be a whole number of at least 1, got None"),
+    ],
+)
+def test_values_that_no_option_takes(text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.yaml").write_text(text)
     out = ["--train", "a.jsonl", "--out", str(tmp_path / "out")]
     assert main(["train", "--config", str(tmp_path / "c.yaml"), *out]) == 1
     error = capsys.readouterr().err
-    assert "an option has a value of another type" in error and error.count("\n") == 1
+    assert told in error and error.count("\n") == 1
