@@ -6,11 +6,12 @@ A reason stands beside each default; figures are from the project's own developm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from asr_transfer.errors import ConfigError
+from asr_transfer.plain import as_values
 from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Seed, Share, Speeds, Weight
 
 Units = Literal["characters", "subwords", "words", "phones", "toneless-phones"]
@@ -297,13 +298,15 @@ class SourceConfig(Ranged):
 
 
 _LATER = (("blocks", ""), ("kind", "log-mel"))
-"""Settings that came later, where they say what held before: records leave them out, so that earlier runs go on."""
+"""Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
+runs go on and earlier models keep their checksums."""
 
 
-def to_plain(settings: Any) -> dict[str, Any]:
-    """Turn a settings dataclass into plain dicts, lists and scalars that YAML and JSON can hold."""
-    plain: dict[str, Any] = _plain(asdict(settings))
-    return plain
+def without_later(values: Any) -> Any:
+    """Return plain settings without those that came later and say what held before."""
+    if isinstance(values, dict):
+        return {key: without_later(item) for key, item in values.items() if (key, item) not in _LATER}
+    return [without_later(item) for item in values] if isinstance(values, list) else values
 
 
 def to_record(command: Any) -> dict[str, Any]:
@@ -312,18 +315,6 @@ def to_record(command: Any) -> dict[str, Any]:
     Paths stay paths, for a record knows them by what they lead to.
     """
     how = ("resume", "overwrite", "workers", "backend")
-    return {name: _said(value) for name, value in asdict(command).items() if name not in how}
-
-
-def _said(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _said(item) for key, item in value.items() if (key, item) not in _LATER}
-    return type(value)(_said(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if (key, item) not in _LATER}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return {
+        one.name: without_later(as_values(getattr(command, one.name))) for one in fields(command) if one.name not in how
+    }

@@ -16,6 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
+from asr_transfer import textfiles
+from asr_transfer.errors import DataError
+
 EVERY = 20.0
 """Seconds from the beginning to the first line, and from one to the next; below what is promised, for threads wait."""
 REPORTED = 5.0
@@ -126,8 +129,8 @@ def reports(folder: Path) -> list[str]:
     found = []
     try:
         for file in sorted(folder.glob("[!.]*")):
-            found.append(file.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
+            found.append(textfiles.read_text(file))
+    except (OSError, DataError):
         pass  # a file was taken away meanwhile; the next line will have the others
     return [line for line in found if line]
 
@@ -200,9 +203,7 @@ class _Teller:
                     if self.report is None:
                         _print(line)
                     else:
-                        aside = self.report.with_name(f".{self.report.name}")
-                        aside.write_text(line, encoding="utf-8", errors="replace")
-                        os.replace(aside, self.report)
+                        textfiles.write_text(self.report, line)
             except Exception:  # what is only told must never stop what is done
                 continue
 

@@ -12,7 +12,6 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -56,8 +55,9 @@ class Range:
             self.at_most if self.below is None else self.below,
         )
         if low is not None and high is not None:
-            first = "from" if self.above is None else "above"
-            text = f"{first} {low} to {'' if self.below is None else 'below '}{high}"
+            text = f"from {low} to {'' if self.below is None else 'below '}{high}"
+            if self.above is not None:
+                text = f"between {low} and {high}" if self.below is not None else f"above {low} and at most {high}"
         elif low is not None:
             text = f"{'at least' if self.above is None else 'above'} {low}"
         elif high is not None:
@@ -133,11 +133,16 @@ class Ranged:
             check(hint, getattr(self, name), f"{self._section}.{name}" if self._section else name)
 
 
-@cache
+_known: dict[type[Any], dict[str, Any]] = {}
+"""Declared types by dataclass, which are resolved once."""
+
+
 def hints(kind: type[Any]) -> dict[str, Any]:
     """Return the declared types of a dataclass's fields by name, with their ranges."""
-    known = get_type_hints(kind, include_extras=True)
-    return {field.name: known[field.name] for field in fields(kind)}
+    if kind not in _known:
+        found = get_type_hints(kind, include_extras=True)
+        _known[kind] = {field.name: found[field.name] for field in fields(kind)}
+    return _known[kind]
 
 
 def check(hint: Any, value: Any, name: str) -> None:

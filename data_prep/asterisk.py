@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.textfiles import lines_of
+from asr_transfer.textfiles import decoded, lines_of, read_bytes
 from data_prep.by_text import Gathering, plain_text, variety
 from data_prep.common import existing_folder, read_lines, require_language, walk, write_audio
 from data_prep.registry import Corpus, Packages, Use
@@ -129,8 +129,8 @@ def _lines(file: Path) -> list[str]:
         return read_lines(file)
     try:
         # Two byte order marks stand at the beginning of the Italian file.
-        return lines_of(gzip.decompress(file.read_bytes()).decode("utf-8-sig").lstrip("\ufeff").removesuffix("\n"))
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        return lines_of(decoded(gzip.decompress(read_bytes(file)), file).lstrip("\ufeff").removesuffix("\n"))
+    except (OSError, EOFError) as error:
         raise DataError(f"{file}: is no gzip file of UTF-8 text ({error}); copy it again.") from None
 
 

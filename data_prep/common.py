@@ -14,7 +14,7 @@ from asr_transfer import audio
 from asr_transfer.data.manifest import Report, Utterance, manifest_text, validate, write_manifest
 from asr_transfer.errors import DataError, one_line
 from asr_transfer.remarks import remark
-from asr_transfer.textfiles import unreadable, write_text
+from asr_transfer.textfiles import read_text, unreadable, write_text
 
 LEFT_OUT = "left_out.txt"
 SHOWN = 8
@@ -172,16 +172,11 @@ def read_lines(file: Path) -> list[str]:
     Raises:
         DataError: the file cannot be read or is not UTF-8.
     """
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}); correct the path or its permissions.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(_not_utf8(file, error.object[: error.start].count(b"\n") + 1)) from None
+    text = read_text(file, "correct the path")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     for number, line in enumerate(lines, start=1):
         if "\0" in line:  # UTF-16 without its mark
-            raise DataError(_not_utf8(file, number))
+            raise DataError(f"{file} line {number}: is not UTF-8 text; save the file as UTF-8.")
     return lines
 
 
@@ -214,10 +209,6 @@ def read_table(table: Path, required: Sequence[str], corpus: str, example: str) 
             )
         rows.append(dict(zip(head, cells, strict=True)))
     return rows
-
-
-def _not_utf8(file: Path, line: int) -> str:
-    return f"{file} line {line}: is not UTF-8 text; save the file as UTF-8."
 
 
 def check_ids(splits: Mapping[str, Iterable[Utterance]]) -> None:

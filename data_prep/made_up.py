@@ -13,11 +13,10 @@ speaks them, and its rules say their phones. Layout below `out`:
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,9 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.data.synthesis import random_voice, synthesise
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json, to_plain
 from asr_transfer.ranges import Count, CountOrNone, Range, Ranged, Seed
+from asr_transfer.textfiles import read_text, write_text
 
 LANGUAGE = "es"
 SPLITS = ("train", "dev", "test")
@@ -105,9 +106,9 @@ def prepare_made_up(config: MadeUpConfig, out: Path, workers: int = 1) -> None:
         DataError: the folder holds a corpus of other settings, or too few words are trained on to have every phone.
     """
     stamp = out / _STAMP
-    settings = json.dumps({"generator": _GENERATOR, **asdict(config)}, indent=2) + "\n"
+    settings = to_json({"generator": _GENERATOR, **to_plain(config)}, indent=2) + "\n"
     if stamp.is_file():
-        if stamp.read_text(encoding="utf-8") != settings:
+        if read_text(stamp) != settings:
             raise DataError(f"{out}: holds made-up words of other settings or of an older version; remove the folder.")
         return
     lexicon = _lexicon(config, str(out / LEXICON))
@@ -129,7 +130,7 @@ def prepare_made_up(config: MadeUpConfig, out: Path, workers: int = 1) -> None:
     for split in SPLITS:
         write_manifest(out / f"{split}.jsonl", found[split])
     lexicon.save(out / LEXICON)
-    stamp.write_text(settings, encoding="utf-8")
+    write_text(stamp, settings)
 
 
 def _lexicon(config: MadeUpConfig, source: str) -> Lexicon:

@@ -35,7 +35,9 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.synthesis import Speech, random_voice, require_voices, synthesise
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json
 from asr_transfer.progress import tracked
+from asr_transfer.textfiles import read_text, write_text
 from data_prep.common import write_splits
 from data_prep.registry import Corpus
 
@@ -154,7 +156,7 @@ def prepare(
         spoken = _make_all(jobs, workers)
         splits = {split: [u for job in jobs if job.split == split for u in spoken[job.speaker]] for split in cast}
         write_splits(splits, partial)
-        (partial / _STAMP).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        write_text(partial / _STAMP, to_json(settings, indent=2) + "\n")
         if _finished(out, settings):  # by another process, while this one was at work
             return
         for name in ("wav", *(f"{split}.jsonl" for split in cast), _STAMP):
@@ -305,8 +307,8 @@ def _finished(out: Path, settings: dict[str, Any]) -> bool:
             raise DataError(f"{out}: is not empty, and what it holds is no finished synthetic corpus; {mend}.")
         return False
     try:
-        found = json.loads(stamp.read_text(encoding="utf-8"))
-    except ValueError:
+        found = json.loads(read_text(stamp))
+    except (DataError, ValueError):
         found = None
     if not isinstance(found, dict):
         raise DataError(f"{stamp}: does not hold the settings of a synthetic corpus; {mend}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from asr_transfer.data.speech import SpeechData
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
+from asr_transfer.plain import to_plain
 
 WORST = 1000.0
 """Criterion of what is not finite: a number, so that it is sorted, and written to files, like any other."""
@@ -68,7 +69,7 @@ class Rung:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the rung for a run record, without the shares."""
-        return {name: value for name, value in asdict(self).items() if name != "shares"}
+        return {name: value for name, value in to_plain(self).items() if name != "shares"}
 
 
 @dataclass

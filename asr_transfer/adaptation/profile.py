@@ -21,7 +21,6 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
-from asr_transfer.config import to_plain
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.adapters import (
@@ -38,7 +37,7 @@ from asr_transfer.models.adapters import (
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import read_weights, read_yaml, readable, refuse_foreign, write_weights
 from asr_transfer.models.replacing import replace_folder, restore
-from asr_transfer.plain import from_plain
+from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.ranges import CountOrNone, Ranged, Weight
 from asr_transfer.textfiles import write_text
 

@@ -314,7 +314,7 @@ def _read_words(path: Path) -> dict[str, str]:
 
 def _append(lexicon: Path, added: Sequence[Entry]) -> None:
     """Write entries behind a file's lines, comments kept, through a temporary name."""
-    before = lexicon.read_bytes().decode("utf-8") if lexicon.exists() else ""
+    before = textfiles.read_text(lexicon) if lexicon.exists() else ""
     with textfiles.writing(lexicon, "lexicon") as out:
         out.write(before + ("\n" if before and not before.endswith("\n") else ""))
         out.writelines(Lexicon(added).lines())

@@ -53,7 +53,7 @@ def add_settings(parser: ArgumentParser, kind: type[Any]) -> None:
 def _declared(kind: type[Any], option: str) -> Any:
     """Return the type that settings declare for an option such as `trainer.steps`; None where they declare none."""
     for name in option.split("."):
-        inner = [part for part in (kind, *get_args(kind)) if is_dataclass(part)]
+        inner = [part for part in (kind, *get_args(kind)) if isinstance(part, type) and is_dataclass(part)]
         if not inner or name not in (known := hints(inner[0])):
             return None
         kind = known[name]

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from asr_transfer.commands.options import Command, NewParser, Say
 from asr_transfer.commands.show import flat
-from asr_transfer.config import to_plain
 from asr_transfer.errors import ModelError
+from asr_transfer.plain import to_plain
 from asr_transfer.remarks import remark
 from asr_transfer.runs.console import legible, say, show
 from asr_transfer.textfiles import require_writable_folder, unreadable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.orthography import case_of
+from asr_transfer.plain import to_plain
 from asr_transfer.runs.console import require_free, show
 from asr_transfer.textfiles import write_text
 
@@ -134,7 +134,7 @@ def tune_search(
 
 def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
     """Write the tuned settings, and what they belong to with whole paths, as YAML that `--config` reads."""
-    plain = dataclasses.asdict(tuned.config)
+    plain = to_plain(tuned.config)
     values: dict[str, object] = {"model": str(command.model.absolute())}
     for name in ("profile", "lexicon", "lm", "hotwords"):
         if (path := getattr(command, name)) is not None:
@@ -143,7 +143,7 @@ def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
         values["language"] = command.language
     if command.lexicon is not None:
         values["sentences"] = True
-    defaults = dataclasses.asdict(SearchConfig())
+    defaults = to_plain(SearchConfig())
     chosen = tuned.trials[0].weights.keys()
     values["search"] = {name: value for name, value in plain.items() if name in chosen or value != defaults[name]}
     head = f"# Weights chosen on {command.data} by `asr-transfer tune`; give this file to --config of other commands.\n"

@@ -11,6 +11,7 @@ from typing import Any
 
 from asr_transfer import textfiles
 from asr_transfer.errors import DataError
+from asr_transfer.plain import to_json
 
 
 class FileDigests:
@@ -24,8 +25,8 @@ class FileDigests:
         self._file = file
         self._changed = False
         self._known: dict[str, list[Any]] = {}
-        with contextlib.suppress(OSError, ValueError, TypeError):  # then the recordings are hashed again
-            self._known.update(json.loads(file.read_text(encoding="utf-8")))
+        with contextlib.suppress(DataError, ValueError, TypeError):  # then the recordings are hashed again
+            self._known.update(json.loads(textfiles.read_text(file)))
 
     def of(self, path: str) -> str:
         """Return the hash of a file's bytes.
@@ -59,4 +60,4 @@ class FileDigests:
         """Write what was hashed anew."""
         if self._changed:
             with contextlib.suppress(DataError):  # then they are hashed again next time
-                textfiles.write_text(self._file, json.dumps(self._known))
+                textfiles.write_text(self._file, to_json(self._known))

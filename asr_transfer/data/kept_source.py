@@ -26,6 +26,7 @@ from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import spell
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json
 
 FOLDER, JUDGED = "source", "judged"
 """Their names in a model folder."""
@@ -76,7 +77,7 @@ class Summary:
             foreign = store.inputs != inputs
             utterances = [] if foreign else list(_read(folder / "utterances.jsonl"))
             fault = "" if foreign else _fault(utterances, store)
-        except (*_UNREADABLE, ConfigError) as error:
+        except (*_UNREADABLE, ConfigError, DataError) as error:
             raise _damaged(folder, str(error) or type(error).__name__) from None
         if foreign:
             raise DataError(
@@ -97,7 +98,7 @@ class Summary:
         self.store.save_part(folder, [u.id for u in self.utterances])
         with textfiles.writing(folder / "utterances.jsonl") as out:
             for utterance in self.utterances:
-                out.write(json.dumps(_to_json(utterance), ensure_ascii=False) + "\n")
+                out.write(to_json(_to_json(utterance)) + "\n")
 
     def require_spelled(self, tokens: Tokens, folder: Path) -> None:
         """Refuse a summary that belongs to a model with other tokens.
@@ -167,7 +168,7 @@ def _damaged(folder: Path, reason: str) -> DataError:
 
 
 def _read(file: Path) -> Iterator[Utterance]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(textfiles.read_lines(file), start=1):
         if line.strip():
             yield _parse(json.loads(line), f"{file.name} line {number}")
 

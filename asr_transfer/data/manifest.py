@@ -22,6 +22,7 @@ from asr_transfer import audio, recording_file, textfiles
 from asr_transfer.config import Units
 from asr_transfer.data.tokens import spells_phones, without_tone
 from asr_transfer.errors import DataError, nearest_hint, one_line
+from asr_transfer.plain import to_json
 
 PhoneSegment = tuple[str, float, float]
 """A phone with its start and end in seconds from the beginning of the utterance."""
@@ -120,12 +121,7 @@ def read_manifest(path: str | Path, labelled: bool = True) -> list[Utterance]:
     _require_manifest(file)
     utterances: list[Utterance] = []
     line_of: dict[str, int] = {}
-    try:
-        # Not `splitlines`: JSON allows U+2028 and its like inside a string, and they end no line of JSONL.
-        lines = file.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(textfiles.read_lines(file, "give a manifest"), start=1):
         if not line.strip():
             continue
         utterance = _parse_line(line, f"{file} line {number}", file.parent.absolute(), labelled)
@@ -164,7 +160,7 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
     lines = []
     for utterance in utterances:
         entry, where = _to_json(utterance, folder), f"utterance '{one_line(utterance.id)}'"
-        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        lines.append(to_json(entry) + "\n")
         # What is written is accepted by every command.
         _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
         # A language names a head, in a dictionary of torch's whose own names are taken.

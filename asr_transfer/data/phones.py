@@ -20,6 +20,7 @@ import numpy as np
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.notations import STRESS, TIE, TONE_LETTERS, Scheme, scheme_of, segment, to_ipa
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.textfiles import read_lines
 
 _LOOKED_UP_AS = {"ɚ": "ə˞", "ɝ": "ɜ˞", "ᵻ": "ɨ", "ᵿ": "ʉ"}  # not in panphon's table
 
@@ -67,10 +68,8 @@ def feature_table() -> FeatureTable:
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError("`panphon` is not installed; install it with: pip install asr-transfer[phones]")
     folder = Path(spec.submodule_search_locations[0]) / "data"
-    with (folder / "ipa_all.csv").open(encoding="utf-8", newline="") as lines:
-        (_, *names), *rows = csv.reader(lines)
-    with (folder / "feature_weights.csv").open(encoding="utf-8", newline="") as lines:
-        weighed, numbers = csv.reader(lines)
+    (_, *names), *rows = csv.reader(read_lines(folder / "ipa_all.csv"))
+    weighed, numbers = csv.reader(read_lines(folder / "feature_weights.csv"))
     weight = dict(zip(weighed, map(float, numbers), strict=True))
     weight.update({name: own for name, (_, own) in _OWN.items()})
     sign = {"+": 1, "-": -1, "0": 0}

@@ -28,7 +28,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +38,7 @@ import soxr
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import PhoneSegment
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.plain import to_plain
 from asr_transfer.ranges import Range, Ranged
 
 INSTALL = "pip install 'asr-transfer[voices]'"
@@ -188,7 +189,7 @@ def synthesise(texts: Sequence[str], voice: Voice) -> list[Speech]:
     if not texts:
         return []
     require_voices()
-    request = json.dumps({"voice": asdict(voice), "texts": list(texts)}).encode()
+    request = json.dumps({"voice": to_plain(voice), "texts": list(texts)}).encode()
     # The interpreter, not multiprocessing's "spawn": that would import the caller's main module, torch and all.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
     environment.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")

@@ -29,7 +29,7 @@ from asr_transfer.decoding.hypotheses import Floats, Integers
 from asr_transfer.decoding.letters import Letters
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.orthography import listed_word, marked, without_ignored
-from asr_transfer.textfiles import lines_of, unreadable
+from asr_transfer.textfiles import lines_of, read_text
 from asr_transfer.whitespace import single_spaced, words_of
 
 _SHERPA_MARK = re.compile(r":[+-]?(\d+\.?\d*|\.\d+)|#(\d+\.?\d*|\.\d+)|@\S+")
@@ -91,15 +91,7 @@ class HotWords:
         Raises:
             DataError: the file is missing, empty or not UTF-8 text, or a line is wrong; the message names the line.
         """
-        try:
-            data = Path(path).read_bytes()
-        except (OSError, ValueError) as error:
-            raise DataError(unreadable(path, error, "give a text file of hot words")) from None
-        try:
-            lines = lines_of(without_ignored(data.decode("utf-8-sig")))
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise DataError(f"{path} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
+        lines = lines_of(without_ignored(read_text(path, "give a text file of hot words")))
         found = []
         for number, text in enumerate(lines, start=1):
             if not text.strip() or text.lstrip().startswith("#"):

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import torch
 
 from asr_transfer import audio
-from asr_transfer.config import to_plain
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon
@@ -28,7 +27,7 @@ from asr_transfer.models.contract import SpeechModel, require_ctc
 from asr_transfer.models.folder import load_model, read_config, readable, save_model
 from asr_transfer.models.replacing import restore
 from asr_transfer.orthography import Case, case_of
-from asr_transfer.plain import checked, from_plain
+from asr_transfer.plain import checked, from_plain, to_plain
 from asr_transfer.progress import Work, tracked
 
 BATCH_FRAMES = 12_000

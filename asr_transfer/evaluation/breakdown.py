@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from asr_transfer import textfiles
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.normalisation import tokens
 from asr_transfer.evaluation.scoring import OPERATIONS, Alignments, Counts, number_or_none
+from asr_transfer.plain import to_plain
 
 _EQUAL = OPERATIONS.index("equal")
 
@@ -123,7 +124,7 @@ class Recall:
 
     def to_plain(self) -> dict[str, Any]:
         """Return rate and counts for a table or record."""
-        return {"recall": self.rate, **asdict(self)}
+        return {"recall": self.rate, **to_plain(self)}
 
 
 def hot_word_recall(alignments: Alignments, words: Iterable[str]) -> Recall:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -64,10 +64,6 @@ class Point:
     speakers: int
     over: Literal["speakers", "seeds", "nothing"]
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the point for a table or record."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class DataFactor:
@@ -94,10 +90,6 @@ class DataFactor:
     high: float | None
     clusters: int
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the factor for a table or record."""
-        return asdict(self)
-
     def __str__(self) -> str:
         if self.factor is None:
             return "unknown: the curves do not meet this error"
@@ -120,10 +112,6 @@ class Harm:
     speakers: tuple[str, ...]
     worst: float | None
     worst_before: float | None
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a table or record."""
-        return asdict(self)
 
 
 def observe(alignments: Alignments, amount: float, seed: str = "") -> list[Observation]:

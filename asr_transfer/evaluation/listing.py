@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 import os
 import re
@@ -22,6 +21,7 @@ from asr_transfer import audio
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.compare import Compared, Entry
 from asr_transfer.evaluation.normalisation import find_profile
+from asr_transfer.plain import to_json
 
 AudioMode = Literal["link", "embed", "none"]
 
@@ -137,7 +137,7 @@ def data(compared: Compared, recordings: Mapping[int, str]) -> dict[str, Any]:
 
 def embedded(values: Any) -> str:
     """Return JSON that can stand inside a `<script>` element: nothing in it ends the element or a line of a script."""
-    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    text = to_json(values)
     # Half a surrogate pair, such as a byte of a file's name, is no text that a page can hold.
     text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     for character in "<>&\u2028\u2029":

@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -120,7 +119,7 @@ def html(
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    style, script = (textfiles.read_text(TEMPLATES / name) for name in ("report.css", "report.js"))
     base = compared.base
     linked = any(not address.startswith("data:") for address in addresses.values())
     return environment.get_template("report.html.j2").render(
@@ -397,6 +396,4 @@ def _write(path: Path, content: str | bytes) -> None:
     if isinstance(content, str):
         textfiles.write_text(path, content)
     else:
-        partial = textfiles.beside(path, "partial")
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        textfiles.write_bytes(path, content)

@@ -23,13 +23,13 @@ from asr_transfer.evaluation.foreign import (
     Results,
     listed,
     read_hypotheses,
-    read_lines,
     read_nemo,
     read_speechbrain,
 )
 from asr_transfer.evaluation.normalisation import DEFAULT, find_profile, normalise
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.text_pairs import Texts, read_pair
+from asr_transfer.textfiles import read_lines
 
 
 @dataclass(frozen=True)

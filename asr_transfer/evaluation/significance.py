@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -92,10 +92,6 @@ class Comparison:
     mapsswe: Mapsswe
     p_change: float
     p_mapsswe: float
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a table or record."""
-        return asdict(self)
 
 
 def compare(baseline: Alignments, systems: Sequence[Alignments]) -> list[Comparison]:

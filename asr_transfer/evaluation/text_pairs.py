@@ -14,7 +14,7 @@ from typing import Literal
 
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.characters import put_together
-from asr_transfer.evaluation.foreign import Results, listed, once, read_lines
+from asr_transfer.evaluation.foreign import Results, listed, once
 from asr_transfer.evaluation.sclite import (
     IGNORED,
     Said,
@@ -28,6 +28,7 @@ from asr_transfer.evaluation.sclite import (
     read_trn,
 )
 from asr_transfer.evaluation.scoring import Hypothesis
+from asr_transfer.textfiles import read_lines
 from asr_transfer.whitespace import single_spaced, words_of
 
 Texts = Literal["auto", "ids", "lines"]

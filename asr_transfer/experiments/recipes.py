@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from asr_transfer.errors import DataError
+from asr_transfer.textfiles import read_text
 from data_prep import registry
 
 INSTALLED = Path("share/asr-transfer/recipes")
@@ -117,7 +118,7 @@ def commands(script: Path) -> Iterator[Listed]:
         DataError: A file of settings is damaged or is not there.
     """
     page = script.parent / "README.md"
-    blocks = _BLOCK.findall(page.read_text(encoding="utf-8")) if page.is_file() else []
+    blocks = _BLOCK.findall(read_text(page)) if page.is_file() else []
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
         command = line.split("  #")[0].strip().removeprefix(".venv/bin/")
         if f"recipes/{script.parent.name}/{script.name} " in command:
@@ -151,19 +152,19 @@ def _names(value: object) -> Iterable[str]:
 
 def _settings(file: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = yaml.safe_load(read_text(file))
     except (OSError, yaml.YAMLError) as error:
         raise DataError(f"{file}: cannot be read as settings ({type(error).__name__}); restore the file.") from None
     return found if isinstance(found, dict) else {}
 
 
 def _first_sentence(file: Path) -> str:
-    lines = takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
+    lines = takewhile(lambda line: line.startswith("#"), read_text(file).splitlines())
     return f"{file.stem}: {' '.join(line.lstrip('# ') for line in lines).partition('. ')[0].rstrip('.')}."
 
 
 def _summary(script: Path) -> str:
-    text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(ast.parse(read_text(script))) or ""
     return " ".join(text.partition("\n\n")[0].split())
 
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from asr_transfer.config import ModelConfig, Normalisation, to_plain
+from asr_transfer.config import ModelConfig, Normalisation, without_later
 from asr_transfer.data.inputs import Inputs, as_inputs
 from asr_transfer.models.contract import Block, SpeechModel, register
 from asr_transfer.models.encoders import Encoder, valid_frames
-from asr_transfer.plain import checked
+from asr_transfer.plain import checked, to_plain
 
 
 class FrontEnd(nn.Module):
@@ -132,7 +132,7 @@ class AcousticModel(SpeechModel):
 
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
-        return {"model": to_plain(self.config)}
+        return {"model": without_later(to_plain(self.config))}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> AcousticModel:

@@ -10,11 +10,11 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import nn
 
-from asr_transfer.config import MOST_LAYERS, Channels, ModelConfig, to_plain
+from asr_transfer.config import MOST_LAYERS, Channels, ModelConfig
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.contract import register
 from asr_transfer.models.encoders import Encoder, valid_frames
-from asr_transfer.plain import checked
+from asr_transfer.plain import checked, to_plain
 from asr_transfer.ranges import Range, Ranged
 
 

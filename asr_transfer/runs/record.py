@@ -26,6 +26,7 @@ from asr_transfer import textfiles
 from asr_transfer.data.manifest import Utterance, checksum
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError
 from asr_transfer.option_files import given_option_files
+from asr_transfer.plain import to_json
 from asr_transfer.runs import attempts
 from asr_transfer.runs.emptying import RECORD as FILE
 from asr_transfer.runs.emptying import empty, holds_run, restore
@@ -204,9 +205,9 @@ class RunRecord:
         self.values["time"] = attempts.spent(self.values["attempts"])
         self._written = time.monotonic()
         # What a training has taken for a precision that was left to it.
-        with contextlib.suppress(OSError, ValueError):
-            self.values["precision"] = json.loads((self.folder / "precision.json").read_text(encoding="utf-8"))
-        textfiles.write_text(self.folder / FILE, json.dumps(self.values, indent=2, ensure_ascii=False) + "\n")
+        with contextlib.suppress(DataError, ValueError):
+            self.values["precision"] = json.loads(textfiles.read_text(self.folder / "precision.json"))
+        textfiles.write_text(self.folder / FILE, to_json(self.values, indent=2) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

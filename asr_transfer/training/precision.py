@@ -5,6 +5,7 @@ Processors and cards that compute in bf16 train up to 1.6 times as fast in it; o
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -20,11 +21,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch.nn import functional
 
+from asr_transfer import textfiles
 from asr_transfer.cache import cache_folder
 from asr_transfer.config import ModelConfig, Precision, TrainerConfig
-from asr_transfer.errors import ConfigError, TrainingError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.kinds import make_network
+from asr_transfer.plain import to_json
 from asr_transfer.training import distributed
 
 Taken = Literal["fp32", "bf16"]
@@ -96,7 +99,7 @@ def settle(
 
     Raises:
         ConfigError: the environment variable holds something else than a precision.
-        TrainingError: the choice cannot be noted in the folder.
+        DataError: the choice cannot be noted in the folder.
     """
     if asked != "auto":
         return asked
@@ -245,8 +248,8 @@ def _key(model: Network, items: int, threads: int) -> str:
 def _processor() -> str:
     """Return the processor's name, and a digest of what it can do."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = textfiles.read_bytes("/proc/cpuinfo").decode("utf-8", "replace").splitlines()
+    except DataError:
         return f"{platform.machine()} {platform.processor()}"
     said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
     can = said.get("flags", said.get("Features", ""))
@@ -267,13 +270,8 @@ def _remember(key: str, speed: float) -> None:
     file = _cache()
     if file is None:
         return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f"{file.name}.partial-{os.getpid()}")
-        aside.write_text(json.dumps({**_read(file), key: speed}, indent=1), encoding="utf-8")
-        os.replace(aside, file)
-    except OSError:
-        pass  # it is measured again next time, which takes a second
+    with contextlib.suppress(DataError):  # it is measured again next time, which takes a second
+        textfiles.write_text(file, to_json({**_read(file), key: speed}, indent=1))
 
 
 def _cache() -> Path | None:
@@ -285,8 +283,8 @@ def _cache() -> Path | None:
 
 def _read(file: Path | None) -> dict[str, Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
-    except (OSError, ValueError):
+        values = json.loads(textfiles.read_text(file)) if file is not None else {}
+    except (DataError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -298,10 +296,4 @@ def _noted(file: Path | None) -> Taken | None:
 
 def _note(file: Path, choice: Choice) -> None:
     noted = {"asked": "auto", "taken": choice.precision, "bf16_speed": choice.speed, "processor": _processor()}
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(noted) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(
-            f"{file}: cannot be written ({error.strerror}); free space or give another --out."
-        ) from None
+    textfiles.write_text(file, to_json(noted) + "\n")

@@ -17,7 +17,7 @@ from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate, needs_source
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
-from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig, to_plain
+from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
@@ -25,7 +25,7 @@ from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import adapter_specs, add_adapter, base_state
-from asr_transfer.plain import from_plain
+from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 from tests.small import MELS, different, snapshot

@@ -114,7 +114,7 @@ def test_check_refuses_what_makes_no_sense(tmp_path: Path, english: Path) -> Non
     lexicon = _file(tmp_path, DIGITS)
     for error, message, arguments, options in (
         (ConfigError, "give --map too", (lexicon, english), {"out": tmp_path / "o.txt"}),
-        (DataError, "there is no such lexicon", (tmp_path / "none.txt", english), {}),
+        (DataError, "there is no such file; write a lexicon with lines", (tmp_path / "none.txt", english), {}),
         (ModelError, "there is no such model folder", (lexicon, tmp_path / "none"), {}),
         (ModelError, "no head 'fr'", (lexicon, english), {"head": "fr"}),
     ):

@@ -229,7 +229,7 @@ def test_accents_match_in_whichever_form_they_are_written(tmp_path: Path, make_a
         ("file,text\na.wav,one\na,two\n", r"line 3: the recording 'a' is already on line 2"),
         ("id,file,text\nx,a.wav,one\nx,b.wav,two\n", r"line 3: the id 'x' is already on line 2"),
         ("id,file,text\nb,a.wav,one\n,b.wav,two\n", r"line 3: the id 'b' is also that of .*t\.csv line 2"),
-        ("file,text\na.wav,caf\udce9\n", r"line 2: is not UTF-8 text; save the file as UTF-8"),
+        ("file,text\na.wav,caf\udce9\n", r"line 2: is not UTF-8 text \(byte 19 is 0xe9\); save it as UTF-8"),
         ("file,text\na.wav,one\0\n", r"line 2: is not UTF-8 text"),
     ],
 )

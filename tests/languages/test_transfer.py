@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_refused_with_both_sides(spoken: Any, source: Recog
         learn_language(source, made["fr"], made["en"], store, _learning("all"))
     for changes, message in (
         ({"mode": "al"}, "Did you mean 'all'"),
-        ({"head_steps": 1.0}, "`language.head_steps` must be between"),
+        ({"head_steps": 1.0}, "`language.head_steps` must be between 0 and 1"),
         ({"encoder_rate": 0.0}, "`language.encoder_rate` must be above 0"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -158,7 +158,7 @@ def _cut(folder: Path) -> None:
         (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: the weights are missing"),
         (lambda f: (f / "config.yaml").unlink(), r"is not a model folder \(it holds no config\.yaml\)"),
         (lambda f: (f / "config.yaml").write_text("a: [1\nb: 2"), r"config\.yaml line 2: is not plain YAML"),
-        (lambda f: (f / "config.yaml").write_bytes(b"\xff\xfe\x00"), r"config\.yaml line 1: seems to be UTF-16"),
+        (lambda f: (f / "config.yaml").write_bytes(b"\xff\xfe\x00"), r"config\.yaml: is UTF-16"),
         (lambda f: (f / "config.yaml").write_text("!!python/object/apply:os.getcwd []"), r"line 1: is not plain"),
         (lambda f: (f / "config.yaml").write_text("just text"), r"`format` must be 1, got None"),
         (_edit(lambda c: c.update(format=2)), r"`format` must be 1, got 2"),

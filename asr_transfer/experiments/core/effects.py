@@ -17,7 +17,7 @@ from asr_transfer.evaluation.clusters import (
     reduction_over,
     summed,
 )
-from asr_transfer.evaluation.scoring import Alignments
+from asr_transfer.evaluation.scoring import Alignments, Counts
 
 Figures = tuple[float | None, float | None, float | None]
 """A value with its interval, as rows keep it; all None where there is nothing to compare with."""
@@ -54,8 +54,9 @@ def figures(found: Estimate | None) -> Figures:
 
 
 def pooled_rate(seeds: Sequence[Alignments]) -> float:
-    """Return a system's error rate over all seeds."""
-    return sum(int(a.errors.sum()) for a in seeds) / max(1, sum(int(a.reference.sum()) for a in seeds))
+    """Return a system's error rate over all seeds; 0 where there is no reference."""
+    total = sum((one.counts() for one in seeds), Counts())
+    return total.rate if total.reference else 0.0
 
 
 def spread_over_seeds(seeds: Sequence[Alignments]) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Generic, TypeVar
@@ -18,9 +17,10 @@ from typing import Any, Generic, TypeVar
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from asr_transfer.experiments.core.tables import Table, markdown, show
+from asr_transfer.plain import to_json, to_plain
 from asr_transfer.runs.emptying import RECORD
 from asr_transfer.runs.record import RunRecord, read_record
-from asr_transfer.textfiles import append_text, lines_of, write_text
+from asr_transfer.textfiles import append_text, lines_of, read_text, write_text
 
 Data = Mapping[str, tuple[str, Sequence[Utterance]]]
 """Utterances by name, each with the path that they are from."""
@@ -42,7 +42,7 @@ class Ledger(RunRecord):
         every = [table for own in tables.values() for table in own]
         write_text(self.folder / "table.md", markdown(every))
         kept = {name: [table.to_plain() for table in own] for name, own in tables.items()}
-        self.finish(scores=_plain(scores), tables=kept, **more)
+        self.finish(scores=to_plain(scores), tables=kept, **more)
         show(every)
 
     def tables(self) -> list[Table]:
@@ -95,7 +95,7 @@ def write_finished(folder: Path, experiment: Mapping[str, Any], **values: Any) -
     shared = ("format", "command", "started", "versions", "commit", "attempts", "data")
     record = {name: experiment[name] for name in shared if name in experiment}
     record |= {"status": "finished", "history": [], **values}
-    write_text(folder / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / RECORD, to_json(record, 2) + "\n")
 
 
 def mean_seconds(folder: Path, parts: Sequence[str]) -> float:
@@ -121,7 +121,7 @@ class Lines(Generic[Result]):
     ) -> None:
         self._file, self._key = file, key
         self._found: dict[tuple[Any, ...], Result] = {}
-        lines = lines_of(file.read_text(encoding="utf-8").removesuffix("\n")) if file.is_file() else []
+        lines = lines_of(read_text(file).removesuffix("\n")) if file.is_file() else []
         for number, line in enumerate(lines, start=1):
             try:
                 result = read(json.loads(line))
@@ -146,7 +146,7 @@ class Lines(Generic[Result]):
     def add(self, result: Result) -> None:
         """Keep a result."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        append_text(self._file, json.dumps(_plain(result), ensure_ascii=False) + "\n")
+        append_text(self._file, to_json(result) + "\n")
         self._found[self._key(result)] = result
 
 
@@ -163,18 +163,7 @@ class Kept:
     def get(self, name: str, make: Callable[[], Any]) -> Any:
         """Return a result as plain values, made only if it is not kept."""
         if self._lines is None:
-            return _plain(make())
+            return to_plain(make())
         if (name,) not in self._lines:
-            self._lines.add({"name": name, "made": _plain(make())})
+            self._lines.add({"name": name, "made": to_plain(make())})
         return self._lines[name,]["made"]
-
-
-def _plain(value: Any) -> Any:
-    """Return dataclasses, and what holds them, as plain values."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {key: _plain(own) for key, own in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(own) for own in value]
-    return value

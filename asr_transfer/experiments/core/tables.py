@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rich import table as rich_table
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from asr_transfer.errors import DataError
+from asr_transfer.plain import to_plain
 from asr_transfer.runs.console import legible
 
 Row = TypeVar("Row")
@@ -69,7 +70,8 @@ class Table:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the table for a record."""
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     def markdown(self) -> str:
         """Return title, table and note as Markdown."""

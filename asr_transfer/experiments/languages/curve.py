@@ -29,6 +29,7 @@ from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import FROM_SCRATCH, PLAIN, SYSTEMS, CurveConfig, plan
 from asr_transfer.runs.workers import Backend
+from asr_transfer.textfiles import write_text
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def saved_speech(config: CurveConfig, corpora: Corpora, folder: Path) -> list[Sa
 def write_plots(folder: Path, rows: Sequence[Row]) -> None:
     """Write `curve-TEST.svg` for each test set."""
     for test in dict.fromkeys(row.test for row in rows):
-        (folder / f"curve-{test}.svg").write_text(plot(rows, test, "unit error rate").svg(), encoding="utf-8")
+        write_text(folder / f"curve-{test}.svg", plot(rows, test, "unit error rate").svg())
 
 
 def summarise(folder: Path, points: Sequence[Point], tests: Iterable[str]) -> list[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
+from asr_transfer.plain import to_plain
 from asr_transfer.runs.record import RunRecord
+from asr_transfer.textfiles import read_text
 from asr_transfer.training.session import hypotheses
 
 SourceSplits = tuple[tuple[str, ...], str]
@@ -132,7 +134,7 @@ def note_corpora(record: RunRecord, corpora: Corpora) -> None:
         for name, path in manifests.items():
             record.data(f"{kind} {name}".strip(), path, read_manifest(path))
     for name, path in corpora.lexica.items():
-        record.texts(f"lexicon {name}", path, Path(path).read_text(encoding="utf-8").splitlines())
+        record.texts(f"lexicon {name}", path, read_text(path).splitlines())
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class TrainPoint(Job):
 
     def settings(self) -> dict[str, Any]:
         """Return the point's settings."""
-        own = {name: value for name, value in asdict(self.point).items() if name != "config"}
+        own = {name: value for name, value in to_plain(self.point).items() if name != "config"}
         return {**own, "amount": self.point.minutes, **to_record(self.point.config)}
 
     def data(self) -> Data:

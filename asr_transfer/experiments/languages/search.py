@@ -9,7 +9,7 @@ fewest errors on the development speech is taken at all amounts and with all see
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from asr_transfer.experiments.core.ledger import read_finished
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.languages.points import Point
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.plain import to_plain
 from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Weight
 
 UNCHANGED = "unchanged"
@@ -53,7 +54,7 @@ class Candidate(Ranged, section="search.candidates"):
             raise ConfigError(
                 f"`search.candidates`: '{self.name}' must be of letters, digits and hyphens, and not '{UNCHANGED}'."
             )
-        if all(value is None for key, value in asdict(self).items() if key != "name"):
+        if all(value is None for key, value in to_plain(self).items() if key != "name"):
             raise ConfigError(f"`search.candidates`: '{self.name}' changes nothing; give it a setting.")
 
     def change(self, learn: LanguageConfig) -> LanguageConfig:

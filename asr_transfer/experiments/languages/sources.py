@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from asr_transfer import ranges
-from asr_transfer.config import ModelConfig, SourceConfig, to_plain, to_record
+from asr_transfer.config import ModelConfig, SourceConfig, to_record
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.decoding.recogniser import OFFSETS
@@ -24,6 +24,7 @@ from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import update_origin
 from asr_transfer.models.kinds import make_network
 from asr_transfer.models.shared_private import PrivateConfig, SharedPrivateModel
+from asr_transfer.plain import to_plain
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.session import by_language, train_recogniser

@@ -20,6 +20,7 @@ from asr_transfer.experiments.sentences.tables import sentences_tables, system_f
 from asr_transfer.experiments.sentences.unheard import halves, require_unheard, trained_manifests
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig
 from asr_transfer.ranges import CountOrNone
+from asr_transfer.textfiles import write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +150,7 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
     """Write the word lists, lexicon and language model, and the hypotheses of every search."""
     for name in ("unseen", "listed", "unspelled"):
         words = getattr(outcome.vocabulary, name)
-        (folder / f"{name}.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+        write_text(folder / f"{name}.txt", "".join(f"{word}\n" for word in words))
     outcome.lexicon.save(folder / "lexicon.txt")
     outcome.model.write(folder / "lm.arpa")
     for name, system in outcome.systems.items():

@@ -98,7 +98,7 @@ class ModelsConfig(Ranged):
 
     def network(self) -> ModelConfig | None:
         """Return the network that is trained, the source's where no other is given; None without either."""
-        return self.learn.model or (source.model.config if (source := load_source(self)) else None)
+        return self.learn.model or (source.model.network if (source := load_source(self)) else None)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class TrainListener(Job):
             ConfigError: There is neither a source nor a network to train.
         """
         source, learn = None if self.alone else load_source(self.models), self.learn
-        network = source.model.config if source is not None else learn.model
+        network = source.model.network if source is not None else learn.model
         if network is None:
             raise ConfigError("without `source`, `learn.model` must say which network is trained; see hparams.")
         train, pieces, every = (list(data[name][1]) if name in data else [] for name in ("train", "pieces", "dev"))

@@ -7,9 +7,8 @@ Pratap et al. 2024: phones or letters of many languages, and a lexicon).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +26,7 @@ from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from asr_transfer.experiments.words.isolated_words import Judged, Vocabulary, in_units, judge, listen, spelling
 from asr_transfer.experiments.words.word_exposure import KNOWN, SEEN, WITHIN, Heard, syllables
+from asr_transfer.plain import to_plain
 from asr_transfer.ranges import Count, Filled, Range, Ranged, Seed
 
 UNSEEN = "never trained on"
@@ -259,8 +259,8 @@ def write_trials(folder: Path, trials: Sequence[Trial]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for trial in trials:
         score = write_scores(folder / "models" / trial.name / "words", trial.hypotheses)
-        limits = {str(size): asdict(own) for size, own in zip(trial.sizes, trial.thresholds, strict=False)}
-        found[trial.name] = {**score.to_plain(), "thresholds": json.loads(json.dumps(limits))}
+        limits = {str(size): to_plain(own) for size, own in zip(trial.sizes, trial.thresholds, strict=False)}
+        found[trial.name] = {**score.to_plain(), "thresholds": limits}
     return found
 
 

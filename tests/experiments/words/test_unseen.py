@@ -372,7 +372,7 @@ def test_the_recipe_scores_a_finished_model(
         (["--models", "[a]", "--source", "b"], "leave one out"),
         (["--source", "b"], "scratch is for no `source`"),
         (["--made_up.words", "9000"], "of the corpus synthetic"),
-        (["--seeds", "[1,1]"], "no seed may stand twice"),
+        (["--seeds", "[1,1]"], "`seeds` must not hold a value twice"),
     ],
 )
 def test_the_recipe_refuses_options_that_conflict(
