@@ -18,6 +18,8 @@ from asr_transfer.adaptation.frozen_layers import Shared, frozen_depth
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
 from asr_transfer.adaptation.profile import Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
+from asr_transfer.config import SpecAugmentConfig
+from asr_transfer.data.features import build_store
 from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
@@ -178,6 +180,24 @@ def test_an_input_network_has_one_place_only(source: Recogniser, speech: Speech)
     config = replace(CONFIG, settings=replace(CONFIG.settings, blocks="encoder.layers[1:]"))
     with pytest.raises(ConfigError, match="'lin' stands before the whole model; leave 'blocks' out"):
         adapt(source, speech.own, speech.store, "lin", config)
+
+
+@pytest.mark.parametrize("name", ["full", "first-layers", "last-layers", "lin", "lora", "kld", "suta"])
+def test_a_stranger_that_listens_to_waveforms_is_adapted_too(name: str, speech: Speech, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    tokens = Tokens(["a", "b", "c", "d", "e", "f", " "])
+    model = Stranger(StrangerConfig(num_mel_bins=0, conv_stride=320), {"en": len(tokens)})
+    source = Recogniser(model.eval(), tokens, "en", {})
+    store = build_store([*speech.own, *speech.more], model.inputs, cache=tmp_path / "cache")
+    assert model.frame_shift() == pytest.approx(0.02)
+    before = snapshot(model)
+    augment = SpecAugmentConfig(time_masks=1, time_width=5)
+    adapted = adapt(source, speech.own, store, name, replace(CONFIG, augment=augment)).recogniser
+    assert not different(snapshot(model), before)
+    adapted.save(tmp_path / "model", "", {})
+    again = Recogniser.load(tmp_path / "model")
+    files = [utterance.audio for utterance in speech.own]
+    assert again.transcribe(files) == adapted.transcribe(files) == _texts(adapted, replace(speech, store=store))
 
 
 def test_auto_tries_all_that_train_without_source_speech(source: Recogniser, speech: Speech) -> None:
