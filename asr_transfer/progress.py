@@ -1,4 +1,4 @@
-"""How far long work has come: bars on a terminal; elsewhere (nohup, CI, a notebook, a cluster's log) plain lines.
+"""Shows how far long work has come: bars on a terminal; elsewhere (nohup, CI, a notebook, a cluster's log) plain lines.
 
 A line is printed to the standard error at least every half minute while work is open, and none for short work. Work
 inside work is told in one line, the outermost first. A thread of its own tells, so that one step of many minutes is

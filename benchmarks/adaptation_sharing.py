@@ -1,4 +1,4 @@
-"""What is saved by what adaptations compute once: activations of frozen layers and the source model's posteriors."""
+"""Measures what adaptations save by computing activations of frozen layers and the source's posteriors once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speed of training, against a plain SpeechBrain recipe with the same network, in one run.
+"""Measures the speed of training, against a plain SpeechBrain recipe with the same network, in one run.
 
 Prints audio-seconds trained on per second of processor time (true lengths, padding not counted) of each encoder through
 the real `Trainer` (loading, SpecAugment, forward, CTC, backward, clipping, AdamW), of the peer (see

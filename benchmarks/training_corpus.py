@@ -1,4 +1,6 @@
-"""What `benchmarks/training.py` trains on: AN4 where it is at hand, else generated noise of the same lengths."""
+"""Provides what `benchmarks/training.py` trains on: AN4 where it is at hand, else generated noise of the same
+lengths.
+"""
 
 from __future__ import annotations
 

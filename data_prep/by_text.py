@@ -1,4 +1,6 @@
-"""What corpora of one voice share: utterances gathered with what is left out, and splits in which no text recurs."""
+"""Divides corpora of one voice by text: gathers utterances with what is left out, and makes splits in which no text
+recurs.
+"""
 
 from __future__ import annotations
 

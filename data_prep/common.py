@@ -1,4 +1,4 @@
-"""What every corpus module shares: checking the splits of a corpus and writing them as manifests."""
+"""Checks the splits of a corpus and writes them as manifests: what every corpus module shares."""
 
 from __future__ import annotations
 

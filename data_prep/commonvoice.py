@@ -1,4 +1,4 @@
-"""Mozilla Common Voice: sentences read by volunteers, some of whom name their accent.
+"""Prepares Mozilla Common Voice: sentences read by volunteers, some of whom name their accent.
 
 Layout: `LANG/{train,dev,test,validated}.tsv` with the columns client_id, path, sentence and accents (older releases:
 accent), and `LANG/clips/*.mp3`. https://commonvoice.mozilla.org (CC0; Ardila et al. 2020)

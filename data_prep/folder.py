@@ -1,4 +1,4 @@
-"""A folder of recordings with transcripts: one `.txt` beside each recording, or one table for all of them.
+"""Prepares a folder of recordings with transcripts: one `.txt` beside each recording, or one table for all of them.
 
 `transcript_table` says what tables there are.
 """

@@ -1,4 +1,4 @@
-"""L2-ARCTIC: English read by 24 speakers whose first languages are six others, the same 1,100 sentences each.
+"""Prepares L2-ARCTIC: English read by 24 speakers whose first languages are six others, the same 1,100 sentences each.
 
 Layout: `SPEAKER/wav/arctic_a0001.wav` and `SPEAKER/transcript/arctic_a0001.txt`. The corpus is asked for by form at
 https://psi.engr.tamu.edu/l2-arctic-corpus (CC BY-NC 4.0; Zhao et al. 2018).

@@ -1,4 +1,4 @@
-"""A corpus of made-up words, spoken by espeak-ng voices: what the zero-shot recipe runs on without any corpus.
+"""Makes a corpus of made-up words, spoken by espeak-ng voices: what the zero-shot recipe runs on without any corpus.
 
 Words are drawn syllable by syllable and written as Spanish, whose spelling says how a word is pronounced. Espeak-ng
 speaks them, and its rules say their phones. Layout below `out`:

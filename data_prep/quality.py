@@ -1,4 +1,4 @@
-"""The gate that every corpus passes before its manifests are written: what is left out, and what is only remarked.
+"""Checks every corpus before its manifests are written: what is left out, and what is only remarked.
 
 Left out are recordings that are there twice and texts that no CTC model can spell in the time; in a corpus of one voice
 also texts that an earlier split has. Remarked, for a person to listen to, are texts that two splits share and

@@ -1,4 +1,4 @@
-"""A folder of recordings of which some or all have no transcript, for the methods that learn from speech alone."""
+"""Reads a folder of recordings of which some or all have no transcript, for methods that learn from speech alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which items of several languages make up a batch: sampling by temperature, as a pure function of seed and step."""
+"""Samples items of several languages into batches, by temperature, as a pure function of seed and step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic speech: espeak-ng, driven through ctypes on the library that the `espeakng-loader` wheel carries.
+"""Synthesises speech with espeak-ng, through ctypes on the library that the `espeakng-loader` wheel carries.
 
 This is the default corpus' voice box: text in, mono float32 speech with time-aligned phones out, no download and no
 system package. espeak-ng is a formant synthesiser (Klatt 1980), so a speaker is a handful of numbers: accent, timbre

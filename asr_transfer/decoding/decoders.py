@@ -1,4 +1,4 @@
-"""From logits to texts: greedily, as words or sentences of a lexicon, or greedily with a list of hot words."""
+"""Turns logits into texts: greedily, as words or sentences of a lexicon, or with a list of hot words."""
 
 from __future__ import annotations
 

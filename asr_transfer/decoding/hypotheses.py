@@ -1,4 +1,4 @@
-"""What the beam searches share: hypotheses as arrays, merged and cut without a loop over them.
+"""Merges and cuts hypotheses that are held as arrays, without a loop over them: what the beam searches share.
 
 A hypothesis is known by a 64-bit key of what it has written. Two hypotheses with the same key are one; that two
 different ones get the same key has a chance of about n²/2⁶⁵ among n, which is left to fate.

@@ -1,4 +1,4 @@
-"""Which language an utterance is in: the one whose head is surest of what it hears."""
+"""Identifies the language of an utterance: the one whose head is surest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact search for isolated words: the CTC likelihood of every entry of a lexicon, without a beam.
+"""Searches exactly for isolated words: the CTC likelihood of every entry of a lexicon, without a beam.
 
 Probabilities are divided by each frame's highest one and kept in float64, which is exact as long as an entry lies less
 than some 600 nats below the best free path. What lies lower is computed anew in the log domain by PyTorch's CTC loss,

@@ -1,4 +1,4 @@
-"""N-gram language models with back-off, looked up for many hypotheses at once; read from ARPA text or estimated."""
+"""Looks up n-gram language models with back-off for many hypotheses at once; read from ARPA text or estimated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing the weights of a beam search on development data."""
+"""Chooses the weights of a beam search on development data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind an error rate: tables per speaker and language, confusions, and how listed words are found."""
+"""Breaks an error rate down: tables per speaker and language, confusions, and how listed words are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparing systems with a baseline: scores, tests and marks. `evaluation.summary` and `report` show what comes out.
+"""Compares systems with a baseline: scores, tests and marks. `comparison_table` and `report` show what comes out.
 
 Every system is scored under one normalisation and on one set of utterances; what differs is refused. A mark stands for
 a difference whose p, after Holm's correction for all systems that met the baseline, is below 0.05.

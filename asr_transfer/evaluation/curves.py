@@ -1,4 +1,4 @@
-"""Error against the amount of target data, how much data a method saves, and whom adaptation harms.
+"""Computes error against the amount of target data, how much data a method saves, and whom adaptation harms.
 
 Intervals are over speakers, each with all his seeds (draws of adaptation data), where there are at least four; of one
 speaker they are over at least four seeds, and say nothing of other speakers (see `clusters`). Amounts are compared at

@@ -1,4 +1,4 @@
-"""Reading what other toolkits recognised: SpeechBrain's `wer_test.txt`, NeMo's manifests; `text_pairs` reads texts."""
+"""Reads what other toolkits recognised: SpeechBrain's `wer_test.txt`, NeMo's manifests; `text_pairs` reads texts."""
 
 from __future__ import annotations
 

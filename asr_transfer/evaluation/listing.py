@@ -1,4 +1,6 @@
-"""The utterances of a report: compact data for its script, the worst ones for readers without script, recordings."""
+"""Lists the utterances of a report: compact data for its script, the worst ones for readers without script,
+recordings.
+"""
 
 from __future__ import annotations
 

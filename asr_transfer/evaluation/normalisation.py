@@ -1,4 +1,4 @@
-"""Named text normalisations for scoring.
+"""Normalises texts for scoring, under named profiles.
 
 Error rates of differently normalised texts are different quantities, so a profile has a name, the name is stored beside
 every rate, and rates under two names are not compared. No profile spells digits out or reads them: "3.5" stays "3.5".

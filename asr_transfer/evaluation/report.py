@@ -1,4 +1,4 @@
-"""Writing a comparison: `report.html` (one file that needs nothing else), `report.md`, `report.csv`, plots.
+"""Writes a comparison: `report.html` (one file that needs nothing else), `report.md`, `report.csv`, plots.
 
 The page's texts are escaped by jinja2, its data stands in a JSON block that no text can end, its script makes text
 nodes only, and a content security policy lets nothing else run and nothing be fetched but recordings.

@@ -1,4 +1,4 @@
-"""Reading results to be compared: run folders of every command and recipe, and other toolkits' files.
+"""Reads results to be compared: run folders of every command and recipe, and other toolkits' files.
 
 A *system* is one set of hypotheses: what `evaluate` wrote, one method at one amount of a recipe, or a foreign file.
 Texts stay as they were recognised; the system's normalisation profile says how they are to be scored.

@@ -1,4 +1,4 @@
-"""Whether a difference between two systems is more than the luck of the test set.
+"""Tests whether a difference between two systems is more than the luck of the test set.
 
 Intervals and p are over speakers where there are at least four, since errors of one speaker go together, and over
 utterances otherwise, which says nothing of other speakers (see `clusters`). MAPSSWE (matched pairs sentence-segment

@@ -1,4 +1,4 @@
-"""Two texts, reference and hypothesis, of other toolkits: what form each has, and which lines belong together.
+"""Reads two texts of other toolkits, reference and hypothesis: what form each has, and which lines belong together.
 
 Utterances are found by their ids in Kaldi's texts (`id words…`) and sclite's `trn`, by recording and time in `stm` and
 `ctm`. A text without ids is not guessed at: its lines belong together by their order only where the user says so.

@@ -1,4 +1,4 @@
-"""Settings of learning a further language, importable without torch."""
+"""Declares the settings of learning a further language, importable without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phones that several languages share, scored from articulatory attributes, and phonemes made of them.
+"""Scores phones that several languages share from articulatory attributes, and makes phonemes of them.
 
 A phone's logit is the product of attribute logits (place, manner, voicing …) with the phone's signature, so that a
 phone which no training data held is scored too (Li et al. 2020, "Towards Zero-Shot Learning for Automatic Phonemic

@@ -1,5 +1,5 @@
-"""Model folders: `model.safetensors`, `config.yaml`, `README.md`, and where there are `tokens.txt` (with
-`tokens.model`, if they are subwords) and `lexicon.txt`.
+"""Writes and reads model folders: `model.safetensors`, `config.yaml`, `README.md`, and where there are `tokens.txt`
+(with `tokens.model`, if they are subwords) and `lexicon.txt`.
 
 Loading executes no code from the folder. A folder is written under a temporary name and exchanged with the old one, so
 that a killed or failing write leaves the old model or the new one, never half of one.

@@ -1,4 +1,4 @@
-"""Named output layers: one per language, speaker or set of classes, on one encoder."""
+"""Names output layers: one per language, speaker or set of classes, on one encoder."""
 
 from __future__ import annotations
 

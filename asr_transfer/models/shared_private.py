@@ -1,4 +1,4 @@
-"""A shared encoder, and a private one for every language (Bousmalis et al. 2016; Chen and Cardie 2018)."""
+"""Builds a shared encoder, and a private one for every language (Bousmalis et al. 2016; Chen and Cardie 2018)."""
 
 from __future__ import annotations
 

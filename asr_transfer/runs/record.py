@@ -1,4 +1,4 @@
-"""Run folders and run records: `run.json` says what was run, on what, with which result, and what it cost.
+"""Writes run folders and run records: `run.json` states what was run, on what, with which result, and what it cost.
 
 A run folder also holds `log.txt`, `hypotheses.jsonl`, `scores.txt`, `checkpoints/` while training, and `model/`. It is
 the run's own: `--overwrite` empties it, and one process at a time works in it.

@@ -1,4 +1,4 @@
-"""Running independent jobs in parallel processes of one thread each, here or on a Ray cluster.
+"""Runs independent jobs in parallel processes of one thread each, here or on a Ray cluster.
 
 A signal to stop is handed on to the processes of this machine, which are waited for: they write their checkpoints. Ray
 ends its jobs where they stand; resumed, they go on from the last checkpoint that they wrote on their way.

@@ -1,4 +1,4 @@
-"""Running batches through a model: to logits and to the taps that objectives asked for."""
+"""Runs batches through a model: to logits and to the taps that objectives asked for."""
 
 from __future__ import annotations
 

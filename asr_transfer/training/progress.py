@@ -1,4 +1,4 @@
-"""What a trainer remembers between steps besides weights and optimiser, and keeps in its checkpoints."""
+"""Remembers what a trainer knows between steps besides weights and optimiser, and keeps it in its checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a recogniser from manifests to a model: what `asr-transfer train` and the recipes call."""
+"""Trains a recogniser from manifests to a model: what `asr-transfer train` and the recipes call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams and tasks: what a trainer reads, and what the model makes of it."""
+"""Defines streams and tasks: what a trainer reads, and what the model makes of it."""
 
 from __future__ import annotations
 

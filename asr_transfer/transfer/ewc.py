@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: hold each weight as firmly as it mattered before (EWC; Kirkpatrick et al. 2017)."""
+"""Holds each weight as firmly as it mattered before (elastic weight consolidation, EWC; Kirkpatrick et al. 2017)."""
 
 from __future__ import annotations
 

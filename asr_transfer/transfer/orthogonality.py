@@ -1,4 +1,4 @@
-"""Features of a shared and a private branch that say different things (DSN; Bousmalis et al. 2016)."""
+"""Keeps the features of a shared and a private branch different from each other (DSN; Bousmalis et al. 2016)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Try what helps Mandarin with a speaker never heard: each remedy alone and together, against plain transfer.
+"""Tries what helps Mandarin with a speaker who was not trained on: each remedy alone and together.
 
     python recipes/multilingual/new_speaker.py \
         --config recipes/multilingual/hparams/new_speaker.yaml --out runs/new_speaker

@@ -1,4 +1,4 @@
-"""Share of errors that one system makes less than another, over all seeds, with its interval."""
+"""Computes the share of errors that one system makes less than another, over all seeds, with its interval."""
 
 from __future__ import annotations
 

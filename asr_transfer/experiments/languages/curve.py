@@ -1,4 +1,4 @@
-"""Error of a new language against the minutes of its speech, with and without other languages' help."""
+"""Measures the error of a new language against the minutes of its speech, with and without other languages' help."""
 
 from __future__ import annotations
 

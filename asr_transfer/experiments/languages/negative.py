@@ -1,4 +1,4 @@
-"""Which source languages help a target and which harm it: leaving each one out of all, and adding each one to a base.
+"""Finds source languages that help a target or harm it: leaves each one out of all, and adds each one to a base.
 
 All source models take the same number of steps, whatever they are trained on, so that a language is not called helpful
 for the mere speech that is trained on longer.

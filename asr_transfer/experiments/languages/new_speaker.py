@@ -1,4 +1,4 @@
-"""What helps a new language with a speaker never heard: each remedy alone and several together, against plain transfer.
+"""Measures what helps a new language with a speaker who was not trained on: each remedy alone and several together.
 
 All rows begin with the same source model and take the same steps; the same development speech, of the speakers that are
 trained on, chooses every row's weights. Nothing is chosen on the test speaker.

@@ -1,4 +1,4 @@
-"""Every language as the source of every other: what each helps with a few minutes of the target, and what it harms.
+"""Measures every language as the source of every other: what each helps with a few minutes of the target, and harms.
 
 Each language's training speech is cut into two halves, once for all. Source models are trained on one half, targets
 learn from some minutes of the other, so that a language can also be its own source (self-transfer), by the very same

@@ -1,4 +1,4 @@
-"""Points of a language experiment: one trained model each, with a run folder of its own that `compare` reads.
+"""Trains the points of a language experiment: one model each, with a run folder of its own that `compare` reads.
 
 A point is named by its folder. A finished point is never run again, so an experiment that was killed goes on where it
 stopped; a point that was under way goes on from its last checkpoint.

@@ -1,4 +1,4 @@
-"""How much target speech a system saves: it is asked at the errors that a start from scratch has with so much of it."""
+"""Computes how much target speech a system saves, at the errors that a start from scratch has with so much of it."""
 
 from __future__ import annotations
 

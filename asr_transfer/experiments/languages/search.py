@@ -1,4 +1,4 @@
-"""A small search for the settings of a start from scratch, on development speech.
+"""Searches on development speech for the settings of a start from scratch.
 
 A network that has heard nothing else learns a few minutes of speech by heart, and needs other settings than one that
 begins with other languages. Transfer is held against a start from scratch that had its chance too: candidates change

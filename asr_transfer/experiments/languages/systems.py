@@ -1,4 +1,4 @@
-"""The systems of a data-amount curve, its settings, and the models that these settings call for.
+"""Defines the systems of a data-amount curve, its settings, and the models that these settings call for.
 
 Every system sees the same nested subsets, the same development set chooses its weights, and what it is given beside the
 target's speech is said: `scratch` takes the steps of the fine-tuning alone, `scratch-long` as many as pre-training and

@@ -1,4 +1,4 @@
-"""Sentences that a model never heard: to choose weights on, and to score."""
+"""Selects sentences that a model was not trained on: to choose weights on, and to score."""
 
 from __future__ import annotations
 

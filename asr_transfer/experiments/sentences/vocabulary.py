@@ -1,4 +1,4 @@
-"""The words of an experiment on sentences: which of them training texts hold, and lexica of them."""
+"""Sorts the words of an experiment on sentences: which of them training texts hold, and lexica of them."""
 
 from __future__ import annotations
 

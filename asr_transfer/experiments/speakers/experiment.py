@@ -1,4 +1,4 @@
-"""Running an adaptation experiment: source models, then every method × amount × draw on every held-out speaker.
+"""Runs an adaptation experiment: source models, then every method × amount × draw on every held-out speaker.
 
 Each trial is one line of `trials.jsonl`; a killed experiment goes on where it stopped. Trials run in parallel processes
 of one thread each, and give the same figures in any order and number of processes.

@@ -1,4 +1,4 @@
-"""The protocol of an adaptation experiment: who is held out, what each draw adapts on and tests on.
+"""Decides the protocol of an adaptation experiment: who is held out, what each draw adapts on and tests on.
 
 Everything here is decided by seeds before anything is trained. Amounts of one draw are nested (5 ⊂ 10 ⊂ 20) and share
 one test set, so that methods and amounts are compared on the same utterances.

@@ -1,4 +1,4 @@
-"""Summing up an adaptation experiment: one row per method and amount, with its spread and its price."""
+"""Sums up an adaptation experiment: one row per method and amount, with its spread and its price."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Trials of an adaptation experiment: one adaptation each, with what it gained and cost, a line of `trials.jsonl`."""
+"""Runs trials of an adaptation experiment: one adaptation each, with what it gained and cost, a line of
+`trials.jsonl`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of an experiment on unseen words at a glance: words, phones, sentences, and the control.
+"""Computes the figures of an experiment on unseen words at a glance: words, phones, sentences, and the control.
 
 The control is a model of whole words or of characters that was trained on the same utterances. It has no lexicon:
 what it spells must be the word, letter by letter.

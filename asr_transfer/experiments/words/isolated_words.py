@@ -1,4 +1,4 @@
-"""How well single words of a lexicon are found: one matrix of exact scores, out of which all smaller lexica are read.
+"""Measures how well single words of a lexicon are found: reads all smaller lexica out of one matrix of exact scores.
 
 The network listens to each utterance once, and the whole lexicon is scored once. A smaller lexicon's words have the
 same scores, so that ranks in any number of random lexica cost a comparison each.

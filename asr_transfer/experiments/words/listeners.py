@@ -1,4 +1,4 @@
-"""Models that listen to a language: through its head, or through the phones that they share with other languages."""
+"""Loads models that recognise a language through its head, or through the phones that they share with others."""
 
 from __future__ import annotations
 

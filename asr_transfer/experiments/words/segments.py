@@ -1,4 +1,4 @@
-"""Words and random pieces cut out of longer utterances, by forced alignment.
+"""Cuts words and random pieces out of longer utterances, by forced alignment.
 
 A corpus of sentences has few isolated words. What is cut out of its sentences is spoken in their flow, which makes it
 harder to recognise than a word said by itself.

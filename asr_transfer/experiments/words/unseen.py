@@ -1,4 +1,4 @@
-"""Recognising words that no model was trained on: phones by CTC, and a lexicon that knows how words are pronounced.
+"""Recognises words that no model was trained on: phones by CTC, and a lexicon that holds their pronunciations.
 
 A model that emits whole words can never emit one that it was not trained on; its recall of them is 0, whatever it
 hears. A model of phones finds them by the exact likelihood of their pronunciations (after Li et al. 2020 and

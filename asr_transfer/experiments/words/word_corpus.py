@@ -1,4 +1,4 @@
-"""What an experiment on unseen words is made of: utterances with pronunciations in one notation, and a lexicon.
+"""Assembles what an experiment on unseen words needs: utterances with pronunciations in one notation, and a lexicon.
 
 Short utterances of the test corpus are the words to find, whole as they are said: "agent" as well as "hold time". What
 is longer is a sentence. The lexicon is the corpus's own, or holds every short utterance and every word of the corpora.

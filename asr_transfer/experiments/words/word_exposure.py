@@ -1,4 +1,4 @@
-"""How much of a word a model heard while it was trained, and how many syllables the word has."""
+"""Measures how much of a word was in a model's training speech, and counts the word's syllables."""
 
 from __future__ import annotations
 
