@@ -33,9 +33,9 @@ class Work:
 
     Args:
         label: name of the work, such as `training`.
-        total: how many units make it up; None where that is not known.
+        total: number of units that make it up; None where that is not known.
         unit: name of a unit, such as `step`.
-        note: says what else is worth telling now; called from another thread, and seldom.
+        note: function that returns what else is worth showing now; it is called from another thread, and seldom.
         bar: whether a terminal shows it as a bar.
     """
 

@@ -113,7 +113,7 @@ class Peer(sb.Brain):  # type: ignore[misc]
     Args:
         model: ours, with a head called `en`.
         settings: of the recipe.
-        tokens: for decoding validations.
+        tokens: token set for decoding validations.
 
     Attributes:
         cpu: processor seconds of training (loading included, validation not).

@@ -35,7 +35,8 @@ def prepare(root: Path, out: Path, first_language: str | None = None) -> None:
     Args:
         root: the folder that holds one folder per speaker.
         out: folder for the manifest.
-        first_language: take only its speakers: arabic, hindi, korean, mandarin, spanish or vietnamese.
+        first_language: first language of the speakers that are taken: arabic, hindi, korean, mandarin, spanish or
+            vietnamese.
 
     Raises:
         ConfigError: the first language is none of L2-ARCTIC's.

@@ -52,8 +52,8 @@ class MadeUpConfig:
         words: number of words of the lexicon.
         train_words, dev_words, test_words: numbers of them, without any in common.
         again: words of train that are tested as well.
-        voices: that say words of train, a share of them each.
-        test_voices: that say words of dev, and as many others that say those of test.
+        voices: number of voices that say words of train, a share of them each.
+        test_voices: number of voices that say words of dev, and as many others that say those of test.
         per_voice: words that each voice of train says.
         seed: random seed of words and voices.
     """

@@ -17,7 +17,7 @@ def read_unlabelled(root: Path, speaker: str = "me", language: str = "en") -> li
 
     Args:
         root: the folder; recordings are also looked for in its subfolders.
-        speaker: who speaks, where no table says.
+        speaker: name of the speaker, where no table says.
         language: ISO 639 code of what is spoken, where no table says.
 
     Returns:

@@ -108,7 +108,7 @@ def checked(log_probs: torch.Tensor, lengths: torch.Tensor, tokens: int, n: int 
     Args:
         log_probs: (batch, frames, tokens) natural logarithms; frames behind an utterance's end are not read.
         lengths: (batch,) valid frames.
-        tokens: that the search is made for.
+        tokens: tokens that the search is made for.
         n: length of the lists of best hypotheses that are asked for.
 
     Raises:

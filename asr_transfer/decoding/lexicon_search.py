@@ -279,10 +279,10 @@ class Explanation:
         word: word that was asked for.
         rank: 1 for the best word.
         words: number of words in the lexicon.
-        score: as of `best_words`.
+        score: score as in `best_words`.
         margin: (score - free score) / frames.
         pronunciation: phones of the word's best entry.
-        path: that entry's best alignment; empty if it needs more frames than there are.
+        path: best alignment of that entry; empty if it needs more frames than there are.
         heard: phones of the greedy hypothesis.
         edits: (phone of the pronunciation, phone heard), None for none.
         better: words that beat it, best first.

@@ -53,7 +53,7 @@ class PrefixTree:
 
     Attributes:
         lexicon: fitted to the tokens; the order of `score_words`.
-        tokens: as given.
+        tokens: token set as it was given.
         targets: token indices of each entry.
         words: distinct words; the order of `word_scores`.
 

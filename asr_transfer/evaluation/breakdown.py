@@ -105,10 +105,10 @@ class Recall:
     """How many occurrences of certain words were recognised.
 
     Attributes:
-        occurrences: in the references.
+        occurrences: number of occurrences in the references.
         found: those recognised in their place.
         false_alarms: occurrences in the hypotheses that stand for something else.
-        missed: how often each word was missed, most often first.
+        missed: number of times that each word was missed, most often first.
     """
 
     occurrences: int

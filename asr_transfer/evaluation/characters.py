@@ -71,7 +71,7 @@ def fitting_profile(name: str, results: Results, asked: str | None) -> str:
 
     Args:
         name: name of the results, for messages.
-        results: as of `put_together`.
+        results: argument of `put_together`.
         asked: normalisation that the user asks for; None for what fits.
 
     Raises:

@@ -161,10 +161,10 @@ def load(
     """Read runs as systems over one utterance set; utterances that name no language are in `language`.
 
     Args:
-        runs: as `load_systems` takes them, like `profile` and `texts`.
+        runs: runs as `load_systems` takes them, like `profile` and `texts`.
         profile: normalisation to score under.
-        intersect: as of `same_utterances`.
-        texts: how lines of two texts belong together.
+        intersect: argument of `same_utterances`.
+        texts: way in which lines of two texts belong together.
 
     Returns:
         The systems, and sentences about what was left out.

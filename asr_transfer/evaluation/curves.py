@@ -32,7 +32,7 @@ class Observation:
         amount: quantity of target data, in utterances, seconds or what the experiment counts; 0 is the source model.
         seed: name of the seed or draw.
         speaker: name of the speaker.
-        errors, reference: on the speaker's test utterances.
+        errors, reference: counts on the speaker's test utterances.
     """
 
     amount: float
@@ -130,7 +130,7 @@ def observe(alignments: Alignments, amount: float, seed: str = "") -> list[Obser
     """Return a system's observations: one for each speaker and draw.
 
     Args:
-        alignments: whose ids end in `#DRAW` where there are several draws.
+        alignments: alignments whose ids end in `#DRAW` where there are several draws.
         amount: quantity of target data.
         seed: name of the seed of ids without a draw.
     """

@@ -20,7 +20,7 @@ class Results:
     """What a file holds; speaker and language are empty where it does not tell.
 
     Attributes:
-        utterances: with unique ids; a missing hypothesis is an empty one.
+        utterances: utterances with unique ids; a missing hypothesis is an empty one.
         missing: ids of references without hypothesis.
         audio: path of the recording by id, where the file names it and it exists.
         notes: sentences that a reader must know.

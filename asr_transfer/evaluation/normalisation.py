@@ -25,7 +25,7 @@ class Profile:
     """A normalisation.
 
     Attributes:
-        name: under which it is stored.
+        name: name that it is stored under.
         summary: sentence on its effect, for reports.
         clean: text and its language → text; runs of spaces are merged behind it in any case.
         spaced: whether spaces mean something; otherwise they are dropped, and words are single characters.

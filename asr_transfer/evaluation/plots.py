@@ -77,7 +77,7 @@ class Plot:
     Attributes:
         name: name of its files.
         caption, alt: description, below it and for those who do not see it.
-        width, height: in inches.
+        width, height: size in inches.
         draw: function that draws it into axes.
     """
 

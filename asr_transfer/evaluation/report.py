@@ -82,7 +82,7 @@ def write_report(folder: Path, compared: Compared, mode: listing.AudioMode, comm
     Args:
         folder: made when it does not exist; an earlier report's files are replaced, others are left.
         compared: comparison to report.
-        mode: how recordings are put in.
+        mode: way in which recordings are put in.
         command: the command line, to be shown.
 
     Raises:

@@ -59,7 +59,7 @@ class TimedWord:
     Attributes:
         recording, channel: place of the word.
         begin, duration: begin and length in seconds.
-        word: as it was recognised.
+        word: word as it was recognised.
     """
 
     recording: str

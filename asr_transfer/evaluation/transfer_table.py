@@ -50,7 +50,7 @@ class TransferTable:
 
     Attributes:
         names: sources and targets, in order.
-        cells: by (source, target); pairs that were not run are absent.
+        cells: cells by (source, target); pairs that were not run are absent.
     """
 
     names: tuple[str, ...]

@@ -110,7 +110,7 @@ class AttributeLayer(nn.Module):
 
     Args:
         dim: size of hidden vectors.
-        inventory: with signatures.
+        inventory: inventory with signatures.
     """
 
     signatures: torch.Tensor
@@ -198,7 +198,8 @@ class PhoneModel(AcousticModel):
 
     Args:
         config: sizes.
-        inventory: with signatures phones are scored from attributes, without them each has weights of its own.
+        inventory: phones and their attributes: with signatures phones are scored from attributes, without them each has
+            weights of its own.
         heads: the allophones of each phoneme, for each head; None for a phoneme per phone.
 
     Raises:

@@ -133,7 +133,7 @@ class Encoder(nn.Module):
     Args:
         name: kind of layer.
         inputs: channels of the front end.
-        layers: how many.
+        layers: number of layers.
         dim: width of a layer (per direction for `bilstm`).
         dropout: after every layer.
 

@@ -39,10 +39,10 @@ def save_model(
     """Write a model folder, replacing an older one only when the new one is complete; adapters are kept with it.
 
     Args:
-        folder: where.
+        folder: folder to write.
         model: model to describe.
         card: text of the folder's README.md.
-        files: by file name, such as `tokens.txt`, what writes it to the path it is given.
+        files: functions, by file name such as `tokens.txt`, that write it to the path they are given.
         origin: facts about the training kept in `config.yaml` (plain values only).
 
     Raises:

@@ -16,7 +16,7 @@ class Headed(nn.Module):
     """Base of models under the contract `model(inputs, lengths) -> (hidden, lengths)` with named linear heads.
 
     Attributes:
-        heads: by name; addressed by selectors as `heads.NAME`.
+        heads: output layers by name; addressed by selectors as `heads.NAME`.
     """
 
     heads: nn.ModuleDict

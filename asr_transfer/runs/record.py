@@ -47,8 +47,8 @@ class RunRecord:
     Args:
         folder: the run folder; made when it does not exist.
         config: the resolved configuration: plain values, and paths as `Path`s.
-        resume: go on with the run that the folder holds; its configuration and data must be the same.
-        overwrite: remove all that the run has done that the folder holds first.
+        resume: whether to go on with the run that the folder holds; its configuration and data must be the same.
+        overwrite: whether to remove all that the run has done that the folder holds first.
 
     Raises:
         ConfigError: the folder cannot be written, holds a run and neither was asked for, holds something else, holds a

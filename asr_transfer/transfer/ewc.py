@@ -126,7 +126,7 @@ def fisher_information(model: nn.Module, task: Task, examples: int = 64, seed: i
 
     Args:
         model: model under the contract; run in evaluation mode and left as it was.
-        task: with the criterion `ctc` or `cross_entropy`; its unaugmented items are the x.
+        task: task with the criterion `ctc` or `cross_entropy`; its unaugmented items are the x.
         examples: draws of an item and its labels. No item is drawn once more before all were drawn; one that is drawn
             several times is run once.
         seed: random seed of the draws.

@@ -37,8 +37,8 @@ class Recipe(NewSpeakerConfig, LanguageRun):
     """Try what helps a new language with a speaker never heard.
 
     Attributes:
-        develop: test on the woman of gcin-voice instead of the syllables, with the man alone as further speaker: what
-            settings are chosen on.
+        develop: whether to test on the woman of gcin-voice instead of the syllables, with the man alone as further
+            speaker: what settings are chosen on.
         source_model: run folder of a finished source model, such as `sources/all-0` of a curve; none trains one.
     """
 

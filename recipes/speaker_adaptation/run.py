@@ -33,8 +33,8 @@ class Recipe(ExperimentConfig):
         out: run folder to write.
         root: folder of the corpus as it was distributed; none for `synthetic`, fetched corpora and your own manifests.
         workers: parallel processes, of one thread each.
-        resume: go on with a run that was stopped.
-        overwrite: replace the run that `out` holds.
+        resume: whether to go on with a run that was stopped.
+        overwrite: whether to replace the run that `out` holds.
     """
 
     corpus: str

@@ -29,7 +29,7 @@ class Reduction:
         low, high: its 95 % interval over seeds and utterances; None with fewer than four seeds, which say too little of
             the next one.
         p: two-sided, that the two err alike; with fewer than four seeds the exact sign test's over them.
-        seeds: how many.
+        seeds: number of seeds.
     """
 
     share: float

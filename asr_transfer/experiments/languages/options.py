@@ -22,8 +22,8 @@ class LanguageRun:
         quick: a small experiment of the same kind, to see it work.
         workers: parallel processes, of one thread each.
         backend: processes of this machine, or a Ray cluster.
-        resume: go on with a run that was stopped.
-        overwrite: replace the run that `out` holds.
+        resume: whether to go on with a run that was stopped.
+        overwrite: whether to replace the run that `out` holds.
     """
 
     out: Path

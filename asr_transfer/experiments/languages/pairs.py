@@ -49,7 +49,7 @@ class Manifests:
         A corpus that lacks one of them is left out.
 
         Args:
-            folders: by the name of the corpus.
+            folders: folders by the name of the corpus.
             languages: languages of the corpora.
         """
         made: dict[str, Manifests] = {}
@@ -67,7 +67,7 @@ class PairsConfig:
     """An experiment over pairs of languages.
 
     Attributes:
-        languages: that are source and target to each other; none takes all that there are.
+        languages: languages that are source and target to each other; none takes all that there are.
         minutes: amount of each target's speech.
         source_minutes: greatest amount of each source's speech, so that a language with more of it is no better a
             source for that; None for half of what each has.
@@ -218,8 +218,8 @@ def run_pairs(
         there: manifests by language.
         folder: run folder of the experiment; `halves`, `sources` and `points` are made below it.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
     """
     names = choose_languages(config, there)
     corpora = halve(there, names, folder / "halves")

@@ -137,7 +137,7 @@ class Point:
         minutes: amount of the target language's speech.
         seed: random seed of subset, weights and batches.
         source: name of the source model; none from scratch.
-        config: how the language is learnt.
+        config: settings of learning the language.
     """
 
     system: str

@@ -29,7 +29,7 @@ class Candidate:
     Attributes:
         name: name of the candidate.
         layers, dim: size of the encoder.
-        dropout: between encoder layers.
+        dropout: probability of dropout between encoder layers.
         masks: number of SpecAugment masks in frequency, and in time.
         mask_width: greatest width of each, in mel bands and in frames.
         weight_decay: AdamW's.

@@ -66,13 +66,13 @@ class ExperimentConfig:
     """An adaptation experiment.
 
     Attributes:
-        protocol: who is held out, amounts, draws.
-        source: how source models are made.
+        protocol: settings of who is held out, of amounts and draws.
+        source: settings of the source models.
         model: a trained source model's folder to use instead of making one, where the protocol has one fold; it must
             have been trained on the training split.
         adapt: budget of one adaptation, the same for every method.
-        choice: how `auto` chooses. It is given source utterances, `auto-without-source` is not.
-        methods: with their learning rates.
+        choice: settings of the choice by `auto`, which is given source utterances, `auto-without-source` is not.
+        methods: methods with their learning rates.
     """
 
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
@@ -138,11 +138,11 @@ def run_experiment(
     """Train the source models and run all trials.
 
     Args:
-        manifests: by split.
+        manifests: manifests by split.
         config: the experiment.
         folder: the run folder; `models/FOLD` below it are the source models' run folders.
         workers: parallel processes.
-        log: called with a line at each stage.
+        log: function that is called with a line at each stage.
 
     Returns:
         The folds, and all trials: every learning rate on development speakers, the chosen one on test speakers. Where

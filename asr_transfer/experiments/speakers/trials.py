@@ -20,10 +20,10 @@ class Trial:
 
     Attributes:
         fold, speaker, draw, amount, method, learning_rate: key of the adaptation.
-        errors, words: on the speaker's test utterances of this draw.
-        other_errors, other_words: on the other speakers.
+        errors, words: counts on the speaker's test utterances of this draw.
+        other_errors, other_words: counts on the other speakers.
         cpu_seconds: processor time of the adaptation alone, choosing included.
-        hypotheses: by id, of the test utterances.
+        hypotheses: hypotheses of the test utterances, by id.
         chosen: method that `auto` chose; empty otherwise.
         unit: unit that errors and words count, `words` or `characters`.
     """

@@ -71,8 +71,8 @@ def extras(
         recogniser: model of phones.
         words: the data.
         store: features of test words and sentences.
-        search: for sentences; without a language model.
-        nearest: as of `measure.in_units`.
+        search: settings of the search for sentences, without a language model.
+        nearest: argument of `in_units`.
 
     Raises:
         DataError: the lexicon has phones that the model does not know.

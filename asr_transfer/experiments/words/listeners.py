@@ -27,7 +27,7 @@ def load_listener(path: Path, language: str, words: Words) -> Recogniser:
     Args:
         path: run or model folder.
         language: language of the words, or the name of another head.
-        words: whose lexica have the phones.
+        words: data whose lexica have the phones.
 
     Raises:
         ModelError: the folder is no model, or it has several heads and none of that name.
