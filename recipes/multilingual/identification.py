@@ -37,9 +37,9 @@ class Recipe:
         speech: folder of the corpora as they were distributed; fetched ones are found without it.
         sources: corpora that the model was trained on, known ones by name and your own by their folder of manifests;
             all that are known and there, where none is named.
-        keep: whether to write the offsets into the model, which `transcribe --language auto` then uses.
+        keep: write the offsets into the model, which `transcribe --language auto` then uses.
         workers: parallel processes that prepare corpora.
-        overwrite: whether to replace the run that `out` holds.
+        overwrite: replace the run that `out` holds.
     """
 
     source_model: Path

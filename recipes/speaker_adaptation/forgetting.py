@@ -43,7 +43,7 @@ class Recipe(PredictedConfig):
         root: folder of the corpus as it was distributed; none for fetched corpora and your own manifests.
         workers: parallel processes, of one thread each.
         quick: one speaker, one draw and few steps, to see that everything runs; the figures mean nothing.
-        overwrite: whether to replace the run that `out` holds.
+        overwrite: replace the run that `out` holds.
     """
 
     corpus: str

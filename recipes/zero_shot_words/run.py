@@ -83,8 +83,8 @@ class Recipe(WordsConfig):
     """Recognise words that a model was never trained on.
 
     Attributes:
-        corpus: name of the corpus whose test words are looked for: `synthetic` makes words up; others by name (`hsk`,
-            `asterisk-en`) or by the folder that holds their manifests.
+        corpus: whose test words are looked for: `synthetic` makes words up; others by name (`hsk`, `asterisk-en`) or by
+            the folder that holds their manifests.
         out: run folder to write.
         learn_from: corpora to train on, named in the same way; none for the corpus itself. What is not there is left
             out, which is said.
@@ -108,8 +108,8 @@ class Recipe(WordsConfig):
         made_up: the words of `synthetic`.
         quick: a small experiment of the same kind, to see it work.
         workers: parallel processes, of one thread each.
-        resume: whether to go on with a run that was stopped.
-        overwrite: whether to replace the run that `out` holds.
+        resume: go on with a run that was stopped.
+        overwrite: replace the run that `out` holds.
     """
 
     corpus: str

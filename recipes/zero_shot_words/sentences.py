@@ -58,9 +58,9 @@ class Recipe(SentencesConfig):
         tune_on: sentences that the weights are chosen on: `dev`, which the model must not have been trained on, or
             `half-test`, half the texts of `test`, drawn by `draw_seed`, of which the other half is scored; then `dev`
             counts as trained on.
-        utterances: number of utterances of each of `dev` and `test` to take; 0 for all.
-        resume: whether to go on with a run that was stopped; searches that are finished are not run again.
-        overwrite: whether to replace the run that `out` holds.
+        utterances: take so many of each of `dev` and `test` only; 0 for all.
+        resume: go on with a run that was stopped; searches that are finished are not run again.
+        overwrite: replace the run that `out` holds.
     """
 
     model: Path

@@ -73,7 +73,7 @@ class SourceJob:
         seconds: greatest duration of speech, drawn by the seed from all of these languages; none for all there is.
         config: network, training and seed.
         kind: plain, or with what keeps languages apart.
-        separation: settings of the separation.
+        separation: how much of that.
     """
 
     name: str
@@ -128,7 +128,7 @@ def identified(folder: Path, corpora: Corpora) -> tuple[dict[str, Any], dict[str
 
     Args:
         folder: run folder of a source model.
-        corpora: corpora whose held-out source speech is identified.
+        corpora: whose held-out source speech is identified.
     """
     recogniser = load_source(folder)
     store = source_test_store(corpora, recogniser.model.inputs)

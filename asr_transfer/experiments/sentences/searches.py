@@ -59,7 +59,7 @@ class Outcome:
 
     Attributes:
         vocabulary: words of the test sentences.
-        systems: systems by name.
+        systems: by name.
         effects: effects of the lexicon, and of the hot words in either search.
         tuned: weights that were chosen on the development sentences, by their use.
         lexicon, model: with the unseen words; of the training texts.
@@ -84,11 +84,11 @@ def run_sentences(
     """Choose the weights on development sentences, recognise the test sentences in every way, and compare.
 
     Args:
-        recogniser: recogniser whose own decoder is not used.
+        recogniser: listens; its own decoder is not used.
         material: texts and speech.
         store: features of the development and test utterances.
-        config: settings of the experiment.
-        say: function that is called with a line at each stage.
+        config: see there.
+        say: told what is done.
         finished: keeps the weights of each search and what it heard; what it holds already is not run again.
 
     Raises:
