@@ -38,7 +38,7 @@ class Recipe(NewSpeakerConfig, LanguageRun):
 
     Attributes:
         develop: whether to test on the woman of gcin-voice instead of the syllables, with the man alone as further
-            speaker: what settings are chosen on.
+            speaker; settings are chosen in this way.
         source_model: run folder of a finished source model, such as `sources/all-0` of a curve; none trains one.
     """
 
