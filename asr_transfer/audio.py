@@ -1,4 +1,4 @@
-"""Reading audio: whatever soundfile or PyAV decodes, any rate and channel count, as mono float32 at one rate."""
+"""Reads audio: whatever soundfile or PyAV decodes, any rate and channel count, as mono float32 at one rate."""
 
 from __future__ import annotations
 

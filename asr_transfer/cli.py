@@ -1,4 +1,4 @@
-"""The command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | …`.
+"""Assembles the command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | …`.
 
 Options can stand in a YAML file (`--config FILE`) and be overridden behind it; unknown ones get the nearest known one.
 """

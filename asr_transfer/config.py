@@ -1,4 +1,4 @@
-"""Typed settings of every stage, importable without torch so that the command line starts at once.
+"""Declares the settings of every stage, importable without torch so that the command line starts at once.
 
 A reason stands beside each default; figures are from the project's own development runs on AN4 and FSDD.
 """

@@ -1,4 +1,4 @@
-"""What the header of a WAV, AIFF, AU or CAF file says of its data's size, held against what is there.
+"""Compares what the header of a WAV, AIFF, AU or CAF file states of its data's size with what is there.
 
 A recorder that stops before it returns to the header leaves there 0 or the size of an earlier moment, and a program
 that writes into a pipe a placeholder. RIFF, RIFX and RF64 (ITU-R BS.2088) are known.

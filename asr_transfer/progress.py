@@ -1,4 +1,4 @@
-"""How far long work has come: bars on a terminal; elsewhere (nohup, CI, a notebook, a cluster's log) plain lines.
+"""Shows how far long work has come: bars on a terminal; elsewhere (nohup, CI, a notebook, a cluster's log) plain lines.
 
 A line is printed to the standard error at least every half minute while work is open, and none for short work. Work
 inside work is told in one line, the outermost first. A thread of its own tells, so that one step of many minutes is
@@ -36,9 +36,9 @@ class Work:
 
     Args:
         label: name of the work, such as `training`.
-        total: how many units make it up; None where that is not known.
+        total: number of units that make it up; None where that is not known.
         unit: name of a unit, such as `step`.
-        note: says what else is worth telling now; called from another thread, and seldom.
+        note: function that returns what else is worth showing now; it is called from another thread, and seldom.
         bar: whether a terminal shows it as a bar.
     """
 

@@ -1,4 +1,5 @@
-"""Cost of adapting: each method's processor time, memory and profile, and `auto` beside the same choice made naively.
+"""Measures the cost of adapting: each method's processor time, memory and profile, and `auto` beside the same choice
+made naively.
 
 The methods' figures are of one `adapt` call, each in a fresh process, with the features computed before. `auto` counts
 its features, since the naive side computes them too, for every training anew: it trains every candidate at every

@@ -1,4 +1,4 @@
-"""What the benchmark of adaptation adapts: a model, recordings and settings, on disk so that any process finds them."""
+"""Prepares what the benchmark of adaptation adapts: a model, recordings and settings, on disk for any process."""
 
 from __future__ import annotations
 

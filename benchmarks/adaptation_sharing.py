@@ -1,4 +1,4 @@
-"""What is saved by what adaptations compute once: activations of frozen layers and the source model's posteriors."""
+"""Measures what adaptations save by computing activations of frozen layers and the source's posteriors once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Sharing:
 
     Attributes:
         what: a method, or a choice among some.
-        plain: with everything computed anew: frozen layers at every step, the teacher in every training.
+        plain: cost with everything computed anew: frozen layers at every step, the teacher in every training.
         alone: frozen layers and teacher run once over each utterance.
         ready: what can be shared is there already, from other folds or candidates; None for a choice.
     """

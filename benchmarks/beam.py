@@ -1,4 +1,4 @@
-"""Speed of the beam search for sentences, beside flashlight-text's, in one run.
+"""Measures the speed of the beam search for sentences, beside flashlight-text's, in one run.
 
 Made-up lexica as in benchmarks/lexicon.py, spelled in 49 symbols and a space, and trigrams estimated from sentences of
 words drawn by a Zipf law. The speech is noise of 25 frames a second in which two and a half words a second were said.

@@ -1,4 +1,4 @@
-"""Cost of a training step on ten languages at once, against a monolingual step on the same frames, in one run.
+"""Measures a training step on ten languages at once, against a monolingual step on the same frames, in one run.
 
 The corpus is cut into as many parts as there are languages, each with tokens and a head of its own. Sampled as the
 speech is, the mixture's batches hold the very utterances of the monolingual run's, so that what differs is the cost of

@@ -1,4 +1,6 @@
-"""What `benchmarks/training.py` trains on: AN4 where it is at hand, else generated noise of the same lengths."""
+"""Provides what `benchmarks/training.py` trains on: AN4 where it is at hand, else generated noise of the same
+lengths.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ class Corpus:
     """Utterances with their features.
 
     Attributes:
-        name: for the report.
+        name: name in the report.
         train, dev: utterances; speakers disjoint.
         store: features of all.
         tokens: of the transcripts.
@@ -64,7 +66,7 @@ def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds:
 
     Args:
         folder: AN4's; None looks where `default_an4` says.
-        work: where manifests, features and noise are written.
+        work: folder where manifests, features and noise are written.
         strides: of the model's front end, for leaving out what CTC could not spell.
         speeds: copies whose features are computed.
     """

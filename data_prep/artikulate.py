@@ -1,4 +1,4 @@
-"""KDE Artikulate: courses of words and phrases, one native voice per language, read in single recordings.
+"""Prepares KDE Artikulate: courses of words and phrases, one native voice per language, read in single recordings.
 
 Layout: `XX/XX.xml` with `phrase` elements, whose `text` is read in the file that `soundFile` names; the file's suffix
 may be another than the one named there. Many phrases of a course have no recording. The Greek course is called `gr`.

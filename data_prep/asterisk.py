@@ -1,4 +1,4 @@
-"""Asterisk core sounds: the prompts of a telephone exchange, largely the same in five languages, one voice each.
+"""Prepares Asterisk's core sounds: prompts of a telephone exchange, largely the same in five languages, one voice each.
 
 Layout: `core-sounds-XX.txt` (or `.txt.gz`) with lines `NAME: text`, comments behind `;`, and `NAME.g722` somewhere
 below the same root, `NAME` with its folder ("digits/1"). Sounds are raw G.722 (ITU-T G.722, 64 kbit/s, 16 kHz) without

@@ -1,4 +1,6 @@
-"""What corpora of one voice share: utterances gathered with what is left out, and splits in which no text recurs."""
+"""Divides corpora of one voice by text: gathers utterances with what is left out, and makes splits in which no text
+recurs.
+"""
 
 from __future__ import annotations
 
@@ -124,8 +126,8 @@ class Gathering:
             name: its id behind the prefix.
             file: the recording.
             text: text that is said, as `plain_text` returns it.
-            speaker: who says it.
-            split: where it belongs; by its text where None.
+            speaker: name of the speaker.
+            split: split that it belongs to; None divides by its text.
             pronunciation: its phones, separated by single spaces.
             letters: its text in letters of sounds, where those of `text` are not: the speaking rate is theirs.
             phones: its phones with their times in seconds.

@@ -1,4 +1,4 @@
-"""What every corpus module shares: checking the splits of a corpus and writing them as manifests."""
+"""Checks the splits of a corpus and writes them as manifests: what every corpus module shares."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def write_splits(
     Args:
         splits: utterances by split name.
         out: folder for the manifests; it is created.
-        left_out: by split name, what the caller left out already; it is reported together with what is found here.
+        left_out: utterances, by split name, that the caller left out already; it is reported together with what is
+            found here.
 
     Returns:
         By split name, the number of utterances kept and what was left out and why.
@@ -119,7 +120,7 @@ def require_language(root: Path, language: str, there: Iterable[str], get: str =
         root: the folder that the user named.
         language: the code that is asked for.
         there: codes of the languages in the folder.
-        get: how to get the language, where that is known.
+        get: way to get the language, where that is known.
 
     Raises:
         DataError: the language is not among them.
@@ -186,7 +187,7 @@ def read_table(table: Path, required: Sequence[str], corpus: str, example: str) 
     Args:
         table: the file.
         required: the columns that must be there.
-        corpus, example: whose table it is, and a folder that holds such tables, for messages.
+        corpus, example: name of the corpus, and a folder that holds such tables, for messages.
 
     Raises:
         DataError: there is no such file, a column is missing, or a row has another number of columns.

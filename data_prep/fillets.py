@@ -1,4 +1,5 @@
-"""Fish Fillets NG: the dialogues of a puzzle game in Czech or Dutch, two main voices, about 100 minutes a language.
+"""Prepares Fish Fillets NG: dialogues of a puzzle game in Czech or Dutch, two main voices, about 100 minutes a
+language.
 
 Layout, below the game's folder: `script/LEVEL/dialogs_LANG.lua` holds `dialogId("KEY", "FONT", "English text")` and
 behind it `dialogStr("text")`; `sound/LEVEL/LANG/KEY.ogg` is the recording. What several levels share lies in

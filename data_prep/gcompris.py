@@ -1,4 +1,4 @@
-"""GCompris voices: single words of many languages, one voice each.
+"""Prepares GCompris voices: single words of many languages, one voice each.
 
 Layout: `content-XX.json` maps `NAME.ogg` to the word, `XX/words/NAME.ogg` is the recording (its suffix may be another
 one). German words carry their article, and it is spoken.

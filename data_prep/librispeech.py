@@ -1,4 +1,4 @@
-"""LibriSpeech: audiobooks read in English, about a thousand hours, in official subsets of disjoint speakers.
+"""Prepares LibriSpeech: audiobooks read in English, about a thousand hours, in official subsets of disjoint speakers.
 
 Layout: `LibriSpeech/SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt` with lines `ID TEXT`, where ID is
 `SPEAKER-CHAPTER-NUMBER`, and `ID.flac` beside it. Subsets are `train-clean-100`, `train-clean-360`, `train-other-500`,

@@ -1,4 +1,4 @@
-"""A corpus of made-up words, spoken by espeak-ng voices: what the zero-shot recipe runs on without any corpus.
+"""Makes a corpus of made-up words, spoken by espeak-ng voices: what the zero-shot recipe runs on without any corpus.
 
 Words are drawn syllable by syllable and written as Spanish, whose spelling says how a word is pronounced. Espeak-ng
 speaks them, and its rules say their phones. Layout below `out`:
@@ -55,8 +55,8 @@ class MadeUpConfig(Ranged, section="made_up"):
         words: number of words of the lexicon.
         train_words, dev_words, test_words: numbers of them, without any in common.
         again: words of train that are tested as well.
-        voices: that say words of train, a share of them each.
-        test_voices: that say words of dev, and as many others that say those of test.
+        voices: number of voices that say words of train, a share of them each.
+        test_voices: number of voices that say words of dev, and as many others that say those of test.
         per_voice: words that each voice of train says.
         seed: random seed of words and voices.
     """

@@ -1,4 +1,4 @@
-"""Multilingual LibriSpeech: chapters of audiobooks in eight languages, with official splits of disjoint speakers.
+"""Prepares Multilingual LibriSpeech: chapters of audiobooks in eight languages, with official splits by speaker.
 
 Layout: `mls_LANGUAGE/{train,dev,test}/transcripts.txt` with lines `ID<TAB>text`, where ID is `SPEAKER_BOOK_NUMBER`, and
 `mls_LANGUAGE/{train,dev,test}/audio/SPEAKER/BOOK/ID.flac` (`.opus` in the smaller archives, `mls_LANGUAGE_opus`).

@@ -90,7 +90,7 @@ def prepare_languages(
     Args:
         speech: the folder of corpora that cannot be fetched; None where there is none.
         out: folder for the folders of manifests.
-        say: takes lines for a person to read, one for each corpus that is absent.
+        say: function that takes lines for a person to read, one for each corpus that is absent.
         sources, targets: corpora that are wanted: known ones by name, one's own by the folder that holds their
             manifests `train`, `dev` and `test`. None named stands for all that are known, None itself for none at all.
         workers: parallel processes; what they write and say is the same with any number.

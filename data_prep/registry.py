@@ -41,7 +41,7 @@ class Packages:
         names: Names of the packages, in the order of unpacking.
         licence: Terms under which they are given, in one line.
         checksums: SHA-256 by NAME_VERSION, of the versions that the module was written with.
-        registry: Where the packages are kept.
+        registry: Place where the packages are kept.
     """
 
     names: tuple[str, ...]
@@ -56,7 +56,7 @@ class Use:
 
     Attributes:
         role: Languages to learn from (`source`), or to transfer to (`target`).
-        splits: By language, the splits that are trained on and the one that is kept from training, where these are not
+        splits: Splits, by language, that are trained on and the one that is kept from training, where these are not
             `train` and `dev`, and `test`.
         cost: Rough duration of its preparation, in multiples of what most others take.
         test_set: Name of its test set in tables of targets.

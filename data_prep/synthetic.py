@@ -1,4 +1,4 @@
-"""The embedded default corpus: English number and command sentences, spoken by espeak-ng voices.
+"""Makes the embedded default corpus: English number and command sentences, spoken by espeak-ng voices.
 
 Nothing is downloaded. Forty ordinary voices to train on, and children's voices, whose formants lie far above all of
 these, as the speakers to adapt to: small enough for a laptop, hard enough that adaptation shows. It serves for trying

@@ -1,4 +1,4 @@
-"""Tux Paint stamps: captions of pictures, read aloud in many languages, nine of them for most pictures.
+"""Prepares Tux Paint stamps: captions of pictures, read aloud in many languages, nine of them for most pictures.
 
 Layout: `NAME.txt` holds the English caption in its first line and then `XX.utf8=caption` for every language;
 `NAME_desc_XX.ogg` is the caption read aloud. Captions were rewritten after they had been recorded, and some recordings

@@ -1,4 +1,4 @@
-"""Commands that pages print: what made a record, and the settings that such a command has today."""
+"""Reads commands that pages print: what made a record, and the settings that such a command has today."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold every figure, command and record of the pages against each other, and name what disagrees.
+"""Compares every figure, command and record of the pages with each other, and names what disagrees.
 
     python -m docs.evidence                    all of it; the cheapest table is run again by its printed command
     python -m docs.evidence --without-rerun    without that

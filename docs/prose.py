@@ -1,4 +1,4 @@
-"""Figures in the sentences of pages, which nobody types: they come from a record, or are facts that stand in a list.
+"""Finds figures in the sentences of pages that nobody may type: they come from a record, or are listed facts.
 
 A number before `%`, `points` or `times`, and every number with a decimal point, is a figure. Not looked at are
 generated tables and figures, shell blocks, drawings, code between backticks, and addresses of links.

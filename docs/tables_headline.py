@@ -1,4 +1,6 @@
-"""Tables over all corpora of speaker adaptation: what `auto` reached, and the best method in hindsight beside it."""
+"""Makes tables over all corpora of speaker adaptation: what `auto` reached, and the best method in hindsight beside
+it.
+"""
 
 from __future__ import annotations
 

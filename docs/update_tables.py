@@ -1,4 +1,4 @@
-"""Fill the tables and figures of the pages from the run records in `docs/results`, so that none of them is typed.
+"""Fills the tables and figures of the pages from the run records in `docs/results`, so that none of them is typed.
 
     python -m docs.update_tables            fill them in
     python -m docs.update_tables --check    only say which are out of date

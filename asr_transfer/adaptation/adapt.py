@@ -1,4 +1,4 @@
-"""Adapting a recogniser to a speaker's utterances."""
+"""Adapts a recogniser to a speaker's utterances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judging candidates on held-out utterances of the speaker, and on source speech that shows what others lose."""
+"""Judges candidates on held-out utterances of the speaker, and on source speech that shows what others lose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a new speaker's recordings before a model is adapted to them, and folds to score the adaptation on.
+"""Checks a new speaker's recordings before a model is adapted to them, and makes folds to score the adaptation on.
 
 Nothing here changes or leaves out an utterance: a finding says what is likely wrong and how to mend it.
 """

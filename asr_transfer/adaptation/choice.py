@@ -1,4 +1,4 @@
-"""Choosing how to adapt on the speaker's own utterances, with "leave the model alone" among the answers.
+"""Chooses how to adapt on the speaker's own utterances, with "leave the model alone" among the answers.
 
 Every candidate (a method at a learning rate) is adapted to all folds but one and judged on that one, in turn (k-fold
 cross-validation). What the candidates share is computed once: features, the source model's answers and posteriors, its

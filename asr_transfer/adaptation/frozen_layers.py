@@ -1,4 +1,4 @@
-"""What adaptations of one source model have in common, computed once.
+"""Computes once what adaptations of one source model have in common.
 
 That is what lies below the lowest layer that a method trains: with its weights and statistics frozen and the features
 not augmented it gives the same activations at every step, in every fold and for every method that freezes as much. And

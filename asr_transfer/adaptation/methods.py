@@ -1,4 +1,5 @@
-"""Adaptation methods by name. A method is a transfer plan plus objectives; nothing here touches the trainer.
+"""Defines the adaptation methods by name. A method is a transfer plan plus objectives; nothing here touches the
+trainer.
 
 Methods combine with `+`: `first-layers+kld` trains the first layers and holds the outputs.
 """

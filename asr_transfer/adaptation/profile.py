@@ -1,4 +1,4 @@
-"""Speaker profiles: what an adaptation changed, stored alone and put on the same base model again.
+"""Stores speaker profiles, which hold only what an adaptation changed, and puts them on the same base model again.
 
 A profile folder holds `profile.safetensors`, which has the added tensors and those of the base that changed, and
 `profile.yaml`, which has facts in plain values. Base and profile give the adapted model's outputs bit for bit. Loading

@@ -1,4 +1,4 @@
-"""Typed settings of speaker adaptation and of the automatic choice of a method, importable without torch.
+"""Declares the settings of speaker adaptation and of the automatic choice of a method, importable without torch.
 
 A reason stands beside each default; figures are from the project's own development runs on AN4 and FSDD.
 """

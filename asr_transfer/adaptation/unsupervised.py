@@ -1,4 +1,4 @@
-"""Unsupervised adaptation: a recogniser's own hypotheses as transcripts, where it is sure of them.
+"""Adapts without transcripts: a recogniser's own hypotheses serve as transcripts, where it is sure of them.
 
 What is kept is then adapted to like transcribed speech (pseudo-labels; Lee 2013, for speech Kahn et al. 2020).
 """

@@ -1,4 +1,4 @@
-"""Which of a speaker's recordings are adapted to: what is wrong with the others is said, never passed over."""
+"""Selects which of a speaker's recordings are adapted to, with a reason for each that is left out."""
 
 from __future__ import annotations
 

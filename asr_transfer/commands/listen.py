@@ -1,4 +1,4 @@
-"""Puts a model to work as the command line asks: which head, which words, which search."""
+"""Opens a recogniser as the command line asks: with which head, which words, which search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what makes a command of its options and its action.
+"""Declares options that several commands share, and makes a command of its options and its action.
 
 Neither this file nor those of the commands load torch before a command runs, so that the command line starts at once.
 """

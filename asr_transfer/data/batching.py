@@ -1,4 +1,4 @@
-"""Batches: what a model is fed, and in which order, as a pure function of the seed and the step.
+"""Makes batches: what a model is fed, and in which order, as a pure function of the seed and the step.
 
 Nothing here keeps state: the batch of step k is the same whether training ran from the start or was resumed at k.
 """

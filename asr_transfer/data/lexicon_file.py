@@ -1,4 +1,4 @@
-"""A lexicon's file: its entries, what of it is left out, and whether it is written in our own form."""
+"""Reads a lexicon's file: its entries, what of it is left out, and whether it is written in our own form."""
 
 from __future__ import annotations
 

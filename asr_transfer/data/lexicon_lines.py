@@ -1,4 +1,4 @@
-"""Lines of lexica: our own, and those of CMUdict, Kaldi and the Montreal Forced Aligner (MFA), taken apart.
+"""Takes lines of lexica apart: our own, and those of CMUdict, Kaldi and the Montreal Forced Aligner (MFA).
 
 Our own line is `word<TAB>phones`, with a weight behind another tab where there is one. The others:
 

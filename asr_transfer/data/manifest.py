@@ -1,4 +1,5 @@
-"""Manifests: one utterance per line of JSON, in NeMo's keys (`audio_filepath`, `duration`, `text`, `offset`) plus ours.
+"""Reads and writes manifests: an utterance per line of JSON, in NeMo's keys (`audio_filepath`, `duration`, `text`,
+`offset`) plus ours.
 
 A relative `audio_filepath` is relative to the manifest's own folder.
 """

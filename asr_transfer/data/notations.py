@@ -1,4 +1,4 @@
-"""Notations of phones: IPA, ARPAbet and pinyin's initials and finals, and the way from the last two to the first.
+"""Translates notations of phones: ARPAbet and pinyin's initials and finals into IPA.
 
 With one notation a single model of phones can serve several languages.
 """

@@ -1,4 +1,4 @@
-"""Phones of several notations as IPA symbols, and how far they lie from each other.
+"""Writes phones of several notations as IPA symbols, and measures how far they lie from each other.
 
 Each phone has the articulatory features of the package panphon (Mortensen et al. 2016), +1, -1 or 0 where a feature
 does not apply, and two of our own: panphon gives the tap and the trill of Spanish the same features, and nothing says

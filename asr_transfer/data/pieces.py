@@ -1,4 +1,6 @@
-"""Long recordings in pieces cut where it is quiet, so that recognising takes the same memory whatever their length."""
+"""Cuts long recordings into pieces where it is quiet, so that recognising takes the same memory whatever their
+length.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pronunciations of whole manifests, which models of phones are trained on and scored against."""
+"""Pronounces whole manifests, which models of phones are trained on and scored against."""
 
 from __future__ import annotations
 

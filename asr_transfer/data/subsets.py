@@ -1,4 +1,4 @@
-"""Training subsets of rising size, each inside the next, for curves over the amount of speech."""
+"""Draws training subsets of rising size, each inside the next, for curves over the amount of speech."""
 
 from __future__ import annotations
 

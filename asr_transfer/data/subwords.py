@@ -1,4 +1,4 @@
-"""Pieces of words, found by SentencePiece's unigram model (Kudo 2018; Kudo and Richardson 2018).
+"""Finds pieces of words by SentencePiece's unigram model (Kudo 2018; Kudo and Richardson 2018).
 
 A piece that begins a word begins with `▁`; every character of the texts is a piece too, so that any text of them can be
 spelled. A text is spelled in the pieces that are likeliest together, always in the same way.

@@ -1,4 +1,4 @@
-"""Synthetic speech: espeak-ng, driven through ctypes on the library that the `espeakng-loader` wheel carries.
+"""Synthesises speech with espeak-ng, through ctypes on the library that the `espeakng-loader` wheel carries.
 
 The wheel is the extra `voices`, for it brings a library under the GPL-3 into the process: it is loaded where a voice
 speaks or a pronunciation is guessed, never when this module is imported.

@@ -1,4 +1,4 @@
-"""Tokens: the symbols a CTC head can emit. Index 0 is always the blank."""
+"""Defines tokens: the symbols a CTC head can emit. Index 0 is always the blank."""
 
 from __future__ import annotations
 

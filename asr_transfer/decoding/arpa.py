@@ -1,4 +1,4 @@
-"""N-gram models as ARPA text: reading with messages that name the line, and writing.
+"""Reads n-gram models from ARPA text, with messages that name the line, and writes them.
 
     \\data\\
     ngram 1=4

@@ -1,4 +1,4 @@
-"""Beam search for sentences of a lexicon's words under CTC, with an n-gram language model.
+"""Searches for sentences of a lexicon's words with a beam under CTC and an n-gram language model.
 
 A sentence's score is the natural logarithm of the sum over all alignments that `Tokens.decode` turns into it, plus
 `lm_weight` · ln p_LM, plus `word_score` for every word, plus the weights of its pronunciations (likelihoods of several

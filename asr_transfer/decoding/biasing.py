@@ -1,4 +1,4 @@
-"""Open-vocabulary CTC prefix beam search over tokens, with a bonus for hot words.
+"""Searches for texts over tokens with a CTC prefix beam and an open vocabulary, with a bonus for hot words.
 
 A text's score is the natural logarithm of the sum over all alignments that `Tokens.decode` turns into it, plus the
 bonus of the hot words in it: `hot_weight` · weight · letters for each occurrence. A letter is a token, and of pieces of

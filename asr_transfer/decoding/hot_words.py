@@ -1,4 +1,4 @@
-"""Hot words: words or phrases that a user expects, and the automaton that finds them while a text is being written.
+"""Finds hot words, which a user expects, while a text is being written: their list and the automaton over them.
 
 A file has a word or phrase per line, optionally with a weight behind a tab (1 where it is left out):
 

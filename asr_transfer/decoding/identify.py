@@ -1,4 +1,4 @@
-"""Which language an utterance is in: the one whose head is surest of what it hears."""
+"""Identifies the language of an utterance: the one whose head is surest."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def calibrated(
     """Return a recogniser that keeps offsets from development speech, without where a language has none; it is said.
 
     Args:
-        recogniser: with one head there is nothing to tell apart, and it is returned as it is.
+        recogniser: model of several languages; one with a single head is returned as it is.
         utterances: really in the languages they name; those in languages without a head are left out.
         store: their features.
         say: function that takes the line that names the languages without speech.

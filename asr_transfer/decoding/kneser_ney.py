@@ -1,4 +1,4 @@
-"""Estimating an n-gram model: interpolated Kneser-Ney smoothing with one discount per order.
+"""Estimates an n-gram model by interpolated Kneser-Ney smoothing with one discount per order.
 
 Kneser and Ney, "Improved backing-off for m-gram language modeling" (1995), in the interpolated form of Chen and
 Goodman, "An empirical study of smoothing techniques for language modeling" (1999). Lower orders count in how many

@@ -1,4 +1,6 @@
-"""What the tokens of a head write, letter by letter, for searches that find words in a text however it is spelled."""
+"""Lists what the tokens of a head write, letter by letter, for searches that find words in a text however it is
+spelled.
+"""
 
 from __future__ import annotations
 

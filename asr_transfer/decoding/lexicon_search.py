@@ -1,4 +1,4 @@
-"""Exact search for isolated words: the CTC likelihood of every entry of a lexicon, without a beam.
+"""Searches exactly for isolated words: the CTC likelihood of every entry of a lexicon, without a beam.
 
 Probabilities are divided by each frame's highest one and kept in float64, which is exact as long as an entry lies less
 than some 600 nats below the best free path. What lies lower is computed anew in the log domain by PyTorch's CTC loss,
@@ -279,10 +279,10 @@ class Explanation:
         word: word that was asked for.
         rank: 1 for the best word.
         words: number of words in the lexicon.
-        score: as of `best_words`.
+        score: score as in `best_words`.
         margin: (score - free score) / frames.
         pronunciation: phones of the word's best entry.
-        path: that entry's best alignment; empty if it needs more frames than there are.
+        path: best alignment of that entry; empty if it needs more frames than there are.
         heard: phones of the greedy hypothesis.
         edits: (phone of the pronunciation, phone heard), None for none.
         better: words that beat it, best first.

@@ -1,4 +1,4 @@
-"""N-gram language models with back-off, looked up for many hypotheses at once; read from ARPA text or estimated."""
+"""Looks up n-gram language models with back-off for many hypotheses at once; read from ARPA text or estimated."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class NgramModel:
     """A back-off model (Katz 1987). A state is the longest known context of what comes next, an integer.
 
     Args:
-        grams: as of `arpa.read_arpa`.
+        grams: n-grams as `arpa.read_arpa` returns them.
         source: origin of the model, for messages.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""A recogniser: an acoustic model with the tokens of one of its heads, loaded, saved and put to work."""
+"""Recognises speech: an acoustic model with the tokens of one of its heads, loaded, saved and put to work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lexicon as one tree of tokens, from its first symbols to the words that end at its nodes, for the beam search."""
+"""Holds a lexicon as one tree of tokens, from first symbols to the words that end at its nodes, for the beam search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the beam searches and of adaptation at test time, readable without loading PyTorch."""
+"""Declares the settings of the beam searches and of adaptation at test time, readable without loading PyTorch."""
 
 from __future__ import annotations
 

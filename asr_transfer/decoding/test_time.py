@@ -1,4 +1,4 @@
-"""Test-time adaptation to a single utterance without its transcript (SUTA; Lin, Li and Lee 2022).
+"""Adapts to a single utterance at test time, without its transcript (SUTA; Lin, Li and Lee 2022).
 
 Before an utterance is decoded, a few steps make the model surer of what it hears in it; then it forgets them again.
 """

@@ -1,4 +1,4 @@
-"""Choosing the weights of a beam search on development data."""
+"""Chooses the weights of a beam search on development data."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Trial:
     """What some weights gave.
 
     Attributes:
-        weights: by their name in `SearchConfig`.
+        weights: weights by their name in `SearchConfig`.
         errors: word errors on the development data.
         reference: words in its references.
     """
@@ -76,7 +76,7 @@ class Tuned:
     """The chosen settings and how they came about.
 
     Attributes:
-        config: with the weights that made the fewest errors; of equal ones, those tried first.
+        config: settings with the weights that made the fewest errors; of equal ones, those tried first.
         trials: all that was tried, in order.
     """
 
@@ -107,12 +107,12 @@ def tune(
     Args:
         posteriors: posteriors of the development utterances.
         references: text of each.
-        lexicon, tokens, model: as of `SentenceSearch`; without a model `lm_weight` is left as it is.
+        lexicon, tokens, model: arguments of `SentenceSearch`; without a model `lm_weight` is left as it is.
         config: the other settings.
         grid: values to try, by name of a number in `SearchConfig`; None for `DEFAULT_GRID`.
         exhaustive: whether to try all combinations.
-        hot_words: whose entries of the lexicon have a bonus, as of `HotWords.boosted`; without them `hot_weight` is
-            left as it is.
+        hot_words: words whose entries of the lexicon have a bonus, as `HotWords.boosted` gives it; without them
+            `hot_weight` is left as it is.
 
     Raises:
         ConfigError: the grid names what is no weight, or holds no or wrong values.
@@ -167,7 +167,7 @@ def tune_hot_words(
     Args:
         posteriors: posteriors of the development utterances; some should hold hot words, and some none.
         references: text of each, for models of phones in phones.
-        tokens, hot_words, lexicon: as of `PrefixSearch`.
+        tokens, hot_words, lexicon: arguments of `PrefixSearch`.
         config: the other settings.
         grid: values of `hot_weight` to try; None for `HOT_GRID`.
 

@@ -1,4 +1,4 @@
-"""What stands behind an error rate: tables per speaker and language, confusions, and how listed words are found."""
+"""Breaks an error rate down: tables per speaker and language, confusions, and how listed words are found."""
 
 from __future__ import annotations
 
@@ -106,10 +106,10 @@ class Recall:
     """How many occurrences of certain words were recognised.
 
     Attributes:
-        occurrences: in the references.
+        occurrences: number of occurrences in the references.
         found: those recognised in their place.
         false_alarms: occurrences in the hypotheses that stand for something else.
-        missed: how often each word was missed, most often first.
+        missed: number of times that each word was missed, most often first.
     """
 
     occurrences: int

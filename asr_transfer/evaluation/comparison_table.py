@@ -1,4 +1,4 @@
-"""A comparison in a few lines: the summary's columns and sentences, and the table for a terminal."""
+"""Writes a comparison in a few lines: the summary's columns and sentences, and the table for a terminal."""
 
 from __future__ import annotations
 

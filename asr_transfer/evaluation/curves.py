@@ -1,4 +1,4 @@
-"""Error against the amount of target data, how much data a method saves, and whom adaptation harms.
+"""Computes error against the amount of target data, how much data a method saves, and whom adaptation harms.
 
 Intervals are over speakers, each with all his seeds (draws of adaptation data), where there are at least four; of one
 speaker they are over at least four seeds, and say nothing of other speakers (see `clusters`). Amounts are compared at
@@ -32,7 +32,7 @@ class Observation:
         amount: quantity of target data, in utterances, seconds or what the experiment counts; 0 is the source model.
         seed: name of the seed or draw.
         speaker: name of the speaker.
-        errors, reference: on the speaker's test utterances.
+        errors, reference: counts on the speaker's test utterances.
     """
 
     amount: float
@@ -118,7 +118,7 @@ def observe(alignments: Alignments, amount: float, seed: str = "") -> list[Obser
     """Return a system's observations: one for each speaker and draw.
 
     Args:
-        alignments: whose ids end in `#DRAW` where there are several draws.
+        alignments: alignments whose ids end in `#DRAW` where there are several draws.
         amount: quantity of target data.
         seed: name of the seed of ids without a draw.
     """

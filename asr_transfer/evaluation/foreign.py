@@ -1,4 +1,4 @@
-"""Reading what other toolkits recognised: SpeechBrain's `wer_test.txt`, NeMo's manifests; `text_pairs` reads texts."""
+"""Reads what other toolkits recognised: SpeechBrain's `wer_test.txt`, NeMo's manifests; `text_pairs` reads texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Results:
     """What a file holds; speaker and language are empty where it does not tell.
 
     Attributes:
-        utterances: with unique ids; a missing hypothesis is an empty one.
+        utterances: utterances with unique ids; a missing hypothesis is an empty one.
         missing: ids of references without hypothesis.
         audio: path of the recording by id, where the file names it and it exists.
         notes: sentences that a reader must know.

@@ -1,4 +1,6 @@
-"""The utterances of a report: compact data for its script, the worst ones for readers without script, recordings."""
+"""Lists the utterances of a report: compact data for its script, the worst ones for readers without script,
+recordings.
+"""
 
 from __future__ import annotations
 
@@ -160,9 +162,9 @@ def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[
     """Return the addresses of recordings by utterance, and sentences about those left out.
 
     Args:
-        compared: with recordings known by utterance id in any of its systems.
+        compared: comparison with recordings known by utterance id in any of its systems.
         mode: `link` gives relative addresses, `embed` the recordings themselves as far as room allows.
-        folder: where the report will lie.
+        folder: folder that the report will lie in.
     """
     if mode == "none":
         return {}, []

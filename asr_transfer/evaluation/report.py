@@ -1,4 +1,4 @@
-"""Writing a comparison: `report.html` (one file that needs nothing else), `report.md`, `report.csv`, plots.
+"""Writes a comparison: `report.html` (one file that needs nothing else), `report.md`, `report.csv`, plots.
 
 The page's texts are escaped by jinja2, its data stands in a JSON block that no text can end, its script makes text
 nodes only, and a content security policy lets nothing else run and nothing be fetched but recordings.
@@ -84,7 +84,7 @@ def write_report(folder: Path, compared: Compared, mode: listing.AudioMode, comm
     Args:
         folder: made when it does not exist; an earlier report's files are replaced, others are left.
         compared: comparison to report.
-        mode: how recordings are put in.
+        mode: way in which recordings are put in.
         command: the command line, to be shown.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Texts as NIST's sclite reads them, and ESPnet and Kaldi write them: `trn`, `stm` and `ctm`.
+"""Reads texts as NIST's sclite does, and ESPnet and Kaldi write them: `trn`, `stm` and `ctm`.
 
     turn off the lamp (spk1-utt3)                          trn: words, and the utterance's id with its speaker
     rec7 1 spk1 12.30 14.05 <o,f0,male> turn off the lamp  stm: recording, channel, speaker, begin, end, label, words
@@ -59,7 +59,7 @@ class TimedWord:
     Attributes:
         recording, channel: place of the word.
         begin, duration: begin and length in seconds.
-        word: as it was recognised.
+        word: word as it was recognised.
     """
 
     recording: str

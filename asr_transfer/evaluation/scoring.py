@@ -1,4 +1,4 @@
-"""Word, character and phone error rates over a corpus, and what stands behind them, through jiwer.
+"""Computes word, character and phone error rates over a corpus, and what stands behind them, through jiwer.
 
 Rates are corpus errors divided by corpus reference units (characters with their spaces); they may exceed 1. Utterances
 with an empty reference are counted apart: their insertions are reported and never divided by nothing. Texts are

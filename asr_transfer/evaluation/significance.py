@@ -1,4 +1,4 @@
-"""Whether a difference between two systems is more than the luck of the test set.
+"""Tests whether a difference between two systems is more than the luck of the test set.
 
 Intervals and p are over speakers where there are at least four, since errors of one speaker go together, and over
 utterances otherwise, which says nothing of other speakers (see `clusters`). MAPSSWE (matched pairs sentence-segment
@@ -65,7 +65,7 @@ class Mapsswe:
     """A matched-pairs test.
 
     Attributes:
-        segments: in which at least one system errs; the test's sample size.
+        segments: number of segments in which at least one system errs; the test's sample size.
         mean: errors per segment, system minus baseline.
         z: the statistic, below zero where the system is better; None where all segments differ alike.
         p: two-sided, from the normal distribution; 1 for identical systems.

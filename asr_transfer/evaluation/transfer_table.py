@@ -1,4 +1,4 @@
-"""The source × target table: how well a model of one domain does on another, beside the target's own model.
+"""Makes the source × target table: how well a model of one domain does on another, beside the target's own model.
 
 A row is a source (language, speaker, corpus), a column a target. The diagonal is the control: source and target are the
 same, after the same procedure. Each other cell of a column is tested against it on the same utterances, with Holm's
@@ -51,7 +51,7 @@ class TransferTable:
 
     Attributes:
         names: sources and targets, in order.
-        cells: by (source, target); pairs that were not run are absent.
+        cells: cells by (source, target); pairs that were not run are absent.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""References that a recogniser cannot write, whatever it hears: capitals for a model of small letters, digits, marks.
+"""Finds references that a recogniser cannot write: capitals for a model of small letters, digits, marks.
 
 Each such character is an error that says nothing of the recogniser. Nothing is taken out of the score; it is said which
 characters they are, and under which normalisation both sides can write the same.

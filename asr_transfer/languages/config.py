@@ -1,4 +1,4 @@
-"""Settings of learning a further language, importable without torch."""
+"""Declares the settings of learning a further language, importable without torch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LanguageConfig(Ranged, section="language"):
         source_share: share of the source's languages in the speech of `joint`.
         alpha: among themselves these are sampled in proportion to their speech to this power.
         encoder_rate: factor on the learning rate of all but the new head.
-        freeze_statistics: keep the source's normalisation statistics also where its layers are trained.
+        freeze_statistics: whether to keep the source's normalisation statistics also where its layers are trained.
         keep_head: where the source has a head of the language already, go on from it; new symbols are added. Otherwise
             a new head takes its place.
         monitor: figure of the development speech by which the best weights are chosen; on little speech the word error
@@ -63,7 +63,7 @@ class LanguageConfig(Ranged, section="language"):
             as it is, 0 as much of every one.
         speaker_adversarial: weight of the loss of a discriminator that names the speaker of an utterance, whose
             gradient is reversed, so that what the encoder gives says less of who speaks (Meng et al. 2018).
-        pieces: how many, where units are `subwords`; None takes 300.
+        pieces: number of pieces of words, where units are `subwords`; None takes 300.
     """
 
     mode: Mode = "all"

@@ -1,4 +1,6 @@
-"""The phases in which a language is learnt: how long each is, what it trains, and what they amount to together."""
+"""Divides the learning of a language into phases: how long each is, what it trains, and what they amount to
+together.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning a further language from a trained recogniser: a new head on shared layers (Huang et al. 2013)."""
+"""Teaches a trained recogniser a further language: a new head on shared layers (Huang et al. 2013)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The acoustic model: convolutional front end, encoder, and a named CTC head per token set."""
+"""Builds the acoustic model: convolutional front end, encoder, and a named CTC head per token set."""
 
 from __future__ import annotations
 

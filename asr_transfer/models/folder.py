@@ -1,5 +1,5 @@
-"""Model folders: `model.safetensors`, `config.yaml`, `README.md`, and where there are `tokens.txt` (with
-`tokens.model`, if they are subwords) and `lexicon.txt`.
+"""Writes and reads model folders: `model.safetensors`, `config.yaml`, `README.md`, and where there are `tokens.txt`
+(with `tokens.model`, if they are subwords) and `lexicon.txt`.
 
 Loading executes no code from the folder. A folder is written under a temporary name and exchanged with the old one, so
 that a killed or failing write leaves the old model or the new one, never half of one.
@@ -45,10 +45,10 @@ def save_model(
     """Write a model folder, replacing an older one only when the new one is complete; adapters are kept with it.
 
     Args:
-        folder: where.
+        folder: folder to write.
         model: model to describe.
         card: text of the folder's README.md.
-        files: by file name, such as `tokens.txt`, what writes it to the path it is given.
+        files: functions, by file name such as `tokens.txt`, that write it to the path they are given.
         origin: facts about the training kept in `config.yaml` (plain values only).
 
     Raises:

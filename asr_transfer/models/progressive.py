@@ -1,4 +1,4 @@
-"""Progressive networks: a new column beside frozen ones, which it listens to (Rusu et al. 2016)."""
+"""Builds progressive networks: a new column beside frozen ones, which it reads from (Rusu et al. 2016)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shared encoder, and a private one for every language (Bousmalis et al. 2016; Chen and Cardie 2018)."""
+"""Builds a shared encoder, and a private one for every language (Bousmalis et al. 2016; Chen and Cardie 2018)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ReadingHead(nn.Module):
 
     Args:
         output: the layer that makes logits.
-        read: maps the model's hidden (batch, frames, channels) to what `output` reads.
+        read: function that maps the model's hidden (batch, frames, channels) to what `output` reads.
     """
 
     def __init__(self, output: nn.Module, read: Callable[[torch.Tensor], torch.Tensor]) -> None:

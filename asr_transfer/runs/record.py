@@ -1,4 +1,4 @@
-"""Run folders and run records: `run.json` says what was run, on what, with which result, and what it cost.
+"""Writes run folders and run records: `run.json` states what was run, on what, with which result, and what it cost.
 
 A run folder also holds `log.txt`, `hypotheses.jsonl`, `scores.txt`, `checkpoints/` while training, and `model/`. It is
 the run's own: `--overwrite` empties it, and one process at a time works in it.
@@ -48,8 +48,8 @@ class RunRecord:
     Args:
         folder: the run folder; made when it does not exist. A program may change its working directory afterwards.
         config: the resolved configuration: plain values, and paths as `Path`s.
-        resume: go on with the run that the folder holds; its configuration and data must be the same.
-        overwrite: remove all that the run has done that the folder holds first.
+        resume: whether to go on with the run that the folder holds; its configuration and data must be the same.
+        overwrite: whether to remove all that the run has done that the folder holds first.
 
     Attributes:
         folder: Absolute path of the run folder.

@@ -1,4 +1,4 @@
-"""Running batches through a model: to logits and to the taps that objectives asked for."""
+"""Runs batches through a model: to logits and to the taps that objectives asked for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()
     Args:
         model: model under the contract.
         stream: stream that the batch is of.
-        batch: on the model's device.
+        batch: batch on the model's device.
         taps: dotted paths of modules whose outputs are kept.
     """
     with _keeping(model, taps) as kept:

@@ -1,4 +1,4 @@
-"""The protocols that methods fulfil: an objective adds to the loss, a plan prepares the model.
+"""Defines the protocols that methods fulfil: an objective adds to the loss, a plan prepares the model.
 
 The trainer knows nothing else of any method.
 """

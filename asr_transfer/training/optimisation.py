@@ -1,4 +1,4 @@
-"""The optimiser, its parameter groups and the learning-rate schedule."""
+"""Makes the optimiser, its parameter groups and the learning-rate schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The precision of training: what is asked for, or for `auto` the faster one here, measured once and remembered.
+"""Settles the precision of training: what is asked for, or for `auto` the faster one here, measured once and
+remembered.
 
 Processors and cards that compute in bf16 train up to 1.6 times as fast in it; on others it is the slower one.
 """

@@ -1,4 +1,4 @@
-"""Training a recogniser from manifests to a model: what `asr-transfer train` and the recipes call."""
+"""Trains a recogniser from manifests to a model: what `asr-transfer train` and the recipes call."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ def train_recogniser(
             the last weights are kept. Of several languages, the mean word error rate counts.
         store: features of both, of the training utterances at every speed.
         config: network and training.
-        folder: where checkpoints go; training resumes from what it finds there.
-        log: called with a line at each validation.
+        folder: folder of checkpoints; training resumes from what it finds there.
+        log: function that is called with a line at each validation.
         objectives: additions to the loss, with their weights; of several languages, each is a stream called like it.
-        make_model: makes the model of a network and of the tokens of each head, where `config.outputs` are heads.
+        make_model: function that makes the model of a network and of the tokens of each head, where `config.outputs`
+            are heads.
 
     Returns:
         The recogniser, what training did, and which utterances were left out as infeasible for CTC. Of several

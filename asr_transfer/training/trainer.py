@@ -1,4 +1,4 @@
-"""The trainer: a `speechbrain.Brain` that runs streams through a model and adds up task losses and objectives.
+"""Trains models by a `speechbrain.Brain` that runs streams through them and adds up task losses and objectives.
 
 It knows no method and no speech. Step k is a pure function of the weights, the optimiser's state, the seed and k:
 batches, dropout and augmentation are seeded per step, so a run that was killed and resumed ends in the same bits. A

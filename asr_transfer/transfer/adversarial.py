@@ -1,4 +1,4 @@
-"""Domain-adversarial training: features that do not tell domains apart (DANN; Ganin et al. 2016).
+"""Trains features that do not tell domains apart (domain-adversarial training, DANN; Ganin et al. 2016).
 
 With languages as domains it is the language-adversarial training of Chen and Cardie (2018) and Yi et al. (2018).
 """

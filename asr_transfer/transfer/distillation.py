@@ -1,4 +1,4 @@
-"""Output-conservative training: stay near the posteriors of a frozen teacher (KLD; Yu et al. 2013, Li et al. 2018)."""
+"""Holds a model near the posteriors of a frozen teacher (output-conservative, KLD; Yu et al. 2013, Li et al. 2018)."""
 
 from __future__ import annotations
 

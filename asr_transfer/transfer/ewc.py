@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: hold each weight as firmly as it mattered before (EWC; Kirkpatrick et al. 2017)."""
+"""Holds each weight as firmly as it mattered before (elastic weight consolidation, EWC; Kirkpatrick et al. 2017)."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def fisher_information(model: nn.Module, task: Task, examples: int = 64, seed: i
 
     Args:
         model: model under the contract; run in evaluation mode and left as it was.
-        task: with the criterion `ctc` or `cross_entropy`; its unaugmented items are the x.
+        task: task with the criterion `ctc` or `cross_entropy`; its unaugmented items are the x.
         examples: draws of an item and its labels. No item is drawn once more before all were drawn; one that is drawn
             several times is run once.
         seed: random seed of the draws.

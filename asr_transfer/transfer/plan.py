@@ -1,4 +1,4 @@
-"""Transfer plans: what is copied from a source model, reset, frozen, and trained at which rate.
+"""Prepares a model by a transfer plan: what is copied from a source model, reset, frozen, and trained at which rate.
 
 A plan is applied once, before training, and says what it did in a table. Actions run in the order given; later ones
 win. Nothing is guessed: a selector that matches nothing and a tensor that does not fit raise.

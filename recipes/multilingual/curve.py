@@ -1,4 +1,4 @@
-"""Draw the error on Mandarin against the minutes of Mandarin trained on, with and without European languages.
+"""Draws the error on Mandarin against the minutes of Mandarin trained on, with and without European languages.
 
     python recipes/multilingual/curve.py --config recipes/multilingual/hparams/curve.yaml --out runs/curve
 

@@ -1,4 +1,4 @@
-"""Measure how well a finished source model tells its languages apart, and let it keep what was calibrated.
+"""Measures how well a finished source model tells its languages apart, and lets it keep what was calibrated.
 
     python recipes/multilingual/identification.py --source_model runs/curve/sources/all-0 --out runs/identification
 

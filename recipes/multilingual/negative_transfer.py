@@ -1,4 +1,4 @@
-"""Find the source languages that help Mandarin, and those that harm it.
+"""Finds the source languages that help Mandarin, and those that harm it.
 
     python recipes/multilingual/negative_transfer.py \
         --config recipes/multilingual/hparams/negative_transfer.yaml --out runs/negative_transfer

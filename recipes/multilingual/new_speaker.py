@@ -1,4 +1,4 @@
-"""Try what helps Mandarin with a speaker never heard: each remedy alone and together, against plain transfer.
+"""Tries what helps Mandarin with a speaker who was not trained on: each remedy alone and together.
 
     python recipes/multilingual/new_speaker.py \
         --config recipes/multilingual/hparams/new_speaker.yaml --out runs/new_speaker
@@ -36,8 +36,8 @@ class Recipe(NewSpeakerConfig, LanguageRun):
     """Try what helps a new language with a speaker never heard.
 
     Attributes:
-        develop: test on the woman of gcin-voice instead of the syllables, with the man alone as further speaker: what
-            settings are chosen on.
+        develop: whether to test on the woman of gcin-voice instead of the syllables, with the man alone as further
+            speaker; settings are chosen in this way.
         source_model: run folder of a finished source model, such as `sources/all-0` of a curve; none trains one.
     """
 

@@ -1,4 +1,4 @@
-"""Learn every language from every other one with a few minutes of speech, and print what each source was worth.
+"""Learns every language from every other one with a few minutes of speech, and prints what each source was worth.
 
     python recipes/multilingual/transfer_table.py \
         --config recipes/multilingual/hparams/transfer_table.yaml --out runs/transfer_table

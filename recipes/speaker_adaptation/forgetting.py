@@ -1,4 +1,4 @@
-"""Compare what others are predicted to lose by an adaptation with what they lose, for several methods.
+"""Compares what others are predicted to lose by an adaptation with what they lose, for several methods.
 
     python recipes/speaker_adaptation/forgetting.py --config recipes/speaker_adaptation/hparams/forgetting_fsdd.yaml \
         --root ../shared/speech/fsdd --out runs/forgetting_fsdd

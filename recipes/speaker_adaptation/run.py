@@ -1,4 +1,4 @@
-"""Adapt a speaker-independent model to held-out speakers by several methods, and print what each gained and cost.
+"""Adapts a speaker-independent model to held-out speakers by several methods, and prints what each gained and cost.
 
     python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml --out runs/demo
 

@@ -1,4 +1,4 @@
-"""Recognise words that a model was never trained on, by their phones and a lexicon, and print how often that works.
+"""Recognises words that a model was never trained on, by their phones and a lexicon, and prints how often that works.
 
     python recipes/zero_shot_words/run.py --config recipes/zero_shot_words/hparams/synthetic.yaml --out runs/words
 

@@ -1,4 +1,4 @@
-"""Find words of sentences that no training text held, by a lexicon or a list of hot words, and print what that costs.
+"""Finds words of sentences that no training text held, by a lexicon or a list of hot words, and prints what that costs.
 
     python recipes/zero_shot_words/sentences.py --config recipes/zero_shot_words/hparams/sentences.yaml \\
         --model runs/model --corpus data/corpus --out runs/sentences

@@ -1,4 +1,4 @@
-"""Error of a new language against the minutes of its speech, with and without other languages' help."""
+"""Measures the error of a new language against the minutes of its speech, with and without other languages' help."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Row:
 
     Attributes:
         test, system, minutes: names of the test set and the system, and the amount of speech.
-        seeds: how many.
+        seeds: number of seeds.
         rate: errors over reference units of all seeds.
         spread: standard deviation over seeds.
         reduction: share of the baseline's errors that it makes less; None for the baseline itself.
@@ -93,8 +93,8 @@ def run_curve(
         corpora: its manifests.
         folder: run folder of the experiment; `sources` and `points` below it hold a run folder for each model.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
     """
     languages, target = check_languages(corpora)
     sources, points = plan(config, corpora, languages)

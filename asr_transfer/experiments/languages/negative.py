@@ -1,4 +1,4 @@
-"""Which source languages help a target and which harm it: leaving each one out of all, and adding each one to a base.
+"""Finds source languages that help a target or harm it: leaves each one out of all, and adds each one to a base.
 
 All source models take the same number of steps, whatever they are trained on, so that a language is not called helpful
 for the mere speech that is trained on longer.
@@ -81,7 +81,8 @@ class Effect:
         without, rate: error rates without the language and with it.
         share, low, high: part of the errors without it that it takes away, with its 95 % interval; negative where it
             harms.
-        p: that it changes nothing, corrected by Holm's method for all languages of the design on this test set.
+        p: two-sided p that it changes nothing, corrected by Holm's method for all languages of the design on this test
+            set.
         verdict: `helps` or `harms` where p is below 0.05, else empty.
     """
 
@@ -164,8 +165,8 @@ def run_negative(
         corpora: its manifests.
         folder: run folder of the experiment; `sources` and `points` below it hold a run folder for each model.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
     """
     languages, target = check_languages(corpora)
     jobs, points, compared = plan_negative(config, languages)

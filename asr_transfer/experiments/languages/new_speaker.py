@@ -1,4 +1,4 @@
-"""What helps a new language with a speaker never heard: each remedy alone and several together, against plain transfer.
+"""Measures what helps a new language with a speaker who was not trained on: each remedy alone and several together.
 
 All rows begin with the same source model and take the same steps; the same development speech, of the speakers that are
 trained on, chooses every row's weights. Nothing is chosen on the test speaker.
@@ -220,8 +220,8 @@ def run_new_speaker(
         further: manifests of the speakers that `speakers` adds to the training speech.
         folder: run folder of the experiment; `sources` and `points` below it hold a run folder for each model.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
         source: run folder of a finished source model, which is copied instead of training one.
 
     Raises:
@@ -303,7 +303,7 @@ def write_syllables(test: Path, known: Sequence[Path], taught: Sequence[Path], f
         test: manifest of the syllables, with pronunciations.
         known: manifests whose syllables are the lexicon: those of the language, wherever they come from but the test.
         taught: manifests that every row trains on; syllables with other phones are left out of the lexicon.
-        folder: where to.
+        folder: folder to write into.
 
     Returns:
         The manifest with each utterance's phones, without tones, as its text, so that what is heard with a lexicon is

@@ -1,4 +1,4 @@
-"""What the recipes of several languages are told in the same words, and how each of them begins."""
+"""Declares the options that the recipes of several languages share, and begins each of them."""
 
 # Annotations are not postponed here: jsonargparse resolves postponed ones of a recipe's first base class alone.
 

@@ -1,4 +1,4 @@
-"""Every language as the source of every other: what each helps with a few minutes of the target, and what it harms.
+"""Measures every language as the source of every other: what each helps with a few minutes of the target, and harms.
 
 Each language's training speech is cut into two halves, once for all. Source models are trained on one half, targets
 learn from some minutes of the other, so that a language can also be its own source (self-transfer), by the very same
@@ -64,7 +64,7 @@ class Manifests:
         A corpus that lacks one of them is left out.
 
         Args:
-            folders: by the name of the corpus.
+            folders: folders by the name of the corpus.
             languages: languages of the corpora.
         """
         made: dict[str, Manifests] = {}
@@ -82,7 +82,7 @@ class PairsConfig(Ranged):
     """An experiment over pairs of languages.
 
     Attributes:
-        languages: that are source and target to each other; none takes all that there are.
+        languages: languages that are source and target to each other; none takes all that there are.
         minutes: amount of each target's speech.
         source_minutes: greatest amount of each source's speech, so that a language with more of it is no better a
             source for that; None for half of what each has.
@@ -223,8 +223,8 @@ def run_pairs(
         there: manifests by language.
         folder: run folder of the experiment; `halves`, `sources` and `points` are made below it.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
     """
     names = choose_languages(config, there)
     corpora = halve(there, names, folder / "halves")

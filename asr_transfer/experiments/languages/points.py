@@ -1,4 +1,4 @@
-"""Points of a language experiment: one trained model each, with a run folder of its own that `compare` reads.
+"""Trains the points of a language experiment: one model each, with a run folder of its own that `compare` reads.
 
 A point is named by its folder. A finished point is never run again, so an experiment that was killed goes on where it
 stopped; a point that was under way goes on from its last checkpoint.
@@ -146,7 +146,7 @@ class Point:
         minutes: amount of the target language's speech.
         seed: random seed of subset, weights and batches.
         source: name of the source model; none from scratch.
-        config: how the language is learnt.
+        config: settings of learning the language.
     """
 
     system: str

@@ -1,4 +1,4 @@
-"""How much target speech a system saves: it is asked at the errors that a start from scratch has with so much of it."""
+"""Computes how much target speech a system saves, at the errors that a start from scratch has with so much of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Saving:
     Attributes:
         test, system, baseline: names of the test set and the two systems.
         minutes: amount of the baseline, whose error with them is the one at which the two are compared.
-        error: that error rate.
+        error: error rate with that amount.
         needed: minutes with which the system reaches it; None outside the amounts it was run with.
         factor, low, high: `minutes / needed` with its 95 % interval over seeds and utterances, or speakers where there
             are at least four; a bound without an interval where `needed` is None, None where nothing bounds it. There

@@ -1,4 +1,4 @@
-"""A small search for the settings of a start from scratch, on development speech.
+"""Searches on development speech for the settings of a start from scratch.
 
 A network that has heard nothing else learns a few minutes of speech by heart, and needs other settings than one that
 begins with other languages. Transfer is held against a start from scratch that had its chance too: candidates change
@@ -34,7 +34,7 @@ class Candidate(Ranged, section="search.candidates"):
     Attributes:
         name: name of the candidate.
         layers, dim: size of the encoder.
-        dropout: between encoder layers.
+        dropout: probability of dropout between encoder layers.
         masks: number of SpecAugment masks in frequency, and in time.
         mask_width: greatest width of each, in mel bands and in frames.
         weight_decay: AdamW's.

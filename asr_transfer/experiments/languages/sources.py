@@ -1,4 +1,4 @@
-"""Source models of a language experiment: shared layers of several languages, plain or pushed to hold what they share.
+"""Trains the source models of a language experiment: shared layers of several languages, plain or kept apart.
 
 A source model is named by its folder, like a point.
 """

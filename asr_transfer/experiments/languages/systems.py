@@ -1,4 +1,4 @@
-"""The systems of a data-amount curve, its settings, and the models that these settings call for.
+"""Defines the systems of a data-amount curve, its settings, and the models that these settings call for.
 
 Every system sees the same nested subsets, the same development set chooses its weights, and what it is given beside the
 target's speech is said: `scratch` takes the steps of the fine-tuning alone, `scratch-long` as many as pre-training and
@@ -33,7 +33,7 @@ class System:
         source: `all` languages, `some` of their speech as much as the one language has, the `one` language, all
             languages trained to be `adversarial` or `shared-private`, or none.
         mode: mode of `LanguageConfig`.
-        long: it also takes the steps that others spend on the source languages.
+        long: whether it also takes the steps that others spend on the source languages.
         tuned: its settings are those that a search on development speech chose.
     """
 
@@ -70,13 +70,13 @@ class CurveConfig(Ranged):
     Attributes:
         amounts: minutes, rising; each amount's speech is part of the next one's.
         systems: names out of `SYSTEMS`.
-        amounts_of: by system, those of the amounts that it is run at, where that is not all.
+        amounts_of: amounts, by system, that it is run at, where these are not all.
         seeds: random seeds of subsets, weights and batches; each has a source model of its own, unless `source_seed` is
             given.
         source_seed: the one source model of every kind is trained with this seed, and serves all seeds.
         few: amounts up to which `extra_seeds` are run as well, where a seed decides more than the amount.
         extra_seeds: further seeds there.
-        seeds_of: by system, those of all these seeds that it is run with, where that is not all.
+        seeds_of: seeds, by system, that it is run with, where these are not all.
         one: the language that `one-language` begins with.
         source: training of the source models.
         learn: learning of the target; its `mode` is the system's.

@@ -1,5 +1,5 @@
-"""Sentences that hold words no training text held: how many are found with a lexicon or a list of hot words, and what
-that costs at the other words.
+"""Finds words of sentences that no training text held, with a lexicon or a list of hot words, and measures what that
+costs at the other words.
 
 A search that is bound to a lexicon finds no word that the lexicon lacks; with the word's spelling in it, it can. A
 search for spellings finds a word sometimes; a list of hot words makes it likelier. Weights are chosen on development

@@ -1,4 +1,4 @@
-"""Sentences that a model never heard: to choose weights on, and to score."""
+"""Selects sentences that a model was not trained on: to choose weights on, and to score."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def halves(utterances: Sequence[Utterance], seed: int) -> tuple[list[Utterance],
     """Divide utterances in two, those of one text together.
 
     Args:
-        utterances: to divide.
-        seed: decides which half of the texts comes first.
+        utterances: utterances to divide.
+        seed: random seed, which decides which half of the texts comes first.
 
     Raises:
         DataError: all say the same.
@@ -70,8 +70,8 @@ def require_unheard(model: Path, trained: Mapping[str, str], named: Mapping[str,
     """Make sure that a model was trained on none of these manifests.
 
     Args:
-        model: for messages.
-        trained: as `trained_manifests` gives it.
+        model: folder of the model, for messages.
+        trained: manifests as `trained_manifests` gives it.
         named: utterances of whole manifests, by path.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The words of an experiment on sentences: which of them training texts hold, and lexica of them."""
+"""Sorts the words of an experiment on sentences: which of them training texts hold, and lexica of them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class SentencesConfig(Ranged):
 
     Attributes:
         order: the longest n-gram of the language model.
-        held_out: take so many of the training words that are tested out of lexicon and language model too, drawn.
+        held_out: number of the tested training words, drawn, that lexicon and language model lack too.
         hot_words: words of the list, drawn among the unseen words.
         shortest: letters that a word of the list has at least.
-        draw_seed: decides what is drawn.
+        draw_seed: random seed of what is drawn.
         search: beam and threshold; of the weights those to begin with.
     """
 
@@ -42,7 +42,7 @@ class Material:
 
     Attributes:
         texts: sentences that were trained on.
-        dev, test: to choose the weights on, and to recognise.
+        dev, test: sentences to choose the weights on, and to recognise.
         more: further words for the lexica, which nobody need say.
         lexicon: pronunciations of all words; None spells them in the model's characters.
     """

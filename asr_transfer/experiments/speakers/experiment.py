@@ -1,4 +1,4 @@
-"""Running an adaptation experiment: source models, then every method × amount × draw on every held-out speaker.
+"""Runs an adaptation experiment: source models, then every method × amount × draw on every held-out speaker.
 
 Each trial is one line of `trials.jsonl`. Trials run in parallel processes of one thread each, and give the same figures
 in any order and number of processes.
@@ -68,13 +68,13 @@ class ExperimentConfig(Ranged):
     """An adaptation experiment.
 
     Attributes:
-        protocol: who is held out, amounts, draws.
-        source: how source models are made.
+        protocol: settings of who is held out, of amounts and draws.
+        source: settings of the source models.
         model: a trained source model's folder to use instead of making one, where the protocol has one fold; it must
             have been trained on the training split.
         adapt: budget of one adaptation, the same for every method.
-        choice: how `auto` chooses. It is given source utterances, `auto-without-source` is not.
-        methods: with their learning rates.
+        choice: settings of the choice by `auto`, which is given source utterances, `auto-without-source` is not.
+        methods: methods with their learning rates.
     """
 
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
@@ -146,11 +146,11 @@ def run_experiment(
     """Train the source models and run all trials.
 
     Args:
-        manifests: by split.
+        manifests: manifests by split.
         config: the experiment.
         folder: the run folder; `models/FOLD` below it are the source models' run folders.
         workers: parallel processes.
-        log: called with a line at each stage.
+        log: function that is called with a line at each stage.
         backend: Place of the processes: this machine, or a Ray cluster.
 
     Returns:

@@ -99,14 +99,14 @@ class Agreement:
 
     Attributes:
         method, learning_rate: settings of the cases; `all` and 0 where they are of several methods.
-        cases: how many.
+        cases: number of cases.
         measured, spread: mean of what others lost, and its standard deviation over the cases.
-        predicted: by way, the mean of the predictions.
-        error: by way, the mean distance of a prediction from what was measured.
+        predicted: mean of the predictions, by way.
+        error: mean distance, by way, of a prediction from what was measured.
         correlation: by way, of predictions and what was measured; None where one of them never varies.
         harmed: cases in which others lost more than the choice tolerates.
-        missed: by way, those of them that the choice would have let through.
-        needless: by way, the other cases that the choice would have refused.
+        missed: number of those, by way, that the choice would have let through.
+        needless: number of the other cases, by way, that the choice would have refused.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""The protocol of an adaptation experiment: who is held out, what each draw adapts on and tests on.
+"""Decides the protocol of an adaptation experiment: who is held out, what each draw adapts on and tests on.
 
 Everything here is decided by seeds before anything is trained. Amounts of one draw are nested (5 ⊂ 10 ⊂ 20) and share
 one test set, so that methods and amounts are compared on the same utterances.
@@ -26,7 +26,7 @@ class ProtocolConfig(Ranged, section="protocol"):
         hold_out: `each` leaves one speaker after the other out, `groups` one group of speakers after the other;
             `splits` uses train, dev and test manifests.
         groups: number of groups that `groups` divides the speakers of all splits into.
-        dev_speakers: with `splits` and no dev manifest, so many training speakers become development speakers.
+        dev_speakers: number of training speakers that become development speakers, with `splits` and no dev manifest.
         amounts: utterances to adapt on.
         draws: random draws of utterances per test speaker.
         rotate: divide each speaker's utterances into as many parts as draws, each tested on once while the others are
@@ -41,7 +41,7 @@ class ProtocolConfig(Ranged, section="protocol"):
         source_utterances: training utterances of the source model that methods may mix in.
         judged_utterances: utterances that the source model is not trained on either, on which `auto` judges what others
             lose, as `train --keep_judged` holds them out; never those that forgetting is measured on. 0 for none.
-        seed: decides all of it.
+        seed: random seed of all of it.
     """
 
     hold_out: Literal["each", "groups", "splits"] = "splits"
@@ -177,8 +177,8 @@ def others_of(fold: Fold, speaker: str, config: ProtocolConfig) -> tuple[str, ..
     the seed where they are more than `config.others_utterances`, speakers in turn.
 
     Args:
-        fold: with all targets.
-        speaker: who is adapted to.
+        fold: fold with all targets.
+        speaker: speaker who is adapted to.
         config: the protocol.
     """
     if fold.others:

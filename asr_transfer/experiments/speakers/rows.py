@@ -1,4 +1,4 @@
-"""Summing up an adaptation experiment: one row per method and amount, with its spread and its price."""
+"""Sums up an adaptation experiment: one row per method and amount, with its spread and its price."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Row:
 
     Attributes:
         method, amount: name and number of utterances; `none` at amount 0 is the source model.
-        speakers, draws: how many test speakers, and draws of each.
+        speakers, draws: numbers of test speakers, and of draws of each.
         wer: errors over words of all test utterances.
         reduction: relative reduction of errors against the source model on the same utterances; None for `none`.
         low, high: 95 % interval of the reduction over speakers, each with all his draws, which share recordings; None

@@ -1,4 +1,6 @@
-"""Trials of an adaptation experiment: one adaptation each, with what it gained and cost, a line of `trials.jsonl`."""
+"""Runs trials of an adaptation experiment: one adaptation each, with what it gained and cost, a line of
+`trials.jsonl`.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ class Trial:
 
     Attributes:
         fold, speaker, draw, amount, method, learning_rate: key of the adaptation.
-        errors, words: on the speaker's test utterances of this draw.
-        other_errors, other_words: on the other speakers.
+        errors, words: counts on the speaker's test utterances of this draw.
+        other_errors, other_words: counts on the other speakers.
         cpu_seconds: processor time of the adaptation alone, choosing included.
-        hypotheses: by id, of the test utterances.
+        hypotheses: hypotheses of the test utterances, by id.
         chosen: method that `auto` chose; empty otherwise.
         unit: unit that errors and words count, `words` or `characters`.
     """

@@ -1,4 +1,4 @@
-"""The figures of an experiment on unseen words at a glance: words, phones, sentences, and the control.
+"""Computes the figures of an experiment on unseen words at a glance: words, phones, sentences, and the control.
 
 The control is a model of whole words or of characters that was trained on the same utterances. It has no lexicon:
 what it spells must be the word, letter by letter.
@@ -67,8 +67,8 @@ def extras(
         recogniser: model of phones.
         words: the data.
         store: features of test words and sentences.
-        search: for sentences; without a language model.
-        nearest: as of `measure.in_units`.
+        search: settings of the search for sentences, without a language model.
+        nearest: argument of `in_units`.
 
     Raises:
         DataError: the lexicon has phones that the model does not know.

@@ -1,4 +1,4 @@
-"""How well single words of a lexicon are found: one matrix of exact scores, out of which all smaller lexica are read.
+"""Measures how well single words of a lexicon are found: reads all smaller lexica out of one matrix of exact scores.
 
 The network listens to each utterance once, and the whole lexicon is scored once. A smaller lexicon's words have the
 same scores, so that ranks in any number of random lexica cost a comparison each.
@@ -37,11 +37,11 @@ class Vocabulary:
     """The words of a lexicon in a model's tokens, and which of them sound alike.
 
     Args:
-        lexicon: in the model's phones; `in_units` makes it so.
+        lexicon: lexicon in the model's phones; `in_units` makes it so.
         tokens: token set of the model's head.
 
     Attributes:
-        tree: for the search.
+        tree: prefix tree for the search.
         words: distinct, in the order of the lexicon.
         pronunciations: pronunciations of each word.
         sound: (words,) number of its set of pronunciations; words of one number cannot be told apart.
@@ -141,9 +141,9 @@ def in_units(lexicon: Lexicon, tokens: Tokens, nearest: bool = False) -> Lexicon
     """Return a lexicon in a model's phones: without tones where it hears none.
 
     Args:
-        lexicon: with tones.
+        lexicon: lexicon with tones.
         tokens: token set of the model's head.
-        nearest: write phones that the model does not know as the nearest ones that it knows.
+        nearest: whether to write phones that the model does not know as the nearest ones that it knows.
 
     Raises:
         ConfigError: the model does not spell phones.
@@ -201,7 +201,7 @@ def judge(
     """Rank the word that was said among random lexica that hold it.
 
     Args:
-        listened: to `utterances`.
+        listened: scores of `utterances`.
         utterances: n, a word each.
         vocabulary: the whole lexicon.
         sizes: words of each lexicon, the one that was said included; at most the whole lexicon's.

@@ -1,4 +1,4 @@
-"""Models that listen to a language: through its head, or through the phones that they share with other languages."""
+"""Loads models that recognise a language through its head, or through the phones that they share with others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_listener(path: Path, language: str, words: Words) -> Recogniser:
     Args:
         path: run or model folder.
         language: language of the words, or the name of another head.
-        words: whose lexica have the phones.
+        words: data whose lexica have the phones.
 
     Raises:
         ModelError: the folder is no model, or it has several heads and none of that name.

@@ -1,4 +1,4 @@
-"""Words and random pieces cut out of longer utterances, by forced alignment.
+"""Cuts words and random pieces out of longer utterances, by forced alignment.
 
 A corpus of sentences has few isolated words. What is cut out of its sentences is spoken in their flow, which makes it
 harder to recognise than a word said by itself.
@@ -46,7 +46,7 @@ class Aligned:
     """An utterance and where its phones are.
 
     Attributes:
-        utterance: with a pronunciation.
+        utterance: utterance with a pronunciation.
         phones: phones of it, as the aligner knows them.
         places: (phones, 2) seconds from its beginning at which each begins and ends.
     """
@@ -85,7 +85,7 @@ def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store:
 
     Args:
         recogniser: model of phones; it must know all of the pronunciations.
-        utterances: with pronunciations.
+        utterances: utterances with pronunciations.
         store: their features.
 
     Raises:
@@ -123,7 +123,7 @@ def cut_words(
         utterances: speech of any pronunciation: it is made of the lexicon's, the first of each word. Those that hold a
             word that the lexicon lacks, and those too short for their phones, are left out.
         store: their features.
-        lexicon: in the recogniser's phones.
+        lexicon: lexicon in the recogniser's phones.
     """
     ways: dict[str, tuple[str, ...]] = {}
     for entry in lexicon:
@@ -146,7 +146,7 @@ def cut_pieces(aligned: Sequence[Aligned], count: int, seed: int) -> list[Uttera
     Args:
         aligned: utterances of at least as many phones as a piece; shorter ones have none.
         count: pieces of each.
-        seed: decides where; pieces do not depend on the other utterances.
+        seed: random seed of the places; pieces do not depend on the other utterances.
     """
     found = []
     for one in aligned:
@@ -168,11 +168,11 @@ def with_cuts(words: Words, spoken: SpokenWords, config: MaterialConfig, aligner
     none of which was trained on.
 
     Args:
-        words: as `assemble` made them.
+        words: data as `assemble` made them.
         spoken: corpora that it made them of.
         config: `cut` and `pieces`.
         aligner: model of phones of the test language, in any notation; it need not know unseen words.
-        say: takes lines for a person to read.
+        say: function that takes lines for a person to read.
 
     Raises:
         DataError: no test word could be cut.

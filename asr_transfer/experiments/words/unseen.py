@@ -1,4 +1,4 @@
-"""Recognising words that no model was trained on: phones by CTC, and a lexicon that knows how words are pronounced.
+"""Recognises words that no model was trained on: phones by CTC, and a lexicon that holds their pronunciations.
 
 A model that emits whole words can never emit one that it was not trained on; its recall of them is 0, whatever it
 hears. A model of phones finds them by the exact likelihood of their pronunciations (after Li et al. 2020 and
@@ -51,10 +51,11 @@ class WordsConfig(Ranged):
     Attributes:
         lexicon_sizes: words of the lexica, rising; a size beyond the whole lexicon means the whole.
         draws: random lexica of each size that is smaller; each holds the word that was said.
-        draw_seed: decides them.
+        draw_seed: random seed of these.
         top: the second accuracy counts a word among so many best as found.
         false_rejection: share of the development words in the lexicon that the threshold may refuse.
-        map_phones: write phones that a model does not know as the nearest ones that it knows; otherwise refuse them.
+        map_phones: whether to write phones that a model does not know as the nearest ones that it knows; otherwise they
+            are refused.
     """
 
     lexicon_sizes: Annotated[tuple[LexiconSize, ...], Filled(rising=True)] = (
@@ -79,10 +80,10 @@ class Words:
     """What an experiment is run on.
 
     Attributes:
-        train: speech that the models heard; may hold sentences beside words.
+        train: speech that the models were trained on; may hold sentences beside words.
         dev: words to choose the threshold on; may be empty, then nothing is rejected.
         test: words to recognise.
-        lexicon: with a pronunciation of each of them, with tones where the language has them.
+        lexicon: lexicon with a pronunciation of each of them, with tones where the language has them.
         sentences: longer utterances to recognise with the lexicon's single words; may be empty.
         by_rule: the lexicon with every test word pronounced by rule; None where a rule cannot or did so already.
         judging: speech that the best weights of a training are chosen on; None takes `dev`.
@@ -141,8 +142,8 @@ class Trial:
         name: name of the model.
         sizes: numbers of words of the lexica.
         judged: the test words.
-        thresholds: by lexicon size; empty without development words.
-        hypotheses: with the whole lexicon.
+        thresholds: thresholds by lexicon size; empty without development words.
+        hypotheses: hypotheses with the whole lexicon.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What an experiment on unseen words is made of: utterances with pronunciations in one notation, and a lexicon.
+"""Assembles what an experiment on unseen words needs: utterances with pronunciations in one notation, and a lexicon.
 
 Short utterances of the test corpus are the words to find, whole as they are said: "agent" as well as "hold time". What
 is longer is a sentence. The lexicon is the corpus's own, or holds every short utterance and every word of the corpora.
@@ -33,12 +33,13 @@ class MaterialConfig(Ranged, section="material"):
 
     Attributes:
         scheme: notation of pronunciations that are looked up or guessed; None where manifests and lexicon have all.
-        manifest_phones: take the manifests' pronunciations where they have some; otherwise all are made anew, for
-            corpora with a notation of their own.
+        manifest_phones: whether to take the manifests' pronunciations where they have some; otherwise all are made
+            anew, for corpora with a notation of their own.
         spoken: pronunciations of single words that go before every dictionary, phones between spaces.
-        phrase_words: test utterances of at most so many words are words of the lexicon; longer ones are sentences.
+        phrase_words: greatest number of words of a test utterance that is an entry of the lexicon; longer ones are
+            sentences.
         hold_out: words that are kept from training: no utterance that holds one is trained on.
-        cut: test words are cut out of the test sentences, and out of what is held out, by forced alignment.
+        cut: whether test words are cut out of the test sentences, and out of what is held out, by forced alignment.
         pieces: random runs of a few phones cut out of each training utterance and trained on as well, so that a network
             hears less than words.
     """
@@ -143,7 +144,7 @@ def pronounced(utterances: Sequence[Utterance], config: MaterialConfig, language
         utterances: speech of any languages.
         config: notation; `config.spoken` is for the words of `language`.
         language: language of the test words.
-        say: takes lines for a person to read.
+        say: function that takes lines for a person to read.
 
     Raises:
         DataError: an utterance has none and `config.scheme` does not say in which notation to make one.
@@ -179,7 +180,7 @@ def make_lexicon(
         said: utterances with pronunciations, which are taken where there is no notation to make others in.
         config: notation, and how many words are short.
         language: language of all texts.
-        say: takes a line about words that nobody can pronounce, which are left out.
+        say: function that takes a line about words that nobody can pronounce, which are left out.
 
     Raises:
         DataError: no text is left.
