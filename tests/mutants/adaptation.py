@@ -105,7 +105,7 @@ MUTANTS = (
     ),
     Mutant(
         "compared-on-other-utterances",
-        f"{ROOM}/judging.py",
+        f"{ROOM}/candidates.py",
         "before = self._before[entry.held]",
         "before = self._before[range(len(entry.held))]",
         "a candidate is held against the source model's errors on other utterances",
@@ -113,7 +113,7 @@ MUTANTS = (
     ),
     Mutant(
         "tolerance-in-points",
-        f"{ROOM}/judging.py",
+        f"{ROOM}/candidates.py",
         "lost.risen > choice.tolerance:",
         "lost.risen > 100 * choice.tolerance:",
         "a candidate may make others a hundred times worse than is tolerated",
@@ -185,7 +185,7 @@ MUTANTS = (
     ),
     Mutant(
         "forgetting-from-the-loss-alone",
-        f"{ROOM}/judging.py",
+        f"{ROOM}/candidates.py",
         "0.5 * counted + 0.5 * rate * (ratio - 1)",
         "0.5 * rate * (ratio - 1)",
         "character errors that others make more do not count",

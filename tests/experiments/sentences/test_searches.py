@@ -29,6 +29,7 @@ from asr_transfer.experiments.sentences.tables import effects_table, sentences_m
 from asr_transfer.experiments.sentences.vocabulary import Material, SentencesConfig, choose_words, lexicon_of
 from asr_transfer.runs.record import read_record
 from tests.real_runs import ROOT, load
+from tests.recipe_figures import check, of_data
 from tests.small import small_model
 
 TOKENS = Tokens([" ", *"abcdefgh"])
@@ -248,6 +249,18 @@ def run(tone_run: Path, tone_corpus: dict[str, Path], tmp_path_factory: pytest.T
         assert runs("whole") == 0
         assert Counter(runs.done) == {"tune": 2, "tune_hot_words": 1, "_heard": 2, "_recognised": 6}
         yield runs
+
+
+def test_the_recipe_comes_to_the_figures_that_are_expected(run: Runs) -> None:
+    record = read_record(run.folder / "whole")
+    systems, effects = record["scores"]["systems"], record["scores"]["effects"]
+    exact = {
+        "data": of_data(record),
+        "occurrences": {one["system"]: [one["listed"], one["occurrences"]] for one in effects},
+        "tuned": sorted(record["tuned"]),
+    }
+    rates = {f"{name}: unseen words missed": 1 - own["unseen"] for name, own in systems.items()}
+    check("sentences", exact, {**rates, **{f"{name}: words": own["wer"] for name, own in systems.items()}})
 
 
 @pytest.mark.parametrize(("name", "stop_after", "left"), [("tune", 1, (1, 1, 6)), ("_recognised", 4, (0, 0, 2))])

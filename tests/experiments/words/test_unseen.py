@@ -52,6 +52,7 @@ from asr_transfer.experiments.words.word_exposure import (
 from asr_transfer.runs.record import read_record
 from data_prep.made_up import MadeUpConfig, make_words, prepare_made_up
 from tests.real_runs import ROOT, load
+from tests.recipe_figures import check, of_data
 from tests.small import small_model
 from tests.tones import speak
 
@@ -336,6 +337,14 @@ def test_the_recipe_finds_unseen_words(found: tuple[Path, str]) -> None:
     (system,) = load_systems(out)
     assert len(system.ids) == 20
     assert "**never trained on**" in (out / "table.md").read_text(encoding="utf-8")
+
+
+def test_the_recipe_comes_to_the_figures_that_are_expected(found: tuple[Path, str]) -> None:
+    record = read_record(found[0])
+    rows = {f"{row['group']}, lexicon of {row['size']}": row for row in record["scores"]["rows"]}
+    steps = read_record(found[0] / "models" / "seed-0")["config"]["trainer"]["steps"]
+    exact = {"data": of_data(record), "steps": steps, "words": {name: row["words"] for name, row in rows.items()}}
+    check("zero_shot_words", exact, {name: 1 - row["first"] for name, row in rows.items()})
 
 
 def test_the_recipe_goes_on_without_training_again(found: tuple[Path, str], tone_words: Path, tmp_path: Path) -> None:
