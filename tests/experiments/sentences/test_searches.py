@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -240,8 +239,14 @@ def run(tone_run: Path, tone_corpus: dict[str, Path], tmp_path_factory: pytest.T
 
 def test_the_recipe_comes_to_the_figures_that_are_expected(run: Runs) -> None:
     record = read_record(run.folder / "whole")
-    print(json.dumps(record["scores"])[:6000], record["tuned"])
-    check("sentences", {"data": of_data(record)}, {})
+    systems, effects = record["scores"]["systems"], record["scores"]["effects"]
+    exact = {
+        "data": of_data(record),
+        "occurrences": {one["system"]: [one["listed"], one["occurrences"]] for one in effects},
+        "tuned": sorted(record["tuned"]),
+    }
+    rates = {f"{name}: unseen words missed": 1 - own["unseen"] for name, own in systems.items()}
+    check("sentences", exact, {**rates, **{f"{name}: words": own["wer"] for name, own in systems.items()}})
 
 
 @pytest.mark.parametrize(("name", "stop_after", "left"), [("tune", 1, (1, 1, 6)), ("_recognised", 4, (0, 0, 2))])
