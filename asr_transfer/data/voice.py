@@ -17,6 +17,7 @@ from rich.table import Table
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance, naming
 from asr_transfer.errors import DataError
+from asr_transfer.progress import tracked
 
 HEADINGS = (
     "recording", "seconds", "pitch Hz", "level dBFS", "clipped %", "pauses %", "speech over noise dB", "what to do",
@@ -169,7 +170,8 @@ def diagnose(utterances: Sequence[Utterance]) -> Diagnosis:
         DataError: a recording cannot be read.
     """
     chosen = np.unique(np.linspace(0, len(utterances) - 1, min(MOST, len(utterances))).round().astype(int))
-    measured = [_measure_recording(utterances[n]) for n in chosen.tolist()]
+    drawn = [utterances[n] for n in chosen.tolist()]
+    measured = [_measure_recording(one) for one in tracked(drawn, "measuring the voice", len(drawn), "recording")]
     middle = _middle(measured) if len(measured) >= FEW else {}
     return Diagnosis(tuple(_with_remarks(one, middle) for one in measured), len(utterances))
 
@@ -226,15 +228,22 @@ def _pitch(samples: np.ndarray, power: np.ndarray) -> tuple[float, float, float]
         sums = np.convolve(power, np.ones(min(frames, len(power))), "valid")
         first = int(np.argmax(sums)) * _HOP
         samples = samples[first : first + length]
-    low = librosa.resample(samples, orig_sr=audio.SAMPLE_RATE, target_sr=_PITCH_RATE)
-    if len(low) <= _PITCH_FRAME:
+    slow = librosa.resample(samples, orig_sr=audio.SAMPLE_RATE, target_sr=_PITCH_RATE)
+    if len(slow) <= _PITCH_FRAME:
         return None
     found, voiced, _ = librosa.pyin(
-        low, fmin=LOWEST, fmax=HIGHEST, sr=_PITCH_RATE, frame_length=_PITCH_FRAME, hop_length=_PITCH_HOP, resolution=0.2
+        slow,
+        fmin=LOWEST,
+        fmax=HIGHEST,
+        sr=_PITCH_RATE,
+        frame_length=_PITCH_FRAME,
+        hop_length=_PITCH_HOP,
+        resolution=0.2,
     )
     if voiced.sum() < 2:
         return None
-    return tuple(np.percentile(found[voiced], [5, 50, 95]).tolist())  # type: ignore[return-value]
+    low, middle, high = np.percentile(found[voiced], [5, 50, 95]).tolist()
+    return low, middle, high
 
 
 def _middle(measured: Sequence[Measured]) -> dict[str, float]:

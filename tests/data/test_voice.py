@@ -150,9 +150,9 @@ def test_long_and_many_recordings_are_sampled(write: Write, monkeypatch: pytest.
     spoken = bursts()
     long = write("long", np.concatenate([np.zeros(40 * SAMPLE_RATE), spoken, spoken, np.zeros(40 * SAMPLE_RATE)]))
     diagnose([long])  # compiles
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = diagnose([long])
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 0.5
     assert found.recordings[0].seconds == pytest.approx(88) and found.recordings[0].pitch is not None
     monkeypatch.setattr(voice, "MOST", 3)
     few = diagnose([replace(long, id=f"copy-{n}") for n in range(7)])
