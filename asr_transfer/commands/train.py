@@ -68,6 +68,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.data.features import FeatureStore, build_store
     from asr_transfer.data.judged import hold_out, symbols_of
     from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
+    from asr_transfer.data.speech import Spoken
     from asr_transfer.decoding.identify import calibrated
     from asr_transfer.training import distributed
     from asr_transfer.training.precision import precise
@@ -124,10 +125,8 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     )
     if record is None:
         return None
-    if report.dropped:
-        say(str(report))
     if dev:
-        recogniser = calibrated(recogniser, dev, store, say)
+        recogniser = calibrated(recogniser, Spoken(dev, store), say)
     languages = ", ".join(sorted({u.language for u in train}))
     card = (
         f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
@@ -146,7 +145,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     }
     scores, total, more = {}, None, dict[str, Any]()
     if test:
-        heard = hypotheses(recogniser, test, build_store(test, features), by_head=True)
+        heard = hypotheses(recogniser, Spoken(test, build_store(test, features)), by_head=True)
         total = write_scores(command.out, heard)
         scores["test"] = total.to_plain()
         say(f"test: {total}")

@@ -10,7 +10,7 @@ import torch
 
 from asr_transfer.data.batching import Batch
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 
 WHOLE = 60.0
 """Seconds up to which a recording is a single piece."""
@@ -45,18 +45,18 @@ class Pieces:
     A piece has the features of its part of the utterance, normalised by the statistics of the whole one.
 
     Args:
-        data: utterances; their targets are not read.
+        spoken: Utterances, each once; their targets are not read.
     """
 
-    def __init__(self, data: SpeechData) -> None:
-        self._data = data
+    def __init__(self, spoken: Spoken) -> None:
+        self._spoken = spoken
         self._items: list[int] = []
         self._parts: list[tuple[int, int]] = []
-        per_second = 1000 / data.store.config.hop_ms
-        for item, frames in enumerate(data.costs().tolist()):
+        per_second = 1000 / spoken.store.config.hop_ms
+        for item, frames in enumerate(spoken.costs().tolist()):
             parts = [(0, frames)]
             if frames > WHOLE * per_second:
-                parts = cut_at_pauses(data.store.loudness(data.view(item)), per_second)
+                parts = cut_at_pauses(spoken.store.loudness(spoken.view(item)), per_second)
             self._parts += parts
             self._items += [item] * len(parts)
 
@@ -69,12 +69,12 @@ class Pieces:
 
     def utterance(self, piece: int) -> Utterance:
         """Return the utterance that a piece belongs to."""
-        return self._data.utterance(self._items[piece])
+        return self._spoken.utterance(self._items[piece])
 
     def collate(self, items: Sequence[int], augment: torch.Generator | None = None) -> Batch:
         """Return (batch, time, mels) inputs of pieces; there are no targets and no augmentation."""
-        store, data = self._data.store, self._data
-        blocks = [store.load_part(data.view(self._items[item]), *self._parts[item]) for item in items]
+        spoken = self._spoken
+        blocks = [spoken.store.load_part(spoken.view(self._items[item]), *self._parts[item]) for item in items]
         return Batch(
             items=torch.as_tensor(items),
             inputs=torch.nn.utils.rnn.pad_sequence(blocks, batch_first=True),
@@ -85,7 +85,7 @@ class Pieces:
 
     def of_utterances(self, found: Sequence[T]) -> list[list[T]]:
         """Return what was found in every piece, by utterance and in the order of its pieces."""
-        gathered: list[list[T]] = [[] for _ in range(len(self._data))]
+        gathered: list[list[T]] = [[] for _ in range(len(self._spoken))]
         for item, own in zip(self._items, found, strict=True):
             gathered[item].append(own)
         return gathered

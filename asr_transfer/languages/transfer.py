@@ -14,7 +14,7 @@ from asr_transfer.config import ModelConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.mixture import temperature_shares
-from asr_transfer.data.speech import SpeechData, feasible
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
@@ -101,14 +101,14 @@ def learn_language(
     elif base is not None and keep:
         base = extend_head(base, language, tokens).for_head(language)
         tokens = base.tokens
-    kept, report = feasible(train, store, tokens, frames, config.speeds)
+    kept, report = Spoken(train, store, tokens, config.speeds, config.augment).feasible(frames)
     if not kept:
         raise DataError(f"no utterance is long enough for CTC. {report}")
-    task = speech_task(language, SpeechData(kept, store, tokens, config.speeds, config.augment), language)
+    task = speech_task(language, kept, language)
     streams: list[Task | Mixture] = [task]
     objectives: list[tuple[Weight, Objective]] = []
     if config.by_speaker:
-        speakers = _speaker_tasks(task, kept, store, config)
+        speakers = _speaker_tasks(task, kept.utterances, store, config)
         streams = [Mixture("train", speakers, alpha=config.speaker_alpha)]
         if config.speaker_adversarial:
             tap = "encoder" if source is None else source.model.blocks()[-1].path
@@ -123,7 +123,7 @@ def learn_language(
         raise ConfigError(
             f"`{config.mode}` trains on the new language alone; leave source utterances out or use joint."
         )
-    validation = [speech_task("dev", SpeechData(dev, store, tokens), language)] if dev else []
+    validation = [speech_task("dev", Spoken(dev, store, tokens), language)] if dev else []
 
     known[language] = tokens
     model = _model(
@@ -330,7 +330,7 @@ def _speaker_tasks(
     tokens = task.data.tokens  # type: ignore[attr-defined]
     parts = {name: [u for u in utterances if u.speaker == name] for name in names}
     return tuple(
-        speech_task(f"speaker {name}", SpeechData(part, store, tokens, config.speeds, config.augment), task.head)
+        speech_task(f"speaker {name}", Spoken(part, store, tokens, config.speeds, config.augment), task.head)
         for name, part in parts.items()
     )
 
@@ -350,11 +350,11 @@ def _source_tasks(
         if name not in known or name == language:
             reason = "is the one that is learnt" if name == language else "has no head in the source model"
             raise DataError(f"source utterance '{part[0].id}': its language '{name}' {reason}; leave it out.")
-        kept, left = feasible(part, store, known[name], frames, config.speeds)
+        kept, left = Spoken(part, store, known[name], config.speeds, config.augment).feasible(frames)
         report = Report(report.kept + left.kept, report.dropped + left.dropped)
         if not kept:
             raise DataError(f"no source utterance in '{name}' is long enough for CTC. {left}")
-        tasks.append(speech_task(name, SpeechData(kept, store, known[name], config.speeds, config.augment), name))
+        tasks.append(speech_task(name, kept, name))
     return tasks, report
 
 

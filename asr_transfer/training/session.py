@@ -14,7 +14,7 @@ from asr_transfer.config import ModelConfig, SourceConfig, Units
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Report, Utterance
-from asr_transfer.data.speech import SpeechData, feasible, spell
+from asr_transfer.data.speech import Spoken, spell
 from asr_transfer.data.tokens import Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
@@ -77,10 +77,10 @@ def train_recogniser(
         streams = [replace(tasks[0], name="train")]
         if dev:
             own = tokens[tasks[0].head]
-            validation = [speech_task("dev", SpeechData(dev, store, own), tasks[0].head)]
+            validation = [speech_task("dev", Spoken(dev, store, own), tasks[0].head)]
     elif dev:
         checks = [
-            speech_task(language, SpeechData(part, store, tokens[language]), language)
+            speech_task(language, Spoken(part, store, tokens[language]), language)
             for language, part in by_language(dev).items()
         ]
         validation = [Mixture("dev", tuple(checks))]
@@ -117,7 +117,7 @@ def require_trainable(
     _refuse_languages(languages, by_language(dev), config)
     tasks, tokens, _ = language_tasks(languages, store, config)
     for language, part in by_language(dev).items() if len(tasks) > 1 else [(tasks[0].head, dev)] if dev else []:
-        SpeechData(part, store, tokens[language])
+        Spoken(part, store, tokens[language])
     _made(config, tokens, AcousticModel)
 
 
@@ -159,13 +159,13 @@ def language_tasks(
     tokens = language_tokens(texts, units, config.subwords)
     tasks, report = [], Report()
     for language, utterances in languages.items():
-        kept, left = feasible(utterances, store, tokens[language], config.model.frames, config.speeds)
+        spelled = Spoken(utterances, store, tokens[language], config.speeds, config.augment)
+        kept, left = spelled.feasible(config.model.frames)
         if not kept:
             where = f"of the language {language} " if len(languages) > 1 else ""
             raise DataError(f"no utterance {where}is long enough for CTC. {left}")
-        report = Report(report.kept + left.kept, report.dropped + left.dropped)
-        data = SpeechData(kept, store, tokens[language], config.speeds, config.augment)
-        tasks.append(speech_task(language, data, language))
+        report += left
+        tasks.append(speech_task(language, kept, language))
     return tasks, tokens, report
 
 
@@ -195,9 +195,17 @@ def _refuse_languages(train: Mapping[str, object], dev: Mapping[str, object], co
             )
 
 
-def speech_task(name: str, data: SpeechData, head: str, weight: float = 1.0) -> Task:
-    """Return the CTC task of `data`, with word and character error rates at validations."""
-    return Task(name, data, criteria.ctc, head, weight, lambda: ErrorRate(data.tokens))
+def speech_task(name: str, spoken: Spoken, head: str, weight: float = 1.0) -> Task:
+    """Return the CTC task of spelled speech, with word and character error rates at validations.
+
+    Raises:
+        DataError: There is no speech.
+    """
+    if not spoken:
+        raise DataError("there are no utterances to read; check the manifest and the speakers asked for.")
+    tokens = spoken.tokens
+    assert tokens is not None
+    return Task(name, spoken, criteria.ctc, head, weight, lambda: ErrorRate(tokens))
 
 
 def hold_out_speakers(
@@ -215,25 +223,26 @@ def hold_out_speakers(
     return [u for u in utterances if u.speaker not in chosen], [u for u in utterances if u.speaker in chosen]
 
 
-def hypotheses(
-    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, by_head: bool = False
-) -> list[Hypothesis]:
-    """Recognise `utterances` and pair the results with their references.
+def hypotheses(recogniser: Recogniser, spoken: Spoken, by_head: bool = False) -> list[Hypothesis]:
+    """Recognise utterances and pair the results with their references.
 
     A reference that the tokens cannot spell is still scored: what the model cannot write is its error.
 
     Args:
-        recogniser: model that listens.
-        utterances: speech to listen to; at least one.
-        store: their features.
-        by_head: listen to each utterance through the head of its language, where the model has one.
+        recogniser: Model that listens.
+        spoken: Speech to listen to.
+        by_head: Choice to listen to each utterance through the head of its language, where the model has one.
     """
-    found: dict[str, Hypothesis] = {}
-    for language, part in (by_language(utterances) if by_head else {"": list(utterances)}).items():
-        own = recogniser
-        if by_head and language != recogniser.head and language in recogniser.others:
-            own = recogniser.for_head(language)
-        texts = own.recognise(SpeechData(part, store, own.tokens, with_targets=False))
-        for u, text in zip(part, texts, strict=True):
-            found[u.id] = Hypothesis(u.id, u.speaker, u.language, own.reference(u), text)
-    return [found[u.id] for u in utterances]
+    heads = [recogniser.head] * len(spoken)
+    if by_head:
+        heads = [u.language if u.language in recogniser.others else recogniser.head for u in spoken.utterances]
+    return paired(recogniser, spoken, heads, recogniser.listen(spoken, heads))
+
+
+def paired(recogniser: Recogniser, spoken: Spoken, heads: Sequence[str], texts: Sequence[str]) -> list[Hypothesis]:
+    """Return texts as hypotheses, each beside what a perfect recogniser would write through its head."""
+    by_name = {name: recogniser if name == recogniser.head else recogniser.for_head(name) for name in set(heads)}
+    return [
+        Hypothesis(u.id, u.speaker, u.language, by_name[head].reference(u), text)
+        for u, head, text in zip(spoken.utterances, heads, texts, strict=True)
+    ]

@@ -13,9 +13,11 @@ import torch
 from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, subsampled
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData, feasible, mask_spectrum
+from asr_transfer.data.speech import Spoken, mask_spectrum
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.remarks import Remark
+from asr_transfer.training.session import speech_task
 
 TOKENS = Tokens(["a", "b", " "])
 SPEEDS = (0.9, 1.0, 1.1)
@@ -33,8 +35,8 @@ def spoken(tmp_path: Path, make_audio: Callable[..., Path]) -> tuple[list[Uttera
 
 def test_a_batch_holds_features_targets_and_lengths(spoken: tuple[list[Utterance], FeatureStore]) -> None:
     utterances, store = spoken
-    data = SpeechData(utterances, store, TOKENS, SPEEDS)
-    assert len(data) == 9
+    data = Spoken(utterances, store, TOKENS, SPEEDS)
+    assert len(data) == 3 and len(data.costs()) == 9
     items = [7, 0, 5]
     batch = data.collate(items)
     assert batch.lengths is not None and batch.target_lengths is not None
@@ -52,12 +54,12 @@ def test_a_batch_holds_features_targets_and_lengths(spoken: tuple[list[Utterance
 
 def test_augmentation_is_seeded_and_only_with_a_generator(spoken: tuple[list[Utterance], FeatureStore]) -> None:
     utterances, store = spoken
-    data = SpeechData(utterances, store, TOKENS, spec_augment=SpecAugmentConfig(2, 5, 2, 10, 0.5))
+    data = Spoken(utterances, store, TOKENS, spec_augment=SpecAugmentConfig(2, 5, 2, 10, 0.5))
     plain = data.collate([0, 1]).inputs
     masked = [data.collate([0, 1], torch.Generator().manual_seed(seed)).inputs for seed in (1, 1, 2)]
     assert torch.equal(masked[0], masked[1])
     assert not torch.equal(masked[0], masked[2]) and not torch.equal(masked[0], plain)
-    without = SpeechData(utterances, store, TOKENS)
+    without = Spoken(utterances, store, TOKENS)
     assert torch.equal(without.collate([0, 1], torch.Generator().manual_seed(1)).inputs, plain)
 
 
@@ -118,7 +120,7 @@ def test_infeasible_utterances_are_left_out_by_name(
 
     def kept(text: str) -> int:
         one = Utterance("u1", utterances[1].audio, 0.3, text, "s", "en")
-        return len(feasible([one], store, TOKENS, partial(subsampled, strides=strides), SPEEDS)[0])
+        return len(Spoken([one], store, TOKENS, SPEEDS).feasible(partial(subsampled, strides=strides))[0])
 
     # Alternating letters need a frame each, equal neighbours a blank between them as well.
     alternating = ("ab" * frames)[:frames]
@@ -126,8 +128,9 @@ def test_infeasible_utterances_are_left_out_by_name(
     assert kept("a" * ((frames + 1) // 2)) == 1
     assert kept("a" * ((frames + 1) // 2 + 1)) == 0
     long = Utterance("u1", utterances[1].audio, 0.3, "ab" * 20, "s", "en")
-    remaining, report = feasible([utterances[0], long], store, TOKENS, ModelConfig().frames, SPEEDS)
-    assert (remaining, report.kept) == ([utterances[0]], 1)
+    with pytest.warns(Remark, match="u1: left out: CTC needs 40 frames for 'abab"):
+        remaining, report = Spoken([utterances[0], long], store, TOKENS, SPEEDS).feasible(ModelConfig().frames)
+    assert (remaining.utterances, report.kept) == ([utterances[0]], 1)
     assert report.dropped[0][0] == "u1" and "CTC needs 40 frames" in report.dropped[0][1]
 
 
@@ -144,6 +147,6 @@ def test_what_is_feasible_has_a_finite_loss() -> None:
 def test_what_cannot_be_read_is_refused(spoken: tuple[list[Utterance], FeatureStore]) -> None:
     utterances, store = spoken
     with pytest.raises(DataError, match="there are no utterances"):
-        SpeechData([], store, TOKENS)
+        speech_task("train", Spoken([], store, TOKENS), "en")
     with pytest.raises(DataError, match="utterance 'u0': 'b' cannot be spelled"):
-        SpeechData(utterances, store, Tokens(["a"]))
+        Spoken(utterances, store, Tokens(["a"]))

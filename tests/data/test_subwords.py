@@ -28,7 +28,7 @@ from asr_transfer.config import (
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon, read_for, spelled_lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subwords import MARK, SubwordModel, train_subwords
 from asr_transfer.data.tokens import BLANK, Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.beam import SentenceSearch
@@ -316,8 +316,8 @@ def test_a_model_of_two_languages_trains_saves_loads_and_decodes(spoken: Any, sh
     assert there == {"tokens.el.txt", "tokens.el.model", "tokens.en.txt", "tokens.en.model"}
     again = Recogniser.load(tmp_path / "model", "en")
     assert again.tokens == recogniser.others["en"] and again.others["el"] == recogniser.tokens
-    found = hypotheses(again, dev, store, by_head=True)
-    assert found == hypotheses(recogniser, dev, store, by_head=True)
+    found = hypotheses(again, Spoken(dev, store), by_head=True)
+    assert found == hypotheses(recogniser, Spoken(dev, store), by_head=True)
     assert [h.reference for h in found] == [u.text for u in dev] and any(h.hypothesis for h in found)
     (tmp_path / "model" / "tokens.el.model").write_bytes(b"")
     with pytest.raises(DataError, match=r"tokens\.el\.model: is damaged"):
@@ -330,7 +330,7 @@ def test_isolated_words_become_a_lexicon_in_pieces(spoken: Any) -> None:
     recogniser, _, _ = train_recogniser(made["en"], [], store, settings)
     assert recogniser.lexicon is not None
     assert set(recogniser.lexicon.words) == {u.text for u in made["en"]}
-    heard = recogniser.recognise(SpeechData(made["en"][:4], store, recogniser.tokens, with_targets=False))
+    heard = recogniser.listen(Spoken(made["en"][:4], store))
     assert set(heard) <= set(recogniser.lexicon.words)
 
 
@@ -342,7 +342,7 @@ def test_a_further_language_is_learnt_in_pieces(spoken: Any, tmp_path: Path) -> 
     assert len(learnt.tokens) <= 13 and learnt.others["en"] == source.tokens
     learnt.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model", "el")
-    assert hypotheses(again, made["el"], store) == hypotheses(learnt, made["el"], store)
+    assert hypotheses(again, Spoken(made["el"], store)) == hypotheses(learnt, Spoken(made["el"], store))
     # A head that is kept stays as it is, if it can spell what is learnt.
     kept = learn_language(learnt, made["el"], [], store, replace(learning, keep_head=True, pieces=None)).recogniser
     assert kept.tokens == learnt.tokens

@@ -12,7 +12,7 @@ import torch
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError
@@ -66,11 +66,11 @@ def test_each_language_gets_its_head_its_units_and_its_figures(spoken: Any, tmp_
     assert result.best["wer"] == pytest.approx((result.best["en.wer"] + result.best["cmn.wer"]) / 2)
     recogniser.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model", "en")
-    found = hypotheses(again, dev, store, by_head=True)
+    found = hypotheses(again, Spoken(dev, store), by_head=True)
     assert [h.id for h in found] == [u.id for u in dev]
-    english = hypotheses(again, dev[:16], store)
+    english = hypotheses(again, Spoken(dev[:16], store))
     assert found[:16] == english
-    assert found[16:] == hypotheses(recogniser, dev[16:], store)
+    assert found[16:] == hypotheses(recogniser, Spoken(dev[16:], store))
     assert found[20].reference == dev[20].spelled("toneless-phones")
 
 
@@ -81,8 +81,8 @@ def test_one_language_is_trained_as_by_a_plain_trainer(spoken: Any) -> None:
     tokens = Tokens.from_texts(u.text for u in train)
     torch.manual_seed(0)
     model = AcousticModel(settings.model, {"en": len(tokens)})
-    data = SpeechData(train, store, tokens, (1.0,), settings.augment)
-    checks = [speech_task("dev", SpeechData(dev, store, tokens), "en")]
+    data = Spoken(train, store, tokens, (1.0,), settings.augment)
+    checks = [speech_task("dev", Spoken(dev, store, tokens), "en")]
     task = speech_task("train", data, "en")
     plain = Trainer(model, [task], config=settings.trainer, validation=checks, monitor="wer").train()
     assert not different(snapshot(model), snapshot(recogniser.model))

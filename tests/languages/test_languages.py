@@ -19,7 +19,7 @@ from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.pieces import Pieces
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.identify import (
     accuracy,
@@ -83,7 +83,7 @@ def _learn(spoken: Any, source: Recogniser | None, config: LanguageConfig, **opt
 def _logits(recogniser: Recogniser, head: str, spoken: Any) -> torch.Tensor:
     own = recogniser.for_head(head)
     with torch.no_grad():
-        batch: Batch = SpeechData(spoken[0]["en"], spoken[1], own.tokens, with_targets=False).collate(range(20))
+        batch: Batch = Spoken(spoken[0]["en"], spoken[1]).collate(range(20))
         return own.logits(batch.inputs, batch.lengths)[0]
 
 
@@ -214,8 +214,8 @@ def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, s
     assert all(torch.equal(first[name], second[name]) for name in first.keys() - heads)
     size = before.shape[-1]
     assert 0 < wider.model.head("en").weight[size:].abs().max() < 0.1 * old.model.head("en").weight.abs().max()
-    data = SpeechData(spoken[0]["en"], spoken[1], old.tokens, with_targets=False)
-    assert wider.recognise(data) == old.recognise(data)
+    data = Spoken(spoken[0]["en"], spoken[1])
+    assert wider.listen(data) == old.listen(data)
     with pytest.raises(ConfigError, match="emits characters but words are asked for"):
         extend_head(source, "en", Tokens(["a"], "words"))
 
@@ -257,14 +257,14 @@ def test_languages_are_told_apart_on_new_recordings(spoken: Any, source: Recogni
     ]
     store = build_store(made, FEATURES, (1.0,), tmp_path / "cache")
     # Calibrated on new recordings too: heads are surer of those that they were trained on.
-    data, calibration = (SpeechData(made[n::2], store, source.tokens, with_targets=False) for n in (0, 1))
+    data, calibration = (Spoken(made[n::2], store) for n in (0, 1))
     truth = [u.language for u in made[::2]]
     offsets = calibrate(source, calibration)
     found = identify(source, data, offsets)
     assert accuracy(found, truth) > 0.9
     # Kept with the model, they are used unasked.
     source.model.train()
-    kept = calibrated(source, made[1::2], store, pytest.fail)
+    kept = calibrated(source, Spoken(made[1::2], store), pytest.fail)
     assert kept.offsets == pytest.approx(offsets) and not source.offsets
     kept.save(tmp_path / "model", "A card.", {})
     loaded = Recogniser.load(tmp_path / "model", "nl")
@@ -274,7 +274,7 @@ def test_languages_are_told_apart_on_new_recordings(spoken: Any, source: Recogni
     learnt = _learn(spoken, loaded, _learning("head", trainer={"steps": 1, "validate_every": 0})).recogniser
     assert not learnt.offsets and not extend_head(loaded, "nl", Tokens(["ß"])).offsets
     said: list[str] = []
-    assert not calibrated(loaded, spoken[0]["en"], spoken[1], said.append).offsets
+    assert not calibrated(loaded, Spoken(spoken[0]["en"], spoken[1]), said.append).offsets
     assert "no development utterances in nl" in said[0]
     with pytest.raises(ConfigError, match="heads of at least two"):
         identify(source, data, {"en": 0.0})

@@ -20,7 +20,7 @@ from asr_transfer.adaptation.profile import Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
@@ -97,12 +97,14 @@ def source() -> Recogniser:
 def done(source: Recogniser, speech: Speech) -> Callable[[str], Adapted]:
     """Return a function to what a method made of the stranger; each is trained once and not to be changed."""
     return functools.cache(
-        lambda name: adapt(source, speech.own, speech.store, name, CONFIG, source_utterances=speech.more)
+        lambda name: adapt(
+            source, Spoken(speech.own, speech.store), name, CONFIG, source_speech=Spoken(speech.more, speech.store)
+        )
     )
 
 
 def _texts(recogniser: Recogniser, speech: Speech) -> list[str]:
-    return recogniser.recognise(SpeechData(speech.own, speech.store, recogniser.tokens, with_targets=False))
+    return recogniser.listen(Spoken(speech.own, speech.store))
 
 
 def _trained(name: str, model: nn.Module) -> set[str]:
@@ -165,7 +167,14 @@ def test_frozen_blocks_run_once_and_change_nothing(name: str, source: Recogniser
     build(name, source.model, CONFIG.settings).plan.apply(model)
     assert frozen_depth(model) == {"head": 5, "last-layers": 3, "residual-adapter": 2}[name.split("+")[0]]
     ours, plain = (
-        adapt(source, speech.own, speech.store, name, CONFIG, source_utterances=speech.more, shared=shared)
+        adapt(
+            source,
+            Spoken(speech.own, speech.store),
+            name,
+            CONFIG,
+            source_speech=Spoken(speech.more, speech.store),
+            shared=shared,
+        )
         for shared in (Shared(source, speech.store), Shared(source, speech.store, once=False))
     )
     assert ours.depth and not plain.depth
@@ -178,7 +187,9 @@ def test_frozen_blocks_run_once_and_change_nothing(name: str, source: Recogniser
 def test_auto_tries_all_that_train_without_source_speech(source: Recogniser, speech: Speech) -> None:
     tried = tuple(name for name in METHODS if default_learning_rate(name) and name != "replay")
     choice = ChoiceConfig(folds=2, without_source=tried, rates=(1.0,))
-    adapted, chosen = adapt_by_choice(source, speech.own, speech.store, replace(CONFIG, learning_rate=None), choice)
+    adapted, chosen = adapt_by_choice(
+        source, Spoken(speech.own, speech.store), replace(CONFIG, learning_rate=None), choice
+    )
     assert {rung.method for rung in chosen.ladder} == set(tried)
     assert isinstance(adapted.recogniser.model, Stranger)
 

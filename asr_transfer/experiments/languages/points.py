@@ -18,6 +18,7 @@ from asr_transfer.config import FeatureConfig, Units, to_record
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
@@ -209,11 +210,11 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
     learnt = learn_language(source, subset, dev, store, point.config, path, record.log, more)
     found, scores = [], {}
     for name, test in tests.items():
-        own = hypotheses(learnt.recogniser, test, store)
+        own = hypotheses(learnt.recogniser, Spoken(test, store))
         found += own
         scores[name] = write_scores(path / name, own).to_plain()
         if name in corpora.lexica:
-            words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), test, store)
+            words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), Spoken(test, store))
             scores[f"{name}-lexicon"] = write_scores(path / f"{name}-lexicon", words).to_plain()
     card = f"# {point.system}, {point.minutes:g} minutes\n\nA point of an experiment; see `../run.json`.\n"
     learnt.recogniser.save(path / "model", card, {"trained_on": checksum(subset)})

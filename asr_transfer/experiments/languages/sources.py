@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from asr_transfer.config import ModelConfig, SourceConfig, to_plain, to_record
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.decoding.identify import (
     Identified,
@@ -218,7 +218,7 @@ def identification(
         return {"utterances": 0}, {}
     kept = [u for part in parts.values() for u in part]
     truth = [u.language for u in kept]
-    scores = head_scores(recogniser, SpeechData(kept, store, recogniser.tokens, with_targets=False), list(parts))
+    scores = head_scores(recogniser, Spoken(kept, store), list(parts))
     halves = [number % 2 for part in parts.values() for number in range(len(part))]
     found = {"raw_share": named(scores), "calibrated_share": _crossed(scores, truth, halves)}
     languages = {name: {"utterances": len(part), **_shares(found, truth, name)} for name, part in parts.items()}
