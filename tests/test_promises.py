@@ -17,6 +17,7 @@ from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.experiments.core.effects import reduction
@@ -106,7 +107,7 @@ def test_a_point_is_never_chosen_on_its_test_set(
     chosen_on = {u.id for path in corpora.dev.values() for u in read_manifest(path)}
 
     def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt({u.id for u in train}, {u.id for u in dev})
+        raise Learnt({u.id for u in train.utterances}, {u.id for u in dev.utterances})
 
     monkeypatch.setattr(points, "learn_language", caught)
     config = learning(mode="scratch", model=ModelConfig(encoder="tdnn", layers=1, dim=8, channels=8))
@@ -123,7 +124,7 @@ def test_joint_training_reads_no_source_speech_that_is_kept_from_training(
     heard = {u.id for path in corpora.sources.values() for u in read_manifest(path)}
 
     def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt({u.id for u in rest[-1]})
+        raise Learnt({u.id for u in rest[-1].utterances})
 
     network = SimpleNamespace(model=SimpleNamespace(config=ModelConfig(features=FeatureConfig(mels=8))))
     monkeypatch.setattr(points, "load_source", lambda folder: network)
@@ -147,7 +148,7 @@ def test_development_speech_is_listened_to_and_never_learnt(
 
     monkeypatch.setattr(session, "Trainer", caught)
     with pytest.raises(Learnt) as found:
-        session.train_recogniser(train, dev, store, source_config())
+        session.train_recogniser(Spoken(train, store), Spoken(dev, store), source_config())
     assert found.value.args == ({u.id for u in train}, {u.id for u in dev})
 
 

@@ -100,7 +100,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     store = None
     if (command.overwrite and not command.resume) or not in_use(command.out):
         store = computed()
-        require_trainable(train, dev, store, command)
+        require_trainable(Spoken(train, store), Spoken(dev, store), command)
     record = RunRecord(command.out, settings, resume=command.resume, overwrite=command.overwrite) if main else None
     for name, path, part in (
         ("train", command.train, train),
@@ -121,7 +121,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     )
     store = store or computed()
     recogniser, result, report = train_recogniser(
-        train, dev, store, command, command.out, record.log if record else None
+        Spoken(train, store), Spoken(dev, store), command, command.out, record.log if record else None
     )
     if record is None:
         return None

@@ -15,6 +15,7 @@ from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.mels import warp_bands
 from asr_transfer.data.tokens import Tokens, frames_needed
+from asr_transfer.errors import DataError
 
 
 class Spoken:
@@ -118,6 +119,20 @@ class Spoken:
     def languages(self) -> list[str]:
         """Return the languages of the utterances, sorted."""
         return sorted({utterance.language for utterance in self.utterances})
+
+    def held(self, speeds: Sequence[float]) -> tuple[float, ...]:
+        """Return those of the speeds at which the store holds all utterances, such as 1 alone of kept source speech.
+
+        Raises:
+            DataError: There are none.
+        """
+        found = tuple(speed for speed in speeds if all(self.store.holds(u.id, speed) for u in self.utterances))
+        if not found:
+            listed = ", ".join(f"{speed:g}" for speed in speeds)
+            raise DataError(
+                f"the inputs of the speech were computed at none of the speeds {listed}; name one of theirs."
+            )
+        return found
 
     def feasible(self, frames: Callable[[int], int]) -> tuple[Spoken, Report]:
         """Return what CTC can spell in the frames left after subsampling, at every speed; the rest is remarked upon.

@@ -18,12 +18,6 @@ from asr_transfer.errors import ConfigError, nearest_hint
 
 Mode = Literal["scratch", "head", "all", "gradual", "joint", "progressive", "progressive-random"]
 
-COLUMNS = ("progressive", "progressive-random")
-"""Modes that train a new column beside a frozen one."""
-
-SOURCELESS = ("scratch", "progressive-random")
-"""Modes that take nothing from a source model."""
-
 
 @dataclass(frozen=True)
 class LanguageConfig:

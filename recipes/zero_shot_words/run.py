@@ -22,6 +22,7 @@ from asr_transfer.config import Outputs, TrainerConfig, Units, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SearchConfig
@@ -354,11 +355,11 @@ def _train(source: Recogniser | None, words: Words, learn: LanguageConfig, path:
     store = build_store([*train, *dev], network.features, tuple(sorted({1.0, *learn.speeds})))
     languages = by_language(train)
     if len(languages) == 1 and outputs == "heads":
-        learnt = learn_language(source, train, dev, store, learn, path, record.log)
+        learnt = learn_language(source, Spoken(train, store), Spoken(dev, store), learn, path, record.log)
         recogniser, result = learnt.recogniser, learnt.result
     else:
         config = replace(learn.as_source(), outputs=outputs)
-        recogniser, result, _ = train_recogniser(train, dev, store, config, path, record.log)
+        recogniser, result, _ = train_recogniser(Spoken(train, store), Spoken(dev, store), config, path, record.log)
     card = f"# Phones of {', '.join(languages)}\n\nA model of the zero-shot words recipe; see `../run.json`.\n"
     recogniser.save(path / "model", card, {"trained_on": checksum(words.train)})
     record.finish(

@@ -70,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         SpecAugmentConfig(1, 3, 1, 4),
         (1.0,),
     )
-    source, _, _ = train_recogniser(train, [], store, config)
+    source, _, _ = train_recogniser(Spoken(train, store), Spoken([], store), config)
     return World(source, train, own, swapped, store)
 
 
@@ -315,7 +315,7 @@ def test_the_chosen_method_learns_from_everything(
                log: Any = None, source_speech: Spoken | None = None, shared: Any = None) -> Adapted:  # fmt: skip
         assert source_speech is not None
         calls.append(([u.id for u in spoken.utterances], [u.id for u in source_speech.utterances], config, folder))
-        return adapt(source, spoken, method, config, folder, log, source_speech, shared)
+        return adapt(source, Spoken(spoken, method), config, folder, log, source_speech, Spoken(shared, method))
 
     monkeypatch.setattr(choosing, "adapt", noting)
     settings = replace(CHOICE, with_source=("full+replay",), rates=(10.0,), tolerance=1.0)

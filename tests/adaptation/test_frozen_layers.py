@@ -293,7 +293,7 @@ def test_the_choice_is_the_same_with_and_without(world: World, monkeypatch: pyte
 def test_held_out_answers_are_those_of_the_whole_model(world: World) -> None:
     source = _source("conformer")
     adapted = _adapted(source, world, "last-layers")
-    judge = Judge(source, world.own, world.more, world.store)
+    judge = Judge(source, Spoken(world.own, world.store), Spoken(world.more, world.store))
     for strength in (0.5, 1.0):
         model = adapted.at_strength(strength)
         ours, whole = (judge.own(model, [4, 0, 3], depth) for depth in (adapted.depth, 0))

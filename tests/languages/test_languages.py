@@ -33,8 +33,9 @@ from asr_transfer.decoding.identify import (
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.heads import extend_head
 from asr_transfer.languages.phases import joined
-from asr_transfer.languages.transfer import Learnt, extend_head, learn_language
+from asr_transfer.languages.transfer import Learnt, learn_language
 from asr_transfer.training.session import by_language, train_recogniser
 from asr_transfer.training.trainer import Result
 from tests.small import MELS, different, small_model, snapshot
@@ -72,12 +73,12 @@ def source(spoken: Any) -> Recogniser:
     """Return a recogniser of two languages that has learnt something."""
     made, store = spoken
     settings = SourceConfig(NETWORK, _trainer(steps=90, batch_budget=4000), MASKS, (1.0,))
-    return train_recogniser(made["en"] + made["nl"], [], store, settings)[0]
+    return train_recogniser(Spoken(made["en"] + made["nl"], store), Spoken([], store), settings)[0]
 
 
 def _learn(spoken: Any, source: Recogniser | None, config: LanguageConfig, **options: Any) -> Learnt:
     made, store = spoken
-    return learn_language(source, made["fr"][:14], made["fr"][14:], store, config, **options)
+    return learn_language(source, Spoken(made["fr"][:14], store), Spoken(made["fr"][14:], store), config, **options)
 
 
 def _logits(recogniser: Recogniser, head: str, spoken: Any) -> torch.Tensor:
@@ -144,9 +145,9 @@ def test_joint_training_keeps_the_source_languages_in_training(spoken: Any, sour
 
 def test_from_scratch_is_what_the_monolingual_training_gives(spoken: Any, source: Recogniser) -> None:
     made, store = spoken
-    alone = train_recogniser(made["fr"][:14], made["fr"][14:], store, SourceConfig(NETWORK, _trainer(), MASKS, (1.0,)))[
-        0
-    ]
+    alone = train_recogniser(
+        Spoken(made["fr"][:14], store), Spoken(made["fr"][14:], store), SourceConfig(NETWORK, _trainer(), MASKS, (1.0,))
+    )[0]
     for learnt in (
         _learn(spoken, source, _learning("scratch")),
         _learn(spoken, None, _learning("scratch", model=NETWORK)),
@@ -189,9 +190,9 @@ def test_what_does_not_fit_is_refused_with_both_sides(spoken: Any, source: Recog
         with pytest.raises(ConfigError, match=message):
             _learn(spoken, learner, config)
     with pytest.raises(DataError, match="the training utterances are in en, fr"):
-        learn_language(source, made["en"] + made["fr"], [], store, _learning("all"))
+        learn_language(source, Spoken(made["en"] + made["fr"], store), Spoken([], store), _learning("all"))
     with pytest.raises(DataError, match="is in 'en' but 'fr' is learnt"):
-        learn_language(source, made["fr"], made["en"], store, _learning("all"))
+        learn_language(source, Spoken(made["fr"], store), Spoken(made["en"], store), _learning("all"))
     for changes, message in (
         ({"mode": "al"}, "Did you mean 'all'"),
         ({"head_steps": 1.0}, "`language.head_steps` must be between"),
@@ -242,8 +243,10 @@ def test_a_known_language_goes_on_from_its_head_or_starts_anew(spoken: Any, sour
     made, store = spoken
     own = by_language(made["en"])["en"]
     still = {"steps": 1, "learning_rate": 1e-12, "validate_every": 0}
-    kept = learn_language(source, own, [], store, _learning("head", keep_head=True, trainer=still)).recogniser
-    new = learn_language(source, own, [], store, _learning("head", trainer=still)).recogniser
+    kept = learn_language(
+        source, Spoken(own, store), Spoken([], store), _learning("head", keep_head=True, trainer=still)
+    ).recogniser
+    new = learn_language(source, Spoken(own, store), Spoken([], store), _learning("head", trainer=still)).recogniser
     weight = source.model.head("en").weight
     assert torch.allclose(kept.model.head("en").weight, weight, atol=1e-9)
     assert not torch.allclose(new.model.head("en").weight, weight, atol=1e-2)

@@ -60,7 +60,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[Utt
 def trained(spoken: Any) -> Recogniser:
     """Return a recogniser by plain phones of two languages that has learnt them."""
     made, store = spoken
-    return train_recogniser(made["xa"] + made["xb"], [], store, _settings("phones", 100))[0]
+    return train_recogniser(Spoken(made["xa"] + made["xb"], store), Spoken([], store), _settings("phones", 100))[0]
 
 
 def _tokens(**phones: str) -> dict[str, Tokens]:
@@ -174,10 +174,10 @@ def test_settings_that_do_not_fit_are_refused(spoken: Any) -> None:
         with pytest.raises(ConfigError, match=message):
             SourceConfig(**{"model": NETWORK, **changes})
     with pytest.raises(ConfigError, match="has no parts of single languages"):
-        train_recogniser(made["xa"], [], store, _settings("phones"), make_model=lambda *_: None)  # type: ignore[arg-type,return-value]
+        train_recogniser(Spoken(made["xa"], store), Spoken([], store), _settings("phones"), make_model=lambda *_: None)  # type: ignore[arg-type,return-value]
     with pytest.raises(ConfigError, match="'xq' has no articulatory features|'xq' is no single phone"):
         make_phone_model(_tiny(), _tokens(xx="a xq"), "attributes")
-    heads, _, _ = train_recogniser(made["xa"], [], store, _settings("heads", 1))
+    heads, _, _ = train_recogniser(Spoken(made["xa"], store), Spoken([], store), _settings("heads", 1))
     with pytest.raises(ConfigError, match="the model has an output layer per language"):
         add_language(heads, "de", Tokens(["a"], "phones"))
     with pytest.raises(ConfigError, match="the model emits phones, not characters"):
@@ -235,13 +235,13 @@ def test_phones_that_the_model_lacks_are_rewritten_or_scored(outputs: Any) -> No
 @pytest.mark.parametrize("mode", ["all", "head", "gradual"])
 def test_a_further_language_is_learnt_on_the_shared_layer(spoken: Any, mode: Any, outputs: Any) -> None:
     made, store = spoken
-    source = train_recogniser(made["xa"], [], store, _settings(outputs, 2))[0]
+    source = train_recogniser(Spoken(made["xa"], store), Spoken([], store), _settings(outputs, 2))[0]
     trainer = TrainerConfig(steps=6, batch_budget=1500, validate_every=0, device="cpu", learning_rate=0.01)
     config = LanguageConfig(mode, "phones", trainer, None, (1.0,))
     if importlib.util.find_spec("panphon") is None:
         pytest.skip("panphon is not installed")
     before = snapshot(source.model)
-    learnt = learn_language(source, made["xb"], [], store, config)
+    learnt = learn_language(source, Spoken(made["xb"], store), Spoken([], store), config)
     after, heard = snapshot(learnt.recogniser.model), learnt.recogniser
     assert isinstance(heard.model, PhoneModel) and set(heard.model.heads) == {"xa", "xb"} and heard.head == "xb"
     assert "f" in heard.model.inventory.phones and not different(before, snapshot(source.model))

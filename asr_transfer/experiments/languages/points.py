@@ -207,7 +207,9 @@ def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
         record.log(
             f"{len(every) - len(dev)} development utterances hold symbols that the training speech lacks; left out"
         )
-    learnt = learn_language(source, subset, dev, store, point.config, path, record.log, more)
+    learnt = learn_language(
+        source, Spoken(subset, store), Spoken(dev, store), point.config, path, record.log, Spoken(more, store)
+    )
     found, scores = [], {}
     for name, test in tests.items():
         own = hypotheses(learnt.recogniser, Spoken(test, store))

@@ -148,9 +148,8 @@ def _train(source: SourceJob, corpora: Corpora, train: list[Utterance], path: Pa
     store = source_store(corpora, source.config.model.features, source.config.speeds)
     languages = list(by_language(train))
     recogniser, result, report = train_recogniser(
-        train,
-        [],
-        store,
+        Spoken(train, store),
+        Spoken([], store),
         source.config,
         path,
         record.log,

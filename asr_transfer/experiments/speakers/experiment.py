@@ -271,7 +271,8 @@ def _train_source(argument: tuple[Workshop, Fold]) -> str:
     record.data("train", path, train)
     if record.finished_before:
         return fold.name
-    recogniser, result, report = train_recogniser(train, [], shop.store(), shop.config.source, path, record.log)
+    own, none = Spoken(train, shop.store()), Spoken([], shop.store())
+    recogniser, result, report = train_recogniser(own, none, shop.config.source, path, record.log)
     card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{fold.name}'.\n"
     held = HeldOut(train, [known[name] for name in fold.judged], "")
     if held.judged:
