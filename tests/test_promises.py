@@ -58,9 +58,9 @@ def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch
     draw = Draw("s", 0, pool=("a", "b", "c"), test=("d", "e"))
     fold = _fold(others=("h",), test=(draw,), source=("f", "g"))
 
-    def caught(source: object, utterances: Any, *rest: Any, **named: Any) -> None:
-        more = [part for part in (*rest, *named.values()) if isinstance(part, list)]
-        raise Learnt([u.id for u in utterances], {u.id for part in more for u in part})
+    def caught(source: object, spoken: Spoken, *rest: Any, **named: Any) -> None:
+        more = [part for part in (*rest, *named.values()) if isinstance(part, Spoken)]
+        raise Learnt([u.id for u in spoken.utterances], {u.id for part in more for u in part.utterances})
 
     monkeypatch.setattr(experiment, "adapt", caught)
     monkeypatch.setattr(experiment, "adapt_by_choice", caught)
@@ -74,8 +74,8 @@ def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch
 def test_the_source_model_of_a_fold_learns_its_training_utterances_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def caught(train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt([u.id for u in train], list(dev))
+    def caught(train: Spoken, dev: Spoken, *rest: Any) -> None:
+        raise Learnt([u.id for u in train.utterances], dev.utterances)
 
     monkeypatch.setattr(experiment, "train_recogniser", caught)
     with pytest.raises(Learnt) as found:
@@ -89,9 +89,9 @@ def test_forgetting_is_measured_on_others_alone(
 ) -> None:
     asked: list[list[str]] = []
 
-    def heard(recogniser: object, utterances: Any, store: object) -> list[Hypothesis]:
-        asked.append([u.id for u in utterances])
-        return [Hypothesis(u.id, "s", "en", "a", "a") for u in utterances]
+    def heard(recogniser: object, spoken: Spoken) -> list[Hypothesis]:
+        asked.append([u.id for u in spoken.utterances])
+        return [Hypothesis(u.id, "s", "en", "a", "a") for u in spoken.utterances]
 
     monkeypatch.setattr(experiment, "hypotheses", heard)
     fold = _fold(others=others)

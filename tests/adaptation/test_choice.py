@@ -315,7 +315,7 @@ def test_the_chosen_method_learns_from_everything(
                log: Any = None, source_speech: Spoken | None = None, shared: Any = None) -> Adapted:  # fmt: skip
         assert source_speech is not None
         calls.append(([u.id for u in spoken.utterances], [u.id for u in source_speech.utterances], config, folder))
-        return adapt(source, Spoken(spoken, method), config, folder, log, source_speech, Spoken(shared, method))
+        return adapt(source, spoken, method, config, folder, log, source_speech, shared)
 
     monkeypatch.setattr(choosing, "adapt", noting)
     settings = replace(CHOICE, with_source=("full+replay",), rates=(10.0,), tolerance=1.0)

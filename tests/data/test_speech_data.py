@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken, mask_spectrum
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.remarks import Remark
+from asr_transfer.remarks import Remark, collected
 from asr_transfer.training.session import speech_task
 
 TOKENS = Tokens(["a", "b", " "])
@@ -150,3 +151,48 @@ def test_what_cannot_be_read_is_refused(spoken: tuple[list[Utterance], FeatureSt
         speech_task("train", Spoken([], store, TOKENS), "en")
     with pytest.raises(DataError, match="utterance 'u0': 'b' cannot be spelled"):
         Spoken(utterances, store, Tokens(["a"]))
+
+
+def test_parts_of_speech_keep_what_belongs_to_them(spoken: tuple[list[Utterance], FeatureStore]) -> None:
+    utterances, store = spoken
+    made = [replace(u, language=name, speaker=voice) for u, name, voice in zip(utterances, "xyx", "aab", strict=True)]
+    whole = Spoken(made, store, TOKENS, SPEEDS, SpecAugmentConfig())
+    assert whole.languages() == ["x", "y"] and whole.costs().shape == (9,)
+    for part, numbers in (
+        (whole.subset([2, 0]), [2, 0]),
+        (whole.where("x"), [0, 2]),
+        (whole.where("x", "b"), [2]),
+        (whole.where(speaker="a"), [0, 1]),
+        (whole.where("z"), []),
+    ):
+        items = [3 * number + copy for number in numbers for copy in range(3)]
+        assert part.utterances == [made[number] for number in numbers] and bool(part) == bool(numbers)
+        assert part.costs().tolist() == whole.costs()[items].tolist() and part.spec_augment is whole.spec_augment
+        if numbers:
+            ours, theirs = part.collate(range(len(items))), whole.collate(items)
+            assert torch.equal(ours.inputs, theirs.inputs) and torch.equal(ours.targets, theirs.targets)
+    assert not whole.subset([]).feasible(ModelConfig().frames)[0]
+
+
+def test_speech_is_spelled_and_fed_anew(spoken: tuple[list[Utterance], FeatureStore], tmp_path: Path) -> None:
+    utterances, store = spoken
+    heard = Spoken(utterances, store)
+    assert heard.collate([0, 1]).targets.shape == (2, 0)
+    assert heard.spelled(TOKENS, SPEEDS).collate([4]).targets.tolist() == [TOKENS.encode("a")]
+    assert heard.held(SPEEDS) == SPEEDS
+    other = heard.fed(build_store(utterances, FeatureConfig(mels=8), cache=tmp_path / "other"))
+    assert other.collate([1]).inputs.shape[-1] == 8 and heard.collate([1]).inputs.shape[-1] == 20
+    assert other.held(SPEEDS) == (1.0,)
+    with pytest.raises(DataError, match="at none of the speeds 0.5, 2"):
+        other.held((0.5, 2.0))
+
+
+def test_of_many_that_are_too_short_some_are_named_and_the_others_counted(
+    spoken: tuple[list[Utterance], FeatureStore],
+) -> None:
+    utterances, store = spoken
+    many = [replace(utterances[1], text="ab" * 20)] * 13
+    with collected() as remarks:
+        kept, report = Spoken(many, store, TOKENS).feasible(ModelConfig().frames)
+    assert not kept and len(report.dropped) == 13 and len(remarks) == 2
+    assert any("3 more utterances are left out" in reason for reason in remarks)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -31,11 +31,12 @@ from asr_transfer.decoding.identify import (
     identify,
 )
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.errors import ConfigError, DataError, ModelError
+from asr_transfer.languages.config import LanguageConfig, Mode
 from asr_transfer.languages.heads import extend_head
 from asr_transfer.languages.phases import joined
 from asr_transfer.languages.transfer import Learnt, learn_language
+from asr_transfer.languages.ways import WAYS
 from asr_transfer.training.session import by_language, train_recogniser
 from asr_transfer.training.trainer import Result
 from tests.small import MELS, different, small_model, snapshot
@@ -128,7 +129,7 @@ def test_gradual_opens_one_layer_after_the_other(spoken: Any, source: Recogniser
 
 def test_joint_training_keeps_the_source_languages_in_training(spoken: Any, source: Recogniser) -> None:
     made, before = spoken[0], snapshot(source.model)
-    learnt = _learn(spoken, source, _learning("joint"), source_utterances=made["en"])
+    learnt = _learn(spoken, source, _learning("joint"), source_speech=Spoken(made["en"], spoken[1]))
     after = snapshot(learnt.recogniser.model)
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert same == {"heads.nl.weight", "heads.nl.bias"}
@@ -138,9 +139,9 @@ def test_joint_training_keeps_the_source_languages_in_training(spoken: Any, sour
         ([replace(made["en"][0], language="de")], "'de' has no head in the source model"),
     ):
         with pytest.raises((ConfigError, DataError), match=message):
-            _learn(spoken, source, _learning("joint"), source_utterances=wrong)
+            _learn(spoken, source, _learning("joint"), source_speech=Spoken(wrong, spoken[1]))
     with pytest.raises(ConfigError, match="`all` trains on the new language alone"):
-        _learn(spoken, source, _learning("all"), source_utterances=made["en"])
+        _learn(spoken, source, _learning("all"), source_speech=Spoken(made["en"], spoken[1]))
 
 
 def test_from_scratch_is_what_the_monolingual_training_gives(spoken: Any, source: Recogniser) -> None:
@@ -365,3 +366,45 @@ def test_mistakes_are_counted_the_most_frequent_first() -> None:
         {"language": "en", "taken_for": "nl", "utterances": 2},
         {"language": "fr", "taken_for": "de", "utterances": 1},
     ]
+
+
+def test_every_head_listens_to_what_it_is_given(spoken: Any, source: Recogniser) -> None:
+    """One loop serves them all: heads by utterance, posteriors, and whatever else is read off the frames."""
+    made, store = spoken
+    speech = Spoken([u for pair in zip(made["en"], made["nl"], strict=True) for u in pair], store)
+    heads = [u.language for u in speech.utterances]
+    by_head = {name: source.for_head(name).listen(speech) for name in ("en", "nl")}
+    assert by_head["en"] != by_head["nl"]
+    assert source.listen(speech, heads) == [by_head[name][n] for n, name in enumerate(heads)]
+    assert source.listen(speech) == by_head[source.head] and source.listen(speech.subset([])) == []
+    posteriors = source.posteriors(speech)
+    texts = source.listen_with(lambda frames: source.decode(frames.logits, frames.lengths), speech, whole=True)
+    for log_probs, (heard,) in zip(posteriors, texts, strict=True):
+        assert source.decode(log_probs[None], torch.tensor([len(log_probs)]))[0] == heard
+    with pytest.raises(ModelError, match="de"):
+        source.listen(speech, ["de"] * len(speech))
+
+
+def test_the_registry_holds_every_way_and_what_it_promises(spoken: Any, source: Recogniser) -> None:
+    assert tuple(WAYS) == get_args(Mode) and all(way.name == name for name, way in WAYS.items())
+    for name, way in WAYS.items():
+        if way.needs_source:
+            with pytest.raises(ConfigError, match=f"`language.mode` {name} needs a source model"):
+                _learn(spoken, None, _learning(name, model=NETWORK))
+        before = snapshot(source.model)
+        more = Spoken(spoken[0]["en"], spoken[1]) if way.uses_source else None
+        learnt = _learn(spoken, source, _learning(name, trainer={"validate_every": 0}), source_speech=more).recogniser
+        after = snapshot(learnt.model)
+        assert not different(before, snapshot(source.model)) and learnt.head == "fr"
+        assert set(learnt.others) == ({"en", "nl"} if way.needs_source else set())
+        if way.start == "layers":
+            assert before.keys() <= after.keys()
+
+
+def test_kept_source_speech_without_speed_copies_is_mixed_in(spoken: Any, source: Recogniser, tmp_path: Path) -> None:
+    made, store = spoken
+    faster = build_store(made["fr"], FEATURES, (1.0, 1.1), tmp_path)
+    config = replace(_learning("joint"), speeds=(1.0, 1.1))
+    fr, kept = Spoken(made["fr"], faster), Spoken(made["en"], store)
+    learnt = learn_language(source, fr, fr.subset([]), config, source_speech=kept)
+    assert learnt.result.steps == 8 and learnt.report.kept == len(fr) + len(kept)
