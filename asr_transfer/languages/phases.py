@@ -9,7 +9,7 @@ from torch import nn
 
 from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.models.contract import Model, SpeechModel, paths_with_tensors
+from asr_transfer.models.contract import SpeechModel, paths_with_tensors
 from asr_transfer.training.trainer import Result
 from asr_transfer.transfer.plan import Action, Freeze, FreezeStatistics, LearningRate
 
@@ -37,7 +37,7 @@ class Learner:
         idle: Heads of other languages, of which no speech is trained on.
     """
 
-    model: Model
+    model: SpeechModel
     language: str
     idle: Sequence[str] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.heads import Beginning, begin, fresh
-from asr_transfer.languages.phases import Learner, joined
+from asr_transfer.languages.phases import Learner, Phase, joined
 from asr_transfer.languages.ways import WAYS, Way
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.contract import SpeechModel
@@ -94,42 +94,54 @@ def learn_language(
         stream, objectives = _by_speaker(kept, language, tap, config)
     validation = [speech_task("dev", dev.spelled(start.tokens[language]), language)] if dev else []
 
-    model = _model(way, start, network, language, config)
+    fed = {language, *(other.head for other in beside)}
+    idle = [name for name in start.tokens if name not in fed]
+    learner = Learner(_model(way, start, network, language, config), language, idle)
     # One precision for all phases: each would else note its own.
     config = replace(config, trainer=precise(config.trainer, folder, network, log))
-    fed = {language, *(other.head for other in beside)}
-    learner = Learner(model, language, [name for name in start.tokens if name not in fed])
     phases = way.phases(learner, config)
-    runs: list[tuple[nn.Module, Result]] = []
-    plans: list[Applied] = []
-    for number, phase in enumerate(phases):
-        actions: list[Action] = list(phase.actions)
-        if number:
-            before, model = model, fresh(model)
-            actions.insert(0, Copy("**", before))
-        elif start.source is not None and way.start == "layers":
-            actions.insert(0, Copy("**" if start.goes_on else learner.shared, start.source.model))
-        trainer = Trainer(
+    if start.source is not None and way.start == "layers":
+        copied = Copy("**" if start.goes_on else learner.shared, start.source.model)
+        phases[0] = replace(phases[0], actions=(copied, *phases[0].actions))
+
+    def trainer(model: SpeechModel, number: int, actions: Sequence[Action]) -> Trainer:
+        return Trainer(
             model,
             [stream],
             objectives,
             plan=TransferPlan(*actions) if actions else None,
-            config=replace(config.trainer, steps=phase.steps, seed=config.trainer.seed + 1000 * number),
+            config=replace(config.trainer, steps=phases[number].steps, seed=config.trainer.seed + 1000 * number),
             validation=validation,
             monitor=config.monitor if validation else "loss",
             folder=folder / f"phase-{number + 1}" if folder and len(phases) > 1 else folder,
             log=log,
         )
-        runs.append((model, trainer.train()))
-        if isinstance(trainer.applied, Applied):
-            plans.append(trainer.applied)
-    best, result = joined(runs, config.monitor)
+
+    best, result, plans = _run(learner.model, phases, trainer, config.monitor)
     # A copy, for frozen statistics stay frozen in the model that was trained.
     final = fresh(best)
     final.load_state_dict(best.state_dict())
     others = {name: own for name, own in start.tokens.items() if name != language}
     recogniser = Recogniser(final.cpu().eval(), start.tokens[language], language, {}, others=others)
-    return Learnt(recogniser, result, tuple(plans), report + left)
+    return Learnt(recogniser, result, plans, report + left)
+
+
+def _run(
+    model: SpeechModel, phases: Sequence[Phase], trainer: Callable[..., Trainer], monitor: str
+) -> tuple[SpeechModel, Result, tuple[Applied, ...]]:
+    """Train one phase after the other, each on a copy of the model that the one before it left."""
+    runs: list[tuple[nn.Module, Result]] = []
+    plans: list[Applied] = []
+    for number, phase in enumerate(phases):
+        actions = phase.actions
+        if number:
+            before, model = model, fresh(model)
+            actions = (Copy("**", before), *actions)
+        made = trainer(model, number, actions)
+        runs.append((model, made.train()))
+        if isinstance(made.applied, Applied):
+            plans.append(made.applied)
+    return *joined(runs, monitor), tuple(plans)
 
 
 def _model(
