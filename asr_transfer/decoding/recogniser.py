@@ -257,6 +257,7 @@ class Recogniser:
             for frames in batches:
                 found.update(zip(frames.batch.items.tolist(), read(frames), strict=True))
                 work.advance(len(frames.batch.items))
+                del frames  # so that its memory serves the next batch
         results = [found[number] for number in range(count)]
         return data.of_utterances(results) if isinstance(data, Pieces) else [[result] for result in results]
 
