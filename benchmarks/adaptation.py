@@ -47,7 +47,7 @@ from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate, find_methods, needs_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import AsrTransferError
 from benchmarks.adaptation_place import Place, prepare
 from benchmarks.adaptation_sharing import DEEP, SHARING, measure_sharing, sharing_table
@@ -123,7 +123,7 @@ def cost(place: Place, method: str) -> Cost:
     store = place.features([*own, *more], recogniser, place.cache)
     resident = _memory("VmRSS")
     begin = time.process_time()
-    adapted = adapt(recogniser, own, store, method, place.config, source_utterances=more)
+    adapted = adapt(recogniser, Spoken(own, store), method, place.config, source_speech=Spoken(more, store))
     seconds = time.process_time() - begin
     peak = _memory("VmHWM")
     size = 0.0
@@ -161,7 +161,7 @@ def measure_auto(
     recogniser, own, more = place.load()
     everything = [*own, *more]
     store = place.features(everything, recogniser, place.cache)
-    adapt(recogniser, own, store, tried[0].method, place.config, source_utterances=more)  # warms up
+    adapt(recogniser, Spoken(own, store), tried[0].method, place.config, source_speech=Spoken(more, store))  # warms up
     folds = held_out_folds(own, choice.folds, place.config.seed, range(len(own)))
     trials = [(c, s, held) for held in folds for c in tried for s in choice.strengths] if naive else []
     errors: dict[tuple[str, float, float], list[int]] = {}  # of each fold, in order
@@ -177,8 +177,15 @@ def measure_auto(
                 fresh = place.features(everything, recogniser, Path(cache))
                 told = settings(candidate, strength)
                 shared = Shared(recogniser, fresh, once)
-                adapted = adapt(recogniser, rest, fresh, candidate.method, told, source_utterances=more, shared=shared)
-                data = SpeechData(own, fresh, recogniser.tokens)
+                adapted = adapt(
+                    recogniser,
+                    Spoken(rest, fresh),
+                    candidate.method,
+                    told,
+                    source_speech=Spoken(more, fresh),
+                    shared=shared,
+                )
+                data = Spoken(own, fresh, recogniser.tokens)
                 answers(recogniser, data, held)  # to compare with
                 found = answers(adapted.recogniser, data, held).errors.sum()
             errors.setdefault((candidate.method, candidate.learning_rate, strength), []).append(int(found))
@@ -189,10 +196,16 @@ def measure_auto(
     with tempfile.TemporaryDirectory(dir=work) as cache:
         store = place.features(everything, recogniser, Path(cache))
         featured = time.process_time()
-        ladder = choose(recogniser, own, store, place.config, choice, tried, more).ladder
+        ladder = choose(recogniser, Spoken(own, store), place.config, choice, tried, Spoken(more, store)).ladder
         chosen = time.process_time()
         best = ladder[0]
-        adapt(recogniser, own, store, best.method, settings(best, best.strength), source_utterances=more)
+        adapt(
+            recogniser,
+            Spoken(own, store),
+            best.method,
+            settings(best, best.strength),
+            source_speech=Spoken(more, store),
+        )
         adapting = time.process_time() - chosen
     taken += choose_naively(trials[len(trials) // 2 :])
     for rung in ladder:

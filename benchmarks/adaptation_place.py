@@ -17,7 +17,7 @@ from asr_transfer.commands.adapt import take
 from asr_transfer.config import ModelConfig, Units
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
-from asr_transfer.data.speech import feasible
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.acoustic import AcousticModel
@@ -107,7 +107,8 @@ def prepare(
     parts = [take(found, speaker, count, config.seed), [u for u in found if u.speaker != speaker]]
     parts[1] = random.Random(config.seed).sample(parts[1], min(others, len(parts[1])))
     store = build_store([*parts[0], *parts[1]], recogniser.model.inputs, config.speeds, work / "features")
-    kept = [feasible(part, store, recogniser.tokens, recogniser.model.frames, config.speeds)[0] for part in parts]
+    spelled = [Spoken(part, store, recogniser.tokens, config.speeds) for part in parts]
+    kept = [part.feasible(recogniser.model.frames)[0].utterances for part in spelled]
     if len(kept[0]) < 2:
         raise SystemExit("fewer than two utterances are long enough for CTC; give more with --utterances.")
     place = Place(work / "model", work / "own.jsonl", work / "source.jsonl", work / "features", config)

@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.config import SpecAugmentConfig, TrainerConfig
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training.session import speech_task
@@ -52,7 +52,7 @@ def side(label: str, corpus: Corpus, model: str, groups: int, budget: int) -> Si
         others = [chr(0xE000 + index) for index in range(MORE * number)]
         tokens = Tokens([*corpus.tokens.symbols[1:], *others])
         part = corpus.train[number * size : (number + 1) * size]
-        data = SpeechData(part, corpus.store, tokens, (1.0,), SpecAugmentConfig())
+        data = Spoken(part, corpus.store, tokens, (1.0,), SpecAugmentConfig())
         tasks.append(speech_task(f"l{number}", data, f"l{number}"))
     torch.manual_seed(0)
     network = AcousticModel(MODELS[model], {task.head: len(task.data.tokens) for task in tasks})  # type: ignore

@@ -19,7 +19,7 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.config import FeatureConfig, SpecAugmentConfig, subsampled
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.data.speech import SpeechData, feasible
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from data_prep import an4
 
@@ -56,9 +56,9 @@ class Corpus:
     tokens: Tokens
     feature_seconds: float
 
-    def data(self, utterances: Sequence[Utterance], speeds: Sequence[float] = (1.0,)) -> SpeechData:
+    def data(self, utterances: Sequence[Utterance], speeds: Sequence[float] = (1.0,)) -> Spoken:
         """Return `utterances` as training data with our default SpecAugment."""
-        return SpeechData(utterances, self.store, self.tokens, speeds, SpecAugmentConfig())
+        return Spoken(utterances, self.store, self.tokens, speeds, SpecAugmentConfig())
 
 
 def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds: Sequence[float]) -> Corpus:
@@ -82,12 +82,12 @@ def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds:
     store = build_store(utterances, FeatureConfig(), speeds, work / "features")
     seconds = time.process_time() - begin
     tokens = Tokens.from_texts(utterance.text for utterance in utterances)
-    utterances, _ = feasible(utterances, store, tokens, partial(subsampled, strides=strides), speeds)
-    speakers = sorted({utterance.speaker for utterance in utterances})
+    spoken, _ = Spoken(utterances, store, tokens, speeds).feasible(partial(subsampled, strides=strides))
+    speakers = sorted({utterance.speaker for utterance in spoken.utterances})
     random.Random(1).shuffle(speakers)
     held_out = set(speakers[:DEV_SPEAKERS])
-    train = [utterance for utterance in utterances if utterance.speaker not in held_out]
-    dev = [utterance for utterance in utterances if utterance.speaker in held_out]
+    train = [utterance for utterance in spoken.utterances if utterance.speaker not in held_out]
+    dev = [utterance for utterance in spoken.utterances if utterance.speaker in held_out]
     return Corpus(name, train, dev, store, tokens, seconds)
 
 

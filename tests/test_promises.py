@@ -18,6 +18,7 @@ from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.experiments.core.effects import reduction
@@ -59,9 +60,9 @@ def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch
     draw = Draw("s", 0, pool=("a", "b", "c"), test=("d", "e"))
     fold = _fold(others=("h",), test=(draw,), source=("f", "g"))
 
-    def caught(source: object, utterances: Any, *rest: Any, **named: Any) -> None:
-        more = [part for part in (*rest, *named.values()) if isinstance(part, list)]
-        raise Learnt([u.id for u in utterances], {u.id for part in more for u in part})
+    def caught(source: object, spoken: Spoken, *rest: Any, **named: Any) -> None:
+        more = [part for part in (*rest, *named.values()) if isinstance(part, Spoken)]
+        raise Learnt([u.id for u in spoken.utterances], {u.id for part in more for u in part.utterances})
 
     monkeypatch.setattr(experiment, "adapt", caught)
     monkeypatch.setattr(experiment, "adapt_by_choice", caught)
@@ -75,8 +76,8 @@ def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch
 def test_the_source_model_of_a_fold_learns_its_training_utterances_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def caught(train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt([u.id for u in train], list(dev))
+    def caught(train: Spoken, dev: Spoken, *rest: Any) -> None:
+        raise Learnt([u.id for u in train.utterances], dev.utterances)
 
     monkeypatch.setattr(experiment, "train_recogniser", caught)
     with pytest.raises(Learnt) as found:
@@ -90,9 +91,9 @@ def test_forgetting_is_measured_on_others_alone(
 ) -> None:
     asked: list[list[str]] = []
 
-    def heard(recogniser: object, utterances: Any, store: object) -> list[Hypothesis]:
-        asked.append([u.id for u in utterances])
-        return [Hypothesis(u.id, "s", "en", "a", "a") for u in utterances]
+    def heard(recogniser: object, spoken: Spoken) -> list[Hypothesis]:
+        asked.append([u.id for u in spoken.utterances])
+        return [Hypothesis(u.id, "s", "en", "a", "a") for u in spoken.utterances]
 
     monkeypatch.setattr(experiment, "hypotheses", heard)
     fold = _fold(others=others)
@@ -108,7 +109,7 @@ def test_a_point_is_never_chosen_on_its_test_set(
     chosen_on = {u.id for path in corpora.dev.values() for u in read_manifest(path)}
 
     def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt({u.id for u in train}, {u.id for u in dev})
+        raise Learnt({u.id for u in train.utterances}, {u.id for u in dev.utterances})
 
     monkeypatch.setattr(points, "learn_language", caught)
     config = learning(mode="scratch", model=ModelConfig(encoder="tdnn", layers=1, dim=8, channels=8))
@@ -125,7 +126,7 @@ def test_joint_training_reads_no_source_speech_that_is_kept_from_training(
     heard = {u.id for path in corpora.sources.values() for u in read_manifest(path)}
 
     def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt({u.id for u in rest[-1]})
+        raise Learnt({u.id for u in rest[-1].utterances})
 
     network = SimpleNamespace(model=SimpleNamespace(inputs=LogMel(mels=8)))
     monkeypatch.setattr(points, "load_source", lambda folder: network)
@@ -149,7 +150,7 @@ def test_development_speech_is_listened_to_and_never_learnt(
 
     monkeypatch.setattr(session, "Trainer", caught)
     with pytest.raises(Learnt) as found:
-        session.train_recogniser(train, dev, store, source_config())
+        session.train_recogniser(Spoken(train, store), Spoken(dev, store), source_config())
     assert found.value.args == ({u.id for u in train}, {u.id for u in dev})
 
 

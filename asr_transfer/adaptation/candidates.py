@@ -15,9 +15,7 @@ from rich.table import Table
 
 from asr_transfer.adaptation.frozen_layers import Shared, above
 from asr_transfer.adaptation.settings import ChoiceConfig
-from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
@@ -119,24 +117,22 @@ class Judge:
 
     Args:
         source: the model that all are adapted from.
-        utterances: recordings of the speaker.
-        check: source speech to see on what others lose; none of it may be trained on.
-        store: features of both.
+        own: Recordings of the speaker.
+        check: source speech to see on what others lose, with inputs in the same store; none of it may be trained on.
         shared: results that trainings compute once.
     """
 
     def __init__(
         self,
         source: Recogniser,
-        utterances: Sequence[Utterance],
-        check: Sequence[Utterance],
-        store: FeatureStore,
+        own: Spoken,
+        check: Spoken,
         shared: Shared | None = None,
     ) -> None:
-        self._own, self._check, self._tokens = utterances, check, source.tokens
-        self._shared = shared or Shared(source, store)
-        self._data: dict[tuple[bool, int], SpeechData] = {}
-        self._before = self._answers(source, range(len(utterances)))
+        self._own, self._check = own.spelled(source.tokens), check.spelled(source.tokens)
+        self._shared = shared or Shared(source, own.store)
+        self._data: dict[tuple[bool, int], Spoken] = {}
+        self._before = self._answers(source, range(len(own)))
         self._check_before = self._answers(source, range(len(check)), own=False) if check else None
 
     def own(self, model: Recogniser, held: Sequence[int], depth: int = 0) -> Answers:
@@ -165,7 +161,7 @@ class Judge:
             return Loss(1.0, None)
         own = residuals(after.errors - before.errors, before.units)
         own = own + rate * residuals(after.losses - before.losses, np.maximum(before.losses, 1e-9))
-        return Loss(risen, standard_error(0.5 * own, [u.speaker for u in self._check]))
+        return Loss(risen, standard_error(0.5 * own, [u.speaker for u in self._check.utterances]))
 
     def forgetting(self, model: Recogniser, depth: int = 0) -> float:
         """Return what `lost` estimates, without its error."""
@@ -179,8 +175,7 @@ class Judge:
 
     def _answers(self, model: Recogniser, items: Sequence[int], depth: int = 0, own: bool = True) -> Answers:
         if (own, depth) not in self._data:
-            utterances = self._own if own else self._check
-            self._data[own, depth] = SpeechData(utterances, self._shared.inputs(depth), self._tokens)
+            self._data[own, depth] = (self._own if own else self._check).fed(self._shared.inputs(depth))
         if depth:
             model = copy.copy(model)  # not `replace`, which would build a lexicon's tree anew
             model.model = above(model.model, depth)
@@ -237,10 +232,10 @@ class Judge:
 
 
 @torch.no_grad()
-def answers(recogniser: Recogniser, data: SpeechData, items: Sequence[int]) -> Answers:
+def answers(recogniser: Recogniser, spoken: Spoken, items: Sequence[int]) -> Answers:
     """Return character errors, reference characters and CTC losses of `items` under a recogniser."""
     recogniser.model.eval()
-    batch = data.collate(list(items))
+    batch = spoken.collate(list(items))
     assert batch.target_lengths is not None
     logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
     losses = torch.nn.functional.ctc_loss(
@@ -249,7 +244,7 @@ def answers(recogniser: Recogniser, data: SpeechData, items: Sequence[int]) -> A
     heard = recogniser.decode(logits, lengths)
     aligned = align(
         [
-            Hypothesis(str(n), "", "", recogniser.reference(data.utterance(item)), found.text)
+            Hypothesis(str(n), "", "", recogniser.reference(spoken.utterance(item)), found.text)
             for n, (item, found) in enumerate(zip(items, heard, strict=True))
         ],
         "character",

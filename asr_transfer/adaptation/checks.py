@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,13 +16,11 @@ import torch
 from torch.nn import functional
 
 from asr_transfer import audio
-from asr_transfer.data.batching import sequential
-from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance, read_audio
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.voice import CLIPPED, FULL_SCALE
 from asr_transfer.decoding.greedy import greedy
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.recogniser import Frames, Recogniser
 
 QUIET = -50.0
 """dBFS. Speech whose loudest 25 ms stay below it nears the floor of the log-mel features (about -60 dBFS); all
@@ -153,7 +151,7 @@ def held_out_folds(utterances: Sequence[Utterance], folds: int, seed: int, group
     return [sorted(part) for part in parts]
 
 
-def suspicious_transcripts(source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[Finding]:
+def suspicious_transcripts(source: Recogniser, spoken: Spoken) -> list[Finding]:
     """Find transcripts that do not belong to their recordings.
 
     By its CTC loss per token, the model must prefer its own greedy hypothesis to the transcript by more than
@@ -164,19 +162,19 @@ def suspicious_transcripts(source: Recogniser, utterances: Sequence[Utterance], 
     the speaker's (`OUTLIER`, `FEW_TOKENS`), which tells sentences that resemble each other apart.
 
     A speaker with a single text has little to compare with and seldom findings; a transcript too long for CTC has
-    none, because `data.speech.feasible` names it.
+    none, because `Spoken.feasible` names it.
 
     Args:
         source: the model before adaptation.
-        utterances: speech of one speaker.
-        store: their features.
+        spoken: Speech of one speaker.
 
     Raises:
         DataError: a transcript cannot be spelled.
     """
-    if not utterances:
+    if not spoken:
         return []
-    log_probs, heard = _listen(source, utterances, store)
+    utterances = spoken.spelled(source.tokens).utterances
+    log_probs, heard = _listen(source, spoken)
     preferred, unfit, longer = (np.full(len(utterances), np.nan) for _ in range(3))
     blocks = -(-len(utterances) // BLOCK)
     for first in range(blocks):
@@ -232,21 +230,15 @@ def ctc_losses(log_probs: torch.Tensor, labels: Sequence[Sequence[int]]) -> np.n
     return loss.double().numpy()
 
 
-@torch.no_grad()
-def _listen(
-    source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
-) -> tuple[list[torch.Tensor], list[list[int]]]:
+def _listen(source: Recogniser, spoken: Spoken) -> tuple[list[torch.Tensor], list[list[int]]]:
     """Return each utterance's (frames, tokens) log-probabilities and greedy token indices."""
-    source.model.eval()
-    log_probs = [torch.empty(0)] * len(utterances)
-    heard: list[list[int]] = [[]] * len(utterances)
-    for batch in sequential(SpeechData(utterances, store, source.tokens), BATCH_FRAMES):
-        logits, lengths = source.logits(batch.inputs, batch.lengths)
-        indices = greedy(logits, lengths)
-        for row, item in enumerate(batch.items.tolist()):
-            log_probs[item] = logits[row, : lengths[row]].float().log_softmax(-1).cpu()
-            heard[item] = indices[row]
-    return log_probs, heard
+
+    def read(frames: Frames) -> Iterator[tuple[torch.Tensor, list[int]]]:
+        for row, indices in enumerate(greedy(frames.logits, frames.lengths)):
+            yield frames.logits[row, : frames.lengths[row]].float().log_softmax(-1).cpu(), indices
+
+    found = [own for (own,) in source.listen_with(read, spoken, whole=True, label="comparing with the transcripts")]
+    return [log_probs for log_probs, _ in found], [indices for _, indices in found]
 
 
 def _silence(samples: np.ndarray) -> str:

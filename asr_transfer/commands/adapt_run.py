@@ -33,10 +33,10 @@ from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import open_profile
 from asr_transfer.commands.speech import take
 from asr_transfer.config import to_record
-from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.features import build_store
 from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import spell
+from asr_transfer.data.speech import Spoken, spell
 from asr_transfer.data.voice import diagnose
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
@@ -124,11 +124,11 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     if unheard:
         unheard, store = Summary(unheard, kept[JUDGED].store).joined(store, {u.id for u in everything})
     judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
-    vetted = vet(source, speech.own, store, command.speeds, command.keep_suspicious, labelled, note)
-    voice = diagnose(vetted.utterances)
+    vetted = vet(source, Spoken(speech.own, store), command.speeds, command.keep_suspicious, labelled, note)
+    voice = diagnose(vetted.spoken.utterances)
     _print(voice.table())
     if "pseudo-label" in command.method.split("+"):
-        pseudo_label(source, vetted.utterances, store, command.settings.confidence)
+        pseudo_label(source, vetted.spoken, command.settings.confidence)
     record = record or _open(command, given)
     for line in lines:
         record.log(line)
@@ -137,26 +137,26 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         say(line)
         record.log(line)
 
-    record.data("adapt", command.data, vetted.utterances)
+    record.data("adapt", command.data, vetted.spoken.utterances)
     if replayed:
         record.data("source", place or "", speech.source)
     if unheard:
         record.data("judged", summary_folder(command.model, JUDGED) or "", unheard)
     command = _settled(command, source, tell)
-    choice = _choose(command, source, vetted, store, speech.source, judged, tell, record.log)
+    choice = _choose(command, source, vetted, speech.source, judged, tell, record.log)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
-    adapted = adapt(source, vetted.utterances, store, choice.method, settings, command.out, record.log, speech.source)
+    adapted = adapt(
+        source, vetted.spoken, choice.method, settings, command.out, record.log, Spoken(speech.source, store)
+    )
     say(str(adapted.plan))
-    for name, reason in adapted.report.dropped:
-        tell(f"utterance '{name}' is left out: {reason}")
     scores = {
-        name: before_and_after(name, source, adapted.recogniser, part, store, record, say)
+        name: before_and_after(name, source, adapted.recogniser, Spoken(part, store), record, say)
         for name, part in (("test", speech.test), ("others", speech.others))
         if part
     }
     about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
     if about and unheard:
-        lost = before_and_after("judged", source, adapted.recogniser, unheard, store, record, say, judged.what)
+        lost = before_and_after("judged", source, adapted.recogniser, Spoken(unheard, store), record, say, judged.what)
         scores["judged"] = lost
         if command.method == AUTO and (line := excess(lost["before"]["cer"], lost["after"]["cer"], command.choice)):
             tell(line)
@@ -281,7 +281,6 @@ def _choose(
     command: AdaptCommand,
     source: Recogniser,
     vetted: Vetted,
-    store: FeatureStore,
     more: Sequence[Utterance],
     judged: Judged,
     say: Say,
@@ -302,9 +301,9 @@ def _choose(
         # Held to what it is for: a named method is refused when it makes the speaker worse, not for a small gain.
         settings = replace(command.choice, folds=folds, strengths=(command.strength,), tolerance=float("inf"))
     mixed = mixed_in_trials(more, judged)
-    choice = choose(
-        source, vetted.utterances, store, command, settings, tried, mixed, vetted.groups, log, None, judged.utterances
-    )
+    store = vetted.spoken.store
+    others, unheard = Spoken(mixed, store), Spoken(judged.utterances, store)
+    choice = choose(source, vetted.spoken, command, settings, tried, others, vetted.groups, log, None, unheard)
     if choice.ladder:
         _print(ladder_table(choice.ladder))
         part = len(lasting(judged.utterances, settings.check_seconds))
@@ -333,7 +332,7 @@ def _save(
     say: Say,
 ) -> None:
     left_out = {name for name, _ in adapted.report.dropped}
-    learnt = [u for u in vetted.utterances if u.id not in left_out] if adapted.end else []
+    learnt = [u for u in vetted.spoken.utterances if u.id not in left_out] if adapted.end else []
     how = (
         f"Adapted from `{command.model}` to {len(learnt)} utterances by `{choice.method}`"
         if adapted.end

@@ -116,18 +116,19 @@ def evaluate_run(
     """
     from asr_transfer.commands.listen import AUTO, by_found_language, told_identification, told_way
     from asr_transfer.data.features import build_store
+    from asr_transfer.data.speech import Spoken
     from asr_transfer.training.session import hypotheses
 
     record.data("test", command.data, utterances)
-    store = build_store(utterances, recogniser.model.inputs)
+    spoken = Spoken(utterances, build_store(utterances, recogniser.model.inputs))
     more: dict[str, Any] = {}
     if command.language == AUTO:
         say(told_way(recogniser))
-        found, identification = by_found_language(recogniser, utterances, store)
+        found, identification = by_found_language(recogniser, spoken)
         more = {"identification": identification}
         say(told_identification(identification))
     else:
-        found = hypotheses(recogniser, utterances, store)
+        found = hypotheses(recogniser, spoken)
     total = write_scores(record.folder, found)
     written = recogniser.written(by_head=command.language == AUTO)
     if command.language == AUTO:

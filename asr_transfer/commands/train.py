@@ -64,6 +64,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.data.features import FeatureStore, build_store
     from asr_transfer.data.judged import hold_out, symbols_of
     from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
+    from asr_transfer.data.speech import Spoken
     from asr_transfer.decoding.identify import calibrated
     from asr_transfer.training import distributed
     from asr_transfer.training.precision import precise
@@ -95,7 +96,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     store = None
     if (command.overwrite and not command.resume) or not in_use(command.out):
         store = computed()
-        require_trainable(train, dev, store, command)
+        require_trainable(Spoken(train, store), Spoken(dev, store), command)
     record = RunRecord(command.out, settings, resume=command.resume, overwrite=command.overwrite) if main else None
     for name, path, part in (
         ("train", command.train, train),
@@ -116,14 +117,12 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     )
     store = store or computed()
     recogniser, result, report = train_recogniser(
-        train, dev, store, command, command.out, record.log if record else None
+        Spoken(train, store), Spoken(dev, store), command, command.out, record.log if record else None
     )
     if record is None:
         return None
-    if report.dropped:
-        say(str(report))
     if dev:
-        recogniser = calibrated(recogniser, dev, store, say)
+        recogniser = calibrated(recogniser, Spoken(dev, store), say)
     languages = ", ".join(sorted({u.language for u in train}))
     card = (
         f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
@@ -144,7 +143,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     }
     scores, total, more = {}, None, dict[str, Any]()
     if test:
-        heard = hypotheses(recogniser, test, build_store(test, features), by_head=True)
+        heard = hypotheses(recogniser, Spoken(test, build_store(test, features)), by_head=True)
         total = write_scores(command.out, heard)
         scores["test"] = total.to_plain()
         say(f"test: {total}")

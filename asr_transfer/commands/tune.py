@@ -80,13 +80,12 @@ def tune_search(
         ConfigError: hot words without a lexicon for a model of phones.
     """
     from asr_transfer.data.features import build_store
-    from asr_transfer.data.speech import SpeechData
+    from asr_transfer.data.speech import Spoken
     from asr_transfer.decoding.hot_words import HotWords
     from asr_transfer.decoding.ngram import NgramModel
     from asr_transfer.decoding.tuning import (
         DEFAULT_GRID,
         HOT_GRID,
-        log_posteriors,
         tune,
         tune_hot_words,
         unknown_scores,
@@ -102,7 +101,7 @@ def tune_search(
             "give a --lexicon that holds them."
         )
     store = build_store(utterances, recogniser.model.inputs)
-    posteriors = log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    posteriors = recogniser.posteriors(Spoken(utterances, store))
     references = [utterance.text for utterance in utterances]
     written, writes = recogniser.written(), recogniser.writes
     if lexicon is not None:

@@ -84,6 +84,10 @@ class FeatureStore:
         """
         return self._views[(utterance, speed)]
 
+    def holds(self, utterance: str, speed: float = 1.0) -> bool:
+        """Say whether the store has a view of an utterance at `speed`."""
+        return (utterance, speed) in self._views
+
     def length(self, view: int) -> int:
         """Return the number of frames, time steps of its inputs, of a view."""
         return int(self.offsets[view + 1] - self.offsets[view])

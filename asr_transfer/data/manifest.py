@@ -24,6 +24,7 @@ from asr_transfer.config import Units
 from asr_transfer.data.tokens import spells_phones, without_tone
 from asr_transfer.errors import DataError, nearest_hint, one_line
 from asr_transfer.plain import to_json
+from asr_transfer.remarks import remark
 
 PhoneSegment = tuple[str, float, float]
 """A phone with its start and end in seconds from the beginning of the utterance."""
@@ -93,6 +94,10 @@ UNKNOWN = {"speaker": "unknown", "language": "und"}
 """What a manifest says where a corpus does not tell; "und" is the code of ISO 639-2 for it."""
 
 
+SHOWN = 10
+"""Utterances left out that are named one by one."""
+
+
 @dataclass
 class Report:
     """Which utterances were left out of a corpus, and why."""
@@ -104,11 +109,22 @@ class Report:
         """Note that `utterance` is left out."""
         self.dropped.append((utterance, reason))
 
+    def remark(self) -> None:
+        """Remark upon what is left out, so that nothing goes silently, whoever reads the report."""
+        for name, reason in self.dropped[:SHOWN]:
+            remark(f"left out: {reason}", name)
+        if len(self.dropped) > SHOWN:
+            remark(f"{len(self.dropped) - SHOWN} more utterances are left out for the like reasons")
+
+    def __add__(self, other: Report) -> Report:
+        """Return what two parts of the speech keep and leave out together."""
+        return Report(self.kept + other.kept, self.dropped + other.dropped)
+
     def __str__(self) -> str:
         head = f"{self.kept} utterances kept, {len(self.dropped)} left out"
-        shown = [f"  {name}: {reason}" for name, reason in self.dropped[:10]]
-        if len(self.dropped) > 10:
-            shown.append(f"  … and {len(self.dropped) - 10} more")
+        shown = [f"  {name}: {reason}" for name, reason in self.dropped[:SHOWN]]
+        if len(self.dropped) > SHOWN:
+            shown.append(f"  … and {len(self.dropped) - SHOWN} more")
         return "\n".join([head, *shown])
 
 

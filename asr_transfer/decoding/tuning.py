@@ -11,18 +11,13 @@ from dataclasses import dataclass
 import torch
 from rapidfuzz.distance import Levenshtein
 
-from asr_transfer.data.batching import sequential
 from asr_transfer.data.lexicon import Lexicon
-from asr_transfer.data.pieces import Pieces
-from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import ROOT, NgramModel
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.decoding.settings import SearchConfig
-from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.progress import tracked
 from asr_transfer.whitespace import words_of
@@ -33,7 +28,6 @@ __all__ = [
     "Posteriors",
     "Trial",
     "Tuned",
-    "log_posteriors",
     "tune",
     "tune_hot_words",
     "unknown_scores",
@@ -181,27 +175,6 @@ def tune_hot_words(
         return [best[0].text if best else "" for best in found]
 
     return _descend(recognise, posteriors, references, config or SearchConfig(), dict(grid or HOT_GRID), True)
-
-
-@torch.no_grad()
-def log_posteriors(recogniser: Recogniser, data: SpeechData) -> list[torch.Tensor]:
-    """Return what the network makes of each utterance, (frames, tokens) log-probabilities, for many searches.
-
-    The network hears a long one in `Pieces`.
-    """
-    recogniser.model.eval()
-    pieces = Pieces(data)
-    found: dict[int, torch.Tensor] = {}
-    if recogniser.test_time is not None:
-        named = ((f"utterance '{pieces.utterance(n).id}'", pieces.collate([n])) for n in range(len(pieces)))
-        adapted = adapted_logits(recogniser.model, recogniser.head, named, recogniser.test_time)
-        found = {n: logits[0, : int(lengths[0])].log_softmax(-1) for n, (logits, lengths) in enumerate(adapted)}
-    else:
-        for batch in sequential(pieces, BATCH_FRAMES):
-            logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
-            for piece, row, frames in zip(batch.items.tolist(), logits.log_softmax(-1), lengths.tolist(), strict=True):
-                found[piece] = row[:frames].cpu()
-    return [torch.cat(parts) for parts in pieces.of_utterances([found[n] for n in range(len(pieces))])]
 
 
 def _descend(

@@ -21,11 +21,6 @@ Features = TypeVar("Features")
 
 Mode = Literal["scratch", "head", "all", "gradual", "joint", "progressive", "progressive-random"]
 
-COLUMNS = ("progressive", "progressive-random")
-"""Modes that train a new column beside a frozen one."""
-
-SOURCELESS = ("scratch", "progressive-random")
-"""Modes that take nothing from a source model."""
 
 Part = Annotated[float, Range(above=0, below=1)]
 """A share that leaves something for the rest."""

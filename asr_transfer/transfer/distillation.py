@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from asr_transfer.data.batching import Batch, sequential
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ConfigError
 from asr_transfer.training.forward import run
 from asr_transfer.training.streams import Output, Stream, Task
@@ -75,7 +75,7 @@ class Distillation:
 
     def _cached(self, teacher: nn.Module, task: Task, device: torch.device) -> list[torch.Tensor]:
         assert self.cache is not None
-        if not isinstance(task.data, SpeechData):
+        if not isinstance(task.data, Spoken):
             raise ConfigError(
                 f"Distillation's 'cache' keeps posteriors of utterances, but the stream '{task.name}' holds none; "
                 "leave it out."

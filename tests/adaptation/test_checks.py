@@ -23,6 +23,7 @@ from asr_transfer.adaptation.checks import (
 )
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from tests.tones import make_speaker, speak
@@ -187,12 +188,12 @@ def test_swapped_transcripts_are_found_and_right_ones_pass(
         own = [u for u in everything if u.speaker == speaker]
         for first in (0, 12):
             ten = own[first : first + 10]
-            assert suspicious_transcripts(source, ten, store) == []
+            assert suspicious_transcripts(source, Spoken(ten, store)) == []
             one, two = next(p for p in itertools.combinations(range(10), 2) if _swappable(ten[p[0]], ten[p[1]]))
             changed = list(ten)
             changed[one] = replace(ten[one], text=ten[two].text)
             changed[two] = replace(ten[two], text=ten[one].text)
-            findings = suspicious_transcripts(source, changed, store)
+            findings = suspicious_transcripts(source, Spoken(changed, store))
             names = {finding.utterance for finding in findings}
             swapped = {ten[one].id, ten[two].id}
             found, wrong = found + len(names & swapped), wrong + 2
@@ -209,12 +210,12 @@ def test_too_little_to_compare_says_nothing(tone_run: Path, tmp_path: Path) -> N
     source = Recogniser.load(tone_run)
     own = make_speaker(tmp_path, "kim", 1.0, 2, 5)
     store = build_store(own, source.model.inputs, cache=tmp_path / "cache")
-    assert suspicious_transcripts(source, [], store) == []
-    assert suspicious_transcripts(source, [replace(own[0], text="dab")], store) == []
+    assert suspicious_transcripts(source, Spoken([], store)) == []
+    assert suspicious_transcripts(source, Spoken([replace(own[0], text="dab")], store)) == []
     impossible = [replace(own[0], text="abba " * 60), own[1]]
-    assert suspicious_transcripts(source, impossible, store) == []
+    assert suspicious_transcripts(source, Spoken(impossible, store)) == []
     with pytest.raises(DataError, match="utterance 'kim-0'.*'x'"):
-        suspicious_transcripts(source, [replace(own[0], text="x")], store)
+        suspicious_transcripts(source, Spoken([replace(own[0], text="x")], store))
 
 
 def test_more_utterances_than_a_block_are_judged_the_same_way(
@@ -226,4 +227,7 @@ def test_more_utterances_than_a_block_are_judged_the_same_way(
     other = next(n for n in range(31, 60) if many[n].text != many[30].text)
     changed = list(many)
     changed[30], changed[other] = replace(many[30], text=many[other].text), replace(many[other], text=many[30].text)
-    assert [f.utterance for f in suspicious_transcripts(source, changed, store)] == [many[30].id, many[other].id]
+    assert [f.utterance for f in suspicious_transcripts(source, Spoken(changed, store))] == [
+        many[30].id,
+        many[other].id,
+    ]

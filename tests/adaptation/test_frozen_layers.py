@@ -24,7 +24,7 @@ from asr_transfer.adaptation.methods import METHODS, build, default_learning_rat
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
@@ -80,7 +80,14 @@ def _source(encoder: EncoderName = "tdnn", dropout: float = 0.0, channels: int =
 
 def _adapted(source: Recogniser, world: Speech, method: str, shared: Shared | None = None, **changes: Any) -> Adapted:
     config = replace(CONFIG, **changes)
-    return adapt(source, world.own, world.store, method, config, source_utterances=world.more, shared=shared)
+    return adapt(
+        source,
+        Spoken(world.own, world.store),
+        method,
+        config,
+        source_speech=Spoken(world.more, world.store),
+        shared=shared,
+    )
 
 
 def _plain(source: Recogniser, world: Speech) -> Shared:
@@ -113,8 +120,8 @@ def test_what_is_shared_changes_no_bit(method: str, world: Speech) -> None:
     """Somebody else has computed a part of it before, in other company."""
     source = _source("bilstm", dropout=0.2)
     shared = Shared(source, world.store)
-    adapt(source, world.own[3:], world.store, "head+kld", CONFIG, shared=shared)
-    adapt(source, world.own[:2], world.store, "last-layers", CONFIG, shared=shared)
+    adapt(source, Spoken(world.own[3:], world.store), "head+kld", CONFIG, shared=shared)
+    adapt(source, Spoken(world.own[:2], world.store), "last-layers", CONFIG, shared=shared)
     first, second = _adapted(source, world, method, shared), _adapted(source, world, method)
     assert not different(snapshot(first.recogniser.model), snapshot(second.recogniser.model))
 
@@ -123,7 +130,7 @@ def test_what_is_shared_changes_no_bit(method: str, world: Speech) -> None:
 def test_the_teachers_posteriors_are_the_same_bits_from_the_cache(method: str, world: Speech) -> None:
     source = _source("bilstm", dropout=0.2)
     shared = Shared(source, world.store)
-    adapt(source, world.own[2:], world.store, "kld", CONFIG, shared=shared)
+    adapt(source, Spoken(world.own[2:], world.store), "kld", CONFIG, shared=shared)
     assert len(shared.posteriors()) == 4 * len(SPEEDS)
     first, second = _adapted(source, world, method, shared), _adapted(source, world, method)
     assert not different(snapshot(first.recogniser.model), snapshot(second.recogniser.model))
@@ -132,7 +139,7 @@ def test_the_teachers_posteriors_are_the_same_bits_from_the_cache(method: str, w
 
 def test_a_cache_is_what_the_objective_uses_and_what_a_direct_run_gives(world: Speech) -> None:
     source = _source("tdnn")
-    data = SpeechData(world.own, world.store, source.tokens, SPEEDS)
+    data = Spoken(world.own, world.store, source.tokens, SPEEDS)
     task = replace(speech_task(data, name="s"), head="en")
     cache: dict[tuple[str, float], torch.Tensor] = {}
     cached = Distillation(source.model, "s", cache=cache)
@@ -205,7 +212,7 @@ def test_random_features_and_taps_need_the_whole_model(world: Speech) -> None:
 def test_prefix_and_rest_are_the_model(encoder: EncoderName, depth: int, world: Speech) -> None:
     source = _source(encoder)
     inputs = Activations(world.store, source.model, depth)
-    batches = [SpeechData(world.own, s, source.tokens, SPEEDS).collate([4, 1, 9]) for s in (world.store, inputs)]
+    batches = [Spoken(world.own, s, source.tokens, SPEEDS).collate([4, 1, 9]) for s in (world.store, inputs)]
     rest = Suffix(source.model, depth)
     with torch.no_grad():
         (whole, lengths), (ours, own_lengths) = (
@@ -228,7 +235,7 @@ def test_frozen_layers_run_once_over_each_utterance_of_all_folds_and_candidates(
     choice = ChoiceConfig(folds=3, strengths=(0.5, 1.0))
     judge_alone = len(world.own)  # the source model's own answers
     _counted(source.model, "encoder.layers.0.norm", log)
-    choose(source, world.own, world.store, CONFIG, choice, tried)
+    choose(source, Spoken(world.own, world.store), CONFIG, choice, tried)
     # Two depths and two views of each utterance.
     assert log["encoder.layers.0.norm"] == judge_alone + 2 * len(SPEEDS) * len(world.own)
 
@@ -249,7 +256,15 @@ def test_the_choice_is_the_same_with_and_without(world: Speech, monkeypatch: pyt
     choice = ChoiceConfig(folds=3, strengths=(0.5, 1.0), tolerance=9.0)
 
     def chosen(shared: Shared | None) -> Any:
-        return choose(source, world.own, world.store, CONFIG, choice, tried, world.more, shared=shared)
+        return choose(
+            source,
+            Spoken(world.own, world.store),
+            CONFIG,
+            choice,
+            tried,
+            Spoken(world.more, world.store),
+            shared=shared,
+        )
 
     ours, plain = chosen(None), chosen(_plain(source, world))
     assert (ours.method, ours.strength) == (plain.method, plain.strength)
@@ -266,7 +281,7 @@ def test_the_choice_is_the_same_with_and_without(world: Speech, monkeypatch: pyt
 def test_held_out_answers_are_those_of_the_whole_model(world: Speech) -> None:
     source = _source("conformer")
     adapted = _adapted(source, world, "last-layers")
-    judge = Judge(source, world.own, world.more, world.store)
+    judge = Judge(source, Spoken(world.own, world.store), Spoken(world.more, world.store))
     for strength in (0.5, 1.0):
         model = adapted.at_strength(strength)
         ours, whole = (judge.own(model, [4, 0, 3], depth) for depth in (adapted.depth, 0))
@@ -279,14 +294,14 @@ def test_the_last_adaptation_uses_what_the_choice_computed(world: Speech, monkey
     given: list[Shared | None] = []
 
     def noting(*args: Any, shared: Shared | None = None, **options: Any) -> Adapted:
-        given.append(shared if len(args) < 9 else args[8])
-        return adapt(*args, **({"shared": shared} if len(args) < 9 else {}), **options)
+        given.append(shared if len(args) < 8 else args[7])
+        return adapt(*args, **({"shared": shared} if len(args) < 8 else {}), **options)
 
     monkeypatch.setattr(choosing, "adapt", noting)
     choice = ChoiceConfig(folds=2, strengths=(1.0,), without_source=("head",))
     source: Recogniser = _source()
     own: Sequence[Utterance] = world.own
-    adapt_by_choice(source, own, world.store, CONFIG, choice)
+    adapt_by_choice(source, Spoken(own, world.store), CONFIG, choice)
     assert len(given) == 3 and given[0] is not None and all(shared is given[0] for shared in given)
 
 
@@ -312,8 +327,8 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(AtomicCheckpointer, "save", stopping)
-        adapt(source, world.own, world.store, "last-layers", CONFIG, tmp_path)
-    again = adapt(source, world.own, world.store, "last-layers", CONFIG, tmp_path)
+        adapt(source, Spoken(world.own, world.store), "last-layers", CONFIG, tmp_path)
+    again = adapt(source, Spoken(world.own, world.store), "last-layers", CONFIG, tmp_path)
     assert again.depth and begun == [0, 2]
     assert not different(snapshot(again.recogniser.model), snapshot(whole.recogniser.model))
     assert again.result.history == whole.result.history

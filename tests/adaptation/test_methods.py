@@ -18,7 +18,6 @@ from asr_transfer.adaptation.methods import METHODS, build, default_learning_rat
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
-from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
@@ -89,19 +88,21 @@ def source() -> Recogniser:
 
 
 def outputs(recogniser: Recogniser, speech: Speech) -> torch.Tensor:
-    data = SpeechData([*speech.own, *speech.more], speech.store, recogniser.tokens, with_targets=False)
+    data = Spoken([*speech.own, *speech.more], speech.store)
     batch = data.collate(range(len(data)))
     with torch.no_grad():
         return recogniser.logits(batch.inputs, batch.lengths)[0]
 
 
 def texts(recogniser: Recogniser, speech: Speech) -> list[str]:
-    return recogniser.recognise(SpeechData(speech.own, speech.store, recogniser.tokens, with_targets=False))
+    return recogniser.listen(Spoken(speech.own, speech.store))
 
 
 def adapted_by(name: str, source: Recogniser, speech: Speech, folder: Path | None = None, **changes: Any) -> Adapted:
     config = replace(CONFIG, **changes)
-    return adapt(source, speech.own, speech.store, name, config, folder, source_utterances=speech.more)
+    return adapt(
+        source, Spoken(speech.own, speech.store), name, config, folder, source_speech=Spoken(speech.more, speech.store)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -293,14 +294,14 @@ def test_settings_that_do_not_fit_the_model_are_refused(source: Recogniser, spee
 def test_replay_without_source_utterances_names_the_option(name: str, source: Recogniser, speech: Speech) -> None:
     assert needs_source(name)
     with pytest.raises(DataError, match=rf"`{name.replace('+', '.')}` mixes source utterances in.*--source"):
-        adapt(source, speech.own, speech.store, name, CONFIG)
+        adapt(source, Spoken(speech.own, speech.store), name, CONFIG)
 
 
 def test_nothing_long_enough_is_an_error_that_names_the_utterances(source: Recogniser, speech: Speech) -> None:
     long = [replace(utterance, text="abcdef " * 40) for utterance in speech.own]
     for name in ("full", "lhuc+replay"):
         with pytest.raises(DataError, match="(?s)no utterance is long enough for CTC.*ida-0"):
-            adapt(source, long, speech.store, name, CONFIG, source_utterances=speech.more)
+            adapt(source, Spoken(long, speech.store), name, CONFIG, source_speech=Spoken(speech.more, speech.store))
 
 
 def test_pseudo_labels_do_not_read_the_transcripts_and_others_do(source: Recogniser, speech: Speech) -> None:
@@ -369,5 +370,5 @@ def test_without_a_rate_the_method_s_own_is_taken(source: Recogniser, speech: Sp
 @pytest.mark.parametrize("name", ["full", "none"])
 def test_an_adapted_model_keeps_no_offsets_of_languages(name: str, speech: Speech) -> None:
     source = replace(make_source(), offsets={"main": 0.5})
-    assert not adapt(source, speech.own, speech.store, name, CONFIG).recogniser.offsets
+    assert not adapt(source, Spoken(speech.own, speech.store), name, CONFIG).recogniser.offsets
     assert source.offsets == {"main": 0.5}

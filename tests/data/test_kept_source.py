@@ -20,7 +20,6 @@ from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.kept_source import FILES, Summary, summary_folder
 from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, ModelError
@@ -100,9 +99,9 @@ def test_a_joined_store_gives_the_views_of_both(
                 joined.load(joined.view(utterance.id, speed)), store.load(store.view(utterance.id, speed))
             )
     # Batches mix both.
-    usable, report = feasible([*own, *kept], joined, TOKENS, ModelConfig().frames)
-    assert len(usable) == 11 and not report.dropped
-    data = SpeechData(usable, joined, TOKENS, spec_augment=SpecAugmentConfig())
+    spelled = Spoken([*own, *kept], joined, TOKENS, spec_augment=SpecAugmentConfig())
+    data, report = spelled.feasible(ModelConfig().frames)
+    assert len(data) == 11 and not report.dropped
     assert sorted(int(item) for batch in sequential(data, 400) for item in batch.items) == list(range(11))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, s
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.inputs.spec_augment import mask_spectrum
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData, feasible
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.remarks import Remark, collected
+from asr_transfer.training.session import speech_task
 
 TOKENS = Tokens(["a", "b", " "])
 SPEEDS = (0.9, 1.0, 1.1)
@@ -34,8 +36,8 @@ def spoken(tmp_path: Path, make_audio: Callable[..., Path]) -> tuple[list[Uttera
 
 def test_a_batch_holds_features_targets_and_lengths(spoken: tuple[list[Utterance], FeatureStore]) -> None:
     utterances, store = spoken
-    data = SpeechData(utterances, store, TOKENS, SPEEDS)
-    assert len(data) == 9
+    data = Spoken(utterances, store, TOKENS, SPEEDS)
+    assert len(data) == 3 and len(data.costs()) == 9
     items = [7, 0, 5]
     batch = data.collate(items)
     assert batch.lengths is not None and batch.target_lengths is not None
@@ -53,12 +55,12 @@ def test_a_batch_holds_features_targets_and_lengths(spoken: tuple[list[Utterance
 
 def test_augmentation_is_seeded_and_only_with_a_generator(spoken: tuple[list[Utterance], FeatureStore]) -> None:
     utterances, store = spoken
-    data = SpeechData(utterances, store, TOKENS, spec_augment=SpecAugmentConfig(2, 5, 2, 10, 0.5))
+    data = Spoken(utterances, store, TOKENS, spec_augment=SpecAugmentConfig(2, 5, 2, 10, 0.5))
     plain = data.collate([0, 1]).inputs
     masked = [data.collate([0, 1], torch.Generator().manual_seed(seed)).inputs for seed in (1, 1, 2)]
     assert torch.equal(masked[0], masked[1])
     assert not torch.equal(masked[0], masked[2]) and not torch.equal(masked[0], plain)
-    without = SpeechData(utterances, store, TOKENS)
+    without = Spoken(utterances, store, TOKENS)
     assert torch.equal(without.collate([0, 1], torch.Generator().manual_seed(1)).inputs, plain)
 
 
@@ -119,7 +121,7 @@ def test_infeasible_utterances_are_left_out_by_name(
 
     def kept(text: str) -> int:
         one = Utterance("u1", utterances[1].audio, 0.3, text, "s", "en")
-        return len(feasible([one], store, TOKENS, partial(subsampled, strides=strides), SPEEDS)[0])
+        return len(Spoken([one], store, TOKENS, SPEEDS).feasible(partial(subsampled, strides=strides))[0])
 
     # Alternating letters need a frame each, equal neighbours a blank between them as well.
     alternating = ("ab" * frames)[:frames]
@@ -127,8 +129,9 @@ def test_infeasible_utterances_are_left_out_by_name(
     assert kept("a" * ((frames + 1) // 2)) == 1
     assert kept("a" * ((frames + 1) // 2 + 1)) == 0
     long = Utterance("u1", utterances[1].audio, 0.3, "ab" * 20, "s", "en")
-    remaining, report = feasible([utterances[0], long], store, TOKENS, ModelConfig().frames, SPEEDS)
-    assert (remaining, report.kept) == ([utterances[0]], 1)
+    with pytest.warns(Remark, match="u1: left out: CTC needs 40 frames for 'abab"):
+        remaining, report = Spoken([utterances[0], long], store, TOKENS, SPEEDS).feasible(ModelConfig().frames)
+    assert (remaining.utterances, report.kept) == ([utterances[0]], 1)
     assert report.dropped[0][0] == "u1" and "CTC needs 40 frames" in report.dropped[0][1]
 
 
@@ -145,6 +148,51 @@ def test_what_is_feasible_has_a_finite_loss() -> None:
 def test_what_cannot_be_read_is_refused(spoken: tuple[list[Utterance], FeatureStore]) -> None:
     utterances, store = spoken
     with pytest.raises(DataError, match="there are no utterances"):
-        SpeechData([], store, TOKENS)
+        speech_task("train", Spoken([], store, TOKENS), "en")
     with pytest.raises(DataError, match="utterance 'u0': 'b' cannot be spelled"):
-        SpeechData(utterances, store, Tokens(["a"]))
+        Spoken(utterances, store, Tokens(["a"]))
+
+
+def test_parts_of_speech_keep_what_belongs_to_them(spoken: tuple[list[Utterance], FeatureStore]) -> None:
+    utterances, store = spoken
+    made = [replace(u, language=name, speaker=voice) for u, name, voice in zip(utterances, "xyx", "aab", strict=True)]
+    whole = Spoken(made, store, TOKENS, SPEEDS, SpecAugmentConfig())
+    assert whole.languages() == ["x", "y"] and whole.costs().shape == (9,)
+    for part, numbers in (
+        (whole.subset([2, 0]), [2, 0]),
+        (whole.where("x"), [0, 2]),
+        (whole.where("x", "b"), [2]),
+        (whole.where(speaker="a"), [0, 1]),
+        (whole.where("z"), []),
+    ):
+        items = [3 * number + copy for number in numbers for copy in range(3)]
+        assert part.utterances == [made[number] for number in numbers] and bool(part) == bool(numbers)
+        assert part.costs().tolist() == whole.costs()[items].tolist() and part.spec_augment is whole.spec_augment
+        if numbers:
+            ours, theirs = part.collate(range(len(items))), whole.collate(items)
+            assert torch.equal(ours.inputs, theirs.inputs) and torch.equal(ours.targets, theirs.targets)
+    assert not whole.subset([]).feasible(ModelConfig().frames)[0]
+
+
+def test_speech_is_spelled_and_fed_anew(spoken: tuple[list[Utterance], FeatureStore], tmp_path: Path) -> None:
+    utterances, store = spoken
+    heard = Spoken(utterances, store)
+    assert heard.collate([0, 1]).targets.shape == (2, 0)
+    assert heard.spelled(TOKENS, SPEEDS).collate([4]).targets.tolist() == [TOKENS.encode("a")]
+    assert heard.held(SPEEDS) == SPEEDS
+    other = heard.fed(build_store(utterances, FeatureConfig(mels=8), cache=tmp_path / "other"))
+    assert other.collate([1]).inputs.shape[-1] == 8 and heard.collate([1]).inputs.shape[-1] == 20
+    assert other.held(SPEEDS) == (1.0,)
+    with pytest.raises(DataError, match="at none of the speeds 0.5, 2"):
+        other.held((0.5, 2.0))
+
+
+def test_of_many_that_are_too_short_some_are_named_and_the_others_counted(
+    spoken: tuple[list[Utterance], FeatureStore],
+) -> None:
+    utterances, store = spoken
+    many = [replace(utterances[1], text="ab" * 20)] * 13
+    with collected() as remarks:
+        kept, report = Spoken(many, store, TOKENS).feasible(ModelConfig().frames)
+    assert not kept and len(report.dropped) == 13 and len(remarks) == 2
+    assert any("3 more utterances are left out" in reason for reason in remarks)

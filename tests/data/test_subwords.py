@@ -28,7 +28,7 @@ from asr_transfer.config import (
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon, read_for, spelled_lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subwords import MARK, SubwordModel, train_subwords
 from asr_transfer.data.tokens import BLANK, Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.beam import SentenceSearch
@@ -39,7 +39,8 @@ from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import error_unit, spellable
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.transfer import extend_head, learn_language
+from asr_transfer.languages.heads import extend_head
+from asr_transfer.languages.transfer import learn_language
 from asr_transfer.orthography import tidied
 from asr_transfer.training.session import hypotheses, train_recogniser
 from tests.tones import WORDS, make_speaker
@@ -255,7 +256,9 @@ def test_a_plain_list_of_words_is_spelled_by_the_model(tmp_path: Path) -> None:
 def hasty(spoken: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model trained too shortly to hear well, so that a hot word can change what is heard."""
     made, store = spoken
-    recogniser = train_recogniser(made["en"], [], store, SourceConfig(NETWORK, _trainer(steps=60), MASKS, (1.0,)))[0]
+    recogniser = train_recogniser(
+        Spoken(made["en"], store), Spoken([], store), SourceConfig(NETWORK, _trainer(steps=60), MASKS, (1.0,))
+    )[0]
     folder = tmp_path_factory.mktemp("hasty")
     recogniser.save(folder / "model", "", {})
     return folder / "model"
@@ -323,7 +326,7 @@ def test_a_model_of_two_languages_trains_saves_loads_and_decodes(spoken: Any, sh
     pieces = SubwordConfig(24, shared=True) if shared else SubwordConfig(999, {"el": 14})
     lines: list[str] = []
     settings = SourceConfig(NETWORK, _trainer(steps=60, validate_every=30), MASKS, (1.0,), subwords=pieces)
-    recogniser, result, report = train_recogniser(train, dev, store, settings, log=lines.append)
+    recogniser, result, report = train_recogniser(Spoken(train, store), Spoken(dev, store), settings, log=lines.append)
     assert recogniser.head == "el" and set(recogniser.others) == {"en"} and report.kept == 30
     assert (recogniser.tokens == recogniser.others["en"]) == shared
     assert len(recogniser.tokens) <= (25 if shared else 15)
@@ -334,8 +337,8 @@ def test_a_model_of_two_languages_trains_saves_loads_and_decodes(spoken: Any, sh
     assert there == {"tokens.el.txt", "tokens.el.model", "tokens.en.txt", "tokens.en.model"}
     again = Recogniser.load(tmp_path / "model", "en")
     assert again.tokens == recogniser.others["en"] and again.others["el"] == recogniser.tokens
-    found = hypotheses(again, dev, store, by_head=True)
-    assert found == hypotheses(recogniser, dev, store, by_head=True)
+    found = hypotheses(again, Spoken(dev, store), by_head=True)
+    assert found == hypotheses(recogniser, Spoken(dev, store), by_head=True)
     assert [h.reference for h in found] == [u.text for u in dev] and any(h.hypothesis for h in found)
     (tmp_path / "model" / "tokens.el.model").write_bytes(b"")
     with pytest.raises(DataError, match=r"tokens\.el\.model: is damaged"):
@@ -345,24 +348,28 @@ def test_a_model_of_two_languages_trains_saves_loads_and_decodes(spoken: Any, sh
 def test_isolated_words_become_a_lexicon_in_pieces(spoken: Any) -> None:
     made, store = spoken
     settings = SourceConfig(NETWORK, _trainer(), MASKS, (1.0,), isolated_words=True)
-    recogniser, _, _ = train_recogniser(made["en"], [], store, settings)
+    recogniser, _, _ = train_recogniser(Spoken(made["en"], store), Spoken([], store), settings)
     assert recogniser.lexicon is not None
     assert set(recogniser.lexicon.words) == {u.text for u in made["en"]}
-    heard = recogniser.recognise(SpeechData(made["en"][:4], store, recogniser.tokens, with_targets=False))
+    heard = recogniser.listen(Spoken(made["en"][:4], store))
     assert set(heard) <= set(recogniser.lexicon.words)
 
 
 def test_a_further_language_is_learnt_in_pieces(spoken: Any, tmp_path: Path) -> None:
     made, store = spoken
-    source = train_recogniser(made["en"], [], store, SourceConfig(NETWORK, _trainer(), MASKS, (1.0,)))[0]
+    source = train_recogniser(
+        Spoken(made["en"], store), Spoken([], store), SourceConfig(NETWORK, _trainer(), MASKS, (1.0,))
+    )[0]
     learning = LanguageConfig("all", units="subwords", pieces=12, trainer=_trainer(), augment=MASKS, speeds=(1.0,))
-    learnt = learn_language(source, made["el"][:15], made["el"][15:], store, learning).recogniser
+    learnt = learn_language(source, Spoken(made["el"][:15], store), Spoken(made["el"][15:], store), learning).recogniser
     assert len(learnt.tokens) <= 13 and learnt.others["en"] == source.tokens
     learnt.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model", "el")
-    assert hypotheses(again, made["el"], store) == hypotheses(learnt, made["el"], store)
+    assert hypotheses(again, Spoken(made["el"], store)) == hypotheses(learnt, Spoken(made["el"], store))
     # A head that is kept stays as it is, if it can spell what is learnt.
-    kept = learn_language(learnt, made["el"], [], store, replace(learning, keep_head=True, pieces=None)).recogniser
+    kept = learn_language(
+        learnt, Spoken(made["el"], store), Spoken([], store), replace(learning, keep_head=True, pieces=None)
+    ).recogniser
     assert kept.tokens == learnt.tokens
     assert extend_head(learnt, "el", Tokens.from_texts(["αβ γδ"], "subwords")) is learnt
     with pytest.raises(ConfigError, match="'el' emits subwords, to which no character can be added, and lacks 'ω'"):

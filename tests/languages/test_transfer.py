@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.pieces import Pieces
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.identify import (
     accuracy,
@@ -32,10 +32,12 @@ from asr_transfer.decoding.identify import (
     identify,
 )
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.errors import ConfigError, DataError, ModelError
+from asr_transfer.languages.config import LanguageConfig, Mode
+from asr_transfer.languages.heads import extend_head
 from asr_transfer.languages.phases import joined
-from asr_transfer.languages.transfer import Learnt, extend_head, learn_language
+from asr_transfer.languages.transfer import Learnt, learn_language
+from asr_transfer.languages.ways import WAYS
 from asr_transfer.training.session import by_language, train_recogniser
 from asr_transfer.training.trainer import Result
 from tests.small import MELS, different, small_model, snapshot
@@ -73,18 +75,18 @@ def source(spoken: Any) -> Recogniser:
     """Return a recogniser of two languages that has learnt something."""
     made, store = spoken
     settings = SourceConfig(NETWORK, _trainer(steps=90, batch_budget=4000), MASKS, (1.0,))
-    return train_recogniser(made["en"] + made["nl"], [], store, settings)[0]
+    return train_recogniser(Spoken(made["en"] + made["nl"], store), Spoken([], store), settings)[0]
 
 
 def _learn(spoken: Any, source: Recogniser | None, config: LanguageConfig, **options: Any) -> Learnt:
     made, store = spoken
-    return learn_language(source, made["fr"][:14], made["fr"][14:], store, config, **options)
+    return learn_language(source, Spoken(made["fr"][:14], store), Spoken(made["fr"][14:], store), config, **options)
 
 
 def _logits(recogniser: Recogniser, head: str, spoken: Any) -> torch.Tensor:
     own = recogniser.for_head(head)
     with torch.no_grad():
-        batch: Batch = SpeechData(spoken[0]["en"], spoken[1], own.tokens, with_targets=False).collate(range(20))
+        batch: Batch = Spoken(spoken[0]["en"], spoken[1]).collate(range(20))
         return own.logits(batch.inputs, batch.lengths)[0]
 
 
@@ -128,7 +130,7 @@ def test_gradual_opens_one_layer_after_the_other(spoken: Any, source: Recogniser
 
 def test_joint_training_keeps_the_source_languages_in_training(spoken: Any, source: Recogniser) -> None:
     made, before = spoken[0], snapshot(source.model)
-    learnt = _learn(spoken, source, _learning("joint"), source_utterances=made["en"])
+    learnt = _learn(spoken, source, _learning("joint"), source_speech=Spoken(made["en"], spoken[1]))
     after = snapshot(learnt.recogniser.model)
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert same == {"heads.nl.weight", "heads.nl.bias"}
@@ -138,16 +140,16 @@ def test_joint_training_keeps_the_source_languages_in_training(spoken: Any, sour
         ([replace(made["en"][0], language="de")], "'de' has no head in the source model"),
     ):
         with pytest.raises((ConfigError, DataError), match=message):
-            _learn(spoken, source, _learning("joint"), source_utterances=wrong)
+            _learn(spoken, source, _learning("joint"), source_speech=Spoken(wrong, spoken[1]))
     with pytest.raises(ConfigError, match="`all` trains on the new language alone"):
-        _learn(spoken, source, _learning("all"), source_utterances=made["en"])
+        _learn(spoken, source, _learning("all"), source_speech=Spoken(made["en"], spoken[1]))
 
 
 def test_from_scratch_is_what_the_monolingual_training_gives(spoken: Any, source: Recogniser) -> None:
     made, store = spoken
-    alone = train_recogniser(made["fr"][:14], made["fr"][14:], store, SourceConfig(NETWORK, _trainer(), MASKS, (1.0,)))[
-        0
-    ]
+    alone = train_recogniser(
+        Spoken(made["fr"][:14], store), Spoken(made["fr"][14:], store), SourceConfig(NETWORK, _trainer(), MASKS, (1.0,))
+    )[0]
     for learnt in (
         _learn(spoken, source, _learning("scratch")),
         _learn(spoken, None, _learning("scratch", model=NETWORK)),
@@ -190,9 +192,9 @@ def test_what_does_not_fit_is_refused_with_both_sides(spoken: Any, source: Recog
         with pytest.raises(ConfigError, match=message):
             _learn(spoken, learner, config)
     with pytest.raises(DataError, match="the training utterances are in en, fr"):
-        learn_language(source, made["en"] + made["fr"], [], store, _learning("all"))
+        learn_language(source, Spoken(made["en"] + made["fr"], store), Spoken([], store), _learning("all"))
     with pytest.raises(DataError, match="is in 'en' but 'fr' is learnt"):
-        learn_language(source, made["fr"], made["en"], store, _learning("all"))
+        learn_language(source, Spoken(made["fr"], store), Spoken(made["en"], store), _learning("all"))
     for changes, message in (
         ({"mode": "al"}, "Did you mean 'all'"),
         ({"head_steps": 1.0}, "`language.head_steps` must be between 0 and 1"),
@@ -215,8 +217,8 @@ def test_an_extended_head_keeps_its_rows_and_barely_emits_the_new(spoken: Any, s
     assert all(torch.equal(first[name], second[name]) for name in first.keys() - heads)
     size = before.shape[-1]
     assert 0 < wider.model.head("en").weight[size:].abs().max() < 0.1 * old.model.head("en").weight.abs().max()
-    data = SpeechData(spoken[0]["en"], spoken[1], old.tokens, with_targets=False)
-    assert wider.recognise(data) == old.recognise(data)
+    data = Spoken(spoken[0]["en"], spoken[1])
+    assert wider.listen(data) == old.listen(data)
     with pytest.raises(ConfigError, match="emits characters but words are asked for"):
         extend_head(source, "en", Tokens(["a"], "words"))
 
@@ -243,8 +245,10 @@ def test_a_known_language_goes_on_from_its_head_or_starts_anew(spoken: Any, sour
     made, store = spoken
     own = by_language(made["en"])["en"]
     still = {"steps": 1, "learning_rate": 1e-12, "validate_every": 0}
-    kept = learn_language(source, own, [], store, _learning("head", keep_head=True, trainer=still)).recogniser
-    new = learn_language(source, own, [], store, _learning("head", trainer=still)).recogniser
+    kept = learn_language(
+        source, Spoken(own, store), Spoken([], store), _learning("head", keep_head=True, trainer=still)
+    ).recogniser
+    new = learn_language(source, Spoken(own, store), Spoken([], store), _learning("head", trainer=still)).recogniser
     weight = source.model.head("en").weight
     assert torch.allclose(kept.model.head("en").weight, weight, atol=1e-9)
     assert not torch.allclose(new.model.head("en").weight, weight, atol=1e-2)
@@ -258,14 +262,14 @@ def test_languages_are_told_apart_on_new_recordings(spoken: Any, source: Recogni
     ]
     store = build_store(made, FEATURES, (1.0,), tmp_path / "cache")
     # Calibrated on new recordings too: heads are surer of those that they were trained on.
-    data, calibration = (SpeechData(made[n::2], store, source.tokens, with_targets=False) for n in (0, 1))
+    data, calibration = (Spoken(made[n::2], store) for n in (0, 1))
     truth = [u.language for u in made[::2]]
     offsets = calibrate(source, calibration)
     found = identify(source, data, offsets)
     assert accuracy(found, truth) > 0.9
     # Kept with the model, they are used unasked.
     source.model.train()
-    kept = calibrated(source, made[1::2], store, pytest.fail)
+    kept = calibrated(source, Spoken(made[1::2], store), pytest.fail)
     assert kept.offsets == pytest.approx(offsets) and not source.offsets
     kept.save(tmp_path / "model", "A card.", {})
     loaded = Recogniser.load(tmp_path / "model", "nl")
@@ -275,7 +279,7 @@ def test_languages_are_told_apart_on_new_recordings(spoken: Any, source: Recogni
     learnt = _learn(spoken, loaded, _learning("head", trainer={"steps": 1, "validate_every": 0})).recogniser
     assert not learnt.offsets and not extend_head(loaded, "nl", Tokens(["ß"])).offsets
     said: list[str] = []
-    assert not calibrated(loaded, spoken[0]["en"], spoken[1], said.append).offsets
+    assert not calibrated(loaded, Spoken(spoken[0]["en"], spoken[1]), said.append).offsets
     assert "no development utterances in nl" in said[0]
     with pytest.raises(ConfigError, match="heads of at least two"):
         identify(source, data, {"en": 0.0})
@@ -363,3 +367,45 @@ def test_mistakes_are_counted_the_most_frequent_first() -> None:
         {"language": "en", "taken_for": "nl", "utterances": 2},
         {"language": "fr", "taken_for": "de", "utterances": 1},
     ]
+
+
+def test_every_head_listens_to_what_it_is_given(spoken: Any, source: Recogniser) -> None:
+    """One loop serves them all: heads by utterance, posteriors, and whatever else is read off the frames."""
+    made, store = spoken
+    speech = Spoken([u for pair in zip(made["en"], made["nl"], strict=True) for u in pair], store)
+    heads = [u.language for u in speech.utterances]
+    by_head = {name: source.for_head(name).listen(speech) for name in ("en", "nl")}
+    assert by_head["en"] != by_head["nl"]
+    assert source.listen(speech, heads) == [by_head[name][n] for n, name in enumerate(heads)]
+    assert source.listen(speech) == by_head[source.head] and source.listen(speech.subset([])) == []
+    posteriors = source.posteriors(speech)
+    texts = source.listen_with(lambda frames: source.decode(frames.logits, frames.lengths), speech, whole=True)
+    for log_probs, (heard,) in zip(posteriors, texts, strict=True):
+        assert source.decode(log_probs[None], torch.tensor([len(log_probs)]))[0] == heard
+    with pytest.raises(ModelError, match="de"):
+        source.listen(speech, ["de"] * len(speech))
+
+
+def test_the_registry_holds_every_way_and_what_it_promises(spoken: Any, source: Recogniser) -> None:
+    assert tuple(WAYS) == get_args(Mode) and all(way.name == name for name, way in WAYS.items())
+    for name, way in WAYS.items():
+        if way.needs_source:
+            with pytest.raises(ConfigError, match=f"`language.mode` {name} needs a source model"):
+                _learn(spoken, None, _learning(name, model=NETWORK))
+        before = snapshot(source.model)
+        more = Spoken(spoken[0]["en"], spoken[1]) if way.uses_source else None
+        learnt = _learn(spoken, source, _learning(name, trainer={"validate_every": 0}), source_speech=more).recogniser
+        after = snapshot(learnt.model)
+        assert not different(before, snapshot(source.model)) and learnt.head == "fr"
+        assert set(learnt.others) == ({"en", "nl"} if way.needs_source else set())
+        if way.start == "layers":
+            assert before.keys() <= after.keys()
+
+
+def test_kept_source_speech_without_speed_copies_is_mixed_in(spoken: Any, source: Recogniser, tmp_path: Path) -> None:
+    made, store = spoken
+    faster = build_store(made["fr"], FEATURES, (1.0, 1.1), tmp_path)
+    config = replace(_learning("joint"), speeds=(1.0, 1.1))
+    fr, kept = Spoken(made["fr"], faster), Spoken(made["en"], store)
+    learnt = learn_language(source, fr, fr.subset([]), config, source_speech=kept)
+    assert learnt.result.steps == 8 and learnt.report.kept == len(fr) + len(kept)

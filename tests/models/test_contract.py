@@ -20,7 +20,7 @@ from asr_transfer.adaptation.profile import Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import SpecAugmentConfig
 from asr_transfer.data.features import build_store
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
@@ -88,12 +88,14 @@ def source() -> Recogniser:
 def done(source: Recogniser, speech: Speech) -> Callable[[str], Adapted]:
     """Return a function to what a method made of the stranger; each is trained once and not to be changed."""
     return functools.cache(
-        lambda name: adapt(source, speech.own, speech.store, name, CONFIG, source_utterances=speech.more)
+        lambda name: adapt(
+            source, Spoken(speech.own, speech.store), name, CONFIG, source_speech=Spoken(speech.more, speech.store)
+        )
     )
 
 
 def _texts(recogniser: Recogniser, speech: Speech) -> list[str]:
-    return recogniser.recognise(SpeechData(speech.own, speech.store, recogniser.tokens, with_targets=False))
+    return recogniser.listen(Spoken(speech.own, speech.store))
 
 
 def _trained(name: str, model: nn.Module) -> set[str]:
@@ -156,7 +158,14 @@ def test_frozen_blocks_run_once_and_change_nothing(name: str, source: Recogniser
     build(name, source.model, CONFIG.settings).plan.apply(model)
     assert frozen_depth(model) == {"head": 5, "last-layers": 3, "residual-adapter": 2}[name.split("+")[0]]
     ours, plain = (
-        adapt(source, speech.own, speech.store, name, CONFIG, source_utterances=speech.more, shared=shared)
+        adapt(
+            source,
+            Spoken(speech.own, speech.store),
+            name,
+            CONFIG,
+            source_speech=Spoken(speech.more, speech.store),
+            shared=shared,
+        )
         for shared in (Shared(source, speech.store), Shared(source, speech.store, once=False))
     )
     assert ours.depth and not plain.depth
@@ -171,7 +180,7 @@ def test_added_parameters_stand_on_the_blocks_that_a_selector_names(
     name: str, source: Recogniser, speech: Speech
 ) -> None:
     config = replace(CONFIG, settings=replace(CONFIG.settings, blocks="encoder.layers[1:]"))
-    model = adapt(source, speech.own, speech.store, name, config).recogniser.model
+    model = adapt(source, Spoken(speech.own, speech.store), name, config).recogniser.model
     added = {n.removeprefix(f"adapters.{name}.") for n, _ in model.named_parameters() if n.startswith("adapters.")}
     assert {".".join(n.split(".")[:3]) for n in added - {"code"}} == {"encoder.layers.1", "encoder.layers.2"}
 
@@ -179,7 +188,7 @@ def test_added_parameters_stand_on_the_blocks_that_a_selector_names(
 def test_an_input_network_has_one_place_only(source: Recogniser, speech: Speech) -> None:
     config = replace(CONFIG, settings=replace(CONFIG.settings, blocks="encoder.layers[1:]"))
     with pytest.raises(ConfigError, match="'lin' stands before the whole model; leave 'blocks' out"):
-        adapt(source, speech.own, speech.store, "lin", config)
+        adapt(source, Spoken(speech.own, speech.store), "lin", config)
 
 
 @pytest.mark.parametrize("name", ["full", "first-layers", "last-layers", "lin", "lora", "kld", "suta"])
@@ -192,7 +201,7 @@ def test_a_stranger_that_listens_to_waveforms_is_adapted_too(name: str, speech: 
     assert model.frame_shift() == pytest.approx(0.02)
     before = snapshot(model)
     augment = SpecAugmentConfig(time_masks=1, time_width=5)
-    adapted = adapt(source, speech.own, store, name, replace(CONFIG, augment=augment)).recogniser
+    adapted = adapt(source, Spoken(speech.own, store), name, replace(CONFIG, augment=augment)).recogniser
     assert not different(snapshot(model), before)
     adapted.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model")
@@ -203,7 +212,9 @@ def test_a_stranger_that_listens_to_waveforms_is_adapted_too(name: str, speech: 
 def test_auto_tries_all_that_train_without_source_speech(source: Recogniser, speech: Speech) -> None:
     tried = tuple(name for name in METHODS if default_learning_rate(name) and name != "replay")
     choice = ChoiceConfig(folds=2, without_source=tried, rates=(1.0,))
-    adapted, chosen = adapt_by_choice(source, speech.own, speech.store, replace(CONFIG, learning_rate=None), choice)
+    adapted, chosen = adapt_by_choice(
+        source, Spoken(speech.own, speech.store), replace(CONFIG, learning_rate=None), choice
+    )
     assert {rung.method for rung in chosen.ladder} == set(tried)
     assert isinstance(adapted.recogniser.model, Stranger)
 
@@ -362,10 +373,10 @@ def test_what_needs_ctc_refuses_sequence_to_sequence_models_by_name(
     monkeypatch.setattr(Stranger, "criterion", "cross-entropy")
     message = rf"`{name}` needs a model with CTC, but Stranger .* trained by cross-entropy"
     with pytest.raises(ConfigError, match=message):
-        adapt(source, speech.own, speech.store, name, CONFIG, source_utterances=speech.more)
+        adapt(source, Spoken(speech.own, speech.store), name, CONFIG, source_speech=Spoken(speech.more, speech.store))
     with pytest.raises(ConfigError, match="recognising needs a model with CTC"):
         _texts(source, speech)
-    assert adapt(source, speech.own, speech.store, "none", CONFIG).result.steps == 0
+    assert adapt(source, Spoken(speech.own, speech.store), "none", CONFIG).result.steps == 0
 
 
 def test_the_precision_of_a_strangers_model_is_measured_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ MUTANTS = (
     Mutant(
         "adapts-on-its-test-utterances",
         "asr_transfer/experiments/speakers/experiment.py",
-        "speech = [known[name] for name in draw.pool[:amount]]",
-        "speech = [known[name] for name in (*draw.pool[:amount], *draw.test)]",
+        "speech = Spoken([known[name] for name in draw.pool[:amount]], store)",
+        "speech = Spoken([known[name] for name in (*draw.pool[:amount], *draw.test)], store)",
         "a trial also learns the utterances that it is tested on",
         ("tests/test_promises.py",),
     ),
@@ -26,8 +26,8 @@ MUTANTS = (
     Mutant(
         "mixes-source-in-where-there-is-none",
         "asr_transfer/experiments/speakers/experiment.py",
-        "more = [known[name] for name in fold.source] if method != WITHOUT_SOURCE else []",
-        "more = [known[name] for name in fold.source]",
+        "more = Spoken([known[name] for name in fold.source] if method != WITHOUT_SOURCE else [], store)",
+        "more = Spoken([known[name] for name in fold.source], store)",
         "`auto-without-source` is given source utterances",
         ("tests/test_promises.py",),
     ),
@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "candidates-are-judged-on-what-they-learnt",
         f"{ROOM}/choice.py",
-        "rest = [u for n, u in enumerate(utterances) if n not in set(held)]",
-        "rest = list(utterances)",
+        "rest = spoken.subset(n for n in range(len(spoken)) if n not in set(held))",
+        "rest = spoken",
         "`auto` judges each candidate on utterances that it was trained on",
         ("tests/adaptation/test_choice.py",),
     ),
@@ -98,8 +98,8 @@ MUTANTS = (
     Mutant(
         "others-are-judged-on-what-is-mixed-in",
         f"{ROOM}/choice.py",
-        "check, _ = feasible(judged, store,",
-        "check, _ = feasible(source_utterances or judged, store,",
+        "check, _ = (judged or spoken",
+        "check, _ = (source_speech or judged or spoken",
         "what others lose is judged on the source utterances that every candidate trains on",
         ("tests/regressions/test_forgetting_is_judged_on_unseen_speech.py",),
     ),

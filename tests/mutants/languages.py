@@ -73,7 +73,7 @@ MUTANTS = (
     ),
     Mutant(
         "rows-of-a-head-change-their-symbols",
-        f"{ROOM}/transfer.py",
+        f"{ROOM}/heads.py",
         "every[head] = Tokens([*old.symbols[1:], *more], old.units)",
         "every[head] = Tokens(sorted([*old.symbols[1:], *more]), old.units)",
         "the rows of an extended head stand for other symbols than they were trained for",

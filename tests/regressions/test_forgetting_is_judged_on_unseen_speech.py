@@ -20,6 +20,7 @@ from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.kept_source import Summary
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.models.folder import read_config
 from asr_transfer.runs.record import read_record
@@ -95,9 +96,9 @@ def adapted(
     """Return an adaptation that tolerates much, and the utterances of each training on the way."""
     trained: list[set[str]] = []
 
-    def noting(source: Any, utterances: Any, store: Any, *more: Any, **options: Any) -> Adapted:
-        trained.append({u.id for u in [*utterances, *options["source_utterances"]]})
-        return plain_adapt(source, utterances, store, *more, **options)
+    def noting(source: Any, spoken: Spoken, *more: Any, source_speech: Spoken, **options: Any) -> Adapted:
+        trained.append({u.id for u in [*spoken.utterances, *source_speech.utterances]})
+        return plain_adapt(source, spoken, *more, source_speech=source_speech, **options)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(choosing, "adapt", noting)

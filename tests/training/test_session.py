@@ -12,7 +12,7 @@ import torch
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError
@@ -58,7 +58,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Utterance], l
 def trained(spoken: Any) -> Any:
     """Return a recogniser of English characters and toneless Mandarin phones, its training and its report."""
     train, dev, store = spoken
-    return train_recogniser(train, dev, store, config(units_of={"cmn": "toneless-phones"}))
+    return train_recogniser(Spoken(train, store), Spoken(dev, store), config(units_of={"cmn": "toneless-phones"}))
 
 
 def test_each_language_gets_its_head_its_units_and_its_figures(trained: Any) -> None:
@@ -75,23 +75,23 @@ def test_each_language_is_heard_through_its_own_head(trained: Any, spoken: Any, 
     recogniser, (_, dev, store) = trained[0], spoken
     recogniser.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model", "en")
-    found = hypotheses(again, dev, store, by_head=True)
+    found = hypotheses(again, Spoken(dev, store), by_head=True)
     assert [h.id for h in found] == [u.id for u in dev]
-    english = hypotheses(again, dev[:16], store)
+    english = hypotheses(again, Spoken(dev[:16], store))
     assert found[:16] == english
-    assert found[16:] == hypotheses(recogniser, dev[16:], store)
+    assert found[16:] == hypotheses(recogniser, Spoken(dev[16:], store))
     assert found[20].reference == dev[20].spelled("toneless-phones")
 
 
 def test_one_language_is_trained_as_by_a_plain_trainer(spoken: Any) -> None:
     train, dev, store = by_language(spoken[0])["en"], by_language(spoken[1])["en"], spoken[2]
     settings = config()
-    recogniser, result, _ = train_recogniser(train, dev, store, settings)
+    recogniser, result, _ = train_recogniser(Spoken(train, store), Spoken(dev, store), settings)
     tokens = Tokens.from_texts(u.text for u in train)
     torch.manual_seed(0)
     model = AcousticModel(settings.model, {"en": len(tokens)})
-    data = SpeechData(train, store, tokens, (1.0,), settings.augment)
-    checks = [speech_task("dev", SpeechData(dev, store, tokens), "en")]
+    data = Spoken(train, store, tokens, (1.0,), settings.augment)
+    checks = [speech_task("dev", Spoken(dev, store, tokens), "en")]
     task = speech_task("train", data, "en")
     plain = Trainer(model, [task], config=settings.trainer, validation=checks, monitor="wer").train()
     assert not different(snapshot(model), snapshot(recogniser.model))
@@ -102,7 +102,9 @@ def test_one_language_is_trained_as_by_a_plain_trainer(spoken: Any) -> None:
 def test_a_language_without_development_speech_is_named(spoken: Any) -> None:
     lines: list[str] = []
     train, dev, store = spoken
-    _, result, _ = train_recogniser(train, by_language(dev)["en"], store, config(steps=2), log=lines.append)
+    _, result, _ = train_recogniser(
+        Spoken(train, store), Spoken(by_language(dev)["en"], store), config(steps=2), log=lines.append
+    )
     assert "no development utterances in cmn" in lines[0]
     assert result.best is not None and "wer" in result.best
 
@@ -115,21 +117,21 @@ def test_what_cannot_be_trained_is_refused_by_name(spoken: Any) -> None:
         ({"units_of": {"en": "phones"}}, f"utterance '{train[0].id}': has no `pronunciation`"),
     ):
         with pytest.raises((ConfigError, DataError), match=message):
-            train_recogniser(train, dev, store, config(**changes))
+            train_recogniser(Spoken(train, store), Spoken(dev, store), config(**changes))
     with pytest.raises(ConfigError, match="a lexicon of one language"):
         words = config(isolated_words=False)
         words = replace(words, model=replace(words.model, units="words"), isolated_words=True)
-        train_recogniser(train, dev, store, words)
+        train_recogniser(Spoken(train, store), Spoken(dev, store), words)
     with pytest.raises(DataError, match="hold the language 'eng'"):
-        train_recogniser(train, [replace(dev[0], language="eng")], store, config())
+        train_recogniser(Spoken(train, store), Spoken([replace(dev[0], language="eng")], store), config())
     with pytest.raises(DataError, match=f"'{dev[20].id}'.*'z' cannot be spelled"):
-        train_recogniser(train, [*dev[:20], replace(dev[20], text="zab")], store, config())
+        train_recogniser(Spoken(train, store), Spoken([*dev[:20], replace(dev[20], text="zab")], store), config())
     with pytest.raises(DataError, match="no utterances to train on"):
-        train_recogniser([], [], store, config())
+        train_recogniser(Spoken([], store), Spoken([], store), config())
     with pytest.raises(ModelError, match="cannot be called 'to'"):
-        train_recogniser([replace(u, language="to") for u in train], [], store, config())
+        train_recogniser(Spoken([replace(u, language="to") for u in train], store), Spoken([], store), config())
     with pytest.raises(DataError, match="no utterance of the language cmn is long enough"):
         long = [replace(u, text="ab" * 300) if u.language == "cmn" else u for u in train]
-        train_recogniser(long, [], store, config())
+        train_recogniser(Spoken(long, store), Spoken([], store), config())
     with pytest.raises(ConfigError, match="`alpha` must be from 0 to 1, got 2.0"):
         config(alpha=2.0)

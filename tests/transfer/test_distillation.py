@@ -16,7 +16,7 @@ from asr_transfer.config import FeatureConfig
 from asr_transfer.data.batching import ArrayData, Batch, sequential
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError
 from asr_transfer.training.criteria import cross_entropy, ctc
@@ -225,7 +225,7 @@ def test_speed_copies_have_their_own_posteriors(tmp_path: Path, make_audio: Call
         utterances.append(Utterance(f"u{number}", str(recording), seconds, "ab", "s", "en"))
     speeds = (0.9, 1.0, 1.1)
     store = build_store(utterances, FeatureConfig(mels=8), speeds, cache=tmp_path / "cache")
-    data = SpeechData(utterances, store, Tokens(["a", "b", "c", "d"]), speeds)
+    data = Spoken(utterances, store, Tokens(["a", "b", "c", "d"]), speeds)
     teacher, task = small_model(seed=3).eval(), speech_task(data)
     objective = Distillation(teacher, "speaker")
     objective.setup(teacher, {"speaker": task})

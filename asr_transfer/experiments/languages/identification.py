@@ -8,7 +8,7 @@ from typing import Any
 
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.identify import (
     Identified,
     accuracy,
@@ -65,7 +65,7 @@ def identification(
         return {"utterances": 0}, {}
     kept = [u for part in parts.values() for u in part]
     truth = [u.language for u in kept]
-    scores = head_scores(recogniser, SpeechData(kept, store, recogniser.tokens, with_targets=False), list(parts))
+    scores = head_scores(recogniser, Spoken(kept, store), list(parts))
     halves = [number % 2 for part in parts.values() for number in range(len(part))]
     found = {"raw_share": named(scores), "calibrated_share": _crossed(scores, truth, halves)}
     languages = {name: {"utterances": len(part), **_shares(found, truth, name)} for name, part in parts.items()}

@@ -19,6 +19,7 @@ from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.inputs import Wanted
 from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
@@ -243,14 +244,14 @@ class TrainPoint(Job):
             record.log(
                 f"{len(every) - len(dev)} development utterances hold symbols that the training speech lacks; left out"
             )
-        learnt = learn_language(source, subset, dev, store, point.config, path, record.log, more)
+        learnt = learn_language(source, Spoken(subset, store), Spoken(dev, store), point.config, path, record.log, more)
         found, scores = [], {}
         for name, test in tests.items():
-            own = hypotheses(learnt.recogniser, test, store)
+            own = hypotheses(learnt.recogniser, Spoken(test, store))
             found += own
             scores[name] = write_scores(path / name, own).to_plain()
             if name in corpora.lexica:
-                words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), test, store)
+                words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), Spoken(test, store))
                 scores[f"{name}-lexicon"] = write_scores(path / f"{name}-lexicon", words).to_plain()
         card = f"# {point.system}, {point.minutes:g} minutes\n\nA point of an experiment; see `../run.json`.\n"
         learnt.recogniser.save(path / "model", card, {"trained_on": checksum(subset)})

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from asr_transfer import ranges
 from asr_transfer.config import ModelConfig, SourceConfig, to_record
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.decoding.recogniser import OFFSETS
 from asr_transfer.errors import ConfigError, nearest_hint
@@ -129,9 +130,8 @@ class TrainSource(Job):
     def _train(self, record: RunRecord, train: list[Utterance]) -> None:
         source, path, languages = self.source, record.folder, list(by_language(train))
         recogniser, result, report = train_recogniser(
-            train,
-            [],
-            source_store(self.corpora, source.config.model.features, source.config.speeds),
+            Spoken(train, source_store(self.corpora, source.config.model.features, source.config.speeds)),
+            Spoken([], source_store(self.corpora, source.config.model.features, source.config.speeds)),
             source.config,
             path,
             record.log,

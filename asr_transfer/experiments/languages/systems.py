@@ -17,7 +17,8 @@ from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.experiments.languages.points import Corpora, Point
 from asr_transfer.experiments.languages.search import ScratchSearch, Tried, tuned
 from asr_transfer.experiments.languages.sources import Kind, SeparationConfig, SourceModel
-from asr_transfer.languages.config import SOURCELESS, LanguageConfig, Mode
+from asr_transfer.languages.config import LanguageConfig, Mode
+from asr_transfer.languages.ways import WAYS
 from asr_transfer.ranges import Filled, Positive, Ranged, Seed, Weight
 
 LONG, TUNED = "scratch-long", "scratch-tuned"
@@ -240,7 +241,7 @@ def _point(config: CurveConfig, name: str, amount: float, seed: int, tried: Sequ
     steps = long_steps(config.source.trainer, own) if system.long else own.steps
     source_seed = seed if config.source_seed is None else config.source_seed
     learn = replace(config.learn, mode=system.mode, trainer=replace(config.learn.trainer, steps=steps, seed=seed))
-    if system.mode in SOURCELESS:
+    if not WAYS[system.mode].needs_source:
         learn = replace(learn, model=config.source.model)
     if system.tuned:
         learn = tuned(config.search, tried, learn)

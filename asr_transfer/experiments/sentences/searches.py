@@ -18,7 +18,7 @@ import torch
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
@@ -33,7 +33,6 @@ from asr_transfer.decoding.tuning import (
     Posteriors,
     Trial,
     Tuned,
-    log_posteriors,
     tune,
     tune_hot_words,
     unknown_scores,
@@ -184,7 +183,7 @@ def _writes_words(tokens: Tokens) -> bool:
 
 
 def _heard(recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[torch.Tensor]:
-    return log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    return recogniser.posteriors(Spoken(utterances, store))
 
 
 def _recognised(decode: Decoder, posteriors: Callable[[], Posteriors]) -> list[str]:

@@ -22,6 +22,7 @@ from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Counts, score
@@ -301,7 +302,9 @@ class TrainFold(Job):
         """Train it, and keep with it what was held out."""
         config, store = self.shop.config.source, self.shop.store()
         train, judged = (list(data[name][1]) if name in data else [] for name in ("train", "judged"))
-        recogniser, result, report = train_recogniser(train, [], store, config, record.folder, record.log)
+        recogniser, result, report = train_recogniser(
+            Spoken(train, store), Spoken([], store), config, record.folder, record.log
+        )
         card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{self.fold.name}'.\n"
         held = HeldOut(train, judged, "")
         kept = keep(held, report, store, KEEP_SOURCE, config.trainer.seed)
@@ -324,20 +327,20 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
     seconds, recogniser, chosen = 0.0, source, ""
     if method != "none":
         settings = replace(shop.config.adapt, learning_rate=rate or None, seed=draw.number)
-        speech = [known[name] for name in draw.pool[:amount]]
-        more = [known[name] for name in fold.source] if method != WITHOUT_SOURCE else []
+        speech = Spoken([known[name] for name in draw.pool[:amount]], store)
+        more = Spoken([known[name] for name in fold.source] if method != WITHOUT_SOURCE else [], store)
         begin = time.process_time()
         if method in AUTOMATIC:
-            judged = [known[name] for name in fold.judged] if method != WITHOUT_SOURCE else []
-            adapted, choice = adapt_by_choice(source, speech, store, settings, shop.config.choice, more, judged=judged)
+            judged = Spoken([known[name] for name in fold.judged] if method != WITHOUT_SOURCE else [], store)
+            adapted, choice = adapt_by_choice(source, speech, settings, shop.config.choice, more, judged=judged)
             chosen = choice.summary()
         else:
-            adapted = adapt(source, speech, store, method, settings, source_utterances=more)
+            adapted = adapt(source, speech, method, settings, source_speech=more)
         recogniser = adapted.recogniser
         seconds = time.process_time() - begin
     others = others_of(fold, draw.speaker, shop.config.protocol)
-    own = hypotheses(recogniser, [known[name] for name in draw.test], store)
-    rest = hypotheses(recogniser, [known[name] for name in others], store)
+    own = hypotheses(recogniser, Spoken([known[name] for name in draw.test], store))
+    rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
     unit = shop.config.protocol.unit
     own_score: Counts = getattr(score([h.reference for h in own], [h.hypothesis for h in own]), unit)
     rest_score: Counts = getattr(score([h.reference for h in rest], [h.hypothesis for h in rest]), unit)

@@ -22,6 +22,7 @@ from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import lasting
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.percentages import NONE, percent
 from asr_transfer.experiments.core.jobs import run_tasks
@@ -231,7 +232,7 @@ def run_draw(task: Task) -> list[Case]:
     others = [known[name] for name in fold.others or _other_targets(fold, draw)]
     shared = Shared(source, store)
     judges = {
-        name: Judge(source, own, check, store, shared)
+        name: Judge(source, Spoken(own, store), Spoken(check, store), shared)
         for name, check in (("trained", trained), ("held_out", judged), ("others", others))
     }
     held = held_out_folds(own, config.choice.folds, draw.number, range(len(own)))[0]
@@ -245,7 +246,8 @@ def run_draw(task: Task) -> list[Case]:
             def adapted(
                 speech: list[Utterance], more: list[Utterance], name: str = grid.name, settings: Any = settings
             ) -> Adapted:
-                return adapt(source, speech, store, name, settings, source_utterances=more, shared=shared)
+                own, beside = Spoken(speech, store), Spoken(more, store)
+                return adapt(source, own, name, settings, source_speech=beside, shared=shared)
 
             trial, final = adapted(rest, unjudged), adapted(own, replayed)
             lost, units = judges["others"].counted(final.recogniser, final.depth)

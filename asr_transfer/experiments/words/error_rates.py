@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.decoders import GreedyDecoder, SentenceDecoder
 from asr_transfer.decoding.recogniser import Recogniser
@@ -155,7 +155,7 @@ def control_figures(
 
 
 def _recognise(recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[str]:
-    return recogniser.recognise(SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    return recogniser.listen(Spoken(utterances, store))
 
 
 def _hits(aligned: Alignments, heard: set[str]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from asr_transfer.config import ModelConfig, Outputs, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import checksum
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
@@ -154,11 +155,13 @@ class TrainListener(Job):
         store = build_store([*spoken, *dev], network.features, tuple(sorted({1.0, *learn.speeds})))
         languages: Sequence[str] = list(by_language(spoken))
         if len(languages) == 1 and self._outputs == "heads":
-            learnt = learn_language(source, spoken, dev, store, learn, record.folder, record.log)
+            learnt = learn_language(source, Spoken(spoken, store), Spoken(dev, store), learn, record.folder, record.log)
             recogniser, result = learnt.recogniser, learnt.result
         else:
             config = replace(learn.as_source(), outputs=self._outputs)
-            recogniser, result, _ = train_recogniser(spoken, dev, store, config, record.folder, record.log)
+            recogniser, result, _ = train_recogniser(
+                Spoken(spoken, store), Spoken(dev, store), config, record.folder, record.log
+            )
         card = f"# Phones of {', '.join(languages)}\n\nA model of the zero-shot words recipe; see `../run.json`.\n"
         recogniser.save(record.folder / "model", card, {"trained_on": checksum(train)})
         training = {"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps}

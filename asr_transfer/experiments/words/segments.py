@@ -7,22 +7,20 @@ harder to recognise than a word said by itself.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import torch
 
 from asr_transfer.audio import MIN_SAMPLES, SAMPLE_RATE
-from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.notations import scheme_of
-from asr_transfer.data.speech import SpeechData, feasible
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.alignment import best_path, segments
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.recogniser import Frames, Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.words.isolated_words import in_units, spelling
 from asr_transfer.experiments.words.unseen import Words
@@ -79,9 +77,8 @@ class Aligned:
         )
 
 
-@torch.no_grad()
 def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[Aligned]:
-    """Find the phones of utterances by the likeliest CTC alignment; those too short for theirs are left out.
+    """Find the phones of utterances by the likeliest CTC alignment; those too short for theirs are remarked upon.
 
     Args:
         recogniser: model of phones; it must know all of the pronunciations.
@@ -93,24 +90,21 @@ def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store:
     """
     if not utterances:
         return []
-    recogniser.model.eval()
-    kept, _ = feasible(utterances, store, recogniser.tokens, recogniser.model.frames)
-    if not kept:
-        return []
+    kept, _ = Spoken(utterances, store, recogniser.tokens).feasible(recogniser.model.frames)
     second = recogniser.model.frame_shift()
-    data = SpeechData(kept, store, recogniser.tokens)
-    found: dict[int, Aligned] = {}
-    for batch in sequential(data, BATCH_FRAMES):
-        logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
-        log_probs = logits.float().log_softmax(-1).cpu()
+
+    def aligned(frames: Frames) -> Iterator[Aligned]:
+        log_probs = frames.logits.float().log_softmax(-1).cpu()
+        batch = frames.batch
         assert batch.target_lengths is not None
         for row, item in enumerate(batch.items.tolist()):
             target = batch.targets[row, : int(batch.target_lengths[row])].tolist()
-            path = segments(recogniser.tokens, best_path(log_probs[row, : int(lengths[row])], target))
+            path = segments(recogniser.tokens, best_path(log_probs[row, : int(frames.lengths[row])], target))
             places = second * np.array([(s.start, s.end) for s in path], dtype=float)
-            own = data.utterance(item)
-            found[item] = Aligned(own, tuple(s.token for s in path), np.minimum(places, own.duration))
-    return [found[item] for item in sorted(found)]
+            own = kept.utterance(item)
+            yield Aligned(own, tuple(s.token for s in path), np.minimum(places, own.duration))
+
+    return [found for (found,) in recogniser.listen_with(aligned, kept, whole=True, label="aligning")]
 
 
 def cut_words(

@@ -14,6 +14,7 @@ from asr_transfer.config import SpecAugmentConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.core.effects import reduction
@@ -184,7 +185,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Utterance], l
 @pytest.fixture(scope="module")
 def source(voices: Any) -> Recogniser:
     """Return a recogniser of English."""
-    return train_recogniser(voices[0], [], voices[2], source_config())[0]
+    return train_recogniser(Spoken(voices[0], voices[2]), Spoken([], voices[2]), source_config())[0]
 
 
 def test_speakers_are_domains_that_share_a_head(
@@ -200,17 +201,19 @@ def test_speakers_are_domains_that_share_a_head(
             super().__init__(model, streams, objectives, **options)
 
     monkeypatch.setattr(transfer, "Trainer", Watched)
-    learnt = learn_language(source, french, [], store, replace(learn, speaker_alpha=0.0, speaker_adversarial=0.5))
+    learnt = learn_language(
+        source, Spoken(french, store), Spoken([], store), replace(learn, speaker_alpha=0.0, speaker_adversarial=0.5)
+    )
     (mixture,), ((weight, adversary),) = seen[0]
     assert mixture.sampling() == {"speaker eve": 0.5, "speaker gil": 0.5} and weight == 0.5
     assert {task.head for task in mixture.tasks} == {"fr"} and adversary.streams == ("speaker eve", "speaker gil")
     assert [len(task.data) for task in mixture.tasks] == [12, 4]
     assert learnt.result.history[-1]["encoder.norm.domain_loss"] > 0, "it listens to what the encoder gives"
     assert set(learnt.recogniser.model.heads) == {"en", "fr"}
-    learn_language(source, french, [], store, learn)
+    learn_language(source, Spoken(french, store), Spoken([], store), learn)
     assert len(seen[1][0]) == 1 and seen[1][0][0].name == "fr" and not seen[1][1]
     with pytest.raises(DataError, match="all training utterances are of the speaker 'eve'"):
-        learn_language(source, french[:12], [], store, replace(learn, speaker_alpha=0.5))
+        learn_language(source, Spoken(french[:12], store), Spoken([], store), replace(learn, speaker_alpha=0.5))
     for changes, message in (
         ({"speaker_alpha": 2}, "`language.speaker_alpha` must be from 0 to 1"),
         ({"speaker_adversarial": -1}, "`language.speaker_adversarial` must be at least 0"),
@@ -226,16 +229,18 @@ def test_a_language_is_learnt_on_features_of_another_normalisation(
     _, french, store = voices
     other = build_store(french, replace(NETWORK.features, normalisation="utterance"), (1.0,), tmp_path)
     learn = LanguageConfig(trainer=trainer(), augment=None, speeds=(1.0,), normalisation="utterance")
-    learnt = learn_language(source, french, [], other, learn)
+    learnt = learn_language(source, Spoken(french, other), Spoken([], other), learn)
     assert learnt.recogniser.model.inputs == other.inputs
     assert source.model.config.features.normalisation == "utterance-mean"
     # What is copied is the source's; only the features are others.
-    still = learn_language(source, french, [], other, replace(learn, trainer=trainer(1, learning_rate=1e-12)))
+    still = learn_language(
+        source, Spoken(french, other), Spoken([], other), replace(learn, trainer=trainer(1, learning_rate=1e-12))
+    )
     before, after = source.model.state_dict(), still.recogniser.model.state_dict()
     weights = [name for name in before if name.endswith("weight") and "head" not in name]
     assert weights and all(np.allclose(before[name], after[name], atol=1e-6) for name in weights)
     with pytest.raises(ConfigError, match="the features that are given differ"):
-        learn_language(source, french, [], store, learn)
+        learn_language(source, Spoken(french, store), Spoken([], store), learn)
     for mode in ("head", "progressive"):
         with pytest.raises(ConfigError, match="leaves the source's layers as they are"):
             replace(learn, mode=mode)
