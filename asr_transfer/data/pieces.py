@@ -69,8 +69,8 @@ class Pieces:
         return len(self._parts)
 
     def costs(self) -> np.ndarray:
-        """Return (pieces,) what each piece costs; see `SpeechData.costs`."""
-        return np.asarray([self._data.store.inputs.cost(last - first) for first, last in self._parts])
+        """Return (pieces,) what each piece costs; see `Spoken.costs`."""
+        return np.asarray([self._spoken.store.inputs.cost(last - first) for first, last in self._parts])
 
     def utterance(self, piece: int) -> Utterance:
         """Return the utterance that a piece belongs to."""

@@ -18,6 +18,7 @@ from asr_transfer.adaptation.methods import METHODS, build, default_learning_rat
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig

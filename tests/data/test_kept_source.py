@@ -20,6 +20,7 @@ from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.kept_source import FILES, Summary, summary_folder
 from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, ModelError

@@ -15,6 +15,7 @@ from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, s
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.inputs.spec_augment import mask_spectrum
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.remarks import Remark, collected

@@ -48,6 +48,11 @@ def _config(mode: Any, steps: int = 3, **more: Any) -> LanguageConfig:
     return LanguageConfig(mode, trainer=trainer, augment=None, speeds=(1.0,), **more)
 
 
+def _learnt(spoken: Made, config: LanguageConfig) -> Any:
+    made, store = spoken
+    return learn_language(_source(), Spoken(made["fr"], store), Spoken([], store), config)
+
+
 def _moved(before: Any, after: Any) -> set[str]:
     """Return what has changed, of blocks the layer; keys' biases, which attention does not feel, are left out."""
     names = (n for n in before if not n.endswith("k_proj.bias") and not torch.equal(before[n], after[n]))
@@ -72,7 +77,7 @@ def test_a_language_is_learnt_on_shared_layers(mode: str, spoken: Made, tmp_path
     assert isinstance(again.model, Stranger) and again.model.head_names() == ["en", "fr"]
 
 
-def test_a_new_column_listens_to_a_stranger(spoken: Spoken, tmp_path: Path) -> None:
+def test_a_new_column_listens_to_a_stranger(spoken: Made, tmp_path: Path) -> None:
     source = _source()
     before = snapshot(source.model)
     learnt = learn_language(
@@ -93,7 +98,7 @@ def test_a_new_column_listens_to_a_stranger(spoken: Spoken, tmp_path: Path) -> N
     torch.testing.assert_close(logits[2], logits[3])
 
 
-def test_gradual_opens_a_strangers_layers_from_the_top(spoken: Spoken) -> None:
+def test_gradual_opens_a_strangers_layers_from_the_top(spoken: Made) -> None:
     learnt = learn_language(
         _source(), Spoken(spoken[0]["fr"], spoken[1]), Spoken([], spoken[1]), _config("gradual", steps=8)
     )
@@ -127,7 +132,7 @@ def test_what_needs_a_network_of_this_house_is_refused(mode: str, spoken: Spoken
     with pytest.raises(
         ConfigError, match=r"the source is a Stranger, whose network .* head, all, gradual, joint or progressive"
     ):
-        learn_language(_source(), Spoken(spoken[0]["fr"], spoken[1]), Spoken([], spoken[1]), _config(mode))
+        _learnt(spoken, _config(mode))
 
 
 def test_features_of_another_normalisation_are_refused(spoken: Made) -> None:

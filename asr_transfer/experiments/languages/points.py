@@ -244,7 +244,8 @@ class TrainPoint(Job):
             record.log(
                 f"{len(every) - len(dev)} development utterances hold symbols that the training speech lacks; left out"
             )
-        learnt = learn_language(source, Spoken(subset, store), Spoken(dev, store), point.config, path, record.log, more)
+        train, beside = Spoken(subset, store), Spoken(more, store)
+        learnt = learn_language(source, train, Spoken(dev, store), point.config, path, record.log, beside)
         found, scores = [], {}
         for name, test in tests.items():
             own = hypotheses(learnt.recogniser, Spoken(test, store))

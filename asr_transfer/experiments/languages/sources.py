@@ -129,9 +129,10 @@ class TrainSource(Job):
 
     def _train(self, record: RunRecord, train: list[Utterance]) -> None:
         source, path, languages = self.source, record.folder, list(by_language(train))
+        store = source_store(self.corpora, source.config.model.features, source.config.speeds)
         recogniser, result, report = train_recogniser(
-            Spoken(train, source_store(self.corpora, source.config.model.features, source.config.speeds)),
-            Spoken([], source_store(self.corpora, source.config.model.features, source.config.speeds)),
+            Spoken(train, store),
+            Spoken([], store),
             source.config,
             path,
             record.log,
