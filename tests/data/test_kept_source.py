@@ -18,9 +18,9 @@ from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
 from asr_transfer.data.inputs import LogMel
+from asr_transfer.data.kept_source import FILES, Summary, summary_folder
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.data.speech import SpeechData, feasible
-from asr_transfer.data.kept_source import FILES, Summary, summary_folder
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, ModelError

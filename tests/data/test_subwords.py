@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import sentencepiece
 import torch
-from tests.tones import WORDS, make_speaker
 
 from asr_transfer.cli import main
 from asr_transfer.config import (
@@ -35,13 +34,14 @@ from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.decoders import WordDecoder
 from asr_transfer.decoding.lexicon_search import PrefixTree, score_words
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import error_unit, spellable
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import extend_head, learn_language
 from asr_transfer.orthography import tidied
-from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.training.session import hypotheses, train_recogniser
+from tests.tones import WORDS, make_speaker
 
 TEXTS = ["so it goes", "as it goes so it went", "l'été a été", "你好 吗 你好", "going gone goes", "e\u0301te\u0301"]
 POOLS = (

@@ -51,6 +51,7 @@ def test_bands_are_taken_from_where_the_formula_says(factor: float) -> None:
 @pytest.mark.parametrize("factor", [0.8, 1.25])
 def test_a_tone_moves_by_the_factor_and_means_stay(factor: float) -> None:
     time = torch.arange(8000) / audio.SAMPLE_RATE
+
     def peak(hertz: float, by: float = 1.0) -> int:
         heard = LogMel().analyse(0.3 * torch.sin(2 * math.pi * hertz * time))
         return int(warp_bands(heard[None], torch.tensor([by]))[0].mean(0).argmax())
