@@ -55,4 +55,12 @@ MUTANTS = (
         "the linear input network's bias stands in the padding that the first convolution reads",
         ("tests/models/test_adapters.py",),
     ),
+    Mutant(
+        "columns-train-their-base",
+        f"{ROOM}/progressive.py",
+        "super().requires_grad_(requires_grad)\n        self.base.requires_grad_(False)",
+        "super().requires_grad_(requires_grad)",
+        "a frozen column is trained after an adaptation",
+        ("tests/regressions/test_the_callers_model_stays_as_it_was.py",),
+    ),
 )

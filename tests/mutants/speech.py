@@ -137,6 +137,22 @@ MUTANTS = (
         ("tests/test_audio.py",),
     ),
     Mutant(
+        "kaldis-windows-begin-late",
+        f"{ROOM}/inputs/kaldi_fbank.py",
+        "before = window // 2 - hop // 2",
+        "before = window // 2",
+        "Kaldi's filter banks are those of windows half a step off, so that sherpa-onnx hears others",
+        ("tests/data/test_inputs.py",),
+    ),
+    Mutant(
+        "waveforms-cost-a-frame-a-sample",
+        f"{ROOM}/inputs/kind.py",
+        "return -(-length // self.step)",
+        "return length",
+        "a batch of waveforms holds a 160th of what the budget says",
+        ("tests/data/test_inputs.py",),
+    ),
+    Mutant(
         "vocal-tracts-are-warped-backwards",
         f"{ROOM}/inputs/vocal_tract.py",
         "inverse = 1 / factors.double()[:, None]",
