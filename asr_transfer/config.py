@@ -59,11 +59,11 @@ class FeatureConfig(Ranged, section="features"):
         mels: number of mel bands.
         window_ms: length of an analysis window in milliseconds.
         hop_ms: step between windows in milliseconds.
-        normalisation: way of normalising: `utterance-mean` gives every band of an utterance the mean 0, which takes
-            the microphone out; `speech-mean` its louder frames alone, so that silence around them does not count;
-            `utterance` gives the mean 0 and the deviation 1, `fixed` shifts and scales all recordings' log-mels
-            alike, `none` nothing. On digits of speakers who each had their own microphone, `fixed` was right more
-            often for known ones (0.8 against 4.8 % errors) and wrong more often for new ones (40 against 30 %).
+        normalisation: way of normalising: `utterance-mean` gives every band of an utterance the mean 0, which takes the
+            microphone out; `speech-mean` its louder frames alone, so that silence around them does not count;
+            `utterance` gives the mean 0 and the deviation 1, `fixed` shifts and scales all recordings' log-mels alike,
+            `none` nothing. On digits of speakers who each had their own microphone, `fixed` was right more often for
+            known ones (0.8 against 4.8 % errors) and wrong more often for new ones (40 against 30 %).
         kind: `log-mel` energies, or for models that shall run elsewhere Kaldi's filter banks (`kaldi-fbank`, with the
             normalisation `none` as sherpa-onnx computes them) or Whisper's log-mels (`whisper-mel`).
     """

@@ -17,7 +17,7 @@ from docs.update_tables import BLOCK
 FACTS = (
     "(95 %)",
     "95 % interval",
-    "Python 3.10",
+    "Python 3.11, 3.12 or 3.13",
     "pinned to 2.11",
     "Apache-2.0",
     "GPL-3",

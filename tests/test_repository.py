@@ -172,6 +172,13 @@ def test_nobody_imports_recipes() -> None:
             assert not re.search(r"^\s*(from|import) recipes\b", text, re.MULTILINE), path
 
 
+NO_NOUN = (
+    r" {4}(?! )[\w*`, ]+: "
+    r"(of|what|which|whose|that|where|how|as|by|with|take|keep|replace|go|called|told|see|write)\b"
+)
+"""Begin of a line that is read without the name before it, and then says nothing."""
+
+
 def test_what_help_says_of_an_option_begins_with_a_noun() -> None:
     found = []
     for folder in ("asr_transfer", "data_prep", "recipes", "docs"):
@@ -181,7 +188,7 @@ def test_what_help_says_of_an_option_begins_with_a_noun() -> None:
                     section = ""
                     for line in (ast.get_docstring(node) or "").splitlines():
                         section = line if line and not line.startswith(" ") else section
-                        bare = re.match(r" {4}[\w*`, ]+: (of|what|which)\b", line)
+                        bare = re.match(NO_NOUN, line, re.IGNORECASE)
                         if bare and section in ("Args:", "Attributes:"):
                             found.append(f"{path.relative_to(ROOT)}: {line.strip()}")
     assert not found, "these lines are the --help text, which is read without the name before them"

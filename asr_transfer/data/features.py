@@ -1,4 +1,4 @@
-"""What models are fed, computed once into a memory-mapped store that is found again by its content.
+"""Computes what models are fed once into a memory-mapped store that is found again by its content.
 
 A store's folder is named after a hash of the audio's bytes, the utterances' boundaries, the speed copies and the
 kind of inputs, so that a second run over the same recordings starts at once and a changed recording is never mistaken

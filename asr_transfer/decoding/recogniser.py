@@ -94,7 +94,7 @@ class Recogniser:
         """Read a model folder, or the `model` folder of a run folder.
 
         Args:
-            folder: where.
+            folder: folder of the model.
             head: name of the head; may be left out when there is one.
 
         Raises:

@@ -47,8 +47,8 @@ class LanguageConfig(Ranged, section="language"):
         alpha: among themselves these are sampled in proportion to their speech to this power.
         encoder_rate: factor on the learning rate of all but the new head.
         freeze_statistics: whether to keep the source's normalisation statistics also where its layers are trained.
-        keep_head: where the source has a head of the language already, go on from it; new symbols are added. Otherwise
-            a new head takes its place.
+        keep_head: whether to go on from a head of the language that the source has already; new symbols are added.
+            Otherwise a new head takes its place.
         monitor: figure of the development speech by which the best weights are chosen; on little speech the word error
             rate stays near 1 for long, and the character error rate tells more.
         rank: rank of the connections from the frozen network in `progressive`; None takes 32.

@@ -135,7 +135,7 @@ class SpeechModel(Model):
     The first block is called with (batch, time, dim) inputs and (batch,) lengths, as the model itself.
 
     Attributes:
-        criterion: What its heads are trained by; what needs another refuses the model (`require_ctc`).
+        criterion: Loss that its heads are trained by; what needs another refuses the model (`require_ctc`).
     """
 
     criterion: ClassVar[Criterion] = "ctc"

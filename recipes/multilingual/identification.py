@@ -34,7 +34,7 @@ class Recipe(RunFolder):
         speech: folder of the corpora as they were distributed; fetched ones are found without it.
         sources: corpora that the model was trained on, known ones by name and your own by their folder of manifests;
             all that are known and there, where none is named.
-        keep: write the offsets into the model, which `transcribe --language auto` then uses.
+        keep: whether to write the offsets into the model, which `transcribe --language auto` then uses.
         workers: parallel processes that prepare corpora.
     """
 

@@ -1,4 +1,4 @@
-"""Inputs: what models are fed, by kind: how it is computed, what it costs and how it may be changed at random.
+"""Computes what models are fed, by kind: how, at what cost, and how it may be changed at random.
 
 Each kind has a file here and is registered by being imported at this door.
 """

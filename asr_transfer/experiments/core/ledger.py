@@ -56,7 +56,7 @@ def open_part(folder: Path, settings: Mapping[str, Any], data: Data) -> RunRecor
     Args:
         folder: Its run folder.
         settings: Settings of the part.
-        data: What it is made of.
+        data: Data that it is made of.
 
     Raises:
         ConfigError: It was begun with other settings or data.

@@ -30,7 +30,7 @@ def identified(folder: Path, corpora: Corpora) -> tuple[dict[str, Any], dict[str
 
     Args:
         folder: run folder of a source model.
-        corpora: whose held-out source speech is identified.
+        corpora: corpora whose held-out source speech is identified.
     """
     recogniser = load_source(folder)
     store = source_test_store(corpora, recogniser.model.inputs)

@@ -114,7 +114,7 @@ class Row:
         test: set; those that end in `-lexicon` were recognised with a lexicon.
         remedies: joined by `+`.
         speakers, minutes: number of speakers and amount of the target's training speech.
-        seeds: how many.
+        seeds: number of seeds.
         rate: errors over reference units of all seeds.
         low, high: its 95 % interval over seeds and utterances; None below four seeds.
         spread: standard deviation over seeds.

@@ -63,7 +63,7 @@ class SourceModel:
         seconds: greatest duration of speech, drawn by the seed from all of these languages; none for all there is.
         config: network, training and seed.
         kind: plain, or with what keeps languages apart.
-        separation: how much of that.
+        separation: settings of the separation.
     """
 
     name: str

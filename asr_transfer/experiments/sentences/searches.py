@@ -60,10 +60,10 @@ class Outcome:
 
     Attributes:
         vocabulary: words of the test sentences.
-        systems: by name.
+        systems: systems by name.
         effects: effects of the lexicon, and of the hot words in either search.
         tuned: weights that were chosen on the development sentences, by their use.
-        lexicon, model: with the unseen words; of the training texts.
+        lexicon, model: lexicon with the unseen words, and language model of the training texts.
     """
 
     vocabulary: Vocabulary
@@ -88,8 +88,8 @@ def run_sentences(
         recogniser: listens; its own decoder is not used.
         material: texts and speech.
         store: features of the development and test utterances.
-        config: see there.
-        say: told what is done.
+        config: settings of the experiment.
+        say: function that is called with a line at each stage.
         kept: Weights of each search and the texts that it recognised; none of those is made again.
 
     Raises:

@@ -276,7 +276,7 @@ class TrainFold(Job):
     """Trains a fold's source model.
 
     Attributes:
-        shop: Where the experiment's utterances and features are.
+        shop: Place of the experiment's utterances and features.
         fold: The fold.
     """
 

@@ -104,7 +104,7 @@ class Agreement:
         measured, spread: mean of what others lost, and its standard deviation over the cases.
         predicted: mean of the predictions, by way.
         error: mean distance, by way, of a prediction from what was measured.
-        correlation: by way, of predictions and what was measured; None where one of them never varies.
+        correlation: correlation, by way, of predictions and what was measured; None where one of them never varies.
         harmed: cases in which others lost more than the choice tolerates.
         missed: number of those, by way, that the choice would have let through.
         needless: number of the other cases, by way, that the choice would have refused.

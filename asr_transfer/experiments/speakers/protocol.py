@@ -75,7 +75,7 @@ class Draw:
     """One draw of a speaker's utterances.
 
     Attributes:
-        speaker: who.
+        speaker: name of the speaker.
         number: number of the draw.
         pool: ids to adapt on, in order; an amount n takes the first n.
         test: ids to test on.

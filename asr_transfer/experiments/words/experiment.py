@@ -94,7 +94,7 @@ class Outcome:
     """Results of an experiment.
 
     Attributes:
-        rows: How well each group of words is found in lexica of each size.
+        rows: Shares of each group of words that are found in lexica of each size.
         figures: The experiment at a glance.
         models: Scores and thresholds by the name of the model.
     """

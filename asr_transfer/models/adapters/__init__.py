@@ -1,4 +1,4 @@
-"""Adapters: parameters added to a model for a speaker, while its own tensors keep their names and values.
+"""Adds adapters: parameters for a speaker beside the model's own, whose tensors keep their names and values.
 
 Each kind has a file here and is registered by being imported at this door.
 """
