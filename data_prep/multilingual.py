@@ -129,6 +129,18 @@ def prepare_languages(
     return Corpora(found["source"], found["target"])
 
 
+def by_role(names: Sequence[str], languages: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Return which corpora are sources and which targets, for experiments in which a language can be both.
+
+    Args:
+        names: Corpora by name or by folder, which count as sources; none stands for all that are known.
+        languages: ISO 639 codes of the known corpora that are taken; none stands for all.
+    """
+    known = {**SOURCES, **TARGETS}
+    wanted = names or [name for name, place in known.items() if not languages or place.language in languages]
+    return [name for name in wanted if name not in TARGETS], [name for name in wanted if name in TARGETS]
+
+
 def check_wanted(
     speech: Path | None, sources: Sequence[str] | None, targets: Sequence[str] | None, out: Path | None = None
 ) -> None:

@@ -113,11 +113,11 @@ def test_with_a_source_model_no_source_is_prepared(
     recipe = load(ROOT / "recipes" / "multilingual" / "new_speaker.py")
     seen: list[multilingual.Corpora] = []
 
-    def stop(found: multilingual.Corpora, settings: object) -> None:
+    def stop(found: multilingual.Corpora, *_: object) -> None:
         seen.append(found)
         raise DataError("That is enough.")
 
-    monkeypatch.setattr(recipe, "find", stop)
+    monkeypatch.setattr(recipe, "find_speakers", stop)
     arguments = ["--out", str(tmp_path / "out"), "--speech", str(speech), "--workers", "1"]
     RunRecord(tmp_path / "model", {}).finish()
     more = ["--source_model", str(tmp_path / "model")] if given else []

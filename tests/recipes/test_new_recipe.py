@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from asr_transfer.experiments.recipes import listing
 from asr_transfer.runs.record import read_record
-from docs import commands, records
+from docs import commands, records, update_tables
 from tests.real_runs import load
 
 SCRIPT = '''"""Ask how long words are.
@@ -17,31 +18,29 @@ SCRIPT = '''"""Ask how long words are.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from asr_transfer.cli import script
-from asr_transfer.config import to_record
-from asr_transfer.runs.record import RunRecord
+from asr_transfer.experiments.core.options import RunFolder
+from asr_transfer.experiments.core.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(RunFolder):
     """Ask how long words are.
 
     Attributes:
         corpus: Name of a corpus.
         longest: Letters of the longest word.
-        out: Run folder to write.
     """
 
     corpus: str
-    out: Path
     longest: int = 9
 
 
 def run(recipe: Recipe) -> None:
     """Write the length of words."""
-    RunRecord(recipe.out, to_record(recipe)).finish(scores={"longest": recipe.longest})
+    table = Table.of([recipe], [("corpus", lambda own: own.corpus), ("letters", lambda own: str(own.longest))])
+    recipe.open().publish({"longest": recipe.longest}, {"lengths": [table]})
 '''
 COMMAND = "python recipes/trial/lengths.py --config recipes/trial/hparams/short.yaml --out runs/lengths"
 
@@ -57,7 +56,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file = tmp_path / "recipes" / "trial" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
+    (tmp_path / "docs").mkdir()
     monkeypatch.setattr(records, "ROOT", tmp_path)
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "docs")
     return tmp_path
 
 
@@ -76,6 +77,10 @@ def test_three_files_are_a_recipe_that_is_listed_run_and_recorded(root: Path, mo
     assert commands.printed(values) == COMMAND, "a page can say what made it"
     assert commands.on_page((root / "recipes/trial/README.md").read_text(encoding="utf-8")) == [COMMAND]
     assert commands.differences(commands.settings_of(COMMAND), values) == {}
+
+    shutil.copy(root / "runs/lengths/run.json", root / "docs/short.json")
+    page = update_tables.filled("<!-- table lengths short -->\n<!-- end -->\n")
+    assert "\n| corpus | letters |\n|---|---|\n| an4 | 3 |\n" in page and f"Made by `{COMMAND}`" in page
 
 
 def test_of_two_scripts_of_one_name_a_record_is_of_the_one_with_its_settings(root: Path) -> None:

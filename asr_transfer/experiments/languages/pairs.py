@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asr_transfer.config import SourceConfig
-from asr_transfer.data.manifest import write_manifest
+from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.compare import ALPHA
 from asr_transfer.evaluation.normalisation import Unit
@@ -44,6 +44,7 @@ from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.ranges import Positive, Ranged, Seeds
+from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
 
 SCRATCH, LONG = "scratch", "scratch-long"
@@ -75,6 +76,18 @@ class Manifests:
                 for part, path in zip((own.train, own.dev, own.test), paths, strict=True):
                     part[name] = str(path)
         return {language: own for language, own in made.items() if own.train}
+
+
+def note_manifests(record: RunRecord, languages: Mapping[str, Manifests]) -> None:
+    """Note the manifests of all languages in the record of a run.
+
+    Raises:
+        ConfigError: the run began with others.
+    """
+    for language, own in languages.items():
+        for split, manifests in (("train", own.train), ("dev", own.dev), ("test", own.test)):
+            for name, path in manifests.items():
+                record.data(f"{language} {name} {split}", path, read_manifest(path))
 
 
 @dataclass(frozen=True)
