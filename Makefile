@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # Idle OpenMP threads spin; on shared cores one thread per process is the fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo base test lint types imports unit evidence mutants benchmark screenshots clean
+.PHONY: demo base test smoke lint types imports packages unit evidence mutants benchmark screenshots clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml --out runs/demo --overwrite
@@ -20,7 +20,13 @@ base: $(VENV)/.ready
 	$(BIN)/asr-transfer prepare languages --out data/languages $(if $(SPEECH),--speech $(SPEECH))
 	$(BIN)/asr-transfer train --config recipes/multilingual/hparams/base.yaml --out runs/base --resume
 
-test: lint types imports unit
+test: lint types imports packages unit
+
+# What another Python is run on: PYTHON=python3.13 VENV=.venv-3.13
+SMOKE := tests/test_wheel.py tests/test_without_voices.py tests/test_door.py tests/test_audio.py tests/commands/test_cli.py \
+	tests/data tests/models tests/training/test_trainer.py tests/evaluation/test_report.py
+smoke: packages
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(SMOKE)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -31,6 +37,9 @@ types: $(VENV)/.ready
 
 imports: $(VENV)/.ready
 	$(BIN)/lint-imports
+
+packages: $(VENV)/.ready
+	$(BIN)/python -m pip check
 
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -59,8 +68,8 @@ $(VENV)/.ready: pyproject.toml
 ifneq ($(TORCH_INDEX),)
 	$(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) "torch==2.11.*" "torchaudio==2.11.*"
 endif
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,voices]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""asr_transfer: adapt a speech recogniser to a new speaker, language or words, and show what it gained and cost.
+"""Adapts a speech recogniser to a new speaker, language or words, and shows what it gained and cost.
 
 What a Python program needs of the commands is here, with the same names and options:
 

@@ -1,4 +1,4 @@
-"""Reading audio: whatever soundfile or PyAV decodes, any rate and channel count, as mono float32 at one rate."""
+"""Reads audio: whatever soundfile or PyAV decodes, any rate and channel count, as mono float32 at one rate."""
 
 from __future__ import annotations
 
@@ -69,8 +69,9 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
 
     Args:
         path: an audio file.
-        start: seconds into the file; None is its beginning.
-        duration: seconds; None reads to the end. Without `start`, one that is the file's but for `TOLERANCE` does too.
+        start: begin in seconds; None for the beginning of the file.
+        duration: length in seconds; None reads to the end. Without `start`, one that is the file's but for `TOLERANCE`
+            does too.
 
     Raises:
         DataError: as `probe`, or the file ends more than `TOLERANCE` before the part that is asked for, or the
@@ -97,7 +98,7 @@ def blocks(path: str | Path, start: float | None = None, duration: float | None 
     """Yield what `read` returns, same bits, in pieces of about `BLOCK` seconds; at most that much is one piece.
 
     Args:
-        path, start, duration: as of `read`.
+        path, start, duration: arguments of `read`.
 
     Raises:
         DataError: as `read`, of damage only where it is reached.
@@ -115,7 +116,7 @@ class Recording:
     """A recording, or a part of one, that is read in `blocks` as often as it is iterated over; one block is kept.
 
     Args:
-        path, start, duration: as of `read`.
+        path, start, duration: arguments of `read`.
     """
 
     def __init__(self, path: str | Path, start: float | None = None, duration: float | None = None) -> None:
@@ -234,7 +235,7 @@ def change_speed(pieces: Iterable[np.ndarray], factor: float) -> Iterable[np.nda
 
     Args:
         pieces: consecutive samples of the recording.
-        factor: 1.0 leaves them as they are.
+        factor: factor on the speed; 1.0 leaves the samples as they are.
 
     Returns:
         As many pieces, each (samples,) float32; how the recording is cut changes no bit of it.

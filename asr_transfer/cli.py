@@ -1,4 +1,4 @@
-"""The command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | …`.
+"""Assembles the command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | …`.
 
 Options can stand in a YAML file (`--config FILE`) and be overridden behind it; unknown ones get the nearest known one.
 """
@@ -20,17 +20,30 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from asr_transfer.commands import adapt, compare, evaluate, lexicon, lm, profile, recipes, show, train, transcribe, tune
+from asr_transfer.commands import (
+    adapt,
+    compare,
+    evaluate,
+    fetch,
+    lexicon,
+    lm,
+    prepare,
+    profile,
+    recipes,
+    show,
+    train,
+    transcribe,
+    tune,
+)
 from asr_transfer.commands.options import Command, add_settings, settings_of
-from asr_transfer.errors import AsrTransferError, ConfigError
+from asr_transfer.errors import AsrTransferError
 from asr_transfer.interruption import EXIT_STATUS, end_quietly, heeding, report_stop
 from asr_transfer.option_files import allow_any_name, check_option_files
 from asr_transfer.parsing import explain, instantiated, spell_out_flags
 from asr_transfer.progress import Work
-from asr_transfer.remarks import collected, lines, told
+from asr_transfer.remarks import told
 from asr_transfer.runs.lock import release_all
 from asr_transfer.terminal import print_everything, refused, unspelled
-from asr_transfer.textfiles import require_writable_folder
 
 end_quietly()  # for recipes, which load more after this
 
@@ -39,9 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; see `interruption.EXIT_STATUS`."""
 
     def run(parsed: Namespace) -> int:
-        name = parsed.subcommand
-        action = {"fetch": _fetch, "prepare": _prepare}.get(name) or COMMANDS[name].run
-        return action(parsed[name])
+        return COMMANDS[parsed.subcommand].run(parsed[parsed.subcommand])
 
     try:
         with heeding():
@@ -121,57 +132,14 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         if command.below is not None:
             below = parts[name].add_subcommands()
             for own, part in command.below(_parser).items():
-                below.add_subcommand(own, part, help=part.description)
+                below.add_subcommand(own, part, help=(part.description or "").replace("%", "%%"))
                 parts[f"{name} {own}"] = part
-    from data_prep.fetch import SOURCES
-
-    part = _parser("fetch", "Download a corpus that lies in Debian packages, without root.")
-    part.add_argument("name", type=str, help="corpus: " + ", ".join(SOURCES))
-    part.add_argument("--deb", nargs="+", type=Path, default=None, help="its packages, where they are here as files")
-    commands.add_subcommand("fetch", part, help="download a corpus that lies in Debian packages")
-    parts["fetch"] = part
-    prepare = _parser("prepare", "Make manifests of a corpus.")
-    commands.add_subcommand("prepare", prepare, help="make manifests of a corpus")
-    corpora = prepare.add_subcommands()
-    for name, function in _corpora().items():
-        part = _parser(name, (function.__doc__ or "").strip().splitlines()[0])
-        part.add_argument("--config", action="config", help="YAML file with any of the options")
-        part.add_function_arguments(function, as_positional=False)
-        corpora.add_subcommand(name, part)
-        parts[f"prepare {name}"] = part
-    parts["prepare"] = prepare
     return parser, parts
 
 
 def _parser(program: str, description: str) -> ArgumentParser:
     allow_any_name()
     return ArgumentParser(prog=program, description=description, epilog=EXIT_STATUS, exit_on_error=False)
-
-
-def _corpora() -> dict[str, Callable[..., None]]:
-    from data_prep import registry
-
-    return registry.commands()
-
-
-def _prepare(arguments: Namespace) -> int:
-    values = {name: value for name, value in vars(arguments[arguments.subcommand]).items() if name != "config"}
-    for name, value in values.items():
-        if isinstance(value, str) and not value.strip():
-            raise ConfigError(f"`--{name}` is empty; give a value, or leave it out.")
-    require_writable_folder(values["out"])
-    with collected() as unusual:
-        _corpora()[arguments.subcommand](**values)
-    for line in lines(unusual):
-        print(line)
-    return 0
-
-
-def _fetch(arguments: Namespace) -> int:
-    from data_prep.fetch import fetch
-
-    fetch(arguments.name, arguments.deb)
-    return 0
 
 
 COMMANDS: dict[str, Command] = {
@@ -186,6 +154,8 @@ COMMANDS: dict[str, Command] = {
     "lexicon": lexicon.COMMAND,
     "lm": lm.COMMAND,
     "recipes": recipes.COMMAND,
+    "fetch": fetch.COMMAND,
+    "prepare": prepare.COMMAND,
 }
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Typed settings of every stage, importable without torch so that the command line starts at once.
+"""Declares the settings of every stage, importable without torch so that the command line starts at once.
 
 A reason stands beside each default; figures are from the project's own development runs on AN4 and FSDD.
 """
@@ -6,15 +6,18 @@ A reason stands beside each default; figures are from the project's own developm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.errors import ConfigError
+from asr_transfer.plain import as_values
+from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Seed, Share, Speeds, Weight
 
 Units = Literal["characters", "subwords", "words", "phones", "toneless-phones"]
 EncoderName = Literal["bilstm", "tdnn", "conformer"]
-Normalisation = Literal["utterance", "utterance-mean", "speech-mean", "fixed"]
+FEATURE_KINDS = ("log-mel", "kaldi-fbank", "whisper-mel")
+Normalisation = Literal["utterance", "utterance-mean", "speech-mean", "fixed", "none"]
 Precision = Literal["auto", "fp32", "bf16"]
 Outputs = Literal["heads", "phones", "attributes"]
 
@@ -24,6 +27,20 @@ PIECES = 300
 MOST_LAYERS, MOST_CHANNELS = 1_000, 100_000
 """More are a slip of the pen or damage: making the network would take for ever."""
 
+Channels = Annotated[int, Range(at_least=1, at_most=MOST_CHANNELS)]
+"""A width of a layer."""
+
+Stride = Annotated[int, Range(at_least=1, at_most=4)]
+"""A step of a convolution, in frames."""
+
+Warp = Annotated[float, Range(at_least=0, at_most=0.5, remark="no two people differ by more")]
+"""A relative change of frequencies, 0 for none."""
+
+Padding = Annotated[float, Range(at_least=0, below=1)]
+"""A share of silence beside an utterance, 0 for none."""
+
+Milliseconds = Annotated[float, Range(at_least=1, at_most=1000, unit="milliseconds")]
+"""A length of speech that features are computed on."""
 
 KEEP_SOURCE = 200
 """Training utterances kept with a model: at three seconds each ten megabytes, about as much as a small model."""
@@ -35,35 +52,44 @@ speaker adaptation has the table."""
 
 
 @dataclass(frozen=True)
-class FeatureConfig:
-    """How audio becomes log-mel features.
+class FeatureConfig(Ranged, section="features"):
+    """How audio becomes features of time and frequency.
 
     Attributes:
         mels: number of mel bands.
         window_ms: length of an analysis window in milliseconds.
         hop_ms: step between windows in milliseconds.
-        normalisation: `utterance-mean` gives every band of an utterance the mean 0, which takes the microphone out;
-            `speech-mean` its louder frames alone, so that silence around them does not count; `utterance` gives the
-            mean 0 and the deviation 1, `fixed` shifts and scales all recordings alike. On digits of speakers
-            who each had their own microphone, `fixed` was right more often for known ones (0.8 against 4.8 % errors)
-            and wrong more often for new ones (40 against 30 %).
+        normalisation: way of normalising: `utterance-mean` gives every band of an utterance the mean 0, which takes the
+            microphone out; `speech-mean` its louder frames alone, so that silence around them does not count;
+            `utterance` gives the mean 0 and the deviation 1, `fixed` shifts and scales all recordings' log-mels alike,
+            `none` nothing. On digits of speakers who each had their own microphone, `fixed` was right more often for
+            known ones (0.8 against 4.8 % errors) and wrong more often for new ones (40 against 30 %).
+        kind: `log-mel` energies, or for models that shall run elsewhere Kaldi's filter banks (`kaldi-fbank`, with the
+            normalisation `none` as sherpa-onnx computes them) or Whisper's log-mels (`whisper-mel`).
     """
 
-    mels: int = 80
-    window_ms: float = 25.0
-    hop_ms: float = 10.0
+    mels: Annotated[int, Range(at_least=1, at_most=1000)] = 80
+    window_ms: Milliseconds = 25.0
+    hop_ms: Milliseconds = 10.0
     normalisation: Normalisation = "utterance-mean"
+    kind: str = "log-mel"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.mels <= 1000:
-            raise ConfigError(f"`features.mels` must be from 1 to 1000, got {self.mels}.")
-        for name in ("window_ms", "hop_ms"):
-            if not 1 <= getattr(self, name) <= 1000:
-                raise ConfigError(f"`features.{name}` must be from 1 to 1000 milliseconds, got {getattr(self, name)}.")
+        super().__post_init__()
+        if self.normalisation == "fixed" and self.kind != "log-mel":
+            raise ConfigError(
+                f"`features.normalisation` fixed shifts and scales log-mels, not {self.kind}; give another, or none."
+            )
+        whole = (self.window_ms, self.hop_ms, self.normalisation) == (25, 10, "none") and self.mels in (80, 128)
+        if self.kind == "whisper-mel" and not whole:
+            raise ConfigError(
+                "`features.kind` whisper-mel has 80 or 128 `mels`, windows of 25 ms every 10 ms and a scaling of its "
+                "own; give the normalisation none and leave the others out."
+            )
 
 
 @dataclass(frozen=True)
-class SpecAugmentConfig:
+class SpecAugmentConfig(Ranged, section="augment"):
     """SpecAugment (Park et al. 2019): masks per utterance and their greatest widths; random channels and vocal tracts.
 
     Attributes:
@@ -71,7 +97,7 @@ class SpecAugmentConfig:
         frequency_width: greatest width of a band mask, in mel bands.
         time_masks: stretches masked per utterance.
         time_width: greatest width of a time mask, in frames.
-        time_fraction: a time mask never exceeds this fraction of the utterance.
+        time_fraction: greatest fraction of an utterance that a time mask covers.
         channel: deviation of a random smooth frequency response added to each utterance's normalised log-mels, as if
             another microphone had recorded it; for corpora where every speaker has his own.
         warp: greatest relative change of each utterance's frequencies, as if another vocal tract had spoken it; 0.1 to
@@ -82,57 +108,40 @@ class SpecAugmentConfig:
 
     # On AN4 (42 minutes, 300 CPU-seconds) two masks of 20 bands and two of 30 frames gave 13.6 % on development
     # speakers, these 9.9 %: small budgets cannot afford strong masks.
-    frequency_masks: int = 1
-    frequency_width: int = 15
-    time_masks: int = 1
-    time_width: int = 15
-    time_fraction: float = 0.15
-    channel: float = 0.0
-    warp: float = 0.0
-    silence: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`augment.{name}` must not be negative, got {getattr(self, name)}.")
-        if self.warp > 0.5:
-            raise ConfigError(f"`augment.warp` must be at most 0.5, got {self.warp}; no two people differ by more.")
-        if self.silence >= 1:
-            raise ConfigError(f"`augment.silence` must be a share below 1, got {self.silence}.")
+    frequency_masks: CountOrNone = 1
+    frequency_width: CountOrNone = 15
+    time_masks: CountOrNone = 1
+    time_width: CountOrNone = 15
+    time_fraction: Weight = 0.15
+    channel: Weight = 0.0
+    warp: Warp = 0.0
+    silence: Padding = 0.0
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Ranged, section="model"):
     """The acoustic model.
 
     Attributes:
-        encoder: `bilstm` is the CPU default, `tdnn` learns quickest on the smallest budgets, `conformer` is for GPUs.
+        encoder: kind of encoder: `bilstm` is the CPU default, `tdnn` learns quickest on the smallest budgets,
+            `conformer` is for GPUs.
         layers: encoder layers; the front end's two convolutions come before them.
         dim: width of an encoder layer (per direction for `bilstm`).
         channels: output channels of the front end's convolutions.
         strides: strides of the two front-end convolutions; their product is the subsampling factor.
-        dropout: between encoder layers.
+        dropout: probability of dropout between encoder layers.
         features: features the model listens to.
         units: kind of text that a CTC token is.
     """
 
     encoder: EncoderName = "bilstm"
-    layers: int = 3
-    dim: int = 192
-    channels: int = 256
-    strides: tuple[int, int] = (2, 2)
-    dropout: float = 0.1
+    layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)] = 3
+    dim: Channels = 192
+    channels: Channels = 256
+    strides: tuple[Stride, Stride] = (2, 2)
+    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.1
     features: FeatureConfig = field(default_factory=FeatureConfig)
     units: Units = "characters"
-
-    def __post_init__(self) -> None:
-        for name, most in (("layers", MOST_LAYERS), ("dim", MOST_CHANNELS), ("channels", MOST_CHANNELS)):
-            if not 1 <= getattr(self, name) <= most:
-                raise ConfigError(f"`model.{name}` must be from 1 to {most}, got {getattr(self, name)}.")
-        if len(self.strides) != 2 or any(stride not in (1, 2, 3, 4) for stride in self.strides):
-            raise ConfigError(f"`model.strides` must be two numbers from 1 to 4, got {list(self.strides)}.")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"`model.dropout` must be from 0 to below 1, got {self.dropout}.")
 
     def frames(self, length: int) -> int:
         """Return how many frames of `length` the front end leaves."""
@@ -147,94 +156,82 @@ def subsampled(frames: int, strides: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True)
-class TrainerConfig:
+class TrainerConfig(Ranged, section="trainer"):
     """How a model is trained, whatever it is fed.
 
     Attributes:
-        steps: optimiser steps; the budget.
+        steps: number of optimiser steps.
         batch_budget: cost of one batch, padding included: frames of speech (100 per second), or items for images. A
             minute of speech trains faster and better than half of one (AN4, equal CPU-seconds), two leave CTC late.
-        learning_rate: peak of the schedule.
+        learning_rate: peak of the learning rate.
         warmup: fraction of the steps with a linearly rising learning rate.
         schedule: course of the learning rate after the warm-up: `cosine` to zero, or `constant`.
-        weight_decay: AdamW's, on matrices only.
-        optimizer: `adamw`, or plain `sgd` for exact gradient tests.
+        weight_decay: weight decay of AdamW, on matrices only.
+        optimizer: optimiser: `adamw`, or plain `sgd` for exact gradient tests.
         max_gradient_norm: greatest norm of the model's gradients and, apart from them, of those of what objectives
             train of their own; longer ones are clipped, 0 switches clipping off.
-        accumulate: batches per optimiser step.
-        precision: `auto` takes the faster one on this machine, measured in a second and remembered; `bf16` is 1.3–1.6
-            times as fast as `fp32` on processors and cards that compute in it, and slower on others.
+        accumulate: number of batches per optimiser step.
+        precision: number format of the training: `auto` takes the faster one on this machine, measured in a second and
+            remembered; `bf16` is 1.3–1.6 times as fast as `fp32` on processors and cards that compute in it, and slower
+            on others.
         validate_every: steps between validations; 0 validates at the end only.
         patience: validations without improvement before training stops; 0 never stops early.
         checkpoint_every: steps between checkpoints for resuming, besides those at validations; 0 for none.
-        max_nonfinite: training stops when more than this many steps in all had a non-finite loss or gradient.
-        seed: decides initial weights, batches, dropout and augmentation.
+        max_nonfinite: greatest number of steps, in all, with a non-finite loss or gradient; with more of them training
+            stops.
+        seed: random seed of initial weights, batches, dropout and augmentation.
         threads: CPU threads per process; more than one spins on shared cores and is seldom faster.
-        device: `auto` takes a GPU when there is one.
+        device: device to compute on: `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when there is one.
     """
 
-    steps: int = 1000
-    batch_budget: int = 6000
-    learning_rate: float = 3e-3
-    warmup: float = 0.1
+    steps: Count = 1000
+    batch_budget: Count = 6000
+    learning_rate: Positive = 3e-3
+    warmup: Annotated[float, Range(at_least=0, below=1)] = 0.1
     schedule: Literal["cosine", "constant"] = "cosine"
-    weight_decay: float = 0.01
+    weight_decay: Weight = 0.01
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    max_gradient_norm: float = 1.0
-    accumulate: int = 1
+    max_gradient_norm: Weight = 1.0
+    accumulate: Count = 1
     precision: Precision = "auto"
-    validate_every: int = 200
-    patience: int = 0
-    checkpoint_every: int = 250
-    max_nonfinite: int = 10
-    seed: int = 0
-    threads: int = 1
+    validate_every: CountOrNone = 200
+    patience: CountOrNone = 0
+    checkpoint_every: CountOrNone = 250
+    max_nonfinite: CountOrNone = 10
+    seed: Seed = 0
+    threads: Count = 1
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_budget", "accumulate", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`trainer.{name}` must be at least 1, got {getattr(self, name)}.")
-        for name in ("validate_every", "patience", "checkpoint_every", "max_nonfinite"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`trainer.{name}` must not be negative, got {getattr(self, name)}.")
-        for name in ("weight_decay", "max_gradient_norm"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`trainer.{name}` must not be negative, got {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"`trainer.learning_rate` must be above 0, got {self.learning_rate}.")
-        if not 0 <= self.warmup < 1:
-            raise ConfigError(f"`trainer.warmup` must be a fraction from 0 to below 1, got {self.warmup}.")
+        super().__post_init__()
         if self.patience and not self.validate_every:
             raise ConfigError("`trainer.patience` needs `trainer.validate_every` above 0: it counts validations.")
 
 
 @dataclass(frozen=True)
-class SubwordConfig:
+class SubwordConfig(Ranged, section="subwords"):
     """Pieces of words, where units are `subwords`.
 
     Attributes:
         pieces: number of pieces of a language, or of all languages together where they are shared. There are more where
             the texts have more characters, and fewer where they hold no more pieces.
-        pieces_of: by language, where they are others than `pieces`.
-        shared: the languages whose units are subwords have the same pieces, found in all their texts; each still has
-            a head of its own.
+        pieces_of: number of pieces by language, where it differs from `pieces`.
+        shared: whether the languages whose units are subwords have the same pieces, found in all their texts; each
+            still has a head of its own.
     """
 
-    pieces: int = PIECES
-    pieces_of: Mapping[str, int] = field(default_factory=dict)
+    pieces: Count = PIECES
+    pieces_of: Mapping[str, Count] = field(default_factory=dict)
     shared: bool = False
 
     def __post_init__(self) -> None:
-        for name, pieces in (("pieces", self.pieces), *((f"pieces_of.{k}", n) for k, n in self.pieces_of.items())):
-            if pieces < 1:
-                raise ConfigError(f"`subwords.{name}` must be at least 1, got {pieces}.")
+        super().__post_init__()
         if self.shared and self.pieces_of:
             raise ConfigError("`subwords.pieces_of` is for languages with pieces of their own; leave `shared` out.")
 
 
 @dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(Ranged):
     """How a speaker-independent model is made.
 
     Attributes:
@@ -242,41 +239,39 @@ class SourceConfig:
         trainer: its training.
         augment: SpecAugment masks.
         speeds: speed copies of the training speech; [1.0] for none.
-        isolated_words: every utterance is one word (or phrase) of those trained on: the recogniser keeps them as its
-            lexicon and takes what it hears for the likeliest of them.
-        units_of: by language, where its tokens are others than `model.units`.
-        subwords: how many pieces, and whose; for units `subwords` alone. None takes the defaults of `SubwordConfig`.
-        alpha: languages are sampled in proportion to their speech to this power: 1 as it is, 0 as much of every one.
-        outputs: `heads` gives each language an output layer of its own; `phones` all of them one layer of phones, of
-            which each language has some; `attributes` the same, each phone scored from its articulatory features.
-        allophones: YAML file, by language the allophones of phonemes that are not a phone of their own.
+        isolated_words: whether every utterance is one word (or phrase) of those trained on; the recogniser then keeps
+            them as its lexicon and takes each recording for the likeliest of them.
+        units_of: units by language, for languages whose tokens differ from `model.units`.
+        subwords: settings of the pieces of words, for units `subwords` alone. None takes the defaults of
+            `SubwordConfig`.
+        alpha: power of the amount of speech with which a language is sampled: 1 samples the speech as it is, 0 as much
+            of every language.
+        outputs: kind of output layers: `heads` gives each language an output layer of its own; `phones` all of them one
+            layer of phones, of which each language has some; `attributes` the same, each phone scored from its
+            articulatory features.
+        allophones: YAML file with the allophones, by language, of phonemes that are not a phone of their own.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
-    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    speeds: Speeds = (0.9, 1.0, 1.1)
     isolated_words: bool = False
     units_of: Mapping[str, Units] = field(default_factory=dict)
     subwords: SubwordConfig | None = None
-    alpha: float = 0.5
+    alpha: Share = 0.5
     outputs: Outputs = "heads"
     allophones: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._check_outputs()
-        if not self.speeds or any(not 0.5 <= speed <= 2 for speed in self.speeds):
-            raise ConfigError(f"`speeds` must be factors from 0.5 to 2, got {list(self.speeds)}.")
         if self.isolated_words and self.model.units == "characters":
             raise ConfigError(
                 "`isolated_words` needs `model.units` of phones, words or their pieces; characters spell any text."
             )
-        if not 0 <= self.alpha <= 1:
-            raise ConfigError(f"`alpha` must be from 0 to 1, got {self.alpha}.")
 
     def _check_outputs(self) -> None:
-        if self.outputs not in get_args(Outputs):
-            raise ConfigError(f"`outputs` is '{self.outputs}'.{nearest_hint(self.outputs, get_args(Outputs))}")
         if self.outputs == "heads":
             if self.allophones is not None:
                 raise ConfigError(
@@ -302,10 +297,16 @@ class SourceConfig:
         return replace(self, units_of=units, subwords=subwords)
 
 
-def to_plain(settings: Any) -> dict[str, Any]:
-    """Turn a settings dataclass into plain dicts, lists and scalars that YAML and JSON can hold."""
-    plain: dict[str, Any] = _plain(asdict(settings))
-    return plain
+_LATER = (("blocks", ""), ("kind", "log-mel"))
+"""Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
+runs go on and earlier models keep their checksums."""
+
+
+def without_later(values: Any) -> Any:
+    """Return plain settings without those that came later and say what held before."""
+    if isinstance(values, dict):
+        return {key: without_later(item) for key, item in values.items() if (key, item) not in _LATER}
+    return [without_later(item) for item in values] if isinstance(values, list) else values
 
 
 def to_record(command: Any) -> dict[str, Any]:
@@ -314,12 +315,6 @@ def to_record(command: Any) -> dict[str, Any]:
     Paths stay paths, for a record knows them by what they lead to.
     """
     how = ("resume", "overwrite", "workers", "backend")
-    return {name: value for name, value in asdict(command).items() if name not in how}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return {
+        one.name: without_later(as_values(getattr(command, one.name))) for one in fields(command) if one.name not in how
+    }

@@ -1,4 +1,4 @@
-"""What the header of a WAV, AIFF, AU or CAF file says of its data's size, held against what is there.
+"""Compares what the header of a WAV, AIFF, AU or CAF file states of its data's size with what is there.
 
 A recorder that stops before it returns to the header leaves there 0 or the size of an earlier moment, and a program
 that writes into a pipe a placeholder. RIFF, RIFX and RF64 (ITU-R BS.2088) are known.
@@ -31,8 +31,8 @@ class SizeField:
     """A place in a header that depends on how many bytes of samples there are.
 
     Attributes:
-        position: first byte of it.
-        kind: how the number is written, as `struct` says it.
+        position: position of its first byte.
+        kind: format of the number, as `struct` writes it.
         added: bytes that it counts besides the samples.
         unit: bytes of samples that count as one.
     """
@@ -53,14 +53,14 @@ class DataSize:
     """The samples of a file, by its header and as they are.
 
     Attributes:
-        fields: where their size stands.
+        fields: fields that hold the size.
         begin: position of the first sample.
         declared: bytes of samples by the header.
         held: bytes from the first sample to the end of the file.
         block: bytes of one frame.
         rate: bytes of one second.
-        chunk: size of a chunk as `struct` says it; empty where nothing can stand behind the samples.
-        wide: the size has eight bytes.
+        chunk: format of the size of a chunk, as `struct` writes it; empty where nothing can stand behind the samples.
+        wide: whether the size has eight bytes.
         name: first bytes that the file should have and has not; empty where they are right.
     """
 

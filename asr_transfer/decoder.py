@@ -1,4 +1,4 @@
-"""Decoding what libsndfile does not know (M4A, WebM, WMA, AMR and their like) with PyAV, where it is installed."""
+"""Decodes what libsndfile does not know (M4A, WebM, WMA, AMR and their like) with PyAV, where it is installed."""
 
 from __future__ import annotations
 

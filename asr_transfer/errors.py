@@ -1,4 +1,4 @@
-"""The errors a user can mend.
+"""Defines the errors a user can mend.
 
 Every message is one sentence that names the file, line or field and says what to do. The command line prints it
 without a traceback and exits with status 1; anything that is not an `AsrTransferError` is a bug of ours.

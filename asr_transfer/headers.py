@@ -1,4 +1,4 @@
-"""What the first bytes of a file say: text where a recording should be, and the length in NIST SPHERE headers."""
+"""Reads the first bytes of a file: text where a recording should be, and the length in NIST SPHERE headers."""
 
 from __future__ import annotations
 

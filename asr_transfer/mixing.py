@@ -1,4 +1,4 @@
-"""Samples of a recording that comes in pieces: at another rate, faster, and which channel of several to listen to."""
+"""Mixes samples of a recording that comes in pieces: to another rate, faster, and of several channels to one."""
 
 from __future__ import annotations
 

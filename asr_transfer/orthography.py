@@ -1,4 +1,4 @@
-"""Cleaning what people write: case by language, invisible characters, and the marks that stand within words.
+"""Cleans what people write: case by language, invisible characters, and the marks that stand within words.
 
 Everything that lower-cases, tidies or strips a transcript does it here, for preparing and for comparing alike, so that
 a text comes out the same whichever way it goes. Languages are tags such as `tr`, `tur`, `tr-TR` or `tt_Latn`; where

@@ -1,4 +1,4 @@
-"""Parsing of command lines: flags without values, settings made of options, and mistakes explained in one sentence."""
+"""Parses command lines: flags without values, settings made of options, and mistakes explained in one sentence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Checks plain values, as YAML and JSON hold them, against declared types."""
+"""Turns settings and results into plain values, as YAML and JSON hold them, and checks those against declared types."""
 
 from __future__ import annotations
 
+import json
 import math
 import types
 from collections.abc import Mapping
@@ -12,6 +13,61 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from asr_transfer.errors import ConfigError, nearest_hint
 
 T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:
+    """Turn dataclasses, and whatever they hold, into dicts, lists and scalars: paths are text, numbers are Python's.
+
+    >>> from asr_transfer.decoding.settings import SutaConfig
+    >>> to_plain({"suta": SutaConfig(steps=3), "tried": (1, 2)})["suta"]["steps"]
+    3
+    """
+    values = as_values(value)
+    if isinstance(values, dict):
+        return {str(key): to_plain(item) for key, item in values.items()}
+    if isinstance(values, list):
+        return [to_plain(item) for item in values]
+    return str(values) if isinstance(values, Path) else values
+
+
+def as_values(value: Any) -> Any:
+    """Turn dataclasses into dicts, rows into lists, and numpy's numbers and arrays into Python's; paths stay paths."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_values(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: as_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_values(item) for item in value]
+    return as_values(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Write a value as JSON that every reader takes, of what `to_plain` takes.
+
+    A number that is none is null: a rate of nothing, or a share of no errors. JSON knows neither NaN nor infinities,
+    which Python would write bare. Readers of older files meet these words still; `json.loads` takes them for numbers.
+
+    >>> to_json({"wer": float("nan"), "errors": 2})
+    '{"wer": null, "errors": 2}'
+    """
+    return json.dumps(_without_nan(to_plain(value)), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def spelled_infinity(value: Any) -> Any:
+    """Return settings in plain values whose infinite numbers are texts, "inf" and "-inf", for JSON has none of them."""
+    if isinstance(value, Mapping):
+        return {str(key): spelled_infinity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled_infinity(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else to_plain(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def from_plain(kind: type[T], values: Any, where: str) -> T:

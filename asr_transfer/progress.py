@@ -1,4 +1,4 @@
-"""How far long work has come: bars on a terminal; elsewhere (nohup, CI, a notebook, a cluster's log) plain lines.
+"""Shows how far long work has come: bars on a terminal; elsewhere (nohup, CI, a notebook, a cluster's log) plain lines.
 
 A line is printed to the standard error at least every half minute while work is open, and none for short work. Work
 inside work is told in one line, the outermost first. A thread of its own tells, so that one step of many minutes is
@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
+
+from asr_transfer import textfiles
+from asr_transfer.errors import DataError
 
 EVERY = 20.0
 """Seconds from the beginning to the first line, and from one to the next; below what is promised, for threads wait."""
@@ -33,9 +36,9 @@ class Work:
 
     Args:
         label: name of the work, such as `training`.
-        total: how many units make it up; None where that is not known.
+        total: number of units that make it up; None where that is not known.
         unit: name of a unit, such as `step`.
-        note: says what else is worth telling now; called from another thread, and seldom.
+        note: function that returns what else is worth showing now; it is called from another thread, and seldom.
         bar: whether a terminal shows it as a bar.
     """
 
@@ -126,8 +129,8 @@ def reports(folder: Path) -> list[str]:
     found = []
     try:
         for file in sorted(folder.glob("[!.]*")):
-            found.append(file.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
+            found.append(textfiles.read_text(file))
+    except (OSError, DataError):
         pass  # a file was taken away meanwhile; the next line will have the others
     return [line for line in found if line]
 
@@ -200,9 +203,7 @@ class _Teller:
                     if self.report is None:
                         _print(line)
                     else:
-                        aside = self.report.with_name(f".{self.report.name}")
-                        aside.write_text(line, encoding="utf-8", errors="replace")
-                        os.replace(aside, self.report)
+                        textfiles.write_text(self.report, line)
             except Exception:  # what is only told must never stop what is done
                 continue
 

@@ -1,4 +1,4 @@
-"""Opening a recording: which library decodes it, what its header says, and whether that is true."""
+"""Opens a recording: which library decodes it, what its header states, and whether that is true."""
 
 from __future__ import annotations
 

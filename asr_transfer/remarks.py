@@ -1,4 +1,4 @@
-"""Remarks on what is used although something is unusual about it, above all recordings; a command says each once.
+"""Remarks on what is used although something is unusual about it, above all recordings, once in each command.
 
 A remark is a Python warning, so a program that calls this package sees it without doing anything.
 """

@@ -1,4 +1,4 @@
-"""Printing to terminals whose encoding lacks letters: nothing that is printed can fail, and no report is lost by it."""
+"""Prints to terminals whose encoding lacks letters: nothing that is printed can fail, and no report is lost by it."""
 
 from __future__ import annotations
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import socket
 import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any, TextIO, cast
 
 from asr_transfer.errors import ConfigError, DataError
 
@@ -31,13 +32,21 @@ def read_text(path: str | Path, mend: str = "give a text file") -> str:
         mend: advice for a message, where the file cannot be read.
 
     Raises:
-        DataError: it is missing, may not be read, or is not UTF-8; the message names the byte.
+        DataError: it is missing, may not be read, or is not UTF-8; the message names line and byte.
+    """
+    return decoded(read_bytes(path, mend), path)
+
+
+def read_bytes(path: str | Path, mend: str = "give a text file") -> bytes:
+    """Return what a file holds, for those that look at it before it is `decoded`.
+
+    Raises:
+        DataError: it is missing or may not be read.
     """
     try:
-        data = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
         raise DataError(unreadable(path, error, mend)) from None
-    return decoded(data, path)
 
 
 def read_lines(path: str | Path, mend: str = "give a text file") -> list[str]:
@@ -45,20 +54,39 @@ def read_lines(path: str | Path, mend: str = "give a text file") -> list[str]:
     return lines_of(read_text(path, mend))
 
 
-def decoded(data: bytes, source: str | Path) -> str:
+def decoded(data: bytes, source: str | Path, mend: str = "save it as UTF-8") -> str:
     """Return the text of UTF-8 bytes, with or without byte order mark.
 
+    Args:
+        data: content of a file.
+        source: name of the file, for a message.
+        mend: advice for a message.
+
     Raises:
-        DataError: they are none; the message names `source`, line and byte.
+        DataError: they are none; the message names `source`, line and byte, or the command that makes UTF-8 of UTF-16.
     """
+    if (found := _utf16(data)) is not None:
+        command = f"iconv -f {found} -t UTF-8 {shlex.quote(str(source))} > utf8.txt"
+        raise DataError(f"{source}: is UTF-16; save it as UTF-8, with an editor or `{command}`.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        found = "seems to be UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "is not UTF-8 text"
         raise DataError(
-            f"{source} line {line}: {found} (byte {error.start} is 0x{data[error.start]:02x}); save it as UTF-8."
+            f"{source} line {line}: is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}); {mend}."
         ) from None
+
+
+def _utf16(data: bytes) -> str | None:
+    """Return the name of the UTF-16 that bytes are, with a byte order mark or without; None for what is none."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16"
+    beginning = data[:1024]
+    low, high = beginning[0::2], beginning[1::2]
+    # Without a mark it shows where letters are Latin: every other byte is zero, which no text has.
+    if len(high) > 1 and high.count(0) > 0.5 * len(high) and not low.count(0):
+        return "UTF-16LE"
+    return "UTF-16BE" if len(high) > 1 and low.count(0) > 0.5 * len(low) and not high.count(0) else None
 
 
 def lines_of(text: str) -> list[str]:
@@ -89,7 +117,7 @@ def unwritable(path: str | Path, error: Exception, option: str = "--out") -> str
 def writing(path: str | Path, option: str = "--out") -> Iterator[TextIO]:
     """Open a text file that takes its name only when it is complete; its folder is made, links are followed.
 
-    What is no ordinary file, such as `/dev/stdout`, is written as it is.
+    A file that stood there keeps its mode. What is no ordinary file, such as `/dev/stdout`, is written as it is.
 
     Args:
         path: file.
@@ -98,11 +126,17 @@ def writing(path: str | Path, option: str = "--out") -> Iterator[TextIO]:
     Raises:
         DataError: it cannot be written; what stood there before is untouched.
     """
+    with _replacing(path, option, "w", encoding="utf-8", errors=ESCAPED, newline="\n") as out:
+        yield cast(TextIO, out)
+
+
+@contextlib.contextmanager
+def _replacing(path: str | Path, option: str, mode: str, **how: Any) -> Iterator[IO[Any]]:
     file = Path(os.path.realpath(path))
     partial: Path | None = None
     try:
         if file.exists() and not file.is_file() and not file.is_dir():
-            with file.open("w", encoding="utf-8", errors=ESCAPED, newline="\n") as out:
+            with file.open(mode, **how) as out:
                 yield out
             return
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -110,8 +144,11 @@ def writing(path: str | Path, option: str = "--out") -> Iterator[TextIO]:
             raise IsADirectoryError
         clear_leftovers(file)
         partial = beside(file, "partial")
-        with partial.open("w", encoding="utf-8", errors=ESCAPED, newline="\n") as out:
+        with partial.open(mode, **how) as out:
             yield out
+            out.flush()
+        if file.exists():
+            shutil.copymode(file, partial)
         os.replace(partial, file)
     except OSError as error:
         if error.filename is not None and not str(error.filename).startswith(str(file.parent)):
@@ -127,6 +164,12 @@ def write_text(path: str | Path, text: str, option: str = "--out") -> None:
     """Write a whole file; see `writing`."""
     with writing(path, option) as out:
         out.write(text)
+
+
+def write_bytes(path: str | Path, content: bytes, option: str = "--out") -> None:
+    """Write a whole file that is no text; see `writing`."""
+    with _replacing(path, option, "wb") as out:
+        out.write(content)
 
 
 def append_text(path: str | Path, text: str, option: str = "--out") -> None:

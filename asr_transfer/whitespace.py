@@ -1,4 +1,4 @@
-"""White space as line-based formats know it: a space, a tab or a line feed divides words, and nothing else does.
+"""Divides words by white space as line-based formats know it: a space, a tab or a line feed, and nothing else.
 
 `str.split` and `str.splitlines` also divide at Unicode's other separators (U+0085, U+00A0, U+2028, U+3000 …), which are
 characters of words in files of other programs: a word that holds one would become two without a word.

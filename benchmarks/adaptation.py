@@ -1,4 +1,5 @@
-"""Cost of adapting: each method's processor time, memory and profile, and `auto` beside the same choice made naively.
+"""Measures the cost of adapting: each method's processor time, memory and profile, and `auto` beside the same choice
+made naively.
 
 The methods' figures are of one `adapt` call, each in a fresh process, with the features computed before. `auto` counts
 its features, since the naive side computes them too, for every training anew: it trains every candidate at every
@@ -46,7 +47,7 @@ from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate, find_methods, needs_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import AsrTransferError
 from benchmarks.adaptation_place import Place, prepare
 from benchmarks.adaptation_sharing import DEEP, SHARING, measure_sharing, sharing_table
@@ -68,7 +69,7 @@ class Cost:
 
     Attributes:
         method: its name.
-        cpu_seconds: of the process.
+        cpu_seconds: processor time of the process.
         peak_mb: greatest resident memory of the process; None where the system does not tell.
         growth_mb: the part of it that was not there before `adapt`, with model and libraries loaded.
         profile_kb: size of the speaker profile.
@@ -122,7 +123,7 @@ def cost(place: Place, method: str) -> Cost:
     store = place.features([*own, *more], recogniser, place.cache)
     resident = _memory("VmRSS")
     begin = time.process_time()
-    adapted = adapt(recogniser, own, store, method, place.config, source_utterances=more)
+    adapted = adapt(recogniser, Spoken(own, store), method, place.config, source_speech=Spoken(more, store))
     seconds = time.process_time() - begin
     peak = _memory("VmHWM")
     size = 0.0
@@ -160,7 +161,7 @@ def measure_auto(
     recogniser, own, more = place.load()
     everything = [*own, *more]
     store = place.features(everything, recogniser, place.cache)
-    adapt(recogniser, own, store, tried[0].method, place.config, source_utterances=more)  # warms up
+    adapt(recogniser, Spoken(own, store), tried[0].method, place.config, source_speech=Spoken(more, store))  # warms up
     folds = held_out_folds(own, choice.folds, place.config.seed, range(len(own)))
     trials = [(c, s, held) for held in folds for c in tried for s in choice.strengths] if naive else []
     errors: dict[tuple[str, float, float], list[int]] = {}  # of each fold, in order
@@ -176,8 +177,15 @@ def measure_auto(
                 fresh = place.features(everything, recogniser, Path(cache))
                 told = settings(candidate, strength)
                 shared = Shared(recogniser, fresh, once)
-                adapted = adapt(recogniser, rest, fresh, candidate.method, told, source_utterances=more, shared=shared)
-                data = SpeechData(own, fresh, recogniser.tokens)
+                adapted = adapt(
+                    recogniser,
+                    Spoken(rest, fresh),
+                    candidate.method,
+                    told,
+                    source_speech=Spoken(more, fresh),
+                    shared=shared,
+                )
+                data = Spoken(own, fresh, recogniser.tokens)
                 answers(recogniser, data, held)  # to compare with
                 found = answers(adapted.recogniser, data, held).errors.sum()
             errors.setdefault((candidate.method, candidate.learning_rate, strength), []).append(int(found))
@@ -188,10 +196,16 @@ def measure_auto(
     with tempfile.TemporaryDirectory(dir=work) as cache:
         store = place.features(everything, recogniser, Path(cache))
         featured = time.process_time()
-        ladder = choose(recogniser, own, store, place.config, choice, tried, more).ladder
+        ladder = choose(recogniser, Spoken(own, store), place.config, choice, tried, Spoken(more, store)).ladder
         chosen = time.process_time()
         best = ladder[0]
-        adapt(recogniser, own, store, best.method, settings(best, best.strength), source_utterances=more)
+        adapt(
+            recogniser,
+            Spoken(own, store),
+            best.method,
+            settings(best, best.strength),
+            source_speech=Spoken(more, store),
+        )
         adapting = time.process_time() - chosen
     taken += choose_naively(trials[len(trials) // 2 :])
     for rung in ladder:
@@ -262,14 +276,14 @@ def main(
         root: the Free Spoken Digit Dataset.
         model: model folder; by default random weights.
         data: manifest; by default generated noise.
-        utterances: of the speaker who comes first by name.
-        source_utterances: of the other speakers; 0 leaves out what mixes them in.
-        methods: of the first table; an empty list leaves it out.
+        utterances: number of utterances of the speaker who comes first by name.
+        source_utterances: number of utterances of the other speakers; 0 leaves out what mixes them in.
+        methods: methods of the first table; an empty list leaves it out.
         auto: measure `auto`, without source utterances and with them.
         naive: also choose naively, without source utterances.
         sharing: measure what adaptations compute once, and `auto` among methods that freeze layers or hold outputs.
         quick: two candidates, two strengths and three folds, on both sides.
-        steps: of one adaptation.
+        steps: number of steps of one adaptation.
         out: JSON file to write the figures to.
     """
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What the benchmark of adaptation adapts: a model, recordings and settings, on disk so that any process finds them."""
+"""Prepares what the benchmark of adaptation adapts: a model, recordings and settings, on disk for any process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from asr_transfer.commands.adapt import take
 from asr_transfer.config import ModelConfig, Units
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
-from asr_transfer.data.speech import feasible
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.acoustic import AcousticModel
@@ -35,7 +35,7 @@ class Place:
         model: model folder.
         own, source: manifests of the new speaker's utterances and of the source domain's; the latter may be empty.
         cache: folder of the features.
-        config: of one adaptation.
+        config: settings of one adaptation.
     """
 
     model: Path
@@ -88,7 +88,7 @@ def prepare(
         data: manifest; None, without `root`, for generated noise.
         count: utterances of the speaker who comes first by name.
         others: utterances of the other speakers.
-        config: of one adaptation.
+        config: settings of one adaptation.
         work: folder for all that is written.
     """
     if count < 2 or others < 0:
@@ -107,7 +107,8 @@ def prepare(
     parts = [take(found, speaker, count, config.seed), [u for u in found if u.speaker != speaker]]
     parts[1] = random.Random(config.seed).sample(parts[1], min(others, len(parts[1])))
     store = build_store([*parts[0], *parts[1]], recogniser.model.inputs, config.speeds, work / "features")
-    kept = [feasible(part, store, recogniser.tokens, recogniser.model.frames, config.speeds)[0] for part in parts]
+    spelled = [Spoken(part, store, recogniser.tokens, config.speeds) for part in parts]
+    kept = [part.feasible(recogniser.model.frames)[0].utterances for part in spelled]
     if len(kept[0]) < 2:
         raise SystemExit("fewer than two utterances are long enough for CTC; give more with --utterances.")
     place = Place(work / "model", work / "own.jsonl", work / "source.jsonl", work / "features", config)

@@ -1,4 +1,4 @@
-"""What is saved by what adaptations compute once: activations of frozen layers and the source model's posteriors."""
+"""Measures what adaptations save by computing activations of frozen layers and the source's posteriors once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from asr_transfer.adaptation.candidates import Candidate
 from asr_transfer.adaptation.choice import choose
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.settings import ChoiceConfig
+from asr_transfer.data.speech import Spoken
 from benchmarks.adaptation_place import Place
 
 SHARING = ("head", "last-layers", "kld", "head+kld")
@@ -27,7 +28,7 @@ class Sharing:
 
     Attributes:
         what: a method, or a choice among some.
-        plain: with everything computed anew: frozen layers at every step, the teacher in every training.
+        plain: cost with everything computed anew: frozen layers at every step, the teacher in every training.
         alone: frozen layers and teacher run once over each utterance.
         ready: what can be shared is there already, from other folds or candidates; None for a choice.
     """
@@ -53,11 +54,11 @@ def measure_sharing(
     store = place.features(own, recogniser, place.cache)
 
     def adapted(method: str, shared: Shared) -> float:
-        return _seconds(lambda: adapt(recogniser, own, store, method, place.config, shared=shared))
+        return _seconds(lambda: adapt(recogniser, Spoken(own, store), method, place.config, shared=shared))
 
     def chosen(once: bool) -> float:
         shared = Shared(recogniser, store, once)
-        return _seconds(lambda: choose(recogniser, own, store, place.config, choice, tried, shared=shared))
+        return _seconds(lambda: choose(recogniser, Spoken(own, store), place.config, choice, tried, shared=shared))
 
     rows = []
     for method in methods:

@@ -1,4 +1,4 @@
-"""Speed of the beam search for sentences, beside flashlight-text's, in one run.
+"""Measures the speed of the beam search for sentences, beside flashlight-text's, in one run.
 
 Made-up lexica as in benchmarks/lexicon.py, spelled in 49 symbols and a space, and trigrams estimated from sentences of
 words drawn by a Zipf law. The speech is noise of 25 frames a second in which two and a half words a second were said.
@@ -70,10 +70,10 @@ def main(rounds: int = 3, words: int = 20_000, beams: tuple[int, ...] = (50, 100
     """Measure and print.
 
     Args:
-        rounds: of which the median is taken.
-        words: in the lexicon.
-        beams: sizes.
-        sentences: that the language model is estimated from.
+        rounds: number of rounds, of which the median is taken.
+        words: number of words in the lexicon.
+        beams: sizes of the beam.
+        sentences: number of sentences that the language model is estimated from.
     """
     torch.set_num_threads(1)
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Speed of the exact search for isolated words, beside PyTorch's CTC loss over all entries, in one run.
+"""Measures the speed of the exact search for isolated words, beside PyTorch's CTC loss over all entries, in one run.
 
 Made-up lexica of words of 2 to 10 phones: syllables drawn by a Zipf law, so that words share beginnings and endings as
 real ones do. The utterance is one second (25 frames of 40 ms, 50 tokens) in which a word of the lexicon was said. Both
@@ -139,7 +139,7 @@ def main(rounds: int = 9, sizes: tuple[int, ...] = (1000, 10_000, 100_000)) -> N
     """Measure and print.
 
     Args:
-        rounds: of which the median is taken.
+        rounds: number of rounds, of which the median is taken.
         sizes: numbers of words.
     """
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Cost of a training step on ten languages at once, against a monolingual step on the same frames, in one run.
+"""Measures a training step on ten languages at once, against a monolingual step on the same frames, in one run.
 
 The corpus is cut into as many parts as there are languages, each with tokens and a head of its own. Sampled as the
 speech is, the mixture's batches hold the very utterances of the monolingual run's, so that what differs is the cost of
@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.config import SpecAugmentConfig, TrainerConfig
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training.session import speech_task
@@ -52,7 +52,7 @@ def side(label: str, corpus: Corpus, model: str, groups: int, budget: int) -> Si
         others = [chr(0xE000 + index) for index in range(MORE * number)]
         tokens = Tokens([*corpus.tokens.symbols[1:], *others])
         part = corpus.train[number * size : (number + 1) * size]
-        data = SpeechData(part, corpus.store, tokens, (1.0,), SpecAugmentConfig())
+        data = Spoken(part, corpus.store, tokens, (1.0,), SpecAugmentConfig())
         tasks.append(speech_task(f"l{number}", data, f"l{number}"))
     torch.manual_seed(0)
     network = AcousticModel(MODELS[model], {task.head: len(task.data.tokens) for task in tasks})  # type: ignore
@@ -66,9 +66,9 @@ def main(languages: int = 10, an4: Path | None = None, rounds: int = 20, steps: 
     """Measure the step and print a table.
 
     Args:
-        languages: of the mixture.
+        languages: number of languages in the mixture.
         an4: the AN4 corpus; default `$ASR_TRANSFER_SPEECH/an4` or `../shared/speech/an4`, else generated noise.
-        rounds: of so many `steps` each.
+        rounds: number of rounds of `steps` each.
         steps: optimiser steps in a round.
         budget: frames per batch.
     """

@@ -1,4 +1,4 @@
-"""Speed of scoring and of significance, beside jiwer's and kaldialign's, in one run.
+"""Measures the speed of scoring and of significance, beside jiwer's and kaldialign's, in one run.
 
 3,000 utterances of 52,000 words with about a tenth of them wrong. Every side gets the same texts and takes turns, in
 alternating order, so that a machine whose speed drifts slows all of them alike; the medians of the rounds are compared.
@@ -87,7 +87,7 @@ def main(rounds: int = 9) -> None:
     """Measure and print.
 
     Args:
-        rounds: of which the median is taken.
+        rounds: number of rounds, of which the median is taken.
     """
     references, first, second = texts()
     speakers = [f"s{n % SPEAKERS}" for n in range(UTTERANCES)]

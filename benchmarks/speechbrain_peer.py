@@ -1,4 +1,4 @@
-"""The peer of `benchmarks/training.py`: the same CTC model in a plain SpeechBrain recipe.
+"""Trains the peer of `benchmarks/training.py`: the same CTC model in a plain SpeechBrain recipe.
 
 Written the way SpeechBrain's own recipes are: a `DynamicItemDataset` whose audio pipeline decodes the recording,
 log-mel features and their normalisation computed on the fly in `compute_forward`, `DynamicBatchSampler`, `PaddedBatch`,
@@ -113,7 +113,7 @@ class Peer(sb.Brain):  # type: ignore[misc]
     Args:
         model: ours, with a head called `en`.
         settings: of the recipe.
-        tokens: for decoding validations.
+        tokens: token set for decoding validations.
 
     Attributes:
         cpu: processor seconds of training (loading included, validation not).

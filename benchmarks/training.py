@@ -1,4 +1,4 @@
-"""Speed of training, against a plain SpeechBrain recipe with the same network, in one run.
+"""Measures the speed of training, against a plain SpeechBrain recipe with the same network, in one run.
 
 Prints audio-seconds trained on per second of processor time (true lengths, padding not counted) of each encoder through
 the real `Trainer` (loading, SpecAugment, forward, CTC, backward, clipping, AdamW), of the peer (see
@@ -136,9 +136,9 @@ class Side:
     """Something that is timed in rounds.
 
     Attributes:
-        name: for the table.
+        name: name in the table.
         clock: has `cpu`, `data` and `audio`, growing.
-        advance: takes a number of optimiser steps.
+        advance: function that takes a number of optimiser steps.
         rounds: (cpu, data, audio) seconds of each measured round.
     """
 
@@ -201,7 +201,7 @@ def peer_side(
     """Return the peer.
 
     Args:
-        label: for the table.
+        label: name in the table.
         corpus: its training utterances are read.
         precision: SpeechBrain's.
         ours: the trainer whose batches are read in the same order; None for the recipe's own sampler.
@@ -261,11 +261,11 @@ def main(
 
     Args:
         an4: the AN4 corpus; default `$ASR_TRANSFER_SPEECH/an4` or `../shared/speech/an4`, else generated noise.
-        rounds: how often every side has its turn.
+        rounds: number of turns of every side.
         steps: optimiser steps in a turn.
         to_wer: also train both sides until held-out speakers reach this word error rate in per cent (minutes).
         seed: of the runs of `to_wer`.
-        only_precisions: leave the peer out, and show what `auto` takes alone.
+        only_precisions: whether to leave the peer out, and show what `auto` takes alone.
     """
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")

@@ -1,4 +1,6 @@
-"""What `benchmarks/training.py` trains on: AN4 where it is at hand, else generated noise of the same lengths."""
+"""Provides what `benchmarks/training.py` trains on: AN4 where it is at hand, else generated noise of the same
+lengths.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.config import FeatureConfig, SpecAugmentConfig, subsampled
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.data.speech import SpeechData, feasible
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from data_prep import an4
 
@@ -40,7 +42,7 @@ class Corpus:
     """Utterances with their features.
 
     Attributes:
-        name: for the report.
+        name: name in the report.
         train, dev: utterances; speakers disjoint.
         store: features of all.
         tokens: of the transcripts.
@@ -54,9 +56,9 @@ class Corpus:
     tokens: Tokens
     feature_seconds: float
 
-    def data(self, utterances: Sequence[Utterance], speeds: Sequence[float] = (1.0,)) -> SpeechData:
+    def data(self, utterances: Sequence[Utterance], speeds: Sequence[float] = (1.0,)) -> Spoken:
         """Return `utterances` as training data with our default SpecAugment."""
-        return SpeechData(utterances, self.store, self.tokens, speeds, SpecAugmentConfig())
+        return Spoken(utterances, self.store, self.tokens, speeds, SpecAugmentConfig())
 
 
 def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds: Sequence[float]) -> Corpus:
@@ -64,7 +66,7 @@ def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds:
 
     Args:
         folder: AN4's; None looks where `default_an4` says.
-        work: where manifests, features and noise are written.
+        work: folder where manifests, features and noise are written.
         strides: of the model's front end, for leaving out what CTC could not spell.
         speeds: copies whose features are computed.
     """
@@ -80,12 +82,12 @@ def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds:
     store = build_store(utterances, FeatureConfig(), speeds, work / "features")
     seconds = time.process_time() - begin
     tokens = Tokens.from_texts(utterance.text for utterance in utterances)
-    utterances, _ = feasible(utterances, store, tokens, partial(subsampled, strides=strides), speeds)
-    speakers = sorted({utterance.speaker for utterance in utterances})
+    spoken, _ = Spoken(utterances, store, tokens, speeds).feasible(partial(subsampled, strides=strides))
+    speakers = sorted({utterance.speaker for utterance in spoken.utterances})
     random.Random(1).shuffle(speakers)
     held_out = set(speakers[:DEV_SPEAKERS])
-    train = [utterance for utterance in utterances if utterance.speaker not in held_out]
-    dev = [utterance for utterance in utterances if utterance.speaker in held_out]
+    train = [utterance for utterance in spoken.utterances if utterance.speaker not in held_out]
+    dev = [utterance for utterance in spoken.utterances if utterance.speaker in held_out]
     return Corpus(name, train, dev, store, tokens, seconds)
 
 

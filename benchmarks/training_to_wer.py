@@ -1,4 +1,4 @@
-"""The race of `benchmarks/training.py`: processor seconds until held-out speakers reach a word error rate.
+"""Runs the race of `benchmarks/training.py`: processor seconds until held-out speakers reach a word error rate.
 
 Both sides validate equally often on the same speakers; validation is not counted, nor are our features, computed once.
 Each side runs the entries below: the same networks, masks, peak rate and batches of a minute. Only we have speed

@@ -1,1 +1,3 @@
-"""Corpora on disk to manifests: one module per corpus layout, each with a `prepare` that the command line offers."""
+"""Makes manifests of corpora on disk: one module per corpus layout, each with a `prepare` that the command line
+offers.
+"""

@@ -1,4 +1,4 @@
-"""AISHELL-1: Mandarin read speech of 400 speakers, 178 hours, with official splits by speaker; and its sample.
+"""Prepares AISHELL-1: Mandarin read speech of 400 speakers, 178 hours, official splits by speaker; and its sample.
 
 Layout: `data_aishell/wav/{train,dev,test}/SPEAKER/ID.wav` (the archives in `wav` unpacked) and
 `data_aishell/transcript/aishell_transcript_v0.8.txt` with lines `ID WORD WORD …`. The sample that is given away with

@@ -1,4 +1,4 @@
-"""CMU AN4 (Carnegie Mellon University's "alphanumeric" database): spelled names, dates, commands, 84 speakers.
+"""Prepares CMU AN4 (Carnegie Mellon's "alphanumeric" database): spelled names, dates, commands, 84 speakers.
 
 Layout: `etc/an4_{train,test}.fileids` lists files below `wav/` without suffix, `etc/an4_{train,test}.transcription`
 holds `TRANSCRIPT (id)` per line. http://www.speech.cs.cmu.edu/databases/an4/

@@ -1,4 +1,4 @@
-"""KDE Artikulate: courses of words and phrases, one native voice per language, read in single recordings.
+"""Prepares KDE Artikulate: courses of words and phrases, one native voice per language, read in single recordings.
 
 Layout: `XX/XX.xml` with `phrase` elements, whose `text` is read in the file that `soundFile` names; the file's suffix
 may be another than the one named there. Many phrases of a course have no recording. The Greek course is called `gr`.
@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from asr_transfer.errors import DataError
-from data_prep.by_text import Gathering, iso, plain_text, recording
+from data_prep.by_text import Gathering, recording, variety
 from data_prep.common import existing_folder, require_language
 from data_prep.registry import Corpus, Use
 from data_prep.transcripts import main_script
@@ -35,7 +35,7 @@ def prepare(root: Path, out: Path, language: str = "pl") -> None:
         DataError: there is no such folder or course, which says what courses are there, or the course is not XML.
     """
     course = _find(root, language)
-    found = Gathering(iso(language), prefix=f"artikulate-{language}/")
+    found = Gathering(variety(language, lambda: languages(root)), prefix=f"artikulate-{language}/")
     phrases = _phrases(course)
     script = main_script(phrase.findtext("text") or "" for phrase in phrases)
     recorded = 0
@@ -46,13 +46,8 @@ def prepare(root: Path, out: Path, language: str = "pl") -> None:
             continue
         recorded += 1
         written = " ".join((phrase.findtext("text") or "").split())
-        text, defect = plain_text(written, script, iso(language))
-        if len(written) == 1 and written.isupper():
-            defect = "the text is a letter, whose name is said"
-        if defect is not None:
-            found.leave(file.stem, defect, text)
-        else:
-            found.take(file.stem, file, text, f"artikulate-{language}")
+        letter = "the text is a letter, whose name is said" if len(written) == 1 and written.isupper() else None
+        found.hear(file.stem, file, written, f"artikulate-{language}", script=script, defect=letter)
     if not recorded:
         raise DataError(f"{course.parent}: holds no recording that {course.name} names; put its sound files there.")
     found.write(out)

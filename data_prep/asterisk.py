@@ -1,4 +1,4 @@
-"""Asterisk core sounds: the prompts of a telephone exchange, largely the same in five languages, one voice each.
+"""Prepares Asterisk's core sounds: prompts of a telephone exchange, largely the same in five languages, one voice each.
 
 Layout: `core-sounds-XX.txt` (or `.txt.gz`) with lines `NAME: text`, comments behind `;`, and `NAME.g722` somewhere
 below the same root, `NAME` with its folder ("digits/1"). Sounds are raw G.722 (ITU-T G.722, 64 kbit/s, 16 kHz) without
@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.textfiles import lines_of
-from data_prep.by_text import Gathering, iso, plain_text
+from asr_transfer.textfiles import decoded, lines_of, read_bytes
+from data_prep.by_text import Gathering, plain_text, variety
 from data_prep.common import existing_folder, read_lines, require_language, walk, write_audio
 from data_prep.registry import Corpus, Packages, Use
 from data_prep.transcripts import main_script
@@ -57,10 +57,10 @@ def prepare(root: Path, out: Path, language: str = "en") -> None:
     """
     texts = _texts(_text_file(root, language))
     script = main_script(texts.values())
-    found = Gathering(iso(language), prefix=f"asterisk-{language}/")
+    found = Gathering(variety(language, lambda: languages(root)), prefix=f"asterisk-{language}/")
     for name, file in _sounds(root, language).items():
         written = texts.get(name, "")
-        text, defect = plain_text(written, script, iso(language))
+        text, defect = plain_text(written, script, found.language)
         if defect := _unspoken(name, written, texts) or defect:
             found.leave(name, defect, text)
             continue
@@ -129,15 +129,21 @@ def _lines(file: Path) -> list[str]:
         return read_lines(file)
     try:
         # Two byte order marks stand at the beginning of the Italian file.
-        return lines_of(gzip.decompress(file.read_bytes()).decode("utf-8-sig").lstrip("\ufeff").removesuffix("\n"))
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        return lines_of(decoded(gzip.decompress(read_bytes(file)), file).lstrip("\ufeff").removesuffix("\n"))
+    except (OSError, EOFError) as error:
         raise DataError(f"{file}: is no gzip file of UTF-8 text ({error}); copy it again.") from None
 
 
 def _sounds(root: Path, language: str) -> dict[str, Path]:
     """Return the sound files by name; where Debian's folders by language lie side by side, those of the language."""
     files = [file for file in walk(root) if file.suffix == ".g722"]
-    own = [file for file in files if any(part.startswith(f"{language}_") for part in file.relative_to(root).parts)]
+    # `en_GB_f_x` is not of `en` where there are texts in `en_GB`.
+    longer = tuple(f"{code}_" for code in languages(root) if code.startswith(f"{language}_"))
+    own = [
+        file
+        for file in files
+        if any(p.startswith(f"{language}_") and not p.startswith(longer) for p in file.relative_to(root).parts)
+    ]
     files = own or files
     if not files:
         raise DataError(

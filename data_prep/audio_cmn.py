@@ -1,4 +1,4 @@
-"""audio-cmn: isolated Mandarin words of the HSK examination by one woman, and all syllables with tones by another.
+"""Prepares audio-cmn: isolated Mandarin words of the HSK examination by one woman, all syllables with tones by another.
 
 Layout: `hsk/cmn-WORD.mp3` (hanzi), `syllabs/cmn-PINYINn.mp3` with the tone n from 1 to 5, `lists/HSK2012_L.txt` with
 the words of level L, one a line below a heading. The suffix may be another one.

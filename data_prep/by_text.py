@@ -1,16 +1,19 @@
-"""What corpora of one voice share: utterances gathered with what is left out, and splits in which no text recurs."""
+"""Divides corpora of one voice by text: gathers utterances with what is left out, and makes splits in which no text
+recurs.
+"""
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr_transfer import audio, recording_file
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.errors import DataError
+from asr_transfer.remarks import remark
 from data_prep.quality import write_checked
 from data_prep.transcripts import rate_defect, spoken, text_defect
 
@@ -52,6 +55,24 @@ def plain_text(written: str, script: str = "LATIN", language: str = "") -> tuple
 def iso(code: str) -> str:
     """Return the ISO 639 code of a locale such as `pt_BR`."""
     return re.split("[_@-]", code)[0]
+
+
+def variety(code: str, there: Callable[[], Iterable[str]]) -> str:
+    """Return the language of a corpus's speech in a locale, so that two varieties never become one.
+
+    That is the ISO 639 code; where the corpus holds another variety of the same language, a locale keeps its region or
+    script behind it, as language tags have it: `pt` and `pt-BR`.
+
+    Args:
+        code: Code that the corpus itself has, such as `pt_BR`.
+        there: Function that returns the codes of all that the corpus holds.
+    """
+    own = iso(code)
+    if code == own or not [other for other in there() if other != code and iso(other) == own]:
+        return own
+    tag = re.sub("[_@]", "-", code)
+    remark(f"other varieties of '{own}' are there too, so the language of {code} is '{tag}' in the manifests")
+    return tag
 
 
 def recording(folder: Path, name: str) -> Path | None:
@@ -105,8 +126,8 @@ class Gathering:
             name: its id behind the prefix.
             file: the recording.
             text: text that is said, as `plain_text` returns it.
-            speaker: who says it.
-            split: where it belongs; by its text where None.
+            speaker: name of the speaker.
+            split: split that it belongs to; None divides by its text.
             pronunciation: its phones, separated by single spaces.
             letters: its text in letters of sounds, where those of `text` are not: the speaking rate is theirs.
             phones: its phones with their times in seconds.
@@ -132,6 +153,34 @@ class Gathering:
                 pronunciation=pronunciation,
             )
         )
+
+    def hear(
+        self,
+        name: str,
+        file: Path | None,
+        written: str,
+        speaker: str,
+        *,
+        script: str = "LATIN",
+        split: str | None = None,
+        defect: str | None = None,
+    ) -> None:
+        """Add the recording of a written text, or note why the two cannot be used.
+
+        Args:
+            name: Its id behind the prefix.
+            file: The recording; None where there is none.
+            written: The text as the corpus has it.
+            speaker: Name of who says it.
+            script: First word of the Unicode names of the language's letters.
+            split: Split that it belongs to; by its text where None.
+            defect: Reason against it that goes before those of the text.
+        """
+        text, unclear = plain_text(written, script, self.language)
+        if file is None or defect or unclear:
+            self.leave(name, defect or unclear or "no recording belongs to it", text, split)
+        else:
+            self.take(name, file, text, speaker, split=split)
 
     def write(self, out: Path) -> dict[str, Report]:
         """Check all splits and write their manifests into `out`, as `quality.write_checked` does."""

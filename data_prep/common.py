@@ -1,4 +1,4 @@
-"""What every corpus module shares: checking the splits of a corpus and writing them as manifests."""
+"""Checks the splits of a corpus and writes them as manifests: what every corpus module shares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asr_transfer import audio
 from asr_transfer.data.manifest import Report, Utterance, manifest_text, validate, write_manifest
 from asr_transfer.errors import DataError, one_line
 from asr_transfer.remarks import remark
-from asr_transfer.textfiles import unreadable, write_text
+from asr_transfer.textfiles import read_text, unreadable, write_text
 
 LEFT_OUT = "left_out.txt"
 SHOWN = 8
@@ -36,7 +36,8 @@ def write_splits(
     Args:
         splits: utterances by split name.
         out: folder for the manifests; it is created.
-        left_out: by split name, what the caller left out already; it is reported together with what is found here.
+        left_out: utterances, by split name, that the caller left out already; it is reported together with what is
+            found here.
 
     Returns:
         By split name, the number of utterances kept and what was left out and why.
@@ -119,7 +120,7 @@ def require_language(root: Path, language: str, there: Iterable[str], get: str =
         root: the folder that the user named.
         language: the code that is asked for.
         there: codes of the languages in the folder.
-        get: how to get the language, where that is known.
+        get: way to get the language, where that is known.
 
     Raises:
         DataError: the language is not among them.
@@ -172,16 +173,11 @@ def read_lines(file: Path) -> list[str]:
     Raises:
         DataError: the file cannot be read or is not UTF-8.
     """
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}); correct the path or its permissions.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(_not_utf8(file, error.object[: error.start].count(b"\n") + 1)) from None
+    text = read_text(file, "correct the path")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     for number, line in enumerate(lines, start=1):
         if "\0" in line:  # UTF-16 without its mark
-            raise DataError(_not_utf8(file, number))
+            raise DataError(f"{file} line {number}: is not UTF-8 text; save the file as UTF-8.")
     return lines
 
 
@@ -191,7 +187,7 @@ def read_table(table: Path, required: Sequence[str], corpus: str, example: str) 
     Args:
         table: the file.
         required: the columns that must be there.
-        corpus, example: whose table it is, and a folder that holds such tables, for messages.
+        corpus, example: name of the corpus, and a folder that holds such tables, for messages.
 
     Raises:
         DataError: there is no such file, a column is missing, or a row has another number of columns.
@@ -214,10 +210,6 @@ def read_table(table: Path, required: Sequence[str], corpus: str, example: str) 
             )
         rows.append(dict(zip(head, cells, strict=True)))
     return rows
-
-
-def _not_utf8(file: Path, line: int) -> str:
-    return f"{file} line {line}: is not UTF-8 text; save the file as UTF-8."
 
 
 def check_ids(splits: Mapping[str, Iterable[Utterance]]) -> None:

@@ -1,4 +1,4 @@
-"""Mozilla Common Voice: sentences read by volunteers, some of whom name their accent.
+"""Prepares Mozilla Common Voice: sentences read by volunteers, some of whom name their accent.
 
 Layout: `LANG/{train,dev,test,validated}.tsv` with the columns client_id, path, sentence and accents (older releases:
 accent), and `LANG/clips/*.mp3`. https://commonvoice.mozilla.org (CC0; Ardila et al. 2020)
@@ -31,7 +31,7 @@ def prepare(root: Path, out: Path, accent: str | None = None, language: str | No
     Args:
         root: the folder of one language, which holds `clips` and the tables.
         out: folder for the manifests.
-        accent: take the recordings of `validated.tsv` whose accent holds these words, whatever their case.
+        accent: words that the accent of a recording of `validated.tsv` must hold, whatever their case.
         language: ISO 639 code; the folder's name where it is not given.
 
     Raises:

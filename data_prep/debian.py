@@ -1,4 +1,4 @@
-"""Reading Debian packages without root: a .deb is an `ar` archive of two tar archives, `control` and `data` (deb(5)).
+"""Reads Debian packages without root: a .deb is an `ar` archive of two tar archives, `control` and `data` (deb(5)).
 
 Only ordinary files are taken out, and only below the folder that is asked for: links are left out, and a member whose
 name points elsewhere refuses the whole package.

@@ -1,4 +1,4 @@
-"""A Russian voice for Festival: 620 sentences of one man, 100 minutes, with the times of every phone.
+"""Prepares a Russian voice for Festival: 620 sentences of one man, 100 minutes, with the times of every phone.
 
 Layout: `etc/txt.done.data` with lines `( ID "text" )`, where `+` stands before a stressed vowel; `wav/ID.wav`; and
 `lab/ID.lab` with lines `END 125 PHONE` below a line `#`, the end in seconds; a phone begins where the one before ends.

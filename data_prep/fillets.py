@@ -1,4 +1,5 @@
-"""Fish Fillets NG: the dialogues of a puzzle game in Czech or Dutch, two main voices, about 100 minutes a language.
+"""Prepares Fish Fillets NG: dialogues of a puzzle game in Czech or Dutch, two main voices, about 100 minutes a
+language.
 
 Layout, below the game's folder: `script/LEVEL/dialogs_LANG.lua` holds `dialogId("KEY", "FONT", "English text")` and
 behind it `dialogStr("text")`; `sound/LEVEL/LANG/KEY.ogg` is the recording. What several levels share lies in
@@ -17,7 +18,7 @@ from pathlib import Path
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.by_text import iso
+from data_prep.by_text import iso, variety
 from data_prep.common import existing_folder, read_lines, require_language, walk
 from data_prep.quality import write_checked
 from data_prep.registry import Corpus, Packages, Use
@@ -67,6 +68,7 @@ def prepare(root: Path, out: Path, language: str = "cs") -> None:
         require_language(root, language, languages(root), fetch)
         what = "texts (`script/*/dialogs_" if not texts else "speech (`sound/*/"
         raise DataError(f"{game}: holds no {what}{language}…`); {fetch or 'give the whole game'}.")
+    spoken_in = variety(language, lambda: languages(root))
     splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": [], "others": []}
     left_out: dict[str, list[tuple[str, str]]] = {split: [] for split in splits}
     for file in files:
@@ -80,7 +82,7 @@ def prepare(root: Path, out: Path, language: str = "cs") -> None:
         if defect is not None:
             left_out[split].append((name, defect))
         else:
-            splits[split].append(Utterance(name, str(file), duration, text, voice, iso(language)))
+            splits[split].append(Utterance(name, str(file), duration, text, voice, spoken_in))
     if not splits["others"]:
         left_out["train"] += left_out.pop("others")
         del splits["others"]

@@ -1,4 +1,4 @@
-"""FLEURS: sentences of Wikipedia read in 102 languages, about ten hours each, with official splits.
+"""Prepares FLEURS: sentences of Wikipedia read in 102 languages, about ten hours each, with official splits.
 
 Layout: `LANGUAGE/{train,dev,test}.tsv` without a header, its columns number of the sentence, file, written text,
 normalised text, its characters, samples and gender; and `LANGUAGE/audio/{train,dev,test}/FILE` (the archives in

@@ -1,4 +1,4 @@
-"""A folder of recordings with transcripts: one `.txt` beside each recording, or one table for all of them.
+"""Prepares a folder of recordings with transcripts: one `.txt` beside each recording, or one table for all of them.
 
 `transcript_table` says what tables there are.
 """
@@ -45,12 +45,12 @@ def prepare(
         root: the folder; recordings (.wav, .flac, .ogg, .opus, .mp3, .aiff, .sph and others) are also looked for in its
             subfolders.
         out: folder for the manifests.
-        speaker: who speaks, where the table does not say.
+        speaker: name of the speaker, where the table does not say.
         language: ISO 639 code of what is spoken, where the table does not say.
         transcripts: the table of transcripts; without it the folder's only .tsv or .csv, or else one .txt per
             recording.
-        lowercase: write transcripts in lower case. Invisible characters that are no part of the writing are dropped,
-            and apostrophes within words are one character; everything else is kept.
+        lowercase: whether to write transcripts in lower case. Invisible characters that are no part of the writing are
+            dropped, and apostrophes within words are one character; everything else is kept.
 
     Raises:
         DataError: the folder or table is missing or ambiguous, a row of the table is broken, or nothing is usable.

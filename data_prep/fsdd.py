@@ -1,4 +1,4 @@
-"""Free Spoken Digit Dataset: isolated English digits, `recordings/{digit}_{speaker}_{n}.wav`.
+"""Prepares the Free Spoken Digit Dataset: isolated English digits, `recordings/{digit}_{speaker}_{n}.wav`.
 
 The originals are 8 kHz WAV files. https://github.com/Jakobovski/free-spoken-digit-dataset (CC BY-SA 4.0)
 """

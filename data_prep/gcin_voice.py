@@ -1,4 +1,4 @@
-"""gcin-voice: the syllables of Mandarin with their tones, spoken by a man and by a woman.
+"""Prepares gcin-voice: the syllables of Mandarin with their tones, spoken by a man and by a woman.
 
 Layout: `ogg/SYLLABLE/3.ogg` is the man, `ogg/SYLLABLE/5.ogg` the woman. A syllable is spelled in bopomofo (Zhuyin) and
 ends with 2, 3 or 4 for that tone, with 1 for the neutral tone, or without a digit for the first.

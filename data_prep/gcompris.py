@@ -1,4 +1,4 @@
-"""GCompris voices: single words of many languages, one voice each.
+"""Prepares GCompris voices: single words of many languages, one voice each.
 
 Layout: `content-XX.json` maps `NAME.ogg` to the word, `XX/words/NAME.ogg` is the recording (its suffix may be another
 one). German words carry their article, and it is spoken.
@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from asr_transfer.errors import DataError
-from data_prep.by_text import Gathering, iso, plain_text, recording
+from data_prep.by_text import Gathering, recording, variety
 from data_prep.common import existing_folder, read_lines, require_language
 from data_prep.registry import Corpus, Use
 from data_prep.transcripts import main_script
@@ -34,7 +34,7 @@ def prepare(root: Path, out: Path, language: str = "de") -> None:
     existing_folder(root, f"GCompris's `content-{language}.json` and `{language}/words`")
     require_language(root, language, languages(root))
     folder = existing_folder(root / language / "words", f"GCompris's words, `{language}/words/NAME.ogg`")
-    found = Gathering(iso(language), prefix=f"gcompris-{language}/")
+    found = Gathering(variety(language, lambda: languages(root)), prefix=f"gcompris-{language}/")
     texts = _texts(root / f"content-{language}.json")
     script = main_script(texts.values())
     recorded = {Path(name).stem: file for name in texts if (file := recording(folder, Path(name).stem))}
@@ -42,13 +42,8 @@ def prepare(root: Path, out: Path, language: str = "de") -> None:
         raise DataError(f"{folder}: holds no recording of a word that content-{language}.json names.")
     for name, written in sorted(texts.items()):
         stem = Path(name).stem
-        if stem not in recorded:
-            continue
-        text, defect = plain_text(written, script, iso(language))
-        if defect is not None:
-            found.leave(stem, defect, text)
-        else:
-            found.take(stem, recorded[stem], text, f"gcompris-{language}")
+        if stem in recorded:
+            found.hear(stem, recorded[stem], written, f"gcompris-{language}", script=script)
     found.write(out)
 
 

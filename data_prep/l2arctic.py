@@ -1,4 +1,4 @@
-"""L2-ARCTIC: English read by 24 speakers whose first languages are six others, the same 1,100 sentences each.
+"""Prepares L2-ARCTIC: English read by 24 speakers whose first languages are six others, the same 1,100 sentences each.
 
 Layout: `SPEAKER/wav/arctic_a0001.wav` and `SPEAKER/transcript/arctic_a0001.txt`. The corpus is asked for by form at
 https://psi.engr.tamu.edu/l2-arctic-corpus (CC BY-NC 4.0; Zhao et al. 2018).
@@ -35,7 +35,8 @@ def prepare(root: Path, out: Path, first_language: str | None = None) -> None:
     Args:
         root: the folder that holds one folder per speaker.
         out: folder for the manifest.
-        first_language: take only its speakers: arabic, hindi, korean, mandarin, spanish or vietnamese.
+        first_language: first language of the speakers that are taken: arabic, hindi, korean, mandarin, spanish or
+            vietnamese.
 
     Raises:
         ConfigError: the first language is none of L2-ARCTIC's.

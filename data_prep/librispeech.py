@@ -1,4 +1,4 @@
-"""LibriSpeech: audiobooks read in English, about a thousand hours, in official subsets of disjoint speakers.
+"""Prepares LibriSpeech: audiobooks read in English, about a thousand hours, in official subsets of disjoint speakers.
 
 Layout: `LibriSpeech/SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt` with lines `ID TEXT`, where ID is
 `SPEAKER-CHAPTER-NUMBER`, and `ID.flac` beside it. Subsets are `train-clean-100`, `train-clean-360`, `train-other-500`,
@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asr_transfer.errors import DataError
-from data_prep.by_text import Gathering, plain_text, recording
+from data_prep.by_text import Gathering, recording
 from data_prep.common import existing_folder, read_lines
 from data_prep.registry import Corpus
 
@@ -62,12 +62,7 @@ def _take_chapter(found: Gathering, texts: Path, subset: str) -> None:
         name, _, written = line.strip().partition(" ")
         if not written.strip() or name.count("-") != 2:
             raise DataError(f"{texts} line {number}: is not `SPEAKER-CHAPTER-NUMBER TEXT`; copy the file again.")
-        file = recording(texts.parent, name)
-        text, defect = plain_text(written)
-        if defect is not None or file is None:
-            found.leave(name, defect or "no recording belongs to it", split=subset)
-        else:
-            found.take(name, file, text, f"librispeech-{speaker}", split=subset)
+        found.hear(name, recording(texts.parent, name), written, f"librispeech-{speaker}", split=subset)
 
 
 CORPUS = Corpus(

@@ -1,4 +1,4 @@
-"""A corpus of made-up words, spoken by espeak-ng voices: what the zero-shot recipe runs on without any corpus.
+"""Makes a corpus of made-up words, spoken by espeak-ng voices: what the zero-shot recipe runs on without any corpus.
 
 Words are drawn syllable by syllable and written as Spanish, whose spelling says how a word is pronounced. Espeak-ng
 speaks them, and its rules say their phones. Layout below `out`:
@@ -13,12 +13,12 @@ speaks them, and its rules say their phones. Layout below `out`:
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import soundfile
@@ -29,6 +29,9 @@ from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.data.synthesis import random_voice, synthesise
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json, to_plain
+from asr_transfer.ranges import Count, CountOrNone, Range, Ranged, Seed
+from asr_transfer.textfiles import read_text, write_text
 
 LANGUAGE = "es"
 SPLITS = ("train", "dev", "test")
@@ -45,40 +48,36 @@ _CODAS = ("", "", "", "", "n", "s", "l")
 
 
 @dataclass(frozen=True)
-class MadeUpConfig:
+class MadeUpConfig(Ranged, section="made_up"):
     """How many words are made up, and who says them.
 
     Attributes:
         words: number of words of the lexicon.
         train_words, dev_words, test_words: numbers of them, without any in common.
         again: words of train that are tested as well.
-        voices: that say words of train, a share of them each.
-        test_voices: that say words of dev, and as many others that say those of test.
+        voices: number of voices that say words of train, a share of them each.
+        test_voices: number of voices that say words of dev, and as many others that say those of test.
         per_voice: words that each voice of train says.
         seed: random seed of words and voices.
     """
 
-    words: int = 5000
-    train_words: int = 800
-    dev_words: int = 80
-    test_words: int = 200
-    again: int = 60
-    voices: int = 20
-    test_voices: int = 4
-    per_voice: int = 60
-    seed: int = 0
+    words: Annotated[int, Range(at_least=1, at_most=20_000)] = 5000
+    train_words: Count = 800
+    dev_words: Count = 80
+    test_words: Count = 200
+    again: CountOrNone = 60
+    voices: Count = 20
+    test_voices: Count = 4
+    per_voice: Count = 60
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < (0 if name in ("seed", "again") else 1):
-                raise ConfigError(f"`made_up.{name}` is {getattr(self, name)}; give a larger number.")
+        super().__post_init__()
         said = self.train_words + self.dev_words + self.test_words
         if said > self.words:
             raise ConfigError(f"`made_up.words` is {self.words}, but {said} words are said; make the lexicon larger.")
         if self.again > self.train_words:
             raise ConfigError(f"`made_up.again` is {self.again}, but {self.train_words} words are trained on.")
-        if self.words > 20_000:
-            raise ConfigError(f"`made_up.words` must be at most 20,000, got {self.words:,}.")
 
 
 def make_words(config: MadeUpConfig) -> list[str]:
@@ -103,12 +102,13 @@ def prepare_made_up(config: MadeUpConfig, out: Path, workers: int = 1) -> None:
         workers: voices that speak at the same time.
 
     Raises:
+        ConfigError: espeak-ng is not installed.
         DataError: the folder holds a corpus of other settings, or too few words are trained on to have every phone.
     """
     stamp = out / _STAMP
-    settings = json.dumps({"generator": _GENERATOR, **asdict(config)}, indent=2) + "\n"
+    settings = to_json({"generator": _GENERATOR, **to_plain(config)}, indent=2) + "\n"
     if stamp.is_file():
-        if stamp.read_text(encoding="utf-8") != settings:
+        if read_text(stamp) != settings:
             raise DataError(f"{out}: holds made-up words of other settings or of an older version; remove the folder.")
         return
     lexicon = _lexicon(config, str(out / LEXICON))
@@ -130,7 +130,7 @@ def prepare_made_up(config: MadeUpConfig, out: Path, workers: int = 1) -> None:
     for split in SPLITS:
         write_manifest(out / f"{split}.jsonl", found[split])
     lexicon.save(out / LEXICON)
-    stamp.write_text(settings, encoding="utf-8")
+    write_text(stamp, settings)
 
 
 def _lexicon(config: MadeUpConfig, source: str) -> Lexicon:

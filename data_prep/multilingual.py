@@ -18,7 +18,7 @@ from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.remarks import collected, lines
 from asr_transfer.runs.workers import run_all
 from data_prep import registry
-from data_prep.prepare import CORPORA, prepare, prepared
+from data_prep.prepare import CORPORA, prepare, prepared, require_apart
 from data_prep.registry import Named
 
 Say = Callable[[str], None]
@@ -90,7 +90,7 @@ def prepare_languages(
     Args:
         speech: the folder of corpora that cannot be fetched; None where there is none.
         out: folder for the folders of manifests.
-        say: takes lines for a person to read, one for each corpus that is absent.
+        say: function that takes lines for a person to read, one for each corpus that is absent.
         sources, targets: corpora that are wanted: known ones by name, one's own by the folder that holds their
             manifests `train`, `dev` and `test`. None named stands for all that are known, None itself for none at all.
         workers: parallel processes; what they write and say is the same with any number.
@@ -125,7 +125,20 @@ def prepare_languages(
                 say(step.line)
         raise DataError(missing)
     _carry_out(steps, out, say, workers)
+    require_apart({**found["source"], **found["target"]})
     return Corpora(found["source"], found["target"])
+
+
+def by_role(names: Sequence[str], languages: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Return which corpora are sources and which targets, for experiments in which a language can be both.
+
+    Args:
+        names: Corpora by name or by folder, which count as sources; none stands for all that are known.
+        languages: ISO 639 codes of the known corpora that are taken; none stands for all.
+    """
+    known = {**SOURCES, **TARGETS}
+    wanted = names or [name for name, place in known.items() if not languages or place.language in languages]
+    return [name for name in wanted if name not in TARGETS], [name for name in wanted if name in TARGETS]
 
 
 def check_wanted(

@@ -1,4 +1,4 @@
-"""Copies of a manifest's recordings with white noise, to see what a model or a method does where it is loud."""
+"""Copies a manifest's recordings with white noise, to see what a model or a method does where it is loud."""
 
 from __future__ import annotations
 

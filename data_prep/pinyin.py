@@ -1,4 +1,4 @@
-"""Mandarin pronunciations: hanzi to pinyin, and pinyin syllables to an initial and a final with its tone.
+"""Pronounces Mandarin: hanzi to pinyin, and pinyin syllables to an initial and a final with its tone.
 
 Tones are the dictionary's: 一 is always yi1 and 不 bu4, and two third tones in a row stay what they are, although
 speech changes them (tone sandhi). Readings come from the package pypinyin, whose phrases decide between the readings of

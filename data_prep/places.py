@@ -1,4 +1,4 @@
-"""Says where fetched corpora are kept."""
+"""Names the folder where fetched corpora are kept."""
 
 from __future__ import annotations
 

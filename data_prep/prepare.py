@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from data_prep import registry
+from data_prep.by_text import iso
 from data_prep.registry import Named
 
 CORPORA: Mapping[str, Named] = registry.names()
@@ -78,7 +80,38 @@ def find_named(
         else:
             prepare(name, place_root, target)
             found[name] = target
-    return {name: found[name] for name in names if name in found}
+    there = {name: found[name] for name in names if name in found}
+    require_apart(there)
+    return there
+
+
+def require_apart(folders: Mapping[str, Path]) -> None:
+    """Refuse two varieties of a language of one corpus whose manifests name the same language.
+
+    The manifests of one may have been written before the other was there.
+
+    Args:
+        folders: Folders of manifests by the name of the corpus.
+
+    Raises:
+        DataError: There are such manifests.
+    """
+    varieties: dict[tuple[str, str], list[str]] = {}
+    for name in folders:
+        place = registry.lookup(name)
+        if place is not None and place.corpus.on_disk is not None and place.language is not None:
+            varieties.setdefault((place.corpus.name, iso(place.language)), []).append(name)
+    for names in varieties.values():
+        spoken: dict[str, str] = {}
+        for name in names if len(names) > 1 else ():
+            manifest = folders[name] / "train.jsonl"
+            language = read_manifest(manifest)[0].language if manifest.is_file() else name
+            if (other := spoken.setdefault(language, name)) != name:
+                old = max(name, other, key=len)
+                raise DataError(
+                    f"{folders[old]}: its manifests were written when {old} was there alone, and name the same "
+                    f"language as those of {min(name, other, key=len)}; remove the folder, and it is written anew."
+                )
 
 
 def prepared(corpus: Named, out: Path) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""The gate that every corpus passes before its manifests are written: what is left out, and what is only remarked.
+"""Checks every corpus before its manifests are written: what is left out, and what is only remarked.
 
 Left out are recordings that are there twice and texts that no CTC model can spell in the time; in a corpus of one voice
 also texts that an earlier split has. Remarked, for a person to listen to, are texts that two splits share and
@@ -40,8 +40,9 @@ class Checked:
     """A corpus behind the gate.
 
     Attributes:
-        splits: by split name, the utterances that stay.
-        left_out: by split name, what the corpus left out before and what the gate did, each with its reason.
+        splits: utterances that stay, by split name.
+        left_out: utterances, by split name, that the corpus left out before and that the gate did, each with its
+            reason.
         remarks: lines for a person to read.
     """
 
@@ -60,7 +61,7 @@ def write_checked(
     """Check a corpus as `check` does, write it as `common.write_splits` does, and print the remarks.
 
     Args:
-        splits, left_out, one_voice, fits_ctc: as `check` takes them.
+        splits, left_out, one_voice, fits_ctc: arguments of `check`.
         out: folder for the manifests; it is created.
 
     Raises:
@@ -86,10 +87,10 @@ def check(
 
     Args:
         splits: utterances by split name, those to learn from first.
-        left_out: by split name, what the caller left out already, as (name, reason).
+        left_out: utterances, by split name, that the caller left out already, as (name, reason).
         one_voice: the corpus has one voice and no official splits: a text may be in one split only, the first.
-        fits_ctc: leave out what CTC cannot spell in letters; False only remarks on it, for words that are known to be
-            right and can be units of their own.
+        fits_ctc: whether to leave out what CTC cannot spell in letters; False only remarks on it, for words that are
+            known to be right and can be units of their own.
 
     Raises:
         DataError: an id occurs in two splits.

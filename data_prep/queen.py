@@ -1,4 +1,4 @@
-"""Flight of the Amazon Queen (1995): the dialogues of an adventure game, English, 31 characters, 171 minutes.
+"""Prepares Flight of the Amazon Queen (1995): dialogues of an adventure game, English, 31 characters, 171 minutes.
 
 Acted speech with its script: one clip per phrase, 11 kHz MP3. The game is freeware and lies in a Debian package
 (`asr-transfer fetch queen`). It credits its actors, and some play several characters, so splits are made by actor: no

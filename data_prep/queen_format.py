@@ -1,4 +1,4 @@
-"""The data file of the adventure game Flight of the Amazon Queen, as far as its spoken dialogues are concerned.
+"""Reads the data file of the adventure game Flight of the Amazon Queen, as far as its spoken dialogues are concerned.
 
 `queen.1c` begins with `QTBL`, a version of six bytes ("CEM10": CD, English), two unused bytes and one that says how
 sounds are compressed; then the number of resources (16 bit) and for each its name (12 bytes), bundle (8 bit), offset

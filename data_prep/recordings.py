@@ -1,4 +1,4 @@
-"""The recordings below a folder: found by name, given ids, and listened to for what cannot be used."""
+"""Finds the recordings below a folder by name, gives them ids, and reads them for what cannot be used."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ the end."""
 BESIDE = ("folder", "languages", "noisy")
 """Modules whose `prepare` the command line offers as well, without there being a corpus."""
 
-_CODE = re.compile(r"[a-z]{2,3}(?:[_@-][A-Za-z]+)?")
+_CODE = re.compile(r"[a-z]{2,3}(?:[_@-][A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Packages:
         names: Names of the packages, in the order of unpacking.
         licence: Terms under which they are given, in one line.
         checksums: SHA-256 by NAME_VERSION, of the versions that the module was written with.
-        registry: Where the packages are kept.
+        registry: Place where the packages are kept.
     """
 
     names: tuple[str, ...]
@@ -56,7 +56,7 @@ class Use:
 
     Attributes:
         role: Languages to learn from (`source`), or to transfer to (`target`).
-        splits: By language, the splits that are trained on and the one that is kept from training, where these are not
+        splits: Splits, by language, that are trained on and the one that is kept from training, where these are not
             `train` and `dev`, and `test`.
         cost: Rough duration of its preparation, in multiples of what most others take.
         test_set: Name of its test set in tables of targets.
@@ -111,6 +111,16 @@ class Corpus:
         """Return the corpus in a language, or in its default one."""
         only = self.default if self.on_disk else self.languages[0] if self.languages else None
         return Named(f"{self.name}-{language}" if language else self.name, self, language or only)
+
+    @property
+    def description(self) -> str:
+        """Return in a line what the corpus is, its languages, and where to get it."""
+        languages = ", ".join(self.languages) + " and any other in your copy" * (self.on_disk is not None)
+        first, *more = [*self.packages, ""]
+        others = f" (or {', '.join(more[:-1])})" if more[:-1] else ""
+        get = f"it with `asr-transfer fetch {first}`{others}" if first else self.page
+        lines = (languages and f"Languages: {languages}.", get and f"Get {get}.")
+        return " ".join(filter(None, (_first_line(self.prepare), *lines)))
 
     @property
     def default(self) -> str:
@@ -252,3 +262,14 @@ def commands() -> dict[str, Callable[..., None]]:
     """Return by name the functions that `asr-transfer prepare` offers."""
     beside = {name: importlib.import_module(f"data_prep.{name}").prepare for name in BESIDE}
     return {**{corpus.command: corpus.prepare for corpus in corpora().values()}, **beside}
+
+
+def descriptions() -> dict[str, str]:
+    """Return by name a line about each of `commands`."""
+    known = {corpus.command: corpus.description for corpus in corpora().values()}
+    return {name: known.get(name) or _first_line(function) for name, function in commands().items()}
+
+
+def _first_line(function: Callable[..., None]) -> str:
+    """Return the first line of the docstring of a function's module."""
+    return (inspect.getdoc(inspect.getmodule(function)) or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""The embedded default corpus: English number and command sentences, spoken by espeak-ng voices.
+"""Makes the embedded default corpus: English number and command sentences, spoken by espeak-ng voices.
 
 Nothing is downloaded. Forty ordinary voices to train on, and children's voices, whose formants lie far above all of
 these, as the speakers to adapt to: small enough for a laptop, hard enough that adaptation shows. It serves for trying
@@ -33,9 +33,11 @@ import soundfile
 
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.synthesis import Speech, random_voice, synthesise
+from asr_transfer.data.synthesis import Speech, random_voice, require_voices, synthesise
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json
 from asr_transfer.progress import tracked
+from asr_transfer.textfiles import read_text, write_text
 from data_prep.common import write_splits
 from data_prep.registry import Corpus
 
@@ -114,7 +116,7 @@ def prepare(
         language: Language of the sentences; only "en" has a grammar so far.
 
     Raises:
-        ConfigError: a number is out of range, or the language has no grammar.
+        ConfigError: a number is out of range, the language has no grammar, or espeak-ng is not installed.
         DataError: `out` holds something else or a corpus made with other settings, or cannot be written.
     """
     settings = {
@@ -131,6 +133,7 @@ def prepare(
     if _finished(out, settings):
         print(f"{out}: the synthetic corpus is already there, made with the same settings.")
         return
+    require_voices()
 
     cast = {
         "train": _names("adult", train_speakers),
@@ -153,7 +156,7 @@ def prepare(
         spoken = _make_all(jobs, workers)
         splits = {split: [u for job in jobs if job.split == split for u in spoken[job.speaker]] for split in cast}
         write_splits(splits, partial)
-        (partial / _STAMP).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        write_text(partial / _STAMP, to_json(settings, indent=2) + "\n")
         if _finished(out, settings):  # by another process, while this one was at work
             return
         for name in ("wav", *(f"{split}.jsonl" for split in cast), _STAMP):
@@ -304,8 +307,8 @@ def _finished(out: Path, settings: dict[str, Any]) -> bool:
             raise DataError(f"{out}: is not empty, and what it holds is no finished synthetic corpus; {mend}.")
         return False
     try:
-        found = json.loads(stamp.read_text(encoding="utf-8"))
-    except ValueError:
+        found = json.loads(read_text(stamp))
+    except (DataError, ValueError):
         found = None
     if not isinstance(found, dict):
         raise DataError(f"{stamp}: does not hold the settings of a synthetic corpus; {mend}.")

@@ -1,4 +1,4 @@
-"""THCHS-30: Mandarin newspaper sentences, 33 hours of about 50 speakers, with pinyin and official splits.
+"""Prepares THCHS-30: Mandarin newspaper sentences, 33 hours of about 50 speakers, with pinyin and official splits.
 
 Layout: `data_thchs30/data/ID.wav` and `ID.wav.trn`, whose three lines are the words in hanzi, the syllables in pinyin
 with a tone digit, and initials and finals; `data_thchs30/{train,dev,test}/ID.wav` are links that say the split. ID is

@@ -1,4 +1,4 @@
-"""TORGO: English by eight speakers with dysarthria and seven without, words and sentences.
+"""Prepares TORGO: English by eight speakers with dysarthria and seven without, words and sentences.
 
 Layout: `SPEAKER/Session1/prompts/0001.txt` and, by microphone, `SPEAKER/Session1/wav_arrayMic/0001.wav` or
 `wav_headMic/0001.wav`; the speakers may lie in folders such as `F` and `FC`. A speaker with C in the name (FC01) is a

@@ -1,4 +1,4 @@
-"""Tables of transcripts as users bring them: which delimiter they have, which columns, and which rows.
+"""Reads tables of transcripts as users bring them: which delimiter they have, which columns, and which rows.
 
 The table is TSV or CSV (comma, semicolon, bar or tab), UTF-8 with or without byte order mark. Its header names a column
 for the recording and one for the text, and where wanted speaker, language and id; without a header it has two

@@ -1,4 +1,4 @@
-"""What corpora of scripts share: texts as they are spoken, speaking rates that cannot be, texts in two splits."""
+"""Checks texts of corpora: scripts as they are spoken, speaking rates that cannot be, texts in two splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tux Paint stamps: captions of pictures, read aloud in many languages, nine of them for most pictures.
+"""Prepares Tux Paint stamps: captions of pictures, read aloud in many languages, nine of them for most pictures.
 
 Layout: `NAME.txt` holds the English caption in its first line and then `XX.utf8=caption` for every language;
 `NAME_desc_XX.ogg` is the caption read aloud. Captions were rewritten after they had been recorded, and some recordings
@@ -15,7 +15,7 @@ from pathlib import Path
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
-from data_prep.by_text import Gathering, iso, plain_text
+from data_prep.by_text import Gathering, iso, plain_text, variety
 from data_prep.common import existing_folder, read_lines, require_language, walk
 from data_prep.quality import repeated_audio
 from data_prep.registry import Corpus, Packages, Use
@@ -49,14 +49,14 @@ def prepare(root: Path, out: Path, language: str = "fr") -> None:
     if not files:
         require_language(root, language, languages(root))
         raise DataError(f"{root}: holds no NAME{ending}; get the stamps with `asr-transfer fetch tuxpaint`.")
-    found = Gathering(iso(language), prefix=f"tuxpaint-{language}/")
+    found = Gathering(variety(language, lambda: languages(root)), prefix=f"tuxpaint-{language}/")
     captions = {file: _caption(file.with_name(file.name.removesuffix(ending) + ".txt"), language) for file in files}
     script = main_script(captions.values())
     names = {file: file.relative_to(root).as_posix().rpartition("stamps/")[2].removesuffix(ending) for file in files}
     doubted = repeated_audio([u for file in files if (u := _listen(names[file], file, captions[file], language))])
     usable: dict[str, tuple[Path, str, float]] = {}
     for file, name in names.items():
-        text, defect = plain_text(captions[file], script, iso(language))
+        text, defect = plain_text(captions[file], script, found.language)
         defect = doubted.get(name, defect) if captions[file] else "no caption belongs to it"
         if defect is None:
             try:

@@ -1,4 +1,4 @@
-"""A folder of recordings of which some or all have no transcript, for the methods that learn from speech alone."""
+"""Reads a folder of recordings of which some or all have no transcript, for methods that learn from speech alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_unlabelled(root: Path, speaker: str = "me", language: str = "en") -> li
 
     Args:
         root: the folder; recordings are also looked for in its subfolders.
-        speaker: who speaks, where no table says.
+        speaker: name of the speaker, where no table says.
         language: ISO 639 code of what is spoken, where no table says.
 
     Returns:

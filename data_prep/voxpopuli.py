@@ -1,4 +1,4 @@
-"""VoxPopuli: speeches in the European Parliament with transcripts, in 16 languages, with official splits.
+"""Prepares VoxPopuli: speeches in the European Parliament with transcripts, in 16 languages, with official splits.
 
 Layout, as VoxPopuli's own `get_asr_data` makes it: `transcribed_data/LANG/asr_{train,dev,test}.tsv`, whose header names
 `id`, `normalized_text` and `speaker_id` among others, and `transcribed_data/LANG/YEAR/ID.ogg`; YEAR begins the id.

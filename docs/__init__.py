@@ -1,1 +1,1 @@
-"""What fills the pages from the records of runs, and what holds the two against each other."""
+"""Fills the pages from the records of runs, and compares the two."""

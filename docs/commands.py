@@ -1,4 +1,4 @@
-"""Commands that pages print: what made a record, and the settings that such a command has today."""
+"""Reads commands that pages print: what made a record, and the settings that such a command has today."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -23,15 +24,6 @@ from asr_transfer.parsing import instantiated, spell_out_flags
 from asr_transfer.runs.resuming import plain
 from docs import records
 
-FOLDERS = {
-    "curve.py": "multilingual",
-    "forgetting.py": "speaker_adaptation",
-    "identification.py": "multilingual",
-    "negative_transfer.py": "multilingual",
-    "new_speaker.py": "multilingual",
-    "sentences.py": "zero_shot_words",
-    "transfer_table.py": "multilingual",
-}
 HOW = ("resume", "overwrite", "workers", "backend", "out", "corpora")
 """Options that say only how to go about a run, and where its folder and the manifests it prepares are."""
 NEWER: dict[str, Any] = {}
@@ -44,8 +36,21 @@ def printed(values: Mapping[str, Any]) -> str:
     text = re.sub(r" --(resume|overwrite)( true)?(?= |$)", "", values["command"]).removeprefix(name)
     if name in ("cli.py", "asr-transfer"):
         return f"asr-transfer{text}"
-    folder = FOLDERS.get(name) or ("zero_shot_words" if "lexicon_sizes" in values["config"] else "speaker_adaptation")
-    return f"python recipes/{folder}/{name}{text}"
+    return f"python {_script(name, values['config']).relative_to(records.ROOT).as_posix()}{text}"
+
+
+def _script(name: str, config: Mapping[str, Any]) -> Path:
+    """Return the recipe of a script's name; of several, the one that has most of the settings.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = sorted(records.ROOT.glob(f"recipes/*/{name}"))
+    if not found:
+        raise ConfigError(f"{name}: there is no such recipe.")
+    if len(found) == 1:
+        return found[0]
+    return max(found, key=lambda path: len({field.name for field in fields(_loaded(path).Recipe)} & config.keys()))
 
 
 def on_page(text: str) -> list[str]:

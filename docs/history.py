@@ -1,4 +1,4 @@
-"""The history of commits, as far as it is here."""
+"""Reads the history of commits, as far as it is here."""
 
 from __future__ import annotations
 

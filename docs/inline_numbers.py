@@ -1,4 +1,4 @@
-"""Figures inside sentences: filled in from records, as tables are.
+"""Fills in figures inside sentences from records, as tables are.
 
 `<!-- figure NAME PATH -->12.3<!-- end -->` is the value at PATH in the record NAME. PATH is made of names and places
 joined by points; `rows[method=auto,amount=5]` is the one item of a list whose fields are these, values with spaces or

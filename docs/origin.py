@@ -1,4 +1,4 @@
-"""What a page says of where a table's figures come from, and whether its run is to be repeated."""
+"""Describes where a table's figures come from, and whether its run is to be repeated."""
 
 from __future__ import annotations
 

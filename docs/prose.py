@@ -1,4 +1,4 @@
-"""Figures in the sentences of pages, which nobody types: they come from a record, or are facts that stand in a list.
+"""Finds figures in the sentences of pages that nobody may type: they come from a record, or are listed facts.
 
 A number before `%`, `points` or `times`, and every number with a decimal point, is a figure. Not looked at are
 generated tables and figures, shell blocks, drawings, code between backticks, and addresses of links.
@@ -17,7 +17,7 @@ from docs.update_tables import BLOCK
 FACTS = (
     "(95 %)",
     "95 % interval",
-    "Python 3.10",
+    "Python 3.11, 3.12 or 3.13",
     "pinned to 2.11",
     "Apache-2.0",
     "GPL-3",
@@ -56,9 +56,9 @@ class Claim:
     """A figure that was typed.
 
     Attributes:
-        page: where.
-        line: from 1.
-        number: as it stands there.
+        page: page that it stands on.
+        line: number of its line, from 1.
+        number: number as it stands there.
         around: words around it.
     """
 

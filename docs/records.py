@@ -1,4 +1,4 @@
-"""The pages, the records of runs that their tables come from, and records as the dataclasses that wrote them.
+"""Reads the records of runs that the tables of the pages come from, and lists the pages.
 
 A record is a run folder's `run.json`, copied to `docs/results/NAME.json`.
 """
@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar
-
-from asr_transfer.errors import DataError
-from asr_transfer.experiments.speakers.rows import Row
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
-PAGES = (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")))
+PAGES = (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("recipes/*/README.md")))
 CORPORA = {
     "synthetic": "synthetic voices",
     "an4": "AN4",
@@ -27,10 +22,6 @@ CORPORA = {
     "fillets": "a game's voice (Czech)",
 }
 """Records of the speaker adaptation recipe that the front page sums up, and what they are called there."""
-FURTHER = ("by_speaker", "by_seed")
-"""Sums that rows may hold beside what their tables show."""
-
-Kind = TypeVar("Kind")
 
 
 def record(name: str) -> dict[str, Any]:
@@ -77,32 +68,3 @@ def names() -> list[str]:
 def page_name(page: Path) -> str:
     """Return what a page is called in messages: its path in the repository."""
     return str(page.relative_to(ROOT)) if page.is_relative_to(ROOT) else f"{page.parent.name}/{page.name}"
-
-
-def built(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
-    """Return what a record holds as the dataclass that wrote it.
-
-    A record that is older than a field gets the field's default, and where it has none, None.
-
-    Raises:
-        DataError: the record holds something that the dataclass does not know, or lacks most of it.
-    """
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(values.keys() - known.keys() - set(FURTHER))
-    bare = [
-        name
-        for name, field in known.items()
-        if name not in values and field.default is MISSING and field.default_factory is MISSING
-    ]
-    if unknown or 2 * len(bare) > len(known):
-        raise DataError(
-            f"a record's {kind.__module__}.{kind.__name__} has the fields {', '.join(sorted(values))}; "
-            + (f"{', '.join(unknown)} are not known." if unknown else f"{', '.join(bare)} are missing.")
-        )
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return kind(**{name: value for name, value in given.items() if name in known}, **dict.fromkeys(bare))
-
-
-def adaptation_rows(corpus: str) -> list[Row]:
-    """Return the rows of an adaptation experiment."""
-    return [built(Row, row) for row in record(corpus)["scores"]["rows"]]

@@ -1,4 +1,4 @@
-"""A table made once more, by the command that its page prints, and held against its record figure by figure."""
+"""Makes a table once more, by the command that its page prints, and compares it with its record figure by figure."""
 
 from __future__ import annotations
 

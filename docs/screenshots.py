@@ -1,4 +1,4 @@
-"""Make pictures of a report, `docs/report-light.png` and `docs/report-dark.png`, in a headless Chromium.
+"""Makes pictures of a report, `docs/report-light.png` and `docs/report-dark.png`, in a headless Chromium.
 
 make screenshots                     of made-up runs
 make screenshots RUNS="runs/an4"     of the given ones

@@ -1,4 +1,6 @@
-"""Tables over all corpora of speaker adaptation: what `auto` reached, and the best method in hindsight beside it."""
+"""Makes tables over all corpora of speaker adaptation: what `auto` reached, and the best method in hindsight beside
+it.
+"""
 
 from __future__ import annotations
 
@@ -6,70 +8,110 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asr_transfer.evaluation.clusters import FEWEST
+from asr_transfer.evaluation.percentages import NONE, percent, span
+from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.speakers.hindsight import best_in_hindsight
-from asr_transfer.experiments.speakers.rows import Row
 from docs.origin import OLDER, older, unshipped
-from docs.records import CORPORA, adaptation_rows, measured, record
-from docs.tables_speakers import untouched
+from docs.records import CORPORA, measured, record
 
 AUTOMATIC = ("auto", "auto-without-source")
 MARK = "†"
 
 
+CHOSEN_ON = {name: ("george", "jackson") for name in ("fsdd", "fsdd_methods", "fsdd_words")}
+"""Test speakers of records on whom settings were chosen, with other draws of their recordings."""
+
+Row = Mapping[str, Any]
+"""A method at an amount, as the record of an adaptation experiment has it."""
+
+
 def headline() -> str:
     """Return what `auto` reached at each amount on each corpus that it was run on, and on which it was not."""
-    lines = [
-        "| corpus | held-out speakers | utterances | errors of | before, % | with `auto`, % | fewer errors (95 %) "
-        "| others before → after, % | CPU-s |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines: list[tuple[str, Row]] = []
     notes, missing = [], []
     for corpus, title in CORPORA.items():
-        automatic = [row for row in adaptation_rows(corpus) if row.method == "auto"] if measured(corpus) else []
+        rows = record(corpus)["scores"]["rows"] if measured(corpus) else []
+        automatic = [row for row in rows if row["method"] == "auto"]
         if not automatic:
             missing.append(title)
             continue
-        values = record(corpus)
-        if to_repeat := _to_repeat(values):
+        if to_repeat := _to_repeat(record(corpus)):
             notes.append(f"{title} {MARK}: {to_repeat}.")
         name = f"{title} {MARK}" if to_repeat else title
-        lines += [_line(name, row) for row in automatic]
-        notes += [f"{title}: {text}" for text in [untouched(corpus, values["scores"]["rows"])] if text]
+        lines += [(name, row) for row in automatic]
+        notes += [f"{title}: {text}" for text in [untouched(corpus, rows)] if text]
     if missing:
         notes.append(f"Not run with `auto` yet: {'; '.join(missing)}.")
     notes.append(f"No interval is given for fewer than {FEWEST} speakers.")
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
+    table = Table.of(
+        lines,
+        [
+            ("corpus", lambda line: line[0]),
+            ("held-out speakers", lambda line: str(line[1]["speakers"])),
+            ("utterances", lambda line: str(line[1]["amount"])),
+            ("errors of", lambda line: line[1].get("unit", "words")),
+            ("before, %", lambda line: percent(_before(line[1]))),
+            ("with `auto`, %", lambda line: percent(line[1]["wer"])),
+            ("fewer errors (95 %)", lambda line: f"{percent(line[1]['reduction'] or 0.0, 0)} % ({_interval(line[1])})"),
+            (
+                "others before → after, %",
+                lambda line: f"{percent(line[1]['others_before'])} → {percent(line[1]['others'])}",
+            ),
+            ("CPU-s", lambda line: f"{line[1]['cpu_seconds']:.1f}"),
+        ],
+    )
+    return "\n".join([table.markdown(), "", *(f"- {note}" for note in notes)]) + "\n"
 
 
 def hindsight() -> str:
     """Return the best method in hindsight beside `auto`, corrected for having been the best, for each corpus."""
-    lines = [
-        "| corpus | speakers | utterances | `auto`: fewer errors % | best method in hindsight | its fewer errors % "
-        "| corrected % |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    lines: list[tuple[str, ...]] = []
     for corpus, title in CORPORA.items():
         if not measured(corpus):
             continue
-        table, values = adaptation_rows(corpus), record(corpus)
-        for amount in sorted({row.amount for row in table} - {0}):
-            own = [row for row in table if row.amount == amount]
-            automatic = next((_percent(row.reduction) for row in own if row.method == "auto"), "–")
-            named = [row for row in own if row.method not in (*AUTOMATIC, "none")]
+        values = record(corpus)
+        rows = values["scores"]["rows"]
+        for amount in sorted({row["amount"] for row in rows} - {0}):
+            own = [row for row in rows if row["amount"] == amount]
+            automatic = next((percent(row["reduction"], 0) for row in own if row["method"] == "auto"), NONE)
+            named = [row for row in own if row["method"] not in (*AUTOMATIC, "none")]
             if not named:
                 continue
-            best = max(named, key=lambda row: row.reduction or 0.0)
-            lines.append(
-                f"| {title} | {best.speakers} | {amount} | {automatic} | {best.method} | {_percent(best.reduction)} "
-                f"| {_corrected(values, amount)} |"
-            )
+            best = max(named, key=lambda row: row["reduction"] or 0.0)
+            cells = (str(best["speakers"]), str(amount), automatic, best["method"], percent(best["reduction"], 0))
+            lines.append((title, *cells, _corrected(values, amount)))
     old = [title for corpus, title in CORPORA.items() if measured(corpus) and older(record(corpus))]
     notes = [
         "Corrected: for each speaker in turn, the method is the best one of the other speakers, and its errors on this "
         "speaker count.",
         *([f"{OLDER.capitalize()}: {'; '.join(old)}."] if old else []),
     ]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
+    headings = ("corpus", "speakers", "utterances", "`auto`: fewer errors %", "best method in hindsight",
+                "its fewer errors %", "corrected %")  # fmt: skip
+    return "\n".join([Table(headings, tuple(lines)).markdown(), "", *(f"- {note}" for note in notes)]) + "\n"
+
+
+def untouched(corpus: str, rows: Sequence[Row]) -> str:
+    """Return on which test speakers settings were chosen, and the reductions without them; empty for none.
+
+    Args:
+        corpus: Name of its record.
+        rows: Rows of the record, as they stand in it; those of `auto` alone count where there are any.
+    """
+    chosen = CHOSEN_ON.get(corpus)
+    if chosen is None:
+        return ""
+    text = f"settings were chosen on {' and '.join(chosen)}, with other draws; fewer errors without them: "
+    counted = [row for row in rows if row["method"] != "none"]
+    counted = [row for row in counted if row["method"] == "auto"] or counted
+    if not all(row.get("by_speaker") for row in counted):
+        return f"{text}not known, the record holds no figures by speaker."
+    told = []
+    for row in counted:
+        own = [sums for speaker, sums in row["by_speaker"].items() if speaker not in chosen]
+        before, after = (sum(sums[place] for sums in own) for place in (0, 1))
+        told.append(f"{row['method']} {row['amount']}: {percent(1 - after / before if before else 0, 0)} %")
+    return f"{text}{', '.join(told)}."
 
 
 def _corrected(values: Mapping[str, Any], amount: int) -> str:
@@ -81,21 +123,20 @@ def _corrected(values: Mapping[str, Any], amount: int) -> str:
     if not all(row.get("by_speaker") for row in named):
         return f"not corrected: {'older run' if older(values) else 'no figures by speaker'}"
     found = best_in_hindsight({row["method"]: _errors(row["by_speaker"]) for row in named})
-    return "not corrected: one speaker" if found.corrected is None else _percent(found.corrected)
+    return "not corrected: one speaker" if found.corrected is None else percent(found.corrected, 0)
 
 
 def _errors(by_speaker: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, int]]:
     return {speaker: (sums[0], sums[1]) for speaker, sums in by_speaker.items()}
 
 
-def _line(name: str, row: Row) -> str:
-    before = row.wer / (1 - row.reduction) if row.reduction not in (None, 1) else 0.0
-    interval = "–" if row.speakers < FEWEST or None in (row.low, row.high) else _between(row.low, row.high)
-    return (
-        f"| {name} | {row.speakers} | {row.amount} | {row.unit} | {100 * before:.1f} | {100 * row.wer:.1f} "
-        f"| {100 * (row.reduction or 0.0):.0f} % ({interval}) "
-        f"| {100 * row.others_before:.1f} → {100 * row.others:.1f} | {row.cpu_seconds:.1f} |"
-    )
+def _before(row: Row) -> float:
+    """Return the error rate of the source model."""
+    return float(row["wer"] / (1 - row["reduction"])) if row["reduction"] not in (None, 1) else 0.0
+
+
+def _interval(row: Row) -> str:
+    return NONE if row["speakers"] < FEWEST else span(row["low"], row["high"])
 
 
 def _to_repeat(values: Mapping[str, Any]) -> str:
@@ -105,11 +146,3 @@ def _to_repeat(values: Mapping[str, Any]) -> str:
         f"not `auto` as it is shipped, which has other {other}" if (other := unshipped(values)) else "",
     )
     return "; ".join(filter(None, reasons))
-
-
-def _between(low: float | None, high: float | None) -> str:
-    return f"{_percent(low)} … {_percent(high)}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f}"

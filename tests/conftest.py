@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 # Before torch is imported: its threads spin, and on shared cores two of them can be slower than one.
@@ -19,10 +20,18 @@ import pytest
 import soundfile
 
 from asr_transfer.cli import main
+from asr_transfer.data.synthesis import INSTALL
 from tests import browser, real_runs
 from tests.tones import TINY, make_corpus
 
 SPEECH_VARIABLE = "ASR_TRANSFER_SPEECH"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs espeak-ng (the marker `voices`) where the extra of that name is not installed."""
+    if item.get_closest_marker("voices") and importlib.util.find_spec("espeakng_loader") is None:
+        pytest.skip(f"espeak-ng is not installed: {INSTALL}")
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import pytest
 
 import asr_transfer as at
+from asr_transfer import ranges
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.compare import CompareCommand
 from asr_transfer.commands.evaluate import EvaluateCommand
@@ -68,8 +69,18 @@ def test_functions_take_the_options_of_their_commands(
 
 
 def _plain(annotation: str) -> str:
-    """Return an annotation without what the functions take besides: a text for a place."""
-    return re.sub(r"\bstr \| Path\b", "Path", annotation)
+    """Return an annotation without ranges, and without what the functions take besides: a text for a place."""
+    annotation = re.sub(r"\bstr \| Path\b", "Path", annotation)
+    return re.sub(r"\w+", lambda name: _RANGES.get(name[0], name[0]), annotation)
+
+
+_RANGES = {
+    name: {int: "int", float: "float"}.get(kind, str(kind))
+    for name, kind in get_type_hints(
+        type("Named", (), {"__annotations__": {n: k for n, k in vars(ranges).items() if get_origin(k) is Annotated}})
+    ).items()
+}
+"""The plain types that named ranges are of."""
 
 
 def test_the_examples_of_the_docstrings_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,14 +16,17 @@ import pytest
 from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.features import build_store
+from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.experiments.core.effects import reduction
+from asr_transfer.experiments.core.jobs import run_job
 from asr_transfer.experiments.languages import points, sources
-from asr_transfer.experiments.languages.points import Corpora, Point, train_point
+from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint
 from asr_transfer.experiments.speakers import experiment
-from asr_transfer.experiments.speakers.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig
+from asr_transfer.experiments.speakers.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig, TrainFold
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
 from asr_transfer.training import session
 from asr_transfer.training.streams import members
@@ -57,9 +60,9 @@ def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch
     draw = Draw("s", 0, pool=("a", "b", "c"), test=("d", "e"))
     fold = _fold(others=("h",), test=(draw,), source=("f", "g"))
 
-    def caught(source: object, utterances: Any, *rest: Any, **named: Any) -> None:
-        more = [part for part in (*rest, *named.values()) if isinstance(part, list)]
-        raise Learnt([u.id for u in utterances], {u.id for part in more for u in part})
+    def caught(source: object, spoken: Spoken, *rest: Any, **named: Any) -> None:
+        more = [part for part in (*rest, *named.values()) if isinstance(part, Spoken)]
+        raise Learnt([u.id for u in spoken.utterances], {u.id for part in more for u in part.utterances})
 
     monkeypatch.setattr(experiment, "adapt", caught)
     monkeypatch.setattr(experiment, "adapt_by_choice", caught)
@@ -73,12 +76,12 @@ def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch
 def test_the_source_model_of_a_fold_learns_its_training_utterances_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def caught(train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt([u.id for u in train], list(dev))
+    def caught(train: Spoken, dev: Spoken, *rest: Any) -> None:
+        raise Learnt([u.id for u in train.utterances], dev.utterances)
 
     monkeypatch.setattr(experiment, "train_recogniser", caught)
     with pytest.raises(Learnt) as found:
-        experiment._train_source((_shop(tmp_path), _fold()))
+        run_job(tmp_path, TrainFold(_shop(tmp_path), _fold()))
     assert found.value.args == (["f", "g"], [])
 
 
@@ -88,9 +91,9 @@ def test_forgetting_is_measured_on_others_alone(
 ) -> None:
     asked: list[list[str]] = []
 
-    def heard(recogniser: object, utterances: Any, store: object) -> list[Hypothesis]:
-        asked.append([u.id for u in utterances])
-        return [Hypothesis(u.id, "s", "en", "a", "a") for u in utterances]
+    def heard(recogniser: object, spoken: Spoken) -> list[Hypothesis]:
+        asked.append([u.id for u in spoken.utterances])
+        return [Hypothesis(u.id, "s", "en", "a", "a") for u in spoken.utterances]
 
     monkeypatch.setattr(experiment, "hypotheses", heard)
     fold = _fold(others=others)
@@ -106,12 +109,12 @@ def test_a_point_is_never_chosen_on_its_test_set(
     chosen_on = {u.id for path in corpora.dev.values() for u in read_manifest(path)}
 
     def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt({u.id for u in train}, {u.id for u in dev})
+        raise Learnt({u.id for u in train.utterances}, {u.id for u in dev.utterances})
 
     monkeypatch.setattr(points, "learn_language", caught)
     config = learning(mode="scratch", model=ModelConfig(encoder="tdnn", layers=1, dim=8, channels=8))
     with pytest.raises(Learnt) as found:
-        train_point((str(tmp_path), corpora, Point("scratch", 0.1, 0, None, config), (0.1,)))
+        run_job(tmp_path, TrainPoint(corpora, Point("scratch", 0.1, 0, None, config), (0.1,)))
     train, dev = found.value.args
     assert train and dev and dev <= chosen_on and not (train | dev) & kept and not train & dev
 
@@ -123,13 +126,13 @@ def test_joint_training_reads_no_source_speech_that_is_kept_from_training(
     heard = {u.id for path in corpora.sources.values() for u in read_manifest(path)}
 
     def caught(source: object, train: Any, dev: Any, *rest: Any) -> None:
-        raise Learnt({u.id for u in rest[-1]})
+        raise Learnt({u.id for u in rest[-1].utterances})
 
-    network = SimpleNamespace(model=SimpleNamespace(config=ModelConfig(features=FeatureConfig(mels=8))))
+    network = SimpleNamespace(model=SimpleNamespace(inputs=LogMel(mels=8)))
     monkeypatch.setattr(points, "load_source", lambda folder: network)
     monkeypatch.setattr(points, "learn_language", caught)
     with pytest.raises(Learnt) as found:
-        train_point((str(tmp_path), corpora, Point("joint", 0.1, 0, "all", learning(mode="joint")), (0.1,)))
+        run_job(tmp_path, TrainPoint(corpora, Point("joint", 0.1, 0, "all", learning(mode="joint")), (0.1,)))
     assert found.value.args == (heard,)
 
 
@@ -147,7 +150,7 @@ def test_development_speech_is_listened_to_and_never_learnt(
 
     monkeypatch.setattr(session, "Trainer", caught)
     with pytest.raises(Learnt) as found:
-        session.train_recogniser(train, dev, store, source_config())
+        session.train_recogniser(Spoken(train, store), Spoken(dev, store), source_config())
     assert found.value.args == ({u.id for u in train}, {u.id for u in dev})
 
 
@@ -155,7 +158,7 @@ def test_a_source_model_learns_its_own_languages_alone(tmp_path: Path) -> None:
     corpora = corpora_of(make_folders(tmp_path))
     for languages, heard in ((("nl",), {"nl"}), ((), {"en", "nl"})):
         for seconds in (None, 5.0):
-            chosen = sources._chosen(sources.SourceJob("one", languages, seconds, source_config()), corpora)
+            chosen = sources._chosen(sources.SourceModel("one", languages, seconds, source_config()), corpora)
             assert {u.language for u in chosen} == heard
 
 
@@ -197,7 +200,7 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     alike = [_scored(random.binomial(10, 0.3, 200)) for _ in range(4)]
     apart = [_scored(random.binomial(10, rate, 200)) for rate in (0.1, 0.25, 0.35, 0.5)]
     one, other = reduction(before, alike), reduction(before, apart)
-    assert other.share == pytest.approx(one.share, abs=0.05)
+    assert other.value == pytest.approx(one.value, abs=0.05)
     assert one.low is not None and one.high is not None and other.low is not None and other.high is not None
     assert other.high - other.low > 3 * (one.high - one.low), "seeds vary, not only utterances"
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from asr_transfer.audio import SAMPLE_RATE
+from asr_transfer.config import FeatureConfig
+from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance, write_manifest
 
 WORDS = ("abba", "cab", "deed", "face", "bead", "fad", "ace", "dab")
 TONES = {letter: 400.0 * 1.3**index for index, letter in enumerate("abcdef ")}
 LETTER = 0.08
 """Seconds per letter: eight frames, two after subsampling by four."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A new speaker's utterances, some of the source domain, and the inputs of both."""
+
+    own: list[Utterance]
+    more: list[Utterance]
+    store: FeatureStore
 
 
 def speak(text: str, shift: float, seed: int) -> np.ndarray:
@@ -38,6 +51,12 @@ def make_speaker(folder: Path, name: str, shift: float, utterances: int, seed: i
         soundfile.write(path, samples, SAMPLE_RATE)
         made.append(Utterance(f"{name}-{number}", str(path), len(samples) / SAMPLE_RATE, text, name, "en"))
     return made
+
+
+def two_speakers(folder: Path, inputs: FeatureConfig, count: int = 5, speeds: Sequence[float] = (1.0,)) -> Speech:
+    """Return so many utterances of a new speaker and four of the source domain, as a model of `inputs` takes them."""
+    own, more = make_speaker(folder, "ida", 1.13, count, 1), make_speaker(folder, "anna", 0.96, 4, 2)
+    return Speech(own, more, build_store([*own, *more], inputs, speeds, folder / "cache"))
 
 
 def make_corpus(folder: Path, utterances: int = 24) -> dict[str, Path]:

@@ -1,11 +1,14 @@
-"""Adapting a recogniser to a speaker's utterances."""
+"""Adapts a recogniser to a speaker's utterances."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 import torch
 from torch import nn
@@ -16,11 +19,11 @@ from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import pseudo_label
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Report, Utterance
-from asr_transfer.data.speech import SpeechData, feasible
+from asr_transfer.data.manifest import Report
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
-from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.contract import SpeechModel, require_ctc
 from asr_transfer.remarks import remark
 from asr_transfer.training.objective import Objective
 from asr_transfer.training.precision import precise
@@ -36,12 +39,12 @@ class Adapted:
     """An adapted recogniser and how it came about.
 
     Attributes:
-        recogniser: at the strength that was asked for.
+        recogniser: adapted recogniser, at the strength that was asked for.
         result: outcome of the training.
         plan: plan by which it copied, added and froze.
         report: utterances left out.
         start, end: trained tensors by name, before and after.
-        depth: number of the frozen layers whose activations it was trained on (see `prefix`); 0 for on features.
+        depth: number of frozen layers whose activations it was trained on; 0 where it was trained on features.
     """
 
     recogniser: Recogniser
@@ -65,72 +68,108 @@ class Adapted:
         return self.recogniser
 
 
+@contextmanager
+def _given_back(model: SpeechModel) -> Iterator[None]:
+    """Leave a model afterwards as it is now: what is trained of it, its parts' modes and its device."""
+    device = next(model.parameters()).device
+    trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        model.to(device)
+        for parameter, flag in trainable:
+            parameter.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode
+
+
+P = ParamSpec("P")
+
+
+def _leaving_the_source(
+    function: Callable[Concatenate[Recogniser, P], Adapted],
+) -> Callable[Concatenate[Recogniser, P], Adapted]:
+    """Let a function borrow the recogniser that it is given first."""
+
+    @functools.wraps(function)
+    def borrowing(source: Recogniser, /, *arguments: P.args, **named: P.kwargs) -> Adapted:
+        with _given_back(source.model):
+            return function(source, *arguments, **named)
+
+    return borrowing
+
+
+@_leaving_the_source
 def adapt(
     source: Recogniser,
-    utterances: Sequence[Utterance],
-    store: FeatureStore,
+    spoken: Spoken,
     method: str,
     config: AdaptConfig,
     folder: Path | None = None,
     log: Callable[[str], None] | None = None,
-    source_utterances: Sequence[Utterance] = (),
+    source_speech: Spoken | None = None,
     shared: Shared | None = None,
 ) -> Adapted:
-    """Adapt a copy of `source` to `utterances`; `source` is left as it is.
+    """Adapt a copy of `source` to speech; `source` is left as it is, what is trained of it and its mode included.
 
     Layers below all that is trained run once over each utterance instead of at every step, with their dropout off;
     see `prefix.Activations`.
 
     Args:
         source: the speaker-independent recogniser.
-        utterances: speech of the new speaker, with transcripts.
-        store: their features at every speed of the configuration.
+        spoken: Speech of the new speaker, with transcripts, and inputs at every speed of the configuration.
         method: a name from `methods.METHODS`, or several joined with `+`.
         config: budget and settings.
-        folder: where checkpoints go, for resuming.
-        log: called with a line when training ends.
-        source_utterances: speech of the source domain, with features in `store`; what `replay` mixes in, and on which
+        folder: folder of checkpoints, for resuming.
+        log: function that is called with a line when training ends.
+        source_speech: speech of the source domain, with inputs in the same store; what `replay` mixes in, and on which
             `ewc` takes its Fisher information.
-        shared: activations that several adaptations of `source` on `store` compute once; the result is the same bits
+        shared: activations that several adaptations of `source` on one store compute once; the result is the same bits
             without.
 
     Raises:
         DataError: a transcript cannot be spelled, no utterance is long enough for CTC, or the method needs source
             utterances and there are none.
-        ConfigError: the method is unknown or its settings do not fit the model.
+        ConfigError: the method is unknown, its settings do not fit the model, or it needs CTC, which the model lacks.
     """
     names = [found.name for found in find_methods(method)]
+    if names != ["none"]:
+        require_ctc(source.model, f"`{method}`")
     recipe = build(method, source.model, config.settings)
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
         applied = recipe.plan.apply(model)
-        model.requires_grad_(True)
+        _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
         adapted = replace(source, model=model, test_time=test_time, offsets={})
         return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {})
     report = Report()
     if "pseudo-label" in names:
-        utterances, report = pseudo_label(source, utterances, store, config.settings.confidence)
-    kept, infeasible = feasible(utterances, store, source.tokens, source.model.frames, config.speeds)
+        spoken, report = pseudo_label(source, spoken, config.settings.confidence)
+    kept, infeasible = spoken.spelled(source.tokens, config.speeds, config.augment).feasible(source.model.frames)
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)
     if not kept:
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
-    shared = _fitting(shared, source, store)
+    shared = _fitting(shared, source, spoken.store)
     applied = recipe.plan.apply(model)
     depth = shared.depth(model, config.augment is not None, any(objective.taps for _, objective in recipe.objectives))
     for _, objective in recipe.objectives:
         if isinstance(objective, Distillation):
             objective.teacher, objective.cache = above(source.model, depth), shared.posteriors()
     inputs = shared.inputs(depth)
+    beside = kept.subset(())
+    if source_speech and (recipe.source_weight or any(isinstance(held, EWC) for _, held in recipe.objectives)):
+        beside = source_speech.spelled(source.tokens).feasible(source.model.frames)[0].fed(inputs)
     objectives = [
-        (weight, _consolidated(objective, source, source_utterances, inputs, above(model, depth)))
+        (weight, _consolidated(objective, source.head, beside, above(model, depth)))
         for weight, objective in recipe.objectives
     ]
-    data = SpeechData(kept, inputs, source.tokens, config.speeds, config.augment)
-    streams = [speech_task(STREAM, data, source.head, recipe.task_weight)]
+    streams = [speech_task(STREAM, kept.fed(inputs), source.head, recipe.task_weight)]
     if recipe.source_weight:
-        heard = _replayed(source, source_utterances, store, method)
-        task = speech_task("source", SpeechData(heard, inputs, source.tokens), source.head, recipe.source_weight)
+        if not beside:
+            raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
+        task = speech_task("source", beside, source.head, recipe.source_weight)
         streams.append(replace(task, budget=config.source_budget))
     settings = TrainerConfig(
         steps=config.steps,
@@ -147,55 +186,45 @@ def adapt(
         streams,
         objectives,
         _Done(applied),
-        precise(settings, folder, source.model.network, log),
+        precise(settings, folder, source.model, log),
         folder=folder,
         log=log,
     )
     start = _trained(model)
     result = trainer.train()
     end = _trained(model)
-    model.requires_grad_(True)
+    _trainable_as(model, source.model)
     recogniser = replace(source, model=model.cpu().eval(), offsets={})
     outcome = Adapted(recogniser, result, applied, report, start, end, depth)
     outcome.at_strength(config.strength)
     return outcome
 
 
+def _trainable_as(model: SpeechModel, source: SpeechModel) -> None:
+    """Undo what a plan froze: of what the source has, that is trained again which is in the source; the rest is new."""
+    flags = {name: parameter.requires_grad for name, parameter in source.named_parameters()}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(flags.get(name, True))
+
+
 def _trained(model: SpeechModel) -> dict[str, torch.Tensor]:
     return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def _replayed(
-    source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, method: str
-) -> Sequence[Utterance]:
-    """Return the source utterances that can be mixed in."""
-    kept, _ = feasible(utterances, store, source.tokens, source.model.frames)
-    if not kept:
-        raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
-    return kept
-
-
-def _consolidated(
-    objective: Objective,
-    source: Recogniser,
-    utterances: Sequence[Utterance],
-    inputs: FeatureStore,
-    model: SpeechModel,
-) -> Objective:
+def _consolidated(objective: Objective, head: str, source_speech: Spoken, model: SpeechModel) -> Objective:
     """Return an objective, EWC with Fisher information on the source utterances: what mattered before is held.
 
     Without any it is left to the recordings that are adapted to, which tell less; that is remarked upon.
     """
     if not isinstance(objective, EWC):
         return objective
-    heard, _ = feasible(utterances, inputs, source.tokens, source.model.frames)
-    if not heard:
+    if not source_speech:
         remark(
             "`ewc` has no source utterances, so that the Fisher information is that of the recordings it adapts to: it "
             "holds what matters for them, not what matters for others; give source utterances with --source"
         )
         return objective
-    task = speech_task("source", SpeechData(heard, inputs, source.tokens), source.head)
+    task = speech_task("source", source_speech, head)
     fisher = fisher_information(model, task, objective.examples, objective.seed)
     return EWC(objective.weight, fisher=fisher)
 

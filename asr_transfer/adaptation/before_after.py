@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.breakdown import per_speaker
 from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, write_scores
@@ -20,8 +19,7 @@ def before_and_after(
     name: str,
     source: Recogniser,
     adapted: Recogniser,
-    utterances: Sequence[Utterance],
-    store: FeatureStore,
+    spoken: Spoken,
     record: RunRecord,
     say: Callable[[str], None],
     what: str = "",
@@ -32,21 +30,20 @@ def before_and_after(
         name: part of the run's speech; hypotheses of `test` are written to the run folder.
         source: model before the adaptation.
         adapted: model after it.
-        utterances: speech that both are scored on.
-        store: features of them.
+        spoken: Speech that both are scored on.
         record: record of the run.
-        say: prints a line.
+        say: function that prints a line.
         what: description of the utterances, for the line.
     """
-    before, first = _score(source, utterances, store)
-    after, recognised = _score(adapted, utterances, store)
+    before, first = _score(source, spoken)
+    after, recognised = _score(adapted, spoken)
     if name == "test":
         write_scores(record.folder, recognised)
     risen = _rise(first, recognised)
     whose, on = "others" if name == "judged" else name, f", on {what}" if what else ""
     say(f"{whose}: {_change(before, after)}{_risen(*risen)}{on}")
     if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
-        say(f"{name}: {lacking.sentence(str(record.folder) if name == 'test' else None)}")
+        say(f"{name}: {lacking.sentence(str(record.given) if name == 'test' else None)}")
     pairs = [
         {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}
         for b, a in zip(per_speaker(align(first)), per_speaker(align(recognised)), strict=True)
@@ -60,10 +57,8 @@ def before_and_after(
     return result if lacking is None else {**result, "unwritable": lacking.to_plain()}
 
 
-def _score(
-    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
-) -> tuple[Score, list[Hypothesis]]:
-    recognised = hypotheses(recogniser, utterances, store)
+def _score(recogniser: Recogniser, spoken: Spoken) -> tuple[Score, list[Hypothesis]]:
+    recognised = hypotheses(recogniser, spoken)
     return score([h.reference for h in recognised], [h.hypothesis for h in recognised]), recognised
 
 

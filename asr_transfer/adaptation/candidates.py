@@ -1,11 +1,11 @@
-"""Judging candidates on held-out utterances of the speaker, and on source speech that shows what others lose."""
+"""Judges candidates on held-out utterances of the speaker, and on source speech that shows what others lose."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,11 @@ from rich.table import Table
 
 from asr_transfer.adaptation.frozen_layers import Shared, above
 from asr_transfer.adaptation.settings import ChoiceConfig
-from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
+from asr_transfer.plain import to_plain
 
 WORST = 1000.0
 """Criterion of what is not finite: a number, so that it is sorted, and written to files, like any other."""
@@ -42,13 +41,13 @@ class Rung:
 
     Attributes:
         method, learning_rate, strength: the candidate that was tried.
-        folds: on how many folds.
+        folds: number of folds that it was tried on.
         errors, units: character errors and reference characters of the held-out utterances.
         source_errors: errors of the source model on the same.
         score: the criterion; 1 is the source model.
         forgetting: estimated rise of the character error rate on source speech that was not trained on; None where it
             was not measured.
-        refused: why it may not be chosen; empty otherwise.
+        refused: reason why it may not be chosen; empty otherwise.
         shares: contribution of each held-out utterance to the criterion.
         forgetting_error: standard error of `forgetting`; None where it is not known.
     """
@@ -68,7 +67,7 @@ class Rung:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the rung for a run record, without the shares."""
-        return {name: value for name, value in asdict(self).items() if name != "shares"}
+        return {name: value for name, value in to_plain(self).items() if name != "shares"}
 
 
 @dataclass
@@ -118,24 +117,22 @@ class Judge:
 
     Args:
         source: the model that all are adapted from.
-        utterances: recordings of the speaker.
-        check: source speech to see on what others lose; none of it may be trained on.
-        store: features of both.
+        own: Recordings of the speaker.
+        check: source speech to see on what others lose, with inputs in the same store; none of it may be trained on.
         shared: results that trainings compute once.
     """
 
     def __init__(
         self,
         source: Recogniser,
-        utterances: Sequence[Utterance],
-        check: Sequence[Utterance],
-        store: FeatureStore,
+        own: Spoken,
+        check: Spoken,
         shared: Shared | None = None,
     ) -> None:
-        self._own, self._check, self._tokens = utterances, check, source.tokens
-        self._shared = shared or Shared(source, store)
-        self._data: dict[tuple[bool, int], SpeechData] = {}
-        self._before = self._answers(source, range(len(utterances)))
+        self._own, self._check = own.spelled(source.tokens), check.spelled(source.tokens)
+        self._shared = shared or Shared(source, own.store)
+        self._data: dict[tuple[bool, int], Spoken] = {}
+        self._before = self._answers(source, range(len(own)))
         self._check_before = self._answers(source, range(len(check)), own=False) if check else None
 
     def own(self, model: Recogniser, held: Sequence[int], depth: int = 0) -> Answers:
@@ -144,7 +141,8 @@ class Judge:
         Args:
             model: an adapted recogniser.
             held: numbers of the utterances.
-            depth: up to which it is still the source model, whose activations are then not computed again.
+            depth: number of first blocks that are still the source model's, whose activations are then not computed
+                again.
         """
         return self._answers(model, held, depth)
 
@@ -163,7 +161,7 @@ class Judge:
             return Loss(1.0, None)
         own = residuals(after.errors - before.errors, before.units)
         own = own + rate * residuals(after.losses - before.losses, np.maximum(before.losses, 1e-9))
-        return Loss(risen, standard_error(0.5 * own, [u.speaker for u in self._check]))
+        return Loss(risen, standard_error(0.5 * own, [u.speaker for u in self._check.utterances]))
 
     def forgetting(self, model: Recogniser, depth: int = 0) -> float:
         """Return what `lost` estimates, without its error."""
@@ -177,8 +175,7 @@ class Judge:
 
     def _answers(self, model: Recogniser, items: Sequence[int], depth: int = 0, own: bool = True) -> Answers:
         if (own, depth) not in self._data:
-            utterances = self._own if own else self._check
-            self._data[own, depth] = SpeechData(utterances, self._shared.inputs(depth), self._tokens)
+            self._data[own, depth] = (self._own if own else self._check).fed(self._shared.inputs(depth))
         if depth:
             model = copy.copy(model)  # not `replace`, which would build a lexicon's tree anew
             model.model = above(model.model, depth)
@@ -235,10 +232,10 @@ class Judge:
 
 
 @torch.no_grad()
-def answers(recogniser: Recogniser, data: SpeechData, items: Sequence[int]) -> Answers:
+def answers(recogniser: Recogniser, spoken: Spoken, items: Sequence[int]) -> Answers:
     """Return character errors, reference characters and CTC losses of `items` under a recogniser."""
     recogniser.model.eval()
-    batch = data.collate(list(items))
+    batch = spoken.collate(list(items))
     assert batch.target_lengths is not None
     logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
     losses = torch.nn.functional.ctc_loss(
@@ -247,7 +244,7 @@ def answers(recogniser: Recogniser, data: SpeechData, items: Sequence[int]) -> A
     heard = recogniser.decode(logits, lengths)
     aligned = align(
         [
-            Hypothesis(str(n), "", "", recogniser.reference(data.utterance(item)), found.text)
+            Hypothesis(str(n), "", "", recogniser.reference(spoken.utterance(item)), found.text)
             for n, (item, found) in enumerate(zip(items, heard, strict=True))
         ],
         "character",

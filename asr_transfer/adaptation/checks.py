@@ -1,4 +1,4 @@
-"""Checks of a new speaker's recordings before a model is adapted to them, and folds to score the adaptation on.
+"""Checks a new speaker's recordings before a model is adapted to them, and makes folds to score the adaptation on.
 
 Nothing here changes or leaves out an utterance: a finding says what is likely wrong and how to mend it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,12 +16,11 @@ import torch
 from torch.nn import functional
 
 from asr_transfer import audio
-from asr_transfer.data.batching import sequential
-from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance, read_audio
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
+from asr_transfer.data.voice import CLIPPED, FULL_SCALE
 from asr_transfer.decoding.greedy import greedy
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.recogniser import Frames, Recogniser
 
 QUIET = -50.0
 """dBFS. Speech whose loudest 25 ms stay below it nears the floor of the log-mel features (about -60 dBFS); all
@@ -33,13 +32,6 @@ corpora, clips of 0.16 s included, none of speech spans less than 4.6."""
 
 STEADY_FRAMES = 10
 """Shorter recordings (under 0.14 s) have too few frames to tell a vowel from a hum."""
-
-FULL_SCALE = 0.99
-"""Not 1.0, because converting the rate of a clipped recording puts ripples on its plateaus."""
-
-CLIPPED = 0.02
-"""Share of samples at full scale, reached when speech is amplified by about 6 (clipped FSDD) to 10 dB (AN4) too much.
-The loudest of 400 recordings mastered for a children's program has 0.019."""
 
 BLOCK = 25
 """Transcripts are compared among so many at a time: with 50 of them no more swaps were found than with 10."""
@@ -64,7 +56,7 @@ class Finding:
     """Something about an utterance that a person should look at.
 
     Attributes:
-        utterance: its id.
+        utterance: id of the utterance.
         kind: kind of the finding.
         detail: the rest of the sentence: what is wrong, and the mend.
     """
@@ -82,8 +74,8 @@ class AudioCheck:
     """What one reading of the recordings told.
 
     Attributes:
-        findings: in the order of the utterances.
-        groups: for each utterance the index of the first one with exactly the same samples (its own, if it is new).
+        findings: all findings, in the order of the utterances.
+        groups: index, for each utterance, of the first one with exactly the same samples (its own, if it is new).
     """
 
     findings: list[Finding]
@@ -128,8 +120,8 @@ def held_out_folds(utterances: Sequence[Utterance], folds: int, seed: int, group
 
     Args:
         utterances: speech of one speaker.
-        folds: how many parts; with fewer groups than that, each group is one.
-        seed: decides the division.
+        folds: number of parts; with fewer groups than that, each group is one.
+        seed: random seed of the division.
         groups: number of each utterance's group, as in `AudioCheck.groups`.
 
     Returns:
@@ -159,7 +151,7 @@ def held_out_folds(utterances: Sequence[Utterance], folds: int, seed: int, group
     return [sorted(part) for part in parts]
 
 
-def suspicious_transcripts(source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[Finding]:
+def suspicious_transcripts(source: Recogniser, spoken: Spoken) -> list[Finding]:
     """Find transcripts that do not belong to their recordings.
 
     By its CTC loss per token, the model must prefer its own greedy hypothesis to the transcript by more than
@@ -170,19 +162,19 @@ def suspicious_transcripts(source: Recogniser, utterances: Sequence[Utterance], 
     the speaker's (`OUTLIER`, `FEW_TOKENS`), which tells sentences that resemble each other apart.
 
     A speaker with a single text has little to compare with and seldom findings; a transcript too long for CTC has
-    none, because `data.speech.feasible` names it.
+    none, because `Spoken.feasible` names it.
 
     Args:
         source: the model before adaptation.
-        utterances: speech of one speaker.
-        store: their features.
+        spoken: Speech of one speaker.
 
     Raises:
         DataError: a transcript cannot be spelled.
     """
-    if not utterances:
+    if not spoken:
         return []
-    log_probs, heard = _listen(source, utterances, store)
+    utterances = spoken.spelled(source.tokens).utterances
+    log_probs, heard = _listen(source, spoken)
     preferred, unfit, longer = (np.full(len(utterances), np.nan) for _ in range(3))
     blocks = -(-len(utterances) // BLOCK)
     for first in range(blocks):
@@ -212,7 +204,7 @@ def misfit(losses: np.ndarray, own: np.ndarray) -> np.ndarray:
 
     Args:
         losses: (recordings, texts) loss of each text on each recording, per token; infinite where it does not fit in.
-        own: (recordings,) which text is the recording's.
+        own: (recordings,) number of the text that is the recording's.
 
     Returns:
         (recordings,) the text's loss above the mean of the other texts on the same recording, less the same
@@ -238,21 +230,15 @@ def ctc_losses(log_probs: torch.Tensor, labels: Sequence[Sequence[int]]) -> np.n
     return loss.double().numpy()
 
 
-@torch.no_grad()
-def _listen(
-    source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
-) -> tuple[list[torch.Tensor], list[list[int]]]:
+def _listen(source: Recogniser, spoken: Spoken) -> tuple[list[torch.Tensor], list[list[int]]]:
     """Return each utterance's (frames, tokens) log-probabilities and greedy token indices."""
-    source.model.eval()
-    log_probs = [torch.empty(0)] * len(utterances)
-    heard: list[list[int]] = [[]] * len(utterances)
-    for batch in sequential(SpeechData(utterances, store, source.tokens), BATCH_FRAMES):
-        logits, lengths = source.logits(batch.inputs, batch.lengths)
-        indices = greedy(logits, lengths)
-        for row, item in enumerate(batch.items.tolist()):
-            log_probs[item] = logits[row, : lengths[row]].float().log_softmax(-1).cpu()
-            heard[item] = indices[row]
-    return log_probs, heard
+
+    def read(frames: Frames) -> Iterator[tuple[torch.Tensor, list[int]]]:
+        for row, indices in enumerate(greedy(frames.logits, frames.lengths)):
+            yield frames.logits[row, : frames.lengths[row]].float().log_softmax(-1).cpu(), indices
+
+    found = [own for (own,) in source.listen_with(read, spoken, whole=True, label="comparing with the transcripts")]
+    return [log_probs for log_probs, _ in found], [indices for _, indices in found]
 
 
 def _silence(samples: np.ndarray) -> str:
@@ -282,7 +268,7 @@ def _duplicate(copy: Utterance, original: Utterance) -> str:
 
 
 def _suspicion(utterance: Utterance, heard: str) -> Finding:
-    what = f"heard '{heard}'" if heard else "heard nothing"
+    what = f"recognised '{heard}'" if heard else "recognised nothing"
     detail = f"its transcript says '{utterance.text}' but the model {what}; listen to {utterance.audio} and correct it."
     return Finding(utterance.id, "suspicious", detail)
 

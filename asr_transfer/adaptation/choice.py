@@ -1,4 +1,4 @@
-"""Choosing how to adapt on the speaker's own utterances, with "leave the model alone" among the answers.
+"""Chooses how to adapt on the speaker's own utterances, with "leave the model alone" among the answers.
 
 Every candidate (a method at a learning rate) is adapted to all folds but one and judged on that one, in turn (k-fold
 cross-validation). What the candidates share is computed once: features, the source model's answers and posteriors, its
@@ -25,9 +25,8 @@ from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
-from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import feasible
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, TrainingError
 from asr_transfer.progress import Work
@@ -84,33 +83,32 @@ def candidates(choice: ChoiceConfig, with_source: bool) -> list[Candidate]:
 
 def choose(
     source: Recogniser,
-    utterances: Sequence[Utterance],
-    store: FeatureStore,
+    spoken: Spoken,
     config: AdaptConfig,
     choice: ChoiceConfig,
     tried: Sequence[Candidate],
-    source_utterances: Sequence[Utterance] = (),
+    source_speech: Spoken | None = None,
     groups: Sequence[int] | None = None,
     log: Callable[[str], None] | None = None,
     shared: Shared | None = None,
-    judged: Sequence[Utterance] = (),
+    judged: Spoken | None = None,
 ) -> Choice:
     """Choose among candidates by cross-validation within the speaker's utterances.
 
     Args:
         source: the model to adapt.
-        utterances: speech of the speaker; each can be spelled and is long enough for CTC.
-        store: features of all utterances.
+        spoken: Speech of the speaker; each utterance can be spelled and is long enough for CTC.
         config: budget of one adaptation.
         choice: folds, strengths and limits.
         tried: the candidates.
-        source_utterances: utterances of the source domain, to mix in.
+        source_speech: Speech of the source domain, to mix in, with inputs in the same store.
         groups: equal numbers for utterances that must share a fold, such as copies of one recording.
-        log: called with a line per candidate.
+        log: function that is called with a line per candidate.
         shared: activations that trainings compute once; to be given where more follow on the same source model and
             features.
-        judged: utterances of the source domain, to judge on what is forgotten; none of them may be trained on, by the
-            source model or here. Without any, that is not measured, and nothing is refused for it.
+        judged: Speech of the source domain, to judge on what is forgotten, with inputs in the same store; none of it
+            may be trained on, by the source model or here. Without any, that is not measured, and nothing is refused
+            for it.
 
     Raises:
         ConfigError: there is no candidate, or one needs source utterances that are not there.
@@ -118,30 +116,30 @@ def choose(
     if not tried:
         raise ConfigError("there is no method to choose from; name some in `choice`.")
     for candidate in tried:
-        if needs_source(candidate.method) and not source_utterances:
+        if needs_source(candidate.method) and not source_speech:
             raise ConfigError(
                 f"`{candidate.method}` needs source utterances; give some with --source, or another method."
             )
     begin = time.process_time()
     say = log or (lambda line: None)
-    ties = groups if groups is not None else range(len(utterances))
-    folds = held_out_folds(utterances, choice.folds, config.seed, ties)
+    ties = groups if groups is not None else range(len(spoken))
+    folds = held_out_folds(spoken.utterances, choice.folds, config.seed, ties)
     if len(folds) < 2:
-        reason = "one recording leaves none to judge on, so the model stays as it is; record more"
+        reason = "one recording leaves none to hold out, so the model stays as it is; record more"
         return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)
-    check, _ = feasible(judged, store, source.tokens, source.model.frames)
-    check = lasting(check, choice.check_seconds)
-    shared = shared or Shared(source, store)
-    judge = Judge(source, utterances, check, store, shared)
+    check, _ = (judged or spoken.subset(())).spelled(source.tokens).feasible(source.model.frames)
+    check = check.subset(range(len(lasting(check.utterances, choice.check_seconds))))
+    shared = shared or Shared(source, spoken.store)
+    judge = Judge(source, spoken, check, shared)
     entries = [Entry(candidate) for candidate in tried]
 
     def run(entry: Entry, number: int) -> None:
         held = folds[number]
-        rest = [u for n, u in enumerate(utterances) if n not in set(held)]
+        rest = spoken.subset(n for n in range(len(spoken)) if n not in set(held))
         settings = replace(config, learning_rate=entry.candidate.learning_rate)
         try:
             method = entry.candidate.method
-            adapted = adapt(source, rest, store, method, settings, source_utterances=source_utterances, shared=shared)
+            adapted = adapt(source, rest, method, settings, source_speech=source_speech, shared=shared)
         except TrainingError:
             entry.failed, entry.dropped = "its training did not stay finite", True
             return
@@ -178,31 +176,31 @@ def choose(
 
 def adapt_by_choice(
     source: Recogniser,
-    utterances: Sequence[Utterance],
-    store: FeatureStore,
+    spoken: Spoken,
     config: AdaptConfig,
     choice: ChoiceConfig,
-    source_utterances: Sequence[Utterance] = (),
+    source_speech: Spoken | None = None,
     groups: Sequence[int] | None = None,
     folder: Path | None = None,
     log: Callable[[str], None] | None = None,
-    judged: Sequence[Utterance] = (),
+    judged: Spoken | None = None,
 ) -> tuple[Adapted, Choice]:
     """Choose a method and adapt to all utterances by it; see `choose` for the arguments.
 
     Raises:
         DataError: no utterance is long enough for CTC, or a transcript cannot be spelled.
     """
-    tried = candidates(choice, bool(source_utterances))
-    usable, report = feasible(utterances, store, source.tokens, source.model.frames, config.speeds)
+    tried = candidates(choice, bool(source_speech))
+    usable, report = spoken.spelled(source.tokens, config.speeds).feasible(source.model.frames)
     if not usable:
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
-    if groups is not None:
-        groups = [group for group, utterance in zip(groups, utterances, strict=True) if utterance in usable]
-    shared = Shared(source, store)
-    chosen = choose(source, usable, store, config, choice, tried, source_utterances, groups, log, shared, judged)
+    left = {name for name, _ in report.dropped}
+    kept = [number for number, utterance in enumerate(spoken.utterances) if utterance.id not in left]
+    groups = None if groups is None else [groups[number] for number in kept]
+    shared = Shared(source, spoken.store)
+    chosen = choose(source, spoken.subset(kept), config, choice, tried, source_speech, groups, log, shared, judged)
     settings = refit_settings(config, chosen, choice)
-    adapted = adapt(source, utterances, store, chosen.method, settings, folder, log, source_utterances, shared)
+    adapted = adapt(source, spoken, chosen.method, settings, folder, log, source_speech, shared)
     return adapted, chosen
 
 

@@ -1,4 +1,4 @@
-"""What adaptations of one source model have in common, computed once.
+"""Computes once what adaptations of one source model have in common.
 
 That is what lies below the lowest layer that a method trains: with its weights and statistics frozen and the features
 not augmented it gives the same activations at every step, in every fold and for every method that freezes as much. And
@@ -18,8 +18,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from asr_transfer.config import FeatureConfig, ModelConfig
+from asr_transfer.config import ModelConfig
 from asr_transfer.data.features import FeatureStore
+from asr_transfer.data.inputs import Inputs
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import PREFIX
@@ -59,8 +60,8 @@ class Activations(FeatureStore):
 
     Args:
         store: features.
-        model: whose first blocks run, and which must not change meanwhile.
-        depth: how many of them; at least 1.
+        model: model whose first blocks run; it must not change meanwhile.
+        depth: number of these blocks; at least 1.
     """
 
     def __init__(self, store: FeatureStore, model: SpeechModel, depth: int) -> None:
@@ -90,13 +91,13 @@ class Suffix(SpeechModel):
     trained here is trained there, and checkpoints fit both.
 
     Args:
-        model: whose modules are taken.
+        model: model whose modules are taken.
         depth: blocks left out; at least 1, for lengths count frames after the front end.
     """
 
     def __init__(self, model: SpeechModel, depth: int) -> None:
         super().__init__()
-        self.config, self.depth = model.config, depth
+        self.depth = depth
         self._whole = (model,)  # in a tuple, for it is no part of this one: its parts are
         for name, child in model.named_children():
             self.add_module(name, child)
@@ -113,8 +114,8 @@ class Suffix(SpeechModel):
         return model.run(self.depth, len(model.blocks()), inputs, lengths)
 
     @property
-    def inputs(self) -> FeatureConfig:
-        """Return the features that the whole model listens to."""
+    def inputs(self) -> Inputs:
+        """Return the inputs that the whole model listens to."""
         return self._whole[0].inputs
 
     @property
@@ -150,7 +151,7 @@ class Shared:
     Args:
         source: the model that all adaptations start from.
         store: features of all utterances.
-        once: False computes everything anew, frozen layers at every step: what sharing is compared with.
+        once: whether results are kept; False computes everything anew, frozen layers at every step, to compare with.
     """
 
     def __init__(self, source: Recogniser, store: FeatureStore, once: bool = True) -> None:
@@ -166,7 +167,7 @@ class Shared:
         """Return up to which depth an adapted model can be trained on activations; 0 where it needs features.
 
         Args:
-            model: after its plan was applied.
+            model: model after its plan was applied.
             augmented: whether features are changed at random at every step.
             taps: whether an objective reads outputs inside the model, which may lie below.
         """

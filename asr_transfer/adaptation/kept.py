@@ -31,9 +31,10 @@ class Judged:
     """Speech on which it is judged what others lose.
 
     Attributes:
-        utterances: empty where it is not measured.
-        what: in words, what they are, or why it is not measured.
-        sure: the source model was not trained on them; else nobody knows, and they are given to be mixed in.
+        utterances: speech to measure on; empty where nothing is measured.
+        what: description of these utterances, or the reason why nothing is measured.
+        sure: whether it is known that the source model was not trained on them; otherwise they were given to be mixed
+            in.
     """
 
     utterances: Sequence[Utterance]
@@ -83,8 +84,8 @@ def judged_speech(
         kept: utterances that the model keeps to judge on, in its language.
         source: the model.
         given: the user's source recordings.
-        choice: how much of these.
-        use_summary: False where what the model keeps is to be left out.
+        choice: settings that limit the amount of these.
+        use_summary: whether to use what the model keeps.
     """
     if kept:
         speakers = len({u.speaker for u in kept})

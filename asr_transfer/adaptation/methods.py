@@ -1,4 +1,5 @@
-"""Adaptation methods by name. A method is a transfer plan plus objectives; nothing here touches the trainer.
+"""Defines the adaptation methods by name. A method is a transfer plan plus objectives; nothing here touches the
+trainer.
 
 Methods combine with `+`: `first-layers+kld` trains the first layers and holds the outputs.
 """
@@ -11,7 +12,7 @@ from typing import Literal
 
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError, nearest_hint
-from asr_transfer.models.adapters import AdapterKind, AdapterSpec
+from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.contract import Block, Model, paths_with_tensors
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
@@ -29,7 +30,7 @@ class Ingredients:
 
     Attributes:
         actions: steps of the transfer plan, after copying the source model.
-        objectives: with their weights.
+        objectives: objectives with their weights.
         task_weight: factor on the CTC loss of the speaker's utterances.
         source_weight: weight of the CTC loss on source utterances.
     """
@@ -49,11 +50,11 @@ class Method:
     """A named way to adapt.
 
     Attributes:
-        name: as typed.
-        summary: one line with its source.
+        name: name that `--method` takes.
+        summary: description in one line, with its paper.
         role: side of the adaptation that it decides; methods of different roles combine.
-        learning_rate: the default, chosen on development speakers; 0 where nothing is trained.
-        build: makes its ingredients for a source model.
+        learning_rate: default learning rate, chosen on development speakers; 0 where nothing is trained.
+        build: function that makes its ingredients for a source model.
         needs_source: whether it works only with utterances of the source domain.
         uses_source: whether it reads them at all, where there are some.
     """
@@ -137,9 +138,9 @@ def _replay(source: Model, settings: MethodSettings) -> Ingredients:
     return Ingredients(task_weight=1.0 - settings.replay, source_weight=settings.replay)
 
 
-def _added(kind: AdapterKind, size: Callable[[MethodSettings], int]) -> Callable[..., Ingredients]:
+def _added(kind: str, size: Callable[[MethodSettings], int]) -> Callable[..., Ingredients]:
     def ingredients(source: Model, settings: MethodSettings) -> Ingredients:
-        return Ingredients([Add(AdapterSpec(kind, size(settings))), Freeze("** - adapters")])
+        return Ingredients([Add(AdapterSpec(kind, size(settings)), settings.blocks), Freeze("** - adapters")])
 
     return ingredients
 
@@ -271,7 +272,7 @@ class BuiltMethod:
 
     Attributes:
         plan: plan of the transfer.
-        objectives: with their weights.
+        objectives: objectives with their weights.
         task_weight: weight of the CTC loss of the speaker's utterances.
         source_weight: weight of the CTC loss of source utterances; 0 reads none.
     """

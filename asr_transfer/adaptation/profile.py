@@ -1,4 +1,4 @@
-"""Speaker profiles: what an adaptation changed, stored alone and put on the same base model again.
+"""Stores speaker profiles, which hold only what an adaptation changed, and puts them on the same base model again.
 
 A profile folder holds `profile.safetensors`, which has the added tensors and those of the base that changed, and
 `profile.yaml`, which has facts in plain values. Base and profile give the adapted model's outputs bit for bit. Loading
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
-from asr_transfer.config import to_plain
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.adapters import (
@@ -39,7 +37,8 @@ from asr_transfer.models.adapters import (
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import read_weights, read_yaml, readable, refuse_foreign, write_weights
 from asr_transfer.models.replacing import replace_folder, restore
-from asr_transfer.plain import from_plain
+from asr_transfer.plain import from_plain, to_plain
+from asr_transfer.ranges import CountOrNone, Ranged, Weight
 from asr_transfer.textfiles import write_text
 
 FORMAT = 1
@@ -49,42 +48,39 @@ _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
-class ProfileFacts:
+class ProfileFacts(Ranged):
     """How a profile came about.
 
     Attributes:
         method: method of the adaptation.
-        utterances: that it learnt from.
+        utterances: number of utterances that it learnt from.
         seconds: duration of the speech that they hold.
         created: date and time, ISO 8601.
         parent: checksum of the profile that it went on from.
         origin: anything else, in plain values.
-        test_time: how the model is then adapted to each utterance alone; None for not, or as the base is.
+        test_time: settings of the adaptation to each utterance alone; None for none, or for the base's.
 
     Raises:
         ConfigError: a value is impossible.
     """
 
     method: str
-    utterances: int
-    seconds: float
+    utterances: CountOrNone
+    seconds: Weight
     created: str = field(default_factory=_now)
     parent: str | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     test_time: SutaConfig | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("method", "created"):
             if not getattr(self, name):
                 raise ConfigError(f"`{name}` of a profile must not be empty.")
-        if self.utterances < 0:
-            raise ConfigError(f"`utterances` of a profile must be a whole number from 0, got {self.utterances!r}.")
-        if not 0 <= self.seconds < math.inf:
-            raise ConfigError(f"`seconds` of a profile must be a number from 0, got {self.seconds!r}.")
         if self.parent is not None and not _is_checksum(self.parent):
             raise ConfigError(f"`parent` of a profile must be a profile's checksum, got {self.parent!r}.")
 
@@ -94,11 +90,11 @@ class Profile:
     """A loaded speaker profile.
 
     Attributes:
-        folder: where it was read.
-        facts: how it came about.
+        folder: folder that it was read from.
+        facts: facts about how it came about.
         base: checksum of the model that it belongs to.
-        specs: its adapters.
-        tensors: all of theirs and the base's changed ones, by name.
+        specs: specifications of its adapters.
+        tensors: tensors of the adapters and the changed tensors of the base, by name.
         checksum: checksum of these tensors; names the profile as a parent.
         size_bytes: size of its files.
     """
@@ -174,7 +170,7 @@ class Profile:
         """Make `model` the base again, bit for bit.
 
         Args:
-            model: to which the profile was applied.
+            model: model that the profile was applied to.
             base: the base, or those of its tensors that the profile changed.
 
         Raises:
@@ -230,10 +226,10 @@ def save_profile(
     """Write what distinguishes `adapted` from `base`: its adapters whole, and the base's tensors that changed.
 
     Args:
-        folder: where; an older profile there is replaced when the new one is complete.
+        folder: folder to write; an older profile there is replaced when the new one is complete.
         base: the model as it was before any profile; adapters that it carries are not looked at.
         adapted: a model of the same architecture.
-        facts: how it came about, or a mapping with the fields of `ProfileFacts`.
+        facts: facts about how it came about, or a mapping with the fields of `ProfileFacts`.
 
     Returns:
         The folder.

@@ -1,4 +1,4 @@
-"""Typed settings of speaker adaptation and of the automatic choice of a method, importable without torch.
+"""Declares the settings of speaker adaptation and of the automatic choice of a method, importable without torch.
 
 A reason stands beside each default; figures are from the project's own development runs on AN4 and FSDD.
 """
@@ -6,100 +6,87 @@ A reason stands beside each default; figures are from the project's own developm
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from asr_transfer.config import Precision, SpecAugmentConfig
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import Count, CountOrNone, Filled, Positive, Range, Ranged, Seed, Share, Speed, Speeds, Weight
 
 
 @dataclass(frozen=True)
-class MethodSettings:
+class MethodSettings(Ranged, section="settings"):
     """What the methods can be told; each reads what concerns it.
 
     Attributes:
         first: encoder layers that count as first, besides the front end.
         rho: weight of the source model's posteriors in `kld`, from 0 (plain fine-tuning) to 1 (no change).
-        kld_frames: `all` frames, or only `non-blank` ones.
+        kld_frames: frames that `kld` counts: `all`, or only `non-blank` ones.
         alpha: pull of `l2sp` towards the source weights.
         fisher: pull of `ewc` towards the source weights, times each weight's Fisher information on source utterances.
         rank: rank of the matrices of `lora`.
         bottleneck: hidden units of a `residual-adapter`.
         code: numbers in a `speaker-code`.
+        blocks: selector of the blocks that `lhuc`, `lora`, `residual-adapter` and `speaker-code` act on, such as
+            `encoder.layers[:2]`; empty for all that the kind can act on.
         replay: share of the loss that source utterances have in `replay`.
-        confidence: `pseudo-label` keeps utterances that the source model is at least so sure of, from 0 to 1.
+        confidence: least confidence of the source model, from 0 to 1, in an utterance that `pseudo-label` keeps.
     """
 
-    first: int = 1
-    rho: float = 0.5
+    first: CountOrNone = 1
+    rho: Share = 0.5
     kld_frames: Literal["all", "non-blank"] = "all"
-    alpha: float = 0.01
-    fisher: float = 0.1
-    rank: int = 8
-    bottleneck: int = 16
-    code: int = 32
-    replay: float = 0.5
-    confidence: float = 0.8
-
-    def __post_init__(self) -> None:
-        for name in ("first", "alpha", "fisher"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`settings.{name}` must not be negative, got {getattr(self, name)}.")
-        for name in ("rank", "bottleneck", "code"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`settings.{name}` must be at least 1, got {getattr(self, name)}.")
-        for name in ("rho", "replay", "confidence"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"`settings.{name}` must be from 0 to 1, got {getattr(self, name)}.")
+    alpha: Weight = 0.01
+    fisher: Weight = 0.1
+    rank: Count = 8
+    bottleneck: Count = 16
+    code: Count = 32
+    blocks: str = ""
+    replay: Share = 0.5
+    confidence: Share = 0.8
 
 
 @dataclass(frozen=True)
-class AdaptConfig:
+class AdaptConfig(Ranged, section="adapt"):
     """How a recogniser is adapted.
 
     Attributes:
-        steps: optimiser steps; a handful of utterances fits into one batch, so a step sees all of them.
-        learning_rate: peak; None takes the method's default.
+        steps: number of optimiser steps; a handful of utterances fits into one batch, so a step sees all of them.
+        learning_rate: peak of the learning rate; None takes the method's default.
         batch_budget: frames per batch.
         speeds: speed copies of the utterances.
         augment: SpecAugment masks; None for none.
-        strength: how far the weights move from the source's (0) to the adapted ones (1).
+        strength: distance that the weights move, from the source's (0) to the adapted ones (1).
         source_budget: frames of source utterances per batch, for methods that mix them in.
         settings: settings of the methods.
         suta: test-time adaptation, for the method of that name.
         precision: number format of the training; `auto` takes the faster one on this machine, measured in a second and
             remembered.
         seed: random seed of batches, dropout and masks.
-        device: `auto` takes a GPU when there is one.
+        device: device to compute on: `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when there is one.
     """
 
-    steps: int = 40
-    learning_rate: float | None = None
-    batch_budget: int = 3000
-    speeds: tuple[float, ...] = (1.0,)
+    steps: Count = 40
+    learning_rate: Positive | None = None
+    batch_budget: Count = 3000
+    speeds: Speeds = (1.0,)
     augment: SpecAugmentConfig | None = None
-    strength: float = 1.0
-    source_budget: int = 500
+    strength: Share = 1.0
+    source_budget: Count = 500
     settings: MethodSettings = field(default_factory=MethodSettings)
     suta: SutaConfig = field(default_factory=SutaConfig)
     precision: Precision = "auto"
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_budget", "source_budget"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`adapt.{name}` must be at least 1, got {getattr(self, name)}.")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ConfigError(f"`adapt.learning_rate` must be above 0, got {self.learning_rate}.")
-        if not 0 <= self.strength <= 1:
-            raise ConfigError(f"`adapt.strength` must be from 0 to 1, got {self.strength}.")
+        super().__post_init__()
         if 1.0 not in self.speeds:
             raise ConfigError(f"`adapt.speeds` must contain 1.0, the recordings as they are, got {list(self.speeds)}.")
 
 
 @dataclass(frozen=True)
-class ChoiceConfig:
+class ChoiceConfig(Ranged, section="choice"):
     """How `auto` chooses a method on the speaker's own utterances.
 
     Attributes:
@@ -107,42 +94,32 @@ class ChoiceConfig:
         with_source: methods tried where source utterances are given, the usual choice first.
         without_source: methods tried where there are none, the usual choice first.
         rates: factors on each method's own learning rate.
-        strengths: tried with every training, at no cost but listening to the held-out utterances.
-        prior_strength: taken of the first method, unless something else is better by more than chance; where source
-            utterances are mixed in, the full strength is.
-        refit: where they are, the chosen method is trained for so many times the steps on all recordings: on digits,
-            100 steps instead of 40 took a fifth more errors away from 20 recordings on, and nothing was forgotten.
+        strengths: strengths tried with every training, each at the cost of recognising the held-out utterances.
+        prior_strength: strength taken of the first method, unless something else is better by more than chance. Where
+            source utterances are mixed in, the full strength is taken.
+        refit: factor on the steps of the last training, on all recordings, where source utterances are mixed in: on
+            digits, 100 steps instead of 40 took a fifth more errors away from 20 recordings on, and nothing was
+            forgotten.
         refit_speeds: speed copies of the recordings in that training; none for those of the trials.
-        judged: held-out utterances after which no more folds are run.
+        judged: number of held-out utterances after which no more folds are run.
         tolerance: greatest rise of the character error rate on source speech that the model was not trained on.
         check_seconds: greatest amount of such speech that the trials are judged on; what was adapted at last is judged
             on all of it.
     """
 
-    folds: int = 5
+    folds: Annotated[int, Range(at_least=2)] = 5
     with_source: tuple[str, ...] = ("first-layers+replay", "front-end+replay", "full+replay")
     without_source: tuple[str, ...] = ("front-end", "first-layers", "full", "lhuc")
-    rates: tuple[float, ...] = (1.0,)
-    strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-    prior_strength: float = 0.75
-    refit: float = 2.5
-    refit_speeds: tuple[float, ...] = ()
-    judged: int = 20
-    tolerance: float = 0.01
-    check_seconds: float = 120.0
+    rates: Annotated[tuple[Positive, ...], Filled()] = (1.0,)
+    strengths: Annotated[tuple[Annotated[float, Range(above=0, at_most=1)], ...], Filled()] = (0.25, 0.5, 0.75, 1.0)
+    prior_strength: Share = 0.75
+    refit: Annotated[float, Range(at_least=1)] = 2.5
+    refit_speeds: tuple[Speed, ...] = ()
+    judged: Count = 20
+    tolerance: Annotated[float, Range(infinite=True)] = 0.01
+    check_seconds: Positive = 120.0
 
     def __post_init__(self) -> None:
-        if self.folds < 2:
-            raise ConfigError(f"`choice.folds` must be at least 2, got {self.folds}.")
-        for name in ("rates", "strengths"):
-            values = getattr(self, name)
-            if not values or any(not value > 0 for value in values):
-                raise ConfigError(f"`choice.{name}` must hold numbers above 0, got {list(values)}.")
-        if self.refit < 1:
-            raise ConfigError(f"`choice.refit` must be at least 1, got {self.refit}.")
+        super().__post_init__()
         if self.refit_speeds and 1.0 not in self.refit_speeds:
             raise ConfigError(f"`choice.refit_speeds` must contain 1.0, got {list(self.refit_speeds)}.")
-        if self.judged < 1:
-            raise ConfigError(f"`choice.judged` must be at least 1, got {self.judged}.")
-        if max(self.strengths) > 1:
-            raise ConfigError(f"`choice.strengths` must not exceed 1, got {list(self.strengths)}.")

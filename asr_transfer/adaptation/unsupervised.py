@@ -1,26 +1,21 @@
-"""Unsupervised adaptation: a recogniser's own hypotheses as transcripts, where it is sure of them.
+"""Adapts without transcripts: a recogniser's own hypotheses serve as transcripts, where it is sure of them.
 
 What is kept is then adapted to like transcribed speech (pseudo-labels; Lee 2013, for speech Kahn et al. 2020).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
 
-from asr_transfer.data.batching import sequential
-from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report, Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.decoders import Heard
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.recogniser import Frames, Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.training.forward import run
-from asr_transfer.training.session import speech_task
 
 
 @dataclass(frozen=True)
@@ -36,52 +31,43 @@ class Guess:
     confidence: float
 
 
-@torch.no_grad()
-def guess(source: Recogniser, data: SpeechData) -> list[Guess]:
-    """Recognise each item of `data` and say how sure the recogniser is, in the data's order.
+def guess(source: Recogniser, spoken: Spoken) -> list[Guess]:
+    """Recognise each utterance and say how sure the recogniser is, in their order.
 
     The confidence is the geometric mean per label of the probability that CTC gives to the whole text. It sums over all
     alignments, so that a label is not doubted because its frame is uncertain, and it sees a label that was nearly
     emitted in a frame where the blank won, which the posteriors along the best path do not. As a mean it does
     not fall with the length of the text: texts of any length share one threshold.
     """
-    source.model.eval()
-    device = next(source.model.parameters()).device
-    task = speech_task("unlabelled", data, source.head)
-    guesses = [Guess(Heard("", ()), 0.0)] * len(data)
-    for batch in sequential(data, BATCH_FRAMES):
-        output = run(source.model, task, batch.to(device))
-        assert output.lengths is not None
-        found = source.decode(output.require_logits(), output.lengths)
+
+    def sure(frames: Frames) -> list[Guess]:
+        found = source.decode(frames.logits, frames.lengths)
         labels = [torch.tensor(heard.labels, dtype=torch.long) for heard in found]
-        counts = torch.tensor([len(label) for label in labels], device=device)
+        counts = torch.tensor([len(label) for label in labels], device=frames.logits.device)
         losses = functional.ctc_loss(
-            output.require_logits().log_softmax(-1).transpose(0, 1),
-            torch.nn.utils.rnn.pad_sequence(labels, batch_first=True).to(device),
-            output.lengths,
+            frames.logits.log_softmax(-1).transpose(0, 1),
+            torch.nn.utils.rnn.pad_sequence(labels, batch_first=True).to(frames.logits.device),
+            frames.lengths,
             counts,
             reduction="none",
         )
         # Round-off can take a loss just below 0.
-        confidences = (-losses / counts.clamp(min=1)).exp().clamp(max=1)
-        for item, heard, confidence in zip(batch.items.tolist(), found, confidences.tolist(), strict=True):
-            guesses[item] = Guess(heard, confidence if heard.text else 0.0)
-    return guesses
+        confidences = (-losses / counts.clamp(min=1)).exp().clamp(max=1).tolist()
+        return [Guess(heard, p if heard.text else 0.0) for heard, p in zip(found, confidences, strict=True)]
+
+    return [found for (found,) in source.listen_with(sure, spoken, whole=True)]
 
 
-def pseudo_label(
-    source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, confidence: float
-) -> tuple[list[Utterance], Report]:
-    """Replace the texts of `utterances` by what `source` recognises, and keep those that it is sure of.
+def pseudo_label(source: Recogniser, spoken: Spoken, confidence: float) -> tuple[Spoken, Report]:
+    """Replace the texts of speech by what `source` recognises, and keep what it is sure of; the rest is remarked upon.
 
     The given texts have no influence and may be empty.
 
     Args:
         source: the recogniser, which is left as it is.
-        utterances: unlabelled speech.
-        store: their features.
-        confidence: an utterance is kept when its confidence (see `guess`) is at least this; from 0 to 1. Empty
-            hypotheses are always left out.
+        spoken: unlabelled speech.
+        confidence: least confidence (see `guess`) of an utterance that is kept; from 0 to 1. Empty hypotheses are
+            always left out.
 
     Returns:
         The kept utterances with their hypotheses as texts, in the given order, and a report of those left out with
@@ -93,9 +79,11 @@ def pseudo_label(
     """
     if not 0 <= confidence <= 1:
         raise ConfigError(f"`settings.confidence` must be from 0 to 1, got {confidence}.")
-    guesses = guess(source, SpeechData(utterances, store, source.tokens, with_targets=False))
+    if not spoken:
+        raise DataError("there are no utterances to label; check the manifest and the speakers asked for.")
+    guesses = guess(source, spoken)
     report, kept = Report(), []
-    for utterance, guessed in zip(utterances, guesses, strict=True):
+    for utterance, guessed in zip(spoken.utterances, guesses, strict=True):
         if not guessed.heard.text:
             report.drop(utterance.id, "the model recognises nothing in it")
         elif guessed.confidence < confidence:
@@ -104,18 +92,19 @@ def pseudo_label(
         else:
             kept.append(_labelled(utterance, guessed.heard, source))
     report.kept = len(kept)
+    report.remark()
     if not kept:
         best = max(guessed.confidence for guessed in guesses)
         if not best > 0:
             raise DataError(
-                f"the model recognises nothing in any of the {len(utterances)} utterances, so there are no labels to "
+                f"the model recognises nothing in any of the {len(spoken)} utterances, so there are no labels to "
                 "adapt to; transcribe some of them or start from another model."
             )
         raise DataError(
-            f"the model is nowhere as sure as {confidence:g}: the highest confidence among {len(utterances)} "
+            f"the model is nowhere as sure as {confidence:g}: the highest confidence among {len(spoken)} "
             f"utterances is {best:.3f}; lower `--settings.confidence` or transcribe some of them."
         )
-    return kept, report
+    return Spoken(kept, spoken.store), report
 
 
 def _labelled(utterance: Utterance, heard: Heard, source: Recogniser) -> Utterance:

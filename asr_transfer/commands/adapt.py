@@ -14,7 +14,7 @@ from asr_transfer.commands.options import Command, ResumableOptions, Say, add_se
 from asr_transfer.commands.speech import read_speech, take
 from asr_transfer.config import Precision, SpecAugmentConfig
 from asr_transfer.decoding.settings import SutaConfig
-from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import Count
 from asr_transfer.runs.console import say
 from asr_transfer.runs.lock import released
 from asr_transfer.textfiles import require_writable_folder
@@ -33,22 +33,23 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
     Attributes:
         model: model folder, or the run folder of `train`.
         data: manifest, or folder of recordings, of the new speaker; with transcripts where the method reads them.
-        method: how to adapt; several joined with +. `auto` tries several on the speaker's own recordings and may
+        method: name of a method, or several joined with +. `auto` tries several on the speaker's own recordings and may
             leave the model as it is.
-        profile: go on from this profile of the model, with more recordings.
+        profile: profile of the model to go on from with more recordings.
         source: manifest or folder of recordings like those the model was trained on, for `replay`, `ewc` and `auto`; by
-            default the training utterances that the model's folder keeps. Where the model keeps no speech that it was
-            not trained on, it is judged on a part of them what is forgotten.
-        source_utterances: take so many of them, drawn by the seed.
-        use_summary: False leaves out what the model's folder keeps: training utterances to mix in, and others to judge
-            on what is forgotten.
-        choice: how `auto` chooses.
-        speaker: take this speaker's utterances of `data` only.
-        utterances: take so many of them only, drawn by the seed.
+            default the training utterances that the model's folder keeps. Where that folder keeps no held-out speech, a
+            part of these recordings shows what is forgotten.
+        source_utterances: number of these that are taken, drawn by the seed.
+        use_summary: whether to use what the model's folder keeps: training utterances to mix in, and held-out ones that
+            show what is forgotten.
+        choice: settings of the choice by `auto`.
+        speaker: name of the only speaker whose utterances of `data` are taken.
+        utterances: number of utterances of `data` to take, drawn by the seed; None takes all.
         test: manifest or folder of the same speaker's other recordings, scored before and after.
         others: manifest or folder of other speakers, scored before and after to show what is forgotten.
-        check: try a named method on held-out recordings first, and keep the model as it is where they get worse.
-        keep_suspicious: adapt also to recordings whose transcript seems to belong to another one.
+        check: whether to try a named method on held-out recordings first, and keep the model as it is where they get
+            worse.
+        keep_suspicious: whether to adapt also to recordings whose transcript seems to belong to another one.
     """
 
     model: Path
@@ -56,22 +57,15 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
     method: str = "auto"
     profile: Path | None = None
     source: Path | None = None
-    source_utterances: int = 300
+    source_utterances: Count = 300
     use_summary: bool = True
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     speaker: str | None = None
-    utterances: int | None = None
+    utterances: Count | None = None
     test: Path | None = None
     others: Path | None = None
     check: bool = True
     keep_suspicious: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.utterances is not None and self.utterances < 1:
-            raise ConfigError(f"`utterances` must be at least 1, got {self.utterances}.")
-        if self.source_utterances < 1:
-            raise ConfigError(f"`source_utterances` must be at least 1, got {self.source_utterances}.")
 
 
 def adapt(

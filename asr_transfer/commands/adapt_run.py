@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.before_after import before_and_after
@@ -32,10 +33,11 @@ from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import open_profile
 from asr_transfer.commands.speech import take
 from asr_transfer.config import to_record
-from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.features import build_store
 from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import spell
+from asr_transfer.data.speech import Spoken, spell
+from asr_transfer.data.voice import diagnose
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.runs.emptying import in_use
@@ -72,7 +74,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         base: the model as it stands on disk.
         source: the model to adapt: the base, with the profile that is gone on from.
         speech: recordings.
-        say: prints a line.
+        say: function that prints a line.
 
     Returns:
         The adapted model; of a run that was finished before, the one that it wrote.
@@ -122,9 +124,11 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     if unheard:
         unheard, store = Summary(unheard, kept[JUDGED].store).joined(store, {u.id for u in everything})
     judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
-    vetted = vet(source, speech.own, store, command.speeds, command.keep_suspicious, labelled, note)
+    vetted = vet(source, Spoken(speech.own, store), command.speeds, command.keep_suspicious, labelled, note)
+    voice = diagnose(vetted.spoken.utterances)
+    _print(voice.table())
     if "pseudo-label" in command.method.split("+"):
-        pseudo_label(source, vetted.utterances, store, command.settings.confidence)
+        pseudo_label(source, vetted.spoken, command.settings.confidence)
     record = record or _open(command, given)
     for line in lines:
         record.log(line)
@@ -133,26 +137,26 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         say(line)
         record.log(line)
 
-    record.data("adapt", command.data, vetted.utterances)
+    record.data("adapt", command.data, vetted.spoken.utterances)
     if replayed:
         record.data("source", place or "", speech.source)
     if unheard:
         record.data("judged", summary_folder(command.model, JUDGED) or "", unheard)
     command = _settled(command, source, tell)
-    choice = _choose(command, source, vetted, store, speech.source, judged, tell, record.log)
+    choice = _choose(command, source, vetted, speech.source, judged, tell, record.log)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
-    adapted = adapt(source, vetted.utterances, store, choice.method, settings, command.out, record.log, speech.source)
+    adapted = adapt(
+        source, vetted.spoken, choice.method, settings, command.out, record.log, Spoken(speech.source, store)
+    )
     say(str(adapted.plan))
-    for name, reason in adapted.report.dropped:
-        tell(f"utterance '{name}' is left out: {reason}")
     scores = {
-        name: before_and_after(name, source, adapted.recogniser, part, store, record, say)
+        name: before_and_after(name, source, adapted.recogniser, Spoken(part, store), record, say)
         for name, part in (("test", speech.test), ("others", speech.others))
         if part
     }
     about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
     if about and unheard:
-        lost = before_and_after("judged", source, adapted.recogniser, unheard, store, record, say, judged.what)
+        lost = before_and_after("judged", source, adapted.recogniser, Spoken(unheard, store), record, say, judged.what)
         scores["judged"] = lost
         if command.method == AUTO and (line := excess(lost["before"]["cer"], lost["after"]["cer"], command.choice)):
             tell(line)
@@ -170,6 +174,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             "reason": choice.reason,
             **about,
             "ladder": [rung.to_plain() for rung in choice.ladder],
+            "voice": voice.to_plain(),
             "left_out": [f"{name}: {reason}" for name, reason in [*vetted.dropped, *adapted.report.dropped]],
         },
     )
@@ -245,7 +250,7 @@ def _open(command: AdaptCommand, speech: Speech) -> RunRecord:
 
 def _settled(command: AdaptCommand, source: Recogniser, say: Say) -> AdaptCommand:
     """Return the command with a precision instead of `auto`: one for all that is tried, and for a resumed run."""
-    model, device = source.model.network, distributed.join(command.device)
+    model, device = source.model, distributed.join(command.device)
     return replace(
         command, precision=settle(command.out, command.precision, model, device, command.batch_budget, say=say)
     )
@@ -276,7 +281,6 @@ def _choose(
     command: AdaptCommand,
     source: Recogniser,
     vetted: Vetted,
-    store: FeatureStore,
     more: Sequence[Utterance],
     judged: Judged,
     say: Say,
@@ -289,7 +293,7 @@ def _choose(
     elif not _checked(command):
         return named
     elif len(set(vetted.groups)) < 2:
-        say("one recording leaves none to judge on, so the gain is not known; give --test")
+        say("one recording leaves none to hold out, so the gain is not known; give --test")
         return named
     else:
         tried = [Candidate(command.method, command.learning_rate or default_learning_rate(command.method))]
@@ -297,19 +301,23 @@ def _choose(
         # Held to what it is for: a named method is refused when it makes the speaker worse, not for a small gain.
         settings = replace(command.choice, folds=folds, strengths=(command.strength,), tolerance=float("inf"))
     mixed = mixed_in_trials(more, judged)
-    choice = choose(
-        source, vetted.utterances, store, command, settings, tried, mixed, vetted.groups, log, None, judged.utterances
-    )
+    store = vetted.spoken.store
+    others, unheard = Spoken(mixed, store), Spoken(judged.utterances, store)
+    choice = choose(source, vetted.spoken, command, settings, tried, others, vetted.groups, log, None, unheard)
     if choice.ladder:
-        console = Console()
-        if not console.is_terminal:
-            console.width = max(console.width, 120)
-        console.print(ladder_table(choice.ladder))
+        _print(ladder_table(choice.ladder))
         part = len(lasting(judged.utterances, settings.check_seconds))
         some = f"{part} of " if part < len(judged.utterances) else ""
         say(f"others: {'judged on ' * bool(judged.utterances)}{some}{judged.what}")
     say(f"chosen: {choice.summary()}: {choice.reason}")
     return choice
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+    console.print(table)
 
 
 def _save(
@@ -324,7 +332,7 @@ def _save(
     say: Say,
 ) -> None:
     left_out = {name for name, _ in adapted.report.dropped}
-    learnt = [u for u in vetted.utterances if u.id not in left_out] if adapted.end else []
+    learnt = [u for u in vetted.spoken.utterances if u.id not in left_out] if adapted.end else []
     how = (
         f"Adapted from `{command.model}` to {len(learnt)} utterances by `{choice.method}`"
         if adapted.end
@@ -349,7 +357,7 @@ def _save(
         test_time=adapted.recogniser.test_time,
     )
     folder = save_profile(command.out / "profile", base.model, adapted.recogniser.model, facts)
-    say(f"{folder}: what changed alone, {Profile.load(folder).size_bytes / 1000:.0f} kB")
+    say(f"{folder}: written, a profile of what changed, {Profile.load(folder).size_bytes / 1000:.0f} kB")
 
 
 def _refuse_shared(utterances: Sequence[Utterance], test: Sequence[Utterance]) -> None:

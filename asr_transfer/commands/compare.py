@@ -33,11 +33,13 @@ class CompareCommand:
         out: folder to write the report to; an earlier report there is replaced.
         baseline: name of the system that the others are tested against; by default the source model, else the first.
         language: language of texts that name none, for small letters depend on it.
-        intersection: compare the utterances that all runs have, instead of refusing runs that differ in them.
-        audio: put players into the report that `link` the recordings, or `embed` those of the worst utterances.
-        normalisation: name of that to score under, whatever the runs state; by default what they state, `none` for
-            files.
-        texts: belonging together of the lines of ref.txt and hyp.txt: by `ids`, or by their order as `lines`; by
+        intersection: whether to compare only the utterances that all runs have, instead of refusing runs that differ in
+            them.
+        audio: players in the report: `link` plays the recordings where they lie, `embed` copies those of the worst
+            utterances into the page, `none` leaves players out.
+        normalisation: name of the normalisation to score under, whatever the runs state; by default what they state,
+            `none` for files.
+        texts: way in which the lines of ref.txt and hyp.txt belong together: by `ids`, or by their order as `lines`; by
             default by ids, where they look like ids.
         words: file of words, one per line, whose recall is counted.
         vocabulary: file of known words, such as those trained on; the recall of all others is counted.
@@ -104,7 +106,7 @@ def compare_run(runs: Sequence[str], command: CompareCommand, say: Say, started:
     Args:
         runs: run folders and files, as `evaluation.runs.load_systems` takes them.
         command: options of the comparison.
-        say: prints a line.
+        say: function that prints a line.
         started: the command line, for the report.
 
     Raises:

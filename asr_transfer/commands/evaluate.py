@@ -42,7 +42,7 @@ class EvaluateCommand(ListenOptions, RunOptions):
 
     Attributes:
         data: manifest, or folder of recordings with transcripts.
-        speaker: take this speaker's utterances only.
+        speaker: name of the only speaker whose utterances are taken.
     """
 
     data: Path
@@ -116,25 +116,26 @@ def evaluate_run(
     """
     from asr_transfer.commands.listen import AUTO, by_found_language, told_identification, told_way
     from asr_transfer.data.features import build_store
+    from asr_transfer.data.speech import Spoken
     from asr_transfer.training.session import hypotheses
 
     record.data("test", command.data, utterances)
-    store = build_store(utterances, recogniser.model.inputs)
+    spoken = Spoken(utterances, build_store(utterances, recogniser.model.inputs))
     more: dict[str, Any] = {}
     if command.language == AUTO:
         say(told_way(recogniser))
-        found, identification = by_found_language(recogniser, utterances, store)
+        found, identification = by_found_language(recogniser, spoken)
         more = {"identification": identification}
         say(told_identification(identification))
     else:
-        found = hypotheses(recogniser, utterances, store)
+        found = hypotheses(recogniser, spoken)
     total = write_scores(record.folder, found)
     written = recogniser.written(by_head=command.language == AUTO)
     if command.language == AUTO:
         # Any head may have been found to be the one.
         written = {"": [symbol for symbols in written.values() for symbol in symbols]}
     if lacking := find_unwritable(found, written, recogniser.writes):
-        say(lacking.sentence(str(record.folder)))
+        say(lacking.sentence(str(record.given)))
         more["unwritable"] = lacking.to_plain()
     record.finish(scores={"test": total.to_plain()}, **more)
     return total

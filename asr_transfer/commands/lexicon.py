@@ -49,12 +49,12 @@ def check_lexicon(
     """Say whether a model can spell every word of a lexicon, and what would have to be mapped.
 
     Args:
-        lexicon: file.
+        lexicon: lexicon file.
         model: model folder, or the run folder of `train` or `adapt`.
         head: head to spell for, where the model has several.
-        nearest: take for each phone that the model does not know the nearest one.
+        nearest: whether to take the nearest phone for each that the model lacks.
         out: file to write the mapped lexicon to.
-        overwrite: replace the file `out`.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Returns:
@@ -107,7 +107,7 @@ def add_words(
     """Add words to a lexicon's file, behind what stands there; a missing file is made.
 
     Args:
-        lexicon: file.
+        lexicon: lexicon file.
         words: words to add.
         language: ISO 639 code.
         phones: pronunciation of the one word, separated by spaces; otherwise they are looked up or guessed.
@@ -160,12 +160,12 @@ def write_pronunciations(
     """Write a lexicon of the words of a list, one per line; blank lines and lines that begin with `#` are skipped.
 
     Args:
-        wordlist: file.
+        wordlist: file with a word per line.
         out: lexicon file to write.
         language: ISO 639 code.
         source, scheme, notation, reader: parameters of `data.g2p.pronounce`.
         lexicon: file of pronunciations that go before all others.
-        overwrite: replace the file `out`.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
@@ -209,11 +209,11 @@ def pronounce_manifest(
     """Write a manifest whose utterances have pronunciations, and print which phones they use and what was left out.
 
     Args:
-        manifest: file.
+        manifest: manifest to read.
         out: manifest to write.
         language, source, scheme, notation, reader: parameters of `data.pronounce.pronounce_utterances`.
         lexicon: file of pronunciations that go before all others.
-        overwrite: replace the file `out`.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
@@ -239,7 +239,7 @@ def show_lexicon(lexicon: Path, words: Sequence[str] = (), *, console: Console |
     """Print what a lexicon holds: counts, phones, homophones and guesses, or the pronunciations of some words.
 
     Args:
-        lexicon: file.
+        lexicon: lexicon file.
         words: words to show; none for the lexicon as a whole.
         console: terminal to print to; None for the standard output.
 
@@ -314,7 +314,7 @@ def _read_words(path: Path) -> dict[str, str]:
 
 def _append(lexicon: Path, added: Sequence[Entry]) -> None:
     """Write entries behind a file's lines, comments kept, through a temporary name."""
-    before = lexicon.read_bytes().decode("utf-8") if lexicon.exists() else ""
+    before = textfiles.read_text(lexicon) if lexicon.exists() else ""
     with textfiles.writing(lexicon, "lexicon") as out:
         out.write(before + ("\n" if before and not before.endswith("\n") else ""))
         out.writelines(Lexicon(added).lines())
@@ -383,27 +383,32 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     part = parsers["check"]
     part.add_argument("--model", type=Path, required=True, help="model folder, or the run folder of `train` or `adapt`")
     part.add_argument("--language", type=str, default=None, help="head to spell for, where the model has several")
-    part.add_argument("--map", type=bool, default=False, help="take the nearest phone for each that the model lacks")
+    part.add_argument(
+        "--map", type=bool, default=False, help="whether to take the nearest phone for each that the model lacks"
+    )
     part.add_argument("--out", type=Path, default=None, help="file to write the mapped lexicon to")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
     parsers["add"].add_argument("words", nargs="+", type=str, help="words to add")
     parsers["add"].add_argument("--phones", type=str, default=None, help="pronunciation of the one word")
     part = parsers["g2p"]
     part.add_argument("wordlist", type=Path, help="file with a word per line")
     part.add_argument("--out", type=Path, required=True, help="lexicon to write")
     part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
     part = parsers["pronounce"]
     part.add_argument("manifest", type=Path, help="manifest whose utterances are to be pronounced")
     part.add_argument("--language", type=str, default=None, help="ISO 639 code; by default each utterance's own")
     part.add_argument("--out", type=Path, required=True, help="manifest to write")
     part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+    part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
     for name in ("add", "g2p"):
         parsers[name].add_argument("--language", type=str, required=True, help="ISO 639 code of the words' language")
     for part in (parsers["add"], parsers["g2p"], parsers["pronounce"]):
         part.add_argument(
-            "--source", type=Literal["auto", "dictionary", "espeak"], default="auto", help="where they are looked up"
+            "--source",
+            type=Literal["auto", "dictionary", "espeak"],
+            default="auto",
+            help="origin of the pronunciations",
         )
         part.add_argument(
             "--scheme",

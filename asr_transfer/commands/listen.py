@@ -1,8 +1,8 @@
-"""Puts a model to work as the command line asks: which head, which words, which search."""
+"""Opens a recogniser as the command line asks: with which head, which words, which search."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import torch
 from asr_transfer import audio
 from asr_transfer.commands.options import ListenOptions, settings_from
 from asr_transfer.commands.profile import load_with_profile
-from asr_transfer.data.features import FeatureStore, build_store, model_input
+from asr_transfer.data.features import model_input
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_audio
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
@@ -29,6 +29,7 @@ from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.models.folder import read_config
+from asr_transfer.training.session import paired
 
 AUTO = "auto"
 """Asks for the language that each recording is in."""
@@ -52,10 +53,10 @@ def load(
         profile: speaker's profile to put on the model.
         language: head to listen with, where the model has several; `auto` is the command line's alone.
         lexicon: words that can be said, with their pronunciations.
-        sentences: each recording is a sentence of the lexicon's words, instead of one of them.
+        sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
         lm: language model of the sentences, ARPA text.
         hotwords: file of words or phrases to listen for.
-        search: how sentences and hot words are searched for.
+        search: settings of the search for sentences and hot words.
 
     Returns:
         The recogniser, whose `transcribe` takes audio files and returns their texts.
@@ -106,39 +107,26 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
     if hot is not None:
         if spells_phones(recogniser.tokens.units):
             raise ConfigError(
-                f"{options.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
-                "holds them, with --sentences."
+                f"{options.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
+                "give a --lexicon that holds them, with --sentences."
             )
         return replace(recogniser, decoder=HotWordDecoder(PrefixSearch(recogniser.tokens, options.search, hot)))
     return recogniser
 
 
-def listen(
-    recogniser: Recogniser, utterances: Sequence[Utterance], language: str | None, store: FeatureStore | None = None
-) -> Iterator[tuple[Utterance, str, str]]:
-    """Yield each utterance with the language it was taken to be in and what was heard.
+def listen(recogniser: Recogniser, spoken: Spoken, language: str | None) -> tuple[list[str], list[str]]:
+    """Return the language that each utterance was taken to be in, and what was heard.
 
     Args:
         recogniser: result of `open_recogniser`.
-        utterances: their texts are not read and may be empty.
+        spoken: speech to recognise; its texts are not read and may be empty.
         language: `auto` finds it out, with the offsets that the model keeps, else by the heads' scores as they are;
             otherwise it is the recogniser's head.
-        store: their features; computed where it is not given.
     """
-    if store is None:
-        store = build_store(utterances, recogniser.model.inputs)
-    heads = [recogniser.head] * len(utterances)
-    if language == AUTO:
-        data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
-        heads = [found for found, _ in identify(recogniser, data)]
-    texts: dict[int, str] = {}
-    for head in dict.fromkeys(heads):
-        own = recogniser if head == recogniser.head else recogniser.for_head(head)
-        chosen = [n for n, name in enumerate(heads) if name == head]
-        part = SpeechData([utterances[n] for n in chosen], store, own.tokens, with_targets=False)
-        texts.update(zip(chosen, own.recognise(part), strict=True))
-    for number, (utterance, head) in enumerate(zip(utterances, heads, strict=True)):
-        yield utterance, head, texts[number]
+    if language != AUTO:
+        return [recogniser.head] * len(spoken), recogniser.listen(spoken)
+    heads = [found for found, _ in identify(recogniser, spoken)]
+    return heads, recogniser.listen(spoken, heads)
 
 
 def recordings(files: Sequence[str], language: str) -> list[Utterance]:
@@ -157,9 +145,7 @@ def told_way(recogniser: Recogniser) -> str:
     return "languages are told apart by the heads' raw scores: the model, as it is now, was not calibrated for that"
 
 
-def by_found_language(
-    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore
-) -> tuple[list[Hypothesis], dict[str, Any]]:
+def by_found_language(recogniser: Recogniser, spoken: Spoken) -> tuple[list[Hypothesis], dict[str, Any]]:
     """Recognise utterances in the language that each seems to be in.
 
     Returns:
@@ -168,14 +154,9 @@ def by_found_language(
         `languages` with its number of `utterances`, and the most frequent mistakes, `confusions`. An utterance in a
         language that the model does not know is one of its mistakes.
     """
-    heard: list[Hypothesis] = []
-    found = []
-    for utterance, head, text in listen(recogniser, utterances, AUTO, store):
-        own = recogniser if head == recogniser.head else recogniser.for_head(head)
-        if utterance.language:
-            found.append((head, utterance.language))
-        heard.append(Hypothesis(utterance.id, utterance.speaker, utterance.language, own.reference(utterance), text))
-    return heard, _identified(found, bool(recogniser.offsets))
+    heads, texts = listen(recogniser, spoken, AUTO)
+    found = [(head, u.language) for head, u in zip(heads, spoken.utterances, strict=True) if u.language]
+    return paired(recogniser, spoken, heads, texts), _identified(found, bool(recogniser.offsets))
 
 
 def _identified(found: Sequence[tuple[str, str]], calibrated: bool) -> dict[str, Any]:

@@ -15,11 +15,9 @@ from rich.text import Text
 
 from asr_transfer.commands.options import Command, NewParser
 from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
-from asr_transfer.data.manifest import read_manifest
+from asr_transfer.data.texts import read_texts, sentences_of
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.orthography import visible
 from asr_transfer.runs.console import require_free, show
-from asr_transfer.textfiles import read_lines
 from asr_transfer.whitespace import words_of
 
 if TYPE_CHECKING:
@@ -30,15 +28,6 @@ SUMMARIES: Mapping[str, str] = {
     "show": "Print what a language model holds, and how well it expects sentences.",
     "words": "Write the words of sentences as a lexicon in letters, for models of characters.",
 }
-
-
-def read_texts(paths: Sequence[Path]) -> list[str]:
-    """Return the sentences of files: the lines of texts, and the `text` of manifests (.jsonl).
-
-    Raises:
-        DataError: a file is missing, not UTF-8 text, or holds no sentences.
-    """
-    return [text for path in paths for text in _sentences(path)]
 
 
 def make_model(
@@ -56,11 +45,11 @@ def make_model(
     Args:
         texts: files with a sentence per line, or manifests.
         out: file to write.
-        order: the longest n-gram.
+        order: length of the longest n-grams.
         lexicon: file whose words the model shall list too.
-        limit: list so many of the texts' commonest words only; the others count as `<unk>`, unless the lexicon holds
-            them. Of equally common words the first ones stay.
-        overwrite: replace the file `out`.
+        limit: number of the texts' commonest words to list; the others count as `<unk>`, unless the lexicon holds them.
+            Of equally common words the first ones stay.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
@@ -104,7 +93,7 @@ def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None 
     ):
         table.add_column(heading, justify="right" if n else "left", overflow="fold")
     for path in texts:
-        fit = model.fit(_sentences(path))
+        fit = model.fit(sentences_of(path))
         full = f"{fit.full_perplexity:,.1f}" if math.isfinite(fit.full_perplexity) else "–"
         numbers = (f"{fit.sentences:,}", f"{fit.words:,}", f"{fit.unlisted:,}", f"{100 * fit.oov:.1f}")
         table.add_row(Text(str(path)), *numbers, f"{fit.perplexity:,.1f}", full)
@@ -120,8 +109,8 @@ def write_words(
     Args:
         texts: files with a sentence per line, or manifests.
         out: file to write.
-        at_least: words that occur so often only.
-        overwrite: replace the file `out`.
+        at_least: least number of occurrences of a word that is written.
+        overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
@@ -138,16 +127,6 @@ def write_words(
     made.save(out)
     show(Text(f"{out}: written, {len(made):,} words in letters"), console)
     return 0
-
-
-def _sentences(path: Path) -> list[str]:
-    """Return the sentences of a file."""
-    if path.suffix == ".jsonl":
-        return [visible(utterance.text) for utterance in read_manifest(path)]
-    lines = read_lines(path, "give a file with a sentence per line")
-    if not (found := [visible(line) for line in lines if line.strip()]):
-        raise DataError(f"{path}: holds no sentences; write one per line.")
-    return found
 
 
 def _grams(model: NgramModel) -> str:
@@ -169,16 +148,14 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
         )
     part = parsers["make"]
     part.add_argument("--out", type=Path, required=True, help="ARPA file to write")
-    part.add_argument("--order", type=int, default=3, help="the longest n-gram")
-    part.add_argument("--lexicon", type=Path, default=None, help="list the words of this lexicon too")
-    part.add_argument(
-        "--limit", type=int | None, default=None, help="list so many of the commonest words of the texts only"
-    )
+    part.add_argument("--order", type=int, default=3, help="length of the longest n-grams")
+    part.add_argument("--lexicon", type=Path, default=None, help="lexicon whose words are listed too")
+    part.add_argument("--limit", type=int | None, default=None, help="number of the texts' commonest words to list")
     part = parsers["words"]
     part.add_argument("--out", type=Path, required=True, help="lexicon to write")
-    part.add_argument("--at_least", type=int, default=1, help="words that occur so often only")
+    part.add_argument("--at_least", type=int, default=1, help="least number of occurrences of a word")
     for name in ("make", "words"):
-        parsers[name].add_argument("--overwrite", type=bool, default=False, help="replace the file --out")
+        parsers[name].add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
     return parsers
 
 

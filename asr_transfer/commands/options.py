@@ -1,4 +1,4 @@
-"""Options that several commands share, and what makes a command of its options and its action.
+"""Declares options that several commands share, and makes a command of its options and its action.
 
 Neither this file nor those of the commands load torch before a command runs, so that the command line starts at once.
 """
@@ -6,14 +6,15 @@ Neither this file nor those of the commands load torch before a command runs, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import hints, words
 
 Kind = TypeVar("Kind")
 Say = Callable[[str], None]
@@ -27,9 +28,9 @@ class Command:
     """One command, from which `cli` makes its parser.
 
     Attributes:
-        summary: words that tell in the list of commands what it does.
+        summary: description in the list of commands.
         run: action, from the options to the exit status.
-        declare: adds its options to its parser; None where it has commands below it instead.
+        declare: function that adds its options to its parser; None where it has commands below it instead.
         below: parsers of the commands below it, by name.
     """
 
@@ -43,6 +44,20 @@ def add_settings(parser: ArgumentParser, kind: type[Any]) -> None:
     """Add the options that a dataclass declares, and `--config` for a file with them."""
     parser.add_argument("--config", action="config", help="YAML file with any of the options")
     parser.add_class_arguments(kind)
+    for action in parser._actions:
+        allowed = words(_declared(kind, action.dest))
+        if action.help and allowed not in ("", "at least 0"):  # nobody thinks of a number below 0 where 0 is for none
+            action.help = f"{action.help.rstrip('.')}; {allowed}."
+
+
+def _declared(kind: type[Any], option: str) -> Any:
+    """Return the type that settings declare for an option such as `trainer.steps`; None where they declare none."""
+    for name in option.split("."):
+        inner = [part for part in (kind, *get_args(kind)) if isinstance(part, type) and is_dataclass(part)]
+        if not inner or name not in (known := hints(inner[0])):
+            return None
+        kind = known[name]
+    return kind
 
 
 def settings_of(kind: type[Kind], arguments: Namespace) -> Kind:
@@ -75,7 +90,7 @@ class RunOptions:
 
     Attributes:
         out: run folder to write.
-        overwrite: replace the run that `out` holds.
+        overwrite: whether to replace the run that `out` holds.
     """
 
     out: Path
@@ -87,7 +102,7 @@ class ResumableOptions(RunOptions):
     """Where a run is written that can be stopped.
 
     Attributes:
-        resume: go on with a run that was stopped.
+        resume: whether to go on with a run that was stopped.
     """
 
     resume: bool = False
@@ -103,7 +118,7 @@ class SearchOptions:
         lexicon: words that can be said, with their pronunciations.
         lm: language model of the sentences, ARPA text.
         hotwords: words or phrases to listen for, one per line.
-        search: how sentences and hot words are searched for.
+        search: settings of the search for sentences and hot words.
     """
 
     model: Path
@@ -120,7 +135,7 @@ class ListenOptions(SearchOptions):
 
     Attributes:
         language: head to listen with, where the model has several; `auto` takes the surest one for each recording.
-        sentences: each recording is a sentence of the lexicon's words, instead of one of them.
+        sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
     """
 
     language: str | None = None

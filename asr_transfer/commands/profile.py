@@ -17,8 +17,8 @@ from rich.text import Text
 
 from asr_transfer.commands.options import Command, NewParser, Say
 from asr_transfer.commands.show import flat
-from asr_transfer.config import to_plain
 from asr_transfer.errors import ModelError
+from asr_transfer.plain import to_plain
 from asr_transfer.remarks import remark
 from asr_transfer.runs.console import legible, say, show
 from asr_transfer.textfiles import require_writable_folder, unreadable
@@ -203,15 +203,16 @@ def merge_profile(
         model: model folder of the base, or the run folder of `train`; stays as it is.
         profile: profile folder, or the run folder of `adapt`.
         out: model folder to write.
-        say: prints a line.
+        say: function that prints a line.
         head: head to listen with, where the model has several.
-        overwrite: replace the model that `out` holds.
+        overwrite: whether to replace the model that `out` holds.
 
     Raises:
         ModelError: a folder is missing or damaged, the profile belongs to another model, or `out` holds something
             that must not be replaced.
     """
     from asr_transfer.adaptation.profile import merged
+    from asr_transfer.data.features import FRAMES
     from asr_transfer.data.kept_source import FILES, FOLDER, JUDGED, load_summaries, remarks, writers
     from asr_transfer.decoding.recogniser import Recogniser
     from asr_transfer.models.adapters import adapter_specs
@@ -223,7 +224,7 @@ def merge_profile(
     with _sentences():
         names = {path.relative_to(out).as_posix() for path in out.rglob("*")} if out.is_dir() else set()
     # A folder like a model's with other files besides would lose them.
-    known = {path for kept in (FOLDER, JUDGED) for path in (kept, *(f"{kept}/{name}" for name in FILES))}
+    known = {path for kept in (FOLDER, JUDGED) for path in (kept, *(f"{kept}/{name}" for name in (*FILES, *FRAMES)))}
     if foreign := sorted(name for name in names - known if not _MODEL_FILES.fullmatch(name)):
         raise ModelError(f"{out}: holds other things than a model ({foreign[0]}); choose another --out.")
     if names and not overwrite:
@@ -257,7 +258,7 @@ def remove_profiles(paths: Sequence[Path], say: Say) -> None:
 
     Args:
         paths: profile folders, or run folders of `adapt`, of which the profile alone is removed.
-        say: prints a line for each.
+        say: function that prints a line for each.
 
     Raises:
         ModelError: one is missing, is a link, is no profile, or holds other files too.
@@ -355,9 +356,11 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
             ("remove", "Delete profile folders; the base model stays as it is."),
         )
     }
-    parsers["list"].add_argument("folder", nargs="?", type=Path, default=Path(), help="where to look; here by default")
+    parsers["list"].add_argument(
+        "folder", nargs="?", type=Path, default=Path(), help="folder to look in; here by default"
+    )
     parsers["show"].add_argument("profile", type=Path, help="profile folder, or the run folder of `adapt`")
-    parsers["show"].add_argument("--model", type=Path, default=None, help="say whether it belongs to this model")
+    parsers["show"].add_argument("--model", type=Path, default=None, help="model that the profile may belong to")
     part = parsers["merge"]
     part.add_argument(
         "--model", type=Path, required=True, help="model folder of the base, or the run folder of `train`"
@@ -365,7 +368,7 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     part.add_argument("--profile", type=Path, required=True, help="profile folder, or the run folder of `adapt`")
     part.add_argument("--out", type=Path, required=True, help="model folder to write")
     part.add_argument("--language", type=str, default=None, help="head to listen with, where the model has several")
-    part.add_argument("--overwrite", type=bool, default=False, help="replace the model that --out holds")
+    part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the model that --out holds")
     parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
     return parsers
 

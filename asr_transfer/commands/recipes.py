@@ -10,14 +10,15 @@ from asr_transfer.commands.options import Command
 
 
 def _declare(parser: ArgumentParser) -> None:
-    parser.add_argument("--folder", type=Path, default=Path("recipes"), help="folder of the recipes")
+    default = "by default `recipes`, or else those that came with the package"
+    parser.add_argument("--folder", type=Path, default=None, help=f"folder of the recipes; {default}")
     parser.add_argument("--speech", type=Path, default=None, help="folder of corpora as distributed")
 
 
 def _run(arguments: Namespace) -> int:
-    from asr_transfer.experiments.recipes import listing
+    from asr_transfer.experiments.recipes import find_recipes, listing
 
-    print(listing(arguments.folder, arguments.speech))
+    print(listing(arguments.folder or find_recipes(), arguments.speech))
     return 0
 
 

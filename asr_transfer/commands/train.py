@@ -16,6 +16,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
+from asr_transfer.ranges import CountOrNone
 from asr_transfer.runs.console import say
 from asr_transfer.runs.emptying import in_use
 from asr_transfer.runs.record import RunRecord
@@ -32,35 +33,30 @@ class TrainCommand(SourceConfig, ResumableOptions):
     Attributes:
         train: manifest to train on.
         dev: manifest that the best weights are chosen on; without it the last weights are kept.
-        dev_speakers: hold so many speakers of `train` out instead of giving `dev`.
+        dev_speakers: number of speakers of `train` to hold out instead of giving `dev`.
         test: manifest to score the finished model on.
-        keep_source: keep so many training utterances, drawn by the seed, in the model's folder as features and
+        keep_source: number of training utterances, drawn by the seed, that the model's folder keeps as features and
             transcripts, for `adapt` to mix in; 0 for none.
-        keep_judged: hold about so many utterances of each language out from training, whole speakers where there are
-            several, and keep them in the model's folder: `adapt` judges on them what others lose. Development speech
-            serves instead where there is enough, for it chooses the best weights but is not trained on. At most a
-            tenth of the training utterances is taken, and none where that is too few to judge on; 0 for none.
+        keep_judged: approximate number of utterances of each language to hold out from training, whole speakers where
+            there are several, and to keep in the model's folder, where they show `adapt` what others lose. Development
+            speech serves instead where there is enough of it: it chooses the best weights but is not trained on. At
+            most a tenth of the training utterances is taken, and none where that is too few; 0 for none.
         about: text file that goes on the model's card, such as the corpora and their licences that `asr-transfer
             prepare languages` lists.
     """
 
     train: Path
     dev: Path | None = None
-    dev_speakers: int = 0
+    dev_speakers: CountOrNone = 0
     test: Path | None = None
-    keep_source: int = KEEP_SOURCE
-    keep_judged: int = KEEP_JUDGED
+    keep_source: CountOrNone = KEEP_SOURCE
+    keep_judged: CountOrNone = KEEP_JUDGED
     about: Path | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.dev is not None and self.dev_speakers:
             raise ConfigError("`dev` and `dev_speakers` exclude each other; give one.")
-        if self.dev_speakers < 0:
-            raise ConfigError(f"`dev_speakers` must not be negative, got {self.dev_speakers}.")
-        for name in ("keep_source", "keep_judged"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`{name}` must not be negative, got {getattr(self, name)}.")
         if self.trainer.patience and self.dev is None and not self.dev_speakers:
             raise ConfigError("`trainer.patience` needs development data; give `dev` or `dev_speakers`.")
 
@@ -74,6 +70,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.data.features import FeatureStore, build_store
     from asr_transfer.data.judged import hold_out, symbols_of
     from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
+    from asr_transfer.data.speech import Spoken
     from asr_transfer.decoding.identify import calibrated
     from asr_transfer.evaluation.language_rates import language_rates, markdown
     from asr_transfer.models.folder import update_card
@@ -108,7 +105,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     store = None
     if (command.overwrite and not command.resume) or not in_use(command.out):
         store = computed()
-        require_trainable(train, dev, store, command)
+        require_trainable(Spoken(train, store), Spoken(dev, store), command)
     record = RunRecord(command.out, settings, resume=command.resume, overwrite=command.overwrite) if main else None
     for name, path, part in (
         ("train", command.train, train),
@@ -129,14 +126,12 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     )
     store = store or computed()
     recogniser, result, report = train_recogniser(
-        train, dev, store, command, command.out, record.log if record else None
+        Spoken(train, store), Spoken(dev, store), command, command.out, record.log if record else None
     )
     if record is None:
         return None
-    if report.dropped:
-        say(str(report))
     if calibration := dev or held.judged:
-        recogniser = calibrated(recogniser, calibration, store, say)
+        recogniser = calibrated(recogniser, Spoken(calibration, store), say)
     languages = ", ".join(sorted({u.language for u in train}))
     card = (
         f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
@@ -151,12 +146,14 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         "loading_seconds": round(result.loading_seconds, 2),
         "steps": result.steps,
         "skipped_steps": result.skipped,
-        "audio_seconds_per_cpu_second": round(result.cost * features.hop_ms / 1000 / max(result.cpu_seconds, 1e-9), 1),
+        "audio_seconds_per_cpu_second": round(
+            recogniser.model.inputs.seconds(result.cost) / max(result.cpu_seconds, 1e-9), 1
+        ),
         "left_out": [f"{name}: {reason}" for name, reason in report.dropped],
     }
     scores, total, more = {}, None, dict[str, Any]()
     if test:
-        heard = hypotheses(recogniser, test, build_store(test, features), by_head=True)
+        heard = hypotheses(recogniser, Spoken(test, build_store(test, features)), by_head=True)
         total = write_scores(command.out, heard)
         by_language = language_rates(heard, _phone_languages(recogniser))
         scores["test"] = {**total.to_plain(), "by_language": [one.to_plain() for one in by_language]}

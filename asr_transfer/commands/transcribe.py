@@ -20,7 +20,7 @@ class TranscribeCommand(ListenOptions):
     """Print the text of recordings, or of those that a manifest names.
 
     Attributes:
-        explain: a word of the lexicon: say for each recording how well it fits, and what beat it.
+        explain: word of the lexicon; for each recording a line shows how well it fits, and what beat it.
     """
 
     explain: str | None = None
@@ -45,6 +45,8 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
         AsrTransferError: model, lexicon or options are wrong.
     """
     from asr_transfer.commands.listen import AUTO, explained, listen, open_recogniser, recordings, told_way
+    from asr_transfer.data.features import build_store
+    from asr_transfer.data.speech import Spoken
 
     recogniser = open_recogniser(command)
     if command.language == AUTO:
@@ -55,7 +57,10 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
             head, path = recogniser.head, Path(file)
             manifest = path.suffix == ".jsonl"
             utterances = read_speech(path, head, "kept", labelled=False) if manifest else recordings([file], head)
-            for utterance, language, text in listen(recogniser, utterances, command.language):
+            spoken = Spoken(utterances, build_store(utterances, recogniser.model.inputs))
+            for utterance, language, text in zip(
+                utterances, *listen(recogniser, spoken, command.language), strict=True
+            ):
                 told = f"{language}\t" if command.language == AUTO else ""
                 print(f"{one_line(utterance.id)}\t{told}{text}", flush=True)
                 if command.explain is not None:

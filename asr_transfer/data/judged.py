@@ -56,7 +56,7 @@ def hold_out(train: Sequence[Utterance], dev: Sequence[Utterance], count: int, s
         train: training utterances; at most a tenth of a language's is taken.
         dev: development utterances; where a language has enough, they serve and none is taken from training.
         count: utterances to judge on, in each language; 0 holds nothing out.
-        seed: decides which.
+        seed: random seed of the draw.
         symbols: parts of an utterance that the model can only learn from training, such as its characters; nothing is
             held out that would take the last example of one away.
     """
@@ -167,7 +167,7 @@ def _remark(held: HeldOut, utterances: int, taken: int, served: int) -> str:
     if not held.judged:
         return (
             f"{utterances} training utterances are too few to hold any out ({int(LEAST / SHARE)} of a language would "
-            "do), so adapting the model will not tell what others lose; give development speech for that"
+            "do), so `adapt` cannot measure what others lose; give development speech for that"
         )
     parts = [f"{served} development utterances"] * bool(served)
     if taken:

@@ -1,4 +1,4 @@
-"""Source summaries: utterances that a model keeps in its folder as features and transcripts, for adapting it later.
+"""Keeps utterances in a model's folder as features and transcripts, for adapting it later.
 
 There are two, for nobody may have the recordings any more. `source` holds utterances that the model was trained on:
 adaptation replays them against forgetting (rehearsal; Robins 1995). `judged` holds others that it was not trained on:
@@ -19,13 +19,14 @@ import numpy as np
 import torch
 
 from asr_transfer import textfiles
-from asr_transfer.config import FeatureConfig
-from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
+from asr_transfer.data.features import FeatureStore, JoinedStore, build_store, frames_file
+from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.manifest import Report, Utterance, by_language
 from asr_transfer.data.speech import spell
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import to_json
 
 FOLDER, JUDGED = "source", "judged"
 """Their names in a model folder."""
@@ -35,8 +36,10 @@ _REMARKS = {
     JUDGED: "utterances that were not trained on, on which `asr-transfer adapt` judges what others lose",
 }
 
-FILES = ("features.f16", "index.json", "statistics.npy", "utterances.jsonl")
-"""What it holds."""
+_ALWAYS = ("index.json", "statistics.npy", "utterances.jsonl")
+
+FILES = ("features.f16", *_ALWAYS)
+"""What it holds; of waveforms `features.f32` instead of the first."""
 
 _TEXTS = ("id", "text", "speaker", "language")
 
@@ -46,7 +49,7 @@ class Summary:
     """Utterances without recordings, and their features.
 
     Attributes:
-        utterances: their `audio` is empty.
+        utterances: kept utterances, whose `audio` is empty.
         store: features of all of them at speed 1, and perhaps of others.
     """
 
@@ -65,24 +68,25 @@ class Summary:
         return cls([replace(u, audio="", start=None, phones=None) for u in chosen], store)
 
     @classmethod
-    def load(cls, folder: Path, config: FeatureConfig) -> Summary:
-        """Read the summary of a model that listens to features of `config`.
+    def load(cls, folder: Path, inputs: Inputs) -> Summary:
+        """Read the summary of a model that listens to `inputs`.
 
         Raises:
             DataError: it is damaged, incomplete or holds other features; the message names the folder.
         """
-        if not folder.is_dir() or (missing := [name for name in FILES if not (folder / name).is_file()]):
+        needed = (frames_file(inputs), *_ALWAYS)
+        if not folder.is_dir() or (missing := [name for name in needed if not (folder / name).is_file()]):
             raise _damaged(folder, f"{missing[0]} is missing" if folder.is_dir() else "it is no folder")
         try:
             store = FeatureStore(folder)
-            foreign = store.config != config
+            foreign = store.inputs != inputs
             utterances = [] if foreign else list(_read(folder / "utterances.jsonl"))
             fault = "" if foreign else _fault(utterances, store)
-        except (*_UNREADABLE, ConfigError) as error:
+        except (*_UNREADABLE, ConfigError, DataError) as error:
             raise _damaged(folder, str(error) or type(error).__name__) from None
         if foreign:
             raise DataError(
-                f"{folder}: the source summary holds features of another model ({store.config}, not {config}); copy "
+                f"{folder}: the source summary holds features of another model ({store.inputs}, not {inputs}); copy "
                 "the model again, or remove that folder to do without."
             )
         if fault:
@@ -99,7 +103,7 @@ class Summary:
         self.store.save_part(folder, [u.id for u in self.utterances])
         with textfiles.writing(folder / "utterances.jsonl") as out:
             for utterance in self.utterances:
-                out.write(json.dumps(_to_json(utterance), ensure_ascii=False) + "\n")
+                out.write(to_json(_to_json(utterance)) + "\n")
 
     def require_spelled(self, tokens: Tokens, folder: Path) -> None:
         """Refuse a summary that belongs to a model with other tokens.
@@ -135,10 +139,10 @@ def summary_folder(model: Path, name: str = FOLDER) -> Path | None:
     return place / name if (place / name).exists() else None
 
 
-def load_summaries(model: Path, config: FeatureConfig) -> dict[str, Summary]:
+def load_summaries(model: Path, inputs: Inputs) -> dict[str, Summary]:
     """Return the summaries that a model folder, or that of a run folder, has, by name; see `Summary.load`."""
     places = {name: summary_folder(model, name) for name in (FOLDER, JUDGED)}
-    return {name: Summary.load(place, config) for name, place in places.items() if place}
+    return {name: Summary.load(place, inputs) for name, place in places.items() if place}
 
 
 def writers(summaries: Mapping[str, Summary]) -> dict[str, Callable[[Path], None]]:
@@ -169,7 +173,7 @@ def _damaged(folder: Path, reason: str) -> DataError:
 
 
 def _read(file: Path) -> Iterator[Utterance]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(textfiles.read_lines(file), start=1):
         if line.strip():
             yield _parse(json.loads(line), f"{file.name} line {number}")
 
@@ -189,12 +193,12 @@ def _parse(entry: Any, where: str) -> Utterance:
 def _fault(utterances: Sequence[Utterance], store: FeatureStore) -> str:
     """Return what does not belong together in a summary, or nothing."""
     lengths = np.diff(store.offsets)
-    shape = (len(lengths), store.config.mels)
-    size = 2 * int(store.offsets[-1]) * store.config.mels
+    shape, name = (len(lengths), store.inputs.dim), frames_file(store.inputs)
+    size = store.frames.dtype.itemsize * int(store.offsets[-1]) * store.inputs.dim
     if not utterances or len({u.id for u in utterances}) < len(utterances):
         return "utterances.jsonl is empty or holds an id twice"
-    if store.offsets[0] != 0 or (lengths < 1).any() or (store.folder / "features.f16").stat().st_size != size:
-        return "features.f16 and index.json disagree"
+    if store.offsets[0] != 0 or (lengths < 1).any() or (store.folder / name).stat().st_size != size:
+        return f"{name} and index.json disagree"
     if any(part.shape != shape or part.dtype != torch.float32 for part in (store.mean, store.std)):
         return "statistics.npy and index.json disagree"
     if sorted(store.view(u.id) for u in utterances) != list(range(len(store))):
@@ -218,7 +222,7 @@ def keep(held: HeldOut, report: Report, store: FeatureStore, count: int, seed: i
         report: utterances that training left out.
         store: features of the rest; those at speed 1 are computed where it has none.
         count: training utterances to keep; 0 for none.
-        seed: draws them.
+        seed: random seed of the draw.
     """
     left_out = {name for name, _ in report.dropped}
     usable = [u for u in held.train if u.id not in left_out]
@@ -250,5 +254,5 @@ def _drawn(utterances: Sequence[Utterance], store: FeatureStore, count: int, see
         store.view(drawn.utterances[0].id)
     except KeyError:
         names = {u.id for u in drawn.utterances}
-        return Summary(drawn.utterances, build_store([u for u in utterances if u.id in names], store.config))
+        return Summary(drawn.utterances, build_store([u for u in utterances if u.id in names], store.inputs))
     return drawn

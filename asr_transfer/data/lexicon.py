@@ -1,4 +1,4 @@
-"""Pronunciation lexica: which words there are, and how each is pronounced.
+"""Holds pronunciation lexica: which words there are, and how each is pronounced.
 
 A file has a pronunciation per line: `word<TAB>phones separated by spaces`, optionally with a weight in a third column.
 
@@ -56,8 +56,8 @@ class Lexicon:
     """Pronunciations in a fixed order; no two entries have both the word and the phones in common.
 
     Args:
-        entries: at least one; iterating over the lexicon gives them back.
-        source: where they came from, for messages: a file, or a description.
+        entries: entries, at least one; iterating over the lexicon gives them back.
+        source: origin of the entries, for messages: a file, or a description.
 
     Raises:
         DataError: no entries, an entry that no file could hold, or one that occurs twice.
@@ -160,7 +160,7 @@ class Lexicon:
 
         Args:
             symbols: symbols that the model can emit, without the blank.
-            where: whose symbols they are, for the message.
+            where: owner of the symbols, for the message.
 
         Raises:
             DataError: a phone is unknown; the message names the file, line, word, phone and the nearest known phone.
@@ -266,16 +266,18 @@ def spelled_lexicon(words: Iterable[str], tokens: Tokens | None = None, source: 
     """Spell words as a model of characters does: each letter stands for itself.
 
     Args:
-        words: distinct, without spaces.
+        words: distinct words without spaces.
         tokens: token set of the model that shall know the spellings; None for letters. Pieces of words are taken as the
             tokens spell the word by itself.
-        source: where the words came from, for messages.
+        source: origin of the words, for messages.
 
     Raises:
         DataError: a word cannot be spelled in the tokens, or the tokens are phones; there are no words.
     """
     if tokens is not None and spells_phones(tokens.units):
-        raise DataError(f"{source}: the model hears phones, which letters do not tell; give a lexicon in its phones.")
+        raise DataError(
+            f"{source}: the tokens of the model are phones, which letters do not spell; give a lexicon in its phones."
+        )
     normal = map(visible, words)
     if tokens is None:
         return Lexicon((Entry(word, tuple(word)) for word in normal), source)
@@ -291,7 +293,7 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
         tokens: token set of the model's head.
 
     Raises:
-        DataError: as of `Lexicon.read` and `fitted`; the file is a plain list, but the model hears phones.
+        DataError: as of `Lexicon.read` and `fitted`; the file is a plain list, but the tokens are phones.
     """
     source = str(path)
     lines = read_lines(path)
@@ -301,8 +303,8 @@ def read_for(path: str | Path, tokens: Tokens) -> Lexicon:
         return Lexicon(entries_of(lines, source), source).fitted(tokens)
     if spells_phones(tokens.units):
         raise DataError(
-            f"{source}: is a list of words without phones, but the model hears phones; write {FORMAT}, or have a "
-            "lexicon made of the list by `asr-transfer lexicon g2p`."
+            f"{source}: is a list of words without phones, but the tokens of the model are phones; write {FORMAT}, "
+            "or have `asr-transfer lexicon g2p` make a lexicon of it."
         )
     bare = (Entry(listed_word(line), (), line=n) for n, line in words.items())
     return _merged((_spelled(entry, tokens, f"{source} line {entry.line}") for entry in bare), source)

@@ -1,4 +1,4 @@
-"""A lexicon's file: its entries, what of it is left out, and whether it is written in our own form."""
+"""Reads a lexicon's file: its entries, what of it is left out, and whether it is written in our own form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from asr_transfer.data.subwords import MARK
 from asr_transfer.errors import DataError
 from asr_transfer.orthography import without_ignored
 from asr_transfer.remarks import remark
-from asr_transfer.textfiles import lines_of, unreadable
+from asr_transfer.textfiles import lines_of, read_text
 
 GUESSED = "?"
 _BOM = "\ufeff"
@@ -35,11 +35,11 @@ class Entry:
     """A pronunciation of a word.
 
     Attributes:
-        word: as it is written; may hold spaces.
-        phones: at least one.
+        word: word as it is written; it may hold spaces.
+        phones: phones, at least one.
         weight: natural logarithm, added to the score of this pronunciation.
-        guessed: it was made by rule rather than taken from a dictionary.
-        line: where it stands in its file; None when it came from elsewhere.
+        guessed: whether it was made by rule rather than taken from a dictionary.
+        line: number of its line in its file; None when it came from elsewhere.
     """
 
     word: str
@@ -130,17 +130,7 @@ def read_lines(path: str | Path) -> list[str]:
         DataError: the file is missing or not UTF-8 text, or holds control characters.
     """
     source = str(path)
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{source}: there is no such lexicon; write one with lines {FORMAT}.") from None
-    except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
-        raise DataError(unreadable(source, error)) from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{source} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
+    text = read_text(path, f"write a lexicon with lines {FORMAT}")
     # Byte order marks also stand in the middle where files were put together; marks of direction come with copying.
     text = "\n".join(lines_of(nfc(without_ignored(text))))
     if (control := CONTROL.search(text)) is not None:

@@ -1,4 +1,4 @@
-"""Lines of lexica: our own, and those of CMUdict, Kaldi and the Montreal Forced Aligner (MFA), taken apart.
+"""Takes lines of lexica apart: our own, and those of CMUdict, Kaldi and the Montreal Forced Aligner (MFA).
 
 Our own line is `word<TAB>phones`, with a weight behind another tab where there is one. The others:
 
@@ -47,12 +47,12 @@ class Line(NamedTuple):
     """A line taken apart.
 
     Attributes:
-        word: as it is written, without a variant's number.
-        phones: at least one.
+        word: word as it is written, without a variant's number.
+        phones: phones, at least one.
         weight: text of our own third column; None where there is none.
         log_probability: natural logarithm of the pronunciation's probability; 0 where none is given.
-        silence: probabilities of silence were given too.
-        numbered: the word had a variant's number.
+        silence: whether probabilities of silence were given too.
+        numbered: whether the word had a variant's number.
     """
 
     word: str
@@ -81,7 +81,7 @@ def numbers_behind_word(lines: Iterable[str], tabbed: bool) -> int:
 
     Args:
         lines: lines of a file, without comments.
-        tabbed: as of `take_apart`.
+        tabbed: argument of `take_apart`.
     """
     fewest = 9
     for line in lines:
@@ -100,9 +100,9 @@ def take_apart(line: str, where: str, tabbed: bool = True, behind_word: int = 0)
     """Take a line apart that is no comment.
 
     Args:
-        line: without its end.
+        line: line without its end.
         where: its place, for messages.
-        tabbed: tabs divide the file's words from their phones; otherwise the first word of a line is the word.
+        tabbed: whether tabs divide the file's words from their phones; otherwise the first word of a line is the word.
         behind_word: count of numbers that stand there in all of the file, as of `numbers_behind_word`.
 
     Raises:

@@ -1,4 +1,5 @@
-"""Manifests: one utterance per line of JSON, in NeMo's keys (`audio_filepath`, `duration`, `text`, `offset`) plus ours.
+"""Reads and writes manifests: an utterance per line of JSON, in NeMo's keys (`audio_filepath`, `duration`, `text`,
+`offset`) plus ours.
 
 A relative `audio_filepath` is relative to the manifest's own folder.
 """
@@ -22,6 +23,8 @@ from asr_transfer import audio, recording_file, textfiles
 from asr_transfer.config import Units
 from asr_transfer.data.tokens import spells_phones, without_tone
 from asr_transfer.errors import DataError, nearest_hint, one_line
+from asr_transfer.plain import to_json
+from asr_transfer.remarks import remark
 
 PhoneSegment = tuple[str, float, float]
 """A phone with its start and end in seconds from the beginning of the utterance."""
@@ -32,15 +35,15 @@ class Utterance:
     """One line of a manifest.
 
     Attributes:
-        id: unique in its manifest.
+        id: name that is unique in its manifest.
         audio: path of the recording; absolute once read.
-        duration: seconds.
+        duration: length in seconds.
         text: transcript; empty only of speech that is read without transcripts.
-        speaker: who speaks.
+        speaker: name of the speaker.
         language: ISO 639 code such as "en".
-        start: seconds into the file where the utterance begins; None when it begins with the file.
+        start: begin of the utterance in its file, in seconds; None when it begins with the file.
         phones: time-aligned phones, where a corpus has them.
-        pronunciation: phones of what was said, separated by single spaces, without times; None where unknown.
+        pronunciation: phones of the utterance, separated by single spaces, without times; None where unknown.
     """
 
     id: str
@@ -91,6 +94,10 @@ UNKNOWN = {"speaker": "unknown", "language": "und"}
 """What a manifest says where a corpus does not tell; "und" is the code of ISO 639-2 for it."""
 
 
+SHOWN = 10
+"""Utterances left out that are named one by one."""
+
+
 @dataclass
 class Report:
     """Which utterances were left out of a corpus, and why."""
@@ -102,11 +109,22 @@ class Report:
         """Note that `utterance` is left out."""
         self.dropped.append((utterance, reason))
 
+    def remark(self) -> None:
+        """Remark upon what is left out, so that nothing goes silently, whoever reads the report."""
+        for name, reason in self.dropped[:SHOWN]:
+            remark(f"left out: {reason}", name)
+        if len(self.dropped) > SHOWN:
+            remark(f"{len(self.dropped) - SHOWN} more utterances are left out for the like reasons")
+
+    def __add__(self, other: Report) -> Report:
+        """Return what two parts of the speech keep and leave out together."""
+        return Report(self.kept + other.kept, self.dropped + other.dropped)
+
     def __str__(self) -> str:
         head = f"{self.kept} utterances kept, {len(self.dropped)} left out"
-        shown = [f"  {name}: {reason}" for name, reason in self.dropped[:10]]
-        if len(self.dropped) > 10:
-            shown.append(f"  … and {len(self.dropped) - 10} more")
+        shown = [f"  {name}: {reason}" for name, reason in self.dropped[:SHOWN]]
+        if len(self.dropped) > SHOWN:
+            shown.append(f"  … and {len(self.dropped) - SHOWN} more")
         return "\n".join([head, *shown])
 
 
@@ -120,12 +138,7 @@ def read_manifest(path: str | Path, labelled: bool = True) -> list[Utterance]:
     _require_manifest(file)
     utterances: list[Utterance] = []
     line_of: dict[str, int] = {}
-    try:
-        # Not `splitlines`: JSON allows U+2028 and its like inside a string, and they end no line of JSONL.
-        lines = file.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(textfiles.read_lines(file, "give a manifest"), start=1):
         if not line.strip():
             continue
         utterance = _parse_line(line, f"{file} line {number}", file.parent.absolute(), labelled)
@@ -164,7 +177,7 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
     lines = []
     for utterance in utterances:
         entry, where = _to_json(utterance, folder), f"utterance '{one_line(utterance.id)}'"
-        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        lines.append(to_json(entry) + "\n")
         # What is written is accepted by every command.
         _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
         # A language names a head, in a dictionary of torch's whose own names are taken.

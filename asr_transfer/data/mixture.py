@@ -1,4 +1,4 @@
-"""Which items of several languages make up a batch: sampling by temperature, as a pure function of seed and step."""
+"""Samples items of several languages into batches, by temperature, as a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def temperature_shares(amounts: Sequence[float], alpha: float) -> list[float]:
 
     Args:
         amounts: speech of each language, each above 0.
-        alpha: from 0 to 1; 0.3 to 0.5 are usual.
+        alpha: power of the amounts, from 0 to 1; 0.3 to 0.5 are usual.
     """
     weights = (np.asarray(amounts, dtype=float) / max(amounts)) ** alpha
     return [float(share) for share in weights / weights.sum()]
@@ -34,7 +34,7 @@ class MixedBuckets(LengthBuckets):
         costs: (items,) cost of each item of each set.
         shares: share of each set in the summed costs; they add up to 1.
         budget: greatest padded cost of a batch; an item above it makes a batch alone.
-        seed: decides jitter and order.
+        seed: random seed of jitter and order.
         rank, world: this process's share under `torchrun`.
     """
 

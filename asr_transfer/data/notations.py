@@ -1,4 +1,4 @@
-"""Notations of phones: IPA, ARPAbet and pinyin's initials and finals, and the way from the last two to the first.
+"""Translates notations of phones: ARPAbet and pinyin's initials and finals into IPA.
 
 With one notation a single model of phones can serve several languages.
 """
@@ -67,8 +67,8 @@ def segment(text: str, stress: bool = False) -> list[str]:
     Ligatures are written with a tie bar, g as ɡ, and all in Unicode's form NFC. Boundaries are dropped.
 
     Args:
-        text: IPA.
-        stress: keep a stress mark at the beginning of the phone behind it.
+        text: text in IPA.
+        stress: whether to keep a stress mark at the beginning of the phone behind it.
 
     Raises:
         DataError: a character is no IPA, or a diacritic or tie bar has nothing to belong to.
@@ -109,7 +109,7 @@ def to_ipa(phones: Iterable[str], scheme: Scheme, tones: bool = False) -> list[s
     Args:
         phones: phones of one word; digits for stress and tone may stand or be missing.
         scheme: notation that they are written in.
-        tones: keep Mandarin's tones, as Chao's letters behind the vowel; without them they are dropped.
+        tones: whether to keep Mandarin's tones, as Chao's letters behind the vowel; without them they are dropped.
 
     Raises:
         DataError: a phone is not one of the notation.

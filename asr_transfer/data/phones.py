@@ -1,4 +1,4 @@
-"""Phones of several notations as IPA symbols, and how far they lie from each other.
+"""Writes phones of several notations as IPA symbols, and measures how far they lie from each other.
 
 Each phone has the articulatory features of the package panphon (Mortensen et al. 2016), +1, -1 or 0 where a feature
 does not apply, and two of our own: panphon gives the tap and the trill of Spanish the same features, and nothing says
@@ -20,6 +20,7 @@ import numpy as np
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.notations import STRESS, TIE, TONE_LETTERS, Scheme, scheme_of, segment, to_ipa
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.textfiles import read_lines
 
 _LOOKED_UP_AS = {"ɚ": "ə˞", "ɝ": "ɜ˞", "ᵻ": "ɨ", "ᵿ": "ʉ"}  # not in panphon's table
 
@@ -67,10 +68,8 @@ def feature_table() -> FeatureTable:
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError("`panphon` is not installed; install it with: pip install asr-transfer[phones]")
     folder = Path(spec.submodule_search_locations[0]) / "data"
-    with (folder / "ipa_all.csv").open(encoding="utf-8", newline="") as lines:
-        (_, *names), *rows = csv.reader(lines)
-    with (folder / "feature_weights.csv").open(encoding="utf-8", newline="") as lines:
-        weighed, numbers = csv.reader(lines)
+    (_, *names), *rows = csv.reader(read_lines(folder / "ipa_all.csv"))
+    weighed, numbers = csv.reader(read_lines(folder / "feature_weights.csv"))
     weight = dict(zip(weighed, map(float, numbers), strict=True))
     weight.update({name: own for name, (_, own) in _OWN.items()})
     sign = {"+": 1, "-": -1, "0": 0}
@@ -219,10 +218,10 @@ class Replaced:
     """A phone that a model does not know, and what stands for it.
 
     Attributes:
-        phone: in IPA.
+        phone: phone in IPA.
         by: the model's symbol.
         distance: distance between the two.
-        entries: so many pronunciations hold it.
+        entries: number of pronunciations that hold it.
     """
 
     phone: str
@@ -240,7 +239,7 @@ def map_lexicon(
     whose phones are all known stay as they are.
 
     Args:
-        lexicon: in any notation.
+        lexicon: lexicon in any notation.
         inventory: symbols of the model, without the blank.
         scheme: notation of the lexicon; None for what it looks like.
 

@@ -1,4 +1,6 @@
-"""Long recordings in pieces cut where it is quiet, so that recognising takes the same memory whatever their length."""
+"""Cuts long recordings into pieces where it is quiet, so that recognising takes the same memory whatever their
+length.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import torch
 
 from asr_transfer.data.batching import Batch
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 
 WHOLE = 60.0
 """Seconds up to which a recording is a single piece."""
@@ -45,18 +47,21 @@ class Pieces:
     A piece has the features of its part of the utterance, normalised by the statistics of the whole one.
 
     Args:
-        data: utterances; their targets are not read.
+        spoken: Utterances, each once; their targets are not read.
     """
 
-    def __init__(self, data: SpeechData) -> None:
-        self._data = data
+    def __init__(self, spoken: Spoken) -> None:
+        self._spoken = spoken
         self._items: list[int] = []
         self._parts: list[tuple[int, int]] = []
-        per_second = 1000 / data.store.config.hop_ms
-        for item, frames in enumerate(data.costs().tolist()):
-            parts = [(0, frames)]
-            if frames > WHOLE * per_second:
-                parts = cut_at_pauses(data.store.loudness(data.view(item)), per_second)
+        inputs = spoken.store.inputs
+        per_second = 1 / inputs.seconds(1)
+        for item, cost in enumerate(spoken.costs().tolist()):
+            view = spoken.view(item)
+            parts = [(0, spoken.store.length(view))]
+            if cost > WHOLE * per_second:
+                cuts = cut_at_pauses(spoken.store.loudness(view), per_second)
+                parts = [(first * inputs.step, min(last * inputs.step, parts[0][1])) for first, last in cuts]
             self._parts += parts
             self._items += [item] * len(parts)
 
@@ -64,17 +69,17 @@ class Pieces:
         return len(self._parts)
 
     def costs(self) -> np.ndarray:
-        """Return (pieces,) frames of each piece."""
-        return np.asarray([last - first for first, last in self._parts])
+        """Return (pieces,) what each piece costs; see `Spoken.costs`."""
+        return np.asarray([self._spoken.store.inputs.cost(last - first) for first, last in self._parts])
 
     def utterance(self, piece: int) -> Utterance:
         """Return the utterance that a piece belongs to."""
-        return self._data.utterance(self._items[piece])
+        return self._spoken.utterance(self._items[piece])
 
     def collate(self, items: Sequence[int], augment: torch.Generator | None = None) -> Batch:
-        """Return (batch, time, mels) inputs of pieces; there are no targets and no augmentation."""
-        store, data = self._data.store, self._data
-        blocks = [store.load_part(data.view(self._items[item]), *self._parts[item]) for item in items]
+        """Return (batch, time, dim) inputs of pieces; there are no targets and no augmentation."""
+        spoken = self._spoken
+        blocks = [spoken.store.load_part(spoken.view(self._items[item]), *self._parts[item]) for item in items]
         return Batch(
             items=torch.as_tensor(items),
             inputs=torch.nn.utils.rnn.pad_sequence(blocks, batch_first=True),
@@ -85,7 +90,7 @@ class Pieces:
 
     def of_utterances(self, found: Sequence[T]) -> list[list[T]]:
         """Return what was found in every piece, by utterance and in the order of its pieces."""
-        gathered: list[list[T]] = [[] for _ in range(len(self._data))]
+        gathered: list[list[T]] = [[] for _ in range(len(self._spoken))]
         for item, own in zip(self._items, found, strict=True):
             gathered[item].append(own)
         return gathered
@@ -95,8 +100,8 @@ def cut_at_pauses(loudness: torch.Tensor, per_second: float) -> list[tuple[int, 
     """Cut a recording longer than `WHOLE` at its quietest places.
 
     Args:
-        loudness: (frames,) mean log-mel energy of each frame.
-        per_second: frames.
+        loudness: (frames,) energy of each frame, as a logarithm.
+        per_second: number of frames per second.
 
     Returns:
         First frame and end of each piece; together they are the recording, each once. In speech without any pause the

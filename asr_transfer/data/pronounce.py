@@ -1,4 +1,4 @@
-"""Pronunciations of whole manifests, which models of phones are trained on and scored against."""
+"""Pronounces whole manifests, which models of phones are trained on and scored against."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def pronounce_utterances(
         utterances: speech of any languages.
         language: language of all of them, or a voice of espeak-ng such as "en-gb"; None for each utterance's own.
         scheme: notation of the pronunciations.
-        lexicon: in the notation asked for.
-        source: `dictionary` takes no guesses, `espeak` nothing else but the lexicon.
+        lexicon: lexicon in the notation asked for.
+        source: origin of the pronunciations: `dictionary` takes no guesses, `espeak` nothing else but the lexicon.
         reader: dictionary of the language.
         notation: marks of stress, length and affricates that are kept.
 

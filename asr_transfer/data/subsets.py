@@ -1,4 +1,4 @@
-"""Training subsets of rising size, each inside the next, for curves over the amount of speech."""
+"""Draws training subsets of rising size, each inside the next, for curves over the amount of speech."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def nested_subsets(
     Args:
         utterances: speech to draw from.
         minutes: amounts, rising.
-        seed: decides the order, so that a seed's subsets lie inside each other.
+        seed: random seed of the order; the subsets of one seed lie inside each other.
 
     Raises:
         DataError: there is less speech than the largest amount, or an amount holds no utterance.

@@ -1,4 +1,4 @@
-"""Pieces of words, found by SentencePiece's unigram model (Kudo 2018; Kudo and Richardson 2018).
+"""Finds pieces of words by SentencePiece's unigram model (Kudo 2018; Kudo and Richardson 2018).
 
 A piece that begins a word begins with `▁`; every character of the texts is a piece too, so that any text of them can be
 spelled. A text is spelled in the pieces that are likeliest together, always in the same way.
@@ -81,9 +81,9 @@ def train_subwords(texts: Iterable[str], pieces: int) -> SubwordModel:
     """Find the pieces that make the texts likeliest; the same texts in any order give the same pieces.
 
     Args:
-        texts: to be spelled; how often one occurs counts.
-        pieces: how many are wanted. There are more where the texts have more characters than that, and fewer where they
-            hold no more pieces.
+        texts: texts to be spelled; how often one occurs counts.
+        pieces: number of pieces that are wanted. There are more where the texts have more characters than that, and
+            fewer where they hold no more pieces.
 
     Raises:
         DataError: the texts are empty or hold a character that SentencePiece keeps for itself.

@@ -1,4 +1,7 @@
-"""Synthetic speech: espeak-ng, driven through ctypes on the library that the `espeakng-loader` wheel carries.
+"""Synthesises speech with espeak-ng, through ctypes on the library that the `espeakng-loader` wheel carries.
+
+The wheel is the extra `voices`, for it brings a library under the GPL-3 into the process: it is loaded where a voice
+speaks or a pronunciation is guessed, never when this module is imported.
 
 This is the default corpus' voice box: text in, mono float32 speech with time-aligned phones out, no download and no
 system package. espeak-ng is a formant synthesiser (Klatt 1980), so a speaker is a handful of numbers: accent, timbre
@@ -16,6 +19,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
+import importlib.util
 import itertools
 import json
 import math
@@ -23,17 +28,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import espeakng_loader
 import numpy as np
 import soxr
 
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.manifest import PhoneSegment
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.plain import to_plain
+from asr_transfer.ranges import Range, Ranged
+
+INSTALL = "pip install 'asr-transfer[voices]'"
 
 KINDS = ("ordinary", "child")
 """The kinds of speaker that `random_voice` draws."""
@@ -56,7 +64,7 @@ _RANGE_COMPENSATION = 0.22
 
 
 @dataclass(frozen=True)
-class Voice:
+class Voice(Ranged, section="voice"):
     """One synthetic speaker.
 
     Attributes:
@@ -71,16 +79,13 @@ class Voice:
     """
 
     name: str
-    pitch: float = 50.0
-    pitch_range: float = 50.0
-    rate: float = 160.0
-    warp: float = 1.0
+    pitch: Annotated[float, Range(at_least=0, at_most=100)] = 50.0
+    pitch_range: Annotated[float, Range(at_least=0, at_most=100)] = 50.0
+    rate: Annotated[float, Range(at_least=_RATES[0], at_most=_RATES[1], unit="words per minute")] = 160.0
+    warp: Annotated[float, Range(at_least=_WARPS[0], at_most=_WARPS[1])] = 1.0
 
     def __post_init__(self) -> None:
-        for field, low, high in (("pitch", 0, 100), ("pitch_range", 0, 100), ("rate", *_RATES), ("warp", *_WARPS)):
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise ConfigError(f"The '{field}' of a Voice must be between {low} and {high}, got {value!r} instead.")
+        super().__post_init__()
         if not _RATES[0] <= self._source_rate() <= _RATES[1]:
             low, high = (round(limit * self.warp) for limit in _RATES)
             raise ConfigError(
@@ -124,6 +129,18 @@ class Speech:
         return len(self.samples) / SAMPLE_RATE
 
 
+def require_voices() -> None:
+    """Refuse to go on where espeak-ng is not installed.
+
+    Raises:
+        ConfigError: it is not; the message says what it is needed for and how to install it.
+    """
+    if importlib.util.find_spec("espeakng_loader") is None:
+        raise ConfigError(
+            f"espeak-ng, which speaks made-up voices and guesses pronunciations, is not installed; use: {INSTALL}"
+        )
+
+
 def random_voice(seed: int, kind: str = "ordinary", language: str = "en") -> Voice:
     """Draw a speaker; the draw depends on these arguments only.
 
@@ -165,13 +182,14 @@ def synthesise(texts: Sequence[str], voice: Voice) -> list[Speech]:
     Threads may call this at the same time: each waits for its own process.
 
     Raises:
-        ConfigError: espeak-ng has no such voice or variant, or cannot find its data.
+        ConfigError: espeak-ng is not installed, has no such voice or variant, or cannot find its data.
         DataError: a text is empty or has nothing that could be spoken.
         RuntimeError: the process died; the message holds what it wrote last.
     """
     if not texts:
         return []
-    request = json.dumps({"voice": asdict(voice), "texts": list(texts)}).encode()
+    require_voices()
+    request = json.dumps({"voice": to_plain(voice), "texts": list(texts)}).encode()
     # The interpreter, not multiprocessing's "spawn": that would import the caller's main module, torch and all.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
     environment.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -274,9 +292,11 @@ class _Engine:
     """The loaded library; one per process, because espeak-ng keeps its state in global variables."""
 
     def __init__(self) -> None:
-        self._data = Path(espeakng_loader.get_data_path())
+        require_voices()
+        loader = importlib.import_module("espeakng_loader")
+        self._data = Path(loader.get_data_path())
         try:
-            self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+            self._library = ctypes.CDLL(loader.get_library_path())
         except OSError as error:
             raise ConfigError(f"espeak-ng cannot be loaded ({error}); reinstall `espeakng-loader`.") from None
         flags = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT

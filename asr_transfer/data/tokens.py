@@ -1,4 +1,4 @@
-"""Tokens: the symbols a CTC head can emit. Index 0 is always the blank."""
+"""Defines tokens: the symbols a CTC head can emit. Index 0 is always the blank."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ class Tokens:
         lines = [f"# units: {self.units}", *(SPACE if s == " " else s for s in self.symbols)]
         if self.model is not None:
             lines.insert(1, _CHECKSUM + self.model.checksum)
-            model_file(path).write_bytes(self.model.data)
-        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            textfiles.write_bytes(model_file(path), self.model.data)
+        textfiles.write_text(path, "\n".join(lines) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Tokens:
@@ -147,10 +147,8 @@ class Tokens:
         if not file.is_file():
             raise DataError(f"{file}: the token file is missing; the model folder is incomplete, copy it again.")
         # Not `splitlines`, which would also split at exotic separators that may be symbols.
-        try:
-            lines = file.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n").split("\n")
-        except OSError as error:
-            raise DataError(textfiles.unreadable(file, error, "copy the model again")) from None
+        data = textfiles.read_bytes(file, "copy the model again")
+        lines = data.decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n").split("\n")
         units, model = lines[0].removeprefix("# units: "), None
         if units == "subwords" and len(lines) > 1 and lines[1].startswith(_CHECKSUM):
             model = _read_model(model_file(file), lines.pop(1).removeprefix(_CHECKSUM), file)
@@ -168,8 +166,8 @@ def language_tokens(
     """Return each language's tokens; shared subwords are the same for all languages that have any.
 
     Args:
-        texts: that are to be spelled, by language.
-        units: by language.
+        texts: texts to be spelled, by language.
+        units: units by language.
         config: settings of the subwords; None for the usual ones.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The best CTC alignment of a known token sequence with the frames of an utterance."""
+"""Finds the best CTC alignment of a known token sequence with the frames of an utterance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""N-gram models as ARPA text: reading with messages that name the line, and writing.
+"""Reads n-gram models from ARPA text, with messages that name the line, and writes them.
 
     \\data\\
     ngram 1=4
@@ -25,7 +25,6 @@ from pathlib import Path
 
 from asr_transfer import textfiles
 from asr_transfer.errors import DataError
-from asr_transfer.textfiles import lines_of, unreadable
 from asr_transfer.whitespace import words_of
 
 Grams = list[dict[tuple[str, ...], tuple[float, float]]]
@@ -112,22 +111,12 @@ class _Lines:
 
 
 def _text(path: str | Path, source: str) -> list[str]:
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{source}: there is no such language model; give an ARPA file.") from None
-    except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
-        raise DataError(unreadable(source, error, "give an ARPA file")) from None
+    data = textfiles.read_bytes(path, "give an ARPA file")
     if data[:2] == b"\x1f\x8b":
         raise DataError(f"{source}: is compressed; unpack it with gunzip.")
-    try:
-        # In the form NFC, as everything else that words are compared with.
-        return lines_of(unicodedata.normalize("NFC", data.decode("utf-8-sig")))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{source} line {line}: is not UTF-8 text; give an ARPA file in UTF-8, not a binary model."
-        ) from None
+    text = textfiles.decoded(data, source, "give an ARPA file in UTF-8, not a binary model")
+    # In the form NFC, as everything else that words are compared with.
+    return textfiles.lines_of(unicodedata.normalize("NFC", text))
 
 
 def _section(

@@ -1,4 +1,4 @@
-"""Beam search for sentences of a lexicon's words under CTC, with an n-gram language model.
+"""Searches for sentences of a lexicon's words with a beam under CTC and an n-gram language model.
 
 A sentence's score is the natural logarithm of the sum over all alignments that `Tokens.decode` turns into it, plus
 `lm_weight` · ln p_LM, plus `word_score` for every word, plus the weights of its pronunciations (likelihoods of several
@@ -55,7 +55,7 @@ class Sentence(NamedTuple):
 
     Attributes:
         words: words of the lexicon.
-        score: see the module.
+        score: score, as the module describes it.
         posterior: its share of all sentences that the beam held at the end.
         entries: the lexicon's entry that each word was most probably pronounced as.
     """
@@ -76,7 +76,7 @@ class _Beam:
     """Hypotheses of an utterance, (n,) each.
 
     Attributes:
-        key: number that tells the words said so far from others.
+        key: number of the words so far.
         place: node of the tree; the root where a word may begin, one behind the last node where a space must come.
         last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
         state: state of the language model.
@@ -101,8 +101,8 @@ class SentenceSearch:
     """A search, made once and used for many utterances.
 
     Args:
-        lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`; the words that can
-            be said.
+        lexicon: lexicon whose phones are tokens (phones, characters or words alike), as it is or `fitted`; the words
+            that can be said.
         tokens: token set of the model's head; index 0 is the blank. If one is a space, it separates words.
         config: settings.
         model: language model; None for none.
@@ -217,7 +217,7 @@ class SentenceSearch:
 
         Args:
             log_probs: (frames, tokens) of the utterance, without padding.
-            sentence: found in it.
+            sentence: sentence that was found in it.
 
         Raises:
             DataError: the sentence needs more frames.

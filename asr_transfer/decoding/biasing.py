@@ -1,4 +1,4 @@
-"""Open-vocabulary CTC prefix beam search over tokens, with a bonus for hot words.
+"""Searches for texts over tokens with a CTC prefix beam and an open vocabulary, with a bonus for hot words.
 
 A text's score is the natural logarithm of the sum over all alignments that `Tokens.decode` turns into it, plus the
 bonus of the hot words in it: `hot_weight` · weight · letters for each occurrence. A letter is a token, and of pieces of
@@ -44,8 +44,8 @@ class Spelling(NamedTuple):
     """A text of an n-best list.
 
     Attributes:
-        text: as of `Tokens.decode`.
-        score: with the bonus, see the module.
+        text: text, as `Tokens.decode` returns it.
+        score: score with the bonus, as the module describes it.
         bonus: score of the hot words in it.
         posterior: its share of all texts that the beam held at the end.
         labels: token indices, of several spellings in pieces those that were likeliest on the way.
@@ -66,7 +66,7 @@ class _Beam:
         key: number that tells the text's letters from others; spaces count once something stands behind them.
         last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
         node: node of the automaton.
-        bonus: so far, with what may have to be given back.
+        bonus: bonus so far, with what may have to be given back.
         record: number of the last symbol's record that is no space, -1 for none.
         blank, symbol: log-probability of the alignments that end in a blank, and of the others.
     """
@@ -86,8 +86,8 @@ class PrefixSearch:
     Args:
         tokens: token set of the model's head; index 0 is the blank.
         config: settings; of the weights only `hot_weight` counts.
-        hot_words: None for none.
-        lexicon: pronunciations of the hot words, for models that hear phones.
+        hot_words: words to pull towards; None for none.
+        lexicon: pronunciations of the hot words, for models of phones.
 
     Raises:
         ConfigError, DataError: as of `HotWords.spelled`.

@@ -1,4 +1,6 @@
-"""Whether a language model and a lexicon are of the same words: one that lists none of them would be used in vain."""
+"""Checks that a language model and a lexicon are of the same words: one that lists none of them would be used in
+vain.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From logits to texts: greedily, as words or sentences of a lexicon, or greedily with a list of hot words."""
+"""Turns logits into texts: greedily, as words or sentences of a lexicon, or with a list of hot words."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class SentenceDecoder:
     """Each utterance is a sentence of a lexicon's words.
 
     Args:
-        search: with the lexicon and settings.
+        search: search with its lexicon and settings.
     """
 
     def __init__(self, search: SentenceSearch) -> None:
@@ -97,7 +97,7 @@ class HotWordDecoder:
     """Spells what is heard, with a bonus for a list of words.
 
     Args:
-        search: with the words and settings.
+        search: search with its words and settings.
     """
 
     def __init__(self, search: PrefixSearch) -> None:

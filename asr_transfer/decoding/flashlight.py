@@ -1,4 +1,5 @@
-"""The beam search of flashlight-text behind the face of our own, as its peer; only where that package is installed.
+"""Puts the beam search of flashlight-text behind the face of our own, as its peer; only where that package is
+installed.
 
     pip install flashlight-text
 

@@ -1,4 +1,4 @@
-"""Greedy CTC decoding: the best token of every frame, repetitions merged, blanks removed (Graves et al. 2006)."""
+"""Decodes CTC greedily: the best token of every frame, repetitions merged, blanks removed (Graves et al. 2006)."""
 
 from __future__ import annotations
 

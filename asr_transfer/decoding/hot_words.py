@@ -1,4 +1,4 @@
-"""Hot words: words or phrases that a user expects, and the automaton that finds them while a text is being written.
+"""Finds hot words, which a user expects, while a text is being written: their list and the automaton over them.
 
 A file has a word or phrase per line, optionally with a weight behind a tab (1 where it is left out):
 
@@ -29,7 +29,7 @@ from asr_transfer.decoding.hypotheses import Floats, Integers
 from asr_transfer.decoding.letters import Letters
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.orthography import listed_word, marked, without_ignored
-from asr_transfer.textfiles import lines_of, unreadable
+from asr_transfer.textfiles import lines_of, read_text
 from asr_transfer.whitespace import single_spaced, words_of
 
 _SHERPA_MARK = re.compile(r":[+-]?(\d+\.?\d*|\.\d+)|#(\d+\.?\d*|\.\d+)|@\S+")
@@ -43,7 +43,7 @@ class HotWord:
     Attributes:
         text: words with single spaces between them.
         weight: factor on the bonus; above 0 for more, below for less.
-        line: where it stands in its file; None when it came from elsewhere.
+        line: number of its line in its file; None when it came from elsewhere.
     """
 
     text: str
@@ -56,7 +56,7 @@ class HotWords:
 
     Args:
         words: no text twice.
-        source: where they came from, for messages.
+        source: origin of the words, for messages.
 
     Raises:
         DataError: none, an empty one, one that occurs twice, or a weight that is no number.
@@ -91,15 +91,7 @@ class HotWords:
         Raises:
             DataError: the file is missing, empty or not UTF-8 text, or a line is wrong; the message names the line.
         """
-        try:
-            data = Path(path).read_bytes()
-        except (OSError, ValueError) as error:
-            raise DataError(unreadable(path, error, "give a text file of hot words")) from None
-        try:
-            lines = lines_of(without_ignored(data.decode("utf-8-sig")))
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise DataError(f"{path} line {line}: is not UTF-8 text; save the file as UTF-8.") from None
+        lines = lines_of(without_ignored(read_text(path, "give a text file of hot words")))
         found = []
         for number, text in enumerate(lines, start=1):
             if not text.strip() or text.lstrip().startswith("#"):
@@ -130,7 +122,7 @@ class HotWords:
         if spells_phones(tokens.units):
             if lexicon is None:
                 raise ConfigError(
-                    f"{self.source}: the model hears phones, so that hot words need their pronunciations; "
+                    f"{self.source}: the tokens of the model are phones, so that hot words need pronunciations; "
                     "give a lexicon that holds them."
                 )
             lexicon.check(tokens.symbols[1:])
@@ -210,14 +202,14 @@ class Automaton:
 
     Args:
         spellings: letters and weight of each.
-        letters: how many there are.
+        letters: number of letters.
         space: the letter that separates words, -1 for none. With it a spelling must begin and end at a word's edge.
 
     Attributes:
         start: the node at the beginning of a text.
         potential: (nodes,) bonus that is given back unless a spelling is completed.
         kept: (nodes,) bonus of the spellings completed on arrival.
-        column: (letters,) of each letter in `table`.
+        column: (letters,) column of each letter in `table`.
         table: (nodes, columns) the next node.
     """
 

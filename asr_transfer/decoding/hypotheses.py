@@ -1,4 +1,4 @@
-"""What the beam searches share: hypotheses as arrays, merged and cut without a loop over them.
+"""Merges and cuts hypotheses that are held as arrays, without a loop over them: what the beam searches share.
 
 A hypothesis is known by a 64-bit key of what it has written. Two hypotheses with the same key are one; that two
 different ones get the same key has a chance of about n²/2⁶⁵ among n, which is left to fate.
@@ -108,7 +108,7 @@ def checked(log_probs: torch.Tensor, lengths: torch.Tensor, tokens: int, n: int 
     Args:
         log_probs: (batch, frames, tokens) natural logarithms; frames behind an utterance's end are not read.
         lengths: (batch,) valid frames.
-        tokens: that the search is made for.
+        tokens: tokens that the search is made for.
         n: length of the lists of best hypotheses that are asked for.
 
     Raises:

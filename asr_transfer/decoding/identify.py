@@ -1,9 +1,9 @@
-"""Which language an utterance is in: the one whose head is surest of what it hears."""
+"""Identifies the language of an utterance: the one whose head is surest."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from asr_transfer.data.batching import sequential
-from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.pieces import Pieces
-from asr_transfer.data.speech import SpeechData
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.data.speech import Spoken
+from asr_transfer.decoding.recogniser import Frames, Recogniser
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.models.encoders import valid_frames
 
 Identified = list[tuple[str, dict[str, float]]]
 """Of each utterance the language and the score of every head."""
@@ -45,23 +42,24 @@ CONFUSIONS = 5
 """Mistakes that a report names."""
 
 
-def identify(recogniser: Recogniser, data: SpeechData, offsets: Mapping[str, float] | None = None) -> Identified:
-    """Return the language of each item of `data`, and each head's score of it, in its order.
+def identify(recogniser: Recogniser, spoken: Spoken, offsets: Mapping[str, float] | None = None) -> Identified:
+    """Return the language of each utterance, and each head's score of it, in its order.
 
     The encoder runs once per utterance, then every head on what it heard.
 
     Args:
         recogniser: model of several languages; the head that it listens through does not matter.
-        data: utterances; their tokens and targets are not read.
-        offsets: added to the scores, as `calibrate` gives them; only the languages named there come into question.
-            None takes those that the recogniser keeps, and all heads' scores as they are where it keeps none.
+        spoken: utterances; their targets are not read.
+        offsets: offsets that are added to the scores, as `calibrate` gives them; only the languages named there come
+            into question. None takes those that the recogniser keeps, and all heads' scores as they are where it keeps
+            none.
 
     Raises:
         ConfigError: there are fewer than two languages to choose from.
         ModelError: an offset is given for a head that does not exist.
     """
     offsets = recogniser.offsets if offsets is None else offsets
-    scores = head_scores(recogniser, data, list(offsets or recogniser.model.heads))
+    scores = head_scores(recogniser, spoken, list(offsets or recogniser.model.heads))
     return named(scores, offsets)
 
 
@@ -71,9 +69,8 @@ def named(scores: Sequence[Mapping[str, float]], offsets: Mapping[str, float] | 
     return [(max(own, key=lambda name: own[name]), own) for own in shifted]
 
 
-@torch.no_grad()
-def head_scores(recogniser: Recogniser, data: SpeechData, heads: Sequence[str]) -> list[dict[str, float]]:
-    """Return how sure each head is of each item of `data`, per output frame in nats.
+def head_scores(recogniser: Recogniser, spoken: Spoken, heads: Sequence[str]) -> list[dict[str, float]]:
+    """Return how sure each head is of each utterance, per output frame in nats.
 
     That is the mean log-probability of paths drawn from the head's own distribution over CTC paths (its negative
     entropy), less `SILENCE` of the log-probability of the path of blanks alone: a head that hears nothing is sure too.
@@ -84,51 +81,43 @@ def head_scores(recogniser: Recogniser, data: SpeechData, heads: Sequence[str]) 
     """
     if len(heads) < 2:
         raise ConfigError("to tell languages apart, a model needs heads of at least two; train it on several.")
-    model = recogniser.model.eval()
-    device = next(model.parameters()).device
-    modules = [model.head(name) for name in heads]
-    pieces = Pieces(data)
-    sums = np.zeros((len(pieces), len(heads)))
-    frames = np.zeros(len(pieces))
-    for batch in sequential(pieces, BATCH_FRAMES):
-        assert batch.lengths is not None
-        hidden, lengths = model(batch.inputs.to(device), batch.lengths.to(device))
-        valid = torch.arange(hidden.shape[1], device=device) < lengths[:, None]
-        items = batch.items.tolist()
-        frames[items] = lengths.tolist()
-        for column, head in enumerate(modules):
-            log_probs = head(hidden).float().log_softmax(-1)
+    modules = [recogniser.model.head(name) for name in heads]
+
+    def sureness(frames: Frames) -> Iterable[tuple[np.ndarray, float]]:
+        valid = valid_frames(frames.lengths, frames.hidden.shape[1])
+        columns = []
+        for head in modules:
+            log_probs = head(frames.hidden).float().log_softmax(-1)
             sure = (log_probs.exp() * log_probs).sum(-1) - SILENCE * log_probs[..., 0]
-            sums[items, column] = sure.masked_fill(~valid, 0).sum(1).tolist()
-    return [
-        dict(zip(heads, (sums[own].sum(0) / frames[own].sum()).tolist(), strict=True))
-        for own in pieces.of_utterances(range(len(pieces)))
-    ]
+            columns.append(sure.masked_fill(~valid, 0).sum(1))
+        return zip(torch.stack(columns, 1).double().cpu().numpy(), frames.lengths.tolist(), strict=True)
+
+    scores = []
+    for pieces in recogniser.listen_with(sureness, spoken, label="telling languages apart"):
+        sums, lengths = zip(*pieces, strict=True)
+        scores.append(dict(zip(heads, (np.stack(sums).sum(0) / sum(lengths)).tolist(), strict=True)))
+    return scores
 
 
-def calibrated(
-    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, say: Callable[[str], None]
-) -> Recogniser:
+def calibrated(recogniser: Recogniser, spoken: Spoken, say: Callable[[str], None]) -> Recogniser:
     """Return a recogniser that keeps offsets from development speech, without where a language has none; it is said.
 
     Args:
-        recogniser: with one head there is nothing to tell apart, and it is returned as it is.
-        utterances: really in the languages they name; those in languages without a head are left out.
-        store: their features.
-        say: takes the line that names the languages without speech.
+        recogniser: model of several languages; one with a single head is returned as it is.
+        spoken: utterances really in the languages they name; those in languages without a head are left out.
+        say: function that takes the line that names the languages without speech.
     """
     heads = list(recogniser.model.heads)
     if len(heads) < 2:
         return recogniser
-    kept = [u for u in utterances if u.language in heads]
-    if unheard := sorted(set(heads) - {u.language for u in kept}):
-        say(f"languages will be told apart without calibration: no development utterances in {', '.join(unheard)}")
+    if unheard := sorted(set(heads) - set(spoken.languages())):
+        say(f"languages will be identified without calibration: no development utterances in {', '.join(unheard)}")
         return replace(recogniser, offsets={})
-    data = SpeechData(kept, store, recogniser.tokens, with_targets=False)
-    return replace(recogniser, offsets=calibrate(recogniser, data))
+    known = spoken.subset(n for n, u in enumerate(spoken.utterances) if u.language in heads)
+    return replace(recogniser, offsets=calibrate(recogniser, known))
 
 
-def calibrate(recogniser: Recogniser, data: SpeechData) -> dict[str, float]:
+def calibrate(recogniser: Recogniser, spoken: Spoken) -> dict[str, float]:
     """Return offsets for `identify` that even out heads that are by nature more or less sure of themselves.
 
     They are those of a logistic regression on the scores with one common slope, in which every language counts the
@@ -136,14 +125,14 @@ def calibrate(recogniser: Recogniser, data: SpeechData) -> dict[str, float]:
 
     Args:
         recogniser: model of several languages.
-        data: development utterances that are really in the languages they name.
+        spoken: Development utterances that are really in the languages they name.
 
     Raises:
         DataError: a language has no utterances, or an utterance is in none of the languages.
         ConfigError: there are fewer than two languages.
     """
-    truth = [data.utterance(item).language for item in range(len(data))]
-    return fit_offsets(head_scores(recogniser, data, list(recogniser.model.heads)), truth)
+    truth = [utterance.language for utterance in spoken.utterances]
+    return fit_offsets(head_scores(recogniser, spoken, list(recogniser.model.heads)), truth)
 
 
 def fit_offsets(scores: Sequence[Mapping[str, float]], truth: Sequence[str]) -> dict[str, float]:

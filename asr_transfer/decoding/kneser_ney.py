@@ -1,4 +1,4 @@
-"""Estimating an n-gram model: interpolated Kneser-Ney smoothing with one discount per order.
+"""Estimates an n-gram model by interpolated Kneser-Ney smoothing with one discount per order.
 
 Kneser and Ney, "Improved backing-off for m-gram language modeling" (1995), in the interpolated form of Chen and
 Goodman, "An empirical study of smoothing techniques for language modeling" (1999). Lower orders count in how many
@@ -30,7 +30,7 @@ def estimate(
 
     Args:
         texts: sentences, words separated by spaces.
-        order: the longest n-gram; orders that no sentence reaches are left out.
+        order: length of the longest n-grams; orders that no sentence reaches are left out.
         vocabulary: words to list although no text holds them.
         unlisted: words that count as `<unk>` wherever a text holds them, unless the vocabulary does too.
 

@@ -1,4 +1,6 @@
-"""What the tokens of a head write, letter by letter, for searches that find words in a text however it is spelled."""
+"""Lists what the tokens of a head write, letter by letter, for searches that find words in a text however it is
+spelled.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ class Letters:
         tokens: token set of the model's head; index 0 is the blank.
 
     Attributes:
-        count: letters are numbered below it.
+        count: number of letters.
         space: the letter between words, -1 for none.
         gap: the token that writes a space alone, -1 for none.
         spaced: (tokens,) whether a token begins with a space.

@@ -1,4 +1,4 @@
-"""Exact search for isolated words: the CTC likelihood of every entry of a lexicon, without a beam.
+"""Searches exactly for isolated words: the CTC likelihood of every entry of a lexicon, without a beam.
 
 Probabilities are divided by each frame's highest one and kept in float64, which is exact as long as an entry lies less
 than some 600 nats below the best free path. What lies lower is computed anew in the log domain by PyTorch's CTC loss,
@@ -48,7 +48,7 @@ class Candidate(NamedTuple):
     """A word of an n-best list.
 
     Attributes:
-        word: from the lexicon.
+        word: word of the lexicon.
         posterior: its share of the likelihood of the whole lexicon.
         score: log-likelihood, weights included, its pronunciations summed.
     """
@@ -124,7 +124,7 @@ class Rejection:
     """A threshold for margins, and what it does to the margins that it was chosen on.
 
     Attributes:
-        threshold: an utterance is taken for a word of the lexicon if its margin reaches it.
+        threshold: margin from which on an utterance is taken for a word of the lexicon.
         false_rejection: share of the lexicon's words that are refused.
         false_acceptance: share of the other words that are taken.
     """
@@ -276,14 +276,14 @@ class Explanation:
     """Why a word was found, or was not, in an utterance.
 
     Attributes:
-        word: that was asked for.
+        word: word that was asked for.
         rank: 1 for the best word.
-        words: in the lexicon.
-        score: as of `best_words`.
+        words: number of words in the lexicon.
+        score: score as in `best_words`.
         margin: (score - free score) / frames.
         pronunciation: phones of the word's best entry.
-        path: that entry's best alignment; empty if it needs more frames than there are.
-        heard: phones that greedy decoding hears.
+        path: best alignment of that entry; empty if it needs more frames than there are.
+        heard: phones of the greedy hypothesis.
         edits: (phone of the pronunciation, phone heard), None for none.
         better: words that beat it, best first.
     """
@@ -306,7 +306,7 @@ class Explanation:
             f"{self.margin:+.2f} nats per frame against the best free path",
             f"  pronounced  {' '.join(self.pronunciation)}",
             f"  best path   {', '.join(map(str, self.path)) or 'none: it needs more frames'}",
-            f"  heard       {', '.join(map(str, self.heard)) or 'nothing'}",
+            f"  recognised  {', '.join(map(str, self.heard)) or 'nothing'}",
             f"  compared    {compared}",
         ]
         if self.better:
@@ -323,7 +323,7 @@ def explain(log_probs: torch.Tensor, word: str, tree: PrefixTree, shown: int = 5
         log_probs: (frames, tokens) of the utterance, without padding; at least one frame.
         word: word of the lexicon.
         tree: prefix tree of the lexicon.
-        shown: how many of the words that beat it are listed.
+        shown: number of words that beat it to list.
 
     Raises:
         DataError: the lexicon does not hold the word.

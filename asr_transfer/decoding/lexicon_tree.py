@@ -1,4 +1,4 @@
-"""A lexicon as two trees of tokens, and the CTC recursion over them.
+"""Holds a lexicon as two trees of tokens, and runs the CTC recursion over them.
 
 Words that begin alike share the forward recursion on a prefix tree and words that end alike share the backward
 recursion on a suffix tree. Each entry is cut in its middle and the two halves meet:
@@ -48,12 +48,12 @@ class PrefixTree:
     """A lexicon in a model's tokens, made ready for search; made once and used for many utterances.
 
     Args:
-        lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
+        lexicon: lexicon whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
         tokens: token set of the model's head; index 0 is the blank.
 
     Attributes:
         lexicon: fitted to the tokens; the order of `score_words`.
-        tokens: as given.
+        tokens: token set as it was given.
         targets: token indices of each entry.
         words: distinct words; the order of `word_scores`.
 

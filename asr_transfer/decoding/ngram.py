@@ -1,4 +1,4 @@
-"""N-gram language models with back-off, looked up for many hypotheses at once; read from ARPA text or estimated."""
+"""Looks up n-gram language models with back-off for many hypotheses at once; read from ARPA text or estimated."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class NgramModel:
     """A back-off model (Katz 1987). A state is the longest known context of what comes next, an integer.
 
     Args:
-        grams: as of `arpa.read_arpa`.
-        source: where it came from, for messages.
+        grams: n-grams as `arpa.read_arpa` returns them.
+        source: origin of the model, for messages.
 
     Attributes:
-        order: the longest n-gram.
-        words: that it lists, with `<s>`, `</s>` and `<unk>` where it has them.
+        order: length of the longest n-grams.
+        words: words that it lists, with `<s>`, `</s>` and `<unk>` where it has them.
         start: the state at the beginning of a sentence.
         unknown: index of `<unk>`; None where the model has none.
 
@@ -123,7 +123,7 @@ class NgramModel:
 
         Args:
             texts: sentences, words separated by spaces.
-            order: the longest n-gram.
+            order: length of the longest n-grams.
             vocabulary: words that the model shall list although no text holds them, such as those of a lexicon.
             unlisted: words that count as `<unk>` although texts hold them, unless the vocabulary does too.
 

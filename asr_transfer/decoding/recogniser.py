@@ -1,41 +1,59 @@
-"""A recogniser: an acoustic model with the tokens of one of its heads, loaded, saved and put to work."""
+"""Recognises speech: an acoustic model with the tokens of one of its heads, loaded, saved and put to work."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
 from asr_transfer import audio
-from asr_transfer.config import to_plain
-from asr_transfer.data.batching import sequential
+from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.pieces import Pieces
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.settings import SutaConfig
-from asr_transfer.decoding.test_time import adapted_logits
+from asr_transfer.decoding.test_time import adapted_outputs
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
-from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.contract import SpeechModel, require_ctc
 from asr_transfer.models.folder import load_model, read_config, readable, save_model
 from asr_transfer.models.replacing import restore
 from asr_transfer.orthography import Case, case_of
-from asr_transfer.plain import checked, from_plain
-from asr_transfer.progress import Work, tracked
+from asr_transfer.plain import checked, from_plain, to_plain
+from asr_transfer.progress import Work
 
 BATCH_FRAMES = 12_000
 """Two minutes of speech per batch: as fast as larger ones, and under 100 MB."""
 
+T = TypeVar("T")
+
 OFFSETS = "language_offsets"
 """Where a model folder's `config.yaml` keeps the offsets, below `origin`."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Output frames of a batch of speech.
+
+    Attributes:
+        batch: Batch that went in.
+        hidden: Outputs of the encoder, (batch, frames, dim).
+        logits: Outputs of the head, (batch, frames, tokens).
+        lengths: Valid frames of both, (batch,).
+    """
+
+    batch: Batch
+    hidden: torch.Tensor
+    logits: torch.Tensor
+    lengths: torch.Tensor
 
 
 @dataclass
@@ -76,7 +94,7 @@ class Recogniser:
         """Read a model folder, or the `model` folder of a run folder.
 
         Args:
-            folder: where.
+            folder: folder of the model.
             head: name of the head; may be left out when there is one.
 
         Raises:
@@ -169,35 +187,90 @@ class Recogniser:
             return "lower"
         return case_of(symbol for symbols in self.written(by_head).values() for symbol in symbols)
 
-    @torch.no_grad()
-    def recognise(self, data: SpeechData) -> list[str]:
-        """Return the hypothesis of each item of `data`, in its order.
+    def listen(self, spoken: Spoken, heads: Sequence[str] | None = None) -> list[str]:
+        """Return what is heard in each utterance, in their order.
 
         A long one is recognised in `Pieces`, whose texts are joined; test-time adaptation begins anew in each piece.
 
+        Args:
+            spoken: Speech to listen to; its targets are not read.
+            heads: Head that listens to each utterance, as `identify` finds or a manifest says; None takes its own head
+                for all.
+
         Raises:
             DataError: a long one should be a single word of the lexicon.
+            ModelError: there is no such head.
+            ConfigError: the model has no CTC.
         """
-        self.model.eval()
-        pieces = Pieces(data)
-        texts = [""] * len(pieces)
+        if heads is not None:
+            found: dict[int, str] = {}
+            for head in dict.fromkeys(heads):
+                own = self if head == self.head else self.for_head(head)
+                chosen = [number for number, name in enumerate(heads) if name == head]
+                found.update(zip(chosen, own.listen(spoken.subset(chosen)), strict=True))
+            return [found[number] for number in range(len(heads))]
         if isinstance(self.decode, WordDecoder):
-            _require_words(data, pieces)
-        if self.test_time is not None:
-            named = ((f"utterance '{pieces.utterance(n).id}'", pieces.collate([n])) for n in range(len(pieces)))
-            told = tracked(named, "recognising", len(pieces), "piece")
-            adapted = adapted_logits(self.model, self.head, told, self.test_time)
-            texts = [self.decode(logits, lengths)[0].text for logits, lengths in adapted]
-        else:
-            with Work("recognising", len(pieces), "piece") as work:
-                for batch in sequential(pieces, BATCH_FRAMES):
-                    for piece, heard in zip(
-                        batch.items.tolist(), self.decode(*self.logits(batch.inputs, batch.lengths)), strict=True
-                    ):
-                        texts[piece] = heard.text
-                    work.advance(len(batch.items))
-        spaced = self.tokens.writes_spaces or isinstance(self.decode, SentenceDecoder)
-        return [(" " if spaced else "").join(filter(None, own)) for own in pieces.of_utterances(texts)]
+            _require_words(spoken)
+        heard = self.listen_with(lambda frames: self.decode(frames.logits, frames.lengths), spoken, adapted=True)
+        spaced = " " if self.tokens.writes_spaces or isinstance(self.decode, SentenceDecoder) else ""
+        return [spaced.join(piece.text for piece in own if piece.text) for own in heard]
+
+    def posteriors(self, spoken: Spoken) -> list[torch.Tensor]:
+        """Return what the network makes of each utterance, (frames, tokens) log-probabilities, for many searches.
+
+        The network hears a long one in `Pieces`.
+        """
+
+        def rows(frames: Frames) -> list[torch.Tensor]:
+            log_probs = frames.logits.log_softmax(-1)
+            return [row[:length].cpu() for row, length in zip(log_probs, frames.lengths.tolist(), strict=True)]
+
+        return [torch.cat(pieces) for pieces in self.listen_with(rows, spoken, adapted=True)]
+
+    @torch.no_grad()
+    def listen_with(
+        self,
+        read: Callable[[Frames], Iterable[T]],
+        spoken: Spoken,
+        whole: bool = False,
+        adapted: bool = False,
+        label: str = "recognising",
+    ) -> list[list[T]]:
+        """Run the network over all of the speech, batch by batch, and return what `read` makes of its outputs.
+
+        Args:
+            read: Function from the outputs of a batch to a result for each of its rows.
+            spoken: Speech to listen to.
+            whole: Choice to hear long utterances at once, and with the targets of `spoken`, instead of in `Pieces`.
+            adapted: Choice to adapt the network to each piece alone where `test_time` says how.
+            label: Name of the work, for those who wait.
+
+        Returns:
+            The results of each utterance, one for each of its pieces, in the order of the utterances.
+        """
+        require_ctc(self.model, "recognising")
+        self.model.eval()
+        data = spoken if whole else Pieces(spoken)
+        found: dict[int, T] = {}
+        batches = self._adapted(data) if adapted and self.test_time is not None else self._plain(data)
+        count = len(data.costs())
+        with Work(label, count, "piece") as work:
+            for frames in batches:
+                found.update(zip(frames.batch.items.tolist(), read(frames), strict=True))
+                work.advance(len(frames.batch.items))
+                del frames  # so that its memory serves the next batch
+        results = [found[number] for number in range(count)]
+        return data.of_utterances(results) if isinstance(data, Pieces) else [[result] for result in results]
+
+    def _plain(self, data: Spoken | Pieces) -> Iterator[Frames]:
+        for batch in sequential(data, BATCH_FRAMES):
+            yield Frames(batch, *self._outputs(batch.inputs, batch.lengths))
+
+    def _adapted(self, data: Spoken | Pieces) -> Iterator[Frames]:
+        assert self.test_time is not None
+        named = ((f"utterance '{data.utterance(n).id}'", data.collate([n])) for n in range(len(data.costs())))
+        for outputs in adapted_outputs(self.model, self.head, named, self.test_time):
+            yield Frames(*outputs)
 
     def transcribe(self, files: Sequence[str | Path]) -> list[str]:
         """Return the hypothesis of each audio file.
@@ -213,14 +286,20 @@ class Recogniser:
         ]
         with tempfile.TemporaryDirectory() as folder:
             store = build_store(named, self.model.inputs, cache=Path(folder))
-            return self.recognise(SpeechData(named, store, self.tokens, with_targets=False))
+            return self.listen(Spoken(named, store))
 
     def logits(self, inputs: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map (batch, time, mels) and (batch,) lengths to the head's (batch, frames, tokens) and (batch,) lengths."""
+        """Map (batch, time, dim) and (batch,) lengths to the head's (batch, frames, tokens) and (batch,) lengths."""
+        _, logits, lengths = self._outputs(inputs, lengths)
+        return logits, lengths
+
+    def _outputs(
+        self, inputs: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         device = next(self.model.parameters()).device
         assert lengths is not None
         hidden, lengths = self.model(inputs.to(device), lengths.to(device))
-        return self.model.head(self.head)(hidden), lengths
+        return hidden, self.model.head(self.head)(hidden), lengths
 
 
 def _symbols(tokens: Tokens) -> list[str]:
@@ -228,12 +307,13 @@ def _symbols(tokens: Tokens) -> list[str]:
     return [*sorted(tokens.alphabet - {BLANK}), *spaced]
 
 
-def _require_words(data: SpeechData, pieces: Pieces) -> None:
+def _require_words(spoken: Spoken) -> None:
     """Refuse recordings that are too long to be one word, which a search for one word would take them for."""
+    pieces = Pieces(spoken)
     for item, parts in enumerate(pieces.of_utterances(range(len(pieces)))):
         if len(parts) > 1:
-            utterance = data.utterance(item)
-            seconds = data.costs()[item] * data.store.config.hop_ms / 1000
+            utterance = spoken.utterance(item)
+            seconds = spoken.store.inputs.seconds(spoken.costs()[item])
             raise DataError(
                 f"utterance '{utterance.id}': lasts {seconds:.0f} s, but each recording is taken for a single word of "
                 "the lexicon; give --sentences with --lexicon, or cut it into words."

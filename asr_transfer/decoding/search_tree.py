@@ -1,4 +1,4 @@
-"""A lexicon as one tree of tokens, from its first symbols to the words that end at its nodes, for the beam search."""
+"""Holds a lexicon as one tree of tokens, from first symbols to the words that end at its nodes, for the beam search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SearchTree:
     """Nodes are numbered by depth, the children of a node next to each other; node 0 is the root.
 
     Args:
-        lexicon: whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
+        lexicon: lexicon whose phones are tokens (phones, characters or words alike), as it is or `fitted`.
         tokens: token set of the model's head; index 0 is the blank.
 
     Attributes:

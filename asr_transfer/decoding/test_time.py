@@ -1,4 +1,4 @@
-"""Test-time adaptation to a single utterance without its transcript (SUTA; Lin, Li and Lee 2022).
+"""Adapts to a single utterance at test time, without its transcript (SUTA; Lin, Li and Lee 2022).
 
 Before an utterance is decoded, a few steps make the model surer of what it hears in it; then it forgets them again.
 """
@@ -43,10 +43,12 @@ def suta_loss(logits: torch.Tensor, lengths: torch.Tensor, config: SutaConfig) -
     return (config.entropy_weight * entropy + (1 - config.entropy_weight) * confusion).mean()
 
 
-def adapted_logits(
+def adapted_outputs(
     model: SpeechModel, head: str, batches: Iterable[tuple[str, Batch]], config: SutaConfig
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (1, frames, tokens) logits and (1,) lengths of each named utterance, by a model adapted to it alone.
+) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield each named utterance's batch of one and what a model makes of it that was adapted to it alone.
+
+    That is the hidden (1, frames, dim), the logits (1, frames, tokens) and the (1,) lengths.
 
     Only the front end and the scales and shifts of normalisation layers are trained, in evaluation mode: BatchNorm
     keeps its statistics. A copy of the model is trained and reset after each utterance, so that the model's own
@@ -79,7 +81,7 @@ def adapted_logits(
                     optimizer.zero_grad()
                     suta_loss(logits, lengths, config).backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
-        yield logits.detach(), lengths
+        yield batch, hidden.detach(), logits.detach(), lengths
 
 
 def _adapted_parameters(model: SpeechModel) -> list[nn.Parameter]:

@@ -1,4 +1,4 @@
-"""Choosing the weights of a beam search on development data."""
+"""Chooses the weights of a beam search on development data."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from dataclasses import dataclass
 import torch
 from rapidfuzz.distance import Levenshtein
 
-from asr_transfer.data.batching import sequential
 from asr_transfer.data.lexicon import Lexicon
-from asr_transfer.data.pieces import Pieces
-from asr_transfer.data.speech import SpeechData
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import ROOT, NgramModel
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.decoding.settings import SearchConfig
-from asr_transfer.decoding.test_time import adapted_logits
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.progress import tracked
 from asr_transfer.whitespace import words_of
@@ -33,7 +28,6 @@ __all__ = [
     "Posteriors",
     "Trial",
     "Tuned",
-    "log_posteriors",
     "tune",
     "tune_hot_words",
     "unknown_scores",
@@ -56,7 +50,7 @@ class Trial:
     """What some weights gave.
 
     Attributes:
-        weights: by their name in `SearchConfig`.
+        weights: weights by their name in `SearchConfig`.
         errors: word errors on the development data.
         reference: words in its references.
     """
@@ -76,7 +70,7 @@ class Tuned:
     """The chosen settings and how they came about.
 
     Attributes:
-        config: with the weights that made the fewest errors; of equal ones, those tried first.
+        config: settings with the weights that made the fewest errors; of equal ones, those tried first.
         trials: all that was tried, in order.
     """
 
@@ -107,12 +101,12 @@ def tune(
     Args:
         posteriors: posteriors of the development utterances.
         references: text of each.
-        lexicon, tokens, model: as of `SentenceSearch`; without a model `lm_weight` is left as it is.
+        lexicon, tokens, model: arguments of `SentenceSearch`; without a model `lm_weight` is left as it is.
         config: the other settings.
         grid: values to try, by name of a number in `SearchConfig`; None for `DEFAULT_GRID`.
-        exhaustive: try all combinations.
-        hot_words: whose entries of the lexicon have a bonus, as of `HotWords.boosted`; without them `hot_weight` is
-            left as it is.
+        exhaustive: whether to try all combinations.
+        hot_words: words whose entries of the lexicon have a bonus, as `HotWords.boosted` gives it; without them
+            `hot_weight` is left as it is.
 
     Raises:
         ConfigError: the grid names what is no weight, or holds no or wrong values.
@@ -166,8 +160,8 @@ def tune_hot_words(
 
     Args:
         posteriors: posteriors of the development utterances; some should hold hot words, and some none.
-        references: text of each, for models that hear phones in phones.
-        tokens, hot_words, lexicon: as of `PrefixSearch`.
+        references: text of each, for models of phones in phones.
+        tokens, hot_words, lexicon: arguments of `PrefixSearch`.
         config: the other settings.
         grid: values of `hot_weight` to try; None for `HOT_GRID`.
 
@@ -181,27 +175,6 @@ def tune_hot_words(
         return [best[0].text if best else "" for best in found]
 
     return _descend(recognise, posteriors, references, config or SearchConfig(), dict(grid or HOT_GRID), True)
-
-
-@torch.no_grad()
-def log_posteriors(recogniser: Recogniser, data: SpeechData) -> list[torch.Tensor]:
-    """Return what the network makes of each utterance, (frames, tokens) log-probabilities, for many searches.
-
-    The network hears a long one in `Pieces`.
-    """
-    recogniser.model.eval()
-    pieces = Pieces(data)
-    found: dict[int, torch.Tensor] = {}
-    if recogniser.test_time is not None:
-        named = ((f"utterance '{pieces.utterance(n).id}'", pieces.collate([n])) for n in range(len(pieces)))
-        adapted = adapted_logits(recogniser.model, recogniser.head, named, recogniser.test_time)
-        found = {n: logits[0, : int(lengths[0])].log_softmax(-1) for n, (logits, lengths) in enumerate(adapted)}
-    else:
-        for batch in sequential(pieces, BATCH_FRAMES):
-            logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
-            for piece, row, frames in zip(batch.items.tolist(), logits.log_softmax(-1), lengths.tolist(), strict=True):
-                found[piece] = row[:frames].cpu()
-    return [torch.cat(parts) for parts in pieces.of_utterances([found[n] for n in range(len(pieces))])]
 
 
 def _descend(

@@ -1,10 +1,10 @@
-"""What stands behind an error rate: tables per speaker and language, confusions, and how listed words are found."""
+"""Breaks an error rate down: tables per speaker and language, confusions, and how listed words are found."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from asr_transfer import textfiles
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.normalisation import tokens
 from asr_transfer.evaluation.scoring import OPERATIONS, Alignments, Counts, number_or_none
+from asr_transfer.plain import to_plain
 
 _EQUAL = OPERATIONS.index("equal")
 
@@ -105,10 +106,10 @@ class Recall:
     """How many occurrences of certain words were recognised.
 
     Attributes:
-        occurrences: in the references.
+        occurrences: number of occurrences in the references.
         found: those recognised in their place.
         false_alarms: occurrences in the hypotheses that stand for something else.
-        missed: how often each word was missed, most often first.
+        missed: number of times that each word was missed, most often first.
     """
 
     occurrences: int
@@ -123,7 +124,7 @@ class Recall:
 
     def to_plain(self) -> dict[str, Any]:
         """Return rate and counts for a table or record."""
-        return {"recall": self.rate, **asdict(self)}
+        return {"recall": self.rate, **to_plain(self)}
 
 
 def hot_word_recall(alignments: Alignments, words: Iterable[str]) -> Recall:

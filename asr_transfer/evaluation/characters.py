@@ -1,4 +1,4 @@
-"""Results written character by character or in pieces of words, for such error rates: words are put together again.
+"""Puts words together again in results that are written character by character or in pieces of words.
 
 SpeechBrain calls every rate `%WER`, also that of characters; ESPnet writes characters, and the pieces of SentencePiece
 (`▁tu rn`), as the words of a `trn`. Scored as they are, their error rates would be called word error rates.
@@ -71,7 +71,7 @@ def fitting_profile(name: str, results: Results, asked: str | None) -> str:
 
     Args:
         name: name of the results, for messages.
-        results: as of `put_together`.
+        results: argument of `put_together`.
         asked: normalisation that the user asks for; None for what fits.
 
     Raises:

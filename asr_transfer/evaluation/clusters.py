@@ -1,4 +1,4 @@
-"""Intervals of error rates over what goes together: speakers, words, seeds.
+"""Computes intervals of error rates over what goes together: speakers, words, seeds.
 
 Errors of one speaker are alike, so that a test set is worth as many observations as it has speakers. Percentiles of a
 bootstrap over so few are too narrow: what is called 95 % covers 80 % with four clusters and 88 % with ten. Here each
@@ -29,6 +29,9 @@ ALIKE = 1e-12
 """A variance below which all clusters are the same by chance; the figure is then as uncertain as its count of errors,
 or of errors that came or went."""
 
+NO_SHARE = "no errors before: a share cannot be given"
+"""Reason where errors came up that none were before, so that they have risen by no share that is a number."""
+
 Floats = NDArray[np.float64]
 
 
@@ -37,10 +40,10 @@ class Estimate:
     """A figure with what is known of its chance.
 
     Attributes:
-        value: figure itself.
+        value: figure itself; minus infinity for the share of no errors, which a record keeps as null.
         low, high: its interval at `LEVEL`; None below `FEWEST` clusters.
-        p: two-sided, that nothing changed; 1 where a rate is no change, never less than a sign test of as many clusters
-            could reach.
+        p: two-sided p that nothing changed; 1 where a rate is no change, never less than a sign test of as many
+            clusters could reach.
         clusters: number of independent observations.
     """
 
@@ -49,6 +52,11 @@ class Estimate:
     high: float | None
     p: float
     clusters: int
+
+    @property
+    def reason(self) -> str:
+        """Return in words why there is no figure, which then is infinite; empty where there is one."""
+        return "" if math.isfinite(self.value) else NO_SHARE
 
 
 def rate(errors: ArrayLike, units: ArrayLike, clusters: Sequence[str] | NDArray[Any] | None = None) -> Estimate:

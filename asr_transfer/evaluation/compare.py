@@ -1,4 +1,4 @@
-"""Comparing systems with a baseline: scores, tests and marks. `evaluation.summary` and `report` show what comes out.
+"""Compares systems with a baseline: scores, tests and marks. `comparison_table` and `report` show what comes out.
 
 Every system is scored under one normalisation and on one set of utterances; what differs is refused. A mark stands for
 a difference whose p, after Holm's correction for all systems that met the baseline, is below 0.05.
@@ -161,10 +161,10 @@ def load(
     """Read runs as systems over one utterance set; utterances that name no language are in `language`.
 
     Args:
-        runs: as `load_systems` takes them, like `profile` and `texts`.
+        runs: runs as `load_systems` takes them, like `profile` and `texts`.
         profile: normalisation to score under.
-        intersect: as of `same_utterances`.
-        texts: how lines of two texts belong together.
+        intersect: argument of `same_utterances`.
+        texts: way in which lines of two texts belong together.
 
     Returns:
         The systems, and sentences about what was left out.

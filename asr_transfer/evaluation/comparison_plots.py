@@ -1,4 +1,4 @@
-"""Which plots a comparison gives, how much data its methods save, and how its sources do on each other's targets."""
+"""Chooses the plots of a comparison: how much data its methods save, and how its sources do on each other's targets."""
 
 from __future__ import annotations
 

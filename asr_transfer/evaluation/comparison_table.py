@@ -1,8 +1,7 @@
-"""A comparison in a few lines: the summary's columns and sentences, and the table for a terminal."""
+"""Writes a comparison in a few lines: the summary's columns and sentences, and the table for a terminal."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from asr_transfer.evaluation.clusters import LEVEL, Estimate
 from asr_transfer.evaluation.compare import ALPHA, Compared, Entry, Mark
+from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.significance import Comparison
 
 MARKS: dict[Mark, str] = {
@@ -47,12 +47,12 @@ def columns(compared: Compared, wide: bool = True) -> list[Column]:
     rate = compared.rate
     every = [
         Column("system", lambda e: e.name, lambda e: e.name),
-        Column(f"{rate} %", lambda e: percent(e.counts.rate), lambda e: e.counts.rate),
-        Column("95 % interval", lambda e: span(e.interval), lambda e: e.interval[0] if e.interval else None),
+        Column(f"{rate} %", lambda e: percent(e.counts.rate, 2), lambda e: e.counts.rate),
+        Column("95 % interval", lambda e: _ends(e.interval), lambda e: e.interval[0] if e.interval else None),
         Column("difference", lambda e: _tested(e, lambda t: signed(t.change.difference)), _difference),
         Column(
             "its 95 % interval",
-            lambda e: _tested(e, lambda t: span((t.change.low, t.change.high), True)),
+            lambda e: _tested(e, lambda t: _signed_ends(t.change.low, t.change.high)),
             lambda e: e.test.change.low if e.test else None,
         ),
         Column(
@@ -63,7 +63,7 @@ def columns(compared: Compared, wide: bool = True) -> list[Column]:
         Column("verdict", lambda e: MARKS[e.mark] if several else "", lambda e: e.mark),
         Column(
             "CER %",
-            lambda e: percent(e.characters.rate) if e.characters else "",
+            lambda e: percent(e.characters.rate, 2) if e.characters else "",
             lambda e: e.characters.rate if e.characters else None,
         ),
         Column("speakers harmed %", lambda e: _given(e.harmed, 0), lambda e: e.harmed),
@@ -79,7 +79,7 @@ def columns(compared: Compared, wide: bool = True) -> list[Column]:
         Column("worst tenth of speakers %", lambda e: _given(e.worst), lambda e: e.worst, True),
         Column(
             "others before → after %",
-            lambda e: f"{percent(e.others[0])} → {percent(e.others[1])}" if e.others else "",
+            lambda e: f"{percent(e.others[0], 2)} → {percent(e.others[1], 2)}" if e.others else "",
             lambda e: e.others[1] if e.others else None,
             True,
         ),
@@ -108,8 +108,8 @@ def verdict(compared: Compared) -> list[str]:
     best = compared.best
     if not best.counts.reference:
         return ["No utterance has a reference; there is nothing to compare."]
-    interval = f" (95 % interval {span(best.interval)}, over {compared.over})" if best.interval else ""
-    sentences = [f"Lowest {compared.rate}: {best.name} with {percent(best.counts.rate)} %{interval}."]
+    interval = f" (95 % interval {_ends(best.interval)}, over {compared.over})" if best.interval else ""
+    sentences = [f"Lowest {compared.rate}: {best.name} with {percent(best.counts.rate, 2)} %{interval}."]
     meanings: tuple[tuple[Mark, str], ...] = (
         ("better", "Fewer errors than {} beyond chance: "),
         ("worse", "More errors than {} beyond chance: "),
@@ -153,22 +153,9 @@ def table(compared: Compared, wide: bool) -> Table:
     return shown
 
 
-def percent(value: float | None, digits: int = 2) -> str:
-    """Return a share in per cent, a dash where there is none."""
-    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f}"
-
-
-def span(values: tuple[float | None, float | None] | None, sign: bool = False) -> str:
-    """Return an interval in per cent."""
-    if values is None or values[0] is None or values[1] is None:
-        return "–"
-    show = signed if sign else percent
-    return f"{show(values[0])} to {show(values[1])}"
-
-
 def signed(value: float | None) -> str:
     """Return a difference in per cent with its sign."""
-    return "–" if value is None else f"{100 * value:+.2f}".replace("-", "−").replace("+0.00", "0.00")
+    return _with_minus(percent(value, 2, "+"))
 
 
 def chance(p: float) -> str:
@@ -178,8 +165,20 @@ def chance(p: float) -> str:
 
 def _forgetting(change: Estimate) -> str:
     # Of few speakers there is no interval.
-    ends = "" if change.low is None else f" ({span((change.low, change.high), True)}, n = {change.clusters})"
+    ends = "" if change.low is None else f" ({_signed_ends(change.low, change.high)}, n = {change.clusters})"
     return signed(change.value) + ends
+
+
+def _ends(interval: tuple[float | None, float | None] | None) -> str:
+    return span(*(interval or (None, None)), 2, to="to")
+
+
+def _signed_ends(low: float | None, high: float | None) -> str:
+    return _with_minus(span(low, high, 2, "+", "to"))
+
+
+def _with_minus(text: str) -> str:
+    return text.replace("-", "−").replace("+0.00", "0.00")
 
 
 def _given(value: float | None, digits: int = 2) -> str:

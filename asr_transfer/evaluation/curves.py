@@ -1,4 +1,4 @@
-"""Error against the amount of target data, how much data a method saves, and whom adaptation harms.
+"""Computes error against the amount of target data, how much data a method saves, and whom adaptation harms.
 
 Intervals are over speakers, each with all his seeds (draws of adaptation data), where there are at least four; of one
 speaker they are over at least four seeds, and say nothing of other speakers (see `clusters`). Amounts are compared at
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -30,9 +30,9 @@ class Observation:
 
     Attributes:
         amount: quantity of target data, in utterances, seconds or what the experiment counts; 0 is the source model.
-        seed: or draw.
-        speaker: who.
-        errors, reference: on the speaker's test utterances.
+        seed: name of the seed or draw.
+        speaker: name of the speaker.
+        errors, reference: counts on the speaker's test utterances.
     """
 
     amount: float
@@ -64,10 +64,6 @@ class Point:
     speakers: int
     over: Literal["speakers", "seeds", "nothing"]
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the point for a table or record."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class DataFactor:
@@ -94,10 +90,6 @@ class DataFactor:
     high: float | None
     clusters: int
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the factor for a table or record."""
-        return asdict(self)
-
     def __str__(self) -> str:
         if self.factor is None:
             return "unknown: the curves do not meet this error"
@@ -121,16 +113,12 @@ class Harm:
     worst: float | None
     worst_before: float | None
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a table or record."""
-        return asdict(self)
-
 
 def observe(alignments: Alignments, amount: float, seed: str = "") -> list[Observation]:
     """Return a system's observations: one for each speaker and draw.
 
     Args:
-        alignments: whose ids end in `#DRAW` where there are several draws.
+        alignments: alignments whose ids end in `#DRAW` where there are several draws.
         amount: quantity of target data.
         seed: name of the seed of ids without a draw.
     """

@@ -1,4 +1,4 @@
-"""Reading what other toolkits recognised: SpeechBrain's `wer_test.txt`, NeMo's manifests; `text_pairs` reads texts."""
+"""Reads what other toolkits recognised: SpeechBrain's `wer_test.txt`, NeMo's manifests; `text_pairs` reads texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.textfiles import lines_of
+from asr_transfer.textfiles import read_lines
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Results:
     """What a file holds; speaker and language are empty where it does not tell.
 
     Attributes:
-        utterances: with unique ids; a missing hypothesis is an empty one.
+        utterances: utterances with unique ids; a missing hypothesis is an empty one.
         missing: ids of references without hypothesis.
         audio: path of the recording by id, where the file names it and it exists.
         notes: sentences that a reader must know.
@@ -163,21 +163,6 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not isinstance(entry, dict):
             raise DataError(f"{path} line {number}: must be a JSON object; mend the line or write the file again.")
         yield number, entry
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return a text file's lines.
-
-    Raises:
-        DataError: it cannot be read, or is not UTF-8.
-    """
-    try:
-        # Not `splitlines`: JSON allows U+2028 and its like inside a string, and they end no line of JSONL.
-        return lines_of(path.read_bytes().decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the name.") from None
 
 
 def listed(names: list[str], most: int = 5) -> str:

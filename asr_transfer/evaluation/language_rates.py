@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from asr_transfer.evaluation.clusters import FEWEST, Estimate, rate
-from asr_transfer.evaluation.scoring import Hypothesis, Unit, align
+from asr_transfer.evaluation.normalisation import Unit
+from asr_transfer.evaluation.scoring import Hypothesis, align
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""The utterances of a report: compact data for its script, the worst ones for readers without script, recordings."""
+"""Lists the utterances of a report: compact data for its script, the worst ones for readers without script,
+recordings.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
+import math
 import os
 import re
 import warnings
@@ -21,6 +23,7 @@ from asr_transfer import audio
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.compare import Compared, Entry
 from asr_transfer.evaluation.normalisation import find_profile
+from asr_transfer.plain import to_json
 
 AudioMode = Literal["link", "embed", "none"]
 
@@ -29,6 +32,19 @@ WORST = 25
 EMBEDDED_BYTES = 9_000_000
 """Most that embedded recordings may add to a report, worst utterances first."""
 _KINDS = {"equal": "c", "substitute": "s", "delete": "d", "insert": "i"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an utterance's recording is.
+
+    Attributes:
+        file: Audio file.
+        span: Start and end in seconds within it; None is all of it.
+    """
+
+    file: Path
+    span: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class Line:
 class Card:
     """An utterance with what some systems recognised."""
 
+    number: int
     id: str
     speaker: str
     language: str
@@ -78,7 +95,9 @@ def worst(compared: Compared, recordings: Mapping[int, str]) -> list[Card]:
         words = focus.words
         reference = _joined(compared, words.references[n])
         lines = [Line(e.name, int(e.words.errors[n]), _steps(e, n)) for e in shown]
-        cards.append(Card(words.ids[n], words.speakers[n], words.languages[n], reference, recordings.get(n, ""), lines))
+        cards.append(
+            Card(n, words.ids[n], words.speakers[n], words.languages[n], reference, recordings.get(n, ""), lines)
+        )
     return cards
 
 
@@ -120,7 +139,7 @@ def data(compared: Compared, recordings: Mapping[int, str]) -> dict[str, Any]:
 
 def embedded(values: Any) -> str:
     """Return JSON that can stand inside a `<script>` element: nothing in it ends the element or a line of a script."""
-    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    text = to_json(values)
     # Half a surrogate pair, such as a byte of a file's name, is no text that a page can hold.
     text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     for character in "<>&\u2028\u2029":
@@ -128,32 +147,37 @@ def embedded(values: Any) -> str:
     return text
 
 
-def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[int, str], list[str]]:
-    """Return the addresses of recordings by utterance, and sentences about those left out.
-
-    Args:
-        compared: with recordings known by utterance id in any of its systems.
-        mode: `link` gives relative addresses, `embed` the recordings themselves as far as room allows.
-        folder: where the report will lie.
-    """
-    if mode == "none":
-        return {}, []
+def places(compared: Compared) -> dict[int, Place]:
+    """Return where the utterances' recordings are, by utterance, as far as any of the systems knows."""
     known: dict[str, str] = {}
     spans: dict[str, tuple[float, float]] = {}
     for entry in compared.entries:
         spans = {**{name: span for name, span in entry.system.spans.items() if name not in known}, **spans}
         known = {**entry.system.audio, **known}
-    files = {n: known[name] for n, name in enumerate(compared.base.words.ids) if name in known}
+    ids = compared.base.words.ids
+    return {n: Place(Path(known[name]), spans.get(name)) for n, name in enumerate(ids) if name in known}
+
+
+def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[int, str], list[str]]:
+    """Return the addresses of recordings by utterance, and sentences about those left out.
+
+    Args:
+        compared: comparison with recordings known by utterance id in any of its systems.
+        mode: `link` gives relative addresses, `embed` the recordings themselves as far as room allows.
+        folder: folder that the report will lie in.
+    """
+    if mode == "none":
+        return {}, []
+    files = places(compared)
     if mode == "link":
-        ids = compared.base.words.ids
-        return {n: link(Path(file), folder, spans.get(ids[n])) for n, file in files.items()}, []
+        return {n: link(place.file, folder, place.span) for n, place in files.items()}, []
     found: dict[int, str] = {}
     room, unreadable = EMBEDDED_BYTES, 0
     for n in worst_first(compared.focus):
         if n not in files:
             continue
         try:
-            address = _encoded(Path(files[n]), spans.get(compared.base.words.ids[n]))
+            address = _encoded(files[n])
         except DataError:
             unreadable += 1
             continue
@@ -179,8 +203,20 @@ def link(file: Path, folder: Path, span: tuple[float, float] | None = None) -> s
     return quote(relative if relative.startswith(".") else f"./{relative}") + part
 
 
-def _encoded(file: Path, span: tuple[float, float] | None) -> str:
-    samples = audio.read(file, span[0], span[1] - span[0]) if span else audio.read(file)
+def read_place(place: Place, longest: float = math.inf) -> np.ndarray:
+    """Return an utterance's samples as `audio.read` does, at most `longest` seconds of them.
+
+    Raises:
+        DataError: the recording cannot be read.
+    """
+    if place.span:
+        return audio.read(place.file, place.span[0], min(place.span[1] - place.span[0], longest))
+    long = longest < math.inf and audio.probe(place.file).duration > longest
+    return audio.read(place.file, None, longest if long else None)
+
+
+def _encoded(place: Place) -> str:
+    samples = read_place(place)
     # MP3 plays in every browser; older libsndfile cannot write it.
     kind, media = ("MP3", "mpeg") if "MP3" in soundfile.available_formats() else ("OGG", "ogg")
     with io.BytesIO() as out, warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Named text normalisations for scoring.
+"""Normalises texts for scoring, under named profiles.
 
 Error rates of differently normalised texts are different quantities, so a profile has a name, the name is stored beside
 every rate, and rates under two names are not compared. No profile spells digits out or reads them: "3.5" stays "3.5".
@@ -25,11 +25,11 @@ class Profile:
     """A normalisation.
 
     Attributes:
-        name: under which it is stored.
+        name: name that it is stored under.
         summary: sentence on its effect, for reports.
         clean: text and its language → text; runs of spaces are merged behind it in any case.
-        spaced: false where spaces mean nothing: they are dropped, and words are single characters.
-        lowers: true where letters become small ones, as the text's language writes them.
+        spaced: whether spaces mean something; otherwise they are dropped, and words are single characters.
+        lowers: whether letters become small ones, as the text's language writes them.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Plots of a comparison: systems with their intervals, and error against amount. Drawn light and dark, as SVG and PNG.
+"""Draws a comparison: systems with their intervals, and error against amount; light and dark, as SVG and PNG.
 
 Systems differ by marker and line as well as by colour; the colours are Okabe and Ito's, which colour-blind readers
 tell apart. Texts are never read as formulas.
@@ -77,8 +77,8 @@ class Plot:
     Attributes:
         name: name of its files.
         caption, alt: description, below it and for those who do not see it.
-        width, height: in inches.
-        draw: draws it into axes.
+        width, height: size in inches.
+        draw: function that draws it into axes.
     """
 
     name: str

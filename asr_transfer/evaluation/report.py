@@ -1,4 +1,4 @@
-"""Writing a comparison: `report.html` (one file that needs nothing else), `report.md`, `report.csv`, plots.
+"""Writes a comparison: `report.html` (one file that needs nothing else), `report.md`, `report.csv`, plots.
 
 The page's texts are escaped by jinja2, its data stands in a JSON block that no text can end, its script makes text
 nodes only, and a content security policy lets nothing else run and nothing be fetched but recordings.
@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,14 +24,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from asr_transfer import textfiles
+from asr_transfer.data.voice import HEADINGS, Measured
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation import listing
 from asr_transfer.evaluation.breakdown import Group, confusions, per_language, per_speaker
 from asr_transfer.evaluation.compare import Compared, Entry
 from asr_transfer.evaluation.comparison_plots import factors, plots, transfer
-from asr_transfer.evaluation.comparison_table import MARKS, columns, percent, reading, verdict
+from asr_transfer.evaluation.comparison_table import MARKS, columns, reading, verdict
 from asr_transfer.evaluation.normalisation import find_profile
+from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.plots import Plot
+from asr_transfer.evaluation.spectrograms import spectrograms
 from asr_transfer.evaluation.transfer_table import shown
 from asr_transfer.runs.attempts import describe_origin
 
@@ -82,7 +84,7 @@ def write_report(folder: Path, compared: Compared, mode: listing.AudioMode, comm
     Args:
         folder: made when it does not exist; an earlier report's files are replaced, others are left.
         compared: comparison to report.
-        mode: how recordings are put in.
+        mode: way in which recordings are put in.
         command: the command line, to be shown.
 
     Raises:
@@ -92,26 +94,32 @@ def write_report(folder: Path, compared: Compared, mode: listing.AudioMode, comm
         folder.mkdir(parents=True, exist_ok=True)
         addresses, notes = listing.recordings(compared, mode, folder)
         drawn = plots(compared)
+        pictures = spectrograms(compared) if mode != "none" else {}
         for plot in drawn:
             _write(folder / f"{plot.name}.svg", plot.svg())
             _write(folder / f"{plot.name}.png", plot.png())
         _write(folder / "report.csv", csv_text(compared))
         _write(folder / "report.md", markdown(compared, drawn, command))
         page = folder / "report.html"
-        _write(page, html(compared, drawn, addresses, notes, command))
+        _write(page, html(compared, drawn, addresses, pictures, notes, command))
     except OSError as error:
         raise ConfigError(f"`out`: {folder} cannot be written ({error.strerror}); give another folder.") from None
     return page
 
 
 def html(
-    compared: Compared, drawn: Sequence[Plot], addresses: Mapping[int, str], notes: Sequence[str], command: str
+    compared: Compared,
+    drawn: Sequence[Plot],
+    addresses: Mapping[int, str],
+    pictures: Mapping[int, str],
+    notes: Sequence[str],
+    command: str,
 ) -> str:
-    """Return the page."""
+    """Return the page; recordings' addresses and pictures are by utterance."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    style, script = (textfiles.read_text(TEMPLATES / name) for name in ("report.css", "report.js"))
     base = compared.base
     linked = any(not address.startswith("data:") for address in addresses.values())
     return environment.get_template("report.html.j2").render(
@@ -122,9 +130,10 @@ def html(
         reading=reading(compared),
         summary=_summary(compared),
         plots=[_plot(plot) for plot in drawn],
-        extras=[*_factors(compared), *_transfer(compared)],
+        extras=[*_factors(compared), *_transfer(compared), *_voices(compared)],
         groups=_groups(compared),
         worst=listing.worst(compared, addresses),
+        pictures=pictures,
         names=[entry.name for entry in compared.entries],
         focus=compared.focus.name,
         baseline=base.name,
@@ -155,7 +164,7 @@ def markdown(compared: Compared, drawn: Sequence[Plot], command: str) -> str:
     lines += _rows([c.label for c in chosen], [[c.text(e) for c in chosen] for e in compared.entries])
     lines += ["", *(_plain(sentence) for sentence in reading(compared)), ""]
     lines += [f"![{_plain(plot.caption)}]({plot.name}.svg)\n" for plot in drawn]
-    for grid in [*_factors(compared), *_transfer(compared), *_groups(compared)]:
+    for grid in [*_factors(compared), *_transfer(compared), *_voices(compared), *_groups(compared)]:
         body = [[cell.text for cell in line.cells] for line in grid.rows]
         lines += [f"## {_plain(grid.caption)}", "", *_rows([h.label for h in grid.headings], body), ""]
     lines += ["## How it was made", "", _code(command), ""]
@@ -249,6 +258,21 @@ def _transfer(compared: Compared) -> list[Grid]:
     return [Grid(caption, [Heading("source", True), *(Heading(name) for name in table.headings())], rows)]
 
 
+def _voices(compared: Compared) -> list[Grid]:
+    """Return what the recordings were like that systems were adapted to: all of them, and those that stand out."""
+    rows = []
+    for entry in compared.entries:
+        adaptation = entry.system.record.get("adaptation")
+        voice = adaptation.get("voice") if isinstance(adaptation, dict) else None
+        if voice:
+            for number, plain in enumerate([voice["all"], *voice["standing_out"]]):
+                cells = [Cell(text, text) for text in Measured.from_plain(plain).cells()]
+                rows.append(Line([Cell(entry.name, entry.name), *cells], base=number == 0))
+    texts = ("system", "recording", "what to do")
+    headings = [Heading(name, name in texts) for name in ("system", *HEADINGS)]
+    return [Grid("Recordings that were adapted to, and those among them that stand out", headings, rows)] * bool(rows)
+
+
 def _by_group(compared: Compared, name: str, make: Callable[[Any], list[Group]]) -> Grid:
     found = [make(entry.words) for entry in compared.entries]
     rows = []
@@ -282,7 +306,7 @@ def _origin(entry: Entry) -> list[tuple[str, str]]:
         return [("Record", "A result of another toolkit; nothing is known of how it was made.")]
     cost = {key: record[key] for key in ("time", "training", "adaptation", "peak_memory_mb") if key in record}
     if isinstance(cost.get("adaptation"), dict):
-        cost["adaptation"] = {key: value for key, value in cost["adaptation"].items() if key != "plan"}
+        cost["adaptation"] = {key: value for key, value in cost["adaptation"].items() if key not in ("plan", "voice")}
     when = {key: record[key] for key in ("started", "finished") if record.get(key)}
     if origin := describe_origin(record).replace("`", ""):
         when["code"] = origin
@@ -372,6 +396,4 @@ def _write(path: Path, content: str | bytes) -> None:
     if isinstance(content, str):
         textfiles.write_text(path, content)
     else:
-        partial = textfiles.beside(path, "partial")
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        textfiles.write_bytes(path, content)

@@ -1,4 +1,4 @@
-"""Reading results to be compared: run folders of every command and recipe, and other toolkits' files.
+"""Reads results to be compared: run folders of every command and recipe, and other toolkits' files.
 
 A *system* is one set of hypotheses: what `evaluate` wrote, one method at one amount of a recipe, or a foreign file.
 Texts stay as they were recognised; the system's normalisation profile says how they are to be scored.
@@ -23,13 +23,13 @@ from asr_transfer.evaluation.foreign import (
     Results,
     listed,
     read_hypotheses,
-    read_lines,
     read_nemo,
     read_speechbrain,
 )
 from asr_transfer.evaluation.normalisation import DEFAULT, find_profile, normalise
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.text_pairs import Texts, read_pair
+from asr_transfer.textfiles import read_lines
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class System:
         folder: the run folder; None for foreign files.
         record: the run record (`run.json`); empty for foreign files.
         profile: name of the normalisation profile that its scores use (see `evaluation.normalisation`).
-        utterances: with unique ids; a missing hypothesis is an empty one. Ids of recipes are `ID#DRAW`.
+        utterances: utterances with unique ids; a missing hypothesis is an empty one. Ids of recipes are `ID#DRAW`.
         audio: path of the recording by utterance id, where it is known and exists; may be empty.
         spans: first and last second of an utterance in its recording, where that holds more.
         missing: ids of references without hypothesis, scored as deletions.
@@ -78,7 +78,7 @@ def load_systems(path: Path | str, *, profile: str | None = None, texts: Texts =
             SpeechBrain `wer_test.txt`; a NeMo manifest with `text` and `pred_text`; reference and hypothesis as
             `ref.txt,hyp.txt`, in Kaldi's format (`id words…`) or sclite's (`trn`, `stm`, `ctm`).
         profile: normalisation to score under, whatever a run states; None: what it states, `none` for foreign results.
-        texts: how the lines of reference and hypothesis belong together (`text_pairs`).
+        texts: way in which the lines of reference and hypothesis belong together (`text_pairs`).
 
     Returns:
         At least one system. Those of a recipe are ordered by the amount that ends their name, then by name.
@@ -149,8 +149,8 @@ def same_utterances(systems: Sequence[System], intersect: bool = False) -> list[
     A speaker or language that one system does not know is taken from another that does.
 
     Args:
-        systems: to be compared.
-        intersect: keep what all of them have, instead of refusing sets that differ.
+        systems: systems to be compared.
+        intersect: whether to keep what all of them have, instead of refusing sets that differ.
 
     Raises:
         DataError: the profiles differ. The sets differ and `intersect` is false, or have nothing in common; the message

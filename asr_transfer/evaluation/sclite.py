@@ -1,4 +1,4 @@
-"""Texts as NIST's sclite reads them, and ESPnet and Kaldi write them: `trn`, `stm` and `ctm`.
+"""Reads texts as NIST's sclite does, and ESPnet and Kaldi write them: `trn`, `stm` and `ctm`.
 
     turn off the lamp (spk1-utt3)                          trn: words, and the utterance's id with its speaker
     rec7 1 spk1 12.30 14.05 <o,f0,male> turn off the lamp  stm: recording, channel, speaker, begin, end, label, words
@@ -34,10 +34,10 @@ class Said:
     """An utterance of a `trn`, or a segment of an `stm`.
 
     Attributes:
-        name: its id; of a segment recording, channel, begin and end.
-        speaker: empty where the id tells none.
+        name: id of the text; of a segment recording, channel, begin and end.
+        speaker: name of the speaker; empty where the id has none.
         text: words with single spaces between them.
-        ignored: it is not to be scored.
+        ignored: whether it is left out of the scores.
         recording, channel: place of a segment.
         begin, end: bounds of a segment, in seconds.
     """
@@ -57,9 +57,9 @@ class TimedWord:
     """A word of a `ctm`.
 
     Attributes:
-        recording, channel: where it was said.
-        begin, duration: in seconds.
-        word: as it was recognised.
+        recording, channel: place of the word.
+        begin, duration: begin and length in seconds.
+        word: word as it was recognised.
     """
 
     recording: str

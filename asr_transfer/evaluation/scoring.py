@@ -1,4 +1,4 @@
-"""Word, character and phone error rates over a corpus, and what stands behind them, through jiwer.
+"""Computes word, character and phone error rates over a corpus, and what stands behind them, through jiwer.
 
 Rates are corpus errors divided by corpus reference units (characters with their spaces); they may exceed 1. Utterances
 with an empty reference are counted apart: their insertions are reported and never divided by nothing. Texts are
@@ -10,14 +10,13 @@ which `evaluation.breakdown` makes tables and `evaluation.significance` tests.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import jiwer
 import numpy as np
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from asr_transfer import textfiles
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.normalisation import DEFAULT, Unit, find_profile, tokens
+from asr_transfer.plain import to_json, to_plain
 
 Integers = NDArray[np.int64]
 Operation = Literal["equal", "substitute", "delete", "insert"]
@@ -35,17 +35,45 @@ _CODES: dict[str, int] = {name: code for code, name in enumerate(OPERATIONS)}
 
 @dataclass(frozen=True)
 class Counts:
-    """Alignment counts over some utterances.
+    """Alignment counts over some utterances, which add up: the rate of several sets is that of the sum of their counts.
+
+    Rates are never averaged, for a set of ten words would weigh as much as one of ten thousand.
 
     Attributes:
         reference: reference units (words, characters or phones).
         substitutions, deletions, insertions: errors.
+
+    Raises:
+        DataError: a count is negative or no whole number, or more units are wrong than there are.
+
+    >>> parts = [Counts(10, substitutions=1), Counts(90, deletions=4)]
+    >>> sum(parts, Counts()).rate
+    0.05
     """
 
-    reference: int
-    substitutions: int
-    deletions: int
-    insertions: int
+    reference: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise DataError(f"`{one.name}` of counts must be a whole number of at least 0, got {value!r}.")
+        if self.substitutions + self.deletions > self.reference:
+            raise DataError(
+                f"{self.substitutions} substitutions and {self.deletions} deletions are more than the {self.reference} "
+                "units of the reference; count them again."
+            )
+
+    def __add__(self, other: Counts) -> Counts:
+        if not isinstance(other, Counts):
+            return NotImplemented
+        return Counts(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
+    def __truediv__(self, number: object) -> NoReturn:
+        raise TypeError("Counts are not averaged; add them up and take the `rate` of the sum.")
 
     @property
     def errors(self) -> int:
@@ -59,7 +87,7 @@ class Counts:
 
     def to_plain(self) -> dict[str, int]:
         """Return the counts and their sum for a run record."""
-        return {**asdict(self), "errors": self.errors}
+        return {**to_plain(self), "errors": self.errors}
 
 
 @dataclass(frozen=True)
@@ -285,7 +313,7 @@ def write_scores(folder: Path, hypotheses: Sequence[Hypothesis], profile: str = 
     references, texts = [h.reference for h in hypotheses], [h.hypothesis for h in hypotheses]
     words = _align(references, texts, "word", profile, _names(hypotheses))
     total = _score(words, references, texts)
-    lines = [json.dumps(asdict(h), ensure_ascii=False) for h in hypotheses]
+    lines = [to_json(h) for h in hypotheses]
     textfiles.write_text(folder / "hypotheses.jsonl", "".join(f"{line}\n" for line in lines))
     head = f"{total}\nnormalisation: {profile} ({find_profile(profile).summary})\n"
     textfiles.write_text(folder / "scores.txt", f"{head}\n{words.text()}")

@@ -1,4 +1,4 @@
-"""Whether a difference between two systems is more than the luck of the test set.
+"""Tests whether a difference between two systems is more than the luck of the test set.
 
 Intervals and p are over speakers where there are at least four, since errors of one speaker go together, and over
 utterances otherwise, which says nothing of other speakers (see `clusters`). MAPSSWE (matched pairs sentence-segment
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +37,7 @@ class Change:
         low, high: interval of the difference at `clusters.LEVEL`; None below four clusters.
         improvement: probability that the system is better, by the distribution of the interval and p; 0.5 for
             identical systems.
-        p: two-sided; 1 for identical systems.
+        p: two-sided p; 1 for identical systems.
         over: clusters, `speakers` or `utterances`; several draws of one utterance are one cluster.
         clusters: number of them.
         speakers, utterances: their numbers.
@@ -65,7 +65,7 @@ class Mapsswe:
     """A matched-pairs test.
 
     Attributes:
-        segments: in which at least one system errs; the test's sample size.
+        segments: number of segments in which at least one system errs; the test's sample size.
         mean: errors per segment, system minus baseline.
         z: the statistic, below zero where the system is better; None where all segments differ alike.
         p: two-sided, from the normal distribution; 1 for identical systems.
@@ -92,10 +92,6 @@ class Comparison:
     mapsswe: Mapsswe
     p_change: float
     p_mapsswe: float
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a table or record."""
-        return asdict(self)
 
 
 def compare(baseline: Alignments, systems: Sequence[Alignments]) -> list[Comparison]:

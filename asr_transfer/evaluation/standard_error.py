@@ -1,4 +1,4 @@
-"""The standard error of a change of an error rate, from the utterances that both models were scored on."""
+"""Estimates the standard error of a change of an error rate, from the utterances that both models were scored on."""
 
 from __future__ import annotations
 

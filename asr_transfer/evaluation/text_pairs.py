@@ -1,4 +1,4 @@
-"""Two texts, reference and hypothesis, of other toolkits: what form each has, and which lines belong together.
+"""Reads two texts of other toolkits, reference and hypothesis: what form each has, and which lines belong together.
 
 Utterances are found by their ids in Kaldi's texts (`id words…`) and sclite's `trn`, by recording and time in `stm` and
 `ctm`. A text without ids is not guessed at: its lines belong together by their order only where the user says so.
@@ -14,7 +14,7 @@ from typing import Literal
 
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.characters import put_together
-from asr_transfer.evaluation.foreign import Results, listed, once, read_lines
+from asr_transfer.evaluation.foreign import Results, listed, once
 from asr_transfer.evaluation.sclite import (
     IGNORED,
     Said,
@@ -28,6 +28,7 @@ from asr_transfer.evaluation.sclite import (
     read_trn,
 )
 from asr_transfer.evaluation.scoring import Hypothesis
+from asr_transfer.textfiles import read_lines
 from asr_transfer.whitespace import single_spaced, words_of
 
 Texts = Literal["auto", "ids", "lines"]
@@ -42,7 +43,7 @@ class _File:
     """A text that was read.
 
     Attributes:
-        path: where it lies.
+        path: place where it lies.
         lines: all of them.
         kind: form of the lines: `trn`, `stm`, `ctm` or `text`.
     """
@@ -58,7 +59,7 @@ def read_pair(reference: Path, hypothesis: Path, texts: Texts = "auto") -> Resul
     Args:
         reference: Kaldi's text, with `utt2spk` and `wav.scp` beside it where they are, or a `trn`, `stm` or `ctm`.
         hypothesis: one of these too; a `ctm` goes with an `stm` by time.
-        texts: how lines belong together.
+        texts: way in which lines belong together.
 
     Raises:
         DataError: a file is missing, empty or damaged, an id occurs twice, a hypothesis has no reference, or the two

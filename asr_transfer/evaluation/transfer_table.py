@@ -1,4 +1,4 @@
-"""The source × target table: how well a model of one domain does on another, beside the target's own model.
+"""Makes the source × target table: how well a model of one domain does on another, beside the target's own model.
 
 A row is a source (language, speaker, corpus), a column a target. The diagonal is the control: source and target are the
 same, after the same procedure. Each other cell of a column is tested against it on the same utterances, with Holm's
@@ -15,6 +15,7 @@ from typing import Any
 
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.clusters import Estimate
+from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import Alignments, number_or_none
 from asr_transfer.evaluation.significance import compare, error_rate, holm, independent
 
@@ -50,7 +51,7 @@ class TransferTable:
 
     Attributes:
         names: sources and targets, in order.
-        cells: by (source, target); pairs that were not run are absent.
+        cells: cells by (source, target); pairs that were not run are absent.
     """
 
     names: tuple[str, ...]
@@ -89,14 +90,6 @@ class TransferTable:
                 }
             )
         return {"names": list(self.names), "cells": shown}
-
-    def markdown(self) -> str:
-        """Return rates in per cent with intervals; a star marks a difference from the diagonal with p below 0.05."""
-        lines = ["| source \\ target | " + " | ".join(self.headings()) + " |", "|---" * (len(self.names) + 1) + "|"]
-        for name, row in zip(self.names, self.rows(), strict=True):
-            texts = [f"**{shown(cell)}**" if cell and cell.source == cell.target else shown(cell) for cell in row]
-            lines.append(f"| {name} | " + " | ".join(texts) + " |")
-        return "\n".join(lines) + "\n"
 
 
 def transfer_table(scored: Mapping[tuple[str, str], Alignments]) -> TransferTable:
@@ -139,8 +132,8 @@ def shown(cell: Cell | None) -> str:
     if cell is None or cell.rate is None:
         return "–"
     star = " *" if cell.p is not None and cell.p < 0.05 else ""
-    ends = "" if cell.low is None or cell.high is None else f" ({100 * cell.low:.1f}–{100 * cell.high:.1f})"
-    return f"{100 * cell.rate:.1f}{ends}{star}"
+    ends = "" if cell.low is None or cell.high is None else f" ({percent(cell.low)}–{percent(cell.high)})"
+    return f"{percent(cell.rate)}{ends}{star}"
 
 
 def with_holm(cells: Mapping[tuple[str, str], Cell]) -> dict[tuple[str, str], Cell]:

@@ -1,4 +1,4 @@
-"""References that a recogniser cannot write, whatever it hears: capitals for a model of small letters, digits, marks.
+"""Finds references that a recogniser cannot write: capitals for a model of small letters, digits, marks.
 
 Each such character is an error that says nothing of the recogniser. Nothing is taken out of the score; it is said which
 characters they are, and under which normalisation both sides can write the same.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from asr_transfer.evaluation.normalisation import DEFAULT, normalise
 from asr_transfer.evaluation.scoring import Hypothesis
+from asr_transfer.plain import to_plain
 
 Writes = Literal["characters", "phones", "words"]
 """What a recogniser writes: texts letter by letter, pronunciations, or words of a lexicon."""
@@ -48,7 +49,8 @@ class Unwritable:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the figures for a run record."""
-        return {**asdict(self), "symbols": dict(self.symbols), "left": list(self.left)}
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @property
     def told(self) -> str:

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,17 @@ from typing import Any
 import yaml
 
 from asr_transfer.errors import DataError
+from asr_transfer.textfiles import read_text
 from data_prep import registry
+
+INSTALLED = Path("share/asr-transfer/recipes")
+"""Folder below the environment that the package's installation puts the recipes into."""
 
 CORPORA = ("corpus", "corpora", "learn_from", "beside", "sources", "targets")
 """Settings and options that name corpora."""
 
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+_RECIPES = re.compile(r"(?<!\S)recipes/")
 _RUN = re.compile(r"\bruns/[^\s,\]\[]+")
 
 
@@ -54,6 +60,21 @@ class Listed:
         return ", ".join(wanted) or "nothing"
 
 
+def find_recipes() -> Path:
+    """Return the folder of the recipes: `recipes` in the current folder, or what came with the installed package."""
+    here = Path("recipes")
+    if _scripts(here):
+        return here
+    for file in metadata.files("asr-transfer") or ():
+        if file.parts[-5:-2] == INSTALLED.parts:
+            return Path(file.locate()).resolve().parents[1]
+    return here
+
+
+def _scripts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.py"))
+
+
 def listing(folder: Path, speech: Path | None = None) -> str:
     """Return all recipes with their commands and needs, and below them how to get every corpus that they name.
 
@@ -64,7 +85,7 @@ def listing(folder: Path, speech: Path | None = None) -> str:
     Raises:
         DataError: There are no recipes, or a file of settings is damaged.
     """
-    scripts = sorted(folder.glob("*/*.py"))
+    scripts = _scripts(folder)
     if not scripts:
         raise DataError(f"{folder}: holds no recipe FOLDER/NAME.py; run this in the repository, or give its `recipes`.")
     lines: list[str] = []
@@ -74,7 +95,7 @@ def listing(folder: Path, speech: Path | None = None) -> str:
         lines += [f"{script.parent.name}/{script.name}: {_summary(script)}"]
         for listed in commands(script):
             lines += [f"  {listed.what or 'without settings of its own'}", f"    needs: {listed.needs}"]
-            lines += [f"    {listed.command}"]
+            lines += [f"    {_RECIPES.sub(f'{folder}/', listed.command)}"]
             unused = {
                 file for file in unused if f"/{file.parent.parent.name}/hparams/{file.name}" not in listed.command
             }
@@ -97,7 +118,7 @@ def commands(script: Path) -> Iterator[Listed]:
         DataError: A file of settings is damaged or is not there.
     """
     page = script.parent / "README.md"
-    blocks = _BLOCK.findall(page.read_text(encoding="utf-8")) if page.is_file() else []
+    blocks = _BLOCK.findall(read_text(page)) if page.is_file() else []
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
         command = line.split("  #")[0].strip().removeprefix(".venv/bin/")
         if f"recipes/{script.parent.name}/{script.name} " in command:
@@ -131,19 +152,19 @@ def _names(value: object) -> Iterable[str]:
 
 def _settings(file: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = yaml.safe_load(read_text(file))
     except (OSError, yaml.YAMLError) as error:
         raise DataError(f"{file}: cannot be read as settings ({type(error).__name__}); restore the file.") from None
     return found if isinstance(found, dict) else {}
 
 
 def _first_sentence(file: Path) -> str:
-    lines = takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
+    lines = takewhile(lambda line: line.startswith("#"), read_text(file).splitlines())
     return f"{file.stem}: {' '.join(line.lstrip('# ') for line in lines).partition('. ')[0].rstrip('.')}."
 
 
 def _summary(script: Path) -> str:
-    text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(ast.parse(read_text(script))) or ""
     return " ".join(text.partition("\n\n")[0].split())
 
 

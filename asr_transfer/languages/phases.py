@@ -1,4 +1,6 @@
-"""The phases in which a language is learnt: how long each is, what it trains, and what they amount to together."""
+"""Divides the learning of a language into phases: how long each is, what it trains, and what they amount to
+together.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from torch import nn
 
 from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.models.contract import Model, SpeechModel, paths_with_tensors
+from asr_transfer.models.contract import SpeechModel, paths_with_tensors
 from asr_transfer.training.trainer import Result
 from asr_transfer.transfer.plan import Action, Freeze, FreezeStatistics, LearningRate
 
@@ -19,45 +21,68 @@ class Phase:
     """A training of its own.
 
     Attributes:
-        steps: number of the optimiser's steps.
-        actions: on the model before it.
+        steps: Number of the optimiser's steps.
+        actions: Steps of the transfer plan, on the model before it.
     """
 
     steps: int
     actions: tuple[Action, ...]
 
 
-def own_parts(model: Model, head: str) -> str:
-    """Return what of a model belongs to one head alone, for behind a selector: ` - heads.fr`."""
-    return "".join(f" - {path}" for path in model.own_parts(head))
+@dataclass(frozen=True)
+class Learner:
+    """A model that is about to learn a language.
+
+    Attributes:
+        model: Model before anything is copied into it.
+        language: Name of the language, and of its head.
+        idle: Heads of other languages, of which no speech is trained on.
+    """
+
+    model: SpeechModel
+    language: str
+    idle: Sequence[str] = ()
+
+    @property
+    def shared(self) -> str:
+        """Return a selector of all but what belongs to the language's head alone: `** - heads.fr`."""
+        return "**" + "".join(f" - {path}" for path in self.model.own_parts(self.language))
+
+    def layers(self, config: LanguageConfig) -> tuple[Action, ...]:
+        """Return what trains all layers, and leaves heads without speech as they are."""
+        trained = self.model.own_parts(self.language)
+        actions: list[Action] = [
+            Freeze(path) for name in self.idle for path in self.model.own_parts(name) if path not in trained
+        ]
+        if config.encoder_rate != 1:
+            actions.append(LearningRate(self.shared, config.encoder_rate))
+        if config.freeze_statistics:
+            actions.append(FreezeStatistics())
+        return tuple(actions)
 
 
-def make_phases(config: LanguageConfig, model: Model, language: str, idle: Sequence[str]) -> list[Phase]:
-    """Return steps and actions of each phase.
+def everything(learner: Learner, config: LanguageConfig) -> list[Phase]:
+    """Train whatever the model itself does not hold still."""
+    return [Phase(config.trainer.steps, ())]
 
-    Args:
-        config: how `language` is learnt.
-        model: that is trained.
-        language: whose head is new.
-        idle: heads without data.
+
+def head_alone(learner: Learner, config: LanguageConfig) -> list[Phase]:
+    """Train the language's head and nothing else."""
+    return [Phase(config.trainer.steps, (Freeze(learner.shared),))]
+
+
+def all_layers(learner: Learner, config: LanguageConfig) -> list[Phase]:
+    """Train all layers at once."""
+    return [Phase(config.trainer.steps, learner.layers(config))]
+
+
+def from_the_top(learner: Learner, config: LanguageConfig) -> list[Phase]:
+    """Train the head first, then from the top layer down one more in each phase.
 
     Raises:
-        ConfigError: there are too few steps for `gradual`.
+        ConfigError: There are too few steps.
     """
-    steps, layers = config.trainer.steps, len(model.layers())
-    if config.mode not in ("head", "all", "gradual", "joint"):
-        return [Phase(steps, ())]
-    alone = "**" + own_parts(model, language)
-    if config.mode == "head":
-        return [Phase(steps, (Freeze(alone),))]
-    trained = model.own_parts(language)
-    whole: list[Action] = [Freeze(path) for name in idle for path in model.own_parts(name) if path not in trained]
-    if config.encoder_rate != 1:
-        whole.append(LearningRate(alone, config.encoder_rate))
-    if config.freeze_statistics:
-        whole.append(FreezeStatistics())
-    if config.mode != "gradual":
-        return [Phase(steps, tuple(whole))]
+    model, steps, layers = learner.model, config.trainer.steps, len(learner.model.layers())
     first = max(1, round(config.head_steps * steps))
     if steps - first < layers + 1:
         raise ConfigError(
@@ -65,14 +90,13 @@ def make_phases(config: LanguageConfig, model: Model, language: str, idle: Seque
             f"`head_steps` = {config.head_steps}; give more steps."
         )
     bounds = [first + (steps - first) * k // (layers + 1) for k in range(layers + 2)]
-    phases = [Phase(first, (Freeze(alone),))]
-    blocks = model.blocks()
+    phases = [Phase(first, (Freeze(learner.shared),))]
+    blocks, whole = model.blocks(), learner.layers(config)
     for opened in range(1, layers + 1):
         upper = [block.path for block in blocks[blocks.index(model.layers()[-opened]) :]]
-        closed = Freeze(alone + "".join(f" - {path}" for path in paths_with_tensors(model, upper)))
+        closed = Freeze(learner.shared + "".join(f" - {path}" for path in paths_with_tensors(model, upper)))
         phases.append(Phase(bounds[opened] - bounds[opened - 1], (*whole, closed)))
-    phases.append(Phase(bounds[-1] - bounds[-2], tuple(whole)))
-    return phases
+    return [*phases, Phase(bounds[-1] - bounds[-2], whole)]
 
 
 def joined(runs: Sequence[tuple[nn.Module, Result]], monitor: str) -> tuple[SpeechModel, Result]:

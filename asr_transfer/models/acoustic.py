@@ -1,17 +1,20 @@
-"""The acoustic model: convolutional front end, encoder, and a named CTC head per token set."""
+"""Builds the acoustic model: convolutional front end, encoder, and a named CTC head per token set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from asr_transfer.config import FeatureConfig, ModelConfig, to_plain
+from asr_transfer.config import ModelConfig, Normalisation, without_later
+from asr_transfer.data.inputs import Inputs, as_inputs
 from asr_transfer.models.contract import Block, SpeechModel, register
 from asr_transfer.models.encoders import Encoder, valid_frames
-from asr_transfer.plain import checked
+from asr_transfer.plain import checked, to_plain
 
 
 class FrontEnd(nn.Module):
@@ -70,9 +73,15 @@ class AcousticModel(SpeechModel):
         return self.encoder(hidden, lengths), lengths
 
     @property
-    def inputs(self) -> FeatureConfig:
+    def inputs(self) -> Inputs:
         """See `SpeechModel.inputs`."""
-        return self.config.features
+        return as_inputs(self.config.features)
+
+    def renormalised(self, normalisation: Normalisation) -> AcousticModel:
+        """See `SpeechModel.renormalised`."""
+        model = copy(self)
+        model.config = replace(self.config, features=replace(self.config.features, normalisation=normalisation))
+        return model
 
     @property
     def network(self) -> ModelConfig:
@@ -104,6 +113,11 @@ class AcousticModel(SpeechModel):
         norms = [Block(f"frontend.layers.{n}.norm", self.config.channels, "front-end", axis=1) for n in fronts]
         return norms + self.layers()
 
+    def junctions(self) -> list[Block]:
+        """See `Model.junctions`: from the front end's second convolution on; a projection is a part of the front."""
+        second = Block("frontend.layers.1.convolution", self.config.channels, "front-end", axis=1)
+        return [second, *super().junctions()[1:]]
+
     def run(
         self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,7 +132,7 @@ class AcousticModel(SpeechModel):
 
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
-        return {"model": to_plain(self.config)}
+        return {"model": without_later(to_plain(self.config))}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> AcousticModel:

@@ -1,4 +1,4 @@
-"""Phones that several languages share, scored from articulatory attributes, and phonemes made of them.
+"""Scores phones that several languages share from articulatory attributes, and makes phonemes of them.
 
 A phone's logit is the product of attribute logits (place, manner, voicing …) with the phone's signature, so that a
 phone which no training data held is scored too (Li et al. 2020, "Towards Zero-Shot Learning for Automatic Phonemic
@@ -110,7 +110,7 @@ class AttributeLayer(nn.Module):
 
     Args:
         dim: size of hidden vectors.
-        inventory: with signatures.
+        inventory: inventory with signatures.
     """
 
     signatures: torch.Tensor
@@ -198,7 +198,8 @@ class PhoneModel(AcousticModel):
 
     Args:
         config: sizes.
-        inventory: with signatures phones are scored from attributes, without them each has weights of its own.
+        inventory: phones and their attributes: with signatures phones are scored from attributes, without them each has
+            weights of its own.
         heads: the allophones of each phoneme, for each head; None for a phoneme per phone.
 
     Raises:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
-from asr_transfer.config import FeatureConfig, ModelConfig
-from asr_transfer.errors import ModelError, nearest_hint
+from asr_transfer.config import ModelConfig, Normalisation
+from asr_transfer.errors import ConfigError, ModelError, nearest_hint
 from asr_transfer.models.heads import Headed
+
+if TYPE_CHECKING:  # models of images need no library of audio
+    from asr_transfer.data.inputs import Inputs
 
 Role = Literal["front-end", "layer", "between"]
 """`front-end` hears what is fed, `layer` is one of those that are counted, `between` is neither, such as a norm."""
@@ -86,6 +90,14 @@ class Model(Headed, ABC):
         """Return where hidden units can be scaled one by one: the modules whose outputs they are."""
         return self.front_end() + self.layers()
 
+    def junctions(self) -> list[Block]:
+        """Return where hidden vectors enter a part of the model: what a new column can hear of an older one's.
+
+        The channels and their axis are those of what enters, the first argument of the part.
+        """
+        blocks = self.blocks()
+        return [Block(block.path, before.dim, block.role, before.axis) for before, block in pairwise(blocks)]
+
     def outside(self) -> list[str]:
         """Return the trainable parameters that belong to no block, head or adapter, such as an embedding of masks."""
         own = [path for name in self.heads for path in self.own_parts(name)]
@@ -113,29 +125,49 @@ class Model(Headed, ABC):
         return [f"heads.{head}"]
 
 
-class SpeechModel(Model):
-    """A model that listens to features of speech.
+Criterion = Literal["ctc", "cross-entropy"]
+"""`cross-entropy` is that of the next token, under teacher forcing: of sequence-to-sequence models."""
 
-    The first block is called with (batch, time, mels) and (batch,) lengths, as the model itself.
+
+class SpeechModel(Model):
+    """A model that listens to speech.
+
+    The first block is called with (batch, time, dim) inputs and (batch,) lengths, as the model itself.
 
     Attributes:
-        config: Sizes in the class's own form, which nobody else reads.
+        criterion: Loss that its heads are trained by; what needs another refuses the model (`require_ctc`).
     """
 
-    config: Any
+    criterion: ClassVar[Criterion] = "ctc"
 
     @property
     @abstractmethod
-    def inputs(self) -> FeatureConfig:
-        """Return which features the model was made for; they are computed and kept under that key."""
+    def inputs(self) -> Inputs:
+        """Return which inputs the model was made for; they are computed and kept under that key."""
 
     @abstractmethod
     def frames(self, length: int) -> int:
-        """Return how many output frames an input of so many frames leaves, exactly as the model pads."""
+        """Return how many output frames an input of so many time steps leaves, exactly as the model pads."""
+
+    def frame_shift(self) -> float:
+        """Return the seconds from an output frame to the next."""
+        long = 64 * 720_720  # a multiple of whatever factor a model shortens its inputs by
+        return self.inputs.shift * long / (self.frames(2 * long) - self.frames(long))
+
+    def renormalised(self, normalisation: Normalisation) -> SpeechModel:
+        """Return the model, its tensors shared, as one that takes inputs of another normalisation.
+
+        Raises:
+            ConfigError: Its inputs have no other.
+        """
+        raise ConfigError(
+            f"`language.normalisation` changes the features of models made by `train`, not of a {type(self).__name__}; "
+            "leave it out."
+        )
 
     @abstractmethod
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map (batch, time, mels) and (batch,) lengths to hidden (batch, frames, dim) and its (batch,) lengths."""
+        """Map (batch, time, dim) inputs and (batch,) lengths to hidden (batch, frames, dim) and its lengths."""
 
     @property
     def network(self) -> ModelConfig | None:
@@ -184,6 +216,23 @@ def find_kind(kind: object, where: str) -> type[Model]:
         hint = nearest_hint(str(kind), _KINDS)
         raise ModelError(f"{where}: `kind` is {kind!r}, which this version does not know.{hint}")
     return _KINDS[kind]
+
+
+def require_ctc(model: SpeechModel, what: str) -> None:
+    """Refuse a model that is not trained by CTC.
+
+    Args:
+        model: Model that is to be trained or listened with.
+        what: Whoever needs CTC, for the message.
+
+    Raises:
+        ConfigError: It is trained by another criterion.
+    """
+    if model.criterion != "ctc":
+        raise ConfigError(
+            f"{what} needs a model with CTC, but {type(model).__name__} is one of sequence to sequence, trained by "
+            f"{model.criterion}; take another model."
+        )
 
 
 def paths_with_tensors(model: nn.Module, paths: list[str]) -> list[str]:

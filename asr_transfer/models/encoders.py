@@ -1,4 +1,4 @@
-"""Encoders: (batch, time, channels) to (batch, time, dim), with `layers` that can be addressed one by one.
+"""Builds encoders: (batch, time, channels) to (batch, time, dim), with `layers` that can be addressed one by one.
 
 The output of a valid frame never depends on padding: recurrences run over reversed valid frames, convolutions see
 zeros beyond the end, attention is masked. An utterance alone and in a batch therefore give the same result.
@@ -133,7 +133,7 @@ class Encoder(nn.Module):
     Args:
         name: kind of layer.
         inputs: channels of the front end.
-        layers: how many.
+        layers: number of layers.
         dim: width of a layer (per direction for `bilstm`).
         dropout: after every layer.
 

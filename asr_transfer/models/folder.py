@@ -1,5 +1,5 @@
-"""Model folders: `model.safetensors`, `config.yaml`, `README.md`, and where there are `tokens.txt` (with
-`tokens.model`, if they are subwords) and `lexicon.txt`.
+"""Writes and reads model folders: `model.safetensors`, `config.yaml`, `README.md`, and where there are `tokens.txt`
+(with `tokens.model`, if they are subwords) and `lexicon.txt`.
 
 Loading executes no code from the folder. A folder is written under a temporary name and exchanged with the old one, so
 that a killed or failing write leaves the old model or the new one, never half of one.
@@ -20,9 +20,15 @@ from torch import nn
 
 from asr_transfer import textfiles
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
-from asr_transfer.models import acoustic, attributes, progressive, shared_private  # noqa: F401  # registers their kinds
-from asr_transfer.models.contract import SpeechModel
-from asr_transfer.models.kinds import build, describe
+from asr_transfer.models import (  # noqa: F401  # registers their kinds
+    acoustic,
+    attributes,
+    image,
+    progressive,
+    shared_private,
+)
+from asr_transfer.models.contract import Model, SpeechModel
+from asr_transfer.models.kinds import describe, make, require_speech
 from asr_transfer.models.replacing import replace_folder, restore
 from asr_transfer.plain import checked
 
@@ -31,7 +37,7 @@ FORMAT = 1
 
 def save_model(
     folder: str | Path,
-    model: SpeechModel,
+    model: Model,
     card: str,
     files: Mapping[str, Callable[[Path], None]],
     origin: Mapping[str, Any] | None = None,
@@ -39,10 +45,10 @@ def save_model(
     """Write a model folder, replacing an older one only when the new one is complete; adapters are kept with it.
 
     Args:
-        folder: where.
+        folder: folder to write.
         model: model to describe.
         card: text of the folder's README.md.
-        files: by file name, such as `tokens.txt`, what writes it to the path it is given.
+        files: functions, by file name such as `tokens.txt`, that write it to the path they are given.
         origin: facts about the training kept in `config.yaml` (plain values only).
 
     Raises:
@@ -70,7 +76,16 @@ def save_model(
 
 
 def load_model(folder: str | Path) -> SpeechModel:
-    """Read a model folder, in evaluation mode on the CPU.
+    """Read a folder of a model of speech, in evaluation mode on the CPU; see `load_any`.
+
+    Raises:
+        ModelError: as there, or the model listens to no speech.
+    """
+    return require_speech(load_any(folder), str(Path(folder) / "config.yaml"))
+
+
+def load_any(folder: str | Path) -> Model:
+    """Read a model folder of whatever kind, in evaluation mode on the CPU.
 
     Raises:
         ModelError: something is missing, damaged, or the weights are of another architecture than `config.yaml` says.
@@ -79,7 +94,7 @@ def load_model(folder: str | Path) -> SpeechModel:
     config = read_config(path)
     file = path / "config.yaml"
     try:
-        model = build(config, str(file))
+        model = make(config, str(file))
     except AsrTransferError as error:
         raise ModelError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
     except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Named output layers: one per language, speaker or set of classes, on one encoder."""
+"""Names output layers: one per language, speaker or set of classes, on one encoder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Headed(nn.Module):
     """Base of models under the contract `model(inputs, lengths) -> (hidden, lengths)` with named linear heads.
 
     Attributes:
-        heads: by name; addressed by selectors as `heads.NAME`.
+        heads: output layers by name; addressed by selectors as `heads.NAME`.
     """
 
     heads: nn.ModuleDict

@@ -1,4 +1,6 @@
-"""A small convolutional classifier: the image side's counterpart of the acoustic model, under the same contract."""
+"""Builds a small convolutional classifier: the image side's counterpart of the acoustic model, under the same
+contract.
+"""
 
 from __future__ import annotations
 

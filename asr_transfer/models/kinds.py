@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from asr_transfer.config import ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.adapters import adapter_specs, add_adapter, specs_from_plain
 from asr_transfer.models.contract import Model, SpeechModel, find_kind, kind_of
@@ -34,7 +35,37 @@ def describe(model: Model) -> dict[str, Any]:
     return plain
 
 
+def make_network(config: ModelConfig, heads: Mapping[str, int]) -> SpeechModel:
+    """Make the network that settings describe, with initial weights and a head for each name."""
+    model = find_kind(PLAIN, "model").from_plain({"model": config}, heads, "model")
+    assert isinstance(model, SpeechModel)
+    return model
+
+
 def build(plain: Mapping[str, Any], where: str) -> SpeechModel:
+    """Make a model of speech from what `describe` returned, with initial weights; see `make`.
+
+    Raises:
+        ModelError: The kind is unknown or no model of speech, or an adapter is damaged.
+        ConfigError: A field is missing, of another type or impossible.
+    """
+    return require_speech(make(plain, where), where)
+
+
+def require_speech(model: Model, where: str) -> SpeechModel:
+    """Return a model of speech.
+
+    Raises:
+        ModelError: It is none.
+    """
+    if not isinstance(model, SpeechModel):
+        raise ModelError(
+            f"{where}: `kind` is '{kind_of(model)}', which listens to no speech; give the folder of another model."
+        )
+    return model
+
+
+def make(plain: Mapping[str, Any], where: str) -> Model:
     """Make a model from what `describe` returned, with initial weights.
 
     Args:
@@ -42,7 +73,7 @@ def build(plain: Mapping[str, Any], where: str) -> SpeechModel:
         where: File, for messages.
 
     Raises:
-        ModelError: The kind is unknown or no model of speech, or an adapter is damaged.
+        ModelError: The kind is unknown, or an adapter is damaged.
         ConfigError: A field is missing, of another type or impossible.
     """
     heads: dict[str, int] = checked(Mapping[str, int], plain.get("heads"), where, "heads")
@@ -50,8 +81,6 @@ def build(plain: Mapping[str, Any], where: str) -> SpeechModel:
         raise ConfigError(f"{where}: each of the `heads` must have from 1 to {MOST_TOKENS:,} tokens.")
     kind = plain.get("kind", PLAIN)
     model = find_kind(kind, where).from_plain(plain, heads, where)
-    if not isinstance(model, SpeechModel):
-        raise ModelError(f"{where}: `kind` is '{kind}', which listens to no speech; give the folder of another model.")
     for spec in specs_from_plain(plain.get("adapters", []), where):
         add_adapter(model, spec)
     return model

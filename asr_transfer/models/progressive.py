@@ -1,4 +1,4 @@
-"""Progressive networks: a new column beside frozen ones, which it listens to (Rusu et al. 2016)."""
+"""Builds progressive networks: a new column beside frozen ones, which it reads from (Rusu et al. 2016)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from asr_transfer.config import ModelConfig
+from asr_transfer.config import ModelConfig, Normalisation
+from asr_transfer.data.inputs import Inputs
 from asr_transfer.errors import ConfigError, ModelError, nearest_hint
 from asr_transfer.models import kinds
-from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.contract import SpeechModel, register
+from asr_transfer.models.contract import Block, Model, SpeechModel, find_kind, register
 from asr_transfer.models.shared_private import ReadingHead
 from asr_transfer.plain import checked
 
@@ -23,7 +23,8 @@ from asr_transfer.plain import checked
 class Lateral(nn.Module):
     """U ReLU(V [α_j h_j]_j): what one hidden layer of the new column hears of the earlier columns' h_j.
 
-    U starts at 0. There are no biases, so that padding of zeros stays zero.
+    The maps are of channels, the same at every place, as convolutions of width 1 are, so that it joins layers of any
+    widths. U starts at 0. There are no biases, so that padding of zeros stays zero.
 
     Args:
         sources: channels of the layer in each earlier column.
@@ -50,24 +51,24 @@ class Lateral(nn.Module):
         return nn.functional.linear(torch.relu(nn.functional.linear(scaled, self.down)), self.up)
 
 
-@register("progressive")
-class ProgressiveModel(AcousticModel):
+class Columns(Model):
     """A new column, h_i = layer_i(h_{i-1} + U_i ReLU(V_i α h_{i-1} of the earlier columns)), beside a frozen base.
 
-    The column is an acoustic model in its own right: `frontend`, `encoder` and `heads` are the new ones, and with
-    U = 0, as at the start, it is exactly that model alone. `base` is a copy of the given model, frozen for good: its
-    parameters require no gradient and its BatchNorm and dropout stay in evaluation mode. Its heads still work by their
-    names, outputs unchanged. A base that is progressive itself gives as many earlier columns as it has.
+    The column is a model in its own right, of any kind: its parts and `heads` stand here under their own names, and
+    with U = 0, as at the start, it is exactly that model alone. `base` is a copy of the given model, frozen for good:
+    its parameters require no gradient and its BatchNorm and dropout stay in evaluation mode. Its heads still work by
+    their names, outputs unchanged. A base that is progressive itself gives as many earlier columns as it has.
 
-    Laterals join hidden layers, never logits: at the second convolution, every encoder layer and the final LayerNorm.
-    A base with random weights is the control that tells what the base has learnt from what its mere size gives.
+    Laterals join hidden layers, never logits: where the models say that hidden vectors enter a part
+    (`Model.junctions`). A base with random weights is the control that tells what the base has learnt from what its
+    mere size gives.
 
     Hidden vectors are [the column's | the base's].
 
     Args:
         base: the earlier model.
-        config: sizes of the new column; features, strides and number of layers are the base's.
-        heads: tokens (blank included) of each new head, by name.
+        column: the new one, or the settings of a network; inputs, frames and number of junctions are the base's.
+        heads: tokens (blank included) of each new head, by name, where `column` are settings.
         rank: rows of each V.
 
     Raises:
@@ -76,55 +77,85 @@ class ProgressiveModel(AcousticModel):
 
     sequential: ClassVar[bool] = False
     takes_heads: ClassVar[bool] = False
+    base: Model
 
-    def __init__(self, base: SpeechModel, config: ModelConfig, heads: Mapping[str, int], rank: int = 32) -> None:
-        if not isinstance(base, AcousticModel):
-            raise ConfigError(
-                f"a new column listens to hidden layers of the same number and frame rate, which {type(base).__name__} "
-                "does not have; take a model made by `train`, or learn without columns."
-            )
-        for name in ("features", "strides", "layers"):
-            if getattr(base.config, name) != getattr(config, name):
-                raise ConfigError(
-                    f"`model.{name}` of the new column is {getattr(config, name)} but the base has "
-                    f"{getattr(base.config, name)}; give the column the base's."
-                )
+    def __init__(
+        self, base: Model, column: Model | ModelConfig, heads: Mapping[str, int] | None = None, rank: int = 32
+    ) -> None:
+        super().__init__()
+        if isinstance(column, ModelConfig):
+            _refuse_other_sizes(base, column)
         if rank < 1:
             raise ConfigError(f"`rank` of the lateral connections must be at least 1, got {rank}.")
-        for name in heads:
+        for name in heads or (column.head_names() if isinstance(column, Model) else ()):
             if name in base.head_names():
                 raise ConfigError(f"the base has a head '{name}' already; give the new column's head another name.")
-        super().__init__(config, heads)
+        if isinstance(column, ModelConfig):
+            column = kinds.make_network(column, heads or {})
+        _refuse_other_frames(base, column)
+        # In a tuple, for the column is no part of this model: its parts are, and they are the same objects.
+        self._column = (column,)
+        for name, child in column.named_children():
+            if name in ("base", "laterals"):
+                raise ConfigError(f"a part of {type(column).__name__} is called '{name}', as one of columns is.")
+            self.add_module(name, child)
+        self._parameters, self._buffers = column._parameters, column._buffers
         self.rank = rank
         self.base = copy.deepcopy(base).eval().requires_grad_(False)
-        sources = [_widths(column) for column in _columns(self.base)]
+        sources = [[junction.dim for junction in earlier.junctions()] for earlier in self._earlier()]
         self.laterals = nn.ModuleList(
-            Lateral(widths, target, rank) for target, *widths in zip(_widths(self), *sources, strict=True)
+            Lateral(widths, junction.dim, rank) for junction, *widths in zip(column.junctions(), *sources, strict=True)
         )
 
-    def train(self, mode: bool = True) -> ProgressiveModel:
+    def _own(self) -> Model:
+        return self._column[0]
+
+    def _earlier(self) -> list[Model]:
+        """Return the columns of the base, the oldest first."""
+        return _columns(self.base)
+
+    def train(self, mode: bool = True) -> Columns:
         """Set the new column's mode; the base stays in evaluation mode."""
         super().train(mode)
+        self._own().training = mode
         self.base.eval()
         return self
 
-    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map (batch, time, mels) and (batch,) lengths to hidden (batch, frames, channels) and its (batch,) lengths."""
-        columns, sites = _columns(self.base), _sites(self)
-        heard: dict[str, list[torch.Tensor]] = {site: [torch.empty(0)] * len(columns) for site in sites}
+    def requires_grad_(self, requires_grad: bool = True) -> Columns:
+        """Set whether the new column is trained; the base stays frozen."""
+        super().requires_grad_(requires_grad)
+        self.base.requires_grad_(False)
+        return self
+
+    def forward(self, inputs: torch.Tensor, lengths: Any = None) -> tuple[torch.Tensor, Any]:
+        """Map inputs and their lengths to hidden (batch, ..., channels) and its lengths, as the column does."""
+        own, columns = self._own(), self._earlier()
+        heard: list[list[torch.Tensor]] = [[torch.empty(0)] * len(columns) for _ in self.laterals]
         # Hooks for the time of a call: they reach inside the layers and leave nothing behind that copies would share.
         with ExitStack() as hooks, torch.no_grad():
             for number, column in enumerate(columns):
-                for site in sites:
-                    keep = partial(_keep, heard[site], number)
-                    hooks.callback(column.get_submodule(site).register_forward_pre_hook(keep).remove)
+                for junction, place in zip(column.junctions(), heard, strict=True):
+                    keep = partial(_keep, place, number, junction.axis)
+                    hooks.callback(column.get_submodule(junction.path).register_forward_pre_hook(keep).remove)
             seen, _ = self.base(inputs, lengths)
         with ExitStack() as hooks:
-            for site, lateral in zip(sites, self.laterals, strict=True):
-                add = partial(_add, lateral, heard[site])
-                hooks.callback(self.get_submodule(site).register_forward_pre_hook(add).remove)
-            hidden, lengths = super().forward(inputs, lengths)
+            for junction, lateral, place in zip(own.junctions(), self.laterals, heard, strict=True):
+                add = partial(_add, lateral, place, junction.axis)
+                hooks.callback(self.get_submodule(junction.path).register_forward_pre_hook(add).remove)
+            hidden, lengths = own(inputs, lengths)
         return torch.cat([hidden, seen], dim=-1), lengths
+
+    def blocks(self) -> list[Block]:
+        """See `Model.blocks`: the column's."""
+        return self._own().blocks()
+
+    def units(self) -> list[Block]:
+        """See `Model.units`: the column's."""
+        return self._own().units()
+
+    def junctions(self) -> list[Block]:
+        """See `Model.junctions`: the column's."""
+        return self._own().junctions()
 
     def head(self, name: str) -> ReadingHead:
         """Return the head called `name`, of the new column or of the base.
@@ -132,9 +163,9 @@ class ProgressiveModel(AcousticModel):
         Raises:
             ModelError: there is none; the message lists those that exist.
         """
-        own = self.encoder.dim
+        own = self.blocks()[-1].dim
         if name in self.heads:
-            return ReadingHead(super().head(name), partial(_channels, slice(own)))
+            return ReadingHead(self._own().head(name), partial(_channels, slice(own)))
         if name not in self.head_names():
             raise ModelError(f"the model has no head '{name}'.{nearest_hint(name, self.head_names())}")
         return ReadingHead(self.base.head(name), partial(_channels, slice(own, None)))
@@ -145,49 +176,139 @@ class ProgressiveModel(AcousticModel):
 
     def own_parts(self, head: str) -> list[str]:
         """See `Model.own_parts`: what the new column hears of the base belongs to it."""
-        return [*super().own_parts(head), "laterals"]
+        return [*self._own().own_parts(head), "laterals"]
+
+    def outside(self) -> list[str]:
+        """See `Model.outside`."""
+        return [name for name in super().outside() if not name.startswith(("base.", "laterals."))]
 
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
-        return {**super().describe(), "rank": self.rank, "base": kinds.describe(self.base)}
+        own = kinds.describe(self._own())
+        for name in ("heads", "adapters"):
+            own.pop(name, None)  # they are this model's
+        kind = own.pop("kind", kinds.PLAIN)
+        column = own if kind == kinds.PLAIN else {"column": {"kind": kind, **own}}
+        return {**column, "rank": self.rank, "base": kinds.describe(self.base)}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> ProgressiveModel:
+    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> Columns:
         """See `Model.from_plain`."""
-        config = checked(ModelConfig, plain.get("model"), where, "model")
-        base = kinds.build(checked(Mapping[str, Any], plain.get("base"), where, "base"), f"{where}: `base`")
-        return cls(base, config, heads, checked(int, plain.get("rank"), where, "rank"))
+        base = kinds.make(checked(Mapping[str, Any], plain.get("base"), where, "base"), f"{where}: `base`")
+        own = plain.get("column", plain)
+        kind = checked(Mapping[str, Any], own, where, "column").get("kind") if "column" in plain else kinds.PLAIN
+        column = find_kind(kind, where).from_plain(own, heads, where)
+        return cls(base, column, rank=checked(int, plain.get("rank"), where, "rank"))
 
 
-def _columns(model: AcousticModel) -> list[AcousticModel]:
+@register("progressive")
+class ProgressiveModel(Columns, SpeechModel):
+    """Columns that listen to speech; see `Columns`."""
+
+    base: SpeechModel
+
+    def __init__(
+        self,
+        base: SpeechModel,
+        column: SpeechModel | ModelConfig,
+        heads: Mapping[str, int] | None = None,
+        rank: int = 32,
+    ) -> None:
+        super().__init__(base, column, heads, rank)
+        if self._speech().criterion != base.criterion:
+            raise ConfigError(
+                f"the base is trained by {base.criterion} and the new column by {self._speech().criterion}; take one "
+                "of the base's kind."
+            )
+
+    def _speech(self) -> SpeechModel:
+        own = self._own()
+        if not isinstance(own, SpeechModel):
+            raise ConfigError(
+                f"a column beside a model of speech listens to speech, which {type(own).__name__} does not."
+            )
+        return own
+
+    @property
+    def inputs(self) -> Inputs:
+        """See `SpeechModel.inputs`."""
+        return self._speech().inputs
+
+    @property
+    def network(self) -> ModelConfig | None:
+        """See `SpeechModel.network`."""
+        return self._speech().network
+
+    def frames(self, length: int) -> int:
+        """See `SpeechModel.frames`."""
+        return self._speech().frames(length)
+
+    def renormalised(self, normalisation: Normalisation) -> ProgressiveModel:
+        """See `SpeechModel.renormalised`: all columns hear the same inputs."""
+        model = copy.copy(self)
+        model._column = (self._speech().renormalised(normalisation),)
+        model._modules = {**self._modules, "base": self.base.renormalised(normalisation)}
+        return model
+
+
+@register("progressive-images")
+class ProgressiveImageModel(Columns):
+    """Columns that look at images; see `Columns`."""
+
+
+def _columns(model: Model) -> list[Model]:
     """Return a model's columns, the oldest first."""
-    return [*(_columns(model.base) if isinstance(model, ProgressiveModel) else []), model]
+    return [*(_columns(model.base) if isinstance(model, Columns) else []), model]
 
 
-def _sites(model: AcousticModel) -> list[str]:
-    """Return the paths of the modules whose inputs are hidden layers."""
-    return ["frontend.layers.1.convolution", *(block.path for block in model.blocks()[2:])]
+def _refuse_other_sizes(base: Model, config: ModelConfig) -> None:
+    network = base.network if isinstance(base, SpeechModel) else None
+    if network is None:
+        raise ConfigError(
+            f"settings of a network make no column beside a {type(base).__name__}; give a new model of its kind."
+        )
+    for name in ("features", "strides", "layers"):
+        if getattr(network, name) != getattr(config, name):
+            raise ConfigError(
+                f"`model.{name}` of the new column is {getattr(config, name)} but the base has "
+                f"{getattr(network, name)}; give the column the base's."
+            )
 
 
-def _widths(model: AcousticModel) -> list[int]:
-    """Return the channels of the inputs of `_sites`."""
-    return [model.config.channels, *(block.dim for block in model.blocks()[1:-1])]
+def _refuse_other_frames(base: Model, column: Model) -> None:
+    """Refuse columns whose hidden layers are not of the same number and frame rate."""
+    own, *others = (len(model.junctions()) for model in (column, *_columns(base)))
+    if any(other != own for other in others):
+        raise ConfigError(
+            f"the new column has {own} places where it could listen to another and the base has {others[0]}; give it "
+            "as many layers as the base has."
+        )
+    if not isinstance(base, SpeechModel) or not isinstance(column, SpeechModel):
+        return
+    if base.inputs != column.inputs:
+        raise ConfigError(
+            f"the new column listens to {column.inputs} but the base to {base.inputs}; give it the base's inputs."
+        )
+    lengths = (1000, 1001, 1002, 1003, 20_000)
+    if [base.frames(n) for n in lengths] != [column.frames(n) for n in lengths]:
+        raise ConfigError("the new column has another frame rate than the base; give it one that subsamples as much.")
 
 
-def _keep(place: list[torch.Tensor], number: int, module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
-    place[number] = _channels_last(module, arguments[0])
+def _keep(
+    place: list[torch.Tensor], number: int, axis: int, module: nn.Module, arguments: tuple[torch.Tensor, ...]
+) -> None:
+    place[number] = arguments[0].movedim(axis, -1)
 
 
 def _add(
-    lateral: nn.Module, earlier: Sequence[torch.Tensor], module: nn.Module, arguments: tuple[torch.Tensor, ...]
+    lateral: nn.Module,
+    earlier: Sequence[torch.Tensor],
+    axis: int,
+    module: nn.Module,
+    arguments: tuple[torch.Tensor, ...],
 ) -> tuple[torch.Tensor, ...]:
-    addition = _channels_last(module, lateral(earlier))
+    addition = lateral(earlier).movedim(-1, axis)
     return arguments[0] + addition.to(arguments[0].dtype), *arguments[1:]
-
-
-def _channels_last(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Swap (batch, channels, time) of convolutions and (batch, time, channels)."""
-    return x.transpose(1, 2) if isinstance(module, nn.Conv1d) else x
 
 
 def _channels(which: slice, hidden: torch.Tensor) -> torch.Tensor:

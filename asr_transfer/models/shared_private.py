@@ -1,21 +1,21 @@
-"""A shared encoder, and a private one for every language (Bousmalis et al. 2016; Chen and Cardie 2018)."""
+"""Builds a shared encoder, and a private one for every language (Bousmalis et al. 2016; Chen and Cardie 2018)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
 
-from asr_transfer.config import MOST_CHANNELS, MOST_LAYERS, ModelConfig, to_plain
-from asr_transfer.errors import ConfigError
+from asr_transfer.config import MOST_LAYERS, Channels, ModelConfig
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.contract import register
 from asr_transfer.models.encoders import Encoder, valid_frames
-from asr_transfer.plain import checked
+from asr_transfer.plain import checked, to_plain
+from asr_transfer.ranges import Range, Ranged
 
 
 class ReadingHead(nn.Module):
@@ -26,7 +26,7 @@ class ReadingHead(nn.Module):
 
     Args:
         output: the layer that makes logits.
-        read: maps the model's hidden (batch, frames, channels) to what `output` reads.
+        read: function that maps the model's hidden (batch, frames, channels) to what `output` reads.
     """
 
     def __init__(self, output: nn.Module, read: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -45,7 +45,7 @@ class ReadingHead(nn.Module):
 
 
 @dataclass(frozen=True)
-class PrivateConfig:
+class PrivateConfig(Ranged, section="private"):
     """The private encoders, which are of the shared encoder's kind.
 
     Attributes:
@@ -53,13 +53,8 @@ class PrivateConfig:
         dim: width of a layer (per direction for `bilstm`); smaller than the shared one's, or nothing is shared.
     """
 
-    layers: int = 1
-    dim: int = 48
-
-    def __post_init__(self) -> None:
-        for name, most in (("layers", MOST_LAYERS), ("dim", MOST_CHANNELS)):
-            if not 1 <= getattr(self, name) <= most:
-                raise ConfigError(f"`private.{name}` must be from 1 to {most}, got {getattr(self, name)}.")
+    layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)] = 1
+    dim: Channels = 48
 
 
 @register("shared-private")

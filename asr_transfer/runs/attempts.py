@@ -1,4 +1,4 @@
-"""Attempts at a run: which code made it, by which command, when, and in how much time.
+"""Records attempts at a run: which code made it, by which command, when, and in how much time.
 
 A run that was stopped and resumed is the work of several attempts, perhaps of different code, and its record keeps all
 of them, so that no figure is put down to code that did not make it.

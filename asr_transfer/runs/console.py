@@ -1,4 +1,4 @@
-"""What commands share at the terminal: printing what files hold, and not replacing files unasked."""
+"""Prints what files hold to the terminal, and does not replace files unasked: what commands share."""
 
 from __future__ import annotations
 

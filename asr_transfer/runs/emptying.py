@@ -32,7 +32,7 @@ def empty(folder: Path, inputs: Mapping[str, Path]) -> None:
     """Delete all that a run folder holds. The folder itself stays, and so does what symbolic links in it lead to.
 
     Args:
-        folder: that holds a `run.json` and is locked by this process.
+        folder: folder that holds a `run.json` and is locked by this process.
         inputs: paths that the new run will read, by the names of their settings.
 
     Raises:

@@ -28,7 +28,7 @@ class RunLock:
     """A run folder's lock, held from when it is made until it is released or the process ends.
 
     Args:
-        folder: that exists.
+        folder: folder that exists.
 
     Attributes:
         at_release: weak reference to what is called before the folder is let go.

@@ -1,4 +1,4 @@
-"""Run folders and run records: `run.json` says what was run, on what, with which result, and what it cost.
+"""Writes run folders and run records: `run.json` states what was run, on what, with which result, and what it cost.
 
 A run folder also holds `log.txt`, `hypotheses.jsonl`, `scores.txt`, `checkpoints/` while training, and `model/`. It is
 the run's own: `--overwrite` empties it, and one process at a time works in it.
@@ -26,6 +26,7 @@ from asr_transfer import textfiles
 from asr_transfer.data.manifest import Utterance, checksum
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError
 from asr_transfer.option_files import given_option_files
+from asr_transfer.plain import to_json
 from asr_transfer.runs import attempts
 from asr_transfer.runs.emptying import RECORD as FILE
 from asr_transfer.runs.emptying import empty, holds_run, restore
@@ -45,10 +46,14 @@ class RunRecord:
     Until then the folder is this process's alone.
 
     Args:
-        folder: the run folder; made when it does not exist.
+        folder: the run folder; made when it does not exist. A program may change its working directory afterwards.
         config: the resolved configuration: plain values, and paths as `Path`s.
-        resume: go on with the run that the folder holds; its configuration and data must be the same.
-        overwrite: remove all that the run has done that the folder holds first.
+        resume: whether to go on with the run that the folder holds; its configuration and data must be the same.
+        overwrite: whether to remove all that the run has done that the folder holds first.
+
+    Attributes:
+        folder: Absolute path of the run folder.
+        given: Its path as it was given, for a person to read.
 
     Raises:
         ConfigError: the folder cannot be written, holds a run and neither was asked for, holds something else, holds a
@@ -60,7 +65,7 @@ class RunRecord:
     ) -> None:
         if resume and overwrite:
             raise ConfigError("`--resume` and `--overwrite` exclude each other; give one.")
-        self.folder = folder
+        self.given, self.folder = folder, folder.absolute()
         files = given_files(config)
         self._lock: RunLock | None = None
         if not (resume and holds_run(folder)) or os.access(folder, os.W_OK):
@@ -160,7 +165,7 @@ class RunRecord:
     def _note(self, kind: str, name: str, entry: Mapping[str, Any]) -> None:
         noted = self.values.setdefault(kind, {})
         if name in noted:
-            require_same_content(name, noted[name], entry, self.folder)
+            require_same_content(name, noted[name], entry, self.given)
         if not self.finished_before and noted.get(name) != entry:
             noted[name] = dict(entry)
             self._write()
@@ -200,9 +205,9 @@ class RunRecord:
         self.values["time"] = attempts.spent(self.values["attempts"])
         self._written = time.monotonic()
         # What a training has taken for a precision that was left to it.
-        with contextlib.suppress(OSError, ValueError):
-            self.values["precision"] = json.loads((self.folder / "precision.json").read_text(encoding="utf-8"))
-        textfiles.write_text(self.folder / FILE, json.dumps(self.values, indent=2, ensure_ascii=False) + "\n")
+        with contextlib.suppress(DataError, ValueError):
+            self.values["precision"] = json.loads(textfiles.read_text(self.folder / "precision.json"))
+        textfiles.write_text(self.folder / FILE, to_json(self.values, indent=2) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

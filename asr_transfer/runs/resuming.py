@@ -17,19 +17,17 @@ from typing import Any
 
 import yaml
 
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.plain import spelled_infinity, to_plain
+from asr_transfer.textfiles import read_text
 
 NOT_COMPARED = ("out",)
 """Settings that say only where the run folder is, which is plain."""
 
 
 def plain(value: Any) -> Any:
-    """Return settings as JSON has them: paths as text, tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    """Return settings as a record has them: paths as text, tuples as lists, infinity as "inf"."""
+    return spelled_infinity(to_plain(value))
 
 
 def paths(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
@@ -130,7 +128,7 @@ def _mend(same: str) -> str:
 
 def _same(old: Any, new: Any, key: str, compared: Callable[[str], bool]) -> bool:
     """Return whether a setting is as it was; of a path that leads elsewhere, whether its content will say so."""
-    if plain(new) == old:
+    if plain(new) == plain(old):  # a record from before infinity was written as text has the number
         return True
     if isinstance(new, list | tuple) and isinstance(old, list):
         return len(new) == len(old) and all(
@@ -173,7 +171,7 @@ def _hash(files: list[Path]) -> str:
 def _without_origin(file: Path) -> bytes | None:
     """Return what a model's settings say without where it comes from, to which later commands add."""
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_text(file))
         return json.dumps({k: v for k, v in values.items() if k != "origin"}, sort_keys=True).encode()
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError):
+    except (DataError, yaml.YAMLError, AttributeError, TypeError):
         return None

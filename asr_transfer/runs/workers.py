@@ -1,4 +1,4 @@
-"""Running independent jobs in parallel processes of one thread each, here or on a Ray cluster.
+"""Runs independent jobs in parallel processes of one thread each, here or on a Ray cluster.
 
 A signal to stop is handed on to the processes of this machine, which are waited for: they write their checkpoints. Ray
 ends its jobs where they stand; resumed, they go on from the last checkpoint that they wrote on their way.
@@ -45,7 +45,7 @@ def run_all(
         workers: processes; 1 runs everything in this one.
         label: name of the jobs in what is printed while they run: how many are done, and what the processes are at.
         backend: processes of this machine, or a Ray cluster: the one that `RAY_ADDRESS` names, else one started here.
-        needs: for the positions of arguments, those of others before them that must be done before they begin.
+        needs: positions, by the position of an argument, of earlier ones that must be done before it begins.
 
     Raises:
         ValueError: an argument needs one that does not stand before it.

@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or absent: SpeechBrain's checkpointer, written aside and renamed into place."""
+"""Writes checkpoints that are complete or absent: SpeechBrain's checkpointer, written aside and renamed into place."""
 
 from __future__ import annotations
 

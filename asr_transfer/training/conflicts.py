@@ -1,4 +1,4 @@
-"""Which of a trainer's options do not go together: all of them are named, before anything is computed."""
+"""Names all of a trainer's options that do not go together, before anything is computed."""
 
 from __future__ import annotations
 

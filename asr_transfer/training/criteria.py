@@ -1,4 +1,4 @@
-"""Task losses: small callables that return (sum, count) in one unit, the output position (frame or item).
+"""Computes task losses: small callables that return (sum, count) in one unit, the output position (frame or item).
 
 With one unit for all losses, a weight such as KLD's ρ means the same for every objective and batch size.
 """

@@ -1,4 +1,4 @@
-"""Several processes under `torchrun`: joining them, sharing weights, averaging gradients. Alone, all of it is free."""
+"""Joins several processes under `torchrun`: shares weights, averages gradients. Alone, all of it is free."""
 
 from __future__ import annotations
 

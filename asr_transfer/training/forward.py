@@ -1,4 +1,4 @@
-"""Running batches through a model: to logits and to the taps that objectives asked for."""
+"""Runs batches through a model: to logits and to the taps that objectives asked for."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()
     """Run a batch through the model and, for a task, its head.
 
     Args:
-        model: under the model contract.
-        stream: whose batch it is.
-        batch: on the model's device.
+        model: model under the contract.
+        stream: stream that the batch is of.
+        batch: batch on the model's device.
         taps: dotted paths of modules whose outputs are kept.
     """
     with _keeping(model, taps) as kept:
@@ -42,7 +42,7 @@ def run_together(
     fit beside each other, such as speech and images, are run one by one.
 
     Args:
-        model: under the model contract.
+        model: model under the contract.
         parts: stream and batch (on the model's device) by name.
         taps: dotted paths of modules whose outputs are kept, by name of the stream.
     """

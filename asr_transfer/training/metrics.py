@@ -1,4 +1,4 @@
-"""Figures of a validation beside its loss."""
+"""Computes figures of a validation beside its loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The protocols that methods fulfil: an objective adds to the loss, a plan prepares the model.
+"""Defines the protocols that methods fulfil: an objective adds to the loss, a plan prepares the model.
 
 The trainer knows nothing else of any method.
 """
@@ -23,7 +23,7 @@ class Objective(Protocol):
     Attributes:
         streams: names of the streams whose outputs it reads.
         taps: dotted paths of the modules whose outputs it reads.
-        replaces_weight_decay: True when it pulls weights somewhere itself, so that the optimiser must not.
+        replaces_weight_decay: whether it pulls weights somewhere itself, so that the optimiser must not.
     """
 
     streams: Sequence[str]

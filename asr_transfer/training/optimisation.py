@@ -1,4 +1,4 @@
-"""The optimiser, its parameter groups and the learning-rate schedule."""
+"""Makes the optimiser, its parameter groups and the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_optimizer(
     Args:
         model: model that is trained.
         config: kind of optimiser, learning rate and weight decay.
-        factors: on the learning rate, by the name of the model's parameter; 1 where absent.
+        factors: factors on the learning rate, by the name of the model's parameter; 1 where absent.
         others: named parameters beside the model's, such as those of objectives.
 
     Raises:

@@ -1,4 +1,6 @@
-"""Models of shared phones: made for the languages that are trained, and given languages that nobody has trained."""
+"""Makes models of shared phones for the languages that are trained, and gives them languages that nobody has
+trained.
+"""
 
 from __future__ import annotations
 

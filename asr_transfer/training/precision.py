@@ -1,10 +1,13 @@
-"""The precision of training: what is asked for, or for `auto` the faster one here, measured once and remembered.
+"""Settles the precision of training: what is asked for, or for `auto` the faster one here, measured once and
+remembered.
 
 Processors and cards that compute in bf16 train up to 1.6 times as fast in it; on others it is the slower one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -19,13 +22,19 @@ from typing import Any, Literal, get_args
 import torch
 from torch.nn import functional
 
+from asr_transfer import textfiles
 from asr_transfer.cache import cache_folder
 from asr_transfer.config import ModelConfig, Precision, TrainerConfig
-from asr_transfer.errors import ConfigError, TrainingError
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.kinds import make_network
+from asr_transfer.plain import to_json
 from asr_transfer.training import distributed
 
 Taken = Literal["fp32", "bf16"]
+
+Network = SpeechModel | ModelConfig
+"""A network, or the settings that describe one."""
 
 VARIABLE = "ASR_TRANSFER_PRECISION"
 """Environment variable that answers instead of a measurement, for clusters of unlike machines."""
@@ -53,8 +62,8 @@ class Choice:
 
     Attributes:
         precision: number format of the training.
-        speed: how many times as fast as fp32 bf16 was; None where that was not measured.
-        reason: where it was not, why the precision was taken.
+        speed: factor by which bf16 was faster than fp32; None where that was not measured.
+        reason: reason for the precision, where that was not measured.
     """
 
     precision: Taken
@@ -69,7 +78,7 @@ class Choice:
 def settle(
     folder: Path | None,
     asked: Precision,
-    model: ModelConfig | None,
+    model: Network | None,
     device: str,
     batch_budget: int = 6000,
     threads: int = 1,
@@ -82,15 +91,16 @@ def settle(
     Args:
         folder: run folder; None for a training that is not resumed.
         asked: precision that the settings ask for.
-        model: network to train; None for one that is not of speech, which `auto` trains in fp32.
+        model: network to train, or the settings that describe it; None for one that is not of speech, which `auto`
+            trains in fp32.
         device: `cpu` or a GPU, as of `distributed.join`.
         batch_budget: frames of a batch.
         threads: CPU threads of the training.
-        say: called with a line where the precision is taken now.
+        say: function that is called with a line where the precision is taken now.
 
     Raises:
         ConfigError: the environment variable holds something else than a precision.
-        TrainingError: the choice cannot be noted in the folder.
+        DataError: the choice cannot be noted in the folder.
     """
     if asked != "auto":
         return asked
@@ -106,7 +116,7 @@ def settle(
     return get_args(Taken)[distributed.of_main(get_args(Taken).index(found) if found else 0, device)]  # type: ignore
 
 
-def choose(model: ModelConfig | None, device: str = "cpu", batch_budget: int = 6000, threads: int = 1) -> Choice:
+def choose(model: Network | None, device: str = "cpu", batch_budget: int = 6000, threads: int = 1) -> Choice:
     """Return the faster precision for a network on this machine, measured where that is not known; see `settle`."""
     told = os.environ.get(VARIABLE, "").strip()
     if told:
@@ -118,7 +128,9 @@ def choose(model: ModelConfig | None, device: str = "cpu", batch_budget: int = 6
             return Choice("bf16", reason="which this GPU computes in")
         return Choice("fp32", reason="for this GPU does not compute in bf16")
     if model is None:
-        return Choice("fp32", reason="bf16 is measured only for networks that `train` makes")
+        return Choice("fp32", reason="bf16 is measured only for networks that listen to speech")
+    if isinstance(model, SpeechModel):
+        model = model.network or model
     items = max(2, min(16, batch_budget // 300))
     key = _key(model, items, threads)
     speed = _recall(key)
@@ -131,7 +143,7 @@ def choose(model: ModelConfig | None, device: str = "cpu", batch_budget: int = 6
 def precise(
     trainer: TrainerConfig,
     folder: Path | None,
-    model: ModelConfig | None,
+    model: Network | None,
     say: Callable[[str], None] | None = None,
 ) -> TrainerConfig:
     """Return settings with a precision instead of `auto`; see `settle` for the arguments."""
@@ -140,14 +152,14 @@ def precise(
     return replace(trainer, precision=taken)
 
 
-def measure(model: ModelConfig, items: int, threads: int = 1) -> float:
+def measure(model: Network, items: int, threads: int = 1) -> float:
     """Return how many times as fast as in fp32 a network learns in bf16 on this processor.
 
     Forward and backward passes over noise in either precision take turns; the median of the ratios counts. It takes a
     second or less, but for networks of which a single step takes longer.
 
     Args:
-        model: network.
+        model: network, or the settings that describe it.
         items: utterances of a second in a batch.
         threads: CPU threads of the training.
     """
@@ -194,19 +206,24 @@ def _rounded(ratio: float) -> float:
     return float(f"{ratio:.3g}")
 
 
-def _stepper(config: ModelConfig) -> Callable[[Taken, int], None]:
+def _stepper(network: Network) -> Callable[[Taken, int], None]:
     """Return what takes a step in a precision on so many utterances, short of changing the weights."""
-    tokens, frames, labels = 40, 100, 8
-    model = AcousticModel(config, {"probe": tokens}).train()
+    if isinstance(network, SpeechModel):
+        model = copy.deepcopy(network).cpu().train()
+    else:
+        model = make_network(network, {"probe": 40}).train()
+    name = model.head_names()[0]
+    frames, labels = round(1 / model.inputs.shift), 8
+    tokens = int(model.head(name).out_features)  # type: ignore[arg-type]
 
     def step(precision: Taken, items: int) -> None:
-        inputs = torch.randn(items, frames, config.features.mels)
+        inputs = torch.randn(items, frames, model.inputs.dim)
         lengths = torch.linspace(0.8 * frames, frames, items).long()
         targets = torch.randint(1, tokens, (items, labels))
         model.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             hidden, kept = model(inputs, lengths)
-            logits = model.head("probe")(hidden).float()
+            logits = model.head(name)(hidden).float()
         losses = functional.ctc_loss(
             logits.log_softmax(-1).transpose(0, 1), targets, kept, torch.full((items,), labels), zero_infinity=True
         )
@@ -215,22 +232,25 @@ def _stepper(config: ModelConfig) -> Callable[[Taken, int], None]:
     return step
 
 
-def _key(model: ModelConfig, items: int, threads: int) -> str:
+def _key(model: Network, items: int, threads: int) -> str:
     """Return what a measurement holds for: processor, library and network."""
-    network = {
-        **{name: getattr(model, name) for name in ("encoder", "layers", "dim", "channels", "strides")},
-        "mels": model.features.mels,
-    }
+    if isinstance(model, SpeechModel):
+        network = {"kind": type(model).__qualname__, **model.describe(), "inputs": model.inputs.plain()}
+    else:
+        network = {
+            **{name: getattr(model, name) for name in ("encoder", "layers", "dim", "channels", "strides")},
+            "mels": model.features.mels,
+        }
     limits = [f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ]
-    sizes = [f"threads {threads}", f"items {items}", json.dumps(network)]
+    sizes = [f"threads {threads}", f"items {items}", json.dumps(network, default=str)]
     return "; ".join([_processor(), f"torch {torch.__version__}", *limits, *sizes])
 
 
 def _processor() -> str:
     """Return the processor's name, and a digest of what it can do."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = textfiles.read_bytes("/proc/cpuinfo").decode("utf-8", "replace").splitlines()
+    except DataError:
         return f"{platform.machine()} {platform.processor()}"
     said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
     can = said.get("flags", said.get("Features", ""))
@@ -251,13 +271,8 @@ def _remember(key: str, speed: float) -> None:
     file = _cache()
     if file is None:
         return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f"{file.name}.partial-{os.getpid()}")
-        aside.write_text(json.dumps({**_read(file), key: speed}, indent=1), encoding="utf-8")
-        os.replace(aside, file)
-    except OSError:
-        pass  # it is measured again next time, which takes a second
+    with contextlib.suppress(DataError):  # it is measured again next time, which takes a second
+        textfiles.write_text(file, to_json({**_read(file), key: speed}, indent=1))
 
 
 def _cache() -> Path | None:
@@ -269,8 +284,8 @@ def _cache() -> Path | None:
 
 def _read(file: Path | None) -> dict[str, Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
-    except (OSError, ValueError):
+        values = json.loads(textfiles.read_text(file)) if file is not None else {}
+    except (DataError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -282,10 +297,4 @@ def _noted(file: Path | None) -> Taken | None:
 
 def _note(file: Path, choice: Choice) -> None:
     noted = {"asked": "auto", "taken": choice.precision, "bf16_speed": choice.speed, "processor": _processor()}
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(noted) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(
-            f"{file}: cannot be written ({error.strerror}); free space or give another --out."
-        ) from None
+    textfiles.write_text(file, to_json(noted) + "\n")

@@ -1,4 +1,4 @@
-"""What a trainer remembers between steps besides weights and optimiser, and keeps in its checkpoints."""
+"""Remembers what a trainer knows between steps besides weights and optimiser, and keeps it in its checkpoints."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Progress:
         history: one entry per validation.
         best: the entry with the lowest monitored figure.
         best_weights: the model's state at `best`.
-        validations_since_best: for early stopping.
+        validations_since_best: number of validations since `best`, for early stopping.
         skipped: steps with a non-finite loss or gradient.
-        cpu_seconds, loading_seconds, cost: see `trainer.Result`.
+        cpu_seconds, loading_seconds, cost: sums so far, as in `trainer.Result`.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Training a recogniser from manifests to a model: what `asr-transfer train` and the recipes call."""
+"""Trains a recogniser from manifests to a model: what `asr-transfer train` and the recipes call."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import get_args
 import torch
 
 from asr_transfer.config import ModelConfig, SourceConfig, Units
-from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Lexicon
-from asr_transfer.data.manifest import Report, Utterance, by_language
-from asr_transfer.data.speech import SpeechData, feasible, spell
+from asr_transfer.data.manifest import Report, Utterance
+from asr_transfer.data.speech import Spoken, spell
 from asr_transfer.data.tokens import Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.kinds import make_network
 from asr_transfer.training import criteria
 from asr_transfer.training.metrics import ErrorRate
 from asr_transfer.training.objective import Objective, Weight
@@ -29,29 +29,28 @@ from asr_transfer.training.trainer import Result, Trainer
 
 
 def train_recogniser(
-    train: Sequence[Utterance],
-    dev: Sequence[Utterance],
-    store: FeatureStore,
+    train: Spoken,
+    dev: Spoken,
     config: SourceConfig,
     folder: Path | None = None,
     log: Callable[[str], None] | None = None,
     objectives: Sequence[tuple[Weight, Objective]] = (),
-    make_model: Callable[[ModelConfig, Mapping[str, int]], AcousticModel] = AcousticModel,
+    make_model: Callable[[ModelConfig, Mapping[str, int]], SpeechModel] = make_network,
 ) -> tuple[Recogniser, Result, Report]:
     """Train a model from scratch: of one language, or of several with shared layers and a head per language.
 
     `config.outputs` of phones or attributes makes it a `PhoneModel`, whose languages share the output layer too.
 
     Args:
-        train: training utterances; their languages name the heads.
-        dev: validation utterances that early stopping and the choice of the best weights look at; may be empty, then
-            the last weights are kept. Of several languages, the mean word error rate counts.
-        store: features of both, of the training utterances at every speed.
+        train: Training speech, with inputs at every speed; its languages name the heads.
+        dev: Validation speech that early stopping and the choice of the best weights look at; may be empty, then the
+            last weights are kept. Of several languages, the mean word error rate counts.
         config: network and training.
-        folder: where checkpoints go; training resumes from what it finds there.
-        log: called with a line at each validation.
+        folder: folder of checkpoints; training resumes from what it finds there.
+        log: function that is called with a line at each validation.
         objectives: additions to the loss, with their weights; of several languages, each is a stream called like it.
-        make_model: makes the model of a network and of the tokens of each head, where `config.outputs` are heads.
+        make_model: function that makes the model of a network and of the tokens of each head, where `config.outputs`
+            are heads.
 
     Returns:
         The recogniser, what training did, and which utterances were left out as infeasible for CTC. Of several
@@ -61,12 +60,12 @@ def train_recogniser(
         DataError: nothing is left to train on in a language, or a transcript of `dev` cannot be spelled.
         ConfigError: the settings name a language that is not trained.
     """
-    languages = by_language(train)
-    _refuse_languages(languages, by_language(dev), config)
-    unheard = [language for language in languages if language not in by_language(dev)]
+    languages = train.languages()
+    _refuse_languages(languages, dev.languages(), config)
+    unheard = [language for language in languages if language not in dev.languages()]
     if len(languages) > 1 and dev and unheard and log:
         log(f"no development utterances in {', '.join(unheard)}: the best weights are chosen without them")
-    tasks, tokens, report = language_tasks(languages, store, config)
+    tasks, tokens, report = language_tasks(train, config)
     if log and (remarks := piece_remarks(tokens, config.subwords)):
         log("; ".join(remarks))
     torch.manual_seed(config.trainer.seed)
@@ -76,12 +75,11 @@ def train_recogniser(
     if len(tasks) == 1:
         streams = [replace(tasks[0], name="train")]
         if dev:
-            own = tokens[tasks[0].head]
-            validation = [speech_task("dev", SpeechData(dev, store, own), tasks[0].head)]
+            validation = [speech_task("dev", dev.spelled(tokens[tasks[0].head]), tasks[0].head)]
     elif dev:
         checks = [
-            speech_task(language, SpeechData(part, store, tokens[language]), language)
-            for language, part in by_language(dev).items()
+            speech_task(language, dev.where(language).spelled(tokens[language]), language)
+            for language in dev.languages()
         ]
         validation = [Mixture("dev", tuple(checks))]
     trainer = Trainer(
@@ -99,48 +97,45 @@ def train_recogniser(
     lexicon = None
     if config.isolated_words:
         symbols = tokens[head].symbols
-        spelled = {(u.text, " ".join(symbols[label] for label in spell(u, tokens[head]))) for u in train}
+        spelled = {(u.text, " ".join(symbols[label] for label in spell(u, tokens[head]))) for u in train.utterances}
         lexicon = Lexicon.from_pairs(sorted(spelled))
     others = {language: tokens[language] for language in rest}
     return Recogniser(model.cpu().eval(), tokens[head], head, {}, lexicon=lexicon, others=others), result, report
 
 
-def require_trainable(
-    train: Sequence[Utterance], dev: Sequence[Utterance], store: FeatureStore, config: SourceConfig
-) -> None:
+def require_trainable(train: Spoken, dev: Spoken, config: SourceConfig) -> None:
     """Refuse utterances and settings as `train_recogniser` does, before a folder is made for it; arguments as there.
 
     Raises:
         DataError, ConfigError: as there.
     """
-    languages = by_language(train)
-    _refuse_languages(languages, by_language(dev), config)
-    tasks, tokens, _ = language_tasks(languages, store, config)
-    for language, part in by_language(dev).items() if len(tasks) > 1 else [(tasks[0].head, dev)] if dev else []:
-        SpeechData(part, store, tokens[language])
-    _made(config, tokens, AcousticModel)
+    _refuse_languages(train.languages(), dev.languages(), config)
+    tasks, tokens, _ = language_tasks(train, config)
+    if len(tasks) == 1:
+        dev.spelled(tokens[tasks[0].head])
+    else:
+        for language in dev.languages():
+            dev.where(language).spelled(tokens[language])
+    _made(config, tokens, make_network)
 
 
 def _made(
     config: SourceConfig,
     tokens: Mapping[str, Tokens],
-    make_model: Callable[[ModelConfig, Mapping[str, int]], AcousticModel],
-) -> AcousticModel:
+    make_model: Callable[[ModelConfig, Mapping[str, int]], SpeechModel],
+) -> SpeechModel:
     if config.outputs == "heads":
         return make_model(config.model, {language: len(own) for language, own in tokens.items()})
-    if make_model is AcousticModel:
+    if make_model is make_network:
         return make_phone_model(config.model, tokens, config.outputs, read_allophones(config.allophones))
     raise ConfigError(f"`outputs` {config.outputs} has no parts of single languages; use a plain source model.")
 
 
-def language_tasks(
-    languages: Mapping[str, Sequence[Utterance]], store: FeatureStore, config: SourceConfig
-) -> tuple[list[Task], dict[str, Tokens], Report]:
+def language_tasks(train: Spoken, config: SourceConfig) -> tuple[list[Task], dict[str, Tokens], Report]:
     """Return a training task per language, called like it, with tokens of its own.
 
     Args:
-        languages: training utterances of each.
-        store: their features at every speed.
+        train: Training speech of all languages, with inputs at every speed.
         config: units, speeds, augmentation and strides.
 
     Returns:
@@ -149,22 +144,22 @@ def language_tasks(
     Raises:
         DataError: nothing is left of a language, or an utterance lacks what the units spell.
     """
-    units = {language: config.units_of.get(language, config.model.units) for language in languages}
-    texts = {language: [u.spelled(units[language]) for u in own] for language, own in languages.items()}
+    parts = {language: train.where(language) for language in train.languages()}
+    units = {language: config.units_of.get(language, config.model.units) for language in parts}
+    texts = {language: [u.spelled(units[language]) for u in part.utterances] for language, part in parts.items()}
     tokens = language_tokens(texts, units, config.subwords)
     tasks, report = [], Report()
-    for language, utterances in languages.items():
-        kept, left = feasible(utterances, store, tokens[language], config.model.frames, config.speeds)
+    for language, part in parts.items():
+        kept, left = part.spelled(tokens[language], config.speeds, config.augment).feasible(config.model.frames)
         if not kept:
-            where = f"of the language {language} " if len(languages) > 1 else ""
+            where = f"of the language {language} " if len(parts) > 1 else ""
             raise DataError(f"no utterance {where}is long enough for CTC. {left}")
-        report = Report(report.kept + left.kept, report.dropped + left.dropped)
-        data = SpeechData(kept, store, tokens[language], config.speeds, config.augment)
-        tasks.append(speech_task(language, data, language))
+        report += left
+        tasks.append(speech_task(language, kept, language))
     return tasks, tokens, report
 
 
-def _refuse_languages(train: Mapping[str, object], dev: Mapping[str, object], config: SourceConfig) -> None:
+def _refuse_languages(train: Sequence[str], dev: Sequence[str], config: SourceConfig) -> None:
     if not train:
         raise DataError("there are no utterances to train on; check the manifest and what was held out of it.")
     for language, units in config.units_of.items():
@@ -190,9 +185,17 @@ def _refuse_languages(train: Mapping[str, object], dev: Mapping[str, object], co
             )
 
 
-def speech_task(name: str, data: SpeechData, head: str, weight: float = 1.0) -> Task:
-    """Return the CTC task of `data`, with word and character error rates at validations."""
-    return Task(name, data, criteria.ctc, head, weight, lambda: ErrorRate(data.tokens))
+def speech_task(name: str, spoken: Spoken, head: str, weight: float = 1.0) -> Task:
+    """Return the CTC task of spelled speech, with word and character error rates at validations.
+
+    Raises:
+        DataError: There is no speech.
+    """
+    if not spoken:
+        raise DataError("there are no utterances to read; check the manifest and the speakers asked for.")
+    tokens = spoken.tokens
+    assert tokens is not None
+    return Task(name, spoken, criteria.ctc, head, weight, lambda: ErrorRate(tokens))
 
 
 def hold_out_speakers(
@@ -210,25 +213,26 @@ def hold_out_speakers(
     return [u for u in utterances if u.speaker not in chosen], [u for u in utterances if u.speaker in chosen]
 
 
-def hypotheses(
-    recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, by_head: bool = False
-) -> list[Hypothesis]:
-    """Recognise `utterances` and pair the results with their references.
+def hypotheses(recogniser: Recogniser, spoken: Spoken, by_head: bool = False) -> list[Hypothesis]:
+    """Recognise utterances and pair the results with their references.
 
     A reference that the tokens cannot spell is still scored: what the model cannot write is its error.
 
     Args:
-        recogniser: model that listens.
-        utterances: speech to listen to; at least one.
-        store: their features.
-        by_head: listen to each utterance through the head of its language, where the model has one.
+        recogniser: Model that listens.
+        spoken: Speech to listen to.
+        by_head: Choice to listen to each utterance through the head of its language, where the model has one.
     """
-    found: dict[str, Hypothesis] = {}
-    for language, part in (by_language(utterances) if by_head else {"": list(utterances)}).items():
-        own = recogniser
-        if by_head and language != recogniser.head and language in recogniser.others:
-            own = recogniser.for_head(language)
-        texts = own.recognise(SpeechData(part, store, own.tokens, with_targets=False))
-        for u, text in zip(part, texts, strict=True):
-            found[u.id] = Hypothesis(u.id, u.speaker, u.language, own.reference(u), text)
-    return [found[u.id] for u in utterances]
+    heads = [recogniser.head] * len(spoken)
+    if by_head:
+        heads = [u.language if u.language in recogniser.others else recogniser.head for u in spoken.utterances]
+    return paired(recogniser, spoken, heads, recogniser.listen(spoken, heads))
+
+
+def paired(recogniser: Recogniser, spoken: Spoken, heads: Sequence[str], texts: Sequence[str]) -> list[Hypothesis]:
+    """Return texts as hypotheses, each beside what a perfect recogniser would write through its head."""
+    by_name = {name: recogniser if name == recogniser.head else recogniser.for_head(name) for name in set(heads)}
+    return [
+        Hypothesis(u.id, u.speaker, u.language, by_name[head].reference(u), text)
+        for u, head, text in zip(spoken.utterances, heads, texts, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""Streams and tasks: what a trainer reads, and what the model makes of it."""
+"""Defines streams and tasks: what a trainer reads, and what the model makes of it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Task(Stream):
         criterion: the loss of an output.
         head: name of the model's head.
         weight: weight of this task's mean loss in the total; 0 runs the stream for objectives only.
-        metric: makes a fresh metric for each validation.
+        metric: function that makes a fresh metric for each validation.
     """
 
     criterion: Criterion

@@ -1,4 +1,4 @@
-"""The trainer: a `speechbrain.Brain` that runs streams through a model and adds up task losses and objectives.
+"""Trains models by a `speechbrain.Brain` that runs streams through them and adds up task losses and objectives.
 
 It knows no method and no speech. Step k is a pure function of the weights, the optimiser's state, the seed and k:
 batches, dropout and augmentation are seeded per step, so a run that was killed and resumed ends in the same bits. A
@@ -67,13 +67,13 @@ class Trainer(sb.Brain):
         model: `model(inputs, lengths) -> (hidden, lengths)` with `model.head(name)`.
         streams: tasks, mixtures of tasks and unlabelled streams; every step takes a batch of each.
         objectives: (weight or schedule of the weight over progress 0..1, objective).
-        plan: applied once, before anything else.
+        plan: plan that is applied once, before anything else.
         config: budget, optimiser, precision, seed.
         validation: tasks and mixtures whose data is read whole at each validation.
         monitor: figure of the validation that is improved: `loss` or one of the metrics', prefixed by the task's name
             when there are several tasks. Of a single mixture, the mean over its tasks has the name without prefix.
-        folder: where `checkpoints/` go; without it nothing is written and nothing can be resumed.
-        log: called with a line at each validation.
+        folder: folder of `checkpoints/`; without it nothing is written and nothing can be resumed.
+        log: function that is called with a line at each validation.
 
     Raises:
         ConfigError: options conflict; all conflicts are named at once.
@@ -100,7 +100,7 @@ class Trainer(sb.Brain):
         torch.set_num_threads(self.config.threads)
         self.device = distributed.join(self.config.device)
         self._log = log or (lambda line: None)
-        network = model.network if isinstance(model, SpeechModel) else None
+        network = model if isinstance(model, SpeechModel) else None
         self.config = precise(self.config, folder, network, self._log)
         model.to(self.device)
         self.applied = plan.apply(model) if plan else None

@@ -1,4 +1,4 @@
-"""What a validation adds up: per task its mean loss and its metric, under names that can be monitored."""
+"""Adds up a validation: per task its mean loss and its metric, under names that can be monitored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Domain-adversarial training: features that do not tell domains apart (DANN; Ganin et al. 2016).
+"""Trains features that do not tell domains apart (domain-adversarial training, DANN; Ganin et al. 2016).
 
 With languages as domains it is the language-adversarial training of Chen and Cardie (2018) and Yi et al. (2018).
 """
@@ -141,7 +141,7 @@ def domain_features(
     """Return the (vectors, dim) unaugmented outputs of a module on the CPU by name of the stream, for `a_distance`.
 
     Args:
-        model: under the model contract; run in evaluation mode and left as it was.
+        model: model under the contract; run in evaluation mode and left as it was.
         streams: the domains.
         tap: dotted path of the module.
         level: whether a vector is a frame, or the mean over an `utterance`.

@@ -1,4 +1,4 @@
-"""Output-conservative training: stay near the posteriors of a frozen teacher (KLD; Yu et al. 2013, Li et al. 2018)."""
+"""Holds a model near the posteriors of a frozen teacher (output-conservative, KLD; Yu et al. 2013, Li et al. 2018)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from asr_transfer.data.batching import Batch, sequential
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ConfigError
 from asr_transfer.training.forward import run
 from asr_transfer.training.streams import Output, Stream, Task
@@ -24,7 +24,7 @@ class Distillation:
     (and of each of its speed copies) are computed once, before the first step, on unaugmented inputs.
 
     Args:
-        teacher: under the model contract; None takes the model as it is when training starts.
+        teacher: model under the contract; None takes the model as it is when training starts.
         stream: name of the task whose outputs are held.
         frames: `all`, or `non-blank` for positions where the teacher's best token is not the blank, which would
             otherwise dominate the sum. Both are divided by the number of all positions.
@@ -75,7 +75,7 @@ class Distillation:
 
     def _cached(self, teacher: nn.Module, task: Task, device: torch.device) -> list[torch.Tensor]:
         assert self.cache is not None
-        if not isinstance(task.data, SpeechData):
+        if not isinstance(task.data, Spoken):
             raise ConfigError(
                 f"Distillation's 'cache' keeps posteriors of utterances, but the stream '{task.name}' holds none; "
                 "leave it out."

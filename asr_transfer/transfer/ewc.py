@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: hold each weight as firmly as it mattered before (EWC; Kirkpatrick et al. 2017)."""
+"""Holds each weight as firmly as it mattered before (elastic weight consolidation, EWC; Kirkpatrick et al. 2017)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class EWC:
         reference: θ* by name; None takes the weights that training starts from.
         examples: draws of an item and its labels that F is the mean of.
         seed: random seed of these draws.
-        normalise: False keeps F as it is.
+        normalise: whether F is normalised.
 
     Raises:
         ConfigError: a figure is out of range, or not exactly one of `stream` and `fisher` is given.
@@ -125,8 +125,8 @@ def fisher_information(model: nn.Module, task: Task, examples: int = 64, seed: i
     frames' posteriors and collapsed, which draws from the model's distribution over label sequences.
 
     Args:
-        model: under the model contract; run in evaluation mode and left as it was.
-        task: with the criterion `ctc` or `cross_entropy`; its unaugmented items are the x.
+        model: model under the contract; run in evaluation mode and left as it was.
+        task: task with the criterion `ctc` or `cross_entropy`; its unaugmented items are the x.
         examples: draws of an item and its labels. No item is drawn once more before all were drawn; one that is drawn
             several times is run once.
         seed: random seed of the draws.

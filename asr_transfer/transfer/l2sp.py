@@ -1,4 +1,4 @@
-"""Weight-conservative training: stay near the weights one starts from (L2-SP; Li, Grandvalet and Davoine 2018)."""
+"""Holds a model near the weights one starts from (weight-conservative, L2-SP; Li, Grandvalet and Davoine 2018)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of a shared and a private branch that say different things (DSN; Bousmalis et al. 2016)."""
+"""Keeps the features of a shared and a private branch different from each other (DSN; Bousmalis et al. 2016)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Orthogonality(TrainedObjective):
     therefore shows the root mean square norm of both branches' centred features, before they are scaled.
 
     Args:
-        private: for each stream, the dotted path of its private branch; such as `{"en": "private.en"}`.
+        private: dotted path of the private branch of each stream; such as `{"en": "private.en"}`.
         shared: dotted path of the branch that all have.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Transfer plans: what is copied from a source model, reset, frozen, and trained at which rate.
+"""Prepares a model by a transfer plan: what is copied from a source model, reset, frozen, and trained at which rate.
 
 A plan is applied once, before training, and says what it did in a table. Actions run in the order given; later ones
 win. Nothing is guessed: a selector that matches nothing and a tensor that does not fit raise.
@@ -88,7 +88,7 @@ class LearningRate:
 
     Attributes:
         selector: tensors that it is about.
-        factor: above 0.
+        factor: factor above 0.
     """
 
     selector: str
@@ -122,7 +122,7 @@ class Applied:
         origin: `copied`, `new` or `kept` (as the model was before) by tensor name.
         frozen: names of tensors that training leaves alone.
         unmatched: names that a `Copy(missing="skip")` found no counterpart for.
-        learning_rate_factors: by parameter name.
+        learning_rate_factors: factors by parameter name.
     """
 
     origin: dict[str, str]
@@ -163,7 +163,7 @@ class TransferPlan:
     """A list of actions on a model.
 
     Args:
-        actions: run in order.
+        actions: actions, run in order.
     """
 
     def __init__(self, *actions: Action) -> None:

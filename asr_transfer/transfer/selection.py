@@ -1,4 +1,4 @@
-"""Selectors: which tensors of a model are meant, in words that cannot silently match nothing.
+"""Selects tensors of a model by their names, in words that cannot silently match nothing.
 
     encoder.layers.1            that module (never `layers.10`) and all below it
     encoder.layers[:2]          the first two children; `[-2:]` the last two, `[0]` the first

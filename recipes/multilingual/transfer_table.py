@@ -1,4 +1,4 @@
-"""Learn every language from every other one with a few minutes of speech, and print what each source was worth.
+"""Learns every language from every other one with a few minutes of speech, and prints what each source was worth.
 
     python recipes/multilingual/transfer_table.py \
         --config recipes/multilingual/hparams/transfer_table.yaml --out runs/transfer_table
@@ -11,18 +11,19 @@ nothing: mistakes are printed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from asr_transfer.cli import script
-from asr_transfer.data.manifest import read_manifest
 from asr_transfer.experiments.languages.options import LanguageRun
-from asr_transfer.experiments.languages.pairs import Manifests, PairsConfig, run_pairs
-from asr_transfer.experiments.languages.tables import pairs_markdown, pairs_table
-from data_prep.multilingual import SOURCES, TARGETS
-from data_prep.prepare import CORPORA
+from asr_transfer.experiments.languages.pairs import (
+    Manifests,
+    PairsConfig,
+    note_manifests,
+    pairs_tables,
+    rates_table,
+    run_pairs,
+)
+from data_prep.multilingual import by_role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,28 +38,16 @@ class Recipe(PairsConfig, LanguageRun):
     corpora: tuple[str, ...] = ()
 
 
-def spoken(corpus: str, languages: Sequence[str]) -> bool:
-    """Return whether a known corpus is in one of the languages; none named stands for all."""
-    return not languages or CORPORA[corpus].language in languages
-
-
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `points` (a run folder each) and `run.json`."""
     config = recipe.shortened() if recipe.quick else recipe
-    wanted = recipe.corpora or [name for name in (*SOURCES, *TARGETS) if spoken(name, config.languages)]
-    targets = [name for name in wanted if name in TARGETS]
-    sources = [name for name in wanted if name not in TARGETS]
-    record, found = recipe.begin(config, sources or None, targets or None)  # None: none of that kind
+    sources, targets = by_role(recipe.corpora, config.languages)
+    ledger, found = recipe.begin(config, sources or None, targets or None)  # None: none of that kind
     there = Manifests.by_language({**found.sources, **found.targets}, found.languages)
-    for language, own in there.items():
-        for split, manifests in (("train", own.train), ("dev", own.dev), ("test", own.test)):
-            for name, path in manifests.items():
-                record.data(f"{language} {name} {split}", path, read_manifest(path))
-    pairs, rates = run_pairs(config, there, recipe.out, recipe.workers, record.say, recipe.backend)
-    text = f"{pairs_markdown(pairs)}\nError rates with intervals, against self-transfer:\n\n{rates.markdown()}"
-    (recipe.out / "table.md").write_text(text, encoding="utf-8")
-    record.finish(scores={"pairs": [pair.to_plain() for pair in pairs], "rates": rates.to_plain()})
-    Console(width=None if sys.stdout.isatty() else 160).print(pairs_table(pairs))
+    note_manifests(ledger, there)
+    pairs, rates = run_pairs(config, there, ledger.folder, recipe.workers, ledger.say, recipe.backend)
+    tables = {"pairs": pairs_tables(pairs), "rates": [rates_table(rates)]}
+    ledger.publish({"pairs": pairs, "rates": rates.to_plain()}, tables)
 
 
 if __name__ == "__main__":

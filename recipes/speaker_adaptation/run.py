@@ -1,4 +1,4 @@
-"""Adapt a speaker-independent model to held-out speakers by several methods, and print what each gained and cost.
+"""Adapts a speaker-independent model to held-out speakers by several methods, and prints what each gained and cost.
 
     python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml --out runs/demo
 
@@ -10,61 +10,28 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-
-from rich.console import Console
 
 from asr_transfer.cli import script
-from asr_transfer.config import to_record
-from asr_transfer.data.manifest import read_manifest
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, run_experiment
-from asr_transfer.experiments.speakers.rows import markdown, summarise, table, write_systems
-from asr_transfer.runs.record import RunRecord
-from data_prep.prepare import prepare, require_root
+from asr_transfer.experiments.speakers.options import SpeakerRun
+from asr_transfer.experiments.speakers.rows import adaptation_table, summarise
+from asr_transfer.experiments.speakers.systems import write_systems
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(ExperimentConfig):
-    """Adapt a speaker-independent model to held-out speakers.
-
-    Attributes:
-        corpus: name of a corpus (`an4`, `asterisk-fr`), or the folder that holds your own manifests, `train`, `dev`
-            and `test` or just `all`, as `protocol.hold_out` needs them.
-        out: run folder to write.
-        root: folder of the corpus as it was distributed; none for `synthetic`, fetched corpora and your own manifests.
-        workers: parallel processes, of one thread each.
-        resume: go on with a run that was stopped.
-        overwrite: replace the run that `out` holds.
-    """
-
-    corpus: str
-    out: Path
-    root: Path | None = None
-    workers: int = 2
-    resume: bool = False
-    overwrite: bool = False
+class Recipe(ExperimentConfig, SpeakerRun):
+    """Adapt a speaker-independent model to held-out speakers."""
 
 
 def run(recipe: Recipe) -> None:
     """Run the experiment and write `table.md`, `trials.jsonl`, `systems` (a run folder per row) and `run.json`."""
-    if not recipe.resume:
-        require_root(recipe.corpus, recipe.root)  # before a run is deleted for one that cannot begin
-    record = RunRecord(recipe.out, to_record(recipe), resume=recipe.resume, overwrite=recipe.overwrite)
-    manifests = prepare(recipe.corpus, recipe.root, recipe.out / "corpus")
-    utterances = {}
-    for name, path in manifests.items():
-        split = read_manifest(path)
-        utterances.update({u.id: u for u in split})
-        record.data(name, path, split)
-    folds, trials = run_experiment(manifests, recipe, recipe.out, recipe.workers, record.say)
+    ledger, manifests, utterances = recipe.begin()
+    folds, trials = run_experiment(manifests, recipe, ledger.folder, recipe.workers, ledger.say, recipe.backend)
     rows = summarise(folds, trials)
-    (recipe.out / "table.md").write_text(markdown(rows), encoding="utf-8")
-    write_systems(recipe.out, folds, trials, utterances, record.values)
-    record.finish(scores={"rows": [row.to_plain() for row in rows]})
+    write_systems(ledger.folder, folds, trials, utterances, ledger.values)
     others = "their training speakers" if recipe.protocol.others == "source" else "the other held-out speakers"
-    Console(width=None if sys.stdout.isatty() else 160).print(
-        table(rows, f"Speaker adaptation on {recipe.corpus}; others: {others}")
-    )
+    ledger.say(f"Speaker adaptation on {recipe.corpus}; others: {others}")
+    ledger.publish({"rows": rows}, {"adaptation": [adaptation_table(rows)]})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from asr_transfer.adaptation.checks import (
 )
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from tests.tones import make_speaker, speak
@@ -181,18 +182,18 @@ def test_swapped_transcripts_are_found_and_right_ones_pass(
 ) -> None:
     source = Recogniser.load(tone_run)
     everything = read_manifest(tone_corpus["test"])
-    store = build_store(everything, source.model.config.features, cache=tmp_path)
+    store = build_store(everything, source.model.inputs, cache=tmp_path)
     found = wrong = alarms = right = 0
     for speaker in ("ida", "jon"):
         own = [u for u in everything if u.speaker == speaker]
         for first in (0, 12):
             ten = own[first : first + 10]
-            assert suspicious_transcripts(source, ten, store) == []
+            assert suspicious_transcripts(source, Spoken(ten, store)) == []
             one, two = next(p for p in itertools.combinations(range(10), 2) if _swappable(ten[p[0]], ten[p[1]]))
             changed = list(ten)
             changed[one] = replace(ten[one], text=ten[two].text)
             changed[two] = replace(ten[two], text=ten[one].text)
-            findings = suspicious_transcripts(source, changed, store)
+            findings = suspicious_transcripts(source, Spoken(changed, store))
             names = {finding.utterance for finding in findings}
             swapped = {ten[one].id, ten[two].id}
             found, wrong = found + len(names & swapped), wrong + 2
@@ -200,7 +201,7 @@ def test_swapped_transcripts_are_found_and_right_ones_pass(
             for finding in findings:
                 by_id = {u.id: u for u in changed}
                 assert finding.kind == "suspicious"
-                assert f"says '{by_id[finding.utterance].text}' but the model heard '" in str(finding)
+                assert f"says '{by_id[finding.utterance].text}' but the model recognised '" in str(finding)
     assert found >= 0.75 * wrong
     assert alarms == 0
 
@@ -208,13 +209,13 @@ def test_swapped_transcripts_are_found_and_right_ones_pass(
 def test_too_little_to_compare_says_nothing(tone_run: Path, tmp_path: Path) -> None:
     source = Recogniser.load(tone_run)
     own = make_speaker(tmp_path, "kim", 1.0, 2, 5)
-    store = build_store(own, source.model.config.features, cache=tmp_path / "cache")
-    assert suspicious_transcripts(source, [], store) == []
-    assert suspicious_transcripts(source, [replace(own[0], text="dab")], store) == []
+    store = build_store(own, source.model.inputs, cache=tmp_path / "cache")
+    assert suspicious_transcripts(source, Spoken([], store)) == []
+    assert suspicious_transcripts(source, Spoken([replace(own[0], text="dab")], store)) == []
     impossible = [replace(own[0], text="abba " * 60), own[1]]
-    assert suspicious_transcripts(source, impossible, store) == []
+    assert suspicious_transcripts(source, Spoken(impossible, store)) == []
     with pytest.raises(DataError, match="utterance 'kim-0'.*'x'"):
-        suspicious_transcripts(source, [replace(own[0], text="x")], store)
+        suspicious_transcripts(source, Spoken([replace(own[0], text="x")], store))
 
 
 def test_more_utterances_than_a_block_are_judged_the_same_way(
@@ -222,8 +223,11 @@ def test_more_utterances_than_a_block_are_judged_the_same_way(
 ) -> None:
     source = Recogniser.load(tone_run)
     many = read_manifest(tone_corpus["train"])[:60]
-    store = build_store(many, source.model.config.features, cache=tmp_path)
+    store = build_store(many, source.model.inputs, cache=tmp_path)
     other = next(n for n in range(31, 60) if many[n].text != many[30].text)
     changed = list(many)
     changed[30], changed[other] = replace(many[30], text=many[other].text), replace(many[other], text=many[30].text)
-    assert [f.utterance for f in suspicious_transcripts(source, changed, store)] == [many[30].id, many[other].id]
+    assert [f.utterance for f in suspicious_transcripts(source, Spoken(changed, store))] == [
+        many[30].id,
+        many[other].id,
+    ]

@@ -23,7 +23,7 @@ from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.greedy import greedy
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, TrainingError
@@ -70,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         SpecAugmentConfig(1, 3, 1, 4),
         (1.0,),
     )
-    source, _, _ = train_recogniser(train, [], store, config)
+    source, _, _ = train_recogniser(Spoken(train, store), Spoken([], store), config)
     return World(source, train, own, swapped, store)
 
 
@@ -86,12 +86,20 @@ def _choose(
     config = replace(CONFIG, **changes)
     speech = world.own if own is None else own
     return choose(
-        world.source, speech, world.store, config, choice, tried, source_utterances, groups, log, judged=judged
+        world.source,
+        Spoken(speech, world.store),
+        config,
+        choice,
+        tried,
+        Spoken(source_utterances, world.store),
+        groups,
+        log,
+        judged=Spoken(judged, world.store),
     )
 
 
 def _outputs(recogniser: Recogniser, world: World) -> torch.Tensor:
-    data = SpeechData(world.own, world.store, recogniser.tokens)
+    data = Spoken(world.own, world.store, recogniser.tokens)
     batch = data.collate(range(len(data)))
     with torch.no_grad():
         return recogniser.logits(batch.inputs, batch.lengths)[0]
@@ -99,7 +107,7 @@ def _outputs(recogniser: Recogniser, world: World) -> torch.Tensor:
 
 def test_the_answers_are_those_of_each_utterance_alone(world: World) -> None:
     utterances = [*world.own, *world.swapped]
-    data = SpeechData(utterances, world.store, world.source.tokens)
+    data = Spoken(utterances, world.store, world.source.tokens)
     items = [8, 0, 14, 3, 11]
     found = answers(world.source, data, items)
     assert found.errors[2] > 0 and found.errors[4] > 0, "every tone of that speaker is another letter"
@@ -119,29 +127,41 @@ def test_the_answers_are_those_of_each_utterance_alone(world: World) -> None:
         assert found.units[row] == len(utterance.text)
 
 
-def test_the_candidate_that_helps_is_chosen_and_the_ladder_is_complete_and_sorted(world: World) -> None:
-    before = snapshot(world.source.model)
-    lines: list[str] = []
+@pytest.fixture(scope="module")
+def chosen(world: World) -> tuple[Choice, list[str]]:
+    """Return the choice between one candidate that helps, one that does nothing and one that harms, and its log."""
+    before, lines = snapshot(world.source.model), list[str]()
     found = _choose(world, GOOD, IDLE, HARMFUL, log=lines.append)
     assert not different(snapshot(world.source.model), before)
+    return found, lines
+
+
+def test_the_candidate_that_helps_is_chosen(chosen: tuple[Choice, list[str]]) -> None:
+    found, _ = chosen
     assert (found.method, found.learning_rate) == (GOOD.method, GOOD.learning_rate)
     assert found.strength in CHOICE.strengths and found.cpu_seconds > 0
+    assert found.ladder[0].errors < found.ladder[0].source_errors
+    assert f"{found.ladder[0].score:.3f}" in found.reason and "full" in found.summary()
+
+
+def test_the_ladder_is_complete_and_sorted(chosen: tuple[Choice, list[str]]) -> None:
+    found, lines = chosen
     assert {(rung.method, rung.learning_rate) for rung in found.ladder} == {
         (c.method, c.learning_rate) for c in (IDLE, HARMFUL, GOOD)
     }
     assert len(found.ladder) == len(lines) == 3
     order = [(-rung.folds, rung.score) for rung in found.ladder]
     assert order == sorted(order) and found.ladder[0].score < 0.9
-    assert found.ladder[0].errors < found.ladder[0].source_errors
-    assert f"{found.ladder[0].score:.3f}" in found.reason and "full" in found.summary()
     idle = next(rung for rung in found.ladder if rung.method == "head")
     assert idle.score == pytest.approx(1, abs=1e-3) and idle.errors == idle.source_errors
-    # The answer is what is done with all utterances.
+
+
+def test_what_is_chosen_is_then_done_with_all_utterances(world: World) -> None:
     settings = replace(CHOICE, without_source=("full",), rates=(30.0, 1e-3))
-    adapted, again = adapt_by_choice(world.source, world.own, world.store, CONFIG, settings)
+    adapted, again = adapt_by_choice(world.source, Spoken(world.own, world.store), CONFIG, settings)
     assert again.method == "full" and again.learning_rate == pytest.approx(30 * default_learning_rate("full"))
     config = replace(CONFIG, learning_rate=again.learning_rate, strength=again.strength)
-    alone = adapt(world.source, world.own, world.store, "full", config)
+    alone = adapt(world.source, Spoken(world.own, world.store), "full", config)
     assert torch.equal(_outputs(adapted.recogniser, world), _outputs(alone.recogniser, world))
 
 
@@ -155,8 +175,8 @@ def test_the_score_is_the_criterion_of_models_adapted_to_the_other_folds(world: 
         for held in folds:
             rest = [u for n, u in enumerate(world.own) if n not in held]
             config = replace(CONFIG, learning_rate=GOOD.learning_rate, strength=strength)
-            model = adapt(world.source, rest, world.store, "full", config).recogniser
-            data = SpeechData([world.own[n] for n in held], world.store, world.source.tokens)
+            model = adapt(world.source, Spoken(rest, world.store), "full", config).recogniser
+            data = Spoken([world.own[n] for n in held], world.store, world.source.tokens)
             after, before = (answers(r, data, range(len(held))) for r in (model, world.source))
             errors, losses = errors + after.errors.sum(), losses + after.losses.sum()
             source_errors, source_losses = source_errors + before.errors.sum(), source_losses + before.losses.sum()
@@ -172,7 +192,7 @@ def test_where_everything_harms_the_model_is_left_as_it_is(world: World) -> None
     assert found.ladder[-1].refused == "its training did not stay finite"
     assert "refused (lora: its training did not stay finite)" in _choose(world, DIVERGING).reason
     settings = replace(CHOICE, without_source=("full", "l2sp"), rates=(3000.0,))
-    adapted, choice = adapt_by_choice(world.source, world.own, world.store, CONFIG, settings)
+    adapted, choice = adapt_by_choice(world.source, Spoken(world.own, world.store), CONFIG, settings)
     assert choice.method == "none" and choice.summary() == "none" and len(choice.ladder) == 2
     assert not different(snapshot(adapted.recogniser.model), snapshot(world.source.model))
     assert torch.equal(_outputs(adapted.recogniser, world), _outputs(world.source, world))
@@ -204,9 +224,11 @@ def test_the_usual_is_taken_unless_another_is_better_by_more_than_chance() -> No
 
 def test_one_utterance_or_copies_of_one_leave_the_model_as_it_is(world: World) -> None:
     for count, groups in ((1, None), (3, [0, 0, 0])):
-        adapted, found = adapt_by_choice(world.source, world.own[:count], world.store, CONFIG, CHOICE, groups=groups)
+        adapted, found = adapt_by_choice(
+            world.source, Spoken(world.own[:count], world.store), CONFIG, CHOICE, groups=groups
+        )
         assert (found.method, found.ladder) == ("none", ())
-        assert "one recording leaves none to judge on" in found.reason
+        assert "one recording leaves none to hold out" in found.reason
         assert torch.equal(_outputs(adapted.recogniser, world), _outputs(world.source, world))
     assert _choose(world, GOOD, own=world.own[:2]).ladder[0].folds == 2
 
@@ -258,14 +280,20 @@ def test_what_ctc_cannot_spell_takes_no_part(world: World) -> None:
     own, more = list(world.own), world.train[:6]
     own[4], more[2] = long
     _, mixed = adapt_by_choice(
-        world.source, own, world.store, CONFIG, settings, more, groups=list(range(9)), judged=more
+        world.source,
+        Spoken(own, world.store),
+        CONFIG,
+        settings,
+        Spoken(more, world.store),
+        groups=list(range(9)),
+        judged=Spoken(more, world.store),
     )
     assert all(np.isfinite(rung.score) and rung.forgetting is not None for rung in mixed.ladder)
-    rest = [*more[:2], *more[3:]]
-    clean = (world.source, [*own[:4], *own[5:]], world.store, CONFIG, settings, rest)
+    rest = Spoken([*more[:2], *more[3:]], world.store)
+    clean = (world.source, Spoken([*own[:4], *own[5:]], world.store), CONFIG, settings, rest)
     assert replace(mixed, cpu_seconds=0.0) == replace(adapt_by_choice(*clean, judged=rest)[1], cpu_seconds=0.0)
     with pytest.raises(DataError, match="no utterance is long enough"):
-        adapt_by_choice(world.source, long[:1], world.store, CONFIG, settings)
+        adapt_by_choice(world.source, Spoken(long[:1], world.store), CONFIG, settings)
 
 
 def test_what_cannot_be_chosen_from_is_refused(world: World) -> None:
@@ -295,16 +323,18 @@ def test_the_chosen_method_learns_from_everything(
 ) -> None:
     calls: list[tuple[list[str], list[str], AdaptConfig, Path | None]] = []
 
-    def noting(source: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, method: str,
-               config: AdaptConfig, folder: Path | None = None, log: Any = None,
-               source_utterances: Sequence[Utterance] = (), shared: Any = None) -> Adapted:  # fmt: skip
-        calls.append(([u.id for u in utterances], [u.id for u in source_utterances], config, folder))
-        return adapt(source, utterances, store, method, config, folder, log, source_utterances, shared)
+    def noting(source: Recogniser, spoken: Spoken, method: str, config: AdaptConfig, folder: Path | None = None,
+               log: Any = None, source_speech: Spoken | None = None, shared: Any = None) -> Adapted:  # fmt: skip
+        assert source_speech is not None
+        calls.append(([u.id for u in spoken.utterances], [u.id for u in source_speech.utterances], config, folder))
+        return adapt(source, spoken, method, config, folder, log, source_speech, shared)
 
     monkeypatch.setattr(choosing, "adapt", noting)
     settings = replace(CHOICE, with_source=("full+replay",), rates=(10.0,), tolerance=1.0)
     others = world.train[:12]
-    _, found = adapt_by_choice(world.source, world.own, world.store, CONFIG, settings, others, folder=tmp_path)
+    _, found = adapt_by_choice(
+        world.source, Spoken(world.own, world.store), CONFIG, settings, Spoken(others, world.store), folder=tmp_path
+    )
     assert found.method == "full+replay" and len(calls) == 4
     own, more, config, folder = calls[-1]
     assert own == [u.id for u in world.own] and more == [u.id for u in others]

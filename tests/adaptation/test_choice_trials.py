@@ -25,7 +25,7 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from tests.small import MELS, small_model
@@ -76,7 +76,16 @@ def _choose(
 ) -> Choice:
     judged = world.others[2::3] if others else []
     more = [u for u in world.others if u not in judged] if others else []
-    return choose(world.source, world.own[:own], world.store, AdaptConfig(), choice, tried, more, groups, judged=judged)
+    return choose(
+        world.source,
+        Spoken(world.own[:own], world.store),
+        AdaptConfig(),
+        choice,
+        tried,
+        Spoken(more, world.store),
+        groups,
+        judged=Spoken(judged, world.store),
+    )
 
 
 @dataclass
@@ -103,16 +112,16 @@ class Stage:
     trainings: list[tuple[float, list[str], list[str]]] = field(default_factory=list)
     judged: list[tuple[Puppet, list[str]]] = field(default_factory=list)
 
-    def adapt(self, source: Recogniser, utterances: Sequence[Utterance], store: Any, method: str, config: AdaptConfig,
-              source_utterances: Sequence[Utterance] = (), shared: Any = None) -> Any:  # fmt: skip
+    def adapt(self, source: Recogniser, spoken: Spoken, method: str, config: AdaptConfig,
+              source_speech: Spoken, shared: Any = None) -> Any:  # fmt: skip
         rate = config.learning_rate
         assert rate is not None
-        own, more = [u.id for u in utterances], [u.id for u in source_utterances]
+        own, more = [u.id for u in spoken.utterances], [u.id for u in source_speech.utterances]
         self.trainings.append((rate, own, more))
         heard = frozenset([*own, *(more if "replay" in method else ())])
         return SimpleNamespace(at_strength=lambda strength: Puppet(*self.cast[rate], heard, strength), depth=0)
 
-    def answers(self, model: Recogniser | Puppet, data: SpeechData, items: Sequence[int]) -> Answers:
+    def answers(self, model: Recogniser | Puppet, data: Spoken, items: Sequence[int]) -> Answers:
         ids = [data.utterance(item).id for item in items]
         factor = 1.0
         if isinstance(model, Puppet):
@@ -229,7 +238,7 @@ def test_answers_that_are_not_finite_are_never_chosen(broken: float, world: Worl
     played = stage(at1=(0.9, 1.0), at2=(0.5, 1.0), at3=(0.4, 1.0))
     plain: Callable[..., Answers] = played.answers
 
-    def breaking(model: Any, data: SpeechData, items: Sequence[int]) -> Answers:
+    def breaking(model: Any, data: Spoken, items: Sequence[int]) -> Answers:
         found = plain(model, data, items)
         others = data.utterance(items[0]).id.startswith("anna")
         if isinstance(model, Puppet) and (model.own, others) in ((0.5, False), (0.4, True)):

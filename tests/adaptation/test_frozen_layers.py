@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -23,9 +23,8 @@ from asr_transfer.adaptation.frozen_layers import Activations, Shared, Suffix, a
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
-from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
@@ -34,7 +33,7 @@ from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.distillation import Distillation
 from tests.small import MELS, different, settings, small_model, snapshot, speech_task
-from tests.tones import make_speaker
+from tests.tones import Speech, two_speakers
 
 SPEEDS = (0.9, 1.0)
 CONFIG = AdaptConfig(
@@ -55,24 +54,13 @@ FROZEN = [
     "head+ewc",
     "head+replay+kld",
 ]
-ENCODERS: list[EncoderName] = ["bilstm", "tdnn", "conformer"]
-
-
-@dataclass
-class World:
-    """A new speaker's utterances, some of the source domain, and the features of both."""
-
-    own: list[Utterance]
-    more: list[Utterance]
-    store: FeatureStore
+ENCODERS: tuple[EncoderName, ...] = get_args(EncoderName)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Speech:
     """Return recordings of two tone speakers."""
-    folder = tmp_path_factory.mktemp("prefix")
-    own, more = make_speaker(folder, "ida", 1.13, 6, 1), make_speaker(folder, "anna", 0.96, 4, 2)
-    return World(own, more, build_store([*own, *more], FeatureConfig(mels=MELS), SPEEDS, folder / "cache"))
+    return two_speakers(tmp_path_factory.mktemp("prefix"), FeatureConfig(mels=MELS), 6, SPEEDS)
 
 
 def _source(encoder: EncoderName = "tdnn", dropout: float = 0.0, channels: int = 10) -> Recogniser:
@@ -90,18 +78,25 @@ def _source(encoder: EncoderName = "tdnn", dropout: float = 0.0, channels: int =
     return Recogniser(model.eval(), tokens, "en", {})
 
 
-def _adapted(source: Recogniser, world: World, method: str, shared: Shared | None = None, **changes: Any) -> Adapted:
+def _adapted(source: Recogniser, world: Speech, method: str, shared: Shared | None = None, **changes: Any) -> Adapted:
     config = replace(CONFIG, **changes)
-    return adapt(source, world.own, world.store, method, config, source_utterances=world.more, shared=shared)
+    return adapt(
+        source,
+        Spoken(world.own, world.store),
+        method,
+        config,
+        source_speech=Spoken(world.more, world.store),
+        shared=shared,
+    )
 
 
-def _plain(source: Recogniser, world: World) -> Shared:
+def _plain(source: Recogniser, world: Speech) -> Shared:
     return Shared(source, world.store, once=False)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("method", FROZEN)
-def test_the_weights_are_those_of_the_plain_path(encoder: EncoderName, method: str, world: World) -> None:
+def test_the_weights_are_those_of_the_plain_path(encoder: EncoderName, method: str, world: Speech) -> None:
     source = _source(encoder)
     before = snapshot(source.model)
     ours, plain = _adapted(source, world, method), _adapted(source, world, method, _plain(source, world))
@@ -121,30 +116,30 @@ def test_the_weights_are_those_of_the_plain_path(encoder: EncoderName, method: s
 
 
 @pytest.mark.parametrize("method", FROZEN)
-def test_what_is_shared_changes_no_bit(method: str, world: World) -> None:
+def test_what_is_shared_changes_no_bit(method: str, world: Speech) -> None:
     """Somebody else has computed a part of it before, in other company."""
     source = _source("bilstm", dropout=0.2)
     shared = Shared(source, world.store)
-    adapt(source, world.own[3:], world.store, "head+kld", CONFIG, shared=shared)
-    adapt(source, world.own[:2], world.store, "last-layers", CONFIG, shared=shared)
+    adapt(source, Spoken(world.own[3:], world.store), "head+kld", CONFIG, shared=shared)
+    adapt(source, Spoken(world.own[:2], world.store), "last-layers", CONFIG, shared=shared)
     first, second = _adapted(source, world, method, shared), _adapted(source, world, method)
     assert not different(snapshot(first.recogniser.model), snapshot(second.recogniser.model))
 
 
 @pytest.mark.parametrize("method", ["kld", "first-layers+kld", "head+kld", "kld+replay"])
-def test_the_teachers_posteriors_are_the_same_bits_from_the_cache(method: str, world: World) -> None:
+def test_the_teachers_posteriors_are_the_same_bits_from_the_cache(method: str, world: Speech) -> None:
     source = _source("bilstm", dropout=0.2)
     shared = Shared(source, world.store)
-    adapt(source, world.own[2:], world.store, "kld", CONFIG, shared=shared)
+    adapt(source, Spoken(world.own[2:], world.store), "kld", CONFIG, shared=shared)
     assert len(shared.posteriors()) == 4 * len(SPEEDS)
     first, second = _adapted(source, world, method, shared), _adapted(source, world, method)
     assert not different(snapshot(first.recogniser.model), snapshot(second.recogniser.model))
     assert set(shared.posteriors()) == {(u.id, speed) for u in world.own for speed in SPEEDS}
 
 
-def test_a_cache_is_what_the_objective_uses_and_what_a_direct_run_gives(world: World) -> None:
+def test_a_cache_is_what_the_objective_uses_and_what_a_direct_run_gives(world: Speech) -> None:
     source = _source("tdnn")
-    data = SpeechData(world.own, world.store, source.tokens, SPEEDS)
+    data = Spoken(world.own, world.store, source.tokens, SPEEDS)
     task = replace(speech_task(data, name="s"), head="en")
     cache: dict[tuple[str, float], torch.Tensor] = {}
     cached = Distillation(source.model, "s", cache=cache)
@@ -197,7 +192,7 @@ def test_moving_statistics_are_no_frozen_prefix() -> None:
     assert frozen_depth(model) == 0, "whatever the hook does would be left out"
 
 
-def test_random_features_and_taps_need_the_whole_model(world: World) -> None:
+def test_random_features_and_taps_need_the_whole_model(world: Speech) -> None:
     source = _source()
     augmented = _adapted(source, world, "head", augment=SpecAugmentConfig())
     assert augmented.depth == 0
@@ -214,10 +209,10 @@ def test_random_features_and_taps_need_the_whole_model(world: World) -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("depth", [1, 2, 4, 6])
-def test_prefix_and_rest_are_the_model(encoder: EncoderName, depth: int, world: World) -> None:
+def test_prefix_and_rest_are_the_model(encoder: EncoderName, depth: int, world: Speech) -> None:
     source = _source(encoder)
     inputs = Activations(world.store, source.model, depth)
-    batches = [SpeechData(world.own, s, source.tokens, SPEEDS).collate([4, 1, 9]) for s in (world.store, inputs)]
+    batches = [Spoken(world.own, s, source.tokens, SPEEDS).collate([4, 1, 9]) for s in (world.store, inputs)]
     rest = Suffix(source.model, depth)
     with torch.no_grad():
         (whole, lengths), (ours, own_lengths) = (
@@ -234,18 +229,18 @@ def _counted(model: nn.Module, path: str, log: Counter[str]) -> None:
     model.get_submodule(path).register_forward_hook(lambda module, arguments, result: log.update({path: len(result)}))
 
 
-def test_frozen_layers_run_once_over_each_utterance_of_all_folds_and_candidates(world: World) -> None:
+def test_frozen_layers_run_once_over_each_utterance_of_all_folds_and_candidates(world: Speech) -> None:
     source, log = _source("tdnn"), Counter[str]()
     tried = [Candidate(name, 0.01) for name in ("last-layers", "head", "head+kld")]
     choice = ChoiceConfig(folds=3, strengths=(0.5, 1.0))
     judge_alone = len(world.own)  # the source model's own answers
     _counted(source.model, "encoder.layers.0.norm", log)
-    choose(source, world.own, world.store, CONFIG, choice, tried)
+    choose(source, Spoken(world.own, world.store), CONFIG, choice, tried)
     # Two depths and two views of each utterance.
     assert log["encoder.layers.0.norm"] == judge_alone + 2 * len(SPEEDS) * len(world.own)
 
 
-def test_only_source_utterances_that_are_heard_are_computed(world: World) -> None:
+def test_only_source_utterances_that_are_heard_are_computed(world: Speech) -> None:
     source = _source("tdnn")
     shared = Shared(source, world.store)
     _adapted(source, world, "head+replay", shared, steps=1, source_budget=1)
@@ -255,13 +250,21 @@ def test_only_source_utterances_that_are_heard_are_computed(world: World) -> Non
     assert len(inputs._kept.keys() - own) == 1
 
 
-def test_the_choice_is_the_same_with_and_without(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_choice_is_the_same_with_and_without(world: Speech, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _source("tdnn")
     tried = [Candidate("last-layers", 0.02), Candidate("head", 0.05), Candidate("kld", 0.02)]
     choice = ChoiceConfig(folds=3, strengths=(0.5, 1.0), tolerance=9.0)
 
     def chosen(shared: Shared | None) -> Any:
-        return choose(source, world.own, world.store, CONFIG, choice, tried, world.more, shared=shared)
+        return choose(
+            source,
+            Spoken(world.own, world.store),
+            CONFIG,
+            choice,
+            tried,
+            Spoken(world.more, world.store),
+            shared=shared,
+        )
 
     ours, plain = chosen(None), chosen(_plain(source, world))
     assert (ours.method, ours.strength) == (plain.method, plain.strength)
@@ -275,10 +278,10 @@ def test_the_choice_is_the_same_with_and_without(world: World, monkeypatch: pyte
     assert replace(chosen(None), cpu_seconds=0.0) == replace(ours, cpu_seconds=0.0)
 
 
-def test_held_out_answers_are_those_of_the_whole_model(world: World) -> None:
+def test_held_out_answers_are_those_of_the_whole_model(world: Speech) -> None:
     source = _source("conformer")
     adapted = _adapted(source, world, "last-layers")
-    judge = Judge(source, world.own, world.more, world.store)
+    judge = Judge(source, Spoken(world.own, world.store), Spoken(world.more, world.store))
     for strength in (0.5, 1.0):
         model = adapted.at_strength(strength)
         ours, whole = (judge.own(model, [4, 0, 3], depth) for depth in (adapted.depth, 0))
@@ -287,23 +290,23 @@ def test_held_out_answers_are_those_of_the_whole_model(world: World) -> None:
         assert judge.forgetting(model, adapted.depth) == pytest.approx(judge.forgetting(model), abs=1e-5)
 
 
-def test_the_last_adaptation_uses_what_the_choice_computed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_adaptation_uses_what_the_choice_computed(world: Speech, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Shared | None] = []
 
     def noting(*args: Any, shared: Shared | None = None, **options: Any) -> Adapted:
-        given.append(shared if len(args) < 9 else args[8])
-        return adapt(*args, **({"shared": shared} if len(args) < 9 else {}), **options)
+        given.append(shared if len(args) < 8 else args[7])
+        return adapt(*args, **({"shared": shared} if len(args) < 8 else {}), **options)
 
     monkeypatch.setattr(choosing, "adapt", noting)
     choice = ChoiceConfig(folds=2, strengths=(1.0,), without_source=("head",))
     source: Recogniser = _source()
     own: Sequence[Utterance] = world.own
-    adapt_by_choice(source, own, world.store, CONFIG, choice)
+    adapt_by_choice(source, Spoken(own, world.store), CONFIG, choice)
     assert len(given) == 3 and given[0] is not None and all(shared is given[0] for shared in given)
 
 
 def test_a_stopped_run_goes_on_from_its_checkpoint(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda descriptor: None)  # guards against power cuts, and is slow
     source = _source("tdnn", dropout=0.1)
@@ -324,8 +327,8 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(AtomicCheckpointer, "save", stopping)
-        adapt(source, world.own, world.store, "last-layers", CONFIG, tmp_path)
-    again = adapt(source, world.own, world.store, "last-layers", CONFIG, tmp_path)
+        adapt(source, Spoken(world.own, world.store), "last-layers", CONFIG, tmp_path)
+    again = adapt(source, Spoken(world.own, world.store), "last-layers", CONFIG, tmp_path)
     assert again.depth and begun == [0, 2]
     assert not different(snapshot(again.recogniser.model), snapshot(whole.recogniser.model))
     assert again.result.history == whole.result.history

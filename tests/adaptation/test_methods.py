@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,19 @@ from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate, needs_source
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
-from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig, to_plain
-from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import adapter_specs, add_adapter, base_state
-from asr_transfer.plain import from_plain
+from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 from tests.small import MELS, different, snapshot
-from tests.tones import make_speaker
+from tests.tones import Speech, two_speakers
 
 COMBINATIONS = [
     "full+replay", "first-layers+kld", "lora+kld", "lhuc+replay", "full+l2sp+replay", "lora+lhuc", "lora+ewc",
@@ -56,21 +54,10 @@ CONFIG = AdaptConfig(
 )
 
 
-@dataclass
-class Speech:
-    """A new speaker's utterances, some of the source domain, and the features of both."""
-
-    own: list[Utterance]
-    more: list[Utterance]
-    store: FeatureStore
-
-
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
     """Return recordings of two tone speakers."""
-    folder = tmp_path_factory.mktemp("speech")
-    own, more = make_speaker(folder, "ida", 1.13, 5, 1), make_speaker(folder, "anna", 0.96, 4, 2)
-    return Speech(own, more, build_store([*own, *more], FeatureConfig(mels=MELS), cache=folder / "cache"))
+    return two_speakers(tmp_path_factory.mktemp("speech"), FeatureConfig(mels=MELS))
 
 
 def make_source(dtype: torch.dtype = torch.float32) -> Recogniser:
@@ -102,19 +89,21 @@ def source() -> Recogniser:
 
 
 def outputs(recogniser: Recogniser, speech: Speech) -> torch.Tensor:
-    data = SpeechData([*speech.own, *speech.more], speech.store, recogniser.tokens, with_targets=False)
+    data = Spoken([*speech.own, *speech.more], speech.store)
     batch = data.collate(range(len(data)))
     with torch.no_grad():
         return recogniser.logits(batch.inputs, batch.lengths)[0]
 
 
 def texts(recogniser: Recogniser, speech: Speech) -> list[str]:
-    return recogniser.recognise(SpeechData(speech.own, speech.store, recogniser.tokens, with_targets=False))
+    return recogniser.listen(Spoken(speech.own, speech.store))
 
 
 def adapted_by(name: str, source: Recogniser, speech: Speech, folder: Path | None = None, **changes: Any) -> Adapted:
     config = replace(CONFIG, **changes)
-    return adapt(source, speech.own, speech.store, name, config, folder, source_utterances=speech.more)
+    return adapt(
+        source, Spoken(speech.own, speech.store), name, config, folder, source_speech=Spoken(speech.more, speech.store)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +134,7 @@ def _expected(name: str, model: AcousticModel) -> set[str]:
 
 
 @exactly
-def test_exactly_what_the_method_trains_has_changed(
+def test_the_source_is_left_as_it_is(
     name: str, source: Recogniser, speech: Speech, done: Callable[[str], Adapted]
 ) -> None:
     before, heard = snapshot(source.model), outputs(source, speech)
@@ -153,26 +142,49 @@ def test_exactly_what_the_method_trains_has_changed(
     assert not different(snapshot(source.model), before), "the source must be left as it is"
     assert all(parameter.requires_grad and parameter.grad is None for parameter in source.model.parameters())
     assert torch.equal(outputs(source, speech), heard)
-    model = fresh.recogniser.model
+    assert torch.equal(outputs(fresh.recogniser, speech), heard) == (name in UNTRAINED)
+    again = snapshot(done(name).recogniser.model)
+    assert not different(again, snapshot(fresh.recogniser.model)), "the same again gives the same bits"
+
+
+@exactly
+def test_exactly_what_the_method_trains_has_changed(
+    name: str, source: Recogniser, done: Callable[[str], Adapted]
+) -> None:
+    model = done(name).recogniser.model
+    changed = _changed(source, model)
+    kinds = {part for part in name.split("+") if METHODS[part].role == "added"}
+    assert {spec.kind for spec in adapter_specs(model)} == kinds
+    assert changed == _expected(name, model)
+    before, buffers = snapshot(source.model), dict(model.named_buffers())
+    assert len(buffers) == 12 and all(torch.equal(tensor, before[key]) for key, tensor in buffers.items())
+
+
+@exactly
+def test_the_result_says_what_has_changed(name: str, source: Recogniser, done: Callable[[str], Adapted]) -> None:
+    """Of the heads that are not the speaker's it says only that nothing held them."""
+    adapted = done(name)
+    state = snapshot(adapted.recogniser.model)
+    assert set(adapted.end) == set(adapted.start) == {k for k in state if k not in adapted.plan.frozen}
+    told = {key for key in adapted.end if not key.startswith("heads.other.")}
+    assert told == _changed(source, adapted.recogniser.model)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in adapted.end.items())
+    assert adapted.result.steps == (0 if name in UNTRAINED else 3)
+
+
+@exactly
+def test_what_comes_out_can_be_used_and_trained_further(name: str, source: Recogniser, speech: Speech) -> None:
+    model = adapted_by(name, source, speech).recogniser.model
+    assert not any(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def _changed(source: Recogniser, model: AcousticModel) -> set[str]:
+    """Return the names of the tensors that a method has changed; its adapters begin as they are made."""
     start = copy.deepcopy(source.model)
     for spec in adapter_specs(model):
         add_adapter(start, spec)
-    kinds = {part for part in name.split("+") if METHODS[part].role == "added"}
-    assert {spec.kind for spec in adapter_specs(model)} == kinds
-    changed = different(snapshot(model), snapshot(start))
-    assert changed == _expected(name, model)
-    buffers = dict(model.named_buffers())
-    assert len(buffers) == 12 and all(torch.equal(tensor, before[key]) for key, tensor in buffers.items())
-    # And it says so: of the heads that are not the speaker's, only that nothing held them.
-    assert set(fresh.end) == set(fresh.start) == {k for k in snapshot(model) if k not in fresh.plan.frozen}
-    assert {key for key in fresh.end if not key.startswith("heads.other.")} == changed
-    assert all(torch.equal(tensor, snapshot(model)[key]) for key, tensor in fresh.end.items())
-    assert fresh.result.steps == (0 if name in UNTRAINED else 3)
-    # What comes out can be used and trained further.
-    assert not any(module.training for module in model.modules())
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert torch.equal(outputs(fresh.recogniser, speech), heard) == (name in UNTRAINED)
-    assert not different(snapshot(done(name).recogniser.model), snapshot(model)), "the same again gives the same bits"
+    return different(snapshot(model), snapshot(start))
 
 
 @every
@@ -283,14 +295,14 @@ def test_settings_that_do_not_fit_the_model_are_refused(source: Recogniser, spee
 def test_replay_without_source_utterances_names_the_option(name: str, source: Recogniser, speech: Speech) -> None:
     assert needs_source(name)
     with pytest.raises(DataError, match=rf"`{name.replace('+', '.')}` mixes source utterances in.*--source"):
-        adapt(source, speech.own, speech.store, name, CONFIG)
+        adapt(source, Spoken(speech.own, speech.store), name, CONFIG)
 
 
 def test_nothing_long_enough_is_an_error_that_names_the_utterances(source: Recogniser, speech: Speech) -> None:
     long = [replace(utterance, text="abcdef " * 40) for utterance in speech.own]
     for name in ("full", "lhuc+replay"):
         with pytest.raises(DataError, match="(?s)no utterance is long enough for CTC.*ida-0"):
-            adapt(source, long, speech.store, name, CONFIG, source_utterances=speech.more)
+            adapt(source, Spoken(long, speech.store), name, CONFIG, source_speech=Spoken(speech.more, speech.store))
 
 
 def test_pseudo_labels_do_not_read_the_transcripts_and_others_do(source: Recogniser, speech: Speech) -> None:
@@ -359,5 +371,5 @@ def test_without_a_rate_the_method_s_own_is_taken(source: Recogniser, speech: Sp
 @pytest.mark.parametrize("name", ["full", "none"])
 def test_an_adapted_model_keeps_no_offsets_of_languages(name: str, speech: Speech) -> None:
     source = replace(make_source(), offsets={"main": 0.5})
-    assert not adapt(source, speech.own, speech.store, name, CONFIG).recogniser.offsets
+    assert not adapt(source, Spoken(speech.own, speech.store), name, CONFIG).recogniser.offsets
     assert source.offsets == {"main": 0.5}

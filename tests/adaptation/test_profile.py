@@ -71,8 +71,7 @@ def stored(base: AcousticModel, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("plan", PLANS)
 def test_base_and_profile_give_the_adapted_model(plan: str, base: AcousticModel, tmp_path: Path) -> None:
     adapted = _adapted(base, plan)
-    folder = save_profile(tmp_path / "profile", base, adapted, FACTS)
-    profile = Profile.load(folder)
+    profile = Profile.load(save_profile(tmp_path / "profile", base, adapted, FACTS))
     assert profile.facts == FACTS
     assert profile.specs == adapter_specs(adapted)
     model = copy.deepcopy(base)
@@ -80,9 +79,16 @@ def test_base_and_profile_give_the_adapted_model(plan: str, base: AcousticModel,
     assert not different(snapshot(model), snapshot(adapted))
     assert torch.equal(_outputs(model), _outputs(adapted))
     assert not torch.allclose(_outputs(model), _outputs(base), atol=1e-4)
-    # Only what changed is stored.
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_profile_holds_only_what_changed_and_can_be_taken_off(plan: str, base: AcousticModel, tmp_path: Path) -> None:
+    adapted = _adapted(base, plan)
+    profile = Profile.load(save_profile(tmp_path / "profile", base, adapted, FACTS))
     unchanged = {name for name, tensor in base_state(base).items() if torch.equal(tensor, base_state(adapted)[name])}
     assert set(profile.tensors) == set(snapshot(adapted)) - unchanged
+    model = copy.deepcopy(base)
+    profile.apply(model)
     profile.remove(model, base)
     assert not different(snapshot(model), snapshot(base))
     assert torch.equal(_outputs(model), _outputs(base))

@@ -12,11 +12,11 @@ import yaml
 
 from asr_transfer.adaptation.profile import FACTS, Profile, ProfileFacts, save_profile
 from asr_transfer.commands.profile import load_with_profile
-from asr_transfer.config import to_plain
 from asr_transfer.data.kept_source import FILES
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ModelError
+from asr_transfer.plain import to_plain
 from tests.adapting import run
 
 SUTA = SutaConfig(steps=3, learning_rate=0.05, temperature=2.0, entropy_weight=0.5)
@@ -89,7 +89,7 @@ def test_show_lists_the_settings(made: Path, capsys: pytest.CaptureFixture[str])
     [
         (lambda plain: plain.update(steps=2.5), "`test_time.steps` must be a whole number, got 2.5"),
         (lambda plain: plain.update(steps="many"), "is damaged"),
-        (lambda plain: plain.update(steps=-1), "`suta.steps` must not be negative"),
+        (lambda plain: plain.update(steps=-1), "`suta.steps` must be at least 0"),
         (lambda plain: plain.update(stepps=1), "unknown key `test_time.stepps`. Did you mean 'steps'?"),
         (None, "`test_time` must be a mapping of fields, got 3"),
     ],

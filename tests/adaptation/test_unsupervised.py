@@ -14,7 +14,7 @@ from asr_transfer.adaptation.unsupervised import guess, pseudo_label
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
@@ -44,7 +44,7 @@ def _recogniser(seed: int = 3, blank: float = 0.0, sharpness: float = 4.0) -> Re
     return Recogniser(model, Tokens(["a", "b", "c", " "]), "main", {})
 
 
-def _posteriors(recogniser: Recogniser, data: SpeechData, item: int) -> torch.Tensor:
+def _posteriors(recogniser: Recogniser, data: Spoken, item: int) -> torch.Tensor:
     batch = data.collate([item])
     with torch.no_grad():
         hidden, _ = recogniser.model(batch.inputs, batch.lengths)
@@ -66,7 +66,7 @@ def test_confidence_is_the_probability_of_the_text_per_label_over_all_paths(spee
     compared = 0
     for seed in range(12):
         recogniser = _recogniser(seed)
-        data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
+        data = Spoken(utterances, store)
         for item, guessed in enumerate(guess(recogniser, data)):
             posteriors = _posteriors(recogniser, data, item)
             labels = recogniser.tokens.encode(guessed.heard.text)
@@ -82,9 +82,9 @@ def test_texts_are_those_of_recognition_and_the_model_is_left_alone(speech: Spee
     utterances, store = speech
     recogniser = _recogniser(blank=-100.0)  # else rounding might decide whether a random model hears a blank
     before = snapshot(recogniser.model)
-    data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
+    data = Spoken(utterances, store)
     guesses = guess(recogniser, data)
-    assert [guessed.heard.text for guessed in guesses] == recogniser.recognise(data)
+    assert [guessed.heard.text for guessed in guesses] == recogniser.listen(data)
     assert all(guessed.heard.text for guessed in guesses)
     assert all(0 <= guessed.confidence <= 1 for guessed in guesses)
     assert not different(before, snapshot(recogniser.model))
@@ -93,13 +93,15 @@ def test_texts_are_those_of_recognition_and_the_model_is_left_alone(speech: Spee
 def test_what_is_kept_is_what_is_sure_enough(speech: Speech) -> None:
     utterances, store = speech
     recogniser = _recogniser()
-    guesses = guess(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    guesses = guess(recogniser, Spoken(utterances, store))
     by_confidence = sorted(guessed.confidence for guessed in guesses if guessed.heard.text)
     assert len(set(by_confidence)) > 3
     for threshold in (0.0, *by_confidence):
-        kept, report = pseudo_label(recogniser, utterances, store, threshold)
+        kept, report = pseudo_label(recogniser, Spoken(utterances, store), threshold)
         sure = [bool(g.heard.text) and g.confidence >= threshold for g in guesses]
-        assert kept == [replace(u, text=g.heard.text) for u, g, s in zip(utterances, guesses, sure, strict=True) if s]
+        assert kept.utterances == [
+            replace(u, text=g.heard.text) for u, g, s in zip(utterances, guesses, sure, strict=True) if s
+        ]
         assert report.kept == len(kept) == sum(sure)
         assert [name for name, _ in report.dropped] == [u.id for u, s in zip(utterances, sure, strict=True) if not s]
         for name, reason in report.dropped:
@@ -111,35 +113,36 @@ def test_the_given_texts_have_no_influence(speech: Speech) -> None:
     utterances, store = speech
     recogniser = _recogniser()
     garbage = [replace(u, text=f"Ж {u.id} 123") for u in utterances]
-    unlabelled, labelled = (pseudo_label(recogniser, given, store, 0.0) for given in (utterances, garbage))
-    assert unlabelled == labelled and unlabelled[0]
+    unlabelled, labelled = (pseudo_label(recogniser, Spoken(given, store), 0.0) for given in (utterances, garbage))
+    assert unlabelled[1] == labelled[1]
+    assert unlabelled[0].utterances == labelled[0].utterances != []
 
 
 def test_empty_hypotheses_are_dropped_at_any_threshold(speech: Speech) -> None:
     utterances, store = speech
     for blank in torch.linspace(0, 10, 40).tolist():
         recogniser = _recogniser(blank=blank, sharpness=1.0)
-        texts = recogniser.recognise(SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+        texts = recogniser.listen(Spoken(utterances, store))
         if 0 < texts.count("") < len(texts):
             break
-    kept, report = pseudo_label(recogniser, utterances, store, 0.0)
-    assert [u.text for u in kept] == [text for text in texts if text]
+    kept, report = pseudo_label(recogniser, Spoken(utterances, store), 0.0)
+    assert [u.text for u in kept.utterances] == [text for text in texts if text]
     assert len(report.dropped) == texts.count("") > 0
     # A model that hears silence everywhere is very sure of it, and still there is nothing to learn.
     with pytest.raises(DataError, match="recognises nothing in any of the 6 utterances"):
-        pseudo_label(_recogniser(blank=100.0), utterances, store, 0.0)
+        pseudo_label(_recogniser(blank=100.0), Spoken(utterances, store), 0.0)
 
 
 def test_nothing_kept_names_the_highest_confidence_and_the_mend(speech: Speech) -> None:
     utterances, store = speech
     recogniser = _recogniser(sharpness=1.0)
-    guesses = guess(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    guesses = guess(recogniser, Spoken(utterances, store))
     best = max(guessed.confidence for guessed in guesses)
     assert 0 < best < 1
     with pytest.raises(DataError, match=rf"as sure as 1: .*6 utterances is {best:.3f}.*--settings\.confidence"):
-        pseudo_label(recogniser, utterances, store, 1.0)
+        pseudo_label(recogniser, Spoken(utterances, store), 1.0)
     for wrong in (-0.1, 1.5, float("nan")):
         with pytest.raises(ConfigError, match=r"settings\.confidence"):
-            pseudo_label(recogniser, utterances, store, wrong)
+            pseudo_label(recogniser, Spoken(utterances, store), wrong)
     with pytest.raises(DataError, match="no utterances"):
-        pseudo_label(recogniser, [], store, 0.5)
+        pseudo_label(recogniser, Spoken([], store), 0.5)

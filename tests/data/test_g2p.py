@@ -15,6 +15,8 @@ from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.notations import CMUDICT, Scheme, segment
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError
 
+pytestmark = pytest.mark.voices
+
 needs_cmudict = pytest.mark.skipif(importlib.util.find_spec("cmudict") is None, reason="cmudict is not installed")
 
 

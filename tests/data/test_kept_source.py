@@ -17,15 +17,16 @@ from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
-from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.data.speech import SpeechData, feasible
+from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.kept_source import FILES, Summary, summary_folder
+from asr_transfer.data.manifest import Utterance, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, ModelError
 from tests.tones import TINY, make_speaker
 
-CONFIG = FeatureConfig(mels=20)
+CONFIG = LogMel(mels=20)
 TOKENS = Tokens(list("abcdef "))
 
 
@@ -86,7 +87,7 @@ def test_a_joined_store_gives_the_views_of_both(
     kept, joined = loaded.joined(store, {u.id for u in own})
     assert [u.id for u in kept[:2]] == [f"source/source/{first}", f"source/{second}"]
     assert [replace(u, id="") for u in kept] == [replace(u, id="") for u in loaded.utterances]
-    assert len(joined) == len(store) + 6 and joined.config == CONFIG
+    assert len(joined) == len(store) + 6 and joined.inputs == CONFIG
     for utterance, original in zip(kept, loaded.utterances, strict=True):
         view = joined.view(utterance.id)
         assert torch.equal(joined.load(view), loaded.store.load(loaded.store.view(original.id)))
@@ -99,9 +100,9 @@ def test_a_joined_store_gives_the_views_of_both(
                 joined.load(joined.view(utterance.id, speed)), store.load(store.view(utterance.id, speed))
             )
     # Batches mix both.
-    usable, report = feasible([*own, *kept], joined, TOKENS, ModelConfig().frames)
-    assert len(usable) == 11 and not report.dropped
-    data = SpeechData(usable, joined, TOKENS, spec_augment=SpecAugmentConfig())
+    spelled = Spoken([*own, *kept], joined, TOKENS, spec_augment=SpecAugmentConfig())
+    data, report = spelled.feasible(ModelConfig().frames)
+    assert len(data) == 11 and not report.dropped
     assert sorted(int(item) for batch in sequential(data, 400) for item in batch.items) == list(range(11))
 
 
@@ -199,7 +200,7 @@ def test_a_file_in_its_place_and_features_of_another_model_are_named(saved: Path
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="it is no folder"):
         Summary.load(tmp_path / "file", CONFIG)
-    for other in (FeatureConfig(), replace(CONFIG, normalisation="fixed")):
+    for other in (LogMel(), replace(CONFIG, normalisation="fixed")):
         with pytest.raises(DataError, match="the source summary holds features of another model"):
             Summary.load(saved, other)
     loaded = Summary.load(saved, CONFIG)
@@ -221,7 +222,7 @@ def test_train_keeps_what_it_is_told_to(
         assert main([*quick, *options, "--out", str(tmp_path / name)]) == 0
     place, other = (summary_folder(tmp_path / name) for name in ("one", "two"))
     assert place == tmp_path / "one" / "model" / "source" == summary_folder(tmp_path / "one" / "model") and other
-    features = Recogniser.load(tmp_path / "one").model.config.features
+    features = Recogniser.load(tmp_path / "one").model.inputs
     kept = Summary.load(place, features)
     known = {u.id: u for u in read_manifest(tone_corpus["train"])}
     assert len(kept.utterances) == 10 and all(u.text == known[u.id].text for u in kept.utterances)
@@ -231,7 +232,7 @@ def test_train_keeps_what_it_is_told_to(
     assert "source" not in (tmp_path / "three" / "model" / "README.md").read_text(encoding="utf-8")
     capsys.readouterr()
     assert main([*quick, "--keep_source", "-1", "--out", str(tmp_path / "four")]) == 1
-    assert "`keep_source` must not be negative" in capsys.readouterr().err
+    assert "`keep_source` must be at least 0" in capsys.readouterr().err
 
 
 def test_a_write_that_fails_leaves_the_old_model_whole(
@@ -240,7 +241,7 @@ def test_a_write_that_fails_leaves_the_old_model_whole(
     model = Path(shutil.copytree(tone_run / "model", tmp_path / "model"))
     before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
     recogniser = Recogniser.load(model)
-    kept = Summary.load(model / "source", recogniser.model.config.features)
+    kept = Summary.load(model / "source", recogniser.model.inputs)
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")

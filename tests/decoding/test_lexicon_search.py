@@ -304,7 +304,7 @@ def test_an_explanation_tells_what_was_heard_and_what_was_better() -> None:
         "against the best free path",
         "  pronounced  a c",
         f"  best path   {', '.join(map(str, wrong.path))}",
-        "  heard       a 1–3, b 4–5, c 5–7",
+        "  recognised  a 1–3, b 4–5, c 5–7",
         "  compared    a ·→b c",
         f"  beaten by   'abc' {found[0].score:.2f} ({found[0].posterior:.1%})",
     ]

@@ -111,7 +111,7 @@ def test_wrong_files_are_refused(tmp_path: Path, old: str, new: str, message: st
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model"
-    with pytest.raises(DataError, match="no such language model"):
+    with pytest.raises(DataError, match="there is no such file; give an ARPA file"):
         NgramModel.read(path)
     path.write_bytes(b"\\data\\\nngram 1=1\n\xff")
     with pytest.raises(DataError, match="line 3: is not UTF-8 text"):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ import torch
 from asr_transfer.config import EncoderName, FeatureConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding import test_time
 from asr_transfer.decoding.decoders import GreedyDecoder, Heard
@@ -25,9 +26,11 @@ from asr_transfer.errors import ConfigError, TrainingError
 from asr_transfer.models.acoustic import AcousticModel
 from tests.small import MELS, different, small_model, snapshot
 
+TOKENS = Tokens(["a", "b", "c", " "])
 
-def recognise_adapted(recogniser: Recogniser, data: SpeechData, config: SutaConfig) -> list[str]:
-    return replace(recogniser, test_time=config).recognise(data)
+
+def recognise_adapted(recogniser: Recogniser, data: Spoken, config: SutaConfig) -> list[str]:
+    return replace(recogniser, test_time=config).listen(data)
 
 
 ENTROPY, CONFUSION = SutaConfig(entropy_weight=1.0, temperature=1.0), SutaConfig(entropy_weight=0.0, temperature=1.0)
@@ -112,23 +115,23 @@ def test_blanks_only_have_no_entropy_and_no_nan(height: float, dtype: torch.dtyp
 
 
 @pytest.fixture
-def data(tmp_path: Path, make_audio: Callable[..., Path]) -> SpeechData:
+def data(tmp_path: Path, make_audio: Callable[..., Path]) -> Spoken:
     """Return five recordings of different length as items of a stream."""
     utterances = []
     for number, seconds in enumerate((0.5, 0.2, 0.4, 0.25, 0.3)):
         recording = make_audio(tmp_path / f"{'a' * (number + 1)}.wav", seconds)
         utterances.append(Utterance(f"u{number}", str(recording), seconds, "", "s", "en"))
     store = build_store(utterances, FeatureConfig(mels=MELS), cache=tmp_path / "cache")
-    return SpeechData(utterances, store, Tokens(["a", "b", "c", " "]), with_targets=False)
+    return Spoken(utterances, store)
 
 
-def _recogniser(data: SpeechData, encoder: EncoderName = "tdnn") -> Recogniser:
+def _recogniser(encoder: EncoderName = "tdnn") -> Recogniser:
     """Return a random model with weights so large that its outputs are others for every recording."""
     model = small_model(3, encoder, dropout=0.5)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3 if parameter.ndim > 1 else 1)
-    return Recogniser(model, data.tokens, "main", {})
+    return Recogniser(model, TOKENS, "main", {})
 
 
 class _Listener:
@@ -148,12 +151,12 @@ class _Listener:
         return kept
 
 
-@pytest.mark.parametrize("encoder", ["tdnn", "bilstm", "conformer"])
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
 def test_the_recogniser_keeps_its_weights_and_texts_do_not_depend_on_the_order(
-    data: SpeechData, encoder: EncoderName
+    data: Spoken, encoder: EncoderName
 ) -> None:
-    listener = _Listener(data.tokens)
-    recogniser, config = replace(_recogniser(data, encoder), decoder=listener), SutaConfig(learning_rate=0.03)
+    listener = _Listener(TOKENS)
+    recogniser, config = replace(_recogniser(encoder), decoder=listener), SutaConfig(learning_rate=0.03)
     before = snapshot(recogniser.model)
     texts, adapted = recognise_adapted(recogniser, data, config), listener.taken()
     assert not different(before, snapshot(recogniser.model))
@@ -164,25 +167,25 @@ def test_the_recogniser_keeps_its_weights_and_texts_do_not_depend_on_the_order(
         assert float((own - source).abs().max()) > 0.1
     assert all(float((one[:, 0] - other[:, 0]).abs().max()) > 0.01 for one, other in combinations(adapted, 2))
     order = [3, 0, 4, 2, 1]
-    shuffled = SpeechData([data.utterances[i] for i in order], data.store, data.tokens, with_targets=False)
+    shuffled = Spoken([data.utterances[i] for i in order], data.store)
     assert recognise_adapted(recogniser, shuffled, config) == [texts[i] for i in order]
     assert all(torch.equal(own, adapted[i]) for own, i in zip(listener.taken(), order, strict=True))
 
 
 @pytest.mark.parametrize("config", [SutaConfig(steps=0), SutaConfig(steps=0, learning_rate=1.0), SutaConfig(3, 0.0)])
-def test_no_steps_or_no_rate_is_plain_recognition(data: SpeechData, config: SutaConfig) -> None:
-    listener = _Listener(data.tokens)
-    recogniser = replace(_recogniser(data), decoder=listener)
+def test_no_steps_or_no_rate_is_plain_recognition(data: Spoken, config: SutaConfig) -> None:
+    listener = _Listener(TOKENS)
+    recogniser = replace(_recogniser(), decoder=listener)
     recognise_adapted(recogniser, data, config)
     alone = listener.taken()
     for number, logits in enumerate(alone):
-        recogniser.recognise(SpeechData([data.utterances[number]], data.store, data.tokens, with_targets=False))
+        recogniser.listen(Spoken([data.utterances[number]], data.store))
         torch.testing.assert_close(logits, *listener.taken())
 
 
-@pytest.mark.parametrize("encoder", ["tdnn", "bilstm", "conformer"])
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
 def test_only_the_front_end_and_normalisation_layers_are_trained_and_the_loss_falls(
-    data: SpeechData, encoder: EncoderName, monkeypatch: pytest.MonkeyPatch
+    data: Spoken, encoder: EncoderName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models: list[torch.nn.Module] = []
     starts: list[dict[str, torch.Tensor]] = []
@@ -204,7 +207,7 @@ def test_only_the_front_end_and_normalisation_layers_are_trained_and_the_loss_fa
 
     monkeypatch.setattr(AcousticModel, "forward", spying_forward)
     monkeypatch.setattr(test_time, "suta_loss", spying_loss)
-    recogniser = _recogniser(data, encoder)
+    recogniser = _recogniser(encoder)
     recognise_adapted(recogniser, data, SutaConfig(steps=4, learning_rate=0.01))
     source = snapshot(recogniser.model)
     assert len(starts) == 5 and all(not different(source, start) for start in starts)
@@ -219,7 +222,7 @@ def test_only_the_front_end_and_normalisation_layers_are_trained_and_the_loss_fa
     assert all(of_item[-1] < of_item[0] for of_item in losses)
 
 
-def test_what_cannot_be_is_refused(data: SpeechData) -> None:
+def test_what_cannot_be_is_refused(data: Spoken) -> None:
     for options in (
         {"steps": -1},
         {"learning_rate": -1e-5},
@@ -231,4 +234,4 @@ def test_what_cannot_be_is_refused(data: SpeechData) -> None:
         with pytest.raises(ConfigError, match=rf"suta\.{next(iter(options))}"):
             SutaConfig(**options)  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match=r"utterance 'u0'.*lower `suta\.learning_rate`"):
-        recognise_adapted(_recogniser(data), data, SutaConfig(learning_rate=1e30))
+        recognise_adapted(_recogniser(), data, SutaConfig(learning_rate=1e30))

@@ -20,7 +20,7 @@ from asr_transfer.evaluation.comparison_table import columns, reading, verdict
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.significance import holm
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
-from asr_transfer.experiments.speakers.rows import write_systems
+from asr_transfer.experiments.speakers.systems import write_systems
 from asr_transfer.experiments.speakers.trials import Trial
 from tests.made_runs import garbled, utterances, write_recipe, write_run
 

@@ -149,7 +149,7 @@ def test_no_damage_to_a_record_ends_in_a_traceback(tmp_path: Path) -> None:
             try:
                 systems, notes = load([str(run) for run in runs])
                 result = compare_systems(systems, notes=notes)
-                assert [plot.name for plot in plots(result)] and html(result, [], {}, [], "x")
+                assert [plot.name for plot in plots(result)] and html(result, [], {}, {}, [], "x")
                 outcomes.add("report")
             except AsrTransferError as error:
                 assert str(error).count("\n") == 0

@@ -20,6 +20,7 @@ from asr_transfer.evaluation.curves import (
     worst_decile,
 )
 from asr_transfer.evaluation.scoring import Hypothesis, align
+from asr_transfer.plain import to_plain
 
 
 def _observed(errors: dict[float, list[int]], speakers: int = 6, seeds: int = 3) -> list[Observation]:
@@ -207,7 +208,7 @@ def test_harm_and_the_worst_tenth() -> None:
     found = harm(before, after)
     assert (found.share, found.speakers) == (0.1, ("s03", "s04"))
     assert (found.worst, found.worst_before) == (0.7, 0.3) and worst_decile(after) == 0.7
-    assert found.to_plain()["share"] == 0.1
+    assert to_plain(found)["share"] == 0.1
     assert harm(before, before).share == 0 and harm(align([]), align([])).share is None
     with pytest.raises(DataError, match="speakers before and after adaptation differ"):
         harm(before, align(_corpus({"s00": 1})))

@@ -49,6 +49,20 @@ def test_tables_sort_by_mouse_and_keyboard(visit: Callable[..., Any], report: Pa
         assert page.execute_script(COLUMN, 0)[9] == "none-0", "the baseline has no difference and stays last"
 
 
+def test_spectrograms_stay_with_their_utterances(visit: Callable[..., Any], report: Path) -> None:
+    page = visit(report)
+    shown = (
+        "return [...document.querySelectorAll('.card img')].map(i => [i.alt, i.naturalWidth, i.parentNode.textContent])"
+    )
+    before = page.execute_script(shown)
+    assert len(before) == 10 and all(width > 20 for _, width, _ in before)
+    choose(page, "order", "by name")
+    after = page.execute_script(shown)
+    assert after, "some of the worst are among the first by name"
+    for alt, _, text in after:
+        assert alt.removeprefix("Spectrogram of ").split(",")[0] in text
+
+
 def test_filters_and_order(visit: Callable[..., Any], report: Path) -> None:
     page = visit(report)
     status = page.find_element("id", "status")

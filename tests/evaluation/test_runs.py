@@ -141,7 +141,7 @@ GOOD = '{"id": "u", "speaker": "s", "language": "en", "reference": "a", "hypothe
         (_write("hypotheses.jsonl", '{"id": "u"}'), r"hypotheses.jsonl line 1: the key 'speaker' is missing"),
         (_write("hypotheses.jsonl", GOOD.replace('"s"', "5")), r"hypotheses.jsonl line 1: `speaker` must be text"),
         (_write("hypotheses.jsonl", "\n"), r"hypotheses.jsonl: holds no hypotheses"),
-        (lambda f: (f / "hypotheses.jsonl").write_bytes(b"\xff"), r"hypotheses.jsonl: is not UTF-8 text"),
+        (lambda f: (f / "hypotheses.jsonl").write_bytes(b"\xff"), r"hypotheses.jsonl line 1: is not UTF-8 text"),
         (lambda f: (f / "hypotheses.jsonl").unlink(), r"holds neither hypotheses.jsonl nor systems"),
         (lambda f: (f / "run.json").unlink(), r"is not a run folder \(it holds no run.json\)"),
     ],

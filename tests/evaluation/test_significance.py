@@ -12,6 +12,7 @@ from asr_transfer.errors import DataError
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
 from asr_transfer.evaluation.significance import change, compare, error_rate, holm, mapsswe
+from asr_transfer.plain import to_plain
 
 Corpus = tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]
 
@@ -206,7 +207,7 @@ def test_comparing_many_systems_corrects_both_tests() -> None:
     assert [c.p_mapsswe for c in found] == holm([c.mapsswe.p for c in found])
     assert (found[1].change.difference, found[1].p_change, found[1].p_mapsswe) == (0, 1, 1)
     assert found[0].change.rate == second.counts().rate
-    assert found[0].to_plain()["change"]["over"] == "utterances"
+    assert to_plain(found[0])["change"]["over"] == "utterances"
 
 
 def test_systems_of_another_task_are_refused() -> None:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from asr_transfer.config import FeatureConfig
+from asr_transfer.data.inputs import Inputs, LogMel, Waveform
 from asr_transfer.models.contract import Block, SpeechModel, register
 
 
 @dataclass
 class StrangerConfig:
-    """Sizes under other names, as a class of its own."""
+    """Sizes under other names, as a class of its own; without bands it listens to waveforms."""
 
     hidden_size: int = 8
     num_hidden_layers: int = 3
@@ -58,7 +58,7 @@ class _Extractor(nn.Module):
 
     def __init__(self, config: StrangerConfig) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(config.num_mel_bins, config.hidden_size, 3, config.conv_stride)
+        self.conv = nn.Conv1d(config.num_mel_bins or 1, config.hidden_size, 3, config.conv_stride)
         self.stride = config.conv_stride
 
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,8 +105,8 @@ class Stranger(SpeechModel):
         return [Block("feature_extractor", size, "front-end"), Block("feature_projection", size, "between"), *layers]
 
     @property
-    def inputs(self) -> FeatureConfig:
-        return FeatureConfig(mels=self.config.num_mel_bins)
+    def inputs(self) -> Inputs:
+        return LogMel(mels=self.config.num_mel_bins) if self.config.num_mel_bins else Waveform()
 
     def frames(self, length: int) -> int:
         return (length - 3) // self.config.conv_stride + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,29 @@ from asr_transfer.adaptation.frozen_layers import Shared, frozen_depth
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
 from asr_transfer.adaptation.profile import Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
-from asr_transfer.data.features import FeatureStore, build_store
-from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.config import SpecAugmentConfig
+from asr_transfer.data.features import build_store
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.decoding.test_time import _adapted_parameters
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.adapters import AdapterSpec, add_adapter
+from asr_transfer.models.adapters import KINDS, Adapter, AdapterSpec, add_adapter
+from asr_transfer.models.adapters import register as register_adapter
 from asr_transfer.models.attributes import Inventory, PhoneModel
-from asr_transfer.models.contract import Model, SpeechModel
+from asr_transfer.models.contract import Block, Model, SpeechModel
 from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.models.image import ImageModel
 from asr_transfer.models.kinds import build as build_model
-from asr_transfer.models.kinds import describe
-from asr_transfer.models.progressive import ProgressiveModel
+from asr_transfer.models.kinds import describe, make
+from asr_transfer.models.progressive import ProgressiveImageModel, ProgressiveModel
 from asr_transfer.models.shared_private import SharedPrivateModel
+from asr_transfer.training import precision
 from tests.models.stranger import Stranger, StrangerConfig
 from tests.small import MELS, different, small_model, snapshot
-from tests.tones import make_speaker
+from tests.tones import Speech, two_speakers
 
 UNTRAINED = ("none", "suta")
 CONFIG = AdaptConfig(
@@ -60,21 +62,10 @@ TRAINS = {
 ADDED = ("lhuc", "lin", "lora", "residual-adapter", "speaker-code")
 
 
-@dataclass
-class Speech:
-    """A new speaker's utterances, some of the source domain, and the features of both."""
-
-    own: list[Utterance]
-    more: list[Utterance]
-    store: FeatureStore
-
-
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
     """Return recordings of two tone speakers."""
-    folder = tmp_path_factory.mktemp("stranger")
-    own, more = make_speaker(folder, "ida", 1.13, 5, 1), make_speaker(folder, "anna", 0.96, 4, 2)
-    return Speech(own, more, build_store([*own, *more], Stranger(StrangerConfig(), {}).inputs, cache=folder / "cache"))
+    return two_speakers(tmp_path_factory.mktemp("stranger"), Stranger(StrangerConfig(), {}).inputs)
 
 
 def _source() -> Recogniser:
@@ -97,12 +88,14 @@ def source() -> Recogniser:
 def done(source: Recogniser, speech: Speech) -> Callable[[str], Adapted]:
     """Return a function to what a method made of the stranger; each is trained once and not to be changed."""
     return functools.cache(
-        lambda name: adapt(source, speech.own, speech.store, name, CONFIG, source_utterances=speech.more)
+        lambda name: adapt(
+            source, Spoken(speech.own, speech.store), name, CONFIG, source_speech=Spoken(speech.more, speech.store)
+        )
     )
 
 
 def _texts(recogniser: Recogniser, speech: Speech) -> list[str]:
-    return recogniser.recognise(SpeechData(speech.own, speech.store, recogniser.tokens, with_targets=False))
+    return recogniser.listen(Spoken(speech.own, speech.store))
 
 
 def _trained(name: str, model: nn.Module) -> set[str]:
@@ -165,7 +158,14 @@ def test_frozen_blocks_run_once_and_change_nothing(name: str, source: Recogniser
     build(name, source.model, CONFIG.settings).plan.apply(model)
     assert frozen_depth(model) == {"head": 5, "last-layers": 3, "residual-adapter": 2}[name.split("+")[0]]
     ours, plain = (
-        adapt(source, speech.own, speech.store, name, CONFIG, source_utterances=speech.more, shared=shared)
+        adapt(
+            source,
+            Spoken(speech.own, speech.store),
+            name,
+            CONFIG,
+            source_speech=Spoken(speech.more, speech.store),
+            shared=shared,
+        )
         for shared in (Shared(source, speech.store), Shared(source, speech.store, once=False))
     )
     assert ours.depth and not plain.depth
@@ -175,10 +175,46 @@ def test_frozen_blocks_run_once_and_change_nothing(name: str, source: Recogniser
             torch.testing.assert_close(ours.recogniser.model.state_dict()[key], tensor, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["lhuc", "lora", "residual-adapter", "speaker-code"])
+def test_added_parameters_stand_on_the_blocks_that_a_selector_names(
+    name: str, source: Recogniser, speech: Speech
+) -> None:
+    config = replace(CONFIG, settings=replace(CONFIG.settings, blocks="encoder.layers[1:]"))
+    model = adapt(source, Spoken(speech.own, speech.store), name, config).recogniser.model
+    added = {n.removeprefix(f"adapters.{name}.") for n, _ in model.named_parameters() if n.startswith("adapters.")}
+    assert {".".join(n.split(".")[:3]) for n in added - {"code"}} == {"encoder.layers.1", "encoder.layers.2"}
+
+
+def test_an_input_network_has_one_place_only(source: Recogniser, speech: Speech) -> None:
+    config = replace(CONFIG, settings=replace(CONFIG.settings, blocks="encoder.layers[1:]"))
+    with pytest.raises(ConfigError, match="'lin' stands before the whole model; leave 'blocks' out"):
+        adapt(source, Spoken(speech.own, speech.store), "lin", config)
+
+
+@pytest.mark.parametrize("name", ["full", "first-layers", "last-layers", "lin", "lora", "kld", "suta"])
+def test_a_stranger_that_listens_to_waveforms_is_adapted_too(name: str, speech: Speech, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    tokens = Tokens(["a", "b", "c", "d", "e", "f", " "])
+    model = Stranger(StrangerConfig(num_mel_bins=0, conv_stride=320), {"en": len(tokens)})
+    source = Recogniser(model.eval(), tokens, "en", {})
+    store = build_store([*speech.own, *speech.more], model.inputs, cache=tmp_path / "cache")
+    assert model.frame_shift() == pytest.approx(0.02)
+    before = snapshot(model)
+    augment = SpecAugmentConfig(time_masks=1, time_width=5)
+    adapted = adapt(source, Spoken(speech.own, store), name, replace(CONFIG, augment=augment)).recogniser
+    assert not different(snapshot(model), before)
+    adapted.save(tmp_path / "model", "", {})
+    again = Recogniser.load(tmp_path / "model")
+    files = [utterance.audio for utterance in speech.own]
+    assert again.transcribe(files) == adapted.transcribe(files) == _texts(adapted, replace(speech, store=store))
+
+
 def test_auto_tries_all_that_train_without_source_speech(source: Recogniser, speech: Speech) -> None:
     tried = tuple(name for name in METHODS if default_learning_rate(name) and name != "replay")
     choice = ChoiceConfig(folds=2, without_source=tried, rates=(1.0,))
-    adapted, chosen = adapt_by_choice(source, speech.own, speech.store, replace(CONFIG, learning_rate=None), choice)
+    adapted, chosen = adapt_by_choice(
+        source, Spoken(speech.own, speech.store), replace(CONFIG, learning_rate=None), choice
+    )
     assert {rung.method for rung in chosen.ladder} == set(tried)
     assert isinstance(adapted.recogniser.model, Stranger)
 
@@ -234,7 +270,9 @@ def _house() -> list[Model]:
         PhoneModel(acoustic.config, inventory, {"main": None}),
         ProgressiveModel(acoustic, acoustic.config, {"new": 3}),
         ImageModel((4, 6), {"digits": 5}),
+        ProgressiveImageModel(ImageModel((4, 6), {"digits": 5}), ImageModel((3, 2), {"letters": 4}), rank=2),
         Stranger(StrangerConfig(), {"en": 3}),
+        ProgressiveModel(Stranger(StrangerConfig(), {"en": 3}), Stranger(StrangerConfig(4), {"fr": 3}), rank=2),
     ]
 
 
@@ -266,10 +304,9 @@ def test_a_description_makes_the_same_architecture(model: Model, tmp_path: Path)
     if isinstance(model, SpeechModel):
         again: Model = build_model(describe(model), "config.yaml")
     else:
-        with pytest.raises(ModelError, match="`kind` is 'image', which listens to no speech"):
+        with pytest.raises(ModelError, match="`kind` is '.*image.*', which listens to no speech"):
             build_model(describe(model), "config.yaml")
-        plain = describe(model)
-        again = type(model).from_plain(plain, plain["heads"], "config.yaml")
+        again = make(describe(model), "config.yaml")
     assert type(again) is type(model)
     assert {n: t.shape for n, t in snapshot(again).items()} == {n: t.shape for n, t in snapshot(model).items()}
 
@@ -292,9 +329,74 @@ def test_images_take_adapters_too(kind: Any) -> None:
     assert not torch.allclose(model(images)[0], before)
 
 
+def test_a_kind_of_adapters_is_known_when_its_class_is_registered() -> None:
+    @register_adapter("shift")
+    class Shift(Adapter):
+        @staticmethod
+        def places(model: Model) -> list[Block]:
+            return model.layers()
+
+        def build(self, model: Model, generator: torch.Generator) -> None:
+            for block in self.chosen(model):
+                self.after(model, block.path, _Shift(block.dim))
+
+    model = small_model().eval()
+    try:
+        add_adapter(model, AdapterSpec("shift", blocks=("encoder.layers.1",)))
+        again = build_model(describe(model), "config.yaml")
+    finally:
+        del KINDS["shift"]
+    added = ["adapters.shift.encoder.layers.1.by"]
+    assert [[n for n, _ in m.named_parameters() if n.startswith("adapters.")] for m in (model, again)] == [added, added]
+
+
+class _Shift(nn.Module):
+    """Adds a vector."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.by = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden + self.by
+
+
 def test_an_input_network_on_images_is_refused() -> None:
     with pytest.raises(ConfigError, match="`lin` transforms the features of speech, but ImageModel"):
         add_adapter(ImageModel((4, 6), {"digits": 5}), AdapterSpec("lin"))
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "none"])
+def test_what_needs_ctc_refuses_sequence_to_sequence_models_by_name(
+    name: str, source: Recogniser, speech: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stranger, "criterion", "cross-entropy")
+    message = rf"`{name}` needs a model with CTC, but Stranger .* trained by cross-entropy"
+    with pytest.raises(ConfigError, match=message):
+        adapt(source, Spoken(speech.own, speech.store), name, CONFIG, source_speech=Spoken(speech.more, speech.store))
+    with pytest.raises(ConfigError, match="recognising needs a model with CTC"):
+        _texts(source, speech)
+    assert adapt(source, Spoken(speech.own, speech.store), "none", CONFIG).result.steps == 0
+
+
+def test_the_precision_of_a_strangers_model_is_measured_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_CACHE", str(tmp_path))
+    monkeypatch.delenv(precision.VARIABLE, raising=False)
+    monkeypatch.setattr(precision, "_remembered", {})
+    model = _source().model
+    before = snapshot(model)
+    found = precision.choose(model)
+    assert found.speed is not None and found.speed > 0 and "Stranger" in next(iter(precision._remembered))
+    assert not different(snapshot(model), before) and not model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    monkeypatch.setattr(precision, "measure", lambda *arguments: pytest.fail("is remembered"))
+    assert precision.choose(_source().model) == found
+
+
+@pytest.mark.parametrize("model", _house(), ids=lambda model: type(model).__name__)
+def test_a_frame_lasts_as_long_as_the_model_says(model: Model) -> None:
+    if isinstance(model, SpeechModel):
+        assert model.frame_shift() == pytest.approx(0.03 if hasattr(model, "feature_extractor") else 0.02, rel=1e-12)
 
 
 def test_a_class_that_nobody_registered_is_not_saved(tmp_path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 import yaml
 
-from asr_transfer.config import FeatureConfig, ModelConfig
+from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterSpec, add_adapter
@@ -24,7 +24,7 @@ from asr_transfer.transfer.plan import Freeze, Reinit, TransferPlan
 from tests.small import MELS, ToySpeech, different, settings, small_model, snapshot, speech_task
 
 DOUBLE = torch.float64
-everywhere = pytest.mark.parametrize("encoder", ["bilstm", "tdnn", "conformer"])
+everywhere = pytest.mark.parametrize("encoder", get_args(EncoderName))
 
 
 def _config(encoder: Any = "tdnn", dim: int = 12, dropout: float = 0.0, **changes: Any) -> ModelConfig:
@@ -66,7 +66,7 @@ def _gradients(model: AcousticModel, task: Task) -> dict[str, torch.Tensor]:
 
 
 @everywhere
-@pytest.mark.parametrize("below", ["bilstm", "tdnn", "conformer"])
+@pytest.mark.parametrize("below", get_args(EncoderName))
 def test_it_starts_as_an_independent_column_outputs_and_gradients(encoder: Any, below: Any) -> None:
     config = _config(encoder, dropout=0.3)
     model = _column(_base(below), config).train()
@@ -95,7 +95,7 @@ def test_a_layer_hears_the_base_as_the_formula_says(encoder: Any) -> None:
                 kept.append(x)
                 x = x + lateral[0]
             x = layer["norm"](layer["convolution"](x.transpose(1, 2))).relu().transpose(1, 2)  # type: ignore[index]
-            lengths = (lengths - 1) // column.config.strides[number] + 1
+            lengths = (lengths - 1) // column.frontend.strides[number] + 1
             x = x * (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
         x = column.encoder.projection(x)
         for number, layer in enumerate(column.encoder.layers):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
-from asr_transfer.config import FeatureConfig, ModelConfig
+from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import AdapterSpec, add_adapter, remove_adapters
@@ -22,7 +22,7 @@ from tests.small import MELS, ToySpeech, different, settings, snapshot
 
 DOUBLE = torch.float64
 HEADS = {"en": 5, "es": 6}
-everywhere = pytest.mark.parametrize("encoder", ["bilstm", "tdnn", "conformer"])
+everywhere = pytest.mark.parametrize("encoder", get_args(EncoderName))
 
 
 def _model(encoder: Any = "tdnn", dropout: float = 0.0, dtype: torch.dtype = DOUBLE) -> SharedPrivateModel:

@@ -109,7 +109,7 @@ MUTANTS = (
         "lexicon = self.lexicon if name == self.head else None",
         "lexicon = self.lexicon",
         "another language is searched for the words of the first",
-        ("tests/languages/test_languages.py",),
+        ("tests/languages/test_transfer.py",),
     ),
     Mutant(
         "contexts-forget-a-word",
@@ -141,7 +141,7 @@ MUTANTS = (
         "weights = 1 / torch.bincount(wanted, minlength=len(names))[wanted].double() / len(names)",
         "weights = torch.ones(len(wanted), dtype=torch.float64) / len(wanted)",
         "offsets favour the language of which there is most development speech",
-        ("tests/languages/test_languages.py",),
+        ("tests/languages/test_transfer.py",),
     ),
     Mutant(
         "blanks-are-made-sure-of",

@@ -53,7 +53,7 @@ MUTANTS = (
         "half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)",
         "half = float(stats.t.ppf(LEVEL, freedom)) * math.sqrt(variance)",
         "intervals are of 90 %",
-        ("tests/test_promises.py", "tests/experiments/test_language_pairs.py"),
+        ("tests/test_promises.py", "tests/experiments/languages/test_pairs.py"),
     ),
     Mutant(
         "jackknife-without-its-factor",
@@ -61,7 +61,7 @@ MUTANTS = (
         ".sum() * (count - 1) / count)",
         ".sum() / count)",
         "intervals are too narrow by the root of the number of clusters",
-        ("tests/test_promises.py", "tests/experiments/test_language_pairs.py"),
+        ("tests/test_promises.py", "tests/experiments/languages/test_pairs.py"),
     ),
     Mutant(
         "stars-beyond-what-a-sign-test-reaches",
@@ -69,7 +69,7 @@ MUTANTS = (
         "return max(reachable(count), float(2 * stats.t.sf(",
         "return max(0.0, float(2 * stats.t.sf(",
         "four seeds that agree by luck are called a finding",
-        ("tests/test_promises.py", "tests/experiments/test_language_pairs.py"),
+        ("tests/test_promises.py", "tests/experiments/languages/test_pairs.py"),
     ),
     Mutant(
         "curves-cross-elsewhere",

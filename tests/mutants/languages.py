@@ -33,11 +33,19 @@ MUTANTS = (
     ),
     Mutant(
         "offsets-are-judged-on-what-they-fit",
-        "asr_transfer/experiments/languages/sources.py",
+        "asr_transfer/experiments/languages/identification.py",
         "other = [n for n, own in enumerate(sides) if own != side]",
         "other = [n for n, own in enumerate(sides) if own == side]",
         "languages are told apart with offsets that were fitted on the same utterances",
-        ("tests/experiments/test_points.py",),
+        ("tests/experiments/languages/test_points.py",),
+    ),
+    Mutant(
+        "parts-of-other-data-are-taken-for-finished",
+        "asr_transfer/experiments/core/ledger.py",
+        "for name, (path, utterances) in data.items():",
+        "for name, (path, utterances) in list(data.items())[:1]:",
+        "of what a part was made of, only the training speech has to be the same for it to count as finished",
+        ("tests/regressions/test_finished_points_of_other_data.py",),
     ),
     Mutant(
         "target-language-among-the-sources",
@@ -45,7 +53,7 @@ MUTANTS = (
         "if targets[0] in sources:",
         "if targets == sources:",
         "a target language may be one of several source languages",
-        ("tests/experiments/test_curve_sweep.py::test_corpora_that_do_not_fit_together_are_refused_by_name",),
+        ("tests/experiments/languages/test_curve.py::test_corpora_that_do_not_fit_together_are_refused_by_name",),
     ),
     Mutant(
         "subsets-last-longer-than-they-say",
@@ -65,11 +73,11 @@ MUTANTS = (
     ),
     Mutant(
         "rows-of-a-head-change-their-symbols",
-        f"{ROOM}/transfer.py",
+        f"{ROOM}/heads.py",
         "every[head] = Tokens([*old.symbols[1:], *more], old.units)",
         "every[head] = Tokens(sorted([*old.symbols[1:], *more]), old.units)",
         "the rows of an extended head stand for other symbols than they were trained for",
-        ("tests/languages/test_languages.py",),
+        ("tests/languages/test_transfer.py",),
     ),
     Mutant(
         "source-models-hear-other-languages",
@@ -86,8 +94,8 @@ MUTANTS = (
         "split = split or split_of(name, self.shares)",
         "a text that is recorded twice is trained and tested on",
         (
-            "tests/data_prep/test_prepare_phrases.py::test_artikulate",
-            "tests/data_prep/test_prepare_phrases.py::test_tuxpaint",
+            "tests/data_prep/test_artikulate.py::test_artikulate",
+            "tests/data_prep/test_artikulate.py::test_tuxpaint",
         ),
     ),
     Mutant(
@@ -96,7 +104,7 @@ MUTANTS = (
         'min(bests, key=lambda pair: (pair[0][monitor], pair[0]["loss"]))',
         "bests[-1]",
         "gradual training keeps the last phase's weights though an earlier one was better",
-        ("tests/languages/test_languages.py",),
+        ("tests/languages/test_transfer.py",),
     ),
     Mutant(
         "layers-open-from-the-front",
@@ -104,6 +112,6 @@ MUTANTS = (
         "blocks[blocks.index(model.layers()[-opened]) :]",
         "blocks[: blocks.index(model.layers()[opened - 1]) + 1]",
         "gradual training opens the first layers first",
-        ("tests/languages/test_languages.py",),
+        ("tests/languages/test_transfer.py",),
     ),
 )

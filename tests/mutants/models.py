@@ -13,7 +13,7 @@ MUTANTS = (
         "lengths = (lengths - 1) // stride + 1",
         "lengths = lengths // stride",
         "the last output frame of an utterance of odd length is taken for padding",
-        ("tests/models/test_models.py",),
+        ("tests/models/test_acoustic.py",),
     ),
     Mutant(
         "backward-lstm-begins-in-padding",
@@ -21,7 +21,7 @@ MUTANTS = (
         "torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)",
         "(x.shape[1] - 1 - position).expand(len(x), -1)",
         "what the backward LSTM hears depends on the batch that an utterance is in",
-        ("tests/models/test_models.py",),
+        ("tests/models/test_acoustic.py",),
     ),
     Mutant(
         "attention-hears-padding",
@@ -29,11 +29,11 @@ MUTANTS = (
         "key_padding_mask=~keep, need_weights=False",
         "key_padding_mask=None, need_weights=False",
         "a conformer attends to padding",
-        ("tests/models/test_models.py",),
+        ("tests/models/test_acoustic.py",),
     ),
     Mutant(
         "lhuc-by-another-formula",
-        f"{ROOM}/adapter_kinds.py",
+        f"{ROOM}/adapters/lhuc.py",
         "hidden * (2 * torch.sigmoid(self.r))",
         "hidden * (1 + torch.tanh(self.r))",
         "LHUC scales by another function than its paper's, though it too starts as nothing",
@@ -41,7 +41,7 @@ MUTANTS = (
     ),
     Mutant(
         "bottlenecks-start-as-something",
-        f"{ROOM}/adapter_kinds.py",
+        f"{ROOM}/adapters/residual.py",
         "nn.init.zeros_(self.up)",
         "nn.init.normal_(self.up, std=1e-3, generator=generator)",
         "a residual adapter changes the model before it is trained",
@@ -49,10 +49,18 @@ MUTANTS = (
     ),
     Mutant(
         "input-network-moves-padding",
-        f"{ROOM}/adapter_kinds.py",
+        f"{ROOM}/adapters/input_network.py",
         "return x + moved * valid_frames(lengths, x.shape[1])[:, :, None], lengths",
         "return x + moved, lengths",
         "the linear input network's bias stands in the padding that the first convolution reads",
         ("tests/models/test_adapters.py",),
+    ),
+    Mutant(
+        "columns-train-their-base",
+        f"{ROOM}/progressive.py",
+        "super().requires_grad_(requires_grad)\n        self.base.requires_grad_(False)",
+        "super().requires_grad_(requires_grad)",
+        "a frozen column is trained after an adaptation",
+        ("tests/regressions/test_the_callers_model_stays_as_it_was.py",),
     ),
 )

@@ -13,15 +13,15 @@ MUTANTS = (
         "frames = (frames - 1) // stride + 1",
         "frames = frames // stride + 1",
         "an utterance that CTC cannot spell is trained on with an infinite loss",
-        ("tests/models/test_models.py::test_output_lengths_are_those_that_the_feasibility_filter_counts_with",),
+        ("tests/models/test_acoustic.py::test_output_lengths_are_those_that_the_feasibility_filter_counts_with",),
     ),
     Mutant(
         "feasible-at-the-slowest-speed",
         f"{ROOM}/speech.py",
-        "left = min(frames(",
-        "left = max(frames(",
+        "min(map(frames, lengths[number]))",
+        "max(map(frames, lengths[number]))",
         "the sped-up copy of an utterance may be too short for CTC",
-        ("tests/data/test_speech_data.py",),
+        ("tests/data/test_speech.py",),
     ),
     Mutant(
         "speed-copies-say-something-else",
@@ -29,7 +29,7 @@ MUTANTS = (
         "targets = [self._targets[item // len(self.speeds)] for item in items]",
         "targets = [self._targets[item % len(self._targets)] for item in items]",
         "a speed copy is trained with the transcript of another utterance",
-        ("tests/data/test_speech_data.py",),
+        ("tests/data/test_speech.py",),
     ),
     Mutant(
         "repeats-need-no-blank",
@@ -50,9 +50,9 @@ MUTANTS = (
     Mutant(
         "pieces-have-their-own-statistics",
         f"{ROOM}/features.py",
-        "return normalise(self._block(view, first, last), self.mean[view], self.std[view], self.config)",
+        "return self.inputs.normalise(self._block(view, first, last), self.mean[view], self.std[view])",
         "block = self._block(view, first, last)\n"
-        "        return normalise(block, *mean_and_deviation(block, self.config), self.config)",
+        "        return self.inputs.normalise(block, *self.inputs.statistics(lambda: [block]))",
         "a piece of a long recording is normalised by its own statistics instead of the whole's",
         ("tests/data/test_features.py",),
     ),
@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant(
         "features-of-other-settings",
         f"{ROOM}/features.py",
-        "[VERSION, wanted.config.__dict__, list(wanted.speeds)]",
+        "[VERSION, wanted.inputs.plain(), list(wanted.speeds)]",
         "[VERSION, list(wanted.speeds)]",
         "features of other bands or windows are taken from the cache",
         ("tests/data/test_features.py",),
@@ -82,7 +82,7 @@ MUTANTS = (
     ),
     Mutant(
         "windows-are-off-centre",
-        f"{ROOM}/mels.py",
+        f"{ROOM}/inputs/log_mel.py",
         "(pad // 2, pad - pad // 2)",
         "(0, pad)",
         "frames lie half a window's padding beside where they should",
@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     Mutant(
         "silence-counts-as-speech",
-        f"{ROOM}/mels.py",
+        f"{ROOM}/inputs/framed.py",
         "block = block[loudness >= (loudness.min() + loudness.max()) / 2]",
         "block = block[loudness <= (loudness.min() + loudness.max()) / 2]",
         "`speech-mean` takes the mean of the silence",
@@ -137,11 +137,27 @@ MUTANTS = (
         ("tests/test_audio.py",),
     ),
     Mutant(
+        "kaldis-windows-begin-late",
+        f"{ROOM}/inputs/kaldi_fbank.py",
+        "before = window // 2 - hop // 2",
+        "before = window // 2",
+        "Kaldi's filter banks are those of windows half a step off, so that sherpa-onnx hears others",
+        ("tests/data/test_inputs.py",),
+    ),
+    Mutant(
+        "waveforms-cost-a-frame-a-sample",
+        f"{ROOM}/inputs/kind.py",
+        "return -(-length // self.step)",
+        "return length",
+        "a batch of waveforms holds a 160th of what the budget says",
+        ("tests/data/test_inputs.py",),
+    ),
+    Mutant(
         "vocal-tracts-are-warped-backwards",
-        f"{ROOM}/mels.py",
+        f"{ROOM}/inputs/vocal_tract.py",
         "inverse = 1 / factors.double()[:, None]",
         "inverse = factors.double()[:, None]",
         "a factor above 1 moves what is heard to lower frequencies",
-        ("tests/data/test_warp.py",),
+        ("tests/data/test_mels.py",),
     ),
 )

@@ -29,7 +29,7 @@ MUTANTS = (
         "self._held.append((parameter, source[name].detach().clone().to(parameter)))",
         "self._held.append((parameter, source[name].detach().to(parameter)))",
         "the reference of L2-SP is the trained weight itself, so that its pull is always 0",
-        ("tests/transfer/test_objectives.py",),
+        ("tests/transfer/test_l2sp.py",),
     ),
     Mutant(
         "l2sp-holds-normalisation-too",
@@ -37,7 +37,7 @@ MUTANTS = (
         "if not parameter.requires_grad or name in norms:",
         "if not parameter.requires_grad:",
         "L2-SP also holds the scales and shifts of normalisation layers, which it promises to leave out",
-        ("tests/transfer/test_objectives.py",),
+        ("tests/transfer/test_l2sp.py",),
     ),
     Mutant(
         "the-teacher-drops-out",
@@ -45,7 +45,7 @@ MUTANTS = (
         "copy.deepcopy(model)).eval()",
         "copy.deepcopy(model))",
         "the teacher's posteriors are taken with its dropout on",
-        ("tests/transfer/test_objectives.py",),
+        ("tests/transfer/test_distillation.py",),
     ),
     Mutant(
         "padding-has-a-teacher",
@@ -53,7 +53,7 @@ MUTANTS = (
         "keep = inside.to(device)",
         "keep = torch.ones_like(inside).to(device)",
         "padded frames are held to the posteriors of the next utterance",
-        ("tests/transfer/test_objectives.py",),
+        ("tests/transfer/test_distillation.py",),
     ),
     Mutant(
         "reversal-without-its-sign",
@@ -101,7 +101,7 @@ MUTANTS = (
         'blank=0, reduction="sum")\n    return loss, output.count()',
         'blank=0, reduction="sum")\n    return loss, target_lengths.sum()',
         "CTC is stated per label and other losses per frame, so that weights mean something else in each batch",
-        ("tests/transfer/test_objectives.py",),
+        ("tests/transfer/test_distillation.py",),
     ),
     Mutant(
         "steps-are-seeded-by-their-round",
@@ -117,7 +117,7 @@ MUTANTS = (
         "torch.manual_seed(self._seed(-1, self.optimizer_step))",
         "if not self.optimizer_step:\n            torch.manual_seed(self._seed(-1, 0))",
         "a resumed run drops out other units than one that was not stopped",
-        ("tests/runs/test_resume.py",),
+        ("tests/training/test_checkpoints.py",),
     ),
     Mutant(
         "accumulated-batches-add-up",
@@ -146,9 +146,9 @@ MUTANTS = (
     Mutant(
         "development-speech-is-trained-on",
         f"{TRAINING}/session.py",
-        "languages = by_language(train)\n    _refuse_languages(languages, by_language(dev), config)\n    unheard",
-        "languages = by_language([*train, *dev])\n"
-        "    _refuse_languages(languages, by_language(dev), config)\n    unheard",
+        "tasks, tokens, report = language_tasks(train, config)",
+        "everything = Spoken([*train.utterances, *dev.utterances], train.store)\n"
+        "    tasks, tokens, report = language_tasks(everything, config)",
         "the best weights are chosen on speech that was trained on",
         ("tests/test_promises.py",),
     ),
@@ -158,7 +158,7 @@ MUTANTS = (
         'importance_key=lambda checkpoint: checkpoint.meta.get("number", 0)',
         'importance_key=lambda checkpoint: checkpoint.meta["unixtime"]',
         "a clock that was set back brings an old checkpoint back",
-        ("tests/runs/test_resume.py",),
+        ("tests/training/test_checkpoints.py",),
     ),
     Mutant(
         "a-batch-is-too-dear",
@@ -190,7 +190,7 @@ MUTANTS = (
         "-(target * own).sum() / output.count()",
         "-(target * own).sum() / target.sum()",
         "leaving blanks out raises the weight of the other frames",
-        ("tests/transfer/test_objectives.py",),
+        ("tests/transfer/test_distillation.py",),
     ),
     Mutant(
         "each-layer-has-its-own-fisher",

@@ -13,6 +13,7 @@ from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.remarks import collected
@@ -54,7 +55,8 @@ def test_fisher_information_is_that_of_source_utterances(
     monkeypatch.setattr(adapting, "fisher_information", fisher)
     with collected() as remarks:
         first, again, changed = (
-            adapt(source, own, store, method, CONFIG, source_utterances=part).end for part in (more, more, other)
+            adapt(source, Spoken(own, store), method, CONFIG, source_speech=Spoken(part, store)).end
+            for part in (more, more, other)
         )
     assert taken == [{u.id for u in more}] * 2 + [{u.id for u in other}] and not remarks
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -66,9 +68,9 @@ def test_without_source_utterances_the_recordings_own_is_taken_which_is_said(
 ) -> None:
     own, _, _, store = speech
     with collected() as remarks:
-        adapt(source, own, store, "ewc", CONFIG)
+        adapt(source, Spoken(own, store), "ewc", CONFIG)
     (reason,) = remarks
     assert "no source utterances" in reason and "--source" in reason
     with collected() as remarks:
-        adapt(source, own, store, "l2sp", CONFIG)
+        adapt(source, Spoken(own, store), "l2sp", CONFIG)
     assert not remarks

@@ -17,13 +17,14 @@ from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.adapt import adapt as plain_adapt
 from asr_transfer.adaptation.kept import excess
 from asr_transfer.adaptation.settings import ChoiceConfig
-from asr_transfer.config import FeatureConfig
+from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.kept_source import Summary
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.models.folder import read_config
 from asr_transfer.runs.record import read_record
-from tests.adapting import adapt, recordings, run
+from tests.adapting import Ran, adapt, recordings, run
 from tests.tones import TINY
 
 QUICK = ("--steps", 4, "--device", "cpu", "--choice.folds", 2, "--choice.with_source", "[full+replay, full]",
@@ -54,20 +55,23 @@ def judged_of(folder: Path) -> list[str]:
     return sorted(json.loads(line)["id"] for line in lines)
 
 
-def test_train_keeps_speech_that_it_does_not_train_on(
-    kept_run: tuple[Path, str], tone_corpus: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_keeps_speech_that_it_does_not_train_on(kept_run: tuple[Path, str], tone_corpus: dict[str, Path]) -> None:
     out, printed = kept_run
     everything, judged, record = read_manifest(tone_corpus["train"]), judged_of(out), read_record(out)
     assert len(judged) == 12 and "12 utterances held out from training" in printed
     rest = [u for u in everything if u.id not in judged]
     assert record["data"]["train"]["checksum"] == checksum(rest) and record["data"]["judged"]["utterances"] == 12
     assert "training on 132 utterances" in printed, "what is held out is not trained on"
-    replayed = Summary.load(out / "model" / "source", FeatureConfig()).utterances
+    replayed = Summary.load(out / "model" / "source", LogMel()).utterances
     assert {u.id for u in replayed} == {u.id for u in rest}, "nor is it replayed"
     card = (out / "model" / "README.md").read_text(encoding="utf-8")
     assert "`judged` holds features and transcripts of utterances that were not trained on" in card
     assert read_config(out / "model")["origin"]["judged"] == "utterances"
+
+
+def test_train_holds_nothing_out_of_few_utterances_or_where_that_is_asked(
+    feature_cache: Path, tone_corpus: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     quick = ("train", "--train", tone_corpus["train"], *TINY, "--trainer.steps", 1, "--trainer.validate_every", 0)
     for name, options in (("few", ()), ("none", ("--keep_judged", 0))):
         assert run(*quick, *options, "--out", tmp_path / name) == 0
@@ -75,7 +79,7 @@ def test_train_keeps_speech_that_it_does_not_train_on(
         assert not (tmp_path / name / "model" / "judged").exists() and "training on 144 utterances" in printed
         assert ("too few to hold any out" in printed) == (name == "few")
     assert run(*quick, "--keep_judged", -1, "--out", tmp_path / "no") == 1
-    assert "`keep_judged` must not be negative" in capsys.readouterr().err
+    assert "`keep_judged` must be at least 0" in capsys.readouterr().err
 
 
 def test_development_speech_is_kept_to_judge_on(tone_run: Path, tone_corpus: dict[str, Path]) -> None:
@@ -85,20 +89,31 @@ def test_development_speech_is_kept_to_judge_on(tone_run: Path, tone_corpus: dic
     assert read_config(tone_run / "model")["origin"]["judged"] == "speakers"
 
 
-def test_the_ladder_and_the_result_tell_what_unseen_utterances_lose(
-    kept_run: tuple[Path, str], kim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, trained = kept_run[0], []
+@pytest.fixture(scope="module")
+def adapted(
+    kept_run: tuple[Path, str], kim: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Ran, list[set[str]]]:
+    """Return an adaptation that tolerates much, and the utterances of each training on the way."""
+    trained: list[set[str]] = []
 
-    def noting(source: Any, utterances: Any, store: Any, *more: Any, **options: Any) -> Adapted:
-        trained.append({u.id for u in [*utterances, *options["source_utterances"]]})
-        return plain_adapt(source, utterances, store, *more, **options)
+    def noting(source: Any, spoken: Spoken, *more: Any, source_speech: Spoken, **options: Any) -> Adapted:
+        trained.append({u.id for u in [*spoken.utterances, *source_speech.utterances]})
+        return plain_adapt(source, spoken, *more, source_speech=source_speech, **options)
 
-    monkeypatch.setattr(choosing, "adapt", noting)
-    ran = adapt(out, kim, tmp_path / "out", *QUICK, "--choice.tolerance", 9)
-    judged = set(judged_of(out))
-    assert trained and not any(judged & learnt for learnt in trained), "nobody learns from what is judged on"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(choosing, "adapt", noting)
+        out = tmp_path_factory.mktemp("adapted") / "out"
+        return adapt(kept_run[0], kim, out, *QUICK, "--choice.tolerance", 9), trained
+
+
+def test_nobody_learns_from_what_is_judged_on(kept_run: tuple[Path, str], adapted: tuple[Ran, list[set[str]]]) -> None:
+    judged, trained = set(judged_of(kept_run[0])), adapted[1]
+    assert trained and not any(judged & learnt for learnt in trained)
     assert all(len(learnt) == 3 + 132 for learnt in trained), "all that was trained on is there to be mixed in"
+
+
+def test_the_ladder_and_the_result_tell_what_unseen_utterances_lose(adapted: tuple[Ran, list[set[str]]]) -> None:
+    ran, _ = adapted
     about, what = ran.record["adaptation"], "12 utterances that the model was not trained on, of "
     for rung in about["ladder"]:
         assert in_points(rung["forgetting"], rung["forgetting_error"]) + " points" in ran.printed, "and how sure it is"
@@ -110,8 +125,14 @@ def test_the_ladder_and_the_result_tell_what_unseen_utterances_lose(
     assert f"{100 * scores['after']['wer']:.1f} %" in line and what in line
     assert f"({in_points(change['value'], change['standard_error'])} points)" in line
     assert change["value"] == pytest.approx(scores["after"]["cer"] - scores["before"]["cer"])
+
+
+def test_the_adapted_model_can_be_gone_on_from(
+    kept_run: tuple[Path, str], adapted: tuple[Ran, list[set[str]]], tmp_path: Path
+) -> None:
+    out, ran = kept_run[0], adapted[0]
     assert ran.record["data"]["judged"]["utterances"] == 12
-    assert judged_of(ran.out) == sorted(judged), "the adapted model can be gone on from"
+    assert judged_of(ran.out) == sorted(judged_of(out))
     assert "`judged` holds" in (ran.out / "model" / "README.md").read_text(encoding="utf-8")
     assert run("profile", "merge", "--model", out, "--profile", ran.out, "--out", tmp_path / "merged") == 0
     assert sorted(p.name for p in (tmp_path / "merged").iterdir() if p.is_dir()) == ["judged", "source"]

@@ -18,18 +18,16 @@ from asr_transfer.cli import main
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data import pieces
 from asr_transfer.data.features import build_store
+from asr_transfer.data.inputs import Inputs, KaldiFbank, LogMel, Waveform, WhisperMel
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.mels import log_mel
 from asr_transfer.data.pieces import LONGEST, SHORTEST, WHOLE, Pieces, cut_at_pauses
-from asr_transfer.data.speech import SpeechData
-from asr_transfer.data.streamed import log_mel_blocks
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding import recogniser as recognising
 from asr_transfer.decoding.identify import head_scores
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.decoding.settings import SutaConfig
-from asr_transfer.decoding.tuning import log_posteriors
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.scoring import score
 from asr_transfer.models.acoustic import AcousticModel
@@ -55,21 +53,21 @@ def _noise(path: Path, seconds: float, rate: int = 16_000, channels: int = 1) ->
     return Utterance(path.stem, str(path), seconds, "", "s", "en")
 
 
-def _speech(utterances: list[Utterance], tmp_path: Path) -> SpeechData:
+def _speech(utterances: list[Utterance], tmp_path: Path) -> Spoken:
     store = build_store(utterances, FEATURES, cache=tmp_path / "cache")
-    return SpeechData(utterances, store, ALPHABET, with_targets=False)
+    return Spoken(utterances, store)
 
 
 def _batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Return the growing list of (utterances, frames) that a model is given at once."""
     seen: list[tuple[int, int]] = []
-    logits = Recogniser.logits
+    forward = AcousticModel.forward
 
-    def watched(self: Recogniser, inputs: torch.Tensor, lengths: Any) -> Any:
+    def watched(self: AcousticModel, inputs: torch.Tensor, lengths: Any) -> Any:
         seen.append((inputs.shape[0], inputs.shape[1]))
-        return logits(self, inputs, lengths)
+        return forward(self, inputs, lengths)
 
-    monkeypatch.setattr(Recogniser, "logits", watched)
+    monkeypatch.setattr(AcousticModel, "forward", watched)
     return seen
 
 
@@ -107,17 +105,17 @@ def test_damage_is_told_where_it_is_reached(tmp_path: Path, shorter: None) -> No
 
 
 @pytest.mark.parametrize(
-    "config",
-    [FEATURES, FeatureConfig(40, 32), FeatureConfig(20, 20, 12.5), FeatureConfig(20, 5, 12)],
-    ids=["usual", "long windows", "longer steps", "gaps"],
+    "inputs",
+    [LogMel(MELS), LogMel(40, 32), LogMel(20, 20, 12.5), LogMel(20, 5, 12), KaldiFbank(), WhisperMel(128), Waveform()],
+    ids=["usual", "long windows", "longer steps", "gaps", "kaldi-fbank", "whisper-mel", "waveform"],
 )
-def test_log_mels_of_blocks_are_those_of_the_whole(config: FeatureConfig) -> None:
+def test_inputs_of_blocks_are_those_of_the_whole(inputs: Inputs) -> None:
     random = np.random.default_rng(1)
     samples = torch.from_numpy(random.standard_normal(50_123).astype(np.float32))
-    whole = log_mel(samples, config)
+    whole = inputs.analyse(samples)
     for most in (37, 300, 4000, 60_000):
         cuts = np.cumsum(random.integers(1, most, 60_000 // most * 2 + 1))
-        found = list(log_mel_blocks(torch.tensor_split(samples, cuts[cuts < len(samples)].tolist()), config))
+        found = list(inputs.blocks(torch.tensor_split(samples, cuts[cuts < len(samples)].tolist())))
         torch.testing.assert_close(torch.cat(found), whole, rtol=1e-5, atol=1e-5)
 
 
@@ -189,8 +187,8 @@ def test_a_long_recording_is_heard_as_its_parts_are(
     assert sum(items for items, _ in seen) >= 3 and max(frames for _, frames in seen) <= 100 * LONGEST
     recogniser = Recogniser.load(tone_run)
     assert recogniser.transcribe([long.audio]) == [heard]
-    store = build_store([long], recogniser.model.config.features, cache=tmp_path / "cache")
-    parts = Pieces(SpeechData([long], store, recogniser.tokens, with_targets=False))
+    store = build_store([long], recogniser.model.inputs, cache=tmp_path / "cache")
+    parts = Pieces(Spoken([long], store))
     each = [parts.collate([number]) for number in range(len(parts))]
     assert heard == " ".join(recogniser.decode(*recogniser.logits(p.inputs, p.lengths))[0].text for p in each)
     # Heard at once it is the same but for words at the cuts.
@@ -207,7 +205,7 @@ def test_a_model_that_writes_no_spaces_gets_none_between_pieces(tmp_path: Path, 
         with torch.no_grad():
             listener.model.head("main").weight.zero_()
             listener.model.head("main").bias.copy_(monotone)
-        assert listener.recognise(data) == [(" " if " " in symbols else "").join("a" * len(Pieces(data)))]
+        assert listener.listen(data) == [(" " if " " in symbols else "").join("a" * len(Pieces(data)))]
 
 
 def test_no_batch_is_larger_than_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,10 +213,10 @@ def test_no_batch_is_larger_than_the_budget(tmp_path: Path, monkeypatch: pytest.
     many = [one, *(replace(one, id=f"m{n}", start=3.0 * n, duration=25.0 + n) for n in range(20))]
     data, seen = _speech(many, tmp_path), _batches(monkeypatch)
     listener = Recogniser(small_model().eval(), ALPHABET, "main", {})
-    texts = listener.recognise(data)
+    texts = listener.listen(data)
     assert all(items * frames <= BATCH_FRAMES for items, frames in seen)
-    assert texts[3] == listener.recognise(_speech([many[3]], tmp_path))[0]
-    assert len(log_posteriors(listener, data)[0]) == pytest.approx(7500, abs=10)
+    assert texts[3] == listener.listen(_speech([many[3]], tmp_path))[0]
+    assert len(listener.posteriors(data)[0]) == pytest.approx(7500, abs=10)
 
 
 def test_all_ways_of_listening_hear_the_same_pieces(
@@ -231,7 +229,7 @@ def test_all_ways_of_listening_hear_the_same_pieces(
     each = [parts.collate([n]) for n in range(len(parts))]
     with torch.no_grad():
         logits = [listener.logits(batch.inputs, batch.lengths)[0][0] for batch in each]
-    first, _ = log_posteriors(listener, data)
+    first, _ = listener.posteriors(data)
     torch.testing.assert_close(first, torch.cat(logits[:-1]).log_softmax(-1))
     # A language's score is the mean over all frames, not over pieces.
     apart = []
@@ -240,14 +238,15 @@ def test_all_ways_of_listening_hear_the_same_pieces(
     assert head_scores(listener, data, ["main", "other"])[0]["main"] == pytest.approx(float(torch.cat(apart).mean()))
     given: list[tuple[int, int]] = []
 
-    def adapted(model: Any, head: str, batches: Any, config: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def adapted(model: Any, head: str, batches: Any, config: Any) -> Iterator[tuple[Any, ...]]:
         for _, batch in batches:
             given.append(tuple(batch.inputs.shape[:2]))
-            yield listener.logits(batch.inputs, batch.lengths)
+            hidden, lengths = listener.model(batch.inputs, batch.lengths)
+            yield batch, hidden, listener.model.head(head)(hidden), lengths
 
-    expected = listener.recognise(data)
-    monkeypatch.setattr(recognising, "adapted_logits", adapted)
-    assert replace(listener, test_time=SutaConfig()).recognise(data) == expected
+    expected = listener.listen(data)
+    monkeypatch.setattr(recognising, "adapted_outputs", adapted)
+    assert replace(listener, test_time=SutaConfig()).listen(data) == expected
     assert given == [(1, frames) for frames in parts.costs()]
 
 
@@ -256,7 +255,7 @@ def test_a_long_recording_is_no_word(tmp_path: Path, shorter: None) -> None:
     listener = Recogniser(small_model().eval(), Tokens(list("abcd"), "phones"), "main", {}, lexicon=lexicon)
     data = _speech([_noise(tmp_path / "a.wav", 9.0), _noise(tmp_path / "b.wav", 2.0)], tmp_path)
     with pytest.raises(DataError, match="'a': lasts 9 s, but each recording is taken for a single word .* --sentences"):
-        listener.recognise(data)
+        listener.listen(data)
 
 
 def _recognise_and_tell(file: Path, cache: Path, told: Path) -> None:
@@ -269,7 +268,7 @@ def _recognise_and_tell(file: Path, cache: Path, told: Path) -> None:
     before = _megabytes("VmRSS")
     utterance = Utterance("a", str(file), audio.probe(file).duration, "", "s", "en")
     store = build_store([utterance], features, cache=cache)
-    (text,) = listener.recognise(SpeechData([utterance], store, ALPHABET, with_targets=False))
+    (text,) = listener.listen(Spoken([utterance], store))
     told.write_text(f"{_megabytes('VmHWM') - before} {len(text)}")
 
 

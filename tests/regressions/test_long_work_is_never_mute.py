@@ -24,7 +24,7 @@ from asr_transfer import cli, progress
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.progress import Work, tracked
@@ -204,7 +204,7 @@ def test_features_and_recognition_are_counted(tmp_path: Path, make_audio: Any, m
     store = build_store(utterances, FeatureConfig(mels=8), cache=tmp_path / "cache")
     assert "features: utterance 2 of 3" in lines[1]
     recogniser = Recogniser(small_model(), Tokens(["a", "b", "c", " "]), "main", {})
-    recogniser.recognise(SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    recogniser.listen(Spoken(utterances, store))
     assert "recognising: piece 3 of 3" in lines[-1]
 
 

@@ -25,7 +25,7 @@ class Settings:
     ("data", "message"),
     [
         (b"steps: 5\n# caf\xe9\n", "line 2: is not UTF-8 text (byte 14 is 0xe9); save it as UTF-8"),
-        ("steps: 5\n".encode("utf-16"), "line 1: seems to be UTF-16 (byte 0 is 0xff)"),
+        ("steps: 5\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
         (bytes(range(128, 256)) * 4, "line 1: is not UTF-8 text"),
         (b"steps: 5\nmore: [1\n", "line 3: is not YAML (expected ',' or ']'"),
         (b"a: 1\nb: x\0y\n", "line 2: is not YAML (special characters are not allowed)"),
@@ -68,10 +68,16 @@ def test_no_arguments_at_all_are_a_wrong_command_line(capsys: pytest.CaptureFixt
     assert "subcommand" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["trainer: 5", "trainer: {steps: null}"])
-def test_values_that_no_option_takes(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("trainer: 5", "an option has a value of another type"),
+        ("trainer: {steps: null}", "`trainer.steps` must be a whole number of at least 1, got None"),
+    ],
+)
+def test_values_that_no_option_takes(text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.yaml").write_text(text)
     out = ["--train", "a.jsonl", "--out", str(tmp_path / "out")]
     assert main(["train", "--config", str(tmp_path / "c.yaml"), *out]) == 1
     error = capsys.readouterr().err
-    assert "an option has a value of another type" in error and error.count("\n") == 1
+    assert told in error and error.count("\n") == 1

@@ -175,7 +175,7 @@ def test_lines_end_where_editors_end_them(tmp_path: Path) -> None:
     assert textfiles.read_lines(file) == ["one", "two\u2028still\u0085two\x0b", "three"]
     for data, message in (
         (b"a\ncaf\xe9\n", r"line 2: is not UTF-8 text \(byte 5 is 0xe9\)"),
-        ("a".encode("utf-16"), "line 1: seems to be UTF-16"),
+        ("a".encode("utf-16"), "is UTF-16; save it as UTF-8"),
     ):
         file.write_bytes(data)
         with pytest.raises(DataError, match=message):

@@ -17,8 +17,8 @@ from asr_transfer.cli import main
 from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.languages import sweep
-from asr_transfer.experiments.languages.points import Corpora, Point
-from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.training import precision
 from asr_transfer.training.objective import TrainedObjective
@@ -156,44 +156,49 @@ def test_a_resumed_run_keeps_its_precision_wherever_it_goes_on(machine: Machine,
     assert different(_train(None)[0], whole), "the other precision would have given other bits"
 
 
-def test_train_says_it_once_and_records_what_was_asked_and_taken(
+@pytest.fixture
+def stopped(
     machine: Machine,
     tone_corpus: dict[str, Path],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    command = [
-        "train",
-        "--train",
-        str(tone_corpus["dev"]),
-        "--out",
-        str(tmp_path / "run"),
-        *TINY,
-        "--trainer.steps",
-        "2",
-    ]
-    train = Trainer.train
+    capsys: pytest.CaptureFixture[str],
+) -> list[str]:
+    """Return the command of a training that was stopped as it began, on a machine that then became another."""
+    command = ["train", "--train", str(tone_corpus["dev"]), "--out", str(tmp_path / "run"), *TINY,
+               "--trainer.steps", "2"]  # fmt: skip
 
-    def stopped(trainer: Trainer) -> Any:
+    def stop(trainer: Trainer) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "train", stopped)
-    assert main(command) == 130
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "train", stop)
+        assert main(command) == 130
     assert capsys.readouterr().out.count("precision: fp32 (bf16 is 0.65 times as fast here)") == 1
     machine.begin_again(1.5)
-    seen = []
+    return command
+
+
+def test_train_records_what_was_asked_and_taken_and_says_it_once(
+    stopped: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, seen = Trainer.train, []
     monkeypatch.setattr(Trainer, "train", lambda trainer: (seen.append(trainer.config.precision), train(trainer))[1])
-    assert main([*command, "--resume"]) == 0
+    assert main([*stopped, "--resume"]) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     noted = dict(record["precision"])
     assert noted.pop("processor") and seen == ["fp32"], "where the figures are from"
     assert noted == {"asked": "auto", "taken": "fp32", "bf16_speed": 0.65}
     assert record["config"]["trainer"]["precision"] == "auto"
     assert "precision:" not in capsys.readouterr().out
-    assert main([*command, "--overwrite"]) == 0
+
+
+def test_another_run_on_another_machine_takes_another_precision(
+    stopped: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*stopped, "--overwrite"]) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    assert record["precision"]["taken"] == "bf16", "another run, on another machine"
+    assert record["precision"]["taken"] == "bf16"
     assert "precision: bf16 (bf16 is 1.50 times as fast here)" in capsys.readouterr().out
 
 
@@ -220,9 +225,10 @@ def test_all_that_adapt_tries_is_trained_alike(
 
 def _planned(asked: str) -> tuple[list[Any], list[Any]]:
     corpora = Corpora({}, {}, {}, {})
-    job = SourceJob("xx", (), None, SourceConfig(TDNN))
+    job = SourceModel("xx", (), None, SourceConfig(TDNN))
     learn = LanguageConfig(trainer=TrainerConfig(precision=asked, steps=3))  # type: ignore[arg-type]
-    return [(corpora, job)], [(corpora, Point("all", 1, seed, "xx", learn), (1.0,)) for seed in (0, 1)]
+    points = [TrainPoint(corpora, Point("all", 1, seed, "xx", learn), (1.0,)) for seed in (0, 1)]
+    return [TrainSource(corpora, job)], points
 
 
 @pytest.mark.parametrize("asked", ["auto", "bf16"])
@@ -230,9 +236,9 @@ def test_all_models_of_a_sweep_are_trained_alike(machine: Machine, asked: str, t
     lines: list[str] = []
     sources, points = sweep._precise(tmp_path, *_planned(asked), lines.append)
     taken = "fp32" if asked == "auto" else "bf16"
-    assert {job.config.trainer.precision for _, job in sources} == {taken}
-    assert {point.config.trainer.precision for _, point, _ in points} == {taken}
-    assert [point.config.trainer.steps for _, point, _ in points] == [3, 3]
+    assert {job.source.config.trainer.precision for job in sources} == {taken}
+    assert {job.point.config.trainer.precision for job in points} == {taken}
+    assert [job.point.config.trainer.steps for job in points] == [3, 3]
     assert len(lines) == machine.measured == (asked == "auto")
     machine.begin_again(1.5)
     again, _ = sweep._precise(tmp_path, *_planned(asked), lines.append)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.real_runs import ROOT
 
-CODE = [path for room in ("asr_transfer", "data_prep") for path in sorted((ROOT / room).rglob("*.py"))]
+CODE = [path for room in ("asr_transfer", "data_prep", "tests") for path in sorted((ROOT / room).rglob("*.py"))]
 
 
 def test_every_folder_of_code_is_a_package() -> None:

@@ -23,6 +23,7 @@ from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
+from asr_transfer.experiments.languages.points import Corpora
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.runs import attempts
 from asr_transfer.runs.record import read_record
@@ -115,12 +116,34 @@ def _new_speaker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     return _languages("new_speaker", "run_new_speaker", [], folder, monkeypatch)
 
 
-def _speakers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    module = _recipe("speaker_adaptation/run", "run_experiment", monkeypatch)
+def _identification(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
+    module = _recipe("multilingual/identification", "identified", monkeypatch)
+    sources = {n: _write(folder, n, code) for n, code in (("asterisk-en", "en"), ("fillets-nl", "nl"))}
+    monkeypatch.setattr(module, "prepare_languages", lambda *_, **__: multilingual.Corpora(sources, {}))
+    tested = Corpora.from_folders(sources, {}, splits=multilingual.SOURCE_SPLITS)
+    given = ["--source_model", str(_model(folder / "base"))]
+    return Ways(
+        lambda out, *options: module.script(module.Recipe, module.run, [*given, "--out", str(out), *options]),
+        [Path(path) for path in tested.source_tests.values()] + [folder / "base" / "model"],
+    )
+
+
+def _forgetting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
+    return _speakers(folder, monkeypatch, "forgetting", "run_predicted", ["--protocol.judged_utterances", "9"])
+
+
+def _speakers(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str = "run",
+    stop_at: str = "run_experiment",
+    more: Sequence[str] = (),
+) -> Ways:
+    module = _recipe(f"speaker_adaptation/{name}", stop_at, monkeypatch)
     corpus = _write(folder, "tones", "cmn")
     found = {split: corpus / f"{split}.jsonl" for split in ("train", "dev", "test")}
-    monkeypatch.setattr(module, "prepare", lambda *arguments: found)
-    given = ["--corpus", "synthetic"]
+    monkeypatch.setattr("asr_transfer.experiments.speakers.options.prepare", lambda *arguments: found)
+    given = ["--corpus", "synthetic", *more]
     return Ways(
         lambda out, *options: module.script(module.Recipe, module.run, [*given, "--out", str(out), *options]),
         list(found.values()),
@@ -128,7 +151,8 @@ def _speakers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 
 def _words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    module = _recipe("zero_shot_words/run", "refuse_leaks", monkeypatch)
+    module = load(ROOT / "recipes" / "zero_shot_words" / "run.py")
+    monkeypatch.setattr("asr_transfer.experiments.words.experiment.refuse_leaks", _begun)
     corpus = _write(folder, "words", "cmn")
     Lexicon.from_pairs((text, " ".join(PHONES[x] for x in text)) for text in TEXTS).save(corpus / "hsk_lexicon.txt")
     more = _write(folder, "more", "cmn", ("train",)) / "train.jsonl"
@@ -140,7 +164,8 @@ def _words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 
 def _sentences(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
-    module = _recipe("zero_shot_words/sentences", "build_store", monkeypatch)
+    module = load(ROOT / "recipes" / "zero_shot_words" / "sentences.py")
+    monkeypatch.setattr("asr_transfer.experiments.sentences.experiment.build_store", _begun)
     corpus, model = _write(folder, "sentences", "cmn"), _model(folder / "base")
     (folder / "more.txt").write_text("好 你\n", encoding="utf-8")
     given = ["--model", str(model), "--corpus", str(corpus), "--more", f"[{folder / 'more.txt'}]"]
@@ -183,6 +208,8 @@ RECIPES: dict[str, Callable[[Path, pytest.MonkeyPatch], Ways]] = {
     "negative_transfer": _negative,
     "transfer_table": _pairs,
     "new_speaker": _new_speaker,
+    "identification": _identification,
+    "forgetting": _forgetting,
     "speaker_adaptation": _speakers,
     "zero_shot_words": _words,
     "sentences": _sentences,
@@ -214,17 +241,27 @@ def _alter(file: Path) -> None:
         file.write_text(file.read_text(encoding="utf-8") + "你\n", encoding="utf-8")
 
 
+READY = "all is ready to begin"
+
+
+def test_a_run_that_is_killed_has_noted_its_data_and_may_be_moved(
+    ways: Ways, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert ways.run(out) == 1
+    assert READY in (told := capsys.readouterr().err), told
+    assert read_record(out)["data"], "a run that is killed has noted its data"
+    assert not (out / "run.lock").exists()
+    shutil.move(out, tmp_path / "moved")
+    assert ways.run(tmp_path / "moved", "--resume") == 1 and READY in capsys.readouterr().err
+
+
 def test_resuming_takes_the_data_that_the_run_began_with_and_no_other(
     ways: Ways, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     assert ways.run(out) == 1
-    assert "all is ready to begin" in (told := capsys.readouterr().err), told
-    assert read_record(out)["data"], "a run that is killed has noted its data"
-    assert not (out / "run.lock").exists()
-    shutil.move(out, tmp_path / "moved")
-    out = tmp_path / "moved"
-    assert ways.run(out, "--resume") == 1 and "all is ready to begin" in capsys.readouterr().err
+    capsys.readouterr()
     for file in ways.changing:
         kept = tmp_path / "kept"
         (shutil.copytree if file.is_dir() else shutil.copy)(file, kept)
@@ -236,7 +273,7 @@ def test_resuming_takes_the_data_that_the_run_began_with_and_no_other(
         assert ways.run(out, "--resume") == 1 and "cannot be resumed" in capsys.readouterr().err, "refused for good"
         (shutil.rmtree if file.is_dir() else Path.unlink)(file)
         shutil.move(kept, file)
-    assert ways.run(out, "--resume") == 1 and "all is ready to begin" in capsys.readouterr().err
+    assert ways.run(out, "--resume") == 1 and READY in capsys.readouterr().err
 
 
 def test_overwriting_empties_the_folder(ways: Ways, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from asr_transfer.commands.lm import make_model, read_texts
+from asr_transfer.commands.lm import make_model
 from asr_transfer.data.lexicon import Lexicon, read_for
+from asr_transfer.data.texts import read_texts
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.hot_words import HotWords

@@ -65,6 +65,7 @@ def test_each_script_keeps_its_words(text: str, language: str, expected: str) ->
     assert text_defect(found, script="") is None
 
 
+@pytest.mark.voices
 @pytest.mark.parametrize(
     ("word", "language"),
     [("col·legi", "ca"), ("tog'", "uz"), ("eu:n", "fi"), ("ג׳ירפה", "he"), ("می\u200cخواهم", "fa")],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import nn
 
+from asr_transfer.config import EncoderName
 from asr_transfer.data.batching import ArrayData, Batch
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.image import ImageModel
@@ -22,7 +23,7 @@ from tests.small import MELS, HeadOnly, ToySpeech, small_model
 HEADS = {"main": 5, "other": 7}
 TAPS = ("encoder.layers.0", "encoder.norm", "frontend")
 Parts = dict[str, tuple[Stream, Batch]]
-everywhere = pytest.mark.parametrize("encoder", ["bilstm", "tdnn", "conformer"])
+everywhere = pytest.mark.parametrize("encoder", get_args(EncoderName))
 
 
 def _model(encoder: Any, dropout: float = 0.3) -> AcousticModel:

@@ -14,7 +14,7 @@ from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAu
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
@@ -60,7 +60,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[Utt
 def trained(spoken: Any) -> Recogniser:
     """Return a recogniser by plain phones of two languages that has learnt them."""
     made, store = spoken
-    return train_recogniser(made["xa"] + made["xb"], [], store, _settings("phones", 100))[0]
+    return train_recogniser(Spoken(made["xa"] + made["xb"], store), Spoken([], store), _settings("phones", 100))[0]
 
 
 def _tokens(**phones: str) -> dict[str, Tokens]:
@@ -174,10 +174,10 @@ def test_settings_that_do_not_fit_are_refused(spoken: Any) -> None:
         with pytest.raises(ConfigError, match=message):
             SourceConfig(**{"model": NETWORK, **changes})
     with pytest.raises(ConfigError, match="has no parts of single languages"):
-        train_recogniser(made["xa"], [], store, _settings("phones"), make_model=lambda *_: None)  # type: ignore[arg-type,return-value]
+        train_recogniser(Spoken(made["xa"], store), Spoken([], store), _settings("phones"), make_model=lambda *_: None)  # type: ignore[arg-type,return-value]
     with pytest.raises(ConfigError, match="'xq' has no articulatory features|'xq' is no single phone"):
         make_phone_model(_tiny(), _tokens(xx="a xq"), "attributes")
-    heads, _, _ = train_recogniser(made["xa"], [], store, _settings("heads", 1))
+    heads, _, _ = train_recogniser(Spoken(made["xa"], store), Spoken([], store), _settings("heads", 1))
     with pytest.raises(ConfigError, match="the model has an output layer per language"):
         add_language(heads, "de", Tokens(["a"], "phones"))
     with pytest.raises(ConfigError, match="the model emits phones, not characters"):
@@ -188,12 +188,12 @@ def test_two_languages_are_trained_together_and_kept(spoken: Any, trained: Recog
     made, store = spoken
     assert isinstance(trained.model, PhoneModel) and set(trained.model.inventory.phones) == set(PHONES.values())
     assert "f" not in trained.model.table("xa") and "b" not in trained.model.table("xb")
-    heard = hypotheses(trained, made["xa"] + made["xb"], store, by_head=True)
+    heard = hypotheses(trained, Spoken(made["xa"] + made["xb"], store), by_head=True)
     assert sum(h.hypothesis == h.reference for h in heard) / len(heard) > 0.8  # measured: 1
     trained.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model", "xb")
     assert not different(snapshot(trained.model), snapshot(again.model))
-    assert again.tokens == trained.others["xb"] and hypotheses(again, made["xb"], store, True) == [
+    assert again.tokens == trained.others["xb"] and hypotheses(again, Spoken(made["xb"], store), True) == [
         h for h in heard if h.language == "xb"
     ]
 
@@ -208,12 +208,12 @@ def test_a_language_is_heard_through_its_lexicon_without_training(
     lexicon = Lexicon([Entry(word, tuple(PHONES[letter] for letter in word)) for word in words])
     listener, changed = for_lexicon(trained, "xc", lexicon)
     assert changed == 0 and {"f", "b"} <= set(listener.tokens.symbols)  # neither language has both
-    right = [h.hypothesis == h.reference for h in hypotheses(listener, single, store)]
+    right = [h.hypothesis == h.reference for h in hypotheses(listener, Spoken(single, store))]
     assert len(words) > 5 and sum(right) / len(right) > 0.8
     listener.save(tmp_path / "model", "", {})
     again = Recogniser.load(tmp_path / "model", "xc")
-    assert [h.hypothesis for h in hypotheses(again, single, store)] == [
-        h.hypothesis for h in hypotheses(listener, single, store)
+    assert [h.hypothesis for h in hypotheses(again, Spoken(single, store))] == [
+        h.hypothesis for h in hypotheses(listener, Spoken(single, store))
     ]
 
 
@@ -235,13 +235,13 @@ def test_phones_that_the_model_lacks_are_rewritten_or_scored(outputs: Any) -> No
 @pytest.mark.parametrize("mode", ["all", "head", "gradual"])
 def test_a_further_language_is_learnt_on_the_shared_layer(spoken: Any, mode: Any, outputs: Any) -> None:
     made, store = spoken
-    source = train_recogniser(made["xa"], [], store, _settings(outputs, 2))[0]
+    source = train_recogniser(Spoken(made["xa"], store), Spoken([], store), _settings(outputs, 2))[0]
     trainer = TrainerConfig(steps=6, batch_budget=1500, validate_every=0, device="cpu", learning_rate=0.01)
     config = LanguageConfig(mode, "phones", trainer, None, (1.0,))
     if importlib.util.find_spec("panphon") is None:
         pytest.skip("panphon is not installed")
     before = snapshot(source.model)
-    learnt = learn_language(source, made["xb"], [], store, config)
+    learnt = learn_language(source, Spoken(made["xb"], store), Spoken([], store), config)
     after, heard = snapshot(learnt.recogniser.model), learnt.recogniser
     assert isinstance(heard.model, PhoneModel) and set(heard.model.heads) == {"xa", "xb"} and heard.head == "xb"
     assert "f" in heard.model.inventory.phones and not different(before, snapshot(source.model))
@@ -249,5 +249,5 @@ def test_a_further_language_is_learnt_on_the_shared_layer(spoken: Any, mode: Any
     moved = different(before, common)
     assert any(name.startswith("phones.") for name in moved)
     assert (mode == "head") == all(name.startswith("phones.") for name in moved)
-    data = SpeechData(made["xb"], store, heard.tokens, with_targets=False)
-    assert len(heard.recognise(data)) == len(made["xb"])
+    data = Spoken(made["xb"], store)
+    assert len(heard.listen(data)) == len(made["xb"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -133,7 +133,7 @@ def test_few_examples_are_different_items_and_many_are_all_items_equally_often()
         assert len(seen) == len(set(seen)) == wanted
 
 
-@pytest.mark.parametrize("encoder", ["tdnn", "bilstm", "conformer"])
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
 def test_computing_leaves_the_model_as_it_was(encoder: EncoderName) -> None:
     model = small_model(encoder=encoder, heads={"main": 5, "other": 3}, dropout=0.5).train()
     model.encoder.layers[0].eval()

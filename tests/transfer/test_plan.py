@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import nn
 
+from asr_transfer.config import EncoderName
 from asr_transfer.errors import ConfigError, SelectionError
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.plan import Copy, Freeze, FreezeStatistics, LearningRate, Reinit, TransferPlan
@@ -76,7 +77,7 @@ def test_reinit_is_random_repeatable_and_leaves_the_global_state_alone() -> None
     assert "heads.main.weight" in different(models[0], models[2])
 
 
-@pytest.mark.parametrize("encoder", ["bilstm", "tdnn", "conformer"])
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
 def test_reinit_reaches_every_tensor_of_every_encoder(encoder: Any) -> None:
     model = small_model(1, encoder)
     with torch.no_grad():
@@ -92,7 +93,7 @@ def test_reinit_of_half_a_layer_is_refused() -> None:
         TransferPlan(Reinit("heads.main.bias")).apply(small_model())
 
 
-@pytest.mark.parametrize("encoder", ["bilstm", "tdnn", "conformer"])
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
 def test_frozen_parameters_and_statistics_stay_the_same_bits(encoder: Any) -> None:
     model = small_model(1, encoder)
     before = snapshot(model)

@@ -131,6 +131,7 @@
       head.append(player);
     }
     item.append(head);
+    if (pictures.has(utterance)) item.append(pictures.get(utterance).cloneNode());
     const list = make("dl", "lines");
     list.append(make("dt", "", "reference"), make("dd", "", data.r[utterance] || "(empty)"));
     line(list, system, utterance);
@@ -155,6 +156,8 @@
 
   const form = document.getElementById("filters");
   const cards = document.getElementById("cards");
+  // The pictures stand in the page once: in the cards that readers without script see.
+  const pictures = new Map([...cards.querySelectorAll("img.spectrogram")].map((i) => [Number(i.dataset.utterance), i]));
   const status = document.getElementById("status");
   const more = document.getElementById("more");
   let found = [];

@@ -1,9 +1,9 @@
-"""Share of errors that one system makes less than another, over all seeds, with its interval."""
+"""Turns counts by seed into rates, and into what one system gains on another, with intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
@@ -17,54 +17,52 @@ from asr_transfer.evaluation.clusters import (
     reduction_over,
     summed,
 )
-from asr_transfer.evaluation.scoring import Alignments
+from asr_transfer.evaluation.scoring import Alignments, Counts
+
+Figures = tuple[float | None, float | None, float | None]
+"""A value with its interval, as rows keep it; all None where there is nothing to compare with."""
 
 
-@dataclass(frozen=True)
-class Reduction:
-    """A system against another one.
-
-    Attributes:
-        share: part of the other's errors that it makes less; negative where it makes more.
-        low, high: its 95 % interval over seeds and utterances; None with fewer than four seeds, which say too little of
-            the next one.
-        p: two-sided, that the two err alike; with fewer than four seeds the exact sign test's over them.
-        seeds: how many.
-    """
-
-    share: float
-    low: float | None
-    high: float | None
-    p: float
-    seeds: int
-
-
-def reduction(before: Sequence[Alignments], after: Sequence[Alignments]) -> Reduction:
-    """Compare two systems, run with the same seeds on the same utterances.
+def reduction(before: Sequence[Alignments], after: Sequence[Alignments]) -> Estimate:
+    """Return the share of errors that a system makes less than another one, run with the same seeds.
 
     All seeds share the utterances, so that chance comes in twice: by which seeds were run, and by which utterances, or
-    speakers where there are at least four, were tested on.
+    speakers where there are at least four, were tested on. There is no interval below four seeds, which say too little
+    of the next one; p is then the exact sign test's over them.
 
     Args:
-        before: the other system's results by seed.
-        after: the system's, in the same order.
+        before: Results of the other system by seed.
+        after: Results of the system, in the same order.
 
     Raises:
-        DataError: there is no seed, or the utterances differ.
+        DataError: There is no seed, or the utterances differ.
     """
-    if not before or len(before) != len(after):
-        raise DataError(f"{len(before)} and {len(after)} seeds cannot be compared; run both with the same ones.")
-    first = before[0]
-    for one in (*before, *after):
-        if one.ids != first.ids or one.references != first.references:
-            raise DataError("the systems were scored on different utterances; compare them on the same ones.")
-    found = reduction_over(*_shared([*before, *after], [before, after], ["errors", "errors"]))
-    return Reduction(found.value, found.low, found.high, found.p, len(before))
+    return reduction_over(*_shared([*before, *after], [before, after], ["errors", "errors"]))
+
+
+@overload
+def figures(found: Estimate) -> tuple[float, float | None, float | None]: ...
+
+
+@overload
+def figures(found: Estimate | None) -> Figures: ...
+
+
+def figures(found: Estimate | None) -> Figures:
+    """Return a value with its interval."""
+    return (None, None, None) if found is None else (found.value, found.low, found.high)
 
 
 def pooled_rate(seeds: Sequence[Alignments]) -> float:
-    """Return a system's error rate over all seeds."""
-    return sum(int(a.errors.sum()) for a in seeds) / max(1, sum(int(a.reference.sum()) for a in seeds))
+    """Return a system's error rate over all seeds; 0 where there is no reference."""
+    total = sum((one.counts() for one in seeds), Counts())
+    return total.rate if total.reference else 0.0
+
+
+def spread_over_seeds(seeds: Sequence[Alignments]) -> float:
+    """Return the standard deviation of a system's error rate over seeds; 0 of one."""
+    rates = [pooled_rate([one]) for one in seeds]
+    return float(np.std(rates, ddof=1)) if len(rates) > 1 else 0.0
 
 
 def rate_over_seeds(seeds: Sequence[Alignments]) -> Estimate:
@@ -105,9 +103,12 @@ def _shared(
         sides: results by seed, for each quantity.
         quantities: names of what is summed up, `errors` or `reference`.
     """
+    if not seeds or len({len(side) for side in sides}) > 1:
+        counts = " and ".join(str(len(side)) for side in sides)
+        raise DataError(f"{counts} seeds cannot be compared; run both with the same ones.")
     first = seeds[0]
-    if any(one.ids != first.ids for one in seeds):
-        raise DataError("the seeds were scored on different utterances; score all on the same ones.")
+    if any(one.ids != first.ids or one.references != first.references for one in seeds):
+        raise DataError("the systems were scored on different utterances; compare them on the same ones.")
     # (seeds, utterances) each
     tables = [
         np.array([getattr(one, name) for one in side], np.float64) for side, name in zip(sides, quantities, strict=True)

@@ -1,29 +1,35 @@
-"""Error of a new language against the minutes of its speech, with and without other languages' help."""
+"""Measures the error of a new language against the minutes of its speech, with and without other languages' help."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from statistics import fmean
 
 from asr_transfer.data.notations import scheme_of, split_pinyin
 from asr_transfer.data.tokens import spells_phones
-from asr_transfer.evaluation.foreign import read_hypotheses
+from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.plots import Plot, Series, curves
 from asr_transfer.evaluation.scoring import Alignments, align
-from asr_transfer.experiments.core.effects import pooled_rate, reduction
-from asr_transfer.experiments.languages.points import Corpora, Point, check_languages, error_unit, read_point
-from asr_transfer.experiments.languages.search import Tried, plan_search, read_search
-from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.experiments.core.effects import Figures, figures, pooled_rate, reduction, spread_over_seeds
+from asr_transfer.experiments.core.ledger import mean_seconds, read_finished
+from asr_transfer.experiments.core.tables import Column, Table
+from asr_transfer.experiments.languages.points import (
+    Corpora,
+    Point,
+    TrainPoint,
+    check_languages,
+    load_point,
+    read_point,
+)
+from asr_transfer.experiments.languages.savings import Saving, savings, savings_table
+from asr_transfer.experiments.languages.search import Tried, plan_search, read_search, search_table
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
-from asr_transfer.experiments.languages.systems import LONG, PLAIN, SYSTEMS, TUNED, CurveConfig, plan
+from asr_transfer.experiments.languages.systems import FROM_SCRATCH, PLAIN, SYSTEMS, CurveConfig, plan
 from asr_transfer.runs.workers import Backend
-
-FROM_SCRATCH = (TUNED, LONG, "scratch")
-"""Systems that others are held against: at each amount the one that is better on the development speech."""
+from asr_transfer.textfiles import write_text
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Row:
 
     Attributes:
         test, system, minutes: names of the test set and the system, and the amount of speech.
-        seeds: how many.
+        seeds: number of seeds.
         rate: errors over reference units of all seeds.
         spread: standard deviation over seeds.
         reduction: share of the baseline's errors that it makes less; None for the baseline itself.
@@ -71,10 +77,6 @@ class Row:
     lexicon_spread: float | None = None
     by_seed: tuple[float, ...] = ()
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the row for a record."""
-        return asdict(self)
-
 
 def run_curve(
     config: CurveConfig,
@@ -91,20 +93,19 @@ def run_curve(
         corpora: its manifests.
         folder: run folder of the experiment; `sources` and `points` below it hold a run folder for each model.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
     """
     languages, target = check_languages(corpora)
-    jobs, points = plan(config, corpora, languages)
+    sources, points = plan(config, corpora, languages)
     say(f"{', '.join(languages) or 'no source languages'}, then '{target}'")
 
-    def run(jobs: Sequence[SourceJob], points: Sequence[Point]) -> None:
-        planned = [(corpora, point, config.amounts) for point in points]
-        run_sweep(
-            folder, [(corpora, job) for job in jobs], planned, config.source.model.features, workers, say, backend
-        )
+    def run(sources: Sequence[SourceModel], points: Sequence[Point]) -> None:
+        models = [TrainSource(corpora, source) for source in sources]
+        planned = [TrainPoint(corpora, point, config.amounts) for point in points]
+        run_sweep(folder, models, planned, config.source.model.features, workers, say, backend)
 
-    run(jobs, [*points, *(plan_search(config.search, config.search_start) if config.searches else ())])
+    run(sources, [*points, *(plan_search(config.search, config.search_start) if config.searches else ())])
     if config.searches:
         best = tried(config, folder)[0]
         say(f"from scratch, the settings '{best.name}' err least on the development speech: {100 * best.error:.1f} %")
@@ -121,6 +122,18 @@ def tried(config: CurveConfig, folder: Path) -> list[Tried]:
 def all_points(config: CurveConfig, corpora: Corpora, folder: Path) -> list[Point]:
     """Return all points of a finished experiment, those with the settings that a search chose among them."""
     return plan(config, corpora, check_languages(corpora)[0], tried(config, folder))[1]
+
+
+def saved_speech(config: CurveConfig, corpora: Corpora, folder: Path) -> list[Saving]:
+    """Return how much target speech each system of a finished experiment saves on each test set."""
+    points = all_points(config, corpora, folder)
+    return [saving for test in corpora.tests for saving in savings(folder, points, test)]
+
+
+def write_plots(folder: Path, rows: Sequence[Row]) -> None:
+    """Write `curve-TEST.svg` for each test set."""
+    for test in dict.fromkeys(row.test for row in rows):
+        write_text(folder / f"curve-{test}.svg", plot(rows, test, "unit error rate").svg())
 
 
 def summarise(folder: Path, points: Sequence[Point], tests: Iterable[str]) -> list[Row]:
@@ -154,11 +167,53 @@ def _baseline(folder: Path, points: Sequence[Point]) -> str:
         return next(iter(own), "")
 
     def error(name: str) -> float:
-        bests = [read_point(folder / "points" / own[name][seed].name)["best"] or {} for seed in sorted(shared)]
-        monitor = points[0].config.monitor
-        return _mean(best.get(monitor, 0.0) for best in bests)
+        bests = [read_finished(folder / "points" / own[name][seed].name)["best"] or {} for seed in sorted(shared)]
+        return fmean(best.get(points[0].config.monitor, 0.0) for best in bests)
 
     return min(own, key=error)
+
+
+def curve_tables(rows: Sequence[Row], saved: Sequence[Saving], found: Sequence[Tried] = ()) -> list[Table]:
+    """Return each test set's table, behind it how much data each system saves, and at last what a search tried."""
+    tables = []
+    for test in dict.fromkeys(row.test for row in rows):
+        own = [row for row in rows if row.test == test]
+        tables.append(Table.of(own, _columns(own), title=f"Test set `{test}`:"))
+        if own_saved := [one for one in saved if one.test == test]:
+            tables.append(savings_table(own_saved))
+    return [*tables, *([search_table(found)] if found else [])]
+
+
+def _columns(rows: Sequence[Row]) -> list[Column[Row]]:
+    """Return the columns of a test set's table; those that no row has anything to say in are left out."""
+    syllables: list[Column[Row]] = [("syllable error %", lambda row: percent(row.syllables))]
+    lexicon: list[Column[Row]] = [
+        ("CER by lexicon %", lambda row: percent(row.lexicon)),
+        ("± seeds", lambda row: percent(row.lexicon_spread)),
+    ]
+    baseline: list[Column[Row]] = [
+        ("fewer errors %", lambda row: percent(row.reduction, 0)),
+        ("95 % interval", lambda row: span(row.low, row.high)),
+        ("than", lambda row: f"`{row.baseline}`" if row.baseline else "–"),
+    ]
+    plain = next((row.plain for row in rows if row.versus is not None), None)
+    versus: list[Column[Row]] = [
+        (f"fewer errors than `{plain}` %", lambda row: percent(row.versus, 0)),
+        ("95 % interval", lambda row: span(row.versus_low, row.versus_high)),
+    ]
+    return [
+        ("minutes", lambda row: f"{row.minutes:g}"),
+        ("system", lambda row: row.system),
+        ("seeds", lambda row: str(row.seeds)),
+        ("error %", lambda row: percent(row.rate)),
+        ("± seeds", lambda row: percent(row.spread)),
+        *(syllables if any(row.syllables is not None for row in rows) else []),
+        *(lexicon if any(row.lexicon is not None for row in rows) else []),
+        *(baseline if any(row.baseline for row in rows) else []),
+        ("CPU-s", lambda row: f"{row.cpu_seconds:.0f}"),
+        ("CPU-s of the source", lambda row: f"{row.source_seconds:.0f}" if row.source_seconds else "–"),
+        *(versus if plain is not None else []),
+    ]
 
 
 def plot(rows: Sequence[Row], test: str, label: str) -> Plot:
@@ -177,17 +232,11 @@ def plot(rows: Sequence[Row], test: str, label: str) -> Plot:
     return curves(series, None, f"{label} %", f"{unit} of target speech", caption)
 
 
-def load_point(folder: Path, point: Point, test: str) -> Alignments:
-    """Return a finished point's alignments on a test set."""
-    rows = read_hypotheses(folder / "points" / point.name / test / "hypotheses.jsonl").utterances
-    return align(rows, error_unit(point.config.units))
-
-
 def _heard_syllables(folder: Path, point: Point, test: str) -> Alignments | None:
     """Return a point's alignments in syllables, or None where its units are not those of pinyin."""
     if not spells_phones(point.config.units):
         return None
-    rows = read_hypotheses(folder / "points" / point.name / test / "hypotheses.jsonl").utterances
+    rows = read_point(folder, point, test)
     if scheme_of({phone for row in rows for phone in row.reference.split()}) != "pinyin":
         return None
 
@@ -199,8 +248,9 @@ def _heard_syllables(folder: Path, point: Point, test: str) -> Alignments | None
 
 def _taken_for_words(folder: Path, point: Point, test: str) -> Alignments | None:
     """Return a point's alignments in characters with the test set's lexicon, or None where it has none."""
-    path = folder / "points" / point.name / f"{test}-lexicon" / "hypotheses.jsonl"
-    return align(read_hypotheses(path).utterances, "character") if path.is_file() else None
+    name = f"{test}-lexicon"
+    there = (folder / "points" / point.name / name / "hypotheses.jsonl").is_file()
+    return align(read_point(folder, point, name), "character") if there else None
 
 
 def _pooled(found: Sequence[Alignments | None]) -> tuple[float | None, float | None]:
@@ -208,11 +258,7 @@ def _pooled(found: Sequence[Alignments | None]) -> tuple[float | None, float | N
     own = [one for one in found if one is not None]
     if not own or len(own) < len(found):
         return None, None
-    return pooled_rate(own), _spread([pooled_rate([one]) for one in own])
-
-
-def _spread(rates: Sequence[float]) -> float:
-    return float(np.std(rates, ddof=1)) if len(rates) > 1 else 0.0
+    return pooled_rate(own), spread_over_seeds(own)
 
 
 def _row(
@@ -223,40 +269,26 @@ def _row(
     plain: Mapping[int, Point],
     aligned: Mapping[str, Alignments],
 ) -> Row:
-    every = [aligned[p.name] for p in own]
-    found: list[float | None] = []
-    for others in (against, plain):
+    def change(others: Mapping[int, Point]) -> Figures:
         paired = [p for p in own if p.seed in others]
-        if paired:
-            change = reduction([aligned[others[p.seed].name] for p in paired], [aligned[p.name] for p in paired])
-            found += [change.share, change.low, change.high]
-        else:
-            found += [None, None, None]
-    records = [read_point(folder / "points" / p.name) for p in own]
-    sources = [read_point(folder / "sources" / p.source) for p in own if p.source is not None]
-    lexicon = _pooled([_taken_for_words(folder, p, test) for p in own])
+        before, after = [aligned[others[p.seed].name] for p in paired], [aligned[p.name] for p in paired]
+        return figures(reduction(before, after) if paired else None)
+
+    every = [aligned[p.name] for p in own]
+    lexicon, lexicon_spread = _pooled([_taken_for_words(folder, p, test) for p in own])
     return Row(
         test,
         own[0].system,
         own[0].minutes,
         len(own),
         pooled_rate(every),
-        _spread([pooled_rate([one]) for one in every]),
-        found[0],
-        found[1],
-        found[2],
-        _mean(r["training"]["cpu_seconds"] for r in records),
-        _mean(r["training"]["cpu_seconds"] for r in sources),
-        found[3],
-        found[4],
-        found[5],
+        spread_over_seeds(every),
+        *change(against),
+        mean_seconds(folder, [f"points/{p.name}" for p in own]),
+        mean_seconds(folder, [f"sources/{p.source}" for p in own if p.source is not None]),
+        *change(plain),
         syllables=_pooled([_heard_syllables(folder, p, test) for p in own])[0],
-        lexicon=lexicon[0],
-        lexicon_spread=lexicon[1],
+        lexicon=lexicon,
+        lexicon_spread=lexicon_spread,
         by_seed=tuple(pooled_rate([one]) for one in every),
     )
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found) if found else 0.0

@@ -1,4 +1,4 @@
-"""Which source languages help a target and which harm it: leaving each one out of all, and adding each one to a base.
+"""Finds source languages that help a target or harm it: leaves each one out of all, and adds each one to a base.
 
 All source models take the same number of steps, whatever they are trained on, so that a language is not called helpful
 for the mere speech that is trained on longer.
@@ -7,31 +7,32 @@ for the mere speech that is trained on longer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 from asr_transfer.config import SourceConfig
 from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.evaluation.compare import ALPHA
+from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.scoring import Alignments
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.experiments.core.effects import pooled_rate, reduction
-from asr_transfer.experiments.languages.curve import load_point
-from asr_transfer.experiments.languages.points import Corpora, Point, check_languages
-from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.experiments.core.effects import figures, pooled_rate, reduction
+from asr_transfer.experiments.core.tables import Table
+from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint, check_languages, load_point
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.ranges import Filled, Positive, Ranged, Seeds
 from asr_transfer.runs.workers import Backend
 
 Design = Literal["leave-out", "add"]
 SCRATCH, ALL, BASE = "scratch-long", "all", "base"
-SURE = 0.05
-"""Corrected p below which a language is said to help or harm."""
 
 
 @dataclass(frozen=True)
-class NegativeConfig:
+class NegativeConfig(Ranged):
     """An experiment over the source languages of one target.
 
     Attributes:
@@ -45,24 +46,16 @@ class NegativeConfig:
         learn: learning of the target.
     """
 
-    minutes: float = 10
-    seeds: tuple[int, ...] = (0, 1, 2)
+    minutes: Positive = 10
+    seeds: Seeds = (0, 1, 2)
     languages: tuple[str, ...] = ()
     base: tuple[str, ...] = ()
-    designs: tuple[Design, ...] = ("leave-out", "add")
+    designs: Annotated[tuple[Design, ...], Filled(distinct=True)] = ("leave-out", "add")
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=LanguageConfig)
 
     def __post_init__(self) -> None:
-        if not self.minutes > 0:
-            raise ConfigError(f"`minutes` must be above 0, got {self.minutes}.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
-        for name in self.designs:
-            if name not in ("leave-out", "add"):
-                raise ConfigError(f"`designs`: there is no '{name}'.{nearest_hint(name, ('leave-out', 'add'))}")
-        if not self.designs or len(set(self.designs)) < len(self.designs):
-            raise ConfigError("`designs` must not be empty, and none may stand twice.")
+        super().__post_init__()
         if self.learn.mode in ("scratch", "joint", "progressive-random"):
             raise ConfigError(f"`learn.mode` {self.learn.mode} does not fit here; take one that begins with a source.")
 
@@ -88,7 +81,8 @@ class Effect:
         without, rate: error rates without the language and with it.
         share, low, high: part of the errors without it that it takes away, with its 95 % interval; negative where it
             harms.
-        p: that it changes nothing, corrected by Holm's method for all languages of the design on this test set.
+        p: two-sided p that it changes nothing, corrected by Holm's method for all languages of the design on this test
+            set.
         verdict: `helps` or `harms` where p is below 0.05, else empty.
     """
 
@@ -103,10 +97,6 @@ class Effect:
     p: float
     verdict: str
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the effect for a record."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -120,7 +110,7 @@ class Comparison:
 
 def plan_negative(
     config: NegativeConfig, there: Sequence[str]
-) -> tuple[list[SourceJob], list[Point], list[Comparison]]:
+) -> tuple[list[SourceModel], list[Point], list[Comparison]]:
     """Return the source models, the points, and which points are compared.
 
     Args:
@@ -155,7 +145,7 @@ def plan_negative(
     for seed in config.seeds:
         for system, languages in trained.items():
             source = replace(config.source.only(languages), trainer=replace(config.source.trainer, seed=seed))
-            jobs.append(SourceJob(f"{system}-{seed}", languages, None, source))
+            jobs.append(SourceModel(f"{system}-{seed}", languages, None, source))
         points += [_point(config, system, seed) for system in systems]
     return jobs, points, compared
 
@@ -175,8 +165,8 @@ def run_negative(
         corpora: its manifests.
         folder: run folder of the experiment; `sources` and `points` below it hold a run folder for each model.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
     """
     languages, target = check_languages(corpora)
     jobs, points, compared = plan_negative(config, languages)
@@ -185,8 +175,8 @@ def run_negative(
     plain = replace(corpora, source_tests={})
     run_sweep(
         folder,
-        [(plain, job) for job in jobs],
-        [(plain, point, (config.minutes,)) for point in points],
+        [TrainSource(plain, job) for job in jobs],
+        [TrainPoint(plain, point, (config.minutes,)) for point in points],
         config.source.model.features,
         workers,
         say,
@@ -199,9 +189,33 @@ def run_negative(
             own = [c for c in compared if c.design == design]
             effects = [_effect(config, test, comparison, aligned) for comparison in own]
             for effect, p in zip(effects, holm([e.p for e in effects]), strict=True):
-                verdict = "" if p >= SURE else "helps" if effect.share > 0 else "harms"
+                verdict = "" if p >= ALPHA else "helps" if effect.share > 0 else "harms"
                 found.append(replace(effect, p=p, verdict=verdict))
     return found
+
+
+def negative_tables(effects: Sequence[Effect]) -> list[Table]:
+    """Return what each source language does, the most harmful first, a table for each test set and design."""
+    titles = {"leave-out": "left out of all", "add": "added"}
+    tables = []
+    for test, design in dict.fromkeys((effect.test, effect.design) for effect in effects):
+        own = [effect for effect in effects if (effect.test, effect.design) == (test, design)]
+        tables.append(
+            Table.of(
+                sorted(own, key=lambda effect: effect.share),
+                [
+                    ("language", lambda effect: effect.language),
+                    ("error without %", lambda effect: percent(effect.without)),
+                    ("error with %", lambda effect: percent(effect.rate)),
+                    ("fewer errors with %", lambda effect: percent(effect.share)),
+                    ("95 % interval", lambda effect: span(effect.low, effect.high)),
+                    ("p (Holm)", lambda effect: f"{effect.p:.3f}"),
+                    ("verdict", lambda effect: effect.verdict or "–"),
+                ],
+                title=f"Test set `{test}`, each language {titles[design]}:",
+            )
+        )
+    return tables
 
 
 def _point(config: NegativeConfig, system: str, seed: int) -> Point:
@@ -230,9 +244,7 @@ def _effect(
         comparison.language,
         pooled_rate(before),
         pooled_rate(after),
-        change.share,
-        change.low,
-        change.high,
+        *figures(change),
         change.p,
         "",
     )

@@ -1,4 +1,4 @@
-"""What helps a new language with a speaker never heard: each remedy alone and several together, against plain transfer.
+"""Measures what helps a new language with a speaker who was not trained on: each remedy alone and several together.
 
 All rows begin with the same source model and take the same steps; the same development speech, of the speakers that are
 trained on, chooses every row's weights. Nothing is chosen on the test speaker.
@@ -12,16 +12,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from asr_transfer.config import Normalisation, SourceConfig, SpecAugmentConfig
+from asr_transfer.config import Normalisation, Padding, SourceConfig, SpecAugmentConfig, Warp
+from asr_transfer.data.inputs import Wanted
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.experiments.languages.new_speaker_rows import PLAIN, Planned, Row, summarise
-from asr_transfer.experiments.languages.points import Corpora, Point, load_source, read_corpora, read_point
-from asr_transfer.experiments.languages.sources import SourceJob
+from asr_transfer.evaluation.percentages import percent, span
+from asr_transfer.experiments.core.effects import figures, rate_over_seeds, reduction, spread_over_seeds
+from asr_transfer.experiments.core.ledger import mean_seconds, read_finished
+from asr_transfer.experiments.core.tables import Column, Table
+from asr_transfer.experiments.languages.points import (
+    Corpora,
+    Point,
+    TrainPoint,
+    load_point,
+    load_source,
+    read_corpora,
+)
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.ranges import Ranged, Seed, Seeds, Speeds, Weight
 from asr_transfer.runs.workers import Backend
 
 Remedy = Literal[
@@ -38,8 +50,12 @@ SYLLABLES = "syllables"
 """The test set: of the speaker never heard."""
 
 
+PLAIN = "plain"
+"""The row that the others are held against."""
+
+
 @dataclass(frozen=True)
-class NewSpeakerConfig:
+class NewSpeakerConfig(Ranged):
     """An experiment over remedies.
 
     Attributes:
@@ -56,23 +72,22 @@ class NewSpeakerConfig:
     """
 
     rows: tuple[str, ...] = (PLAIN, *get_args(Remedy))
-    seeds: tuple[int, ...] = (0, 1, 2)
-    source_seed: int = 0
-    speeds: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1, 1.2)
-    warp: float = 0.15
-    channel: float = 0.5
-    silence: float = 0.3
-    adversarial: float = 0.1
+    seeds: Seeds = (0, 1, 2)
+    source_seed: Seed = 0
+    speeds: Speeds = (0.8, 0.9, 1.0, 1.1, 1.2)
+    warp: Warp = 0.15
+    channel: Weight = 0.5
+    silence: Padding = 0.3
+    adversarial: Weight = 0.1
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=lambda: LanguageConfig(units="toneless-phones"))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for row in self.rows:
             remedies(row)
         if PLAIN not in self.rows or len(set(self.rows)) < len(self.rows):
             raise ConfigError("`rows` must hold `plain`, which the others are held against, and none twice.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
         if self.learn.units != "toneless-phones":
             raise ConfigError(f"`learn.units` must be toneless-phones here, got {self.learn.units}.")
         if self.learn.mode not in ("all", "gradual"):
@@ -89,6 +104,38 @@ class NewSpeakerConfig:
             source=replace(self.source, trainer=short(self.source.trainer)),
             learn=replace(self.learn, trainer=short(self.learn.trainer)),
         )
+
+
+@dataclass(frozen=True)
+class Row:
+    """What some remedies did on one test set, over all seeds.
+
+    Attributes:
+        test: set; those that end in `-lexicon` were recognised with a lexicon.
+        remedies: joined by `+`.
+        speakers, minutes: number of speakers and amount of the target's training speech.
+        seeds: number of seeds.
+        rate: errors over reference units of all seeds.
+        low, high: its 95 % interval over seeds and utterances; None below four seeds.
+        spread: standard deviation over seeds.
+        share, share_low, share_high: part of plain transfer's errors that are made less, with its interval; None for
+            that.
+        cpu_seconds: mean, of the target's training.
+    """
+
+    test: str
+    remedies: str
+    speakers: int
+    minutes: float
+    seeds: int
+    rate: float
+    low: float | None
+    high: float | None
+    spread: float
+    share: float | None
+    share_low: float | None
+    share_high: float | None
+    cpu_seconds: float
 
 
 def remedies(row: str) -> tuple[Remedy, ...]:
@@ -127,8 +174,8 @@ def learning(config: NewSpeakerConfig, row: str, seed: int) -> LanguageConfig:
     )
 
 
-def plan_rows(config: NewSpeakerConfig, corpora: Corpora, further: Mapping[str, str]) -> list[Planned]:
-    """Return the points of an experiment, each with its corpora and the amounts that it is one of.
+def plan_rows(config: NewSpeakerConfig, corpora: Corpora, further: Mapping[str, str]) -> list[TrainPoint]:
+    """Return the points of an experiment.
 
     Args:
         config: the experiment.
@@ -138,7 +185,7 @@ def plan_rows(config: NewSpeakerConfig, corpora: Corpora, further: Mapping[str, 
     Raises:
         ConfigError: a row needs further speakers and there are none.
     """
-    planned: list[Planned] = []
+    planned: list[TrainPoint] = []
     amounts: dict[bool, float] = {}
     for row in config.rows:
         more = "speakers" in remedies(row)
@@ -151,7 +198,7 @@ def plan_rows(config: NewSpeakerConfig, corpora: Corpora, further: Mapping[str, 
         amount = amounts[more]
         for seed in config.seeds:
             point = Point(row, amount, seed, f"all-{config.source_seed}", learning(config, row, seed))
-            planned.append((own, point, (amount,)))
+            planned.append(TrainPoint(own, point, (amount,)))
     return planned
 
 
@@ -173,8 +220,8 @@ def run_new_speaker(
         further: manifests of the speakers that `speakers` adds to the training speech.
         folder: run folder of the experiment; `sources` and `points` below it hold a run folder for each model.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
         source: run folder of a finished source model, which is copied instead of training one.
 
     Raises:
@@ -182,18 +229,71 @@ def run_new_speaker(
     """
     planned = plan_rows(config, corpora, further)
     name = f"all-{config.source_seed}"
-    jobs, features = [], config.source.model.features
+    jobs = []
+    features: Wanted = config.source.model.features
     if source is None:
         trained = replace(config.source, trainer=replace(config.source.trainer, seed=config.source_seed))
         # Telling languages apart is no part of this experiment.
-        jobs.append((replace(corpora, source_tests={}), SourceJob(name, (), None, trained)))
+        jobs.append(TrainSource(replace(corpora, source_tests={}), SourceModel(name, (), None, trained)))
     else:
-        read_point(source)
+        read_finished(source)
         if not (folder / "sources" / name / "model").is_dir():
             shutil.copytree(source, folder / "sources" / name, dirs_exist_ok=True)
         features = load_source(folder / "sources" / name).model.inputs
     run_sweep(folder, jobs, planned, features, workers, say, backend)
     return summarise(folder, planned)
+
+
+def summarise(folder: Path, planned: Sequence[TrainPoint]) -> list[Row]:
+    """Return a row for each test set, without and with its lexicon, and each row of the experiment."""
+    corpora = planned[0].corpora
+    return [
+        _row(folder, test, [job for job in planned if job.point.system == name], planned)
+        for test in (*corpora.tests, *(f"{name}-lexicon" for name in corpora.lexica))
+        for name in dict.fromkeys(job.point.system for job in planned)
+    ]
+
+
+def new_speaker_tables(rows: Sequence[Row]) -> list[Table]:
+    """Return a table for each test set."""
+    columns: list[Column[Row]] = [
+        ("remedies", lambda row: row.remedies),
+        ("speakers", lambda row: str(row.speakers)),
+        ("minutes", lambda row: f"{row.minutes:g}"),
+        ("seeds", lambda row: str(row.seeds)),
+        ("error %", lambda row: percent(row.rate)),
+        ("95 % interval", lambda row: span(row.low, row.high, 1)),
+        ("± seeds", lambda row: percent(row.spread)),
+        ("fewer errors %", lambda row: percent(row.share, 0)),
+        ("95 % interval", lambda row: span(row.share_low, row.share_high)),
+        ("CPU-s", lambda row: f"{row.cpu_seconds:.0f}"),
+    ]
+    tables = []
+    for test in dict.fromkeys(row.test for row in rows):
+        name = test.removesuffix("-lexicon")
+        title = f"Test set `{name}`" + (", each utterance taken for a syllable of the lexicon" if name != test else "")
+        tables.append(Table.of((row for row in rows if row.test == test), columns, title=f"{title}:"))
+    return tables
+
+
+def _row(folder: Path, test: str, own: Sequence[TrainPoint], planned: Sequence[TrainPoint]) -> Row:
+    points = [job.point for job in own]
+    plain = {job.point.seed: job.point for job in planned if job.point.system == PLAIN}
+    found = [load_point(folder, point, test) for point in points]
+    change = None
+    if points[0].system != PLAIN:
+        change = reduction([load_point(folder, plain[point.seed], test) for point in points], found)
+    return Row(
+        test,
+        points[0].system,
+        len({u.speaker for u in read_corpora(own[0].corpora.train)}),
+        points[0].minutes,
+        len(points),
+        *figures(rate_over_seeds(found)),
+        spread_over_seeds(found),
+        *figures(change),
+        mean_seconds(folder, [job.name for job in own]),
+    )
 
 
 def write_syllables(test: Path, known: Sequence[Path], taught: Sequence[Path], folder: Path) -> tuple[Path, Path]:
@@ -203,7 +303,7 @@ def write_syllables(test: Path, known: Sequence[Path], taught: Sequence[Path], f
         test: manifest of the syllables, with pronunciations.
         known: manifests whose syllables are the lexicon: those of the language, wherever they come from but the test.
         taught: manifests that every row trains on; syllables with other phones are left out of the lexicon.
-        folder: where to.
+        folder: folder to write into.
 
     Returns:
         The manifest with each utterance's phones, without tones, as its text, so that what is heard with a lexicon is

@@ -1,4 +1,4 @@
-"""What the recipes of several languages are told in the same words, and how each of them begins."""
+"""Declares the options that the recipes of several languages share, and begins each of them."""
 
 # Annotations are not postponed here: jsonargparse resolves postponed ones of a recipe's first base class alone.
 
@@ -6,37 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr_transfer.config import to_record
-from asr_transfer.runs.record import RunRecord
-from asr_transfer.runs.workers import Backend
+from asr_transfer.experiments.core.ledger import Ledger
+from asr_transfer.experiments.core.options import ExperimentRun
 from data_prep.multilingual import Corpora, check_wanted, prepare_languages
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageRun:
+class LanguageRun(ExperimentRun):
     """What every recipe of several languages is told beside its experiment.
 
     Attributes:
-        out: run folder to write.
         speech: folder of the corpora as they were distributed; fetched ones are found without it.
         quick: a small experiment of the same kind, to see it work.
-        workers: parallel processes, of one thread each.
-        backend: processes of this machine, or a Ray cluster.
-        resume: go on with a run that was stopped.
-        overwrite: replace the run that `out` holds.
     """
 
-    out: Path
     speech: Path | None = None
     quick: bool = False
-    workers: int = 2
-    backend: Backend = "processes"
-    resume: bool = False
-    overwrite: bool = False
 
     def begin(
         self, config: object, sources: Sequence[str] | None = (), targets: Sequence[str] | None = ()
-    ) -> tuple[RunRecord, Corpora]:
+    ) -> tuple[Ledger, Corpora]:
         """Open the run folder and prepare the corpora in it.
 
         Args:
@@ -44,12 +33,12 @@ class LanguageRun:
             sources, targets: corpora that are wanted, as `prepare_languages` takes them.
 
         Raises:
-            ConfigError, DataError: as `RunRecord` and `prepare_languages`.
+            ConfigError, DataError: as `Ledger` and `prepare_languages`.
         """
         check_wanted(self.speech, sources, targets)  # before a folder is made for what is a slip of the pen
-        record = RunRecord(self.out, to_record(config), resume=self.resume, overwrite=self.overwrite)
-        return record, prepare_languages(
-            self.speech, self.out / "corpora", record.say, sources, targets, workers=self.workers
+        ledger = self.open(config)
+        return ledger, prepare_languages(
+            self.speech, ledger.folder / "corpora", ledger.say, sources, targets, workers=self.workers
         )
 
 

@@ -1,4 +1,4 @@
-"""Every language as the source of every other: what each helps with a few minutes of the target, and what it harms.
+"""Measures every language as the source of every other: what each helps with a few minutes of the target, and harms.
 
 Each language's training speech is cut into two halves, once for all. Source models are trained on one half, targets
 learn from some minutes of the other, so that a language can also be its own source (self-transfer), by the very same
@@ -10,25 +10,41 @@ together (`scratch-long`), so that nothing is called transfer that more computin
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from asr_transfer.config import SourceConfig
-from asr_transfer.data.manifest import write_manifest
+from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.evaluation.foreign import read_hypotheses
+from asr_transfer.evaluation.compare import ALPHA
 from asr_transfer.evaluation.normalisation import Unit
-from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align
+from asr_transfer.evaluation.percentages import percent, span
+from asr_transfer.evaluation.scoring import Alignments, align
 from asr_transfer.evaluation.significance import holm
-from asr_transfer.evaluation.transfer_table import Cell, TransferTable, with_holm
-from asr_transfer.experiments.core.effects import difference_over_seeds, pooled_rate, rate_over_seeds, reduction
-from asr_transfer.experiments.languages.points import Corpora, Point, error_unit, read_corpora
-from asr_transfer.experiments.languages.sources import SourceJob
-from asr_transfer.experiments.languages.sweep import PlannedPoint, PlannedSource, run_sweep
+from asr_transfer.evaluation.transfer_table import Cell, TransferTable, shown, with_holm
+from asr_transfer.experiments.core.effects import (
+    difference_over_seeds,
+    figures,
+    pooled_rate,
+    rate_over_seeds,
+    reduction,
+)
+from asr_transfer.experiments.core.tables import Table
+from asr_transfer.experiments.languages.points import (
+    Corpora,
+    Point,
+    TrainPoint,
+    error_unit,
+    read_corpora,
+    read_point,
+)
+from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
+from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.ranges import Positive, Ranged, Seeds
+from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
 
 SCRATCH, LONG = "scratch", "scratch-long"
@@ -49,7 +65,7 @@ class Manifests:
         A corpus that lacks one of them is left out.
 
         Args:
-            folders: by the name of the corpus.
+            folders: folders by the name of the corpus.
             languages: languages of the corpora.
         """
         made: dict[str, Manifests] = {}
@@ -62,12 +78,24 @@ class Manifests:
         return {language: own for language, own in made.items() if own.train}
 
 
+def note_manifests(record: RunRecord, languages: Mapping[str, Manifests]) -> None:
+    """Note the manifests of all languages in the record of a run.
+
+    Raises:
+        ConfigError: the run began with others.
+    """
+    for language, own in languages.items():
+        for split, manifests in (("train", own.train), ("dev", own.dev), ("test", own.test)):
+            for name, path in manifests.items():
+                record.data(f"{language} {name} {split}", path, read_manifest(path))
+
+
 @dataclass(frozen=True)
-class PairsConfig:
+class PairsConfig(Ranged):
     """An experiment over pairs of languages.
 
     Attributes:
-        languages: that are source and target to each other; none takes all that there are.
+        languages: languages that are source and target to each other; none takes all that there are.
         minutes: amount of each target's speech.
         source_minutes: greatest amount of each source's speech, so that a language with more of it is no better a
             source for that; None for half of what each has.
@@ -77,19 +105,14 @@ class PairsConfig:
     """
 
     languages: tuple[str, ...] = ()
-    minutes: float = 3
-    source_minutes: float | None = None
-    seeds: tuple[int, ...] = (0,)
+    minutes: Positive = 3
+    source_minutes: Positive | None = None
+    seeds: Seeds = (0,)
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=LanguageConfig)
 
     def __post_init__(self) -> None:
-        for name in ("minutes", "source_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"`{name}` must be above 0, got {value}.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("`seeds` must not be empty, and no seed may stand twice.")
+        super().__post_init__()
         if len(set(self.languages)) < len(self.languages) or len(self.languages) == 1:
             raise ConfigError(f"`languages` must be two or more different ones, got {', '.join(self.languages)}.")
         if self.learn.mode not in ("head", "all", "gradual"):
@@ -136,10 +159,6 @@ class Pair:
     plain_low: float | None
     plain_high: float | None
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the pair for a record."""
-        return asdict(self)
-
 
 def choose_languages(config: PairsConfig, there: Mapping[str, Manifests]) -> list[str]:
     """Return the languages of an experiment.
@@ -184,20 +203,19 @@ def halve(there: Mapping[str, Manifests], names: Sequence[str], folder: Path) ->
     return made
 
 
-def plan_pairs(config: PairsConfig, corpora: Mapping[str, Corpora]) -> tuple[list[PlannedSource], list[PlannedPoint]]:
+def plan_pairs(config: PairsConfig, corpora: Mapping[str, Corpora]) -> tuple[list[TrainSource], list[TrainPoint]]:
     """Return the source models and points of an experiment over the languages of `corpora`."""
-    sources: list[PlannedSource] = []
-    points: list[PlannedPoint] = []
+    sources: list[TrainSource] = []
+    points: list[TrainPoint] = []
     seconds = None if config.source_minutes is None else 60 * config.source_minutes
     for seed in config.seeds:
         for name, own in corpora.items():
             trainer = replace(config.source.trainer, seed=seed)
             source = replace(config.source.only((name,)), trainer=trainer)
-            job = SourceJob(f"{name}-{seed}", (name,), seconds, source)
-            sources.append((own, job))
+            sources.append(TrainSource(own, SourceModel(f"{name}-{seed}", (name,), seconds, source)))
         for target, own in corpora.items():
             for system in (SCRATCH, LONG, *corpora):
-                points.append((own, _point(config, system, target, seed), (config.minutes,)))
+                points.append(TrainPoint(own, _point(config, system, target, seed), (config.minutes,)))
     return sources, points
 
 
@@ -218,8 +236,8 @@ def run_pairs(
         there: manifests by language.
         folder: run folder of the experiment; `halves`, `sources` and `points` are made below it.
         workers: parallel processes of one thread each.
-        say: called with a line at each stage.
-        backend: where processes run.
+        say: function that is called with a line at each stage.
+        backend: place where processes run.
     """
     names = choose_languages(config, there)
     corpora = halve(there, names, folder / "halves")
@@ -235,6 +253,55 @@ def run_pairs(
     corrected = holm([pair.gain_p for pair in pairs])
     pairs = [replace(pair, gain_p=p) for pair, p in zip(pairs, corrected, strict=True)]
     return pairs, _rates(scored, names)
+
+
+def pairs_tables(pairs: Sequence[Pair]) -> list[Table]:
+    """Return what each source is worth to each target: against both starts from scratch, and as error rates."""
+    targets, sources = (list(dict.fromkeys(getattr(pair, end) for pair in pairs)) for end in ("target", "source"))
+    by_ends = {(pair.source, pair.target): pair for pair in pairs}
+
+    def matrix(title: str, cell: Callable[[Pair], str], controls: Mapping[str, Callable[[Pair], float]] = {}) -> Table:
+        def texts(source: str) -> Iterator[str]:
+            for target in targets:
+                text = cell(by_ends[source, target])
+                yield f"**{text}**" if source == target else text
+
+        rows = [(source, *texts(source)) for source in sources]
+        for name, rate in controls.items():
+            rows.append((name, *(percent(rate(by_ends[sources[0], target])) for target in targets)))
+        return Table(("source \\ target", *targets), tuple(rows), title)
+
+    def gain(pair: Pair) -> str:
+        star = " *" if pair.gain_p < ALPHA else ""
+        return f"{percent(pair.gain, 0)} ({span(pair.gain_low, pair.gain_high)}){star}"
+
+    return [
+        matrix(
+            "Errors less than from scratch with as many steps as source and target together, %, with 95 % intervals; "
+            "bold: self-transfer; *: p < 0.05 after Holm's correction.",
+            gain,
+        ),
+        matrix(
+            "The same against scratch with the target's steps only.",
+            lambda pair: f"{percent(pair.plain, 0)} ({span(pair.plain_low, pair.plain_high)})",
+        ),
+        matrix(
+            f"Error rates, %, in {' and '.join(sorted({f'{pair.unit}s' for pair in pairs}))}.",
+            lambda pair: percent(pair.rate),
+            {"scratch": lambda pair: pair.scratch, "scratch, all steps": lambda pair: pair.scratch_long},
+        ),
+    ]
+
+
+def rates_table(rates: TransferTable) -> Table:
+    """Return the error rates with intervals, each against self-transfer."""
+
+    def text(cell: Cell | None) -> str:
+        return f"**{shown(cell)}**" if cell is not None and cell.source == cell.target else shown(cell)
+
+    rows = tuple((name, *map(text, cells)) for name, cells in zip(rates.names, rates.rows(), strict=True))
+    title = "Error rates with intervals, against self-transfer:"
+    return Table(("source \\ target", *rates.headings()), rows, title)
 
 
 def _point(config: PairsConfig, system: str, target: str, seed: int) -> Point:
@@ -254,13 +321,8 @@ def _unit(config: PairsConfig, target: str) -> Unit:
     return error_unit(config.source.units_of.get(target, config.learn.units))
 
 
-def _read(folder: Path, config: PairsConfig, system: str, target: str, seed: int) -> list[Hypothesis]:
-    path = folder / "points" / _point(config, system, target, seed).name / "hypotheses.jsonl"
-    return read_hypotheses(path).utterances
-
-
 def _scored(folder: Path, config: PairsConfig, system: str, target: str, seed: int) -> Alignments:
-    return align(_read(folder, config, system, target, seed), _unit(config, target))
+    return align(read_point(folder, _point(config, system, target, seed)), _unit(config, target))
 
 
 def _rates(scored: Mapping[tuple[str, str], Sequence[Alignments]], names: Sequence[str]) -> TransferTable:
@@ -286,11 +348,7 @@ def _pair(scored: Mapping[tuple[str, str], Sequence[Alignments]], source: str, t
         pooled_rate(own),
         pooled_rate(plain),
         pooled_rate(long),
-        gain.share,
-        gain.low,
-        gain.high,
+        *figures(gain),
         gain.p,
-        over.share,
-        over.low,
-        over.high,
+        *figures(over),
     )

@@ -1,4 +1,4 @@
-"""Points of a language experiment: one trained model each, with a run folder of its own that `compare` reads.
+"""Trains the points of a language experiment: one model each, with a run folder of its own that `compare` reads.
 
 A point is named by its folder. A finished point is never run again, so an experiment that was killed goes on where it
 stopped; a point that was under way goes on from its last checkpoint.
@@ -9,29 +9,39 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from asr_transfer.config import FeatureConfig, Units, to_record
+from asr_transfer.config import Units, to_record
 from asr_transfer.data.features import FeatureStore, JoinedStore, build_store
+from asr_transfer.data.inputs import Wanted
 from asr_transfer.data.lexicon import Lexicon, read_for
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
+from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.normalisation import Unit
-from asr_transfer.evaluation.scoring import write_scores
+from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align, write_scores
+from asr_transfer.experiments.core.jobs import Job
+from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
-from asr_transfer.runs.record import RunRecord, read_record
+from asr_transfer.plain import to_plain
+from asr_transfer.runs.record import RunRecord
+from asr_transfer.textfiles import read_text
 from asr_transfer.training.session import hypotheses
 
 SourceSplits = tuple[tuple[str, ...], str]
 """The manifests of a source corpus that are trained on, and the one that is not."""
+
+PARTS = ("train", "dev", "beside")
+"""Names of a point's speech but the test sets': trained on, chosen on, and of the sources in joint training."""
 
 SOURCE_SPLITS: SourceSplits = (("train", "dev"), "test")
 
@@ -125,7 +135,7 @@ def note_corpora(record: RunRecord, corpora: Corpora) -> None:
         for name, path in manifests.items():
             record.data(f"{kind} {name}".strip(), path, read_manifest(path))
     for name, path in corpora.lexica.items():
-        record.texts(f"lexicon {name}", path, Path(path).read_text(encoding="utf-8").splitlines())
+        record.texts(f"lexicon {name}", path, read_text(path).splitlines())
 
 
 @dataclass(frozen=True)
@@ -137,7 +147,7 @@ class Point:
         minutes: amount of the target language's speech.
         seed: random seed of subset, weights and batches.
         source: name of the source model; none from scratch.
-        config: how the language is learnt.
+        config: settings of learning the language.
     """
 
     system: str
@@ -172,59 +182,87 @@ def read_corpora(manifests: Mapping[str, str]) -> list[Utterance]:
     return result
 
 
-def train_point(job: tuple[str, Corpora, Point, tuple[float, ...]]) -> str:
-    """Train and test a point in `FOLDER/points/NAME` unless that is done, and return its name.
+@dataclass(frozen=True)
+class TrainPoint(Job):
+    """Trains and tests a point.
 
-    The folder holds `run.json` with the scores of all test sets together and of each, and the hypotheses of all; a
+    Its folder holds `run.json` with the scores of all test sets together and of each, and the hypotheses of all; a
     folder below it has those of each test set.
+
+    Attributes:
+        corpora: Manifests of the experiment.
+        point: The point.
+        amounts: All amounts of which its own is one: each one's speech is part of the next one's.
     """
-    folder, corpora, point, amounts = job
-    path = Path(folder) / "points" / point.name
-    settings = {**{k: v for k, v in asdict(point).items() if k != "config"}, "amount": point.minutes}
-    record = RunRecord(path, {**settings, **to_record(point.config)}, resume=(path / "run.json").is_file())
-    tests = {name: read_manifest(manifest) for name, manifest in corpora.tests.items()}
-    every = read_corpora(corpora.dev)
-    subset = nested_subsets(read_corpora(corpora.train), amounts, point.seed)[point.minutes]
-    more = corpora.source_utterances() if point.config.mode == "joint" else []
-    record.data("train", "subset", subset)
-    for name, manifest, part in (("dev", "dev", every), ("beside", "sources", more)):
-        if part:
-            record.data(name, manifest, part)
-    for name, test in tests.items():
-        record.data(name, corpora.tests[name], test)
-    if record.finished_before:
-        return point.name
-    source = None if point.source is None else load_source(Path(folder) / "sources" / point.source)
-    network = source.model.config if source is not None else point.config.model
-    assert network is not None  # planned so: without a source there is a network
-    features = point.config.features(network.features)
-    store = target_store(corpora, features, point.config.speeds)
-    if more:
-        store = _joined_store(corpora, features, point.config.speeds)
-    dev = spellable(every, subset, point.config.units)
-    if len(dev) < len(every):
-        record.log(
-            f"{len(every) - len(dev)} development utterances hold symbols that the training speech lacks; left out"
+
+    corpora: Corpora
+    point: Point
+    amounts: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """Its run folder."""
+        return f"points/{self.point.name}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Its source model."""
+        return () if self.point.source is None else (f"sources/{self.point.source}",)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the point's settings."""
+        own = {name: value for name, value in to_plain(self.point).items() if name != "config"}
+        return {**own, "amount": self.point.minutes, **to_record(self.point.config)}
+
+    def data(self) -> Data:
+        """Return its training, development and test speech, and in joint training that of the sources."""
+        corpora, point = self.corpora, self.point
+        every = read_corpora(corpora.dev)
+        subset = nested_subsets(read_corpora(corpora.train), self.amounts, point.seed)[point.minutes]
+        more = corpora.source_utterances() if point.config.mode == "joint" else []
+        parts = zip(PARTS, ("subset", "dev", "sources"), (subset, every, more), strict=True)
+        tests = {name: (path, read_manifest(path)) for name, path in corpora.tests.items()}
+        if taken := sorted(tests.keys() & set(PARTS)):
+            raise DataError(f"a test set is called '{taken[0]}', as other speech of a point is; give another name.")
+        return {**{name: (path, part) for name, path, part in parts if part}, **tests}
+
+    def run(self, record: RunRecord, data: Data) -> None:
+        """Train and test it."""
+        corpora, point, path = self.corpora, self.point, record.folder
+        subset, every, more = (list(data[name][1]) if name in data else [] for name in PARTS)
+        tests = {name: data[name][1] for name in corpora.tests}
+        source = None if point.source is None else load_source(path.parents[1] / "sources" / point.source)
+        network = point.config.model
+        assert source is not None or network is not None  # planned so: without a source there is a network
+        fed: Wanted = source.model.inputs if source is not None else network.features  # type: ignore[union-attr]
+        features = point.config.features(fed)
+        store = target_store(corpora, features, point.config.speeds)
+        if more:
+            store = _joined_store(corpora, features, point.config.speeds)
+        dev = spellable(every, subset, point.config.units)
+        if len(dev) < len(every):
+            record.log(
+                f"{len(every) - len(dev)} development utterances hold symbols that the training speech lacks; left out"
+            )
+        train, beside = Spoken(subset, store), Spoken(more, store)
+        learnt = learn_language(source, train, Spoken(dev, store), point.config, path, record.log, beside)
+        found, scores = [], {}
+        for name, test in tests.items():
+            own = hypotheses(learnt.recogniser, Spoken(test, store))
+            found += own
+            scores[name] = write_scores(path / name, own).to_plain()
+            if name in corpora.lexica:
+                words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), Spoken(test, store))
+                scores[f"{name}-lexicon"] = write_scores(path / f"{name}-lexicon", words).to_plain()
+        card = f"# {point.system}, {point.minutes:g} minutes\n\nA point of an experiment; see `../run.json`.\n"
+        learnt.recogniser.save(path / "model", card, {"trained_on": checksum(subset)})
+        total = write_scores(path, found)
+        record.finish(
+            history=learnt.result.history,
+            best=learnt.result.best,
+            training={"cpu_seconds": round(learnt.result.cpu_seconds, 2), "steps": learnt.result.steps},
+            scores={"test": total.to_plain(), **scores},
         )
-    learnt = learn_language(source, subset, dev, store, point.config, path, record.log, more)
-    found, scores = [], {}
-    for name, test in tests.items():
-        own = hypotheses(learnt.recogniser, test, store)
-        found += own
-        scores[name] = write_scores(path / name, own).to_plain()
-        if name in corpora.lexica:
-            words = hypotheses(with_lexicon(learnt.recogniser, corpora.lexica[name]), test, store)
-            scores[f"{name}-lexicon"] = write_scores(path / f"{name}-lexicon", words).to_plain()
-    card = f"# {point.system}, {point.minutes:g} minutes\n\nA point of an experiment; see `../run.json`.\n"
-    learnt.recogniser.save(path / "model", card, {"trained_on": checksum(subset)})
-    total = write_scores(path, found)
-    record.finish(
-        history=learnt.result.history,
-        best=learnt.result.best,
-        training={"cpu_seconds": round(learnt.result.cpu_seconds, 2), "steps": learnt.result.steps},
-        scores={"test": total.to_plain(), **scores},
-    )
-    return point.name
 
 
 def spellable(utterances: Sequence[Utterance], train: Sequence[Utterance], units: Units) -> list[Utterance]:
@@ -259,16 +297,14 @@ def error_unit(units: Units) -> Unit:
     return "character" if units in ("characters", "subwords") else "word"
 
 
-def read_point(folder: Path) -> dict[str, Any]:
-    """Return a finished point's record.
+def load_point(folder: Path, point: Point, test: str) -> Alignments:
+    """Return a finished point's alignments on a test set."""
+    return align(read_point(folder, point, test), error_unit(point.config.units))
 
-    Raises:
-        DataError: the point is not finished.
-    """
-    record = read_record(folder)
-    if record.get("status") != "finished":
-        raise DataError(f"{folder}: the point is not finished; go on with --resume.")
-    return record
+
+def read_point(folder: Path, point: Point, test: str = "") -> list[Hypothesis]:
+    """Return what a finished point recognised in a test set, or in all together."""
+    return read_hypotheses(folder / "points" / point.name / test / "hypotheses.jsonl").utterances
 
 
 def check_languages(corpora: Corpora) -> tuple[list[str], str]:
@@ -295,27 +331,27 @@ def stored_speeds(speeds: Sequence[float]) -> tuple[float, ...]:
 
 
 @cache
-def _store(manifests: str, config: FeatureConfig, speeds: tuple[float, ...]) -> FeatureStore:
+def _store(manifests: str, config: Wanted, speeds: tuple[float, ...]) -> FeatureStore:
     return build_store(read_corpora(json.loads(manifests)), config, stored_speeds(speeds))
 
 
-def source_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+def source_store(corpora: Corpora, config: Wanted, speeds: Sequence[float]) -> FeatureStore:
     """Return the features of all source utterances."""
     return _store(json.dumps(dict(corpora.sources)), config, tuple(speeds))
 
 
-def target_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+def target_store(corpora: Corpora, config: Wanted, speeds: Sequence[float]) -> FeatureStore:
     """Return the features of all utterances of the target language."""
     every = {**_named(corpora.train, "train"), **_named(corpora.dev, "dev"), **_named(corpora.tests, "test")}
     return _store(json.dumps(every), config, tuple(speeds))
 
 
-def _joined_store(corpora: Corpora, config: FeatureConfig, speeds: Sequence[float]) -> FeatureStore:
+def _joined_store(corpora: Corpora, config: Wanted, speeds: Sequence[float]) -> FeatureStore:
     names = {u.id: u.id for u in corpora.source_utterances()}
     return JoinedStore(target_store(corpora, config, speeds), source_store(corpora, config, speeds), names)
 
 
-def source_test_store(corpora: Corpora, config: FeatureConfig) -> FeatureStore:
+def source_test_store(corpora: Corpora, config: Wanted) -> FeatureStore:
     """Return the features of the source languages' held-out utterances."""
     return _store(json.dumps(dict(corpora.source_tests)), config, (1.0,))
 

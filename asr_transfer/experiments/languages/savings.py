@@ -1,17 +1,18 @@
-"""How much target speech a system saves: it is asked at the errors that a start from scratch has with so much of it."""
+"""Computes how much target speech a system saves, at the errors that a start from scratch has with so much of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from asr_transfer.evaluation.clusters import FEWEST
 from asr_transfer.evaluation.curves import Observation, data_factor, observe
+from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import Alignments
-from asr_transfer.experiments.languages.curve import FROM_SCRATCH, load_point
-from asr_transfer.experiments.languages.points import Point
+from asr_transfer.experiments.core.tables import Table
+from asr_transfer.experiments.languages.points import Point, load_point
+from asr_transfer.experiments.languages.systems import FROM_SCRATCH
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Saving:
     Attributes:
         test, system, baseline: names of the test set and the two systems.
         minutes: amount of the baseline, whose error with them is the one at which the two are compared.
-        error: that error rate.
+        error: error rate with that amount.
         needed: minutes with which the system reaches it; None outside the amounts it was run with.
         factor, low, high: `minutes / needed` with its 95 % interval over seeds and utterances, or speakers where there
             are at least four; a bound without an interval where `needed` is None, None where nothing bounds it. There
@@ -39,10 +40,6 @@ class Saving:
     low: float | None
     high: float | None
     told: str
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return the saving for a record."""
-        return asdict(self)
 
 
 def savings(folder: Path, points: Sequence[Point], test: str) -> list[Saving]:
@@ -67,6 +64,21 @@ def savings(folder: Path, points: Sequence[Point], test: str) -> list[Saving]:
             if len(amounts) > 1 and len({o.amount for o in own}) > 1:
                 made += [_saving(test, system, baseline, base, own, at) for at in amounts]
     return made
+
+
+def savings_table(saved: Sequence[Saving]) -> Table:
+    """Return how much target speech each system saves."""
+    return Table.of(
+        saved,
+        [
+            ("system", lambda one: one.system),
+            ("instead of", lambda one: one.baseline),
+            ("with minutes", lambda one: f"{one.minutes:g}"),
+            ("error %", lambda one: percent(one.error)),
+            ("minutes needed", lambda one: "–" if one.needed is None else f"{one.needed:.1f}"),
+            ("times the data (95 %)", lambda one: one.told),
+        ],
+    )
 
 
 def _observed(aligned: Alignments, point: Point) -> list[Observation]:

@@ -1,4 +1,4 @@
-"""A small search for the settings of a start from scratch, on development speech.
+"""Searches on development speech for the settings of a start from scratch.
 
 A network that has heard nothing else learns a few minutes of speech by heart, and needs other settings than one that
 begins with other languages. Transfer is held against a start from scratch that had its chance too: candidates change
@@ -9,46 +9,52 @@ fewest errors on the development speech is taken at all amounts and with all see
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 from asr_transfer.config import SpecAugmentConfig
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.experiments.languages.points import Point, read_point
+from asr_transfer.evaluation.percentages import percent
+from asr_transfer.experiments.core.ledger import read_finished
+from asr_transfer.experiments.core.tables import Table
+from asr_transfer.experiments.languages.points import Point
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.plain import to_plain
+from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Weight
 
 UNCHANGED = "unchanged"
 """The candidate that changes nothing: the system `scratch-long` itself."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Ranged, section="search.candidates"):
     """Settings to try for a start from scratch; what is not given stays as it is.
 
     Attributes:
         name: name of the candidate.
         layers, dim: size of the encoder.
-        dropout: between encoder layers.
+        dropout: probability of dropout between encoder layers.
         masks: number of SpecAugment masks in frequency, and in time.
         mask_width: greatest width of each, in mel bands and in frames.
         weight_decay: AdamW's.
     """
 
     name: str
-    layers: int | None = None
-    dim: int | None = None
-    dropout: float | None = None
-    masks: int | None = None
-    mask_width: int | None = None
-    weight_decay: float | None = None
+    layers: Count | None = None
+    dim: Count | None = None
+    dropout: Annotated[float, Range(at_least=0, below=1)] | None = None
+    masks: CountOrNone | None = None
+    mask_width: CountOrNone | None = None
+    weight_decay: Weight | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.name == UNCHANGED or not self.name.replace("-", "").isalnum():
             raise ConfigError(
                 f"`search.candidates`: '{self.name}' must be of letters, digits and hyphens, and not '{UNCHANGED}'."
             )
-        if all(value is None for key, value in asdict(self).items() if key != "name"):
+        if all(value is None for key, value in to_plain(self).items() if key != "name"):
             raise ConfigError(f"`search.candidates`: '{self.name}' changes nothing; give it a setting.")
 
     def change(self, learn: LanguageConfig) -> LanguageConfig:
@@ -70,7 +76,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class ScratchSearch:
+class ScratchSearch(Ranged, section="search"):
     """Which settings are tried for a start from scratch, and where.
 
     Attributes:
@@ -78,10 +84,11 @@ class ScratchSearch:
         candidates: settings, beside the ones of `scratch-long` as they are.
     """
 
-    minutes: float | None = None
+    minutes: Positive | None = None
     candidates: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         names = [candidate.name for candidate in self.candidates]
         if len(set(names)) < len(names):
             raise ConfigError("`search.candidates`: a name stands twice; name each differently.")
@@ -102,10 +109,6 @@ class Tried:
     error: float
     chosen: bool
     cpu_seconds: float
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return the candidate for a record."""
-        return asdict(self)
 
 
 def plan_search(search: ScratchSearch, start: Point) -> list[Point]:
@@ -128,7 +131,7 @@ def read_search(folder: Path, search: ScratchSearch, start: Point) -> list[Tried
     for name, point in zip(
         (UNCHANGED, *(c.name for c in search.candidates)), (start, *plan_search(search, start)), strict=True
     ):
-        record = read_point(folder / "points" / point.name)
+        record = read_finished(folder / "points" / point.name)
         if not record["best"]:
             raise DataError(
                 f"{folder / 'points' / point.name}: no development speech can be spelled with what the "
@@ -144,3 +147,17 @@ def tuned(search: ScratchSearch, tried: Sequence[Tried], learn: LanguageConfig) 
     """Return settings of learning from scratch as the search chose them."""
     best = next(one.name for one in tried if one.chosen)
     return next((c.change(learn) for c in search.candidates if c.name == best), learn)
+
+
+def search_table(tried: Sequence[Tried]) -> Table:
+    """Return what a search tried."""
+    return Table.of(
+        tried,
+        [
+            ("settings", lambda one: one.name),
+            ("error on development speech %", lambda one: percent(one.error)),
+            ("chosen", lambda one: "yes" if one.chosen else ""),
+            ("CPU-s", lambda one: f"{one.cpu_seconds:.0f}"),
+        ],
+        title="Settings tried for a start from scratch:",
+    )

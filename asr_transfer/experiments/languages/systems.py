@@ -1,4 +1,4 @@
-"""The systems of a data-amount curve, its settings, and the models that these settings call for.
+"""Defines the systems of a data-amount curve, its settings, and the models that these settings call for.
 
 Every system sees the same nested subsets, the same development set chooses its weights, and what it is given beside the
 target's speech is said: `scratch` takes the steps of the fine-tuning alone, `scratch-long` as many as pre-training and
@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from asr_transfer.config import SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.experiments.languages.points import Corpora, Point
 from asr_transfer.experiments.languages.search import ScratchSearch, Tried, tuned
-from asr_transfer.experiments.languages.sources import Kind, SeparationConfig, SourceJob
-from asr_transfer.languages.config import SOURCELESS, LanguageConfig, Mode
+from asr_transfer.experiments.languages.sources import Kind, SeparationConfig, SourceModel
+from asr_transfer.languages.config import LanguageConfig, Mode
+from asr_transfer.languages.ways import WAYS
+from asr_transfer.ranges import Filled, Positive, Ranged, Seed, Weight
 
 LONG, TUNED = "scratch-long", "scratch-tuned"
+FROM_SCRATCH = (TUNED, LONG, "scratch")
+"""Systems that others are held against: at each amount the one that is better on the development speech."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class System:
         source: `all` languages, `some` of their speech as much as the one language has, the `one` language, all
             languages trained to be `adversarial` or `shared-private`, or none.
         mode: mode of `LanguageConfig`.
-        long: it also takes the steps that others spend on the source languages.
+        long: whether it also takes the steps that others spend on the source languages.
         tuned: its settings are those that a search on development speech chose.
     """
 
@@ -60,19 +65,19 @@ PLAIN = ("transfer", "all-equal-hours")
 
 
 @dataclass(frozen=True)
-class CurveConfig:
+class CurveConfig(Ranged):
     """An experiment over the amount of target speech.
 
     Attributes:
         amounts: minutes, rising; each amount's speech is part of the next one's.
         systems: names out of `SYSTEMS`.
-        amounts_of: by system, those of the amounts that it is run at, where that is not all.
+        amounts_of: amounts, by system, that it is run at, where these are not all.
         seeds: random seeds of subsets, weights and batches; each has a source model of its own, unless `source_seed` is
             given.
         source_seed: the one source model of every kind is trained with this seed, and serves all seeds.
         few: amounts up to which `extra_seeds` are run as well, where a seed decides more than the amount.
         extra_seeds: further seeds there.
-        seeds_of: by system, those of all these seeds that it is run with, where that is not all.
+        seeds_of: seeds, by system, that it is run with, where these are not all.
         one: the language that `one-language` begins with.
         source: training of the source models.
         learn: learning of the target; its `mode` is the system's.
@@ -80,32 +85,27 @@ class CurveConfig:
         search: settings that are tried for a start from scratch, for the system `scratch-tuned`.
     """
 
-    amounts: tuple[float, ...] = (5, 10, 20, 40)
-    systems: tuple[str, ...] = ("scratch", "scratch-long", "transfer")
+    amounts: Annotated[tuple[Positive, ...], Filled(rising=True)] = (5, 10, 20, 40)
+    systems: Annotated[tuple[str, ...], Filled()] = ("scratch", "scratch-long", "transfer")
     amounts_of: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    few: float = 0
-    extra_seeds: tuple[int, ...] = ()
+    seeds: Annotated[tuple[Seed, ...], Filled()] = (0, 1, 2)
+    few: Weight = 0
+    extra_seeds: tuple[Seed, ...] = ()
     seeds_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     one: str = "cs"
-    source_seed: int | None = None
+    source_seed: Seed | None = None
     source: SourceConfig = field(default_factory=SourceConfig)
     learn: LanguageConfig = field(default_factory=LanguageConfig)
     separation: SeparationConfig = field(default_factory=SeparationConfig)
     search: ScratchSearch = field(default_factory=ScratchSearch)
 
     def __post_init__(self) -> None:
-        if not self.amounts or list(self.amounts) != sorted(set(self.amounts)) or self.amounts[0] <= 0:
-            raise ConfigError(f"`amounts` must be rising numbers of minutes, got {list(self.amounts)}.")
+        super().__post_init__()
         for name in self.systems:
             if name not in SYSTEMS:
                 raise ConfigError(f"`systems`: there is no '{name}'.{nearest_hint(name, SYSTEMS)}")
-        if (
-            not self.systems
-            or not self.seeds
-            or len({*self.seeds, *self.extra_seeds}) < len(self.seeds + self.extra_seeds)
-        ):
-            raise ConfigError("`systems` and `seeds` must not be empty, and no seed may stand twice.")
+        if len({*self.seeds, *self.extra_seeds}) < len(self.seeds + self.extra_seeds):
+            raise ConfigError("no seed may stand twice in `seeds` and `extra_seeds`; leave one of the two out.")
         for option, known in (
             ("amounts_of", set(self.amounts)),
             ("seeds_of", {*self.seeds, *self.extra_seeds}),
@@ -177,7 +177,7 @@ class CurveConfig:
 
 def plan(
     config: CurveConfig, corpora: Corpora, languages: Sequence[str], tried: Sequence[Tried] = ()
-) -> tuple[list[SourceJob], list[Point]]:
+) -> tuple[list[SourceModel], list[Point]]:
     """Return the source models and the points of an experiment.
 
     Args:
@@ -210,7 +210,7 @@ def plan(
         for seed in seeds if config.source_seed is None else [config.source_seed]:
             drawn, loss = speech.get(kind, ((), None)), kind if kind in KINDS else "plain"
             made = _seeded_source(config.source, seed)
-            jobs.append(SourceJob(f"{kind}-{seed}", *drawn, made, loss, config.separation))
+            jobs.append(SourceModel(f"{kind}-{seed}", *drawn, made, loss, config.separation))
     points = [
         _point(config, name, amount, seed, tried)
         for amount in config.amounts
@@ -241,7 +241,7 @@ def _point(config: CurveConfig, name: str, amount: float, seed: int, tried: Sequ
     steps = long_steps(config.source.trainer, own) if system.long else own.steps
     source_seed = seed if config.source_seed is None else config.source_seed
     learn = replace(config.learn, mode=system.mode, trainer=replace(config.learn.trainer, steps=steps, seed=seed))
-    if system.mode in SOURCELESS:
+    if not WAYS[system.mode].needs_source:
         learn = replace(learn, model=config.source.model)
     if system.tuned:
         learn = tuned(config.search, tried, learn)

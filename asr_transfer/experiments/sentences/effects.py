@@ -1,4 +1,4 @@
-"""What a lexicon or a list of hot words changes at its own words, and at all others."""
+"""Measures what a lexicon or a list of hot words changes at its own words, and at all others."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Sentences that hold words no training text held: how many are found with a lexicon or a list of hot words, and what
-that costs at the other words.
+"""Finds words of sentences that no training text held, with a lexicon or a list of hot words, and measures what that
+costs at the other words.
 
 A search that is bound to a lexicon finds no word that the lexicon lacks; with the word's spelling in it, it can. A
 search for spellings finds a word sometimes; a list of hot words makes it likelier. Weights are chosen on development
@@ -18,7 +18,7 @@ import torch
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
@@ -31,16 +31,16 @@ from asr_transfer.decoding.tuning import (
     DEFAULT_GRID,
     HOT_GRID,
     Posteriors,
+    Trial,
     Tuned,
-    log_posteriors,
     tune,
     tune_hot_words,
     unknown_scores,
 )
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis, align
+from asr_transfer.experiments.core.ledger import Kept
 from asr_transfer.experiments.sentences.effects import Effect, System, effect
-from asr_transfer.experiments.sentences.finished import Finished
 from asr_transfer.experiments.sentences.vocabulary import (
     Material,
     SentencesConfig,
@@ -48,6 +48,7 @@ from asr_transfer.experiments.sentences.vocabulary import (
     choose_words,
     lexicon_of,
 )
+from asr_transfer.plain import from_plain
 
 GREEDY, BEAM, HOT = "greedy", "beam", "beam, hot words"
 WITHOUT, WITH, WITH_HOT = "lexicon without the words", "lexicon with the words", "lexicon with the words, hot words"
@@ -59,10 +60,10 @@ class Outcome:
 
     Attributes:
         vocabulary: words of the test sentences.
-        systems: by name.
+        systems: systems by name.
         effects: effects of the lexicon, and of the hot words in either search.
         tuned: weights that were chosen on the development sentences, by their use.
-        lexicon, model: with the unseen words; of the training texts.
+        lexicon, model: lexicon with the unseen words, and language model of the training texts.
     """
 
     vocabulary: Vocabulary
@@ -79,7 +80,7 @@ def run_sentences(
     store: FeatureStore,
     config: SentencesConfig,
     say: Callable[[str], None] = lambda line: None,
-    finished: Finished | None = None,
+    kept: Kept | None = None,
 ) -> Outcome:
     """Choose the weights on development sentences, recognise the test sentences in every way, and compare.
 
@@ -87,15 +88,15 @@ def run_sentences(
         recogniser: listens; its own decoder is not used.
         material: texts and speech.
         store: features of the development and test utterances.
-        config: see there.
-        say: told what is done.
-        finished: keeps the weights of each search and what it heard; what it holds already is not run again.
+        config: settings of the experiment.
+        say: function that is called with a line at each stage.
+        kept: Weights of each search and the texts that it recognised; none of those is made again.
 
     Raises:
         ConfigError: the model hears phones and there is no lexicon.
         DataError: there are no unseen words; an utterance is in both sets.
     """
-    tokens, finished = recogniser.tokens, finished or Finished()
+    tokens, kept = recogniser.tokens, kept or Kept()
     if spells_phones(tokens.units) and material.lexicon is None:
         raise ConfigError("the model hears phones, so words need pronunciations; give a lexicon that holds them.")
     if twice := {u.id for u in material.dev} & {u.id for u in material.test}:
@@ -107,7 +108,7 @@ def run_sentences(
     vocabulary = choose_words(material, material.test, tokens, config)
     own = choose_words(material, material.dev, tokens, config)
     model = NgramModel.from_texts(material.texts, config.order, unlisted={*vocabulary.held_out, *own.held_out})
-    tuned = tune_all(dev, [u.text for u in material.dev], material, own, model, tokens, config, finished)
+    tuned = tune_all(dev, [u.text for u in material.dev], material, own, model, tokens, config, kept)
     for name, chosen in tuned.items():
         best = min(chosen.trials, key=lambda trial: trial.errors)
         weights = ", ".join(f"{weight} {value:g}" for weight, value in best.weights.items())
@@ -132,7 +133,7 @@ def run_sentences(
         pairs.append((HOT, BEAM, vocabulary.listed))
     systems = {}
     for name, decode in ways.items():
-        texts = finished.texts(name, functools.partial(_recognised, decode, test))
+        texts = kept.get(f"recognised {name}", functools.partial(_recognised, decode, test))
         heard = zip(material.test, texts, strict=True)
         found = [Hypothesis(u.id, u.speaker, u.language, u.text, text) for u, text in heard]
         systems[name] = System(name, found, align(found))
@@ -149,7 +150,7 @@ def tune_all(
     model: NgramModel,
     tokens: Tokens,
     config: SentencesConfig,
-    finished: Finished,
+    kept: Kept,
 ) -> dict[str, Tuned]:
     """Choose the weights of each search on development sentences, whose words `vocabulary` divides."""
     every = lexicon_of(material, (*vocabulary.known, *vocabulary.unseen), vocabulary.unspelled, tokens)
@@ -159,14 +160,21 @@ def tune_all(
     def search(start: SearchConfig, tried: Mapping[str, Sequence[float]], listed: HotWords | None = None) -> Tuned:
         return tune(posteriors(), references, every, tokens, model, start, tried, hot_words=listed)
 
-    tuned = {WITH: finished.tuned(WITH, lambda: search(config.search, grid))}
+    tuned = {WITH: _tuned(kept, WITH, lambda: search(config.search, grid))}
     start = replace(tuned[WITH].config, hot_weight=0.0)
-    tuned[WITH_HOT] = finished.tuned(WITH_HOT, lambda: search(start, HOT_GRID, hot))
+    tuned[WITH_HOT] = _tuned(kept, WITH_HOT, lambda: search(start, HOT_GRID, hot))
     if _writes_words(tokens):
-        tuned[HOT] = finished.tuned(
-            HOT, lambda: tune_hot_words(posteriors(), references, tokens, hot, None, config.search)
+        tuned[HOT] = _tuned(
+            kept, HOT, lambda: tune_hot_words(posteriors(), references, tokens, hot, None, config.search)
         )
     return tuned
+
+
+def _tuned(kept: Kept, name: str, make: Callable[[], Tuned]) -> Tuned:
+    """Return the weights of a search, chosen only if they are not kept."""
+    plain = kept.get(f"tuned {name}", make)
+    trials = tuple(Trial(**trial) for trial in plain["trials"])
+    return Tuned(from_plain(SearchConfig, plain["config"], name), trials)
 
 
 def _writes_words(tokens: Tokens) -> bool:
@@ -175,7 +183,7 @@ def _writes_words(tokens: Tokens) -> bool:
 
 
 def _heard(recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[torch.Tensor]:
-    return log_posteriors(recogniser, SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    return recogniser.posteriors(Spoken(utterances, store))
 
 
 def _recognised(decode: Decoder, posteriors: Callable[[], Posteriors]) -> list[str]:

@@ -1,10 +1,12 @@
-"""Tables of an experiment on unseen words in sentences: what a person reads."""
+"""Makes the tables of an experiment on unseen words in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from asr_transfer.evaluation.breakdown import hot_word_recall
+from asr_transfer.evaluation.percentages import percent, span
+from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.sentences.effects import Effect
 from asr_transfer.experiments.sentences.searches import Outcome
 
@@ -13,46 +15,6 @@ NOTE = (
     "and p (two-sided) are over test sentences, or over speakers of four or more. Weights were chosen on other "
     "sentences."
 )
-
-
-def effects_table(effects: Sequence[Effect]) -> list[list[str]]:
-    """Return heading and rows of what the words change, by search."""
-    rows = [
-        [
-            "search",
-            "against",
-            "words",
-            "occurrences",
-            "recall % before",
-            "recall %",
-            "points",
-            "95 % interval",
-            "WER of other words % before",
-            "WER of other words %",
-            "points",
-            "95 % interval",
-            "p",
-        ]
-    ]
-    for one in effects:
-        rows.append(
-            [
-                one.system,
-                one.baseline,
-                str(one.listed),
-                str(one.occurrences),
-                _percent(one.recall_before),
-                _percent(one.recall),
-                _percent(one.recall - one.recall_before, "+"),
-                _between(one.recall_low, one.recall_high, one.clusters[:1]),
-                _percent(one.wer_before),
-                _percent(one.wer),
-                _percent(one.wer - one.wer_before, "+"),
-                _between(one.wer_low, one.wer_high, one.clusters[1:]),
-                f"{one.wer_p:.3f}",
-            ]
-        )
-    return rows
 
 
 def system_figures(outcome: Outcome) -> dict[str, dict[str, float]]:
@@ -68,29 +30,40 @@ def system_figures(outcome: Outcome) -> dict[str, dict[str, float]]:
     }
 
 
-def systems_table(figures: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    """Return heading and rows of how each search does on the test set; `figures` as `system_figures` gives them."""
-    rows = [["search", "WER %", "unseen words found %", "hot words found %", "known words found %"]]
-    for name, own in figures.items():
-        rows.append([name, *(_percent(own[what]) for what in ("wer", "unseen", "listed", "known"))])
-    return rows
+def sentences_tables(figures: Mapping[str, Mapping[str, float]], effects: Sequence[Effect]) -> list[Table]:
+    """Return how each search does on the test set, `figures` as of `system_figures`, and what the words change."""
+    systems = Table.of(
+        figures.items(),
+        [
+            ("search", lambda own: own[0]),
+            ("WER %", lambda own: percent(own[1]["wer"])),
+            ("unseen words found %", lambda own: percent(own[1]["unseen"])),
+            ("hot words found %", lambda own: percent(own[1]["listed"])),
+            ("known words found %", lambda own: percent(own[1]["known"])),
+        ],
+    )
+    changes = Table.of(
+        effects,
+        [
+            ("search", lambda one: one.system),
+            ("against", lambda one: one.baseline),
+            ("words", lambda one: str(one.listed)),
+            ("occurrences", lambda one: str(one.occurrences)),
+            ("recall % before", lambda one: percent(one.recall_before)),
+            ("recall %", lambda one: percent(one.recall)),
+            ("points", lambda one: percent(one.recall - one.recall_before, sign="+")),
+            ("95 % interval", lambda one: _interval(one.recall_low, one.recall_high, one.clusters[:1])),
+            ("WER of other words % before", lambda one: percent(one.wer_before)),
+            ("WER of other words %", lambda one: percent(one.wer)),
+            ("points", lambda one: percent(one.wer - one.wer_before, sign="+")),
+            ("95 % interval", lambda one: _interval(one.wer_low, one.wer_high, one.clusters[1:])),
+            ("p", lambda one: f"{one.wer_p:.3f}"),
+        ],
+        note=NOTE,
+    )
+    return [systems, changes]
 
 
-def sentences_markdown(figures: Mapping[str, Mapping[str, float]], effects: Sequence[Effect]) -> str:
-    """Return both tables as Markdown."""
-    return f"{_markdown(systems_table(figures))}\n{_markdown(effects_table(effects))}\n{NOTE}\n"
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
-
-
-def _between(low: float | None, high: float | None, clusters: Sequence[int]) -> str:
-    if low is None or high is None:
-        return "–"
-    return f"{_percent(low, '+')} … {_percent(high, '+')}" + "".join(f", n = {count}" for count in clusters)
-
-
-def _percent(value: float, sign: str = "") -> str:
-    return f"{100 * value:{sign}.1f}"
+def _interval(low: float | None, high: float | None, clusters: Sequence[int]) -> str:
+    counts = "" if low is None or high is None else "".join(f", n = {count}" for count in clusters)
+    return span(low, high, 1, "+") + counts

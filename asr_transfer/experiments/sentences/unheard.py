@@ -1,8 +1,7 @@
-"""Sentences that a model never heard: to choose weights on, and to score."""
+"""Selects sentences that a model was not trained on: to choose weights on, and to score."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from asr_transfer.data.manifest import Utterance, checksum
 from asr_transfer.errors import DataError
+from asr_transfer.runs.record import read_record
 
 LEVELS = 3
 """Folders above a model's that may hold the record of its training: `EXPERIMENT/sources/NAME/model`."""
@@ -27,8 +27,8 @@ def halves(utterances: Sequence[Utterance], seed: int) -> tuple[list[Utterance],
     """Divide utterances in two, those of one text together.
 
     Args:
-        utterances: to divide.
-        seed: decides which half of the texts comes first.
+        utterances: utterances to divide.
+        seed: random seed, which decides which half of the texts comes first.
 
     Raises:
         DataError: all say the same.
@@ -70,8 +70,8 @@ def require_unheard(model: Path, trained: Mapping[str, str], named: Mapping[str,
     """Make sure that a model was trained on none of these manifests.
 
     Args:
-        model: for messages.
-        trained: as `trained_manifests` gives it.
+        model: folder of the model, for messages.
+        trained: manifests as `trained_manifests` gives it.
         named: utterances of whole manifests, by path.
 
     Raises:
@@ -89,8 +89,8 @@ def require_unheard(model: Path, trained: Mapping[str, str], named: Mapping[str,
 def _recorded(folder: Path) -> dict[str, dict[str, Any]] | None:
     """Return the manifests that a run record has, by name; None where the folder holds no record."""
     try:
-        data = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]
-    except (OSError, ValueError, KeyError, TypeError):
+        data = read_record(folder).get("data")
+    except (DataError, OSError):
         return None
     if not isinstance(data, dict):
         return None

@@ -1,4 +1,4 @@
-"""The words of an experiment on sentences: which of them training texts hold, and lexica of them."""
+"""Sorts the words of an experiment on sentences: which of them training texts hold, and lexica of them."""
 
 from __future__ import annotations
 
@@ -11,36 +11,29 @@ from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.settings import SearchConfig
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import DataError
+from asr_transfer.ranges import Count, CountOrNone, Ranged, Seed
 
 
 @dataclass(frozen=True)
-class SentencesConfig:
+class SentencesConfig(Ranged):
     """How unseen words of sentences are looked for.
 
     Attributes:
         order: the longest n-gram of the language model.
-        held_out: take so many of the training words that are tested out of lexicon and language model too, drawn.
+        held_out: number of the tested training words, drawn, that lexicon and language model lack too.
         hot_words: words of the list, drawn among the unseen words.
         shortest: letters that a word of the list has at least.
-        draw_seed: decides what is drawn.
+        draw_seed: random seed of what is drawn.
         search: beam and threshold; of the weights those to begin with.
     """
 
-    order: int = 3
-    held_out: int = 0
-    hot_words: int = 50
-    shortest: int = 4
-    draw_seed: int = 0
+    order: Count = 3
+    held_out: CountOrNone = 0
+    hot_words: Count = 50
+    shortest: Count = 4
+    draw_seed: Seed = 0
     search: SearchConfig = field(default_factory=lambda: SearchConfig(beam=50, beam_threshold=15.0))
-
-    def __post_init__(self) -> None:
-        for name in ("order", "hot_words", "shortest"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
-        for name in ("held_out", "draw_seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`{name}` must not be negative, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Material:
 
     Attributes:
         texts: sentences that were trained on.
-        dev, test: to choose the weights on, and to recognise.
+        dev, test: sentences to choose the weights on, and to recognise.
         more: further words for the lexica, which nobody need say.
         lexicon: pronunciations of all words; None spells them in the model's characters.
     """

@@ -1,15 +1,14 @@
-"""Running an adaptation experiment: source models, then every method × amount × draw on every held-out speaker.
+"""Runs an adaptation experiment: source models, then every method × amount × draw on every held-out speaker.
 
-Each trial is one line of `trials.jsonl`; a killed experiment goes on where it stopped. Trials run in parallel processes
-of one thread each, and give the same figures in any order and number of processes.
+Each trial is one line of `trials.jsonl`. Trials run in parallel processes of one thread each, and give the same figures
+in any order and number of processes.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,18 @@ from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Counts, score
+from asr_transfer.experiments.core.jobs import Job, run_jobs, run_tasks
+from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, others_of, speaker_folds
-from asr_transfer.experiments.speakers.trials import Trial, read_trials
+from asr_transfer.experiments.speakers.trials import Trial, trials_of
 from asr_transfer.progress import Work
+from asr_transfer.ranges import Count, Positive, Ranged
 from asr_transfer.runs.record import RunRecord
-from asr_transfer.runs.workers import run_all
+from asr_transfer.runs.workers import Backend
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import hypotheses, train_recogniser
 
@@ -40,7 +43,7 @@ AUTOMATIC = (AUTO, WITHOUT_SOURCE)
 
 
 @dataclass(frozen=True)
-class MethodGrid:
+class MethodGrid(Ranged, section="methods"):
     """A method and the learning rates it may choose from on development speakers.
 
     Attributes:
@@ -50,8 +53,8 @@ class MethodGrid:
     """
 
     name: str
-    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
-    amounts: tuple[int, ...] = ()
+    learning_rates: tuple[Positive, ...] = (1e-4, 3e-4, 1e-3)
+    amounts: tuple[Count, ...] = ()
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -62,17 +65,17 @@ class MethodGrid:
 
 
 @dataclass(frozen=True)
-class ExperimentConfig:
+class ExperimentConfig(Ranged):
     """An adaptation experiment.
 
     Attributes:
-        protocol: who is held out, amounts, draws.
-        source: how source models are made.
+        protocol: settings of who is held out, of amounts and draws.
+        source: settings of the source models.
         model: a trained source model's folder to use instead of making one, where the protocol has one fold; it must
             have been trained on the training split.
         adapt: budget of one adaptation, the same for every method.
-        choice: how `auto` chooses. It is given source utterances, `auto-without-source` is not.
-        methods: with their learning rates.
+        choice: settings of the choice by `auto`, which is given source utterances, `auto-without-source` is not.
+        methods: methods with their learning rates.
     """
 
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
@@ -83,6 +86,7 @@ class ExperimentConfig:
     methods: tuple[MethodGrid, ...] = (MethodGrid("full"),)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model is not None and self.protocol.hold_out != "splits":
             raise ConfigError("`model` is one source model, but this protocol needs one per fold; leave it out.")
         for grid in self.methods:
@@ -105,7 +109,7 @@ class ExperimentConfig:
                 find_methods(name)
 
 
-Job = tuple[str, Draw, int, str, float]
+Key = tuple[str, Draw, int, str, float]
 """Fold, draw, amount, method, learning rate."""
 
 
@@ -133,52 +137,54 @@ class Workshop:
 
 
 def run_experiment(
-    manifests: Mapping[str, Path], config: ExperimentConfig, folder: Path, workers: int, log: Callable[[str], None]
+    manifests: Mapping[str, Path],
+    config: ExperimentConfig,
+    folder: Path,
+    workers: int,
+    log: Callable[[str], None],
+    backend: Backend = "processes",
 ) -> tuple[list[Fold], list[Trial]]:
     """Train the source models and run all trials.
 
     Args:
-        manifests: by split.
+        manifests: manifests by split.
         config: the experiment.
         folder: the run folder; `models/FOLD` below it are the source models' run folders.
         workers: parallel processes.
-        log: called with a line at each stage.
+        log: function that is called with a line at each stage.
+        backend: Place of the processes: this machine, or a Ray cluster.
 
     Returns:
         The folds, and all trials: every learning rate on development speakers, the chosen one on test speakers. Where
         one speaker after the other is left out, each is the others' development speaker, and all rates were run.
     """
-    shop, folds = train_sources(manifests, config, folder, workers, log)
-    trials = read_trials(folder / "trials.jsonl")
+    shop, folds = train_sources(manifests, config, folder, workers, log, backend)
+    trials, by_fold = trials_of(folder), {fold.name: fold for fold in folds}
 
-    def complete(jobs: Iterable[Job], label: str) -> None:
-        by_fold = {fold.name: fold for fold in folds}
-        open_jobs = [(shop, by_fold[job[0]], job) for job in jobs if _key(job) not in trials]
-        with (folder / "trials.jsonl").open("a", encoding="utf-8") as out:
-            for trial in run_all(_told_trial, open_jobs, workers, label):
-                trials[trial.key] = trial
-                out.write(json.dumps(asdict(trial), ensure_ascii=False) + "\n")
-                out.flush()
+    def complete(keys: Iterable[Key], label: str) -> None:
+        tasks = {_plain(key): (shop, by_fold[key[0]], key) for key in keys}
+        for _ in run_tasks(trials, tasks, run_trial, workers, label, backend):
+            pass
 
     every = config.protocol.hold_out != "splits"
-    first = [job for fold in folds for draw in (fold.test if every else fold.dev) for job in _jobs(fold, draw, config)]
+    first = [key for fold in folds for draw in (fold.test if every else fold.dev) for key in _keys(fold, draw, config)]
     complete(first, "every learning rate" if every else "development speakers")
     if not every:
-        rates = choose_rates(trials.values(), {d.speaker for f in folds for d in f.dev})
+        rates = choose_rates(trials, {d.speaker for f in folds for d in f.dev})
         chosen = [
-            job
+            key
             for fold in folds
             for draw in fold.test
-            for job in _jobs(fold, draw, config)
-            if job[4] in only_rate(config, job[3]) or job[4] == rates.get((job[3], job[2]))
+            for key in _keys(fold, draw, config)
+            if key[4] in only_rate(config, key[3]) or key[4] == rates.get((key[3], key[2]))
         ]
         complete(chosen, "test speakers")
-    return folds, list(trials.values())
+    return folds, list(trials)
 
 
 def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None]) -> ExperimentConfig:
     """Return the experiment with a precision instead of `auto`: one for all trainings that are compared."""
-    network = config.source.model if config.model is None else _load(str(config.model)).model.config
+    network = config.source.model if config.model is None else _load(str(config.model)).model
     trainer = precise(config.source.trainer, folder, network, log)
     source = replace(config.source, trainer=trainer)
     adapt = config.adapt if config.adapt.precision != "auto" else replace(config.adapt, precision=trainer.precision)
@@ -186,7 +192,12 @@ def _precise(config: ExperimentConfig, folder: Path, log: Callable[[str], None])
 
 
 def train_sources(
-    manifests: Mapping[str, Path], config: ExperimentConfig, folder: Path, workers: int, log: Callable[[str], None]
+    manifests: Mapping[str, Path],
+    config: ExperimentConfig,
+    folder: Path,
+    workers: int,
+    log: Callable[[str], None],
+    backend: Backend = "processes",
 ) -> tuple[Workshop, list[Fold]]:
     """Make the folds and their source models; see `run_experiment` for the arguments.
 
@@ -207,7 +218,7 @@ def train_sources(
     begin = time.process_time()
     shop.store()
     log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
-    to_train = [] if config.model is not None else [(shop, fold) for fold in folds]
+    to_train = [] if config.model is not None else [TrainFold(shop, fold) for fold in folds]
     if config.model is not None and folds[0].judged:
         known = shop.utterances()
         trained_on = checksum([known[name] for name in folds[0].train])
@@ -216,8 +227,8 @@ def train_sources(
                 f"{config.model}: was not trained on this protocol's training utterances, so perhaps on those that are "
                 "held out to judge on; leave `model` out, or set `protocol.judged_utterances` to 0."
             )
-    for name in run_all(_told_source, to_train, workers, "source models"):
-        log(f"source model '{name}' ready")
+    for name in run_jobs(folder, to_train, workers, "source models", backend):
+        log(f"source model '{name.rpartition('/')[2]}' ready")
     return shop, folds
 
 
@@ -245,77 +256,91 @@ def only_rate(config: ExperimentConfig, method: str) -> tuple[float, ...]:
     return rates if len(rates) == 1 else ()
 
 
-def _jobs(fold: Fold, draw: Draw, config: ExperimentConfig) -> list[Job]:
-    jobs: list[Job] = [(fold.name, draw, 0, "none", 0.0)]
+def _keys(fold: Fold, draw: Draw, config: ExperimentConfig) -> list[Key]:
+    keys: list[Key] = [(fold.name, draw, 0, "none", 0.0)]
     for amount in config.protocol.amounts:
         if amount <= len(draw.pool):
             wanted = [grid for grid in config.methods if not grid.amounts or amount in grid.amounts]
-            jobs += [(fold.name, draw, amount, grid.name, rate) for grid in wanted for rate in grid.rates]
-    return jobs
+            keys += [(fold.name, draw, amount, grid.name, rate) for grid in wanted for rate in grid.rates]
+    return keys
 
 
-def _key(job: Job) -> tuple[Any, ...]:
-    fold, draw, amount, method, rate = job
+def _plain(key: Key) -> tuple[Any, ...]:
+    """Return a key as a trial has it."""
+    fold, draw, amount, method, rate = key
     return (fold, draw.speaker, draw.number, amount, method, rate)
 
 
-def _train_source(argument: tuple[Workshop, Fold]) -> str:
-    """Train a fold's source model, or go on with it, unless it is finished; return the fold's name."""
-    shop, fold = argument
-    path = Path(shop.folder) / "models" / fold.name
-    resume = (path / "run.json").is_file()
-    record = RunRecord(path, to_record(shop.config.source), resume=resume)
-    known = shop.utterances()
-    train = [known[name] for name in fold.train]
-    record.data("train", path, train)
-    if record.finished_before:
-        return fold.name
-    recogniser, result, report = train_recogniser(train, [], shop.store(), shop.config.source, path, record.log)
-    card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{fold.name}'.\n"
-    held = HeldOut(train, [known[name] for name in fold.judged], "")
-    if held.judged:
-        record.data("judged", path, held.judged)
-    kept = keep(held, report, shop.store(), KEEP_SOURCE, shop.config.source.trainer.seed)
-    origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
-    recogniser.save(path / "model", card + remarks(kept), origin, writers(kept))
-    record.finish(
-        history=result.history,
-        training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)},
-    )
-    return fold.name
+@dataclass(frozen=True)
+class TrainFold(Job):
+    """Trains a fold's source model.
+
+    Attributes:
+        shop: Place of the experiment's utterances and features.
+        fold: The fold.
+    """
+
+    shop: Workshop
+    fold: Fold
+
+    @property
+    def name(self) -> str:
+        """Its run folder."""
+        return f"models/{self.fold.name}"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of the source model."""
+        return to_record(self.shop.config.source)
+
+    def data(self) -> Data:
+        """Return what it is trained on, and what is held out to judge on."""
+        known, path = self.shop.utterances(), str(Path(self.shop.folder) / self.name)
+        parts = {"train": self.fold.train, "judged": self.fold.judged}
+        return {name: (path, [known[one] for one in ids]) for name, ids in parts.items() if ids}
+
+    def run(self, record: RunRecord, data: Data) -> None:
+        """Train it, and keep with it what was held out."""
+        config, store = self.shop.config.source, self.shop.store()
+        train, judged = (list(data[name][1]) if name in data else [] for name in ("train", "judged"))
+        recogniser, result, report = train_recogniser(
+            Spoken(train, store), Spoken([], store), config, record.folder, record.log
+        )
+        card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{self.fold.name}'.\n"
+        held = HeldOut(train, judged, "")
+        kept = keep(held, report, store, KEEP_SOURCE, config.trainer.seed)
+        origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
+        recogniser.save(record.folder / "model", card + remarks(kept), origin, writers(kept))
+        training = {"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)}
+        record.finish(history=result.history, training=training)
 
 
-def _told_source(argument: tuple[Workshop, Fold]) -> str:
-    with Work(f"fold {argument[1].name}", bar=False):
-        return _train_source(argument)
-
-
-def _told_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
+def run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
+    """Adapt and test once."""
     _, draw, amount, method, _ = argument[2]
     with Work(f"{draw.speaker}, {method} on {amount}", bar=False):
         return _run_trial(argument)
 
 
-def _run_trial(argument: tuple[Workshop, Fold, Job]) -> Trial:
+def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
     shop, fold, (_, draw, amount, method, rate) = argument
     known, store, source = shop.utterances(), shop.store(), shop.source(fold.name)
     seconds, recogniser, chosen = 0.0, source, ""
     if method != "none":
         settings = replace(shop.config.adapt, learning_rate=rate or None, seed=draw.number)
-        speech = [known[name] for name in draw.pool[:amount]]
-        more = [known[name] for name in fold.source] if method != WITHOUT_SOURCE else []
+        speech = Spoken([known[name] for name in draw.pool[:amount]], store)
+        more = Spoken([known[name] for name in fold.source] if method != WITHOUT_SOURCE else [], store)
         begin = time.process_time()
         if method in AUTOMATIC:
-            judged = [known[name] for name in fold.judged] if method != WITHOUT_SOURCE else []
-            adapted, choice = adapt_by_choice(source, speech, store, settings, shop.config.choice, more, judged=judged)
+            judged = Spoken([known[name] for name in fold.judged] if method != WITHOUT_SOURCE else [], store)
+            adapted, choice = adapt_by_choice(source, speech, settings, shop.config.choice, more, judged=judged)
             chosen = choice.summary()
         else:
-            adapted = adapt(source, speech, store, method, settings, source_utterances=more)
+            adapted = adapt(source, speech, method, settings, source_speech=more)
         recogniser = adapted.recogniser
         seconds = time.process_time() - begin
     others = others_of(fold, draw.speaker, shop.config.protocol)
-    own = hypotheses(recogniser, [known[name] for name in draw.test], store)
-    rest = hypotheses(recogniser, [known[name] for name in others], store)
+    own = hypotheses(recogniser, Spoken([known[name] for name in draw.test], store))
+    rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
     unit = shop.config.protocol.unit
     own_score: Counts = getattr(score([h.reference for h in own], [h.hypothesis for h in own]), unit)
     rest_score: Counts = getattr(score([h.reference for h in rest], [h.hypothesis for h in rest]), unit)

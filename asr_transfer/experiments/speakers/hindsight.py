@@ -1,4 +1,4 @@
-"""The best of several methods in hindsight, and what is left of it when the speaker who is scored has no say.
+"""Finds the best of several methods in hindsight, and what is left of it when the speaker who is scored has no say.
 
 The method with the fewest errors on a set of speakers is in part the one that chance favoured on them, so that its
 figure promises too much. Here each speaker in turn is left out, the others choose, and the choice is scored on him

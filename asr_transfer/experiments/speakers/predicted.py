@@ -9,8 +9,8 @@ trained or judged. The prediction is the choice's own: half of it counted, half 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,16 @@ from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import lasting
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.percentages import NONE, percent
+from asr_transfer.experiments.core.jobs import run_tasks
+from asr_transfer.experiments.core.ledger import Lines
+from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop, train_sources
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
-from asr_transfer.runs.workers import run_all
+from asr_transfer.ranges import CountOrNone
+from asr_transfer.runs.workers import Backend
 
 WAYS = {
     "trained": "utterances trained on",
@@ -33,6 +39,9 @@ WAYS = {
     "adapted": "held-out utterances, final model",
 }
 """What predictions are made on. The first two judge a model of the folds, the last the model that is handed out."""
+
+QUICK_STEPS, QUICK_ADAPTATION = 60, 10
+"""Steps of a source model and of an adaptation in a shortened experiment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +52,22 @@ class PredictedConfig(ExperimentConfig):
         speakers: test speakers of each fold, drawn by the protocol's seed; 0 takes all.
     """
 
-    speakers: int = 0
+    speakers: CountOrNone = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.speakers < 0:
-            raise ConfigError(f"`speakers` must not be negative, got {self.speakers}.")
         if not self.protocol.judged_utterances:
             raise ConfigError("`protocol.judged_utterances` is 0, so nothing is held out to predict from; give some.")
+
+    def shortened(self) -> PredictedConfig:
+        """Return an experiment of one speaker, one draw and few steps: enough to see that everything runs."""
+        return replace(
+            self,
+            speakers=1,
+            protocol=replace(self.protocol, draws=1),
+            source=replace(self.source, trainer=replace(self.source.trainer, steps=QUICK_STEPS)),
+            adapt=replace(self.adapt, steps=QUICK_ADAPTATION),
+        )
 
 
 @dataclass(frozen=True)
@@ -83,14 +100,14 @@ class Agreement:
 
     Attributes:
         method, learning_rate: settings of the cases; `all` and 0 where they are of several methods.
-        cases: how many.
+        cases: number of cases.
         measured, spread: mean of what others lost, and its standard deviation over the cases.
-        predicted: by way, the mean of the predictions.
-        error: by way, the mean distance of a prediction from what was measured.
-        correlation: by way, of predictions and what was measured; None where one of them never varies.
+        predicted: mean of the predictions, by way.
+        error: mean distance, by way, of a prediction from what was measured.
+        correlation: correlation, by way, of predictions and what was measured; None where one of them never varies.
         harmed: cases in which others lost more than the choice tolerates.
-        missed: by way, those of them that the choice would have let through.
-        needless: by way, the other cases that the choice would have refused.
+        missed: number of those, by way, that the choice would have let through.
+        needless: number of the other cases, by way, that the choice would have refused.
     """
 
     method: str
@@ -106,32 +123,47 @@ class Agreement:
     needless: Mapping[str, int]
 
 
-Job = tuple[Workshop, Fold, Draw, int]
+Task = tuple[Workshop, Fold, Draw, int]
 
 
 def run_predicted(
-    manifests: Mapping[str, Path], config: PredictedConfig, folder: Path, workers: int, log: Callable[[str], None]
+    manifests: Mapping[str, Path],
+    config: PredictedConfig,
+    folder: Path,
+    workers: int,
+    log: Callable[[str], None],
+    backend: Backend = "processes",
 ) -> list[Case]:
     """Train the source models and adapt them in every case; see `experiment.run_experiment` for the arguments.
 
     Raises:
         DataError: a fold has too little speech to hold some out.
     """
-    shop, folds = train_sources(manifests, config, folder, workers, log)
-    jobs = []
+    shop, folds = train_sources(manifests, config, folder, workers, log, backend)
+    tasks: dict[tuple[Any, ...], Task] = {}
     for fold in folds:
         if not fold.judged:
             raise DataError(f"the fold '{fold.name}' has too little training speech to hold any out; take more.")
         names = sorted({draw.speaker for draw in fold.test})
         chosen = random.Random(f"{config.protocol.seed}/speakers").sample(names, config.speakers or len(names))
-        draws = [draw for draw in fold.test if draw.speaker in chosen]
-        amounts = config.protocol.amounts
-        jobs += [(shop, fold, draw, amount) for draw in draws for amount in amounts if amount <= len(draw.pool)]
-    cases: list[Case] = []
-    for found in run_all(_run_draw, jobs, workers, "adaptations"):
-        cases += found
-        log(f"{len(cases)} of {len(jobs) * sum(len(grid.rates) for grid in config.methods)} cases done")
+        for draw in (draw for draw in fold.test if draw.speaker in chosen):
+            for amount in (amount for amount in config.protocol.amounts if amount <= len(draw.pool)):
+                tasks[fold.name, draw.speaker, draw.number, amount] = (shop, fold, draw, amount)
+    done = Lines(
+        folder / "cases.jsonl",
+        "list of cases",
+        read_cases,
+        lambda cases: (cases[0].fold, cases[0].speaker, cases[0].draw, cases[0].amount),
+    )
+    for number, _ in enumerate(run_tasks(done, tasks, run_draw, workers, "adaptations", backend), 1 + len(list(done))):
+        log(f"{number} of {len(tasks)} draws done")
+    cases = [case for own in done for case in own]
     return sorted(cases, key=lambda case: (case.fold, case.speaker, case.draw, case.amount))
+
+
+def read_cases(values: Iterable[Mapping[str, Any]]) -> list[Case]:
+    """Return cases that a file or a record holds as plain values."""
+    return [Case(**own) for own in values]
 
 
 def agreements(cases: Sequence[Case], tolerance: float) -> list[Agreement]:
@@ -143,34 +175,30 @@ def agreements(cases: Sequence[Case], tolerance: float) -> list[Agreement]:
     return [*every, _agreement("all", 0.0, cases, tolerance)]
 
 
-def to_plain(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Return cases for a run record."""
-    return [asdict(case) for case in cases]
+def forgetting_table(corpora: Mapping[str, Sequence[Case]], tolerance: float) -> Table:
+    """Return how far predictions agree with what was measured, for each corpus by its title, in points of CER.
 
-
-def predicted_markdown(tables: Mapping[str, Sequence[Agreement]]) -> str:
-    """Return the agreements of several corpora, by their titles, as a Markdown table; figures are points of CER."""
-    heads = ["corpus", "method", "rate", "cases", "others lose (± cases)", *(f"from {what}" for what in WAYS.values())]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-
-    def row(*cells: str) -> None:
-        lines.append("| " + " | ".join(cells) + " |")
-
-    for title, rows in tables.items():
-        for own in rows:
+    Args:
+        corpora: Cases of each corpus.
+        tolerance: Rise of others' errors that the choice lets through.
+    """
+    rows = []
+    for title, cases in corpora.items():
+        found = agreements(cases, tolerance)
+        for own in found:
             rate = f"{own.learning_rate:g}" if own.learning_rate else "–"
-            told = [f"{100 * own.predicted[way]:+.2f} ({100 * own.error[way]:.2f})" for way in WAYS]
-            lost = f"{100 * own.measured:+.2f} (± {100 * own.spread:.2f})"
-            row(title, own.method, rate, str(own.cases), lost, *told)
-        every = rows[-1]
-        between = [every.correlation[way] for way in WAYS]
-        row(title, "correlation", "", "", "", *("–" if r is None else f"{r:.2f}" for r in between))
-        for what, of, counts in (
-            ("harm let through", every.harmed, every.missed),
-            ("refused without need", every.cases - every.harmed, every.needless),
+            lost = f"{percent(own.measured, 2, '+')} (± {percent(own.spread, 2)})"
+            told = [f"{percent(own.predicted[way], 2, '+')} ({percent(own.error[way], 2)})" for way in WAYS]
+            rows.append((title, own.method, rate, str(own.cases), lost, *told))
+        every = found[-1]
+        for what, cells in (
+            ("correlation", [NONE if r is None else f"{r:.2f}" for r in every.correlation.values()]),
+            (f"harm let through, of {every.harmed}", list(map(str, every.missed.values()))),
+            (f"refused without need, of {every.cases - every.harmed}", list(map(str, every.needless.values()))),
         ):
-            row(title, f"{what}, of {of}", "", "", "", *(str(counts[way]) for way in WAYS))
-    return "\n".join(lines) + "\n"
+            rows.append((title, what, "", "", "", *cells))
+    heads = ("corpus", "method", "rate", "cases", "others lose (± cases)", *(f"from {what}" for what in WAYS.values()))
+    return Table(heads, tuple(rows))
 
 
 def _agreement(method: str, rate: float, cases: Sequence[Case], tolerance: float) -> Agreement:
@@ -193,9 +221,9 @@ def _agreement(method: str, rate: float, cases: Sequence[Case], tolerance: float
     )  # fmt: skip
 
 
-def _run_draw(job: Job) -> list[Case]:
+def run_draw(task: Task) -> list[Case]:
     """Adapt to one draw of a speaker's utterances by every method."""
-    shop, fold, draw, amount = job
+    shop, fold, draw, amount = task
     known, store, source, config = shop.utterances(), shop.store(), shop.source(fold.name), shop.config
     own = [known[name] for name in draw.pool[:amount]]
     replayed = [known[name] for name in fold.source]
@@ -204,7 +232,7 @@ def _run_draw(job: Job) -> list[Case]:
     others = [known[name] for name in fold.others or _other_targets(fold, draw)]
     shared = Shared(source, store)
     judges = {
-        name: Judge(source, own, check, store, shared)
+        name: Judge(source, Spoken(own, store), Spoken(check, store), shared)
         for name, check in (("trained", trained), ("held_out", judged), ("others", others))
     }
     held = held_out_folds(own, config.choice.folds, draw.number, range(len(own)))[0]
@@ -218,7 +246,8 @@ def _run_draw(job: Job) -> list[Case]:
             def adapted(
                 speech: list[Utterance], more: list[Utterance], name: str = grid.name, settings: Any = settings
             ) -> Adapted:
-                return adapt(source, speech, store, name, settings, source_utterances=more, shared=shared)
+                own, beside = Spoken(speech, store), Spoken(more, store)
+                return adapt(source, own, name, settings, source_speech=beside, shared=shared)
 
             trial, final = adapted(rest, unjudged), adapted(own, replayed)
             lost, units = judges["others"].counted(final.recogniser, final.depth)

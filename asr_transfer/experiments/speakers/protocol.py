@@ -1,4 +1,4 @@
-"""The protocol of an adaptation experiment: who is held out, what each draw adapts on and tests on.
+"""Decides the protocol of an adaptation experiment: who is held out, what each draw adapts on and tests on.
 
 Everything here is decided by seeds before anything is trained. Amounts of one draw are nested (5 ⊂ 10 ⊂ 20) and share
 one test set, so that methods and amounts are compared on the same utterances.
@@ -10,22 +10,23 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from asr_transfer.data.judged import hold_out
 from asr_transfer.data.manifest import Utterance, by_speaker
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.ranges import Count, CountOrNone, Filled, Range, Ranged, Seed
 
 
 @dataclass(frozen=True)
-class ProtocolConfig:
+class ProtocolConfig(Ranged, section="protocol"):
     """Who is held out, how much is adapted on, how often.
 
     Attributes:
         hold_out: `each` leaves one speaker after the other out, `groups` one group of speakers after the other;
             `splits` uses train, dev and test manifests.
         groups: number of groups that `groups` divides the speakers of all splits into.
-        dev_speakers: with `splits` and no dev manifest, so many training speakers become development speakers.
+        dev_speakers: number of training speakers that become development speakers, with `splits` and no dev manifest.
         amounts: utterances to adapt on.
         draws: random draws of utterances per test speaker.
         rotate: divide each speaker's utterances into as many parts as draws, each tested on once while the others are
@@ -40,34 +41,26 @@ class ProtocolConfig:
         source_utterances: training utterances of the source model that methods may mix in.
         judged_utterances: utterances that the source model is not trained on either, on which `auto` judges what others
             lose, as `train --keep_judged` holds them out; never those that forgetting is measured on. 0 for none.
-        seed: decides all of it.
+        seed: random seed of all of it.
     """
 
     hold_out: Literal["each", "groups", "splits"] = "splits"
-    groups: int = 4
-    dev_speakers: int = 0
-    amounts: tuple[int, ...] = (5, 10, 20)
-    draws: int = 5
-    dev_draws: int = 2
+    groups: Annotated[int, Range(at_least=2)] = 4
+    dev_speakers: CountOrNone = 0
+    amounts: Annotated[tuple[Count, ...], Filled(rising=True)] = (5, 10, 20)
+    draws: Count = 5
+    dev_draws: Count = 2
     rotate: bool = False
     unit: Literal["words", "characters"] = "words"
-    test_utterances: int = 200
+    test_utterances: Count = 200
     others: Literal["source", "target", "dev"] = "source"
-    others_utterances: int = 250
-    source_utterances: int = 300
-    judged_utterances: int = 0
-    seed: int = 0
+    others_utterances: Count = 250
+    source_utterances: CountOrNone = 300
+    judged_utterances: CountOrNone = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not self.amounts or list(self.amounts) != sorted(set(self.amounts)) or self.amounts[0] < 1:
-            raise ConfigError(f"`protocol.amounts` must be rising numbers of utterances, got {list(self.amounts)}.")
-        for name in ("draws", "dev_draws", "test_utterances", "others_utterances"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`protocol.{name}` must be at least 1, got {getattr(self, name)}.")
-        if self.judged_utterances < 0:
-            raise ConfigError(f"`protocol.judged_utterances` must not be negative, got {self.judged_utterances}.")
-        if self.groups < 2:
-            raise ConfigError(f"`protocol.groups` must be at least 2, got {self.groups}.")
+        super().__post_init__()
         if self.hold_out != "splits" and (self.others == "dev" or self.dev_speakers):
             raise ConfigError(
                 f"`protocol.hold_out` is `{self.hold_out}`, which has no development speakers; "
@@ -82,7 +75,7 @@ class Draw:
     """One draw of a speaker's utterances.
 
     Attributes:
-        speaker: who.
+        speaker: name of the speaker.
         number: number of the draw.
         pool: ids to adapt on, in order; an amount n takes the first n.
         test: ids to test on.
@@ -184,8 +177,8 @@ def others_of(fold: Fold, speaker: str, config: ProtocolConfig) -> tuple[str, ..
     the seed where they are more than `config.others_utterances`, speakers in turn.
 
     Args:
-        fold: with all targets.
-        speaker: who is adapted to.
+        fold: fold with all targets.
+        speaker: speaker who is adapted to.
         config: the protocol.
     """
     if fold.others:

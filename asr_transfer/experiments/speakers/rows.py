@@ -1,22 +1,16 @@
-"""Summing up an adaptation experiment: one row per method and amount, with its spread and its price."""
+"""Sums up an adaptation experiment: one row per method and amount, with its spread and its price."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-from rich.table import Table
 
-from asr_transfer.data.manifest import Utterance
-from asr_transfer.errors import DataError
 from asr_transfer.evaluation import clusters
-from asr_transfer.evaluation.scoring import Hypothesis, write_scores
+from asr_transfer.evaluation.percentages import percent, span
+from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.speakers.experiment import choose_rates
 from asr_transfer.experiments.speakers.protocol import Fold
 from asr_transfer.experiments.speakers.trials import Trial
@@ -28,7 +22,7 @@ class Row:
 
     Attributes:
         method, amount: name and number of utterances; `none` at amount 0 is the source model.
-        speakers, draws: how many test speakers, and draws of each.
+        speakers, draws: numbers of test speakers, and of draws of each.
         wer: errors over words of all test utterances.
         reduction: relative reduction of errors against the source model on the same utterances; None for `none`.
         low, high: 95 % interval of the reduction over speakers, each with all his draws, which share recordings; None
@@ -62,10 +56,6 @@ class Row:
     chosen: tuple[str, ...] = ()
     by_speaker: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the row for a run record."""
-        return asdict(self)
-
 
 def summarise(folds: Sequence[Fold], trials: Iterable[Trial]) -> list[Row]:
     """Choose each target's learning rate on development speakers and sum the test speakers' trials up.
@@ -74,130 +64,43 @@ def summarise(folds: Sequence[Fold], trials: Iterable[Trial]) -> list[Row]:
     chosen by the others' trials, so that no speaker's own test utterances have a say.
     """
     trials = list(trials)
-    groups = _groups(folds, trials)
+    groups = chosen_trials(folds, trials)
     before = {(t.speaker, t.draw): t for t in groups.get(("none", 0), [])}
     return [_row(method, amount, group, before) for (method, amount), group in groups.items()]
 
 
-def write_systems(
-    folder: Path,
-    folds: Sequence[Fold],
-    trials: Iterable[Trial],
-    utterances: Mapping[str, Utterance],
-    record: Mapping[str, Any],
-) -> list[Path]:
-    """Write a run folder `systems/METHOD-AMOUNT` for each row of the table, so that rows are compared like runs.
-
-    Its utterances are named `ID#DRAW`: a draw tests all amounts and methods on the same recordings. `none-0` is the
-    source model.
-
-    Args:
-        folder: the experiment's run folder; what `systems` held there is replaced.
-        folds: folds of the experiment.
-        trials: trials of the experiment.
-        utterances: utterances of the corpus by id.
-        record: the experiment's own record, from which command, versions and data are taken.
-
-    Returns:
-        The folders, in the order of the table.
-
-    Raises:
-        DataError: a trial names an utterance that the corpus does not have.
-    """
-    shutil.rmtree(folder / "systems", ignore_errors=True)
-    written = []
-    groups = _groups(folds, list(trials))
-    before = {(t.speaker, t.draw): t for t in groups.get(("none", 0), [])}
-    for (method, amount), group in groups.items():
-        path = folder / "systems" / f"{method}-{amount}"
-        total = write_scores(
-            path, [h for trial in sorted(group, key=lambda t: t.key) for h in _hypotheses(trial, utterances)]
-        )
-        rates = sorted({t.learning_rate for t in group} - {0.0})
-        seconds = sum(t.cpu_seconds for t in group)
-        values: dict[str, Any] = {
-            **{
-                key: record[key]
-                for key in ("format", "command", "started", "versions", "commit", "attempts", "data")
-                if key in record
-            },
-            "status": "finished",
-            "config": {"method": method, "amount": amount, "learning_rates": rates, **record.get("config", {})},
-            "history": [],
-            "scores": {
-                "test": total.to_plain(),
-                "others": {
-                    "before": _others([before[t.speaker, t.draw] for t in group if (t.speaker, t.draw) in before]),
-                    "after": _others(group),
-                    "pairs": [
-                        {
-                            "speaker": t.speaker,
-                            "before": before[t.speaker, t.draw].other_errors,
-                            "after": t.other_errors,
-                            "words": t.other_words,
-                        }
-                        for t in group
-                        if (t.speaker, t.draw) in before
-                    ],
-                },
-            },
-            "adaptation": {"trials": len(group), "cpu_seconds": round(seconds / len(group), 3)},
-            "time": {"wall_seconds": round(seconds, 2), "cpu_seconds": round(seconds, 2)},
-        }
-        text = json.dumps(values, indent=2, ensure_ascii=False)
-        (path / "run.json").write_text(text + "\n", encoding="utf-8")
-        written.append(path)
-    return written
-
-
-def table(rows: Sequence[Row], title: str) -> Table:
-    """Return the rows as a table for a terminal."""
-    result = Table(title=title, title_justify="left")
-    for heading in headings(rows):
-        result.add_column(heading, justify="left" if heading == "method" else "right")
-    for row in rows:
-        result.add_row(*_cells(row))
-    return result
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table."""
-    names = headings(rows)
-    lines = ["| " + " | ".join(names) + " |", "|" + "|".join("---" for _ in names) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(_cells(row)) + " |" for row in rows]) + "\n"
-
-
-def headings(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the columns' names; errors are of words or of characters."""
+def adaptation_table(rows: Sequence[Row], title: str = "") -> Table:
+    """Return the table of the rows; errors are of words or of characters."""
     rate = "CER" if rows and rows[0].unit == "characters" else "WER"
-    return (
-        "utterances", "method", f"{rate} speaker %", "± draws", "relative reduction %", "95 % interval",
-        "speakers harmed %", f"{rate} others % (before)", "CPU-s", "learning rate, or chosen",
-    )  # fmt: skip
+    return Table.of(
+        rows,
+        [
+            ("utterances", lambda row: str(row.amount)),
+            ("method", lambda row: row.method),
+            (f"{rate} speaker %", lambda row: percent(row.wer)),
+            ("± draws", lambda row: percent(row.draw_spread)),
+            ("relative reduction %", lambda row: percent(row.reduction)),
+            ("95 % interval", _interval),
+            ("speakers harmed %", lambda row: percent(row.harmed, 0)),
+            (f"{rate} others % (before)", lambda row: f"{percent(row.others, 2)} ({percent(row.others_before, 2)})"),
+            ("CPU-s", lambda row: f"{row.cpu_seconds:.1f}" if row.method != "none" else "–"),
+            ("learning rate, or chosen", _settings),
+        ],
+        title,
+    )
 
 
-def _cells(row: Row) -> list[str]:
-    def percent(value: float | None, digits: int = 1) -> str:
-        return "–" if value is None else f"{100 * value:.{digits}f}"
-
-    interval = "–" if row.low is None else f"{percent(row.low, 0)} … {percent(row.high, 0)}"
-    if row.low is not None and row.by_speaker:
-        interval += f", n = {len(row.by_speaker)}"  # older records' are not over them
-    return [
-        str(row.amount),
-        row.method,
-        percent(row.wer),
-        percent(row.draw_spread),
-        percent(row.reduction),
-        interval,
-        percent(row.harmed, 0),
-        f"{percent(row.others, 2)} ({percent(row.others_before, 2)})",
-        f"{row.cpu_seconds:.1f}" if row.method != "none" else "–",
-        ", ".join(row.chosen) or " / ".join(f"{rate:g}" for rate in row.learning_rates) or "–",
-    ]
+def _interval(row: Row) -> str:
+    # Older records' intervals are not over speakers.
+    of = f", n = {len(row.by_speaker)}" if row.low is not None and row.by_speaker else ""
+    return span(row.low, row.high) + of
 
 
-def _groups(folds: Sequence[Fold], trials: list[Trial]) -> dict[tuple[str, int], list[Trial]]:
+def _settings(row: Row) -> str:
+    return ", ".join(row.chosen) or " / ".join(f"{rate:g}" for rate in row.learning_rates) or "–"
+
+
+def chosen_trials(folds: Sequence[Fold], trials: list[Trial]) -> dict[tuple[str, int], list[Trial]]:
     """Return the test speakers' trials at the chosen learning rate by method and amount, in the table's order."""
     dev = {d.speaker for fold in folds for d in fold.dev}
     targets = sorted({d.speaker for fold in folds for d in fold.test})
@@ -211,22 +114,6 @@ def _groups(folds: Sequence[Fold], trials: list[Trial]) -> dict[tuple[str, int],
                 groups.setdefault((trial.method, trial.amount), []).append(trial)
     order = list(dict.fromkeys(t.method for t in trials))
     return dict(sorted(groups.items(), key=lambda item: (item[0][1], order.index(item[0][0]))))
-
-
-def _hypotheses(trial: Trial, utterances: Mapping[str, Utterance]) -> list[Hypothesis]:
-    """Return what a trial recognised, with the references."""
-    found = []
-    for name, text in trial.hypotheses.items():
-        if name not in utterances:
-            raise DataError(f"trials.jsonl: utterance '{name}' is not in the corpus; run again with --overwrite.")
-        known = utterances[name]
-        found.append(Hypothesis(f"{name}#{trial.draw}", known.speaker, known.language, known.text, text))
-    return found
-
-
-def _others(trials: Sequence[Trial]) -> dict[str, Any]:
-    errors, words = sum(t.other_errors for t in trials), sum(t.other_words for t in trials)
-    return {"wer": errors / words if words else None, "words": {"errors": errors, "reference": words}}
 
 
 def _row(method: str, amount: int, group: list[Trial], before: dict[tuple[str, int], Trial]) -> Row:

@@ -1,15 +1,15 @@
-"""Trials of an adaptation experiment: one adaptation each, with what it gained and cost, a line of `trials.jsonl`."""
+"""Runs trials of an adaptation experiment: one adaptation each, with what it gained and cost, a line of
+`trials.jsonl`.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr_transfer.errors import DataError
-from asr_transfer.textfiles import lines_of
+from asr_transfer.experiments.core.ledger import Lines
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Trial:
 
     Attributes:
         fold, speaker, draw, amount, method, learning_rate: key of the adaptation.
-        errors, words: on the speaker's test utterances of this draw.
-        other_errors, other_words: on the other speakers.
+        errors, words: counts on the speaker's test utterances of this draw.
+        other_errors, other_words: counts on the other speakers.
         cpu_seconds: processor time of the adaptation alone, choosing included.
-        hypotheses: by id, of the test utterances.
+        hypotheses: hypotheses of the test utterances, by id.
         chosen: method that `auto` chose; empty otherwise.
         unit: unit that errors and words count, `words` or `characters`.
     """
@@ -47,22 +47,10 @@ class Trial:
         return (self.fold, self.speaker, self.draw, self.amount, self.method, self.learning_rate)
 
 
-def read_trials(file: Path) -> dict[tuple[Any, ...], Trial]:
-    """Return the trials of a file by their keys; a last line that was cut off is taken out of the file.
+def trials_of(folder: Path) -> Lines[Trial]:
+    """Return the trials of an experiment that there are.
 
     Raises:
-        DataError: another line is no trial.
+        DataError: A line of the file is no trial.
     """
-    trials = {}
-    lines = lines_of(file.read_text(encoding="utf-8").removesuffix("\n")) if file.is_file() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            trial = Trial(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
-            if number == len(lines):
-                # The run was killed while writing; the trial is run again.
-                file.write_text("".join(f"{kept}\n" for kept in lines[:-1]), encoding="utf-8")
-                break
-            raise DataError(f"{file} line {number}: is no trial; remove the line, it will be run again.") from None
-        trials[trial.key] = trial
-    return trials
+    return Lines(folder / "trials.jsonl", "trial", lambda values: Trial(**values), lambda trial: trial.key)

@@ -1,4 +1,4 @@
-"""The figures of an experiment on unseen words at a glance: words, phones, sentences, and the control.
+"""Computes the figures of an experiment on unseen words at a glance: words, phones, sentences, and the control.
 
 The control is a model of whole words or of characters that was trained on the same utterances. It has no lexicon:
 what it spells must be the word, letter by letter.
@@ -7,7 +7,7 @@ what it spells must be the word, letter by letter.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.decoders import GreedyDecoder, SentenceDecoder
 from asr_transfer.decoding.recogniser import Recogniser
@@ -44,10 +44,6 @@ class Figure:
     low: float | None
     high: float | None
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a run record."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Extras:
@@ -71,8 +67,8 @@ def extras(
         recogniser: model of phones.
         words: the data.
         store: features of test words and sentences.
-        search: for sentences; without a language model.
-        nearest: as of `measure.in_units`.
+        search: settings of the search for sentences, without a language model.
+        nearest: argument of `in_units`.
 
     Raises:
         DataError: the lexicon has phones that the model does not know.
@@ -159,7 +155,7 @@ def control_figures(
 
 
 def _recognise(recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[str]:
-    return recogniser.recognise(SpeechData(utterances, store, recogniser.tokens, with_targets=False))
+    return recogniser.listen(Spoken(utterances, store))
 
 
 def _hits(aligned: Alignments, heard: set[str]) -> NDArray[np.int64]:

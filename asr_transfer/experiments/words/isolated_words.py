@@ -1,4 +1,4 @@
-"""How well single words of a lexicon are found: one matrix of exact scores, out of which all smaller lexica are read.
+"""Measures how well single words of a lexicon are found: reads all smaller lexica out of one matrix of exact scores.
 
 The network listens to each utterance once, and the whole lexicon is scored once. A smaller lexicon's words have the
 same scores, so that ranks in any number of random lexica cost a comparison each.
@@ -7,22 +7,20 @@ same scores, so that ranks in any number of random lexica cost a comparison each
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.phones import map_lexicon
-from asr_transfer.data.speech import SpeechData
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.lexicon_search import PrefixTree, free_score, score_words
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.recogniser import Frames, Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.orthography import tidied
 
@@ -37,11 +35,11 @@ class Vocabulary:
     """The words of a lexicon in a model's tokens, and which of them sound alike.
 
     Args:
-        lexicon: in the model's phones; `in_units` makes it so.
+        lexicon: lexicon in the model's phones; `in_units` makes it so.
         tokens: token set of the model's head.
 
     Attributes:
-        tree: for the search.
+        tree: prefix tree for the search.
         words: distinct, in the order of the lexicon.
         pronunciations: pronunciations of each word.
         sound: (words,) number of its set of pronunciations; words of one number cannot be told apart.
@@ -141,9 +139,9 @@ def in_units(lexicon: Lexicon, tokens: Tokens, nearest: bool = False) -> Lexicon
     """Return a lexicon in a model's phones: without tones where it hears none.
 
     Args:
-        lexicon: with tones.
+        lexicon: lexicon with tones.
         tokens: token set of the model's head.
-        nearest: write phones that the model does not know as the nearest ones that it knows.
+        nearest: whether to write phones that the model does not know as the nearest ones that it knows.
 
     Raises:
         ConfigError: the model does not spell phones.
@@ -157,7 +155,6 @@ def in_units(lexicon: Lexicon, tokens: Tokens, nearest: bool = False) -> Lexicon
     return map_lexicon(own, tokens.symbols[1:])[0] if nearest else own
 
 
-@torch.no_grad()
 def listen(
     recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore, vocabulary: Vocabulary
 ) -> Listened:
@@ -166,17 +163,16 @@ def listen(
     Raises:
         ModelError: the model's output is not-a-number.
     """
-    recogniser.model.eval()
-    data = SpeechData(utterances, store, recogniser.tokens, with_targets=False)
-    scores = np.full((len(utterances), len(vocabulary)), -np.inf)
-    free, frames = np.zeros(len(utterances)), np.zeros(len(utterances), np.int64)
-    for batch in sequential(data, BATCH_FRAMES):
-        logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
-        log_probs = logits.double().log_softmax(-1)
-        items = batch.items.numpy()
-        scored = score_words(log_probs, lengths, vocabulary.tree)
-        scores[items] = vocabulary.tree.word_scores(scored).cpu().numpy()
-        free[items], frames[items] = free_score(log_probs, lengths).cpu().numpy(), lengths.cpu().numpy()
+
+    def scored(frames: Frames) -> Iterator[tuple[NDArray[np.float64], float, int]]:
+        log_probs = frames.logits.double().log_softmax(-1)
+        words = vocabulary.tree.word_scores(score_words(log_probs, frames.lengths, vocabulary.tree))
+        free = free_score(log_probs, frames.lengths)
+        return zip(words.cpu().numpy(), free.tolist(), frames.lengths.tolist(), strict=True)
+
+    found = [own for (own,) in recogniser.listen_with(scored, Spoken(utterances, store), whole=True)]
+    scores = np.array([words for words, _, _ in found]).reshape(len(utterances), len(vocabulary))
+    free, frames = np.array([free for _, free, _ in found]), np.array([count for _, _, count in found], np.int64)
     return Listened(vocabulary.canonical(scores), free, frames)
 
 
@@ -201,7 +197,7 @@ def judge(
     """Rank the word that was said among random lexica that hold it.
 
     Args:
-        listened: to `utterances`.
+        listened: scores of `utterances`.
         utterances: n, a word each.
         vocabulary: the whole lexicon.
         sizes: words of each lexicon, the one that was said included; at most the whole lexicon's.

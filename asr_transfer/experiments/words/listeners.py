@@ -1,8 +1,7 @@
-"""Models that listen to a language: through its head, or through the phones that they share with other languages."""
+"""Loads models that recognise a language through its head, or through the phones that they share with others."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +10,11 @@ from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.manifest import checksum
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ModelError
+from asr_transfer.errors import DataError, ModelError
 from asr_transfer.experiments.words.unseen import Words
 from asr_transfer.models.attributes import PhoneModel
 from asr_transfer.models.folder import read_config
+from asr_transfer.runs.record import read_record
 from asr_transfer.training.phone_models import for_lexicon
 
 
@@ -27,7 +27,7 @@ def load_listener(path: Path, language: str, words: Words) -> Recogniser:
     Args:
         path: run or model folder.
         language: language of the words, or the name of another head.
-        words: whose lexica have the phones.
+        words: data whose lexica have the phones.
 
     Raises:
         ModelError: the folder is no model, or it has several heads and none of that name.
@@ -53,10 +53,10 @@ def load_listener(path: Path, language: str, words: Words) -> Recogniser:
 
 def note_training(path: Path, words: Words, say: Callable[[str], None]) -> None:
     """Say where a model was not trained on the manifests by which it is judged what was heard."""
-    file = path / "run.json"
-    if not file.is_file():
-        return
-    known = json.loads(file.read_text(encoding="utf-8")).get("data", {}).get("train", {})
+    try:
+        known = read_record(path).get("data", {}).get("train", {})
+    except DataError:
+        return  # a model without a run
     if known.get("checksum") not in (None, checksum(words.train)):
         say(
             f"{path.name}: was trained on other utterances ({known.get('utterances')}) than the training manifests "

@@ -1,4 +1,4 @@
-"""Words and random pieces cut out of longer utterances, by forced alignment.
+"""Cuts words and random pieces out of longer utterances, by forced alignment.
 
 A corpus of sentences has few isolated words. What is cut out of its sentences is spoken in their flow, which makes it
 harder to recognise than a word said by itself.
@@ -7,23 +7,20 @@ harder to recognise than a word said by itself.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
 
 import numpy as np
-import torch
 
 from asr_transfer.audio import MIN_SAMPLES, SAMPLE_RATE
-from asr_transfer.data.batching import sequential
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.notations import scheme_of
-from asr_transfer.data.speech import SpeechData, feasible
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.alignment import best_path, segments
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.recogniser import Frames, Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.words.isolated_words import in_units, spelling
 from asr_transfer.experiments.words.unseen import Words
@@ -47,7 +44,7 @@ class Aligned:
     """An utterance and where its phones are.
 
     Attributes:
-        utterance: with a pronunciation.
+        utterance: utterance with a pronunciation.
         phones: phones of it, as the aligner knows them.
         places: (phones, 2) seconds from its beginning at which each begins and ends.
     """
@@ -80,13 +77,12 @@ class Aligned:
         )
 
 
-@torch.no_grad()
 def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store: FeatureStore) -> list[Aligned]:
-    """Find the phones of utterances by the likeliest CTC alignment; those too short for theirs are left out.
+    """Find the phones of utterances by the likeliest CTC alignment; those too short for theirs are remarked upon.
 
     Args:
         recogniser: model of phones; it must know all of the pronunciations.
-        utterances: with pronunciations.
+        utterances: utterances with pronunciations.
         store: their features.
 
     Raises:
@@ -94,25 +90,21 @@ def align_phones(recogniser: Recogniser, utterances: Sequence[Utterance], store:
     """
     if not utterances:
         return []
-    config = recogniser.model.config
-    recogniser.model.eval()
-    kept, _ = feasible(utterances, store, recogniser.tokens, recogniser.model.frames)
-    if not kept:
-        return []
-    second = config.features.hop_ms / 1000 * prod(config.strides)
-    data = SpeechData(kept, store, recogniser.tokens)
-    found: dict[int, Aligned] = {}
-    for batch in sequential(data, BATCH_FRAMES):
-        logits, lengths = recogniser.logits(batch.inputs, batch.lengths)
-        log_probs = logits.float().log_softmax(-1).cpu()
+    kept, _ = Spoken(utterances, store, recogniser.tokens).feasible(recogniser.model.frames)
+    second = recogniser.model.frame_shift()
+
+    def aligned(frames: Frames) -> Iterator[Aligned]:
+        log_probs = frames.logits.float().log_softmax(-1).cpu()
+        batch = frames.batch
         assert batch.target_lengths is not None
         for row, item in enumerate(batch.items.tolist()):
             target = batch.targets[row, : int(batch.target_lengths[row])].tolist()
-            path = segments(recogniser.tokens, best_path(log_probs[row, : int(lengths[row])], target))
+            path = segments(recogniser.tokens, best_path(log_probs[row, : int(frames.lengths[row])], target))
             places = second * np.array([(s.start, s.end) for s in path], dtype=float)
-            own = data.utterance(item)
-            found[item] = Aligned(own, tuple(s.token for s in path), np.minimum(places, own.duration))
-    return [found[item] for item in sorted(found)]
+            own = kept.utterance(item)
+            yield Aligned(own, tuple(s.token for s in path), np.minimum(places, own.duration))
+
+    return [found for (found,) in recogniser.listen_with(aligned, kept, whole=True, label="aligning")]
 
 
 def cut_words(
@@ -125,7 +117,7 @@ def cut_words(
         utterances: speech of any pronunciation: it is made of the lexicon's, the first of each word. Those that hold a
             word that the lexicon lacks, and those too short for their phones, are left out.
         store: their features.
-        lexicon: in the recogniser's phones.
+        lexicon: lexicon in the recogniser's phones.
     """
     ways: dict[str, tuple[str, ...]] = {}
     for entry in lexicon:
@@ -148,7 +140,7 @@ def cut_pieces(aligned: Sequence[Aligned], count: int, seed: int) -> list[Uttera
     Args:
         aligned: utterances of at least as many phones as a piece; shorter ones have none.
         count: pieces of each.
-        seed: decides where; pieces do not depend on the other utterances.
+        seed: random seed of the places; pieces do not depend on the other utterances.
     """
     found = []
     for one in aligned:
@@ -170,11 +162,11 @@ def with_cuts(words: Words, spoken: SpokenWords, config: MaterialConfig, aligner
     none of which was trained on.
 
     Args:
-        words: as `assemble` made them.
+        words: data as `assemble` made them.
         spoken: corpora that it made them of.
         config: `cut` and `pieces`.
         aligner: model of phones of the test language, in any notation; it need not know unseen words.
-        say: takes lines for a person to read.
+        say: function that takes lines for a person to read.
 
     Raises:
         DataError: no test word could be cut.

@@ -1,53 +1,13 @@
-"""Tables of an experiment on unseen words: what a person reads."""
+"""Makes the tables of an experiment on unseen words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from rich.table import Table
-
+from asr_transfer.evaluation.percentages import percent, span
+from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.words.error_rates import Figure
 from asr_transfer.experiments.words.unseen import UNSEEN, Row
-
-
-def words_table(rows: Sequence[Row], title: str, top: int = 5) -> Table:
-    """Return all lexicon sizes' rows as a table for the terminal."""
-    table = Table(title=title, caption=CAPTION)
-    for heading in _headings(top):
-        table.add_column(heading, justify="left" if heading == "words" else "right")
-    for n, row in enumerate(rows):
-        last = n + 1 == len(rows) or rows[n + 1].size != row.size
-        table.add_row(*_cells(row), style="bold" if row.group == UNSEEN else None, end_section=last)
-    return table
-
-
-def words_markdown(rows: Sequence[Row], top: int = 5) -> str:
-    """Return all rows as Markdown."""
-    headings = _headings(top)
-    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    for row in rows:
-        cells = [f"**{cell}**" if row.group == UNSEEN else cell for cell in _cells(row)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", CAPTION]) + "\n"
-
-
-def figures_table(figures: Sequence[Figure], title: str) -> Table:
-    """Return an experiment's figures at a glance as a table for the terminal."""
-    table = Table(title=title)
-    for heading in _FIGURES:
-        table.add_column(heading, justify="left" if heading == _FIGURES[0] else "right")
-    for figure in figures:
-        table.add_row(*_figure(figure))
-    return table
-
-
-def figures_markdown(figures: Sequence[Figure]) -> str:
-    """Return an experiment's figures at a glance as Markdown."""
-    lines = ["| " + " | ".join(_FIGURES) + " |", "|" + "---|" * len(_FIGURES)]
-    return "\n".join([*lines, *("| " + " | ".join(_figure(figure)) + " |" for figure in figures)]) + "\n"
-
-
-_FIGURES = ("figure", "number", "%", "95 % interval")
 
 CAPTION = (
     "A model of whole words finds none of the words it was never trained on. Words that sound alike count as one in "
@@ -55,36 +15,36 @@ CAPTION = (
 )
 
 
-def _headings(top: int) -> tuple[str, ...]:
-    return (
-        "lexicon", "words", "number", "found %", "95 % interval", f"in top {top} %", "by sound %", "95 % interval",
-        f"in top {top} by sound %", "refused %", "taken though absent %",
-    )  # fmt: skip
+def words_table(rows: Sequence[Row], top: int = 5) -> Table:
+    """Return all lexicon sizes' rows; those of words never trained on are bold."""
 
+    def marked(cell: Callable[[Row], str]) -> Callable[[Row], str]:
+        return lambda row: f"**{cell(row)}**" if row.group == UNSEEN else cell(row)
 
-def _figure(figure: Figure) -> tuple[str, ...]:
-    return figure.what, str(figure.count), _percent(figure.value), _between(figure.low, figure.high)
-
-
-def _cells(row: Row) -> list[str]:
-    return [
-        f"{row.size:,}",
-        row.group,
-        str(row.words),
-        _percent(row.first),
-        _between(row.low, row.high),
-        _percent(row.top),
-        _percent(row.sound),
-        _between(row.sound_low, row.sound_high),
-        _percent(row.sound_top),
-        _percent(row.false_rejection),
-        _percent(row.false_acceptance),
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        ("lexicon", lambda row: f"{row.size:,}"),
+        ("words", lambda row: row.group),
+        ("number", lambda row: str(row.words)),
+        ("found %", lambda row: percent(row.first)),
+        ("95 % interval", lambda row: span(row.low, row.high)),
+        (f"in top {top} %", lambda row: percent(row.top)),
+        ("by sound %", lambda row: percent(row.sound)),
+        ("95 % interval", lambda row: span(row.sound_low, row.sound_high)),
+        (f"in top {top} by sound %", lambda row: percent(row.sound_top)),
+        ("refused %", lambda row: percent(row.false_rejection)),
+        ("taken though absent %", lambda row: percent(row.false_acceptance)),
     ]
+    return Table.of(rows, [(heading, marked(cell)) for heading, cell in columns], note=CAPTION)
 
 
-def _between(low: float | None, high: float | None) -> str:
-    return "–" if low is None else f"{_percent(low, 0)} … {_percent(high, 0)}"
-
-
-def _percent(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f}"
+def figures_table(figures: Sequence[Figure]) -> Table:
+    """Return an experiment's figures at a glance."""
+    return Table.of(
+        figures,
+        [
+            ("figure", lambda figure: figure.what),
+            ("number", lambda figure: str(figure.count)),
+            ("%", lambda figure: percent(figure.value)),
+            ("95 % interval", lambda figure: span(figure.low, figure.high)),
+        ],
+    )

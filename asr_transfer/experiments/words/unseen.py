@@ -1,4 +1,4 @@
-"""Recognising words that no model was trained on: phones by CTC, and a lexicon that knows how words are pronounced.
+"""Recognises words that no model was trained on: phones by CTC, and a lexicon that holds their pronunciations.
 
 A model that emits whole words can never emit one that it was not trained on; its recall of them is 0, whatever it
 hears. A model of phones finds them by the exact likelihood of their pronunciations (after Li et al. 2020 and
@@ -7,11 +7,10 @@ Pratap et al. 2024: phones or letters of many languages, and a lexicon).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +21,20 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.notations import Scheme, scheme_of
 from asr_transfer.decoding.lexicon_search import Rejection, calibrate
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import DataError
 from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from asr_transfer.experiments.words.isolated_words import Judged, Vocabulary, in_units, judge, listen, spelling
 from asr_transfer.experiments.words.word_exposure import KNOWN, SEEN, WITHIN, Heard, syllables
+from asr_transfer.plain import to_plain
+from asr_transfer.ranges import Count, Filled, Range, Ranged, Seed
 
 UNSEEN = "never trained on"
 """The group of the headline: neither the word nor one that sounds like it was trained on; of a phrase, not all of its
 words; in languages without spaces, nor do its characters stand inside a longer trained text."""
+
+LexiconSize = Annotated[int, Range(at_least=2)]
+"""A number of words to be told apart."""
 
 MANY = 5
 """So many syllables and more are one row of the table."""
@@ -41,36 +45,30 @@ WITHIN_WORDS = "whose characters stand inside a longer trained text"
 
 
 @dataclass(frozen=True)
-class WordsConfig:
+class WordsConfig(Ranged):
     """How unseen words are looked for.
 
     Attributes:
         lexicon_sizes: words of the lexica, rising; a size beyond the whole lexicon means the whole.
         draws: random lexica of each size that is smaller; each holds the word that was said.
-        draw_seed: decides them.
+        draw_seed: random seed of these.
         top: the second accuracy counts a word among so many best as found.
         false_rejection: share of the development words in the lexicon that the threshold may refuse.
-        map_phones: write phones that a model does not know as the nearest ones that it knows; otherwise refuse them.
+        map_phones: whether to write phones that a model does not know as the nearest ones that it knows; otherwise they
+            are refused.
     """
 
-    lexicon_sizes: tuple[int, ...] = (100, 1000, 2306, 5000)
-    draws: int = 5
-    draw_seed: int = 0
-    top: int = 5
-    false_rejection: float = 0.05
+    lexicon_sizes: Annotated[tuple[LexiconSize, ...], Filled(rising=True)] = (
+        100,
+        1000,
+        2306,
+        5000,
+    )
+    draws: Count = 5
+    draw_seed: Seed = 0
+    top: Count = 5
+    false_rejection: Annotated[float, Range(at_least=0, below=1)] = 0.05
     map_phones: bool = False
-
-    def __post_init__(self) -> None:
-        sizes = list(self.lexicon_sizes)
-        if not sizes or sizes != sorted(set(sizes)) or sizes[0] < 2:
-            raise ConfigError(f"`lexicon_sizes` must be rising numbers from 2, got {sizes}.")
-        for name in ("draws", "top"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
-        if self.draw_seed < 0:
-            raise ConfigError(f"`draw_seed` must not be negative, got {self.draw_seed}.")
-        if not 0 <= self.false_rejection < 1:
-            raise ConfigError(f"`false_rejection` must be from 0 to below 1, got {self.false_rejection}.")
 
     def sizes(self, words: int) -> tuple[int, ...]:
         """Return the sizes for a lexicon of so many words, which is the greatest."""
@@ -82,10 +80,10 @@ class Words:
     """What an experiment is run on.
 
     Attributes:
-        train: speech that the models heard; may hold sentences beside words.
+        train: speech that the models were trained on; may hold sentences beside words.
         dev: words to choose the threshold on; may be empty, then nothing is rejected.
         test: words to recognise.
-        lexicon: with a pronunciation of each of them, with tones where the language has them.
+        lexicon: lexicon with a pronunciation of each of them, with tones where the language has them.
         sentences: longer utterances to recognise with the lexicon's single words; may be empty.
         by_rule: the lexicon with every test word pronounced by rule; None where a rule cannot or did so already.
         judging: speech that the best weights of a training are chosen on; None takes `dev`.
@@ -135,10 +133,6 @@ class Row:
     false_rejection: float | None = None
     false_acceptance: float | None = None
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return everything for a run record."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -148,8 +142,8 @@ class Trial:
         name: name of the model.
         sizes: numbers of words of the lexica.
         judged: the test words.
-        thresholds: by lexicon size; empty without development words.
-        hypotheses: with the whole lexicon.
+        thresholds: thresholds by lexicon size; empty without development words.
+        hypotheses: hypotheses with the whole lexicon.
     """
 
     name: str
@@ -266,8 +260,8 @@ def write_trials(folder: Path, trials: Sequence[Trial]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for trial in trials:
         score = write_scores(folder / "models" / trial.name / "words", trial.hypotheses)
-        limits = {str(size): asdict(own) for size, own in zip(trial.sizes, trial.thresholds, strict=False)}
-        found[trial.name] = {**score.to_plain(), "thresholds": json.loads(json.dumps(limits))}
+        limits = {str(size): to_plain(own) for size, own in zip(trial.sizes, trial.thresholds, strict=False)}
+        found[trial.name] = {**score.to_plain(), "thresholds": limits}
     return found
 
 

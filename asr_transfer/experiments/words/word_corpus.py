@@ -1,4 +1,4 @@
-"""What an experiment on unseen words is made of: utterances with pronunciations in one notation, and a lexicon.
+"""Assembles what an experiment on unseen words needs: utterances with pronunciations in one notation, and a lexicon.
 
 Short utterances of the test corpus are the words to find, whole as they are said: "agent" as well as "hold time". What
 is longer is a sentence. The lexicon is the corpus's own, or holds every short utterance and every word of the corpora.
@@ -18,6 +18,7 @@ from asr_transfer.data.pronounce import pronounce_utterances
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.words.isolated_words import spelling
 from asr_transfer.experiments.words.unseen import Words
+from asr_transfer.ranges import Count, CountOrNone, Ranged
 from asr_transfer.runs.record import RunRecord
 
 Say = Callable[[str], None]
@@ -27,17 +28,18 @@ LEXICON, BY_RULE = "lexicon.txt", "by_rule.txt"
 
 
 @dataclass(frozen=True)
-class MaterialConfig:
+class MaterialConfig(Ranged, section="material"):
     """How an experiment's utterances and lexicon are made.
 
     Attributes:
         scheme: notation of pronunciations that are looked up or guessed; None where manifests and lexicon have all.
-        manifest_phones: take the manifests' pronunciations where they have some; otherwise all are made anew, for
-            corpora with a notation of their own.
+        manifest_phones: whether to take the manifests' pronunciations where they have some; otherwise all are made
+            anew, for corpora with a notation of their own.
         spoken: pronunciations of single words that go before every dictionary, phones between spaces.
-        phrase_words: test utterances of at most so many words are words of the lexicon; longer ones are sentences.
+        phrase_words: greatest number of words of a test utterance that is an entry of the lexicon; longer ones are
+            sentences.
         hold_out: words that are kept from training: no utterance that holds one is trained on.
-        cut: test words are cut out of the test sentences, and out of what is held out, by forced alignment.
+        cut: whether test words are cut out of the test sentences, and out of what is held out, by forced alignment.
         pieces: random runs of a few phones cut out of each training utterance and trained on as well, so that a network
             hears less than words.
     """
@@ -45,17 +47,13 @@ class MaterialConfig:
     scheme: Scheme | None = None
     manifest_phones: bool = True
     spoken: Mapping[str, str] = field(default_factory=dict)
-    phrase_words: int = 3
+    phrase_words: Count = 3
     hold_out: tuple[str, ...] = ()
     cut: bool = False
-    pieces: int = 0
+    pieces: CountOrNone = 0
 
     def __post_init__(self) -> None:
-        if self.phrase_words < 1 or self.pieces < 0:
-            raise ConfigError(
-                f"`material.phrase_words` must be at least 1 and `material.pieces` at least 0, got {self.phrase_words} "
-                f"and {self.pieces}."
-            )
+        super().__post_init__()
         if self.spoken and self.scheme is None:
             raise ConfigError("`material.spoken` gives pronunciations; say in which notation with `material.scheme`.")
         if not self.manifest_phones and self.scheme is None:
@@ -146,7 +144,7 @@ def pronounced(utterances: Sequence[Utterance], config: MaterialConfig, language
         utterances: speech of any languages.
         config: notation; `config.spoken` is for the words of `language`.
         language: language of the test words.
-        say: takes lines for a person to read.
+        say: function that takes lines for a person to read.
 
     Raises:
         DataError: an utterance has none and `config.scheme` does not say in which notation to make one.
@@ -182,7 +180,7 @@ def make_lexicon(
         said: utterances with pronunciations, which are taken where there is no notation to make others in.
         config: notation, and how many words are short.
         language: language of all texts.
-        say: takes a line about words that nobody can pronounce, which are left out.
+        say: function that takes a line about words that nobody can pronounce, which are left out.
 
     Raises:
         DataError: no text is left.
@@ -243,7 +241,7 @@ def note_words(record: RunRecord, words: Words, parts: Sequence[str]) -> None:
     """
     for name in parts:
         if utterances := getattr(words, name):
-            record.data(name, record.folder / "data" / f"{name}.jsonl", utterances)
+            record.data(name, record.given / "data" / f"{name}.jsonl", utterances)
 
 
 def note_lexica(record: RunRecord, words: Words) -> None:
@@ -254,7 +252,7 @@ def note_lexica(record: RunRecord, words: Words) -> None:
     """
     for name, lexicon in ((LEXICON, words.lexicon), (BY_RULE, words.by_rule)):
         entries = [f"{entry.word}\t{' '.join(entry.phones)}\t{entry.weight:g}" for entry in lexicon or ()]
-        record.texts(Path(name).stem, record.folder / "data" / name, entries)
+        record.texts(Path(name).stem, record.given / "data" / name, entries)
 
 
 def load_words(folder: Path) -> Words:

@@ -1,4 +1,4 @@
-"""How much of a word a model heard while it was trained, and how many syllables the word has."""
+"""Measures how much of a word was in a model's training speech, and counts the word's syllables."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Heard:
     spaces or not: 一起 stands inside 我们一起走.
 
     Args:
-        utterances: that were trained on; those without a pronunciation are known by their text only.
+        utterances: utterances that were trained on; those without a pronunciation are known by their text only.
         units: units of the model; marks that it does not hear, such as tones, is not compared.
         scheme: notation of the pronunciations.
     """

@@ -1,0 +1,35 @@
+"""Downloads a corpus that lies in packages: `asr-transfer fetch NAME`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from asr_transfer.commands.options import Command
+
+
+def _declare(parser: ArgumentParser) -> None:
+    from data_prep.fetch import SOURCES
+
+    kinds = dict.fromkeys(packages.registry for packages in SOURCES.values())
+    known = [
+        f"{', '.join(name for name, packages in SOURCES.items() if packages.registry == kind)} (packages of {kind})"
+        for kind in kinds
+    ]
+    parser.add_argument(
+        "name",
+        type=str,
+        help=f"corpus: {'; '.join(known)}; of any other that `prepare` knows, the page to get it from is said",
+    )
+    parser.add_argument("--deb", nargs="+", type=Path, default=None, help="its packages, where they are here as files")
+
+
+def _run(arguments: Namespace) -> int:
+    from data_prep.fetch import fetch
+
+    fetch(arguments.name, arguments.deb)
+    return 0
+
+
+COMMAND = Command("download a corpus that lies in packages, without root", _run, _declare)

@@ -1,0 +1,172 @@
+"""Makes the tables of the pages from cells that records keep: which table of which record, and what is said below.
+
+Most tables stand in a record as they are shown. A few join several records, or show some cells of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from asr_transfer.errors import DataError
+from asr_transfer.evaluation.percentages import NONE, percent
+from asr_transfer.experiments.core.tables import Table, markdown
+from asr_transfer.experiments.speakers.predicted import forgetting_table, read_cases
+from docs.origin import made
+from docs.records import CORPORA, measured, names, record
+from docs.tables_headline import headline, hindsight, untouched
+
+FEWER = "fewer errors (95 %)"
+
+
+def table(name: str) -> str:
+    """Return what stands in a table's block.
+
+    Args:
+        name: Kind of the table, and behind it the names of its records.
+
+    Raises:
+        DataError: There is no such kind, or the record does not hold it.
+    """
+    kind, *own = name.split()
+    if own and not any(map(measured, own)):
+        return "Not measured: there is no record of a run.\n"
+    if kind in JOINED:
+        return JOINED[kind](*own)
+    if len(own) != 1:
+        raise DataError(f"there is no kind of table '{kind}' of {len(own)} records.")
+    values = record(own[0])
+    return f"{markdown(kept(values, kind))}\n{made(values)}{_how(kind, values)}.\n{_below(kind, values)}"
+
+
+def kept(values: Mapping[str, Any], kind: str) -> list[Table]:
+    """Return the tables of one kind that a record keeps.
+
+    Raises:
+        DataError: It keeps none.
+    """
+    tables = values.get("tables", {})
+    if kind not in tables:
+        raise DataError(f"the record {values['name']} keeps no table '{kind}', only {', '.join(tables) or 'none'}.")
+    return [Table.from_plain(own) for own in tables[kind]]
+
+
+def brief(name: str) -> str:
+    """Return plain transfer beside the best start from scratch, all test sets in one table, with how it was made."""
+    values = record(name)
+    tests: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
+    for own in kept(values, "curve"):
+        if own.headings[:2] == ("minutes", "system"):
+            # Of two columns of one heading, the first: what is held against the start from scratch.
+            cells = [dict(reversed(list(zip(own.headings, row, strict=True)))) for row in own.rows]
+            tests[own.title.split("`")[1]] = {(row["minutes"], row["system"]): row for row in cells}
+    headings = [heading for test in tests for heading in (f"{test}: from scratch %", f"{test}: `transfer` %", FEWER)]
+    amounts = dict.fromkeys(amount for own in tests.values() for amount, system in own if system == "transfer")
+    rows = [(amount, *(cell for own in tests.values() for cell in _beside(own, amount))) for amount in amounts]
+    return f"{markdown([Table(('minutes', *headings), tuple(rows))])}\n{made(values)}{_how('curve', values)}.\n"
+
+
+def _beside(rows: Mapping[tuple[str, str], Mapping[str, str]], amount: str) -> tuple[str, str, str]:
+    """Return the error from scratch and after transfer, and how many fewer the latter are."""
+    own = rows.get((amount, "transfer"))
+    base = rows.get((amount, own.get("than", NONE).strip("`"))) if own else None
+    fewer = f"{own['fewer errors %']} % ({own['95 % interval']})" if own and base else NONE
+    return base["error %"] if base else NONE, own["error %"] if own else NONE, fewer
+
+
+def ideas(*runs: str) -> str:
+    """Return what several experiments on the same words found, a row each, and how each was made."""
+    rows, origins = [], []
+    for name in runs:
+        if not measured(name):
+            origins.append(f"- `{name}`: not measured, there is no record of a run.")
+            continue
+        values = record(name)
+        (figures,) = kept(values, "figures")
+        starts = ("words never trained on found", "words seen", "phone errors of words never")
+        unseen, seen, errors = (_figure(figures, start) for start in starts)
+        rows.append((f"`{name}`", *unseen, seen[0], errors[0]))
+        seeds = ", ".join(map(str, values["config"]["seeds"]))
+        origins.append(f"- `{name}`: m{made(values)[1:]}; seeds {seeds}.")
+    headings = ("experiment", "never trained on, found %", "95 % interval", "seen, found %", "their phone errors %")
+    return "\n".join([Table(headings, tuple(rows)).markdown(), "", *origins]) + "\n"
+
+
+def _figure(figures: Table, start: str) -> tuple[str, str]:
+    """Return value and interval of the first figure whose name begins so, of words that are not pronounced by rule."""
+    found = (row for row in figures.rows if row[0].startswith(start) and "rule" not in row[0])
+    _, _, value, interval = next(found, (NONE,) * 4)
+    return value, interval
+
+
+def training() -> str:
+    """Return the scores of models trained from scratch on AN4, one line per seed, with how they were made."""
+    every = [record(own) for own in names() if own.startswith("an4-scratch-")]
+    rates = [values["scores"]["test"]["wer"] for values in every]
+    found = Table.of(
+        every,
+        [
+            ("seed", lambda values: str(values["config"]["trainer"]["seed"])),
+            ("WER %", lambda values: percent(values["scores"]["test"]["wer"], 2)),
+            ("CER %", lambda values: percent(values["scores"]["test"]["cer"], 2)),
+            ("CPU-seconds", lambda values: f"{values['training']['cpu_seconds']:.0f}"),
+            (
+                "audio-seconds per CPU-second",
+                lambda values: f"{values['training']['audio_seconds_per_cpu_second']:.0f}",
+            ),
+        ],
+    )
+    mean = f"| mean | {percent(sum(rates) / len(rates), 2)} | | | |"
+    return "\n".join([found.markdown(), mean, "", *(f"- {made(values)}." for values in every)]) + "\n"
+
+
+def forgetting(*runs: str) -> str:
+    """Return what others were predicted to lose beside what they lost, runs of one corpus together, and how."""
+    cases: dict[str, list[Any]] = {}
+    origins, tolerance = "", 0.0
+    for name in filter(measured, runs):
+        values = record(name)
+        title = CORPORA[values["config"]["corpus"]]
+        cases.setdefault(title, []).extend(read_cases(values["scores"]["cases"]))
+        tolerance = values["config"]["choice"]["tolerance"]
+        origins += f"- {title}: m{made(values)[1:]}.\n"
+    return f"{markdown([forgetting_table(cases, tolerance)])}\n{origins}"
+
+
+def _how(kind: str, values: Mapping[str, Any]) -> str:
+    """Return what is said of how a table was made, behind the command."""
+    config = values["config"]
+    if kind == "adaptation":
+        draws, seeds = config["protocol"], (config["protocol"]["seed"], config["source"]["trainer"]["seed"])
+        return f"; draws per speaker: {draws['draws']}, protocol seed: {seeds[0]}, source seed: {seeds[1]}"
+    if kind in ("curve", "pairs", "negative"):
+        steps = [config[part]["trainer"]["steps"] for part in ("source", "learn")]
+        return (
+            f"; seeds {_listed([*config['seeds'], *config.get('extra_seeds', [])])}; {steps[0]} steps on the source "
+            f"languages, {steps[1]} on the target"
+        )
+    if kind == "new_speaker":
+        return f"; seeds {_listed(config['seeds'])}"
+    if kind in ("words", "figures"):
+        return f"; draws of the smaller lexica: {config['draws']}, models: {len(values['scores']['models'])}"
+    return ""
+
+
+def _below(kind: str, values: Mapping[str, Any]) -> str:
+    text = untouched(values["name"], values["scores"]["rows"]) if kind == "adaptation" else ""
+    return f"\n{text[0].upper()}{text[1:]}\n" if text else ""
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+JOINED: Mapping[str, Callable[..., str]] = {
+    "brief": brief,
+    "forgetting": forgetting,
+    "headline": headline,
+    "hindsight": hindsight,
+    "ideas": ideas,
+    "training": training,
+}
+"""Tables that are not kept by one record as they are."""

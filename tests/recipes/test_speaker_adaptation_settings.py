@@ -1,0 +1,35 @@
+"""Tables show `auto` as `adapt` has it: recipes that run it change neither how it chooses nor what a training takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
+from asr_transfer.config import KEEP_JUDGED
+from asr_transfer.experiments.speakers.experiment import AUTOMATIC
+from tests.real_runs import ROOT, load
+
+HPARAMS = ROOT / "recipes" / "speaker_adaptation" / "hparams"
+RUNS = [
+    ["an4_folds"], ["fillets"], ["queen"], ["fsdd"], ["fsdd", "fsdd_words"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", RUNS, ids="+".join)
+def test_auto_runs_at_its_shipped_settings(names: list[str]) -> None:
+    recipe = load(ROOT / "recipes" / "speaker_adaptation" / "run.py")
+    files = [word for name in names for word in ("--config", str(HPARAMS / f"{name}.yaml"))]
+    seen: list[Any] = []
+    assert recipe.script(recipe.Recipe, seen.append, [*files, "--out", "x"]) == 0
+    (settings,) = seen
+    auto = {grid.name: grid.amounts for grid in settings.methods if grid.name in AUTOMATIC}
+    assert auto["auto"] == (), "at every amount"
+    assert settings.choice == ChoiceConfig() and settings.adapt == AdaptConfig()
+    assert settings.protocol.judged_utterances >= KEEP_JUDGED, "as much as `train` keeps for it"
+
+
+def test_the_list_holds_every_recipe_that_runs_auto() -> None:
+    listed = {names[-1] for names in RUNS}
+    assert {file.stem for file in HPARAMS.glob("*.yaml") if "name: auto" in file.read_text(encoding="utf-8")} == listed
