@@ -25,6 +25,7 @@ from asr_transfer.commands import (
     compare,
     evaluate,
     fetch,
+    learn,
     lexicon,
     lm,
     prepare,
@@ -144,6 +145,7 @@ def _parser(program: str, description: str) -> ArgumentParser:
 
 COMMANDS: dict[str, Command] = {
     "train": train.COMMAND,
+    "learn": learn.COMMAND,
     "adapt": adapt.COMMAND,
     "evaluate": evaluate.COMMAND,
     "transcribe": transcribe.COMMAND,

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from asr_transfer.config import SourceConfig
+from asr_transfer.config import SourceConfig, Units
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import pieces_of
 
@@ -75,6 +75,11 @@ def hold_out(train: Sequence[Utterance], dev: Sequence[Utterance], count: int, s
     rest = [u for u in train if u.id not in taken]
     held = HeldOut(rest, judged, "")
     return replace(held, remark=_remark(held, len(train), len(taken), served))
+
+
+def symbols_of_units(units: Units) -> Symbols:
+    """Return what of an utterance a head of these units can only learn from training: its tokens."""
+    return lambda utterance: set(pieces_of(utterance.spelled(units), units))
 
 
 def symbols_of(config: SourceConfig) -> Symbols:
