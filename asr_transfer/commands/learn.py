@@ -60,7 +60,7 @@ class LearnCommand(Ranged, ResumableOptions):
     model: Path
     data: Path
     language: str | None = None
-    way: Literal["auto"] | Mode = "auto"
+    way: Literal["auto", Mode] = "auto"
     units: Units | None = None
     pieces: Count | None = None
     scheme: Scheme = "ipa"
