@@ -237,7 +237,7 @@ class Judge:
         refused = ""
         if lost is not None and lost.risen > choice.tolerance:
             refused = f"others would be {100 * lost.risen:.1f} points worse, more than {100 * choice.tolerance:g}"
-        refused = refused or _costly(abroad, choice.tolerance)
+        refused = refused or costly(abroad, choice.tolerance)
         shares = self._shares(Answers(errors, before.units, losses), entry.held)
         # One error more on both sides: none of none is no gain, and one of one no certainty.
         score = float(shares.sum() + 0.5 / (before.errors.sum() + 1))
@@ -264,7 +264,7 @@ def mean_abroad(lost: Mapping[str, Loss]) -> Loss:
     return Loss(sum(loss.risen for loss in lost.values()) / len(lost), error)
 
 
-def _costly(lost: Mapping[str, Loss], tolerance: float) -> str:
+def costly(lost: Mapping[str, Loss], tolerance: float) -> str:
     """Return why other languages lose too much: on average, or one of them by more than chance; else nothing.
 
     Of many languages, each judged on little speech, some lose more than is tolerated by chance alone.

@@ -407,7 +407,7 @@ def _recalibrated(
 def _print(table: Table) -> None:
     console = Console()
     if not console.is_terminal:
-        console.width = max(console.width, 120)
+        console.width = max(console.width, 132)
     console.print(table)
 
 

@@ -10,7 +10,7 @@ from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import load_with_profile, open_profile, require_head
 from asr_transfer.commands.speech import read_speech
 from asr_transfer.data.features import build_store
-from asr_transfer.data.manifest import Utterance, names_language
+from asr_transfer.data.manifest import UNKNOWN, Utterance, names_language
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.identify import identify
 from asr_transfer.decoding.recogniser import heads_in
@@ -35,8 +35,8 @@ def find_head(
     """Return the head of a model that a command is to work with.
 
     It is the one that is named, else that of the profile, else the only one of the model, else that of the only
-    language of a manifest. For a folder of recordings, which does not say its language, `auto` takes the language that
-    most of them are identified as, and says so.
+    language of a manifest. For recordings that nothing says the language of, as in most folders, `auto` takes the one
+    that most of them are identified as, and says so.
 
     Args:
         model: model folder, or the run folder of `train`.
@@ -64,12 +64,10 @@ def find_head(
         return own.facts.head
     if len(heads) < 2:
         return heads[0]
-    if data is not None and data.is_dir():
-        return _of_folder(model, data, heads, say) if language == AUTO else _unsaid(model, data, heads)
     if data is None or own is not None:
         what = f" and {own.folder} does not say which it is of" if own is not None else ""
         raise ModelError(f"{model}: the model has the heads {', '.join(heads)}{what}; say which with --language.")
-    return _of_manifest(model, data, speaker, language, heads, say)
+    return _of_speech(model, data, speaker, language, heads, say)
 
 
 def require_named(model: Path, language: str, heads: Collection[str]) -> None:
@@ -117,36 +115,31 @@ def in_language(
     return left
 
 
-def _of_manifest(
+def _of_speech(
     model: Path, data: Path, speaker: str | None, language: str | None, heads: Sequence[str], say: Say
 ) -> str:
-    utterances = [u for u in read_speech(data, "", "kept", labelled=False) if speaker in (None, u.speaker)]
-    found = sorted({u.language for u in utterances} - {""})
-    named = [name for name in found if name in heads]
-    if len(named) == 1 and len(found) == 1:
-        return named[0]
+    """Return the only language that a manifest, or the table of a folder, names; else what is identified, if asked."""
+    read = read_speech(data, "", "kept", labelled=False)
+    utterances = [u for u in read if speaker in (None, u.speaker)]
     whose = f" of speaker '{speaker}'" if speaker is not None else ""
+    if not utterances:
+        raise DataError(f"{data}: there is no utterance{whose}; correct --speaker.")
+    found = sorted({u.language for u in utterances} - {"", UNKNOWN["language"]})
     if len(found) > 1:
         raise DataError(
             f"{data}: the utterances{whose} are in {', '.join(found)}; name the one that is meant with --language."
         )
+    if found and found[0] in heads:
+        return found[0]
     if language == AUTO:
         return _identified(model, data, utterances, heads, say)
-    if not found:
-        raise DataError(f"{data}: there is no utterance{whose}; the model has the heads {', '.join(heads)}.")
-    raise DataError(
-        f"{data}: the utterances{whose} are in '{found[0]}', of which the model {model} has no head; "
-        f"name one of its heads {', '.join(heads)} with --language."
-    )
-
-
-def _of_folder(model: Path, data: Path, heads: Sequence[str], say: Say) -> str:
-    return _identified(model, data, read_speech(data, "", "kept", labelled=False), heads, say)
-
-
-def _unsaid(model: Path, data: Path, heads: Sequence[str]) -> str:
+    if found:
+        raise DataError(
+            f"{data}: the utterances{whose} are in '{found[0]}', of which the model {model} has no head; "
+            f"name one of its heads {', '.join(heads)} with --language."
+        )
     raise ModelError(
-        f"{model}: the model has the heads {', '.join(heads)}, and the folder {data} does not say its language; "
+        f"{model}: the model has the heads {', '.join(heads)}, and {data} does not say its language; "
         "say which with --language, or `--language auto` to have it identified."
     )
 

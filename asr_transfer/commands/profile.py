@@ -266,8 +266,8 @@ def merge_profile(
         raise ModelError(f"{out}: holds other things than a model ({foreign[0]}); choose another --out.")
     if names and not overwrite:
         raise ModelError(f"{out}: already holds a model; give --overwrite to replace it, or another --out.")
-    loaded = open_profile(profile)
     recogniser = Recogniser.load(model, find_head(model, head, say, profile=profile))
+    loaded = open_profile(profile)
     whole = merged(recogniser.model, loaded)
     require_head(loaded, recogniser.head)
     kept = adapter_specs(whole)
