@@ -22,7 +22,7 @@ import soundfile
 from asr_transfer.cli import main
 from asr_transfer.data.synthesis import INSTALL
 from tests import browser, real_runs
-from tests.tones import TINY, make_corpus
+from tests.tones import TINY, make_corpus, make_languages
 
 SPEECH_VARIABLE = "ASR_TRANSFER_SPEECH"
 
@@ -107,6 +107,15 @@ def tone_run(tone_corpus: dict[str, Path], feature_cache: Path, tmp_path_factory
          "--test", str(tone_corpus["test"]), "--out", str(out), *TINY]
     )  # fmt: skip
     assert status == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def languages_run(feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run folder of a model that the command line trained on two toy languages."""
+    made, out = make_languages(tmp_path_factory.mktemp("languages")), tmp_path_factory.mktemp("run") / "languages"
+    given = ["--train", str(made["train"]), "--dev", str(made["dev"]), "--out", str(out)]
+    assert main(["train", *given, *TINY]) == 0
     return out
 
 

@@ -16,6 +16,10 @@ from asr_transfer.data.manifest import Utterance, write_manifest
 
 WORDS = ("abba", "cab", "deed", "face", "bead", "fad", "ace", "dab")
 TONES = {letter: 400.0 * 1.3**index for index, letter in enumerate("abcdef ")}
+CHORD = 2.6
+"""The second tone of a letter in another language than English, relative to the first."""
+OTHER_LETTERS = str.maketrans("abcdef", "uvwxyz")
+"""What another language than English writes."""
 LETTER = 0.08
 """Seconds per letter: eight frames, two after subsampling by four."""
 
@@ -29,27 +33,34 @@ class Speech:
     store: FeatureStore
 
 
-def speak(text: str, shift: float, seed: int) -> np.ndarray:
-    """Return `text` as tones shifted by `shift`, with a little noise."""
+def speak(text: str, shift: float, seed: int, language: str = "en") -> np.ndarray:
+    """Return `text` as tones shifted by `shift`, with a little noise; in another language than English as chords."""
     random = np.random.default_rng(seed)
     time = np.arange(int(LETTER * SAMPLE_RATE)) / SAMPLE_RATE
-    pieces = [0.3 * np.sin(2 * np.pi * TONES[letter] * shift * time) * np.hanning(len(time)) for letter in text]
+    partials = [1.0] if language == "en" else [1.0, CHORD]
+    pieces = [
+        0.3 * sum(np.sin(2 * np.pi * TONES[letter] * shift * part * time) for part in partials) * np.hanning(len(time))
+        for letter in text
+    ]
     quiet = np.zeros(int(0.05 * SAMPLE_RATE))
     samples = np.concatenate([quiet, *pieces, quiet])
     return (samples + 0.003 * random.standard_normal(len(samples))).astype(np.float32)
 
 
-def make_speaker(folder: Path, name: str, shift: float, utterances: int, seed: int) -> list[Utterance]:
+def make_speaker(
+    folder: Path, name: str, shift: float, utterances: int, seed: int, language: str = "en"
+) -> list[Utterance]:
     """Write recordings of a speaker below `folder` and return them as utterances."""
     random = np.random.default_rng(seed)
     made = []
     (folder / name).mkdir(parents=True, exist_ok=True)
     for number in range(utterances):
         text = " ".join(random.choice(WORDS, size=random.integers(1, 4)))
-        samples = speak(text, shift, seed * 1000 + number)
+        samples = speak(text, shift, seed * 1000 + number, language)
         path = folder / name / f"{name}-{number}.wav"
         soundfile.write(path, samples, SAMPLE_RATE)
-        made.append(Utterance(f"{name}-{number}", str(path), len(samples) / SAMPLE_RATE, text, name, "en"))
+        text = text if language == "en" else text.translate(OTHER_LETTERS)
+        made.append(Utterance(f"{name}-{number}", str(path), len(samples) / SAMPLE_RATE, text, name, language))
     return made
 
 
@@ -72,6 +83,27 @@ def make_corpus(folder: Path, utterances: int = 24) -> dict[str, Path]:
             utterance
             for number, (name, shift) in enumerate(members)
             for utterance in make_speaker(folder / "wav", name, shift, utterances, 100 * len(split) + number)
+        ]
+        manifests[split] = folder / f"{split}.jsonl"
+        write_manifest(manifests[split], made)
+    return manifests
+
+
+def make_languages(folder: Path, utterances: int = 16) -> dict[str, Path]:
+    """Write train (4 speakers of each language) and dev (2 of each) manifests in English and Dutch."""
+    speakers = {
+        "train": {"anna": 0.96, "ben": 0.98, "carl": 1.0, "dora": 1.02},
+        "dev": {"gus": 1.03, "hal": 0.95},
+    }
+    manifests = {}
+    for split, members in speakers.items():
+        made = [
+            utterance
+            for language in ("en", "nl")
+            for number, (name, shift) in enumerate(members.items())
+            for utterance in make_speaker(
+                folder / "wav", f"{language}-{name}", shift, utterances, 100 * len(split) + number, language
+            )
         ]
         manifests[split] = folder / f"{split}.jsonl"
         write_manifest(manifests[split], made)

@@ -28,6 +28,7 @@ from asr_transfer.remarks import remark
 from asr_transfer.training.objective import Objective
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import speech_task
+from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC, fisher_information
@@ -123,8 +124,8 @@ def adapt(
         config: budget and settings.
         folder: folder of checkpoints, for resuming.
         log: function that is called with a line when training ends.
-        source_speech: speech of the source domain, with inputs in the same store; what `replay` mixes in, and on which
-            `ewc` takes its Fisher information.
+        source_speech: speech of the source domain, with inputs in the same store; what `replay` mixes in, each language
+            through its own head, and on which, in the language that is adapted, `ewc` takes its Fisher information.
         shared: activations that several adaptations of `source` on one store compute once; the result is the same bits
             without.
 
@@ -136,13 +137,13 @@ def adapt(
     names = [found.name for found in find_methods(method)]
     if names != ["none"]:
         require_ctc(source.model, f"`{method}`")
-    recipe = build(method, source.model, config.settings)
+    recipe = build(method, source.model, config.settings, source.head)
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
         applied = recipe.plan.apply(model)
         _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
-        adapted = replace(source, model=model, test_time=test_time, offsets={})
+        adapted = replace(source, model=model, test_time=test_time)
         return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {})
     report = Report()
     if "pseudo-label" in names:
@@ -158,19 +159,20 @@ def adapt(
         if isinstance(objective, Distillation):
             objective.teacher, objective.cache = above(source.model, depth), shared.posteriors()
     inputs = shared.inputs(depth)
-    beside = kept.subset(())
+    beside: dict[str, Spoken] = {}
     if source_speech and (recipe.source_weight or any(isinstance(held, EWC) for _, held in recipe.objectives)):
-        beside = source_speech.spelled(source.tokens).feasible(source.model.frames)[0].fed(inputs)
+        parts = spelled_by_head(source, source_speech)
+        beside = {head: part.fed(inputs) for head, part in parts.items()}
+    own = beside.get(source.head, kept.subset(()))
     objectives = [
-        (weight, _consolidated(objective, source.head, beside, above(model, depth)))
+        (weight, _consolidated(objective, source.head, own, above(model, depth)))
         for weight, objective in recipe.objectives
     ]
-    streams = [speech_task(STREAM, kept.fed(inputs), source.head, recipe.task_weight)]
+    streams: list[Task | Mixture] = [speech_task(STREAM, kept.fed(inputs), source.head, recipe.task_weight)]
     if recipe.source_weight:
         if not beside:
             raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
-        task = speech_task("source", beside, source.head, recipe.source_weight)
-        streams.append(replace(task, budget=config.source_budget))
+        streams.append(_replayed(beside, source.head, recipe.source_weight, config.source_budget))
     settings = TrainerConfig(
         steps=config.steps,
         batch_budget=config.batch_budget,
@@ -198,6 +200,39 @@ def adapt(
     outcome = Adapted(recogniser, result, applied, report, start, end, depth)
     outcome.at_strength(config.strength)
     return outcome
+
+
+def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:
+    """Return speech that CTC can spell by the head that listens to it: that of its language, else the source's own.
+
+    Raises:
+        DataError: a transcript cannot be spelled.
+    """
+    parts = {}
+    for head in (source.head, *source.others):
+        numbers = [
+            number
+            for number, utterance in enumerate(spoken.utterances)
+            if (utterance.language if utterance.language in source.others else source.head) == head
+        ]
+        part, _ = spoken.subset(numbers).spelled(source.tokens_for(head)).feasible(source.model.frames)
+        if part:
+            parts[head] = part
+    return parts
+
+
+def _replayed(parts: Mapping[str, Spoken], head: str, weight: float, budget: int) -> Task | Mixture:
+    """Return source speech as one stream; of several languages, half is of the head's own and as much of every other.
+
+    Batches are as large as those of one language, so that other languages cost no time.
+    """
+    if len(parts) == 1:
+        ((only, part),) = parts.items()
+        return replace(speech_task("source", part, only, weight), budget=budget)
+    tasks = {name: speech_task(f"source {name}", part, name) for name, part in parts.items()}
+    rest = max(1, len(tasks.keys() - {head}))
+    shares = {task.name: 1.0 if name == head else 1.0 / rest for name, task in tasks.items()}
+    return Mixture("source", tuple(tasks.values()), shares=shares, weight=weight, budget=budget)
 
 
 def _trainable_as(model: SpeechModel, source: SpeechModel) -> None:

@@ -34,6 +34,8 @@ def before_and_after(
         record: record of the run.
         say: function that prints a line.
         what: description of the utterances, for the line.
+
+    Utterances in the language of another head are scored through that.
     """
     before, first = _score(source, spoken)
     after, recognised = _score(adapted, spoken)
@@ -42,7 +44,7 @@ def before_and_after(
     risen = _rise(first, recognised)
     whose, on = "others" if name == "judged" else name, f", on {what}" if what else ""
     say(f"{whose}: {_change(before, after)}{_risen(*risen)}{on}")
-    if lacking := find_unwritable(recognised, adapted.written(), adapted.writes):
+    if lacking := find_unwritable(recognised, adapted.written(by_head=True), adapted.writes):
         say(f"{name}: {lacking.sentence(str(record.given) if name == 'test' else None)}")
     pairs = [
         {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}
@@ -58,7 +60,7 @@ def before_and_after(
 
 
 def _score(recogniser: Recogniser, spoken: Spoken) -> tuple[Score, list[Hypothesis]]:
-    recognised = hypotheses(recogniser, spoken)
+    recognised = hypotheses(recogniser, spoken, by_head=True)
     return score([h.reference for h in recognised], [h.hypothesis for h in recognised]), recognised
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,12 @@ from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.plain import to_plain
 
+OWN, CHECK = "the speaker's", "others'"
+"""Parts of what a judge listens to, beside those that are called like heads; no language is called so."""
+
+BEYOND_CHANCE = 2.0
+"""Standard errors by which the loss of one language among several must pass what is tolerated."""
+
 WORST = 1000.0
 """Criterion of what is not finite: a number, so that it is sorted, and written to files, like any other."""
 
@@ -33,6 +39,19 @@ class Candidate:
 
     method: str
     learning_rate: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What others lose by an adaptation.
+
+    Attributes:
+        risen: estimated rise of their character error rate.
+        error: standard error of that; None where it is not known.
+    """
+
+    risen: float
+    error: float | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,8 @@ class Rung:
         refused: reason why it may not be chosen; empty otherwise.
         shares: contribution of each held-out utterance to the criterion.
         forgetting_error: standard error of `forgetting`; None where it is not known.
+        abroad: estimated rise of the character error rate of each other language of the model, by its head; empty
+            where it was not measured.
     """
 
     method: str
@@ -64,10 +85,12 @@ class Rung:
     refused: str = ""
     shares: tuple[float, ...] = field(default=(), repr=False)
     forgetting_error: float | None = None
+    abroad: Mapping[str, Loss] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the rung for a run record, without the shares."""
-        return {name: value for name, value in to_plain(self).items() if name != "shares"}
+        """Return the rung for a run record, without the shares, and without other languages where there are none."""
+        left = {"shares"} if self.abroad else {"shares", "abroad"}
+        return {name: value for name, value in to_plain(self).items() if name not in left}
 
 
 @dataclass
@@ -86,19 +109,6 @@ class Answers:
         return Answers(self.errors[index], self.units[index], self.losses[index])
 
 
-@dataclass(frozen=True)
-class Loss:
-    """What others lose by an adaptation.
-
-    Attributes:
-        risen: estimated rise of their character error rate.
-        error: standard error of that; None where it is not known.
-    """
-
-    risen: float
-    error: float | None
-
-
 @dataclass
 class Entry:
     """A candidate under trial: what it answered so far at each strength."""
@@ -107,6 +117,7 @@ class Entry:
     held: list[int] = field(default_factory=list)
     answers: dict[float, list[Answers]] = field(default_factory=dict)
     lost: dict[float, Loss] = field(default_factory=dict)
+    abroad: dict[float, dict[str, Loss]] = field(default_factory=dict)
     folds: int = 0
     dropped: bool = False
     failed: str = ""
@@ -120,6 +131,7 @@ class Judge:
         own: Recordings of the speaker.
         check: source speech to see on what others lose, with inputs in the same store; none of it may be trained on.
         shared: results that trainings compute once.
+        abroad: the same of other languages as `check`, by the head that listens to it.
     """
 
     def __init__(
@@ -128,12 +140,17 @@ class Judge:
         own: Spoken,
         check: Spoken,
         shared: Shared | None = None,
+        abroad: Mapping[str, Spoken] | None = None,
     ) -> None:
-        self._own, self._check = own.spelled(source.tokens), check.spelled(source.tokens)
+        self._parts = {OWN: own.spelled(source.tokens), CHECK: check.spelled(source.tokens)}
+        self._parts |= {head: part.spelled(source.tokens_for(head)) for head, part in (abroad or {}).items()}
+        self._abroad = tuple(abroad or ())
         self._shared = shared or Shared(source, own.store)
-        self._data: dict[tuple[bool, int], Spoken] = {}
-        self._before = self._answers(source, range(len(own)))
-        self._check_before = self._answers(source, range(len(check)), own=False) if check else None
+        self._data: dict[tuple[str, int], Spoken] = {}
+        self._before = self._answers(source, OWN)
+        self._judged_before = {
+            name: self._answers(source, name) for name, part in self._parts.items() if name != OWN and part
+        }
 
     def own(self, model: Recogniser, held: Sequence[int], depth: int = 0) -> Answers:
         """Return a model's answers on held-out utterances.
@@ -144,15 +161,21 @@ class Judge:
             depth: number of first blocks that are still the source model's, whose activations are then not computed
                 again.
         """
-        return self._answers(model, held, depth)
+        return self._answers(model, OWN, depth, held)
 
     def lost(self, model: Recogniser, depth: int = 0) -> Loss:
         """Return the estimated rise of the character error rate on `check`; see `own` for the arguments.
 
         Half of it is counted, half follows from the loss: errors are taken to rise as it does.
         """
-        assert self._check_before is not None
-        after, before = self._answers(model, range(len(self._check)), depth, own=False), self._check_before
+        return self._lost(model, CHECK, depth)
+
+    def lost_abroad(self, model: Recogniser, depth: int = 0) -> dict[str, Loss]:
+        """Return the same rise of each other language, through its own head."""
+        return {head: self._lost(model, head, depth) for head in self._abroad}
+
+    def _lost(self, model: Recogniser, part: str, depth: int) -> Loss:
+        after, before = self._answers(model, part, depth), self._judged_before[part]
         rate = before.errors.sum() / before.units.sum()
         counted = (after.errors.sum() - before.errors.sum()) / before.units.sum()
         ratio = after.losses.sum() / max(before.losses.sum(), 1e-9)
@@ -161,7 +184,7 @@ class Judge:
             return Loss(1.0, None)
         own = residuals(after.errors - before.errors, before.units)
         own = own + rate * residuals(after.losses - before.losses, np.maximum(before.losses, 1e-9))
-        return Loss(risen, standard_error(0.5 * own, [u.speaker for u in self._check.utterances]))
+        return Loss(risen, standard_error(0.5 * own, [u.speaker for u in self._parts[part].utterances]))
 
     def forgetting(self, model: Recogniser, depth: int = 0) -> float:
         """Return what `lost` estimates, without its error."""
@@ -169,17 +192,18 @@ class Judge:
 
     def counted(self, model: Recogniser, depth: int = 0) -> tuple[int, int]:
         """Return how many more character errors there are on `check`, and its reference characters; see `own`."""
-        assert self._check_before is not None
-        after = self._answers(model, range(len(self._check)), depth, own=False)
-        return int(after.errors.sum() - self._check_before.errors.sum()), int(after.units.sum())
+        after = self._answers(model, CHECK, depth)
+        return int(after.errors.sum() - self._judged_before[CHECK].errors.sum()), int(after.units.sum())
 
-    def _answers(self, model: Recogniser, items: Sequence[int], depth: int = 0, own: bool = True) -> Answers:
-        if (own, depth) not in self._data:
-            self._data[own, depth] = (self._own if own else self._check).fed(self._shared.inputs(depth))
+    def _answers(self, model: Recogniser, part: str, depth: int = 0, items: Sequence[int] | None = None) -> Answers:
+        if (part, depth) not in self._data:
+            self._data[part, depth] = self._parts[part].fed(self._shared.inputs(depth))
+        if part in self._abroad:
+            model = model.for_head(part)
         if depth:
             model = copy.copy(model)  # not `replace`, which would build a lexicon's tree anew
             model.model = above(model.model, depth)
-        return answers(model, self._data[own, depth], items)
+        return answers(model, self._data[part, depth], range(len(self._parts[part])) if items is None else items)
 
     def best(self, entry: Entry, choice: ChoiceConfig) -> Rung:
         """Return an entry at its best strength, preferring those that do not forget too much."""
@@ -209,10 +233,11 @@ class Judge:
         errors = np.concatenate([part.errors for part in parts])
         losses = np.concatenate([part.losses for part in parts])
         before = self._before[entry.held]
-        lost = entry.lost.get(strength)
+        lost, abroad = entry.lost.get(strength), entry.abroad.get(strength, {})
         refused = ""
         if lost is not None and lost.risen > choice.tolerance:
             refused = f"others would be {100 * lost.risen:.1f} points worse, more than {100 * choice.tolerance:g}"
+        refused = refused or costly(abroad, choice.tolerance)
         shares = self._shares(Answers(errors, before.units, losses), entry.held)
         # One error more on both sides: none of none is no gain, and one of one no certainty.
         score = float(shares.sum() + 0.5 / (before.errors.sum() + 1))
@@ -222,6 +247,7 @@ class Judge:
             min(score, WORST) if math.isfinite(score) else WORST,
             lost.risen if lost else None, refused,
             tuple(np.nan_to_num(shares, nan=WORST, posinf=WORST).tolist()), lost.error if lost else None,
+            abroad,
         )  # fmt: skip
 
     def _shares(self, found: Answers, held: Sequence[int]) -> Floats:
@@ -229,6 +255,30 @@ class Judge:
         counted = found.errors / (before.errors.sum() + 1)
         shares: Floats = 0.5 * counted + 0.5 * found.losses / max(before.losses.sum(), 1e-9)
         return shares
+
+
+def mean_abroad(lost: Mapping[str, Loss]) -> Loss:
+    """Return the mean of what other languages lose, each counting the same."""
+    errors = [loss.error for loss in lost.values() if loss.error is not None]
+    error = math.sqrt(sum(error**2 for error in errors)) / len(lost) if len(errors) == len(lost) else None
+    return Loss(sum(loss.risen for loss in lost.values()) / len(lost), error)
+
+
+def costly(lost: Mapping[str, Loss], tolerance: float) -> str:
+    """Return why other languages lose too much: on average, or one of them by more than chance; else nothing.
+
+    Of many languages, each judged on little speech, some lose more than is tolerated by chance alone.
+    """
+    if not lost:
+        return ""
+    mean = mean_abroad(lost).risen
+    if mean > tolerance:
+        return f"other languages would be {100 * mean:.1f} points worse, more than {100 * tolerance:g}"
+    sure = {head: loss.risen - BEYOND_CHANCE * loss.error for head, loss in lost.items() if loss.error is not None}
+    worst = max(sure, key=lambda head: sure[head], default="")
+    if worst and sure[worst] > tolerance:
+        return f"'{worst}' would be {in_points(lost[worst].risen, lost[worst].error)} points worse, beyond chance"
+    return ""
 
 
 @torch.no_grad()
@@ -258,6 +308,8 @@ def describe(rung: Rung) -> str:
     """Return a rung as a line of text."""
     rate = f" lr {rung.learning_rate:g}" if rung.learning_rate else ""
     forgotten = f", others {_others(rung)}" if rung.forgetting is not None else ""
+    if rung.abroad:
+        forgotten += f", other languages {_abroad(rung)}"
     refused = f"; refused: {rung.refused}" if rung.refused else ""
     return (
         f"{rung.method}{rate} × {rung.strength:g}: criterion {rung.score:.3f}, character errors "
@@ -271,11 +323,21 @@ def _others(rung: Rung) -> str:
     return f"{in_points(rung.forgetting, rung.forgetting_error)} points"
 
 
+def _abroad(rung: Rung) -> str:
+    if not rung.abroad:
+        return "not measured"
+    mean = mean_abroad(rung.abroad)
+    return f"{in_points(mean.risen, mean.error)} points"
+
+
 def ladder_table(rungs: Sequence[Rung]) -> Table:
     """Return what was considered as a table, best first; what others lose stands in it even where nobody knows."""
     table = Table(title="held-out recordings, best first", title_justify="left")
     for heading in ("method", "rate", "strength", "folds", "criterion", "character errors", "others"):
         table.add_column(heading, justify="left" if heading == "method" else "right", overflow="fold")
+    abroad = any(rung.abroad for rung in rungs)
+    if abroad:
+        table.add_column("other languages", justify="right", overflow="fold")
     refused = any(rung.refused for rung in rungs)
     if refused:
         table.add_column("refused", overflow="fold")
@@ -284,5 +346,6 @@ def ladder_table(rungs: Sequence[Rung]) -> Table:
             rung.method, f"{rung.learning_rate:g}", f"{rung.strength:g}", str(rung.folds), f"{rung.score:.3f}",
             f"{rung.source_errors} → {rung.errors} of {rung.units}", _others(rung),
         ]  # fmt: skip
+        cells += [_abroad(rung)] if abroad else []
         table.add_row(*cells, *([rung.refused] if refused else []))
     return table

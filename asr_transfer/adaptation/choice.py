@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.adapt import Adapted, adapt, spelled_by_head
 from asr_transfer.adaptation.candidates import Candidate, Entry, Floats, Judge, Rung, describe
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
@@ -108,7 +108,7 @@ def choose(
             features.
         judged: Speech of the source domain, to judge on what is forgotten, with inputs in the same store; none of it
             may be trained on, by the source model or here. Without any, that is not measured, and nothing is refused
-            for it.
+            for it. What is in the language of another head of the model is judged through that.
 
     Raises:
         ConfigError: there is no candidate, or one needs source utterances that are not there.
@@ -127,10 +127,14 @@ def choose(
     if len(folds) < 2:
         reason = "one recording leaves none to hold out, so the model stays as it is; record more"
         return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)
-    check, _ = (judged or spoken.subset(())).spelled(source.tokens).feasible(source.model.frames)
+    parts = spelled_by_head(source, judged) if judged else {}
+    check = parts.pop(source.head, spoken.subset(()))
     check = check.subset(range(len(lasting(check.utterances, choice.check_seconds))))
+    # Other languages together take as long to judge on as the speaker's own.
+    each = choice.check_seconds / max(1, len(parts))
+    abroad = {head: part.subset(range(len(lasting(part.utterances, each)))) for head, part in parts.items()}
     shared = shared or Shared(source, spoken.store)
-    judge = Judge(source, spoken, check, shared)
+    judge = Judge(source, spoken, check, shared, abroad)
     entries = [Entry(candidate) for candidate in tried]
 
     def run(entry: Entry, number: int) -> None:
@@ -150,6 +154,8 @@ def choose(
             entry.answers.setdefault(strength, []).append(judge.own(model, held, adapted.depth))
             if check and number == 0:
                 entry.lost[strength] = judge.lost(model, adapted.depth)
+            if abroad and number == 0:
+                entry.abroad[strength] = judge.lost_abroad(model, adapted.depth)
 
     for number in range(len(folds)):
         for place, entry in enumerate(entries, start=1):

@@ -4,12 +4,15 @@ A model knows what it was trained on by heart, so only speech that it was not tr
 `train` held out and keeps in the model's folder. It is never mixed in. Of recordings that a user gives as source nobody
 knows whether the model was trained on them: where there is nothing better, a third of them is judged on while a method
 is chosen, and the figure says so.
+
+Of a model of several languages, others are the speakers of the language that is adapted, and those of every other
+language, who are listened to through its own head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr_transfer.adaptation.choice import lasting
@@ -35,11 +38,18 @@ class Judged:
         what: description of these utterances, or the reason why nothing is measured.
         sure: whether it is known that the source model was not trained on them; otherwise they were given to be mixed
             in.
+        abroad: kept speech of the model's other languages, by language.
     """
 
     utterances: Sequence[Utterance]
     what: str
     sure: bool = True
+    abroad: Mapping[str, Sequence[Utterance]] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> list[Utterance]:
+        """Return the utterances of all languages."""
+        return [*self.utterances, *(u for own in self.abroad.values() for u in own)]
 
 
 def kept_speech(model: Path, source: Recogniser, own: Sequence[Utterance]) -> dict[str, Summary]:
@@ -55,18 +65,24 @@ def kept_speech(model: Path, source: Recogniser, own: Sequence[Utterance]) -> di
     return kept
 
 
-def in_its_language(kept: Mapping[str, Summary], name: str, model: Path, source: Recogniser) -> list[Utterance]:
-    """Return what the model keeps in a folder, in the language that it listens in.
+def in_its_languages(
+    kept: Mapping[str, Summary], name: str, model: Path, source: Recogniser
+) -> dict[str, list[Utterance]]:
+    """Return what the model keeps in a folder by the head that listens to it, its own one first.
 
     Raises:
         DataError: a transcript cannot be spelled; the folder belongs to another model.
     """
     place = summary_folder(model, name)
+    found: dict[str, list[Utterance]] = {}
     if name not in kept or place is None:
-        return []
-    known = [u for u in kept[name].utterances if not source.others or u.language == source.head]
-    Summary(known, kept[name].store).require_spelled(source.tokens, place)
-    return known
+        return found
+    for head in (source.head, *sorted(source.others)):
+        known = [u for u in kept[name].utterances if not source.others or u.language == head]
+        if known:
+            Summary(known, kept[name].store).require_spelled(source.tokens_for(head), place)
+            found[head] = known
+    return found
 
 
 def without_judged(given: Sequence[Utterance], kept: Summary | None) -> list[Utterance]:
@@ -76,30 +92,40 @@ def without_judged(given: Sequence[Utterance], kept: Summary | None) -> list[Utt
 
 
 def judged_speech(
-    kept: Sequence[Utterance], source: Recogniser, given: Sequence[Utterance], choice: ChoiceConfig, use_summary: bool
+    kept: Mapping[str, Sequence[Utterance]],
+    source: Recogniser,
+    given: Sequence[Utterance],
+    choice: ChoiceConfig,
+    use_summary: bool,
 ) -> Judged:
     """Return what is judged on.
 
     Args:
-        kept: utterances that the model keeps to judge on, in its language.
+        kept: utterances that the model keeps to judge on, by the head that listens to them.
         source: the model.
         given: the user's source recordings.
         choice: settings that limit the amount of these.
         use_summary: whether to use what the model keeps.
     """
-    if kept:
-        speakers = len({u.speaker for u in kept})
-        many = f"{speakers} speaker{'s' if speakers > 1 else ''}"
-        whose = (
-            f"of {many} that the model was not trained on"
-            if source.origin.get(JUDGED) == "speakers"
-            else f"that the model was not trained on, of {many} that it was trained on"
-        )
-        return Judged(kept, f"{len(kept)} utterances {whose}")
+    abroad = {head: own for head, own in kept.items() if head != source.head}
+    if own := kept.get(source.head):
+        return Judged(own, described(own, source), abroad=abroad)
     doubtful = lasting(given[2::3], choice.check_seconds)  # the others are mixed in
     if doubtful:
-        return Judged(doubtful, f"{len(doubtful)} {UNKNOWN}", sure=False)
-    return Judged((), NOT_MEASURED if use_summary else LEFT_OUT)
+        return Judged(doubtful, f"{len(doubtful)} {UNKNOWN}", sure=False, abroad=abroad)
+    return Judged((), NOT_MEASURED if use_summary else LEFT_OUT, abroad=abroad)
+
+
+def described(kept: Sequence[Utterance], source: Recogniser) -> str:
+    """Return how many utterances are kept to judge on, and whose they are."""
+    speakers = len({u.speaker for u in kept})
+    many = f"{speakers} speaker{'s' if speakers > 1 else ''}"
+    whose = (
+        f"of {many} that the model was not trained on"
+        if source.origin.get(JUDGED) == "speakers"
+        else f"that the model was not trained on, of {many} that it was trained on"
+    )
+    return f"{len(kept)} utterances {whose}"
 
 
 def mixed_in_trials(given: Sequence[Utterance], judged: Judged) -> list[Utterance]:
@@ -108,12 +134,12 @@ def mixed_in_trials(given: Sequence[Utterance], judged: Judged) -> list[Utteranc
     return [u for u in given if u.id not in held]
 
 
-def excess(before: float, after: float, choice: ChoiceConfig) -> str:
+def excess(before: float, after: float, choice: ChoiceConfig, whose: str = "others") -> str:
     """Return that others lose more by what `auto` made than it tolerates, given character error rates; else nothing."""
     if after - before <= choice.tolerance:
         return ""
     return (
-        f"others: that is {100 * (after - before):.1f} points of the character error rate, more than the "
+        f"{whose}: that is {100 * (after - before):.1f} points of the character error rate, more than the "
         f"{100 * choice.tolerance:g} that `auto` tolerates, for the last training is longer than those it judged by; "
         "--choice.refit 1 makes it as short, or leave others to the model as it was"
     )

@@ -283,10 +283,16 @@ class BuiltMethod:
     source_weight: float
 
 
-def build(name: str, source: Model, settings: MethodSettings) -> BuiltMethod:
+def build(name: str, source: Model, settings: MethodSettings, head: str | None = None) -> BuiltMethod:
     """Return what a method or combination does with a source model.
 
     All methods start from the source model's weights and keep its normalisation statistics.
+
+    Args:
+        name: name of the method or combination.
+        source: model to adapt.
+        settings: settings of the methods.
+        head: head that is adapted: what only the other heads need is frozen; None for any.
 
     Raises:
         ConfigError: the name is unknown or mixes what does not go together, or settings do not fit the model.
@@ -300,7 +306,16 @@ def build(name: str, source: Model, settings: MethodSettings) -> BuiltMethod:
         objectives += ingredients.objectives
         task_weight *= ingredients.task_weight
         source_weight += ingredients.source_weight
+    if head is not None and (foreign := _of_other_heads(source, head)):
+        actions.append(Freeze(" | ".join(foreign)))
     return BuiltMethod(TransferPlan(*actions), objectives, task_weight, source_weight)
+
+
+def _of_other_heads(source: Model, head: str) -> list[str]:
+    """Return the paths of what other heads need and this one does not."""
+    own = set(source.own_parts(head))
+    paths = dict.fromkeys(path for name in source.head_names() if name != head for path in source.own_parts(name))
+    return paths_with_tensors(source, [path for path in paths if path not in own])
 
 
 def needs_source(name: str) -> bool:

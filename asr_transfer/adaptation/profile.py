@@ -63,6 +63,9 @@ class ProfileFacts(Ranged):
         parent: checksum of the profile that it went on from.
         origin: anything else, in plain values.
         test_time: settings of the adaptation to each utterance alone; None for none, or for the base's.
+        head: head of the model that it was made with; None where the profile is older than that was noted.
+        offsets: offset of every head of the model with the profile on it, with which languages are told apart; empty
+            where there are none.
 
     Raises:
         ConfigError: a value is impossible.
@@ -75,6 +78,8 @@ class ProfileFacts(Ranged):
     parent: str | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     test_time: SutaConfig | None = None
+    head: str | None = None
+    offsets: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -252,9 +257,10 @@ def save_profile(
     tensors = adapter_state(adapted)
     tensors.update({name: after[name] for name in after if _bytes(after[name]) != _bytes(before[name])})
     about = to_plain(facts)
-    if facts.test_time is None:
+    for name in ("test_time", "head", "offsets"):
         # A profile without it is as profiles were before there was any.
-        del about["test_time"]
+        if not about[name]:
+            del about[name]
     plain = {
         "format": FORMAT,
         "base": base_checksum(base),

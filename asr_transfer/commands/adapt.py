@@ -36,6 +36,8 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
         method: name of a method, or several joined with +. `auto` tries several on the speaker's own recordings and may
             leave the model as it is.
         profile: profile of the model to go on from with more recordings.
+        language: head to adapt, where the model has several; by default that of the profile or of the manifest. `auto`
+            takes the language that most recordings of a folder seem to be in.
         source: manifest or folder of recordings like those the model was trained on, for `replay`, `ewc` and `auto`; by
             default the training utterances that the model's folder keeps. Where that folder keeps no held-out speech, a
             part of these recordings shows what is forgotten.
@@ -46,7 +48,8 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
         speaker: name of the only speaker whose utterances of `data` are taken.
         utterances: number of utterances of `data` to take, drawn by the seed; None takes all.
         test: manifest or folder of the same speaker's other recordings, scored before and after.
-        others: manifest or folder of other speakers, scored before and after to show what is forgotten.
+        others: manifest or folder of other speakers, scored before and after to show what is forgotten; utterances in
+            the model's other languages are scored through their own heads.
         check: whether to try a named method on held-out recordings first, and keep the model as it is where they get
             worse.
         keep_suspicious: whether to adapt also to recordings whose transcript seems to belong to another one.
@@ -56,6 +59,7 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
     data: Path
     method: str = "auto"
     profile: Path | None = None
+    language: str | None = None
     source: Path | None = None
     source_utterances: Count = 300
     use_summary: bool = True
@@ -75,6 +79,7 @@ def adapt(
     *,
     method: str = "auto",
     profile: str | Path | None = None,
+    language: str | None = None,
     source: str | Path | None = None,
     source_utterances: int = 300,
     use_summary: bool = True,
@@ -127,18 +132,26 @@ def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
         AsrTransferError: model, recordings, options or the folder are wrong.
     """
     from asr_transfer.commands.adapt_run import Speech, adapt_run, reads_transcripts
+    from asr_transfer.commands.language import find_head, in_language
     from asr_transfer.commands.profile import load_with_profile
 
     require_writable_folder(command.out)
-    base = load_with_profile(command.model, None)
-    source = load_with_profile(command.model, command.profile) if command.profile else base
+    head = find_head(
+        command.model, command.language, say, profile=command.profile, data=command.data, speaker=command.speaker
+    )
+    base = load_with_profile(command.model, None, head)
+    source = load_with_profile(command.model, command.profile, head) if command.profile else base
 
     def read(path: Path | None) -> list[Utterance]:
-        return read_speech(path, base.head, base.case()) if path else []
+        return read_speech(path, head, base.case()) if path else []
 
-    data = read_speech(command.data, base.head, base.case(), reads_transcripts(command.method))
-    own = take(data, command.speaker, command.utterances, command.seed)
-    test = read(command.test)
+    def ours(utterances: list[Utterance], path: Path | None) -> list[Utterance]:
+        heads = base.model.head_names()
+        return in_language(utterances, head, heads, path, say) if path and base.others else utterances
+
+    data = read_speech(command.data, head, base.case(), reads_transcripts(command.method))
+    own = take(ours(data, command.data), command.speaker, command.utterances, command.seed)
+    test = ours(read(command.test), command.test)
     if test and command.speaker is not None:
         test = take(test, command.speaker, None, command.seed)
     more = read(command.source)

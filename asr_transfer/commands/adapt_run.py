@@ -6,19 +6,22 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.before_after import before_and_after
-from asr_transfer.adaptation.candidates import Candidate, ladder_table
+from asr_transfer.adaptation.candidates import BEYOND_CHANCE, Candidate, Loss, ladder_table, mean_abroad
 from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, refit_settings
 from asr_transfer.adaptation.kept import (
     NOT_MEASURED,
     Judged,
+    described,
     excess,
-    in_its_language,
+    in_its_languages,
     judged_speech,
     kept_speech,
     mixed_in_trials,
@@ -33,13 +36,15 @@ from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import open_profile
 from asr_transfer.commands.speech import take
 from asr_transfer.config import to_record
-from asr_transfer.data.features import build_store
+from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, remarks, summary_folder, writers
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken, spell
 from asr_transfer.data.voice import diagnose
+from asr_transfer.decoding.identify import calibrated
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.standard_error import in_points
 from asr_transfer.runs.emptying import in_use
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training import distributed
@@ -88,12 +93,13 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     kept = kept_speech(command.model, source, speech.own) if command.use_summary else {}
     offered = len(speech.source)
     speech = replace(speech, source=without_judged(speech.source, kept.get(JUDGED)))
-    replayed = (
-        [] if speech.source or not _takes_source(command) else in_its_language(kept, FOLDER, command.model, source)
-    )
+    replayed: list[Utterance] = []
+    if not speech.source and _takes_source(command):
+        of_languages = in_its_languages(kept, FOLDER, command.model, source)
+        replayed = [u for own in of_languages.values() for u in own]
     if replayed:
         replayed = take(replayed, None, min(command.source_utterances, len(replayed)), command.seed)
-    unheard = in_its_language(kept, JUDGED, command.model, source) if _trains(command) else []
+    unheard = in_its_languages(kept, JUDGED, command.model, source) if _trains(command) else {}
     _refuse_impossible(command, source, replace(speech, source=[*speech.source, *replayed]), labelled)
     # A folder in use is refused or gone on with at once; a run is replaced only by one that has recordings to learn.
     record = _open(command, speech) if in_use(command.out) and (command.resume or not command.overwrite) else None
@@ -122,7 +128,9 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         more, store = Summary(replayed, kept[FOLDER].store).joined(store, {u.id for u in everything})
         everything, speech = [*everything, *more], replace(speech, source=more)
     if unheard:
-        unheard, store = Summary(unheard, kept[JUDGED].store).joined(store, {u.id for u in everything})
+        flat = Summary([u for own in unheard.values() for u in own], kept[JUDGED].store)
+        renamed, store = flat.joined(store, {u.id for u in everything})
+        unheard = {head: [renamed.pop(0) for _ in own] for head, own in unheard.items()}
     judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
     vetted = vet(source, Spoken(speech.own, store), command.speeds, command.keep_suspicious, labelled, note)
     voice = diagnose(vetted.spoken.utterances)
@@ -141,7 +149,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     if replayed:
         record.data("source", place or "", speech.source)
     if unheard:
-        record.data("judged", summary_folder(command.model, JUDGED) or "", unheard)
+        kept_to_judge = [u for own in unheard.values() for u in own]
+        record.data("judged", summary_folder(command.model, JUDGED) or "", kept_to_judge)
     command = _settled(command, source, tell)
     choice = _choose(command, source, vetted, speech.source, judged, tell, record.log)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
@@ -155,13 +164,19 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         if part
     }
     about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
-    if about and unheard:
-        lost = before_and_after("judged", source, adapted.recogniser, Spoken(unheard, store), record, say, judged.what)
+    if about and source.head in unheard:
+        spoken = Spoken(unheard[source.head], store)
+        lost = before_and_after("judged", source, adapted.recogniser, spoken, record, say, judged.what)
         scores["judged"] = lost
         if command.method == AUTO and (line := excess(lost["before"]["cer"], lost["after"]["cer"], command.choice)):
             tell(line)
     elif about and not speech.others:
         say(f"others: {about['others']}")
+    abroad: dict[str, Any] = {}
+    if adapted.end and source.others:
+        abroad = _lost_abroad(command, source, adapted, judged.abroad, store, record, tell)
+    if adapted.end and (source.offsets or base.offsets):
+        adapted = replace(adapted, recogniser=_recalibrated(adapted.recogniser, unheard, store, tell))
     _save(command, base, source, adapted, vetted, choice, kept, record, say)
     record.finish(
         scores=scores,
@@ -173,6 +188,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             "method": choice.method,
             "reason": choice.reason,
             **about,
+            **({"head": source.head, "other_languages": abroad} if source.others else {}),
             "ladder": [rung.to_plain() for rung in choice.ladder],
             "voice": voice.to_plain(),
             "left_out": [f"{name}: {reason}" for name, reason in [*vetted.dropped, *adapted.report.dropped]],
@@ -206,14 +222,16 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
                 raise ConfigError(f"`{option}` is for a named method, `auto` tries several; {instead}, or a --method.")
         tried = list(dict.fromkeys(c.method for c in candidates(command.choice, bool(speech.source))))
     for name in tried:
-        recipe = build(name, source.model, command.settings)
+        recipe = build(name, source.model, command.settings, source.head)
         recipe.plan.apply(copy.deepcopy(source.model))
         if needs_source(name) and not speech.source:
             raise ConfigError(f"`{name}` mixes source utterances in; give some with --source.")
     if command.source is not None and not _reads_source(command):
         raise ConfigError(f"`{command.method}` as asked for reads no source utterances; leave --source out.")
-    for utterance in [*(speech.own if labelled else ()), *speech.source]:
+    for utterance in speech.own if labelled else ():
         spell(utterance, source.tokens)
+    for utterance in speech.source:
+        spell(utterance, source.tokens_for(utterance.language))
 
 
 def _reads_source(command: AdaptCommand) -> bool:
@@ -302,21 +320,94 @@ def _choose(
         settings = replace(command.choice, folds=folds, strengths=(command.strength,), tolerance=float("inf"))
     mixed = mixed_in_trials(more, judged)
     store = vetted.spoken.store
-    others, unheard = Spoken(mixed, store), Spoken(judged.utterances, store)
+    others, unheard = Spoken(mixed, store), Spoken(judged.everything, store)
     choice = choose(source, vetted.spoken, command, settings, tried, others, vetted.groups, log, None, unheard)
     if choice.ladder:
         _print(ladder_table(choice.ladder))
         part = len(lasting(judged.utterances, settings.check_seconds))
         some = f"{part} of " if part < len(judged.utterances) else ""
         say(f"others: {'judged on ' * bool(judged.utterances)}{some}{judged.what}")
+        if judged.abroad:
+            say(f"other languages: judged on speech that the model keeps in {', '.join(judged.abroad)}")
     say(f"chosen: {choice.summary()}: {choice.reason}")
     return choice
+
+
+def _lost_abroad(
+    command: AdaptCommand,
+    source: Recogniser,
+    adapted: Adapted,
+    abroad: Mapping[str, Sequence[Utterance]],
+    store: FeatureStore,
+    record: RunRecord,
+    say: Say,
+) -> dict[str, Any]:
+    """Score the model's other languages before and after, each through its own head, and say what they lost.
+
+    Returns:
+        The scores by language, as those of other speakers; of languages that nothing was changed for, none.
+    """
+    inside = tuple(f"{path}." for path in source.model.own_parts(source.head))
+    moved = [name for name, tensor in adapted.end.items() if not torch.equal(adapted.start[name], tensor)]
+    if adapted.recogniser.model.state_dict().keys() == source.model.state_dict().keys() and all(
+        name.startswith(inside) for name in moved
+    ):
+        say(f"other languages: lose nothing, for only what the head '{source.head}' alone needs was trained")
+        return {}
+    if lacking := sorted(source.others.keys() - abroad.keys()):
+        say(f"others in {', '.join(lacking)}: not measured, for the model keeps no speech of theirs to judge on")
+    found: dict[str, Any] = {}
+    for head, own in abroad.items():
+        before, after = source.for_head(head), adapted.recogniser.for_head(head)
+        whose, spoken = f"others in {head}", Spoken(own, store)
+        found[head] = before_and_after(whose, before, after, spoken, record, say, described(own, source))
+    if len(found) > 1:
+        say(f"other languages: {_on_average(found)}")
+    if command.method == AUTO:
+        for head, lost in found.items():
+            # A little more may be chance, for there are many languages and little speech of each.
+            doubt = BEYOND_CHANCE * (lost["cer_change"]["standard_error"] or 0.0) if len(found) > 1 else 0.0
+            after_cer = lost["after"]["cer"] - doubt
+            if line := excess(lost["before"]["cer"], after_cer, command.choice, f"others in {head}"):
+                say(line)
+    return found
+
+
+def _on_average(found: Mapping[str, Mapping[str, Any]]) -> str:
+    lost = {
+        head: Loss(one["cer_change"]["value"], one["cer_change"]["standard_error"])
+        for head, one in found.items()
+        if one["cer_change"]["value"] is not None
+    }
+    mean, worst = mean_abroad(lost), max(lost, key=lambda head: lost[head].risen)
+    return (
+        f"CER {in_points(mean.risen, mean.error)} points on average of {len(lost)}, most in {worst} "
+        f"({in_points(lost[worst].risen, lost[worst].error)})"
+    )
+
+
+def _recalibrated(
+    adapted: Recogniser, unheard: Mapping[str, Sequence[Utterance]], store: FeatureStore, say: Say
+) -> Recogniser:
+    """Return a recogniser with offsets for its new weights, from the speech that the model keeps of every language."""
+    lacking = sorted(set(adapted.model.head_names()) - unheard.keys())
+    if lacking:
+        say(
+            "languages are told apart without offsets from now on, which held for the weights before: the model keeps "
+            f"no speech of {', '.join(lacking)} to judge on, and new ones need some of every language "
+            "(`train --keep_judged`)"
+        )
+        return replace(adapted, offsets={})
+    spoken = Spoken([u for own in unheard.values() for u in own], store)
+    found = calibrated(adapted, spoken, say)
+    say(f"the offsets that tell languages apart are set anew, on {len(spoken)} utterances that the model keeps")
+    return found
 
 
 def _print(table: Table) -> None:
     console = Console()
     if not console.is_terminal:
-        console.width = max(console.width, 120)
+        console.width = max(console.width, 132)
     console.print(table)
 
 
@@ -355,6 +446,8 @@ def _save(
         parent=open_profile(command.profile).checksum if command.profile else None,
         origin={"adapted_to": checksum, "learning_rate": choice.learning_rate, "strength": choice.strength},
         test_time=adapted.recogniser.test_time,
+        head=source.head,
+        offsets=adapted.recogniser.offsets if adapted.end else {},
     )
     folder = save_profile(command.out / "profile", base.model, adapted.recogniser.model, facts)
     say(f"{folder}: written, a profile of what changed, {Profile.load(folder).size_bytes / 1000:.0f} kB")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,8 @@ class EvaluateCommand(ListenOptions, RunOptions):
     """Score a model on a manifest or folder; hypotheses and scores are in the run folder.
 
     Attributes:
-        data: manifest, or folder of recordings with transcripts.
+        data: manifest, or folder of recordings with transcripts; of a manifest in one of the model's languages that is
+            listened for.
         speaker: name of the only speaker whose utterances are taken.
     """
 
@@ -88,11 +89,18 @@ def evaluate_from(command: EvaluateCommand, say: Say) -> Score:
     Raises:
         AsrTransferError: model, recordings, options or the folder are wrong.
     """
-    from asr_transfer.commands.listen import AUTO, open_recogniser
+    from asr_transfer.commands.language import AUTO, find_head
+    from asr_transfer.commands.listen import open_recogniser
     from asr_transfer.data.features import build_store
 
     require_writable_folder(command.out)
-    recogniser = open_recogniser(command)
+    named = command
+    if command.language != AUTO:
+        head = find_head(
+            command.model, command.language, say, profile=command.profile, data=command.data, speaker=command.speaker
+        )
+        named = replace(command, language=head)
+    recogniser = open_recogniser(named)
     # Where the language is to be found out, a folder of recordings does not say which it is.
     language = "" if command.language == AUTO else recogniser.head
     utterances = take(read_speech(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
@@ -114,7 +122,8 @@ def evaluate_run(
     References that the recogniser cannot write are said, and recorded under `unwritable`.
     With the language to be found out, how well it was found is said and recorded too, under `identification`.
     """
-    from asr_transfer.commands.listen import AUTO, by_found_language, told_identification, told_way
+    from asr_transfer.commands.language import AUTO
+    from asr_transfer.commands.listen import by_found_language, told_identification, told_way
     from asr_transfer.data.features import build_store
     from asr_transfer.data.speech import Spoken
     from asr_transfer.training.session import hypotheses

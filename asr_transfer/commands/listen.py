@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from asr_transfer import audio
+from asr_transfer.commands.language import AUTO, find_head
 from asr_transfer.commands.options import ListenOptions, settings_from
-from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.commands.profile import load_with_profile, open_profile, put_on
 from asr_transfer.data.features import model_input
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_audio
@@ -24,15 +25,12 @@ from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.identify import Identified, accuracy, confusions, identify, told_confusions
 from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.recogniser import Recogniser, heads_in
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.models.folder import read_config
+from asr_transfer.runs.console import say
 from asr_transfer.training.session import paired
-
-AUTO = "auto"
-"""Asks for the language that each recording is in."""
 
 
 def load(
@@ -51,7 +49,8 @@ def load(
     Args:
         model: model folder, or the run folder of `train` or `adapt`.
         profile: speaker's profile to put on the model.
-        language: head to listen with, where the model has several; `auto` is the command line's alone.
+        language: head to listen with, where the model has several, by default that of the profile; `auto` is the
+            command line's alone.
         lexicon: words that can be said, with their pronunciations.
         sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
         lm: language model of the sentences, ARPA text.
@@ -82,18 +81,21 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
     """Load the model that the options name, with its profile and the decoder that they ask for.
 
     Raises:
-        ModelError: a folder is missing or damaged, or the head must be named.
+        ModelError: a folder is missing or damaged, the head must be named, or the profile is of another one.
         ConfigError: the language is to be found out, but the model has one only.
         DataError: lexicon, hot words or language model are damaged, or hold what the model does not know.
     """
     path = options.model / "model" if (options.model / "model").is_dir() else options.model
-    language = options.language
-    if language == AUTO:
-        heads = list(read_config(path)["heads"])
+    if options.language == AUTO:
+        heads = heads_in(path)
         if len(heads) < 2:
             raise ConfigError(f"{path}: knows the language '{heads[0]}' only; leave --language out.")
-        language = heads[0]
-    recogniser = load_with_profile(options.model, options.profile, language)
+        recogniser = load_with_profile(options.model, None, heads[0])
+        if options.profile is not None:
+            put_on(recogniser, open_profile(options.profile))
+    else:
+        language = find_head(options.model, options.language, say, profile=options.profile)
+        recogniser = load_with_profile(options.model, options.profile, language)
     lexicon = None if options.lexicon is None else read_for(options.lexicon, recogniser.tokens)
     hot = None if options.hotwords is None else HotWords.read(options.hotwords)
     if lexicon is not None and not options.sentences:

@@ -43,20 +43,55 @@ def load_with_profile(model: Path, profile: Path | None, head: str | None = None
     Args:
         model: model folder of the base, or the run folder of `train`.
         profile: profile folder, or the run folder of `adapt`; None for the model as it is.
-        head: head to listen with, where the model has several.
+        head: head to listen with, where the model has several; None takes the profile's.
 
     Raises:
-        ModelError: a folder is missing or damaged, or the profile belongs to another model.
+        ModelError: a folder is missing or damaged, or the profile belongs to another model or another head of it.
     """
-    from asr_transfer.decoding.recogniser import Recogniser
+    from asr_transfer.decoding.recogniser import Recogniser, heads_in
 
+    if profile is None:
+        return Recogniser.load(model, head)
+    heads, loaded = heads_in(model), open_profile(profile)
+    if head is None and loaded.facts.head in heads:
+        head = loaded.facts.head
     recogniser = Recogniser.load(model, head)
-    if profile is not None:
-        loaded = open_profile(profile)
-        loaded.apply(recogniser.model)
-        recogniser.test_time = loaded.facts.test_time or recogniser.test_time
-        recogniser.offsets = {}
+    put_on(recogniser, loaded)
+    require_head(loaded, recogniser.head)
     return recogniser
+
+
+def put_on(recogniser: Recogniser, profile: Profile) -> None:
+    """Put a profile on a recogniser, whichever head it listens through.
+
+    Raises:
+        ModelError: the profile belongs to another model.
+    """
+    profile.apply(recogniser.model)
+    recogniser.test_time = profile.facts.test_time or recogniser.test_time
+    recogniser.offsets = offsets_with(recogniser, profile)
+
+
+def offsets_with(recogniser: Recogniser, profile: Profile) -> Mapping[str, float]:
+    """Return the offsets that tell languages apart when a profile is on: the base's where it changes no weight."""
+    if not profile.tensors:
+        return recogniser.offsets
+    offsets = profile.facts.offsets
+    return offsets if set(offsets) == set(recogniser.model.head_names()) else {}
+
+
+def require_head(profile: Profile, head: str) -> None:
+    """Refuse a profile that was made with another head than the one that is listened through.
+
+    Raises:
+        ModelError: it was.
+    """
+    own = profile.facts.head
+    if own is not None and own != head:
+        raise ModelError(
+            f"{profile.folder}: is a profile of the head '{own}', not of '{head}'; leave --language out, or adapt the "
+            f"model with --language {head} for a profile of that."
+        )
 
 
 def open_profile(path: Path) -> Profile:
@@ -165,6 +200,7 @@ def show_profile(path: Path, model: Path | None = None, console: Console | None 
     rows: list[tuple[str, object]] = [
         ("path", profile.folder),
         ("method", facts.method),
+        *([("head", facts.head)] if facts.head is not None else []),
         ("utterances", facts.utterances),
         ("seconds", f"{facts.seconds:.1f}"),
         ("created", facts.created),
@@ -204,7 +240,7 @@ def merge_profile(
         profile: profile folder, or the run folder of `adapt`.
         out: model folder to write.
         say: function that prints a line.
-        head: head to listen with, where the model has several.
+        head: head to listen with, where the model has several; None takes the profile's.
         overwrite: whether to replace the model that `out` holds.
 
     Raises:
@@ -212,6 +248,7 @@ def merge_profile(
             that must not be replaced.
     """
     from asr_transfer.adaptation.profile import merged
+    from asr_transfer.commands.language import find_head
     from asr_transfer.data.features import FRAMES
     from asr_transfer.data.kept_source import FILES, FOLDER, JUDGED, load_summaries, remarks, writers
     from asr_transfer.decoding.recogniser import Recogniser
@@ -229,8 +266,10 @@ def merge_profile(
         raise ModelError(f"{out}: holds other things than a model ({foreign[0]}); choose another --out.")
     if names and not overwrite:
         raise ModelError(f"{out}: already holds a model; give --overwrite to replace it, or another --out.")
-    recogniser, loaded = Recogniser.load(model, head), open_profile(profile)
+    recogniser = Recogniser.load(model, find_head(model, head, say, profile=profile))
+    loaded = open_profile(profile)
     whole = merged(recogniser.model, loaded)
+    require_head(loaded, recogniser.head)
     kept = adapter_specs(whole)
     folded = [str(spec) for spec in loaded.specs if spec not in kept]
     parts = [f"folded into its weights: {', '.join(folded)}"] if folded else []
@@ -247,8 +286,8 @@ def merge_profile(
     origin = {**recogniser.origin, "method": facts.method, "base": loaded.base, "profile": loaded.checksum}
     test_time = facts.test_time or recogniser.test_time
     kept_speech = load_summaries(model, whole.inputs)
-    # Offsets that tell languages apart hold for the base alone.
-    adapted = replace(recogniser, model=whole, test_time=test_time, offsets={})
+    offsets = offsets_with(recogniser, loaded)
+    adapted = replace(recogniser, model=whole, test_time=test_time, offsets=offsets)
     adapted.save(out, card + remarks(kept_speech), origin, writers(kept_speech))
     say(f"{out}: written, a model that needs no profile{''.join(f'; {part}' for part in parts)}")
 
@@ -367,7 +406,12 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     )
     part.add_argument("--profile", type=Path, required=True, help="profile folder, or the run folder of `adapt`")
     part.add_argument("--out", type=Path, required=True, help="model folder to write")
-    part.add_argument("--language", type=str, default=None, help="head to listen with, where the model has several")
+    part.add_argument(
+        "--language",
+        type=str,
+        default=None,
+        help="head to listen with, where the model has several; by default that of the profile",
+    )
     part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the model that --out holds")
     parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
     return parsers

@@ -44,7 +44,8 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
     Raises:
         AsrTransferError: model, lexicon or options are wrong.
     """
-    from asr_transfer.commands.listen import AUTO, explained, listen, open_recogniser, recordings, told_way
+    from asr_transfer.commands.language import AUTO
+    from asr_transfer.commands.listen import explained, listen, open_recogniser, recordings, told_way
     from asr_transfer.data.features import build_store
     from asr_transfer.data.speech import Spoken
 

@@ -25,7 +25,7 @@ from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.orthography import case_of
 from asr_transfer.plain import to_plain
-from asr_transfer.runs.console import require_free, show
+from asr_transfer.runs.console import require_free, say, show
 from asr_transfer.textfiles import write_text
 
 if not TYPE_CHECKING:
@@ -44,7 +44,8 @@ class TuneCommand(SearchOptions):
     Attributes:
         data: manifest, or folder of recordings with transcripts; never those that are tested on.
         out: YAML file to write, for `--config` of `transcribe` and `evaluate`.
-        language: head to listen with, where the model has several.
+        language: head to listen with, where the model has several; by default that of the profile or of the manifest.
+            `auto` takes the language that most recordings of a folder seem to be in.
         overwrite: whether to replace the file `out`.
     """
 
@@ -117,7 +118,7 @@ def tune_search(
     else:
         assert hot is not None  # the command needs one of the two
         tuned = tune_hot_words(posteriors, references, recogniser.tokens, hot, None, command.search)
-    write_tuned(command, tuned)
+    write_tuned(command, recogniser.head, tuned)
     show(_trials(tuned), console)
     best = min(tuned.trials, key=lambda trial: trial.errors)
     weights = ", ".join(f"{name} {value:g}" for name, value in best.weights.items())
@@ -131,15 +132,23 @@ def tune_search(
     return 0
 
 
-def write_tuned(command: TuneCommand, tuned: Tuned) -> None:
-    """Write the tuned settings, and what they belong to with whole paths, as YAML that `--config` reads."""
+def write_tuned(command: TuneCommand, head: str, tuned: Tuned) -> None:
+    """Write the tuned settings, and what they belong to with whole paths, as YAML that `--config` reads.
+
+    Args:
+        command: options that they were tuned with.
+        head: head that they were tuned for, which is named where the model has several.
+        tuned: settings that were chosen.
+    """
+    from asr_transfer.decoding.recogniser import heads_in
+
     plain = to_plain(tuned.config)
     values: dict[str, object] = {"model": str(command.model.absolute())}
     for name in ("profile", "lexicon", "lm", "hotwords"):
         if (path := getattr(command, name)) is not None:
             values[name] = str(path.absolute())
-    if command.language is not None:
-        values["language"] = command.language
+    if command.language is not None or len(heads_in(command.model)) > 1:
+        values["language"] = head
     if command.lexicon is not None:
         values["sentences"] = True
     defaults = to_plain(SearchConfig())
@@ -162,16 +171,21 @@ def _trials(tuned: Tuned) -> Table:
 
 
 def _run(arguments: Namespace) -> int:
+    from asr_transfer.commands.language import find_head, in_language
     from asr_transfer.commands.profile import load_with_profile
 
     command = settings_of(TuneCommand, arguments)
     require_free(command.out, command.overwrite)
-    recogniser = load_with_profile(command.model, command.profile, command.language)
+    head = find_head(command.model, command.language, say, profile=command.profile, data=command.data)
+    recogniser = load_with_profile(command.model, command.profile, head)
     case = recogniser.case()
     if recogniser.writes == "phones" and command.lexicon is not None:
         # The texts are made of its words.
         case = case_of(read_for(command.lexicon, recogniser.tokens).words)
-    return tune_search(command, recogniser, read_speech(command.data, recogniser.head, case))
+    utterances = read_speech(command.data, head, case)
+    if recogniser.others:
+        utterances = in_language(utterances, head, recogniser.model.head_names(), command.data, say)
+    return tune_search(command, recogniser, utterances)
 
 
 COMMAND = Command("choose the weights of a search on development speech", _run, partial(add_settings, kind=TuneCommand))

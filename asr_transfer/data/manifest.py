@@ -181,12 +181,17 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
         # What is written is accepted by every command.
         _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
         # A language names a head, in a dictionary of torch's whose own names are taken.
-        if not _CODE.fullmatch(entry["language"]) or hasattr(nn.ModuleDict, entry["language"]):
+        if not names_language(entry["language"]) or hasattr(nn.ModuleDict, entry["language"]):
             raise DataError(
                 f"{where}: its language '{entry['language']}' is not a code such as en, cmn or pt-BR; give the "
                 "language's ISO 639 code."
             )
     return "".join(lines)
+
+
+def names_language(text: str) -> bool:
+    """Return whether a text is made as a language's code is, such as en, cmn or pt-BR."""
+    return _CODE.fullmatch(text) is not None
 
 
 def spans(utterances: Iterable[Utterance]) -> dict[str, tuple[float, float]]:

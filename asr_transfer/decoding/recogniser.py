@@ -100,14 +100,7 @@ class Recogniser:
         Raises:
             ModelError: the folder is no model, is damaged, or the head must be named.
         """
-        path = Path(folder)
-        restore(path)
-        restore(path / "model")
-        if not path.is_dir():
-            raise ModelError(f"{path}: there is no such model folder; make one with `asr-transfer train` or `adapt`.")
-        with readable(path):
-            if not (path / "config.yaml").is_file() and (path / "model").is_dir():
-                path = path / "model"
+        path = model_folder(folder)
         model = load_model(path)
         names = model.head_names()
         if head is None and len(names) > 1:
@@ -135,6 +128,10 @@ class Recogniser:
         every = {**self.others, self.head: self.tokens}
         lexicon = self.lexicon if name == self.head else None
         return replace(self, tokens=every.pop(name), head=name, lexicon=lexicon, others=every, decoder=None)
+
+    def tokens_for(self, language: str) -> Tokens:
+        """Return the tokens of a language's head; of a language without one those of its own head."""
+        return self.others.get(language, self.tokens)
 
     def save(
         self,
@@ -300,6 +297,33 @@ class Recogniser:
         assert lengths is not None
         hidden, lengths = self.model(inputs.to(device), lengths.to(device))
         return hidden, self.model.head(self.head)(hidden), lengths
+
+
+def model_folder(folder: str | Path) -> Path:
+    """Return a model folder, or the `model` folder of a run folder.
+
+    Raises:
+        ModelError: there is no such folder, or it may not be read.
+    """
+    path = Path(folder)
+    restore(path)
+    restore(path / "model")
+    if not path.is_dir():
+        raise ModelError(f"{path}: there is no such model folder; make one with `asr-transfer train` or `adapt`.")
+    with readable(path):
+        if not (path / "config.yaml").is_file() and (path / "model").is_dir():
+            path = path / "model"
+    return path
+
+
+def heads_in(folder: str | Path) -> list[str]:
+    """Return the names of the heads of the model in a folder, without its weights where the folder tells them.
+
+    Raises:
+        ModelError: the folder is no model, or is damaged.
+    """
+    path = model_folder(folder)
+    return list(read_config(path).get("heads") or ()) or load_model(path).head_names()
 
 
 def _symbols(tokens: Tokens) -> list[str]:

@@ -1,0 +1,160 @@
+"""Finds the head that a command works with, where a model has one for each of several languages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from asr_transfer.commands.options import Say
+from asr_transfer.commands.profile import load_with_profile, open_profile, require_head
+from asr_transfer.commands.speech import read_speech
+from asr_transfer.data.features import build_store
+from asr_transfer.data.manifest import UNKNOWN, Utterance, names_language
+from asr_transfer.data.speech import Spoken
+from asr_transfer.decoding.identify import identify
+from asr_transfer.decoding.recogniser import heads_in
+from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
+
+AUTO = "auto"
+"""Asks for the language to be found out."""
+
+SURE = 0.5
+"""Share of a folder's recordings that must be taken for one language, and more than it, for all to be in it."""
+
+
+def find_head(
+    model: Path,
+    language: str | None,
+    say: Say,
+    *,
+    profile: Path | None = None,
+    data: Path | None = None,
+    speaker: str | None = None,
+) -> str:
+    """Return the head of a model that a command is to work with.
+
+    It is the one that is named, else that of the profile, else the only one of the model, else that of the only
+    language of a manifest. For recordings that nothing says the language of, as in most folders, `auto` takes the one
+    that most of them are identified as, and says so.
+
+    Args:
+        model: model folder, or the run folder of `train`.
+        language: name of the head, `auto` or None.
+        say: function that prints a line.
+        profile: profile that is put on the model; None for none.
+        data: manifest or folder that the command reads; None where that says nothing.
+        speaker: name of the only speaker whose utterances of a manifest count.
+
+    Raises:
+        ConfigError: no head can be told, or the model knows one language only and it should be found out.
+        ModelError: a folder is no model or profile, the model lacks the head, or the profile is of another one.
+        DataError: the recordings cannot be read, are in several languages or in none that the model knows.
+    """
+    heads = heads_in(model)
+    own = open_profile(profile) if profile is not None else None
+    if language not in (None, AUTO):
+        require_named(model, language, heads)
+        if own is not None:
+            require_head(own, language)
+        return language
+    if language == AUTO and len(heads) < 2:
+        raise ConfigError(f"{model}: knows the language '{heads[0]}' only; leave --language out.")
+    if own is not None and own.facts.head in heads:
+        return own.facts.head
+    if len(heads) < 2:
+        return heads[0]
+    if data is None or own is not None:
+        what = f" and {own.folder} does not say which it is of" if own is not None else ""
+        raise ModelError(f"{model}: the model has the heads {', '.join(heads)}{what}; say which with --language.")
+    return _of_speech(model, data, speaker, language, heads, say)
+
+
+def require_named(model: Path, language: str, heads: Collection[str]) -> None:
+    """Refuse a name that is no head of a model.
+
+    Raises:
+        ConfigError: it is no code of a language.
+        ModelError: the model lacks it.
+    """
+    if language in heads:
+        return
+    if not names_language(language):
+        raise ConfigError(
+            f"`language` is '{language}', which is no code such as en, cmn or pt-BR; "
+            f"the model {model} has the heads {', '.join(heads)}."
+        )
+    raise ModelError(f"{model}: the model has no head '{language}'.{nearest_hint(language, heads)}")
+
+
+def in_language(
+    utterances: Sequence[Utterance], head: str, heads: Collection[str], path: Path, say: Say
+) -> list[Utterance]:
+    """Return utterances without those that are in the language of another head of the model, which is said.
+
+    Args:
+        utterances: speech that was read.
+        head: head that the command works with.
+        heads: names of all heads of the model.
+        path: manifest or folder that the utterances are from, for messages.
+        say: function that prints a line.
+
+    Raises:
+        DataError: all of them are.
+    """
+    left = [u for u in utterances if u.language == head or u.language not in heads]
+    others = sorted({u.language for u in utterances} & set(heads) - {head})
+    if utterances and not left:
+        raise DataError(
+            f"{path}: its utterances are in {', '.join(others)}, but the head is '{head}'; "
+            "name another --language, or give recordings of this one."
+        )
+    if others:
+        count = len(utterances) - len(left)
+        say(f"{path}: {count} utterances in {', '.join(others)} are left out, for the head is '{head}'")
+    return left
+
+
+def _of_speech(
+    model: Path, data: Path, speaker: str | None, language: str | None, heads: Sequence[str], say: Say
+) -> str:
+    """Return the only language that a manifest, or the table of a folder, names; else what is identified, if asked."""
+    read = read_speech(data, "", "kept", labelled=False)
+    utterances = [u for u in read if speaker in (None, u.speaker)]
+    whose = f" of speaker '{speaker}'" if speaker is not None else ""
+    if not utterances:
+        raise DataError(f"{data}: there is no utterance{whose}; correct --speaker.")
+    found = sorted({u.language for u in utterances} - {"", UNKNOWN["language"]})
+    if len(found) > 1:
+        raise DataError(
+            f"{data}: the utterances{whose} are in {', '.join(found)}; name the one that is meant with --language."
+        )
+    if found and found[0] in heads:
+        return found[0]
+    if language == AUTO:
+        return _identified(model, data, utterances, heads, say)
+    if found:
+        raise DataError(
+            f"{data}: the utterances{whose} are in '{found[0]}', of which the model {model} has no head; "
+            f"name one of its heads {', '.join(heads)} with --language."
+        )
+    raise ModelError(
+        f"{model}: the model has the heads {', '.join(heads)}, and {data} does not say its language; "
+        "say which with --language, or `--language auto` to have it identified."
+    )
+
+
+def _identified(model: Path, data: Path, utterances: Sequence[Utterance], heads: Sequence[str], say: Say) -> str:
+    """Return the language that most recordings are taken for, by the model as it is on disk."""
+    recogniser = load_with_profile(model, None, heads[0])
+    found = identify(recogniser, Spoken(utterances, build_store(utterances, recogniser.model.inputs)))
+    ranked = Counter(name for name, _ in found).most_common()
+    counts = ", ".join(f"{name} {count}" for name, count in ranked)
+    best, most = ranked[0]
+    if most <= SURE * len(found):
+        raise DataError(
+            f"{data}: its {len(found)} recordings are taken for several languages ({counts}), for none of them more "
+            "than half; name the right one with --language."
+        )
+    say(f"{data}: taken to be in '{best}', as {most} of {len(found)} recordings ({100 * most / len(found):.0f} %)")
+    return best

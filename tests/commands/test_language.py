@@ -1,0 +1,124 @@
+"""The head that a command works with: named, of the profile, of the recordings, or refused in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asr_transfer.adaptation.profile import save_profile
+from asr_transfer.commands.language import find_head, in_language
+from asr_transfer.data.manifest import Utterance, write_manifest
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
+from tests.adapting import recordings
+from tests.tones import make_speaker
+
+
+@pytest.fixture(scope="module")
+def speech(languages_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of manifests and recordings, and of profiles of the two heads and of an unknown one."""
+    folder = tmp_path_factory.mktemp("speech")
+    en = make_speaker(folder, "mia", 1.0, 3, 8)
+    nl = make_speaker(folder, "piet", 1.0, 3, 9, "nl")
+    for name, utterances in (
+        ("en", en),
+        ("nl", nl),
+        ("both", [*en, *nl]),
+        ("de", [replace(u, language="de") for u in en]),
+        ("unknown", [replace(u, language="und") for u in nl]),
+    ):
+        write_manifest(folder / f"{name}.jsonl", utterances)
+    recordings(folder, "kim", 1.01, 4, 7)
+    model = Recogniser.load(languages_run, "en").model
+    for head in ("en", "nl", None):
+        save_profile(folder / f"profile-{head}", model, model, {"method": "full", "utterances": 1, "seconds": 1.0,
+                     **({"head": head} if head else {})})  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("language", "profile", "data", "found"),
+    [
+        ("nl", None, None, "nl"),
+        ("nl", None, "en.jsonl", "nl"),  # what is named goes before what a manifest says
+        (None, None, "nl.jsonl", "nl"),
+        ("auto", None, "nl.jsonl", "nl"),
+        (None, "profile-nl", None, "nl"),
+        ("nl", "profile-nl", "kim", "nl"),
+        ("auto", "profile-nl", "kim", "nl"),
+        ("nl", "profile-None", None, "nl"),
+        ("auto", None, "kim", "en"),
+        ("auto", None, "unknown.jsonl", "nl"),
+    ],
+)
+def test_the_head_is_found(
+    languages_run: Path, speech: Path, language: str | None, profile: str | None, data: str | None, found: str
+) -> None:
+    lines: list[str] = []
+    where = {"profile": speech / profile if profile else None, "data": speech / data if data else None}
+    assert find_head(languages_run, language, lines.append, **where) == found
+    identified = data in ("kim", "unknown.jsonl") and profile is None
+    assert bool(lines) is identified and all("100 %" in line and f"in '{found}'" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("language", "profile", "data", "error", "message"),
+    [
+        ("nll", None, None, ModelError, "the model has no head 'nll'. Did you mean 'nl'?"),
+        ("zh", None, None, ModelError, "the model has no head 'zh'. Known: en, nl."),
+        ("in English", None, None, ConfigError, "which is no code such as en, cmn or pt-BR"),
+        ("en", "profile-nl", None, ModelError, "is a profile of the head 'nl', not of 'en'; leave --language out"),
+        (None, None, None, ModelError, "the model has the heads en, nl; say which with --language."),
+        (None, "profile-None", "kim", ModelError, "does not say which it is of; say which with --language"),
+        (None, None, "kim", ModelError, "kim does not say its language; say which with --language, or `--language a"),
+        (None, None, "unknown.jsonl", ModelError, "does not say its language"),
+        (None, None, "both.jsonl", DataError, "are in en, nl; name the one that is meant with --language"),
+        ("auto", None, "both.jsonl", DataError, "are in en, nl; name the one that is meant"),
+        (None, None, "de.jsonl", DataError, "are in 'de', of which the model"),
+    ],
+)
+def test_what_tells_no_head_is_refused(
+    languages_run: Path,
+    speech: Path,
+    language: str | None,
+    profile: str | None,
+    data: str | None,
+    error: type[AsrTransferError],
+    message: str,
+) -> None:
+    where = {"profile": speech / profile if profile else None, "data": speech / data if data else None}
+    with pytest.raises(error) as found:
+        find_head(languages_run, language, print, **where)
+    assert message in str(found.value) and "\n" not in str(found.value)
+
+
+def test_recordings_of_several_languages_are_not_taken_for_one(languages_run: Path, speech: Path) -> None:
+    lines = [(speech / f"{name}.jsonl").read_text(encoding="utf-8") for name in ("en", "nl")]
+    mixed = speech / "mixed.jsonl"
+    mixed.write_text("".join(lines).replace('"nl"', '"und"').replace('"en"', '"und"'), encoding="utf-8")
+    with pytest.raises(DataError, match=r"its 6 recordings are taken for several languages .*en 3.*more than half"):
+        find_head(languages_run, "auto", print, data=mixed)
+
+
+def test_one_speaker_of_a_manifest_tells_the_language(languages_run: Path, speech: Path) -> None:
+    assert find_head(languages_run, None, print, data=speech / "both.jsonl", speaker="piet") == "nl"
+    with pytest.raises(DataError, match="no utterance of speaker 'nobody'"):
+        find_head(languages_run, None, print, data=speech / "both.jsonl", speaker="nobody")
+
+
+def test_a_model_of_one_language_needs_no_name(tone_run: Path, speech: Path) -> None:
+    assert find_head(tone_run, None, print, data=speech / "both.jsonl") == "en"
+    with pytest.raises(ConfigError, match="knows the language 'en' only; leave --language out"):
+        find_head(tone_run, "auto", print)
+
+
+def test_utterances_of_other_heads_are_left_out() -> None:
+    lines: list[str] = []
+    speech = [Utterance(str(n), "", 1.0, "a", "me", name) for n, name in enumerate(("en", "nl", "nl", "und"))]
+    kept = in_language(speech, "en", ("en", "nl"), Path("data.jsonl"), lines.append)
+    assert [u.language for u in kept] == ["en", "und"]
+    assert lines == ["data.jsonl: 2 utterances in nl are left out, for the head is 'en'"]
+    with pytest.raises(DataError, match="its utterances are in nl, but the head is 'en'"):
+        in_language(speech[1:3], "en", ("en", "nl"), Path("data.jsonl"), lines.append)
