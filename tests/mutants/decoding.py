@@ -106,8 +106,8 @@ MUTANTS = (
     Mutant(
         "a-language-keeps-another-s-lexicon",
         f"{ROOM}/recogniser.py",
-        "lexicon = self.lexicon if name == self.head else None",
-        "lexicon = self.lexicon",
+        "lexicon=lexica.pop(name, None),",
+        "lexicon=self.lexicon,",
         "another language is searched for the words of the first",
         ("tests/languages/test_transfer.py",),
     ),
