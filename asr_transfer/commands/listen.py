@@ -89,16 +89,13 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
         ConfigError: the language is to be found out, but the model has one only, or the words are of one only.
         DataError: lexicon, hot words or language model are damaged, or hold what the model does not know.
     """
-    path = options.model / "model" if (options.model / "model").is_dir() else options.model
-    language = options.language
-    if language == AUTO:
-        heads = list(read_config(path)["heads"])
-        if len(heads) < 2:
-            raise ConfigError(f"{path}: knows the language '{heads[0]}' only; leave --language out.")
-        language = heads[0]
-    recogniser = load_with_profile(options.model, options.profile, language)
     if options.language == AUTO:
+        path = options.model / "model" if (options.model / "model").is_dir() else options.model
+        recogniser = load_with_profile(options.model, options.profile, next(iter(read_config(path)["heads"])))
+        if len(heads := recogniser.model.head_names()) < 2:
+            raise ConfigError(f"{path}: knows the language '{heads[0]}' only; leave --language out.")
         return _with_all_words(recogniser, options)
+    recogniser = load_with_profile(options.model, options.profile, options.language)
     files = WordFiles(
         *(file_of(name, getattr(options, name), recogniser.head) for name in ("lexicon", "lm", "hotwords"))
     )
