@@ -63,7 +63,7 @@ def sure_of(head: str, model: Path, folder: Path) -> Path:
 
 
 def test_each_recording_is_searched_for_the_words_of_its_language(tongues: Path, words: Path, word: Path) -> None:
-    with pytest.warns(Remark, match="has no lexicon.LANGUAGE.txt for ls, lw, en, so recordings in these are spelled"):
+    with pytest.warns(Remark, match="has no lexicon.LANGUAGE.txt for en, lw, ls, so recordings in these are spelled"):
         found = open_recogniser(ListenOptions(model=tongues, language="auto", lexicon=words))
     said = [Utterance(str(n), str(word), 0.4, "", "", "") for n in range(3)]
     spoken = Spoken(said, build_store(said, found.model.inputs))
@@ -94,7 +94,7 @@ def test_a_word_of_a_language_without_lexicon_cannot_be_explained(
 def test_sentences_and_hot_words_have_their_files_too(tongues: Path, words: Path, tmp_path: Path, word: Path) -> None:
     (words / "hotwords.en.txt").write_text("bade\n", encoding="utf-8")
     given = ListenOptions(model=tongues, language="auto", lexicon=words, sentences=True, hotwords=words)
-    with pytest.warns(Remark, match="has no hotwords.LANGUAGE.txt for ls, lp, lw, lc, which have no hot words"):
+    with pytest.warns(Remark, match="has no hotwords.LANGUAGE.txt for lc, lw, lp, ls, which have no hot words"):
         found = open_recogniser(given)
     assert [type(found.for_head(head).decode).__name__ for head in ("lc", "en", "ls")] == [
         "SentenceDecoder",
@@ -120,7 +120,7 @@ def test_the_words_of_one_language_are_not_those_of_all(
 ) -> None:
     call = ["transcribe", "--model", tongues, "--language", "auto", f"--{option}", words / "lexicon.lc.txt", word]
     status, _, error = lines(*call)
-    assert status == 1 and f"give --{option} a folder of files named by language, such as {option}.ls.txt" in error
+    assert status == 1 and f"give --{option} a folder of files named by language, such as {option}.en.txt" in error
 
 
 def test_a_file_is_meant_whatever_the_language_and_a_folder_has_one_of_each(words: Path) -> None:
