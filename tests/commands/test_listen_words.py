@@ -16,6 +16,9 @@ from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.cli import main
 from asr_transfer.commands.listen import open_recogniser
 from asr_transfer.commands.options import ListenOptions
+from asr_transfer.data.features import build_store
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import AsrTransferError
 from tests.tones import WORDS, speak
@@ -94,6 +97,21 @@ def test_hot_words_of_phones_need_pronunciations(adapted: bool, tongues: Path, w
         AsrTransferError, match=r"hotwords.lp.txt: the tokens of the model are phones, so hot words need"
     ):
         open_recogniser(options(tongues, "lp", "hotwords", words, profile if adapted else None))
+
+
+@pytest.mark.parametrize(("search", "adapted"), product(SEARCHES, (False, True)))
+def test_each_search_gives_the_words_of_the_language_that_is_found(
+    search: str, adapted: bool, tongues: Path, words: Path, profile: Path, recordings: dict[str, Path]
+) -> None:
+    given = options(tongues, "auto", search, words, profile if adapted else None)
+    if search == "hotwords":
+        with pytest.raises(AsrTransferError, match="hotwords.lp.txt: the tokens of the model are phones"):
+            open_recogniser(given)
+        return
+    found = open_recogniser(given)
+    said = [Utterance(str(n), str(recordings["face"]), 0.4, "", "", "") for n in range(len(HEADS))]
+    spoken = Spoken(said, build_store(said, found.model.inputs))
+    assert found.listen(spoken, HEADS) == ["face"] * len(HEADS)
 
 
 @pytest.mark.parametrize("head", ["lc", "lp", "ls"])
