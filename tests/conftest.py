@@ -20,9 +20,12 @@ import pytest
 import soundfile
 
 from asr_transfer.cli import main
+from asr_transfer.data.manifest import read_manifest
 from asr_transfer.data.synthesis import INSTALL
+from asr_transfer.decoding.recogniser import Recogniser
 from tests import browser, real_runs
 from tests.tones import TINY, make_corpus, make_languages
+from tests.tongues import learn_all
 
 SPEECH_VARIABLE = "ASR_TRANSFER_SPEECH"
 
@@ -161,3 +164,11 @@ def visit(driver: Any) -> Iterator[Callable[..., Any]]:
     asked = [address for address in browser.requests(driver) if not address.startswith("data:")]
     assert opened[-1] in asked, "requests must be seen at all"
     assert set(asked) <= {*opened, "about:blank"}, "the page must fetch nothing but itself"
+
+
+@pytest.fixture(scope="session")
+def tongues(tone_run: Path, tone_corpus: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a model of five languages that learnt four of them one after the other."""
+    folder = tmp_path_factory.mktemp("tongues") / "model"
+    learn_all(Recogniser.load(tone_run), read_manifest(tone_corpus["train"])).save(folder, "# Five languages\n", {})
+    return folder

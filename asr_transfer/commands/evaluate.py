@@ -139,11 +139,13 @@ def evaluate_run(
     else:
         found = hypotheses(recogniser, spoken)
     total = write_scores(record.folder, found)
-    written = recogniser.written(by_head=command.language == AUTO)
+    written, writes = recogniser.written(by_head=command.language == AUTO), recogniser.writes
     if command.language == AUTO:
-        # Any head may have been found to be the one.
+        # Any head may have been found to be the one; where they write several kinds, all are made of characters.
         written = {"": [symbol for symbols in written.values() for symbol in symbols]}
-    if lacking := find_unwritable(found, written, recogniser.writes):
+        kinds = {recogniser.for_head(head).writes for head in recogniser.model.head_names()}
+        writes = writes if len(kinds) == 1 else "characters"
+    if lacking := find_unwritable(found, written, writes):
         say(lacking.sentence(str(record.given)))
         more["unwritable"] = lacking.to_plain()
     record.finish(scores={"test": total.to_plain()}, **more)

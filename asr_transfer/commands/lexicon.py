@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +18,12 @@ from asr_transfer import textfiles
 from asr_transfer.commands.options import Command, NewParser
 from asr_transfer.data.g2p import Notation, Reader, Source, pronounce
 from asr_transfer.data.lexicon import Entry, Lexicon, read_for, require_own_form
-from asr_transfer.data.manifest import read_manifest, write_manifest
+from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.notations import Scheme, scheme_of
 from asr_transfer.data.phones import Replaced, map_lexicon
 from asr_transfer.data.pronounce import pronounce_utterances
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.data.tokens import Tokens, spells_phones
+from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.orthography import listed_word
 from asr_transfer.runs.console import legible, require_free, show
 
@@ -79,14 +81,7 @@ def check_lexicon(
         words.check(symbols, str(model))
         show(Text(f"{lexicon}: {_amounts(words)}; {model} knows all {len(_phones(words))} phones"), console)
         return 0
-    mapped, replaced = map_lexicon(words, symbols)
-    if not replaced:
-        show(Text(f"{lexicon}: {_amounts(words)}; nothing had to be replaced by something near"), console)
-    else:
-        show(_mapping(replaced), console)
-        more = len(_ambiguous(mapped) - _ambiguous(words))
-        changed = f"{sum(r.entries for r in replaced):,} replacements in {_amounts(words)}"
-        show(Text(f"{lexicon}: {changed}; {more:,} more words share a pronunciation than before"), console)
+    mapped = _mapped(words, symbols, console)
     if out is not None:
         mapped.save(out)
         show(Text(f"{out}: written, in the phones of {model}"), console)
@@ -150,10 +145,13 @@ def write_pronunciations(
     language: str,
     *,
     source: Source = "auto",
-    scheme: Scheme = "ipa",
+    scheme: Scheme | None = None,
     notation: Notation | None = None,
     lexicon: Path | None = None,
     reader: Reader | None = None,
+    voice: str | None = None,
+    model: Path | None = None,
+    nearest: bool = False,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> int:
@@ -163,29 +161,36 @@ def write_pronunciations(
         wordlist: file with a word per line.
         out: lexicon file to write.
         language: ISO 639 code.
-        source, scheme, notation, reader: parameters of `data.g2p.pronounce`.
+        source, notation, reader: parameters of `data.g2p.pronounce`.
+        scheme: notation; None for the one of the model, without a model IPA.
         lexicon: file of pronunciations that go before all others.
+        voice: language by whose rules the words are read, where there are none of their own.
+        model: model folder whose head of the language must know all phones; None for whatever phones there are.
+        nearest: whether to take the nearest phone for each that the model lacks.
         overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
-        DataError: the list is missing, empty or not UTF-8, a word cannot be pronounced, or `out` exists.
-        ConfigError: the same as of `data.g2p.pronounce`.
+        DataError: the list is missing, empty or not UTF-8, a word cannot be pronounced, the model lacks a phone, or
+            `out` exists.
+        ModelError: the model is missing or damaged, or has no head of the language.
+        ConfigError: the same as of `data.g2p.pronounce`; the model spells no phones; `nearest` without a model.
     """
     require_free(out, overwrite)
+    fit = _Fit.to(model, language, nearest)
     known = Lexicon.read(lexicon) if lexicon is not None else None
     places = _read_words(wordlist)
     found = pronounce(
         list(places),
-        language,
+        voice or language,
         source,
-        scheme=scheme,
+        scheme=fit.scheme(scheme),
         lexicon=known,
         reader=reader,
         notation=notation,
         where=places,
     )
-    made = Lexicon(found, str(out))
+    made = fit.fitted(Lexicon(found, str(wordlist)), console)
     made.save(out)
     guessed = sum(entry.guessed for entry in made)
     share = f"{guessed:,} of them guessed by rule" if guessed else "none of them guessed"
@@ -199,10 +204,13 @@ def pronounce_manifest(
     language: str | None = None,
     *,
     source: Source = "auto",
-    scheme: Scheme = "ipa",
+    scheme: Scheme | None = None,
     notation: Notation | None = None,
     lexicon: Path | None = None,
     reader: Reader | None = None,
+    voice: str | None = None,
+    model: Path | None = None,
+    nearest: bool = False,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> int:
@@ -211,22 +219,43 @@ def pronounce_manifest(
     Args:
         manifest: manifest to read.
         out: manifest to write.
-        language, source, scheme, notation, reader: parameters of `data.pronounce.pronounce_utterances`.
+        language, source, notation, reader, voice: parameters of `data.pronounce.pronounce_utterances`.
+        scheme: notation; None for the one of the model, without a model IPA.
         lexicon: file of pronunciations that go before all others.
+        model: model folder whose head of the language must know all phones; None for whatever phones there are.
+        nearest: whether to take the nearest phone for each that the model lacks.
         overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
 
     Raises:
-        DataError: the manifest or lexicon is missing or damaged, no utterance can be pronounced, or `out` exists.
-        ConfigError: the same as of `data.pronounce.pronounce_utterances`.
+        DataError: the manifest or lexicon is missing or damaged, no utterance can be pronounced, the model lacks a
+            phone, or `out` exists.
+        ModelError: the model is missing or damaged, or has no head of the language.
+        ConfigError: the same as of `data.pronounce.pronounce_utterances`; the model spells no phones; `nearest` without
+            a model.
     """
     require_free(out, overwrite)
     known = Lexicon.read(lexicon) if lexicon is not None else None
     utterances = read_manifest(manifest)
-    found, report = pronounce_utterances(utterances, language, scheme, known, source, reader=reader, notation=notation)
+    fit = _Fit.to(model, language or _only_language(utterances, manifest, model), nearest)
+    found, report = pronounce_utterances(
+        utterances,
+        language,
+        fit.scheme(scheme),
+        known,
+        source,
+        reader=reader,
+        notation=notation,
+        voice=voice,
+    )
     if not found:
         name, reason = report.dropped[0]
         raise DataError(f"{manifest}: no utterance can be pronounced; the first, '{name}': {reason}")
+    if model is not None:
+        # Utterances are fitted as words are, each under a name of its own so that none is taken for another.
+        rows = [Entry(f"utterance-{n}", tuple((u.pronunciation or "").split())) for n, u in enumerate(found)]
+        fitted = fit.fitted(Lexicon(rows, str(manifest)), console)
+        found = [replace(u, pronunciation=" ".join(e.phones)) for u, e in zip(found, fitted, strict=True)]
     write_manifest(out, found)
     phones = Counter(phone for u in found if u.pronunciation is not None for phone in u.pronunciation.split())
     told = f"{len(phones)} phones: " + ", ".join(f"{phone} {count:,}" for phone, count in phones.most_common())
@@ -271,6 +300,86 @@ def show_lexicon(lexicon: Path, words: Sequence[str] = (), *, console: Console |
         table.add_row(name, legible(value))
     show(table, console)
     return 0
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Makes pronunciations fit a head of a model, if there is one.
+
+    Attributes:
+        tokens: token set of the head; None without a model.
+        model: place of the model, for messages.
+        nearest: whether to take the nearest phone for each that the model lacks.
+    """
+
+    tokens: Tokens | None = None
+    model: str = ""
+    nearest: bool = False
+
+    @classmethod
+    def to(cls, model: Path | None, language: str, nearest: bool) -> _Fit:
+        """Open the head of a language, or of a voice such as `en-gb` that of its language."""
+        if model is None:
+            if nearest:
+                raise ConfigError("--map takes phones of a model; give --model too.")
+            return cls()
+        from asr_transfer.decoding.recogniser import Recogniser
+
+        try:
+            recogniser = Recogniser.load(model, language)
+        except ModelError:
+            if "-" not in language:
+                raise
+            recogniser = Recogniser.load(model, language.partition("-")[0])
+        if not spells_phones(recogniser.tokens.units):
+            raise ConfigError(
+                f"{model}: its head '{recogniser.head}' spells {recogniser.tokens.units}, so words need no "
+                "pronunciations; give the list of words itself as --lexicon."
+            )
+        return cls(recogniser.tokens, str(model), nearest)
+
+    def scheme(self, asked: Scheme | None) -> Scheme:
+        """Return the notation that was asked for, else the model's, else IPA."""
+        return asked or ("ipa" if self.tokens is None else scheme_of(self.tokens.symbols[1:]))
+
+    def fitted(self, words: Lexicon, console: Console | None) -> Lexicon:
+        """Return pronunciations that the model knows; raises a DataError that names the phones it lacks."""
+        if self.tokens is None:
+            return words
+        words, symbols = words.fitted(self.tokens), self.tokens.symbols[1:]
+        if self.nearest:
+            return _mapped(words, symbols, console)
+        phones = _phones(words)
+        if lacking := [phone for phone, _ in phones.most_common() if phone not in set(symbols)]:
+            named = ", ".join(f"'{phone}' ({phones[phone]:,})" for phone in lacking[:MOST_SHOWN])
+            raise DataError(
+                f"{words.source}: {self.model} lacks {len(lacking)} of the {len(phones)} phones of the pronunciations: "
+                f"{named}; give --map to take the nearest that it has, or leave these words out."
+            )
+        return words
+
+
+def _only_language(utterances: Sequence[Utterance], manifest: Path, model: Path | None) -> str:
+    """Return the language of the utterances, which a model is to fit."""
+    languages = sorted({utterance.language for utterance in utterances})
+    if model is not None and len(languages) != 1:
+        raise DataError(
+            f"{manifest}: holds utterances in {', '.join(languages)}, but --model fits one language; divide them."
+        )
+    return languages[0] if languages else ""
+
+
+def _mapped(words: Lexicon, symbols: Sequence[str], console: Console | None) -> Lexicon:
+    """Return a lexicon in a model's phones, and print what stands for what."""
+    mapped, replaced = map_lexicon(words, symbols)
+    if not replaced:
+        show(Text(f"{words.source}: {_amounts(words)}; nothing had to be replaced by something near"), console)
+        return mapped
+    show(_mapping(replaced), console)
+    more = len(_ambiguous(mapped) - _ambiguous(words))
+    changed = f"{sum(r.entries for r in replaced):,} replacements in {_amounts(words)}"
+    show(Text(f"{words.source}: {changed}; {more:,} more words share a pronunciation than before"), console)
+    return mapped
 
 
 def _require_same_language(words: Lexicon, symbols: Sequence[str], model: str, units: str) -> None:
@@ -401,6 +510,20 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     part.add_argument("--out", type=Path, required=True, help="manifest to write")
     part.add_argument("--lexicon", type=Path, default=None, help="pronunciations that go before all others")
     part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
+    for name in ("g2p", "pronounce"):
+        part = parsers[name]
+        part.add_argument(
+            "--voice",
+            type=str,
+            default=None,
+            help="language by whose rules the words are read, where espeak-ng has none for theirs",
+        )
+        part.add_argument(
+            "--model", type=Path, default=None, help="model whose head of the language must know all phones"
+        )
+        part.add_argument(
+            "--map", type=bool, default=False, help="whether to take the nearest phone for each that the model lacks"
+        )
     for name in ("add", "g2p"):
         parsers[name].add_argument("--language", type=str, required=True, help="ISO 639 code of the words' language")
     for part in (parsers["add"], parsers["g2p"], parsers["pronounce"]):
@@ -414,7 +537,7 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
             "--scheme",
             type=Literal["ipa", "arpabet", "pinyin"] | None,
             default=None,
-            help="notation; by default the lexicon's own, else IPA",
+            help="notation; by default that of the lexicon or model, else IPA",
         )
     parsers["show"].add_argument("words", nargs="*", type=str, help="words to show; the whole lexicon by default")
     return parsers
@@ -447,9 +570,12 @@ def _run(arguments: Namespace) -> int:
         given.out,
         given.language,
         source=given.source,
-        scheme=given.scheme or "ipa",
+        scheme=given.scheme,
         lexicon=given.lexicon,
         reader=reader,
+        voice=given.voice,
+        model=given.model,
+        nearest=given.map,
         overwrite=given.overwrite,
     )
 

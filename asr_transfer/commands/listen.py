@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,6 +13,7 @@ from asr_transfer import audio
 from asr_transfer.commands.language import AUTO, find_head
 from asr_transfer.commands.options import ListenOptions, settings_from
 from asr_transfer.commands.profile import load_with_profile, open_profile, put_on
+from asr_transfer.commands.word_files import file_of, files_of, say_without
 from asr_transfer.data.features import model_input
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_audio
@@ -27,7 +28,7 @@ from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser, heads_in
 from asr_transfer.decoding.settings import SearchConfig
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.runs.console import say
 from asr_transfer.training.session import paired
@@ -80,9 +81,11 @@ def load(
 def open_recogniser(options: ListenOptions) -> Recogniser:
     """Load the model that the options name, with its profile and the decoder that they ask for.
 
+    With the language to be found out, each head has the words and the decoder of its own language.
+
     Raises:
         ModelError: a folder is missing or damaged, the head must be named, or the profile is of another one.
-        ConfigError: the language is to be found out, but the model has one only.
+        ConfigError: the language is to be found out, but the model has one only, or the words are of one only.
         DataError: lexicon, hot words or language model are damaged, or hold what the model does not know.
     """
     path = options.model / "model" if (options.model / "model").is_dir() else options.model
@@ -93,15 +96,62 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
         recogniser = load_with_profile(options.model, None, heads[0])
         if options.profile is not None:
             put_on(recogniser, open_profile(options.profile))
-    else:
-        language = find_head(options.model, options.language, say, profile=options.profile)
-        recogniser = load_with_profile(options.model, options.profile, language)
-    lexicon = None if options.lexicon is None else read_for(options.lexicon, recogniser.tokens)
-    hot = None if options.hotwords is None else HotWords.read(options.hotwords)
+        return _with_all_words(recogniser, options)
+    language = find_head(options.model, options.language, say, profile=options.profile)
+    recogniser = load_with_profile(options.model, options.profile, language)
+    files = WordFiles(
+        *(file_of(name, getattr(options, name), recogniser.head) for name in ("lexicon", "lm", "hotwords"))
+    )
+    return _with_words(recogniser, files, options)
+
+
+class WordFiles(NamedTuple):
+    """Files of one language; None for none.
+
+    Attributes:
+        lexicon: words that can be said, with their pronunciations.
+        lm: language model of the sentences.
+        hotwords: words or phrases to listen for.
+    """
+
+    lexicon: Path | None = None
+    lm: Path | None = None
+    hotwords: Path | None = None
+
+
+def _with_all_words(recogniser: Recogniser, options: ListenOptions) -> Recogniser:
+    """Give each head the words of its language, and say which languages have none."""
+    heads = recogniser.model.head_names()
+    lexica = files_of("lexicon", options.lexicon, heads)
+    models = files_of("lm", options.lm, heads)
+    hot = files_of("hotwords", options.hotwords, heads)
+    for head in heads:
+        own = WordFiles(lexica.get(head), models.get(head) if head in lexica else None, hot.get(head))
+        found = _with_words(recogniser.for_head(head), own, options)
+        # Made once for all recordings: a decoder that is not given is made again whenever its head listens.
+        recogniser = replace(found, decoder=found.decode)
+    recogniser = recogniser.for_head(heads[0])
+    without = [head for head in heads if head not in recogniser.lexica]
+    if options.lexicon is not None:
+        say_without("lexicon", options.lexicon, without, "so recordings in these are spelled without words")
+    if options.lm is not None:
+        lacking = [head for head in heads if head in lexica and head not in models]
+        say_without("lm", options.lm, lacking, "so their sentences are searched for without a language model")
+    if options.hotwords is not None:
+        say_without(
+            "hotwords", options.hotwords, [head for head in heads if head not in hot], "which have no hot words"
+        )
+    return recogniser
+
+
+def _with_words(recogniser: Recogniser, files: WordFiles, options: ListenOptions) -> Recogniser:
+    """Return the recogniser of one language with its words and the search for them."""
+    lexicon = None if files.lexicon is None else read_for(files.lexicon, recogniser.tokens)
+    hot = None if files.hotwords is None else HotWords.read(files.hotwords)
     if lexicon is not None and not options.sentences:
         return replace(recogniser, lexicon=lexicon)
     if lexicon is not None:
-        model = None if options.lm is None else NgramModel.read(options.lm)
+        model = None if files.lm is None else NgramModel.read(files.lm)
         if hot is not None:
             lexicon = hot.boosted(lexicon, options.search.hot_weight)
         search = SentenceSearch(lexicon, recogniser.tokens, options.search, model)
@@ -109,7 +159,7 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
     if hot is not None:
         if spells_phones(recogniser.tokens.units):
             raise ConfigError(
-                f"{options.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
+                f"{files.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
                 "give a --lexicon that holds them, with --sentences."
             )
         return replace(recogniser, decoder=HotWordDecoder(PrefixSearch(recogniser.tokens, options.search, hot)))
@@ -197,7 +247,10 @@ def explained(recogniser: Recogniser, utterance: Utterance, word: str) -> str:
         DataError: the file cannot be read, or the lexicon does not hold the word.
     """
     if not isinstance(recogniser.decode, WordDecoder):
-        raise ConfigError("`explain` tells about a word of a lexicon; give one with --lexicon.")
+        raise DataError(
+            f"{utterance.id}: there is no lexicon of '{recogniser.head}', a word of which `explain` could tell about; "
+            "give it with --lexicon."
+        )
     features = model_input(torch.from_numpy(read_audio(utterance)), recogniser.model.inputs)[None]
     logits, _ = recogniser.logits(features, torch.tensor([features.shape[1]]))
     return str(explain(logits[0].log_softmax(-1), word, recogniser.decode.tree))

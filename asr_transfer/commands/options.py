@@ -115,9 +115,10 @@ class SearchOptions:
     Attributes:
         model: model folder, or the run folder of `train` or `adapt`.
         profile: speaker's profile to put on the model: profile folder, or the run folder of `adapt`.
-        lexicon: words that can be said, with their pronunciations.
-        lm: language model of the sentences, ARPA text.
-        hotwords: words or phrases to listen for, one per line.
+        lexicon: words that can be said, with their pronunciations: a file, or a folder of files named by language
+            (`lexicon.en.txt`), as `--language auto` needs.
+        lm: language model of the sentences, ARPA text, or a folder of them (`lm.en.arpa`).
+        hotwords: words or phrases to listen for, one per line, or a folder of such files (`hotwords.en.txt`).
         search: settings of the search for sentences and hot words.
     """
 
@@ -147,8 +148,6 @@ class ListenOptions(SearchOptions):
             raise ConfigError("`sentences` are made of a lexicon's words; give one with --lexicon.")
         if self.lm is not None and not self.sentences:
             raise ConfigError("`lm` is a language model of sentences; give --sentences and a --lexicon with it.")
-        if self.language == "auto" and (self.lexicon or self.hotwords):
-            raise ConfigError("a lexicon or hot words belong to one language; name it with --language instead of auto.")
         if self.hotwords is not None and self.lexicon is not None and not self.sentences:
             raise ConfigError(
                 "with a lexicon each recording is one of its words, so hot words add nothing; leave one out or give "

@@ -65,7 +65,7 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
                 told = f"{language}\t" if command.language == AUTO else ""
                 print(f"{one_line(utterance.id)}\t{told}{text}", flush=True)
                 if command.explain is not None:
-                    print(explained(recogniser, utterance, command.explain), flush=True)
+                    print(explained(recogniser.for_head(language), utterance, command.explain), flush=True)
         except DataError as error:
             # The other recordings are still worth having.
             print(f"asr-transfer: {error}", file=sys.stderr)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from asr_transfer.commands.options import Command, SearchOptions, add_settings, settings_of
 from asr_transfer.commands.speech import read_speech
+from asr_transfer.commands.word_files import ENDINGS, file_of
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import spells_phones
@@ -59,6 +60,8 @@ class TuneCommand(SearchOptions):
             raise ConfigError("there is nothing to tune; give a --lexicon for sentences, or --hotwords.")
         if self.lm is not None and self.lexicon is None:
             raise ConfigError("`lm` is a language model of sentences; give a --lexicon with it.")
+        if self.language == "auto":
+            raise ConfigError("weights are chosen for one language; name it with --language instead of auto.")
 
 
 def tune_search(
@@ -93,9 +96,10 @@ def tune_search(
     )
 
     require_free(command.out, command.overwrite)
-    lexicon = None if command.lexicon is None else read_for(command.lexicon, recogniser.tokens)
-    hot = None if command.hotwords is None else HotWords.read(command.hotwords)
-    model = None if command.lm is None else NgramModel.read(command.lm)
+    files = {name: file_of(name, getattr(command, name), recogniser.head) for name in ENDINGS}
+    lexicon = None if files["lexicon"] is None else read_for(files["lexicon"], recogniser.tokens)
+    hot = None if files["hotwords"] is None else HotWords.read(files["hotwords"])
+    model = None if files["lm"] is None else NgramModel.read(files["lm"])
     if lexicon is None and spells_phones(recogniser.tokens.units):
         raise ConfigError(
             f"{command.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
@@ -179,9 +183,10 @@ def _run(arguments: Namespace) -> int:
     head = find_head(command.model, command.language, say, profile=command.profile, data=command.data)
     recogniser = load_with_profile(command.model, command.profile, head)
     case = recogniser.case()
-    if recogniser.writes == "phones" and command.lexicon is not None:
+    lexicon = file_of("lexicon", command.lexicon, recogniser.head)
+    if recogniser.writes == "phones" and lexicon is not None:
         # The texts are made of its words.
-        case = case_of(read_for(command.lexicon, recogniser.tokens).words)
+        case = case_of(read_for(lexicon, recogniser.tokens).words)
     utterances = read_speech(command.data, head, case)
     if recogniser.others:
         utterances = in_language(utterances, head, recogniser.model.head_names(), command.data, say)

@@ -324,8 +324,10 @@ def _espeak(word: str, language: str) -> tuple[str, ...]:
         )
     engine = synthesis._engine()
     if voice.lower() not in engine._identifiers:
+        hint = nearest_hint(language.lower(), engine._identifiers)
         raise ConfigError(
-            f"espeak-ng has no language '{language}'.{nearest_hint(language.lower(), engine._identifiers)}"
+            f"espeak-ng has no language '{language}'.{hint if hint.startswith(' Did') else ''} Give a lexicon that "
+            "holds the words or the voice of a language written alike, or take characters as units, which need none."
         )
     engine.choose(synthesis.Voice(voice))
     convert = engine._library.espeak_TextToPhonemes

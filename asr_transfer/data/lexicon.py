@@ -207,20 +207,20 @@ class Lexicon:
         Without tones for `toneless-phones`; ARPAbet with the model's own case and without stress where the model has
         none. Words spelled in letters have the apostrophe that the model writes. For `subwords` each word is spelled in
         pieces, whatever its phones, for pieces are found by the letters; an entry in pieces of the model stays as it
-        is.
+        is. For `words` each word is itself, whatever its phones.
 
         Raises:
-            DataError: a character of a word is in no piece; the message names the file, line, word and character.
+            DataError: a character of a word is in no piece, or a word is not one of the model's; the message names the
+                file, line, word and character.
         """
         if spells_phones(tokens.units):
             found = self.toneless() if tokens.units == "toneless-phones" else self
             return found._in_case_of(tokens)
         if tokens.units == "characters":
             return self._with_marks_of(tokens)
-        if tokens.units != "subwords":
-            return self
         known = {nfc(symbol) for symbol in tokens.symbols[1:]}
-        kept = (e if e.in_pieces and known.issuperset(e.phones) else _spelled(e, tokens, self.where(e)) for e in self)
+        written = (known.issuperset(e.phones) and (e.in_pieces or tokens.units == "words") for e in self)
+        kept = (e if own else _spelled(e, tokens, self.where(e)) for e, own in zip(self, written, strict=True))
         return _merged(kept, self.source)
 
     def _with_marks_of(self, tokens: Tokens) -> Lexicon:

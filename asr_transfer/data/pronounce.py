@@ -22,6 +22,7 @@ def pronounce_utterances(
     *,
     reader: Reader | None = None,
     notation: Notation | None = None,
+    voice: str | None = None,
 ) -> tuple[list[Utterance], Report]:
     """Return utterances with a pronunciation each, and a report of those that have none and are left out.
 
@@ -38,6 +39,7 @@ def pronounce_utterances(
         source: origin of the pronunciations: `dictionary` takes no guesses, `espeak` nothing else but the lexicon.
         reader: dictionary of the language.
         notation: marks of stress, length and affricates that are kept.
+        voice: language by whose rules the words are read, where there are none of their own.
 
     Raises:
         DataError: an utterance is in another language than `language`.
@@ -61,9 +63,10 @@ def pronounce_utterances(
             if utterance.pronunciation is not None and scheme == "ipa":
                 phones: Sequence[str] = to_ipa(utterance.pronunciation.split(), given[utterance.language])
             else:
-                speaker = speakers.get(own)
+                read_as = voice or own
+                speaker = speakers.get(read_as)
                 if speaker is None:
-                    speaker = speakers[own] = _Speaker(own, scheme, known, source, reader, notation)
+                    speaker = speakers[read_as] = _Speaker(read_as, scheme, known, source, reader, notation)
                 phones = speaker.say(utterance.text)
         except DataError as error:
             report.drop(utterance.id, str(error))

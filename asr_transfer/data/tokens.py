@@ -90,9 +90,10 @@ class Tokens:
             other_case = sum(piece.swapcase() in self.alphabet for piece in unknown)
             mends = ["use the model's case"] * bool(other_case)
             mends += ["spell out digits", "drop punctuation"] * (other_case < len(unknown))
+            whole = " A model of whole words writes no others: leave them out." if self.units == "words" else ""
             raise DataError(
                 f"{where}: {listed} cannot be spelled by the model's {noun}; "
-                f"rewrite the {what} ({', '.join(mends)}) or choose a model that knows them."
+                f"rewrite the {what} ({', '.join(mends)}) or choose a model that knows them.{whole}"
             )
         if self.model is not None:
             return self.model.encode("".join(pieces))

@@ -59,7 +59,7 @@ def identify(recogniser: Recogniser, spoken: Spoken, offsets: Mapping[str, float
         ModelError: an offset is given for a head that does not exist.
     """
     offsets = recogniser.offsets if offsets is None else offsets
-    scores = head_scores(recogniser, spoken, list(offsets or recogniser.model.heads))
+    scores = head_scores(recogniser, spoken, list(offsets or recogniser.model.head_names()))
     return named(scores, offsets)
 
 
@@ -107,7 +107,7 @@ def calibrated(recogniser: Recogniser, spoken: Spoken, say: Callable[[str], None
         spoken: utterances really in the languages they name; those in languages without a head are left out.
         say: function that takes the line that names the languages without speech.
     """
-    heads = list(recogniser.model.heads)
+    heads = recogniser.model.head_names()
     if len(heads) < 2:
         return recogniser
     if unheard := sorted(set(heads) - set(spoken.languages())):
@@ -132,7 +132,7 @@ def calibrate(recogniser: Recogniser, spoken: Spoken) -> dict[str, float]:
         ConfigError: there are fewer than two languages.
     """
     truth = [utterance.language for utterance in spoken.utterances]
-    return fit_offsets(head_scores(recogniser, spoken, list(recogniser.model.heads)), truth)
+    return fit_offsets(head_scores(recogniser, spoken, recogniser.model.head_names()), truth)
 
 
 def fit_offsets(scores: Sequence[Mapping[str, float]], truth: Sequence[str]) -> dict[str, float]:

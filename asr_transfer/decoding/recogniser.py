@@ -68,7 +68,9 @@ class Recogniser:
         test_time: adapts the model to each utterance alone while recognising it; None for not.
         lexicon: words; each utterance is taken for one of them. None for spelling greedily what is heard.
         others: tokens of the model's other heads, kept with it.
+        other_lexica: lexica of those of the other heads that have one, kept with it.
         decoder: turns logits into texts; None for greedily, or with a lexicon for its likeliest word. Not saved.
+        other_decoders: decoders of those of the other heads that have one. Not saved.
         offsets: offset of every head, with which languages are told apart (`identify.calibrate`); empty where the model
             was never calibrated. They hold for these weights only.
         decode: the decoder in use.
@@ -83,6 +85,8 @@ class Recogniser:
     others: Mapping[str, Tokens] = field(default_factory=dict)
     decoder: Decoder | None = None
     offsets: Mapping[str, float] = field(default_factory=dict)
+    other_lexica: Mapping[str, Lexicon] = field(default_factory=dict)
+    other_decoders: Mapping[str, Decoder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.decode: Decoder = self.decoder or GreedyDecoder(self.tokens)
@@ -113,21 +117,36 @@ class Recogniser:
         name = head or names[0]
         origin = read_config(path)["origin"]
         config = _read_test_time(path, origin)
-        lexicon = path / _file_of("lexicon", name, names)
-        words = Lexicon.read(lexicon) if lexicon.is_file() else None
+        files = {own: path / _file_of("lexicon", own, names) for own in names}
+        lexica = {own: Lexicon.read(file) for own, file in files.items() if file.is_file()}
+        words = lexica.pop(name, None)
         offsets = _read_offsets(path, origin, names)
-        return cls(model, tokens.pop(name), name, origin, config, words, tokens, offsets=offsets)
+        return cls(model, tokens.pop(name), name, origin, config, words, tokens, offsets=offsets, other_lexica=lexica)
+
+    @property
+    def lexica(self) -> dict[str, Lexicon]:
+        """Lexica of all heads that have one, its own among them."""
+        return {**self.other_lexica, **({} if self.lexicon is None else {self.head: self.lexicon})}
 
     def for_head(self, name: str) -> Recogniser:
-        """Return a recogniser of the same model that listens through another head.
+        """Return a recogniser of the same model that listens through another head, with that head's words and decoder.
 
         Raises:
             ModelError: there is none of that name.
         """
         self.model.head(name)
-        every = {**self.others, self.head: self.tokens}
-        lexicon = self.lexicon if name == self.head else None
-        return replace(self, tokens=every.pop(name), head=name, lexicon=lexicon, others=every, decoder=None)
+        every, lexica = {**self.others, self.head: self.tokens}, self.lexica
+        decoders = {**self.other_decoders, **({} if self.decoder is None else {self.head: self.decoder})}
+        return replace(
+            self,
+            tokens=every.pop(name),
+            head=name,
+            lexicon=lexica.pop(name, None),
+            others=every,
+            decoder=decoders.pop(name, None),
+            other_lexica=lexica,
+            other_decoders=decoders,
+        )
 
     def tokens_for(self, language: str) -> Tokens:
         """Return the tokens of a language's head; of a language without one those of its own head."""
@@ -149,8 +168,8 @@ class Recogniser:
         names = self.model.head_names()
         every = {**self.others, self.head: self.tokens}
         files: dict[str, Callable[[Path], None]] = {_file_of("tokens", name, names): every[name].save for name in names}
-        if self.lexicon is not None:
-            files[_file_of("lexicon", self.head, names)] = self.lexicon.save
+        for name, lexicon in self.lexica.items():
+            files[_file_of("lexicon", name, names)] = lexicon.save
         save_model(folder, self.model, card, {**files, **(more or {})}, origin)
 
     def reference(self, utterance: Utterance) -> str:
@@ -166,10 +185,12 @@ class Recogniser:
         Returns:
             The words or symbols by language, under "" for all languages that are not named.
         """
-        own = _symbols(self.tokens) if self.lexicon is None else [*self.lexicon.words, " "]
-        if not by_head:
-            return {"": own}
-        return {"": own, self.head: own, **{name: _symbols(tokens) for name, tokens in self.others.items()}}
+        every = {**self.others, self.head: self.tokens} if by_head else {self.head: self.tokens}
+        lexica = self.lexica
+        found = {
+            name: [*lexica[name].words, " "] if name in lexica else _symbols(tokens) for name, tokens in every.items()
+        }
+        return {"": found[self.head], **(found if by_head else {})}
 
     @property
     def writes(self) -> Literal["characters", "phones", "words"]:

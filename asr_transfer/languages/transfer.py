@@ -124,7 +124,12 @@ def learn_language(
     final = fresh(best)
     final.load_state_dict(best.state_dict())
     others = {name: own for name, own in start.tokens.items() if name != language}
-    recogniser = Recogniser(final.cpu().eval(), start.tokens[language], language, {}, others=others)
+    known = {} if start.source is None else start.source.lexica
+    # The words of the language that is learnt may be new ones, which a lexicon of the old would hide.
+    lexica = {name: own for name, own in known.items() if name in others}
+    recogniser = Recogniser(
+        final.cpu().eval(), start.tokens[language], language, {}, others=others, other_lexica=lexica
+    )
     return Learnt(recogniser, result, plans, report + left)
 
 

@@ -116,10 +116,20 @@ def add_language(recogniser: Recogniser, language: str, tokens: Tokens) -> Recog
     model.add_head(language, _renamed(table, stands, language))
     every = {**recogniser.others, recogniser.head: recogniser.tokens}
     every.pop(language, None)
+    lexica = {name: lexicon for name, lexicon in recogniser.lexica.items() if name != language}
     # Offsets between languages are of all heads or none.
     model.eval()
     return replace(
-        recogniser, model=model, tokens=tokens, head=language, others=every, lexicon=None, decoder=None, offsets={}
+        recogniser,
+        model=model,
+        tokens=tokens,
+        head=language,
+        others=every,
+        lexicon=None,
+        decoder=None,
+        offsets={},
+        other_lexica=lexica,
+        other_decoders={},
     )
 
 

@@ -135,7 +135,6 @@ def test_the_language_is_found_out(
     [
         ({"sentences": True}, "`sentences` are made of a lexicon's words"),
         ({"lexicon": Path("a"), "lm": Path("b")}, "`lm` is a language model of sentences"),
-        ({"lexicon": Path("a"), "language": "auto"}, "belong to one language"),
         ({"lexicon": Path("a"), "hotwords": Path("b")}, "hot words add nothing"),
     ],
 )

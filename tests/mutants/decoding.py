@@ -106,10 +106,26 @@ MUTANTS = (
     Mutant(
         "a-language-keeps-another-s-lexicon",
         f"{ROOM}/recogniser.py",
-        "lexicon = self.lexicon if name == self.head else None",
-        "lexicon = self.lexicon",
+        "lexicon=lexica.pop(name, None),",
+        "lexicon=self.lexicon,",
         "another language is searched for the words of the first",
         ("tests/languages/test_transfer.py",),
+    ),
+    Mutant(
+        "all-languages-are-searched-for-the-words-of-one",
+        "asr_transfer/commands/listen.py",
+        "own = WordFiles(lexica.get(head),",
+        "own = WordFiles(next(iter(lexica.values()), None),",
+        "a recording is searched for the words of another language than was found",
+        ("tests/commands/test_word_files.py",),
+    ),
+    Mutant(
+        "a-head-s-lexicon-is-not-saved",
+        f"{ROOM}/recogniser.py",
+        "for name, lexicon in self.lexica.items():\n            files",
+        "for name, lexicon in self.other_lexica.items():\n            files",
+        "the lexicon of the language that listens is lost when a model is saved",
+        ("tests/commands/test_word_files.py",),
     ),
     Mutant(
         "contexts-forget-a-word",
