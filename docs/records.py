@@ -1,4 +1,4 @@
-"""The pages, and the records of runs that their tables come from.
+"""Reads the records of runs that the tables of the pages come from.
 
 A record is a run folder's `run.json`, copied to `docs/results/NAME.json`.
 """

@@ -146,6 +146,7 @@ class Lines(Generic[Result]):
     def add(self, result: Result) -> None:
         """Keep a result."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        # As Python reads it again: settings may be infinite, of which other JSON knows nothing.
         append_text(self._file, json.dumps(_plain(result), ensure_ascii=False) + "\n")
         self._found[self._key(result)] = result
 
