@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.plain import as_values
 from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Seed, Share, Speeds, Weight
 
@@ -76,6 +76,8 @@ class FeatureConfig(Ranged, section="features"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.kind not in FEATURE_KINDS:
+            raise ConfigError(f"`features.kind` is '{self.kind}'.{nearest_hint(self.kind, FEATURE_KINDS)}")
         if self.normalisation == "fixed" and self.kind != "log-mel":
             raise ConfigError(
                 f"`features.normalisation` fixed shifts and scales log-mels, not {self.kind}; give another, or none."

@@ -8,8 +8,10 @@ from pathlib import Path
 from tests.real_runs import ROOT
 
 TESTS = ROOT / "tests"
-OF_THE_WHOLE = {"door", "layout", "mutants", "promises", "repository"}
+OF_THE_WHOLE = {"door", "layout", "mutants", "promises", "repository", "wheel", "without_voices"}
 """Tests of no single module: the package's own functions, the tests, and what holds everywhere."""
+OF_THE_PAGES = {"docstrings", "page"}
+"""Tests of no single module: what pages and docstrings hold."""
 ASSERTS = 10
 
 
@@ -24,8 +26,10 @@ def modules(room: Path) -> set[str]:
     """Return the modules of the room that a folder of tests mirrors; of a recipe's the folder is one."""
     if room == Path("recipes"):
         return {path.name for path in (ROOT / "recipes").iterdir() if (path / "README.md").is_file()}
-    own = {path.stem for home in (ROOT / "asr_transfer" / room, ROOT / room) for path in home.glob("*.py")}
-    return own | (OF_THE_WHOLE if room == Path(".") else set())
+    homes = (ROOT / "asr_transfer" / room, ROOT / room)
+    own = {path.stem for home in homes for path in (*home.glob("*.py"), *home.glob("*/__init__.py"))}
+    packages = {path.parent.name for home in homes for path in home.glob("*/__init__.py")}
+    return own | packages | {Path("."): OF_THE_WHOLE, Path("docs"): OF_THE_PAGES}.get(room, set())
 
 
 def test_each_file_is_named_after_the_module_that_it_tests() -> None:

@@ -140,12 +140,13 @@ class Spoken:
         """Return what CTC can spell in the frames left after subsampling, at every speed; the rest is remarked upon.
 
         Args:
-            frames: Output frames that the model makes of so many input frames.
+            frames: Output frames that the model makes of an input of so many rows.
         """
         report, kept = Report(), []
-        lengths = self._costs.reshape(len(self.utterances), len(self.speeds)).tolist()
+        views = self._views.reshape(len(self.utterances), len(self.speeds)).tolist()
         for number, (utterance, target) in enumerate(zip(self.utterances, self._targets, strict=True)):
-            needed, left = frames_needed(target.tolist()), min(map(frames, lengths[number]))
+            needed = frames_needed(target.tolist())
+            left = min(frames(self.store.length(view)) for view in views[number])
             if needed > left:
                 report.drop(
                     utterance.id,

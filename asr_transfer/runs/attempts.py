@@ -63,7 +63,9 @@ def describe_origin(record: Mapping[str, Any]) -> str:
     text = f"commit `{every[0]['commit']}`"
     if len(every) > 1:
         newest = every[-1]["commit"]
-        text += f", resumed {len(every) - 1} times" + ("" if newest == every[0]["commit"] else f" up to `{newest}`")
+        text += f", resumed {'once' if len(every) == 2 else f'{len(every) - 1} times'}" + (
+            "" if newest == every[0]["commit"] else f" up to `{newest}`"
+        )
     if any(one["changes"] for one in every):
         text += ", with uncommitted changes"
     if is_older(record):

@@ -178,7 +178,7 @@ def test_the_command_line_offers_what_the_registry_holds(capsys: pytest.CaptureF
         ("asterisk", "Languages: en, es, fr, it, ru and any other in your copy. Get it with `asr-transfer fetch "
                      "asterisk-en` (or asterisk-es, asterisk-fr, asterisk-it, asterisk-ru)."),
         ("queen", "31 characters, 171 minutes. Languages: en. Get it with `asr-transfer fetch queen`."),
-        ("mls", "in eight languages, with official splits of disjoint speakers. Get Multilingual LibriSpeech "
+        ("mls", "in eight languages, with official splits by speaker. Get Multilingual LibriSpeech "
                 "(https://www.openslr.org/94)."),
         ("folder", "one `.txt` beside each recording, or one table for all of them."),
     ],

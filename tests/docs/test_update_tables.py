@@ -103,7 +103,7 @@ def test_tables_say_commit_command_precision_and_resuming(results: Path) -> None
     text = table("adaptation an4")
     assert text.startswith("| utterances | method |\n|---|---|\n| 5 | kld |\n\n")
     assert (
-        "Made by `python recipes/speaker_adaptation/run.py --out runs/a` at commit `0123456789ab`, resumed 1 times up "
+        "Made by `python recipes/speaker_adaptation/run.py --out runs/a` at commit `0123456789ab`, resumed once up "
         "to `ba9876543210`, in bf16 on Some CPU; draws per speaker: 2" in text
     )
     score = {"test": {"wer": 0.07, "cer": 0.03}}

@@ -189,7 +189,7 @@ def test_two_kaldi_texts(tmp_path: Path) -> None:
         ("u a\nu b\n", "u a\n", r"ref.txt line 2: the id 'u' was already used on line 1"),
         ("u1 a\n", "u1 a\nv1 b\n", r"hyp.txt: 1 utterances have no reference in .*ref.txt \(v1\)"),
         ("", "u a\n", r"ref.txt: holds no utterances"),
-        ("u a\n", None, r"hyp.txt: cannot be read"),
+        ("u a\n", None, r"hyp.txt: there is no such file"),
     ],
 )
 def test_damaged_kaldi_texts(tmp_path: Path, reference: str, hypothesis: str | None, message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,7 +65,7 @@ def test_help_tells_what_the_recipes_share(name: str, capsys: pytest.CaptureFixt
         recipe.script(recipe.Recipe, recipe.run, ["--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert "--out OUT Run folder to write. (required, type: <class 'Path'>)" in told
-    assert "Parallel processes, of one thread each. (type: int, default: 2)" in told
+    assert "Parallel processes, of one thread each; at least 1. (type: int, default: 2)" in told
     assert "--source.model.layers LAYERS" in told and "Unvalidated" not in told
 
 
@@ -151,38 +151,74 @@ def test_a_recipe_runs_from_prepared_corpora_and_goes_on(
     assert gone.is_dir() and timeless == [re.sub(r"\| \d+ \| [\d–]+ \|$", "", line) for line in table.splitlines()]
 
 
-def test_identification_is_measured_of_a_finished_source_model(
-    prepared: Path, feature_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folders = {name: prepared / name for name in ("asterisk-en", "fillets-nl")}
-    corpora = Corpora.from_folders(folders, {}, splits=SOURCE_SPLITS)
-    run_job(tmp_path, TrainSource(replace(corpora, source_tests={}), SourceModel("all-0", (), None, source_config())))
-    source = tmp_path / "sources" / "all-0"
-    recipe = load(FOLDER / "identification.py")
+@dataclass(frozen=True)
+class Identification:
+    """The recipe that identifies languages, on a finished source model."""
 
-    def run(name: str, *more: str, sources: dict[str, Path] = folders) -> int:
-        named = f"[{','.join(map(str, sources.values()))}]"
-        given = ["--source_model", str(source), "--sources", named, "--workers", "1", "--out", str(tmp_path / name)]
+    folders: dict[str, Path]
+    source: Path
+    out: Path
+
+    def run(self, name: str, *more: str, sources: dict[str, Path] | None = None) -> int:
+        """Run the recipe into a folder and return its exit status."""
+        recipe = load(FOLDER / "identification.py")
+        named = f"[{','.join(map(str, (self.folders if sources is None else sources).values()))}]"
+        given = [
+            "--source_model",
+            str(self.source),
+            "--sources",
+            named,
+            "--workers",
+            "1",
+            "--out",
+            str(self.out / name),
+        ]
         code: int = recipe.script(recipe.Recipe, recipe.run, [*given, *more])
         return code
 
-    assert run("one") == 0
-    shares = read_record(tmp_path / "one")["scores"]["identification"]
+
+@pytest.fixture
+def identification(prepared: Path, feature_cache: Path, tmp_path: Path) -> Identification:
+    """Return the recipe with a source model of two languages."""
+    folders = {name: prepared / name for name in ("asterisk-en", "fillets-nl")}
+    corpora = Corpora.from_folders(folders, {}, splits=SOURCE_SPLITS)
+    run_job(tmp_path, TrainSource(replace(corpora, source_tests={}), SourceModel("all-0", (), None, source_config())))
+    return Identification(folders, tmp_path / "sources" / "all-0", tmp_path)
+
+
+def test_identification_is_measured_of_a_finished_source_model(
+    identification: Identification, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert identification.run("one") == 0
+    shares = read_record(identification.out / "one")["scores"]["identification"]
     assert shares["utterances"] == 6 and set(shares["languages"]) == {"en", "nl"}
-    assert "mean" in capsys.readouterr().out and not Recogniser.load(source, "en").offsets
-    assert run("two", "--keep", "true") == 0 and set(Recogniser.load(source, "en").offsets) == {"en", "nl"}
+    assert "mean" in capsys.readouterr().out and not Recogniser.load(identification.source, "en").offsets
+    assert identification.run("two", "--keep", "true") == 0
+    assert set(Recogniser.load(identification.source, "en").offsets) == {"en", "nl"}
     assert [row[0] for row in identification_table(shares).rows] == ["en", "nl", "mean"]
-    record = tmp_path / "one" / "run.json"
-    before = record.stat().st_mtime_ns
+
+
+def test_identification_goes_on_and_is_not_measured_twice(
+    identification: Identification, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert identification.run("one") == 0
+    record = identification.out / "one" / "run.json"
+    shares, before = read_record(record.parent)["scores"]["identification"], record.stat().st_mtime_ns
     capsys.readouterr()
-    assert run("one") == 1 and "give --resume to go on with it" in capsys.readouterr().err
-    assert run("one", "--resume") == 0 and record.stat().st_mtime_ns == before, "it is not measured again"
+    assert identification.run("one") == 1 and "give --resume to go on with it" in capsys.readouterr().err
+    assert identification.run("one", "--resume") == 0 and record.stat().st_mtime_ns == before
     assert "mean" in capsys.readouterr().out
     record.write_text(record.read_text(encoding="utf-8").replace('"finished",', '"stopped",', 1), encoding="utf-8")
-    assert run("one", "--resume") == 0 and read_record(tmp_path / "one")["scores"]["identification"] == shares
-    assert run("three", sources={"asterisk-en": folders["asterisk-en"]}) == 1
+    assert identification.run("one", "--resume") == 0
+    assert read_record(record.parent)["scores"]["identification"] == shares
+
+
+def test_what_cannot_be_identified_is_refused(
+    identification: Identification, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert identification.run("three", sources={"asterisk-en": identification.folders["asterisk-en"]}) == 1
     assert "fewer than two of the model's languages" in capsys.readouterr().err
-    assert run("four", "--source_model", str(tmp_path)) == 1 and not (tmp_path / "four").exists()
+    assert identification.run("four", "--source_model", str(tmp_path)) == 1 and not (tmp_path / "four").exists()
     assert "is not a model folder" in capsys.readouterr().err
 
 

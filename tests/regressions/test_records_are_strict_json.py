@@ -22,7 +22,7 @@ def test_errors_that_none_were_before_have_risen_by_no_share_and_it_is_said_why(
     assert json.loads(to_json(found), parse_constant=pytest.fail)["value"] is None
     right, wrong = ([Hypothesis("a", "s", "en", "yes", said)] for said in ("yes", "no"))
     risen = effects.reduction([align(right)], [align(wrong)])
-    assert risen.reason == found.reason and json.loads(to_json(risen), parse_constant=pytest.fail)["share"] is None
+    assert risen.reason == found.reason and json.loads(to_json(risen), parse_constant=pytest.fail)["value"] is None
     assert effects.reduction([align(wrong)], [align(right)]).reason == reduction([2, 0], [1, 0]).reason == ""
 
 

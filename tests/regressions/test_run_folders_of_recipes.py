@@ -21,6 +21,7 @@ from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.data.tokens import Tokens
+from asr_transfer.data.voice import Diagnosis, Measured
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from asr_transfer.experiments.languages.points import Corpora
@@ -188,10 +189,14 @@ def _train(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     )
 
 
+QUIET = Diagnosis((Measured("own", 1.0, None, -30.0, 0.0, 0.1, None),), 1)
+
+
 def _adapt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     """Return `adapt` with ears that hear nothing: it vets recordings before it opens a new run's folder."""
     monkeypatch.setattr("asr_transfer.commands.adapt_run.build_store", lambda *arguments: None)
-    monkeypatch.setattr("asr_transfer.commands.adapt_run.vet", lambda source, own, *more: Vetted(list(own), [], []))
+    monkeypatch.setattr("asr_transfer.commands.adapt_run.vet", lambda source, own, *more: Vetted(own, [], []))
+    monkeypatch.setattr("asr_transfer.commands.adapt_run.diagnose", lambda recordings: QUIET)
     monkeypatch.setattr("asr_transfer.commands.adapt_run._choose", _begun)
     speech = _write(folder, "own", "cmn", ("own", "test", "others", "source"))
     model = _model(folder / "base")

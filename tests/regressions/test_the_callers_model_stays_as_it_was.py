@@ -11,6 +11,7 @@ from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.progressive import ProgressiveModel
@@ -49,7 +50,7 @@ def test_weights_flags_and_modes_are_given_back(method: str, speech: tuple[list[
     source.model.heads.requires_grad_(False)
     before, flags = snapshot(source.model), _flags(source.model)
     modes = [module.training for module in source.model.modules()]
-    adapted = adapt(source, *speech, method, CONFIG).recogniser.model
+    adapted = adapt(source, Spoken(*speech), method, CONFIG).recogniser.model
     assert not different(snapshot(source.model), before)
     assert _flags(source.model) == flags
     assert [module.training for module in source.model.modules()] == modes

@@ -47,7 +47,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_files_of_words(locked: Path, tmp_path: Path, read: Callable[[Path], object], folder: bool) -> None:
     with pytest.raises(DataError) as error:
         read(tmp_path if folder else locked)
-    assert ("is a folder; give " if folder else "may not be read (permission denied); ask") in str(error.value)
+    assert ("is a folder; " if folder else "may not be read (permission denied); ask") in str(error.value)
     assert "Errno" not in str(error.value)
 
 

@@ -88,7 +88,7 @@ def test_a_resumed_run_keeps_what_made_it_before(checkout: Path, tmp_path: Path)
     assert values["commit"] == first and values["started"] == begun, "the oldest code"
     assert values["time"] == attempts.spent(values["attempts"]) and values["time"]["wall_seconds"] >= 0.02
     assert attempts.is_clean(values)
-    assert attempts.describe_origin(values) == f"commit `{first}`, resumed 1 times up to `{second}`"
+    assert attempts.describe_origin(values) == f"commit `{first}`, resumed once up to `{second}`"
 
 
 def test_an_attempt_that_was_killed_stays_in_the_record(

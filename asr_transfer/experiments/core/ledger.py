@@ -146,7 +146,8 @@ class Lines(Generic[Result]):
     def add(self, result: Result) -> None:
         """Keep a result."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        append_text(self._file, to_json(result) + "\n")
+        # As Python reads it again: settings may be infinite, of which other JSON knows nothing.
+        append_text(self._file, json.dumps(to_plain(result), ensure_ascii=False) + "\n")
         self._found[self._key(result)] = result
 
 

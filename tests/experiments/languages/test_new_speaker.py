@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,45 +128,78 @@ def test_syllables_end_at_their_tones_and_the_lexicon_knows_only_what_is_taught(
     assert Lexicon.read(lexicon).words == ["a", "h ao", "h i", "n i"]
 
 
-def test_an_experiment_goes_from_a_given_source_to_its_tables(feature_cache: Path, tmp_path: Path) -> None:
-    corpora, further = _experiment(tmp_path / "made")
+@dataclass(frozen=True)
+class Finished:
+    """A finished experiment of three rows: its corpora, settings, rows, points by row, and folder."""
+
+    corpora: Corpora
+    further: dict[str, str]
+    config: NewSpeakerConfig
+    rows: list[Any]
+    points: dict[str, Any]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def finished(feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Return a finished experiment."""
+    folder = tmp_path_factory.mktemp("finished")
+    corpora, further = _experiment(folder / "made")
     config = _config(rows=("plain", "speakers+warp", MANY))
-    rows = run_new_speaker(config, corpora, further, tmp_path / "run", 1, lambda line: None)
+    rows = run_new_speaker(config, corpora, further, folder / "run", 1, lambda line: None)
+    points = {job.point.system: job.point for job in plan_rows(config, corpora, further)}
+    return Finished(corpora, further, config, list(rows), points, folder / "run")
+
+
+def test_every_remedy_is_tested_with_and_without_the_lexicon(finished: Finished) -> None:
+    rows = finished.rows
     assert [(row.test, row.remedies, row.speakers) for row in rows] == [
         (test, name, speakers)
         for test in ("syllables", "syllables-lexicon")
         for name, speakers in (("plain", 1), ("speakers+warp", 2), (MANY, 2))
     ]
     assert rows[0].minutes < rows[1].minutes and rows[0].share is None
-    points = {job.point.system: job.point for job in plan_rows(config, corpora, further)}
-    for row in rows:
-        found, plain = (load_point(tmp_path / "run", points[name], row.test) for name in (row.remedies, "plain"))
-        assert row.rate == found.errors.sum() / found.reference.sum() and row.low is None, "of one seed no interval"
-        if row.share is not None:
-            change = reduction([plain], [found])
-            assert (row.share, row.share_low, row.share_high) == (change.value, change.low, change.high)
-    known = set(Lexicon.read(corpora.lexica["syllables"]).words)
-    heard = (tmp_path / "run" / "points" / points[MANY].name / "syllables-lexicon" / "hypotheses.jsonl").read_text()
-    assert any(f'"hypothesis": "{word}"' in heard for word in known), heard[:300]
     plain, by_lexicon = new_speaker_tables(rows)
     assert plain.title == "Test set `syllables`:" and len(plain.rows) == len(by_lexicon.rows) == 3
     assert by_lexicon.title == "Test set `syllables`, each utterance taken for a syllable of the lexicon:"
 
-    # A finished source model of another run is taken as it is, and what is finished is not run again.
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/*/run.json")}
+
+def test_rows_hold_the_errors_of_their_points(finished: Finished) -> None:
+    for row in finished.rows:
+        found, plain = (
+            load_point(finished.folder, finished.points[name], row.test) for name in (row.remedies, "plain")
+        )
+        assert row.rate == found.errors.sum() / found.reference.sum() and row.low is None, "of one seed no interval"
+        if row.share is not None:
+            change = reduction([plain], [found])
+            assert (row.share, row.share_low, row.share_high) == (change.value, change.low, change.high)
+    known = set(Lexicon.read(finished.corpora.lexica["syllables"]).words)
+    lexicon = finished.folder / "points" / finished.points[MANY].name / "syllables-lexicon" / "hypotheses.jsonl"
+    recognised = lexicon.read_text(encoding="utf-8")
+    assert any(f'"hypothesis": "{word}"' in recognised for word in known), recognised[:300]
+
+
+def test_a_finished_source_is_taken_as_it_is_and_what_is_finished_is_not_run_again(
+    finished: Finished, tmp_path: Path
+) -> None:
+    source = finished.folder / "sources" / "all-0"
+    stamps = {path: path.stat().st_mtime_ns for path in finished.folder.glob("*/*/run.json")}
     again = run_new_speaker(
-        config, corpora, further, tmp_path / "run", 1, lambda line: None, source=tmp_path / "run" / "sources" / "all-0"
+        finished.config, finished.corpora, finished.further, finished.folder, 1, lambda line: None, source=source
     )
-    assert again == rows and stamps == {path: path.stat().st_mtime_ns for path in stamps}
-    shutil.copytree(tmp_path / "run" / "sources" / "all-0", tmp_path / "given")
-    only = _config(rows=("plain",))
-    said: list[str] = []
-    other = run_new_speaker(only, corpora, {}, tmp_path / "other", 1, said.append, source=tmp_path / "given")
+    assert again == finished.rows and stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    shutil.copytree(source, tmp_path / "given")
+    only, said = _config(rows=("plain",)), list[str]()
+    other = run_new_speaker(only, finished.corpora, {}, tmp_path / "other", 1, said.append, source=tmp_path / "given")
+    rows = finished.rows
     assert [row.rate for row in other] == [rows[0].rate, rows[3].rate] and "0 source models" in said[0]
-    record = read_record(tmp_path / "other" / "points" / points["plain"].name)
+    record = read_record(tmp_path / "other" / "points" / finished.points["plain"].name)
     assert record["data"]["train"]["speakers"] == 1
+
+
+def test_rows_with_further_speakers_need_some(finished: Finished) -> None:
     with pytest.raises(ConfigError, match=r"the row `speakers\+warp` needs further speakers"):
-        plan_rows(config, corpora, {})
+        plan_rows(finished.config, finished.corpora, {})
 
 
 @pytest.fixture(scope="module")

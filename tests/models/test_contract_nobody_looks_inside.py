@@ -56,4 +56,6 @@ def test_the_walk_finds_what_it_is_for() -> None:
     acoustic = _looks(ROOT / "asr_transfer" / "models" / "acoustic.py")
     for look in ("names AcousticModel", "reads self.strides", "reads model.config", "names the layer 'frontend.layers"):
         assert any(look in found for found in acoustic), look
-    assert any("imports the acoustic model" in found for found in _looks(ROOT / "tests" / "models" / "test_models.py"))
+    assert any(
+        "imports the acoustic model" in found for found in _looks(ROOT / "tests" / "models" / "test_acoustic.py")
+    )

@@ -65,7 +65,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_three_files_are_a_recipe_that_is_listed_run_and_recorded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = listing(root / "recipes")
     assert shown.startswith("trial/lengths.py: Ask how long words are.\n  short: Short words of AN4.\n    needs: an4\n")
-    assert f"    {COMMAND}\n" in shown and "  an4: put AN4 (http" in shown
+    command = COMMAND.replace(" recipes/", f" {root / 'recipes'}/")
+    assert f"    {command}\n" in shown and "  an4: put AN4 (http" in shown
 
     monkeypatch.chdir(root)
     recipe = load(root / "recipes/trial/lengths.py")
