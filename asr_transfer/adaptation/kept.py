@@ -109,23 +109,18 @@ def judged_speech(
     """
     abroad = {head: own for head, own in kept.items() if head != source.head}
     if own := kept.get(source.head):
-        return Judged(own, described(own, source), abroad=abroad)
+        speakers = len({u.speaker for u in own})
+        many = f"{speakers} speaker{'s' if speakers > 1 else ''}"
+        whose = (
+            f"of {many} that the model was not trained on"
+            if source.origin.get(JUDGED) == "speakers"
+            else f"that the model was not trained on, of {many} that it was trained on"
+        )
+        return Judged(own, f"{len(own)} utterances {whose}", abroad=abroad)
     doubtful = lasting(given[2::3], choice.check_seconds)  # the others are mixed in
     if doubtful:
         return Judged(doubtful, f"{len(doubtful)} {UNKNOWN}", sure=False, abroad=abroad)
     return Judged((), NOT_MEASURED if use_summary else LEFT_OUT, abroad=abroad)
-
-
-def described(kept: Sequence[Utterance], source: Recogniser) -> str:
-    """Return how many utterances are kept to judge on, and whose they are."""
-    speakers = len({u.speaker for u in kept})
-    many = f"{speakers} speaker{'s' if speakers > 1 else ''}"
-    whose = (
-        f"of {many} that the model was not trained on"
-        if source.origin.get(JUDGED) == "speakers"
-        else f"that the model was not trained on, of {many} that it was trained on"
-    )
-    return f"{len(kept)} utterances {whose}"
 
 
 def mixed_in_trials(given: Sequence[Utterance], judged: Judged) -> list[Utterance]:

@@ -19,7 +19,6 @@ from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, las
 from asr_transfer.adaptation.kept import (
     NOT_MEASURED,
     Judged,
-    described,
     excess,
     in_its_languages,
     judged_speech,
@@ -360,7 +359,9 @@ def _lost_abroad(
     for head, own in abroad.items():
         before, after = source.for_head(head), adapted.recogniser.for_head(head)
         whose, spoken = f"others in {head}", Spoken(own, store)
-        found[head] = before_and_after(whose, before, after, spoken, record, say, described(own, source))
+        speakers = len({u.speaker for u in own})
+        what = f"{len(own)} kept utterances of {speakers} speaker{'s' if speakers > 1 else ''}"
+        found[head] = before_and_after(whose, before, after, spoken, record, say, what)
     if len(found) > 1:
         say(f"other languages: {_on_average(found)}")
     if command.method == AUTO:

@@ -368,8 +368,8 @@ def test_without_a_rate_the_method_s_own_is_taken(source: Recogniser, speech: Sp
         assert not different(states[0], states[1]) and different(states[0], states[2])
 
 
-@pytest.mark.parametrize("name", ["full", "none"])
-def test_an_adapted_model_keeps_no_offsets_of_languages(name: str, speech: Speech) -> None:
+@pytest.mark.parametrize(("name", "kept"), [("full", {}), ("none", {"main": 0.5})])
+def test_offsets_of_languages_are_kept_where_no_weight_moves(name: str, kept: dict[str, float], speech: Speech) -> None:
     source = replace(make_source(), offsets={"main": 0.5})
-    assert not adapt(source, Spoken(speech.own, speech.store), name, CONFIG).recogniser.offsets
+    assert adapt(source, Spoken(speech.own, speech.store), name, CONFIG).recogniser.offsets == kept
     assert source.offsets == {"main": 0.5}

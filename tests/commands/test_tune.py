@@ -10,9 +10,9 @@ import yaml
 
 from asr_transfer.cli import main
 from asr_transfer.commands.tune import TuneCommand
-from asr_transfer.data.manifest import read_manifest
+from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.errors import ConfigError
-from tests.tones import WORDS
+from tests.tones import WORDS, make_speaker
 
 
 @pytest.fixture
@@ -62,6 +62,16 @@ def test_hot_words_are_tuned_without_a_lexicon(
     values = yaml.safe_load(out.read_text("utf-8"))
     assert set(values) == {"model", "hotwords", "search"} and set(values["search"]) == {"beam", "hot_weight"}
     assert main(["evaluate", "--config", str(out), *given[:2], "--out", str(tmp_path / "scores")]) == 0
+
+
+def test_the_head_of_the_manifest_is_tuned_for_and_named_in_the_file(languages_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "hot.txt").write_text("zuwy\n", encoding="utf-8")
+    write_manifest(tmp_path / "piet.jsonl", make_speaker(tmp_path, "piet", 1.0, 4, 9, "nl"))
+    out, given = tmp_path / "tuned.yaml", ["--data", str(tmp_path / "piet.jsonl")]
+    hot = ["--hotwords", str(tmp_path / "hot.txt"), "--search.beam", "5"]
+    assert main(["tune", "--model", str(languages_run), *given, *hot, "--out", str(out)]) == 0
+    assert yaml.safe_load(out.read_text("utf-8"))["language"] == "nl"
+    assert main(["evaluate", "--config", str(out), *given, "--out", str(tmp_path / "scores")]) == 0
 
 
 @pytest.mark.parametrize(
