@@ -240,7 +240,7 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(DataError, match="the word 'zoo': 'zoo' cannot be spelled by the model's words"):
         PrefixTree(Lexicon.from_pairs([("a", "a"), ("zoo", "z a")]), TOKENS)
     with pytest.raises(DataError, match="<blank>"):
-        PrefixTree(Lexicon.from_pairs([("a", "<blank>")]), TOKENS)
+        PrefixTree(Lexicon.from_pairs([("<blank>", "<blank>")]), TOKENS)
 
 
 def test_the_free_score_is_the_best_path_through_all_tokens() -> None:
