@@ -322,7 +322,11 @@ def _espeak(word: str, language: str) -> tuple[str, ...]:
         raise ConfigError(
             f"espeak-ng cannot write {_NO_IPA[_base(language)]} in IPA; give a lexicon of '{language}' or a dictionary."
         )
-    engine = synthesis._engine()
+    try:
+        engine = synthesis._engine()
+    except ConfigError as error:
+        rest = "or give a lexicon that holds the words, or take characters as units, which need none."
+        raise ConfigError(f"{str(error).rstrip('.')}; {rest}") from None
     if voice.lower() not in engine._identifiers:
         hint = nearest_hint(language.lower(), engine._identifiers)
         raise ConfigError(

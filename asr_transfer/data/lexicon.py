@@ -207,7 +207,9 @@ class Lexicon:
         Without tones for `toneless-phones`; ARPAbet with the model's own case and without stress where the model has
         none. Words spelled in letters have the apostrophe that the model writes. For `subwords` each word is spelled in
         pieces, whatever its phones, for pieces are found by the letters; an entry in pieces of the model stays as it
-        is. For `words` each word is itself, whatever its phones.
+        is. They are the likeliest pieces alone, as in training: up to 16 spellings of a word took no errors away on
+        AN4, and up to 64 found no more new words of GCompris.
+        For `words` each word is itself, whatever its phones.
 
         Raises:
             DataError: a character of a word is in no piece, or a word is not one of the model's; the message names the

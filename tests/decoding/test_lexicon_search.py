@@ -237,10 +237,10 @@ def test_wrong_arguments_are_refused() -> None:
             score_words(torch.full((1, 3, 4), value), lengths, tree)
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         best_words(torch.zeros(1, 3, 4), lengths, tree, 0)
-    with pytest.raises(DataError, match="the word 'zoo' has the phone 'z', which the model does not know"):
+    with pytest.raises(DataError, match="the word 'zoo': 'zoo' cannot be spelled by the model's words"):
         PrefixTree(Lexicon.from_pairs([("a", "a"), ("zoo", "z a")]), TOKENS)
     with pytest.raises(DataError, match="<blank>"):
-        PrefixTree(Lexicon.from_pairs([("a", "<blank>")]), TOKENS)
+        PrefixTree(Lexicon.from_pairs([("<blank>", "<blank>")]), TOKENS)
 
 
 def test_the_free_score_is_the_best_path_through_all_tokens() -> None:
