@@ -32,8 +32,9 @@ def prepare(
     Args:
         out: folder for the manifests; those of each corpus lie below it in `corpora`.
         speech: folder of corpora that cannot be fetched, each as it was distributed.
-        sources: names of the corpora to take; all that are known and here, where none is named.
-        leave_out: languages to leave out, by their ISO 639 codes.
+        sources: names of the corpora to take, such as [queen,fillets-cs]; all that are known and here, where none is
+            named.
+        leave_out: languages to leave out, by their ISO 639 codes, such as [el] or [el,ro].
         workers: parallel processes.
 
     Raises:

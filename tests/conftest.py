@@ -22,6 +22,7 @@ import soundfile
 from asr_transfer.cli import main
 from asr_transfer.data.synthesis import INSTALL
 from tests import browser, real_runs
+from tests.learning import Languages, make_languages
 from tests.tones import TINY, make_corpus
 
 SPEECH_VARIABLE = "ASR_TRANSFER_SPEECH"
@@ -108,6 +109,12 @@ def tone_run(tone_corpus: dict[str, Path], feature_cache: Path, tmp_path_factory
     )  # fmt: skip
     assert status == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def languages(feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Languages:
+    """Return a model of two languages of tones, with speech of these and of others."""
+    return make_languages(tmp_path_factory.mktemp("languages"))
 
 
 @pytest.fixture(scope="session")

@@ -186,7 +186,11 @@ def _spelled(
     """Return the utterances with what the units spell: pronunciations are made where phones are and none is given."""
     if not spells_phones(units) or not utterances:
         return utterances
-    made, report = pronounce_utterances(utterances, scheme=command.scheme)
+    try:
+        made, report = pronounce_utterances(utterances, scheme=command.scheme)
+    except ConfigError as error:
+        reason = str(error).partition(" Known: ")[0].rstrip(".")
+        raise ConfigError(f"{reason}; give manifests with `pronunciation`, or learn --units characters.") from None
     if report.dropped:
         say(str(report))
         left_out += report.dropped
