@@ -1,4 +1,4 @@
-"""What of a user's recordings is trained on, what chooses, and what is scored: never the same, as far apart as can be."""
+"""What of a user's recordings is trained on, what chooses, what is scored: never the same, as far apart as can be."""
 
 from __future__ import annotations
 
