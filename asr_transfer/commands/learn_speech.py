@@ -205,7 +205,7 @@ def _spelled(
 def _refuse_foreign(utterances: Sequence[Utterance], head: str, tokens: Tokens) -> None:
     """Refuse texts that are hardly in the language whose head the model has, or that its pieces cannot spell."""
     if tokens.model is not None:
-        known = tokens.model.characters
+        known = frozenset(tokens.model.characters)
         symbols = [letter for u in utterances for letter in u.text if letter != " "]
     else:
         known = tokens.alphabet
@@ -260,7 +260,9 @@ def _sound(
         if leaves:
             gone.add(finding.utterance)
             left_out.append((finding.utterance, finding.kind))
-    sound = {name: [u for u in part if u.id not in gone] for name, part in parts.items()}
+    sound: dict[str, Sequence[Utterance]] = {
+        name: [u for u in part if u.id not in gone] for name, part in parts.items()
+    }
     for name, part in parts.items():
         if part and not sound[name]:
             raise DataError(f"none of the {len(part)} recordings of --{name} can be used; record them again.")
