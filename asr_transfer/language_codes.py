@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.errors import ConfigError
 
 _TWO_LETTERS = (
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el "
@@ -42,7 +42,4 @@ def require_code(code: str) -> None:
         raise ConfigError(f"`language` is '{code}', which is a name; give its code, '{known}'.")
     first = code.partition("-")[0]
     if not _FORM.fullmatch(code) or (len(first) == 2 and first not in CODES):
-        raise ConfigError(
-            f"`language` is '{code}', which is no ISO 639 code such as 'de' or 'yue'."
-            f"{nearest_hint(code, sorted(CODES))}"
-        )
+        raise ConfigError(f"`language` is '{code}', which is no ISO 639 code; give one such as 'de' or 'yue'.")

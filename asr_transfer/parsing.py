@@ -27,6 +27,9 @@ def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
     if choice:
         given, known = choice.group(1), re.findall(r"[\w-]+", choice.group(2))
         return f"'{given}' is not known.{nearest_hint(given, known)}"
+    single = re.search(r'key "([^"]+)": Expected a <class .tuple.>\. Got value: (.+)', text)
+    if single:
+        return f"`{single.group(1)}` takes a list, in brackets also where it has one entry; give [{single.group(2)}]."
     return text
 
 

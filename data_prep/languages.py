@@ -32,23 +32,25 @@ def prepare(
     Args:
         out: folder for the manifests; those of each corpus lie below it in `corpora`.
         speech: folder of corpora that cannot be fetched, each as it was distributed.
-        sources: names of the corpora to take; all that are known and here, where none is named.
-        leave_out: languages to leave out, by their ISO 639 codes.
+        sources: names of the corpora to take, such as [queen,fillets-cs]; all that are known and here, where none is
+            named.
+        leave_out: languages to leave out, by their ISO 639 codes, such as [el] or [el,ro].
         workers: parallel processes.
 
     Raises:
         ConfigError: there is no such corpus, or none in a language that is to be left out.
         DataError: no corpus is here, or one is not as documented.
     """
-    named = {name: place for name, place in SOURCES.items() if not sources or name in sources}
-    known = {place.language for place in named.values()}
+    spoken = {name: _language(name) for name in sources or SOURCES}
     for language in leave_out:
-        if language not in known:
-            codes = sorted(filter(None, known))
+        if language not in spoken.values():
             raise ConfigError(
-                f"`leave_out` names '{language}', in which there is no source corpus.{nearest_hint(language, codes)}"
+                f"`leave_out` names '{language}', in which there is no source corpus."
+                f"{nearest_hint(language, filter(None, spoken.values()))}"
             )
-    wanted = list(sources) if sources else [n for n, place in named.items() if place.language not in leave_out]
+    wanted = [name for name, language in spoken.items() if language not in leave_out]
+    if not wanted:
+        raise ConfigError("`leave_out` names the languages of all source corpora; keep one.")
     found = prepare_languages(speech, out / "corpora", print, wanted, None, workers)
     languages = found.languages
     taken = {name: folder for name, folder in found.sources.items() if languages[name] not in leave_out}
@@ -78,6 +80,15 @@ def about(corpora: Mapping[str, Sequence[Utterance]]) -> str:
         terms = (place.licence if place else "") or "not known: a corpus of your own"
         lines.append(f"| {name} | {languages} | {minutes:.0f} | {len({u.speaker for u in own})} | {terms} |")
     return "\n".join(lines) + "\n"
+
+
+def _language(corpus: str) -> str | None:
+    """Return the language of a corpus of a name or in a folder, None where that is not known yet."""
+    manifest = Path(corpus) / "train.jsonl"
+    if manifest.is_file():
+        return read_manifest(manifest)[0].language
+    place = registry.lookup(corpus)
+    return place.language if place else None
 
 
 def _refuse_shared_ids(corpora: Mapping[str, Mapping[str, Sequence[Utterance]]]) -> None:

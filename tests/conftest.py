@@ -23,7 +23,8 @@ from asr_transfer.cli import main
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.data.synthesis import INSTALL
 from asr_transfer.decoding.recogniser import Recogniser
-from tests import browser, real_runs
+from tests import browser, learning, real_runs
+from tests.learning import Languages
 from tests.tones import TINY, make_corpus, make_languages
 from tests.tongues import learn_all
 
@@ -120,6 +121,12 @@ def languages_run(feature_cache: Path, tmp_path_factory: pytest.TempPathFactory)
     given = ["--train", str(made["train"]), "--dev", str(made["dev"]), "--out", str(out)]
     assert main(["train", *given, *TINY]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def languages(feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Languages:
+    """Return a model of two languages of tones, with speech of these and of others."""
+    return learning.make_languages(tmp_path_factory.mktemp("languages"))
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,11 @@ from asr_transfer import ranges
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.compare import CompareCommand
 from asr_transfer.commands.evaluate import EvaluateCommand
+from asr_transfer.commands.learn import LearnCommand
 from asr_transfer.commands.options import ListenOptions
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.runs.lock import FILE as LOCK
+from tests.learning import in_folder, speech
 from tests.tones import make_speaker
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -39,6 +41,7 @@ def folder(tone_run: Path, tone_corpus: dict[str, Path], tmp_path: Path, monkeyp
         shutil.move(utterance.audio, target)
         target.with_suffix(".txt").write_text(utterance.text, encoding="utf-8")
     shutil.copy(next((tmp_path / "my_recordings").glob("*.wav")), tmp_path / "new.wav")
+    in_folder(tmp_path / "my_language", speech(tmp_path / "raw", "mk", 120, 1, seed=6))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -49,6 +52,7 @@ def folder(tone_run: Path, tone_corpus: dict[str, Path], tmp_path: Path, monkeyp
         (at.load, ListenOptions, set()),
         (at.adapt, AdaptCommand, set()),
         (at.evaluate, EvaluateCommand, set()),
+        (at.learn, LearnCommand, set()),
         # The runs stand on the command line without a name; the old name of an option is no name of ours.
         (at.compare, CompareCommand, {"runs", "profile"}),
     ],
@@ -85,7 +89,7 @@ _RANGES = {
 
 def test_the_examples_of_the_docstrings_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checker, known = doctest.OutputChecker(), dict[str, Any]()
-    for function in (at.adapt, at.load, at.evaluate, at.compare):
+    for function in (at.adapt, at.load, at.evaluate, at.compare, at.learn):
         if function is at.compare:
             shutil.copytree("my_scores", "other_scores")
         examples = doctest.DocTestParser().get_examples(inspect.getdoc(function) or "")
@@ -95,7 +99,11 @@ def test_the_examples_of_the_docstrings_run(folder: Path, monkeypatch: pytest.Mo
             monkeypatch.setattr(sys, "displayhook", lambda value, shown=shown: shown.append(f"{value!r}\n"))
             exec(compile(example.source, function.__name__, "single"), known)
             assert checker.check_output(example.want, "".join(shown), doctest.ELLIPSIS), (example.source, shown)
-    assert (folder / "my_voice" / "model").is_dir() and (folder / "report" / "report.html").is_file()
+    assert (
+        (folder / "my_voice" / "model").is_dir()
+        and (folder / "my_new_model" / "model").is_dir()
+        and (folder / "report" / "report.html").is_file()
+    )
 
 
 def test_the_example_files_run(
@@ -109,6 +117,7 @@ def test_the_example_files_run(
     calls = {
         "transcribe.py": (["my_model", "new.wav"], r"new\.wav: [a-f ]+\n"),
         "adapt.py": (["my_model", "my_recordings", "my_voice", "new.wav"], r"before: [a-f ]+\nafter: +[a-f ]+\n"),
+        "learn.py": (["my_model", "my_language", "mk", "my_new_model", "new.wav"], r"mk: [а-е ]+\n"),
         "evaluate.py": (["my_model", "my_recordings", "my_scores"], r"\d+ errors in \d+ words: WER \d+\.\d%, CER"),
         "compare.py": (["report", "my_scores", "others"], r"my_scores: \d+\.\d%\nothers: \d+\.\d%\n"),
     }
@@ -122,7 +131,7 @@ def test_the_example_files_run(
 
 def test_the_package_is_loaded_at_once_and_its_functions_late() -> None:
     code = (
-        "import sys, asr_transfer as at; assert {'adapt', 'compare', 'evaluate', 'load'} <= set(dir(at));"
+        "import sys, asr_transfer as at; assert {'adapt', 'compare', 'evaluate', 'learn', 'load'} <= set(dir(at));"
         "assert not {'torch', 'numpy', 'jsonargparse'} & set(sys.modules); at.load; assert 'torch' in sys.modules"
     )
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

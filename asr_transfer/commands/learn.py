@@ -91,7 +91,7 @@ def learn(
     out: str | Path,
     *,
     language: str | None = None,
-    way: str = "auto",
+    way: Literal["auto", Mode] = "auto",
     units: Units | None = None,
     pieces: int | None = None,
     scheme: Scheme = "ipa",

@@ -4,43 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from asr_transfer.commands.learn import LearnCommand
+from asr_transfer.commands.learn_model import load_source, require_ways
+from asr_transfer.commands.learn_speech import read_given
 from asr_transfer.commands.options import Say
 from asr_transfer.commands.speech import read_speech
 from asr_transfer.config import Precision, TrainerConfig, Units, to_record
-from asr_transfer.data.features import build_store
+from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import symbols_of_units
 from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, load_summaries, remarks, writers
-from asr_transfer.data.manifest import Utterance, by_language, checksum
-from asr_transfer.data.pronounce import pronounce_utterances
+from asr_transfer.data.manifest import checksum
 from asr_transfer.data.speech import Spoken
-from asr_transfer.data.subsets import nested_subsets
-from asr_transfer.data.tokens import pieces_of, spells_phones
+from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.identify import calibrated
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.errors import DataError
 from asr_transfer.evaluation.clusters import reduction
 from asr_transfer.evaluation.language_rates import LanguageRate, language_rates, markdown
 from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import Hypothesis, align, write_scores
 from asr_transfer.experiments.core.tables import Table
-from asr_transfer.language_codes import require_code
 from asr_transfer.languages.choice import HOPELESS, Chosen, Taken, Tried, choose_way, mean_rise, plan_ways
 from asr_transfer.languages.config import LanguageConfig, Mode
 from asr_transfer.languages.held_out import Parts, divide
 from asr_transfer.languages.transfer import Learnt, learn_language
 from asr_transfer.languages.ways import WAYS
-from asr_transfer.models.folder import read_config
 from asr_transfer.runs.console import show
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import settle
 from asr_transfer.training.session import hypotheses
-
-FOREIGN = 0.3
-"""Share of the letters of new texts that a head may lack; beyond it the texts are hardly in the head's language."""
 
 
 @dataclass(frozen=True)
@@ -71,33 +65,27 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
     Raises:
         AsrTransferError: model, recordings, settings or the folder are wrong.
     """
-    source = _load(command.model)
-    language, given = _speech(command, source)
-    known = language in _tokens(source)
-    units = _units(command, source, language)
-    utterances = _spelled(given, units, command, say)
+    source = load_source(command.model)
+    given = read_given(command, source, say)
+    language, units, known = given.language, given.units, given.known
     if known:
         source = source.for_head(language)
-        _refuse_foreign(utterances, source)
-    own = {name: _read(path, language, source) if path else [] for name, path in _places(command).items()}
-    parts = divide(
-        _amount(utterances, command), command.seed, symbols_of_units(units),
-        *(_spelled(own[name], units, command, say) for name in ("dev", "test")),
-    )  # fmt: skip
+    parts = divide(given.own, command.seed, symbols_of_units(units), given.dev, given.test)
     every = [*parts.train, *parts.dev, *parts.test]
     store = build_store(every, source.model.inputs, tuple(sorted({1.0, *command.speeds})))
-    beside = _beside(command, source, language)
+    beside = _beside(command, source, language, store)
     plan = plan_ways(parts.minutes, known, bool(beside.replay))
     ways: tuple[Mode, ...] = plan.ways if command.way == "auto" else (command.way,)
-    if "joint" in ways and not beside.replay:
-        raise ConfigError("`joint` mixes speech of the model's other languages in; give some with --source.")
+    require_ways(source, ways, bool(beside.replay), command.source is not None)
     record = RunRecord(command.out, to_record(command), resume=command.resume, overwrite=command.overwrite)
-    record.data("given", command.data, given)
+    record.data("given", command.data, given.own)
     for name, part in (("train", parts.train), ("dev", parts.dev), ("test", parts.test)):
         record.data(name, command.data, part)
     if record.finished_before:
         say(f"{command.out}: the run is finished already; nothing to do")
         return Recogniser.load(command.out, language)
+    for line in given.notes:
+        record.log(line)
     tell = record.say
     tell(f"learning '{language}' from {parts.minutes:.1f} minutes in {len(parts.train)} recordings, in {units}")
     if parts.how:
@@ -134,7 +122,7 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
     final = source if chosen.way == "none" else learnt[chosen.way].recogniser
     final = _calibrated(final, beside.judged, dev, tell)
     scores, figures = _scores(command, source if known else None, final, Spoken(parts.test, store), tell)
-    lost = _others(before, _rates(final, beside.judged) if before else {}, tell)
+    lost = _others(source, final, before, beside.judged, tell)
     _save(command, final, chosen, parts, beside, Spoken(every, store), figures, record)
     record.finish(
         scores=scores,
@@ -147,119 +135,25 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
             "ladder": [one.to_plain() for one in chosen.ladder],
             "others": lost,
             "cpu_seconds": round(sum(one.cpu_seconds for one in tried), 2),
-            "left_out": [f"{name}: {why}" for name, why in _left_out(learnt, chosen.way)],
+            "left_out": [f"{name}: {why}" for name, why in [*given.left_out, *_left_out(learnt, chosen.way)]],
         },
     )
     say(f"{command.out / 'model'}: written after {sum(one.cpu_seconds for one in tried):.0f} CPU-seconds of training")
     return final
 
 
-def _load(model: Path) -> Recogniser:
-    """Return the model, listening with any of its heads."""
-    folder = model / "model" if (model / "model").is_dir() and not (model / "config.yaml").is_file() else model
-    heads = read_config(folder)["heads"] if (folder / "config.yaml").is_file() else {}
-    return Recogniser.load(model, next(iter(heads), None))
-
-
-def _places(command: LearnCommand) -> dict[str, Path | None]:
-    return {"dev": command.dev, "test": command.test}
-
-
 def _tokens(recogniser: Recogniser) -> dict[str, object]:
     return {**recogniser.others, recogniser.head: recogniser.tokens}
 
 
-def _read(path: Path, language: str, source: Recogniser) -> list[Utterance]:
-    known = language in _tokens(source)
-    return read_speech(path, language, source.for_head(language).case() if known else "lower")
-
-
-def _speech(command: LearnCommand, source: Recogniser) -> tuple[str, list[Utterance]]:
-    """Return the language that is learnt, and its recordings."""
-    if command.language is not None:
-        require_code(command.language)
-    elif command.data.is_dir():
-        raise ConfigError(f"{command.data}: a folder does not say its language; give its code with --language.")
-    read = _read(command.data, command.language or "", source)
-    there = by_language(read)
-    language = command.language or next(iter(there), "")
-    if language not in there:
-        raise DataError(
-            f"{command.data}: holds recordings in {', '.join(there)}, none in '{language}'."
-            f"{nearest_hint(language, there)}"
-        )
-    if command.language is None and len(there) > 1:
-        raise DataError(
-            f"{command.data}: holds recordings in {', '.join(there)}; say with --language which is to be learnt."
-        )
-    require_code(language)
-    utterances = there[language]
-    texts = {u.text for u in utterances}
-    if len(texts) < 2:
-        raise DataError(
-            f"{command.data}: all {len(utterances)} recordings have the text '{min(texts)}'; a language is learnt from "
-            "many different ones."
-        )
-    return language, utterances
-
-
-def _units(command: LearnCommand, source: Recogniser, language: str) -> Units:
-    every = {**source.others, source.head: source.tokens}
-    if language not in every:
-        return command.units or "characters"
-    known = every[language].units
-    if command.units not in (None, known):
-        raise ConfigError(
-            f"the model has a head '{language}' of {known}, which grows; leave --units out, or learn {command.units} "
-            "with a model that has no such head."
-        )
-    return known
-
-
-def _spelled(utterances: Sequence[Utterance], units: Units, command: LearnCommand, say: Say) -> list[Utterance]:
-    """Return the utterances with what the units spell: pronunciations are made where phones are and none is given."""
-    if not spells_phones(units) or not utterances:
-        return list(utterances)
-    made, report = pronounce_utterances(utterances, scheme=command.scheme)
-    if report.dropped:
-        say(str(report))
-    if not made:
-        raise DataError(
-            f"none of the {len(utterances)} recordings could be given a pronunciation; give manifests with "
-            "`pronunciation`, or learn --units characters."
-        )
-    return made
-
-
-def _refuse_foreign(utterances: Sequence[Utterance], source: Recogniser) -> None:
-    """Refuse texts that are hardly in the language whose head the model has."""
-    units = source.tokens.units
-    if units == "subwords":
-        return
-    symbols = [symbol for u in utterances for symbol in pieces_of(u.spelled(units), units)]
-    lacking = [symbol for symbol in symbols if symbol not in source.tokens.alphabet]
-    if len(lacking) > FOREIGN * len(symbols):
-        shown = ", ".join(f"'{symbol}'" for symbol in sorted(set(lacking))[:5])
-        raise DataError(
-            f"the model has a head '{source.head}' already, which lacks {100 * len(lacking) / len(symbols):.0f} % of "
-            f"the symbols of these texts ({shown}); correct --language."
-        )
-
-
-def _amount(utterances: Sequence[Utterance], command: LearnCommand) -> Sequence[Utterance]:
-    if command.minutes is None:
-        return utterances
-    return nested_subsets(utterances, [command.minutes], command.seed)[command.minutes]
-
-
-def _beside(command: LearnCommand, source: Recogniser, language: str) -> Beside:
+def _beside(command: LearnCommand, source: Recogniser, language: str, store: FeatureStore) -> Beside:
     """Return speech of the model's other languages: the user's, or what the model's folder keeps."""
     kept = load_summaries(command.model, source.model.inputs) if command.use_summary else {}
     others = {name for name in _tokens(source) if name != language}
 
     def of_others(summary: Summary | None) -> Spoken:
         if summary is None:
-            return Spoken([], build_store([], source.model.inputs))
+            return Spoken([], store)
         return Spoken([u for u in summary.utterances if u.language in others], summary.store)
 
     replay = of_others(kept.get(FOLDER))
@@ -372,13 +266,22 @@ def _errors(heard: Sequence[Hypothesis], like: LanguageRate) -> list[float]:
     return [float(value) for value in align(heard, like.unit).errors]
 
 
-def _others(before: Mapping[str, LanguageRate], after: Mapping[str, LanguageRate], say: Say) -> list[dict[str, object]]:
+def _others(
+    source: Recogniser, final: Recogniser, before: Mapping[str, LanguageRate], judged: Spoken, say: Say
+) -> list[dict[str, object]]:
     """Print and return what the other languages lose."""
-    if not before:
-        say(
-            "other languages: not measured, for the model keeps no held-out speech of them (`train --keep_judged` does)"
-        )
+    there = [name for name in source.model.head_names() if name != final.head]
+    if there and not set(there) & set(final.model.head_names()):
+        say(f"other languages: lost, for the new model is of '{final.head}' alone ({', '.join(there)})")
         return []
+    if not before:
+        if there:
+            say(
+                "other languages: not measured, for there is no held-out speech of them (`train --keep_judged` has the "
+                "model keep some)"
+            )
+        return []
+    after = _rates(final, judged)
     rows = sorted(before)
     show(
         Table.of(

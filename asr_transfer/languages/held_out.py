@@ -93,7 +93,7 @@ def divide(
     if sum(u.duration for u in rest) < SECONDS:
         raise DataError(
             f"{_minutes(rest)} of speech in {len(rest)} recordings are left to learn a language from, which is too "
-            f"little; record at least {SECONDS / 60 + 1:.0f} minutes, better five."
+            f"little; give at least {SECONDS / 60 + 1:.0f} minutes, better five."
         )
     return Parts(rest, held["dev"], held["test"], f"held out: {'; '.join(said)}" if said else "")
 

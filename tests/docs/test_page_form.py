@@ -10,6 +10,7 @@ import pytest
 
 from asr_transfer.adaptation.methods import METHODS
 from docs.records import PAGES, ROOT, page_name
+from tests.learning import in_folder, speech
 from tests.tones import make_speaker
 
 README = ROOT / "README.md"
@@ -91,9 +92,12 @@ def test_the_program_on_the_page_about_python_runs(
         shutil.move(utterance.audio, target)
         target.with_suffix(".txt").write_text(utterance.text, encoding="utf-8")
     shutil.copy(next((tmp_path / "my_recordings").glob("*.wav")), tmp_path / "new.wav")
+    in_folder(tmp_path / "my_language", speech(tmp_path / "raw", "mk", 120, 1, seed=6))
     monkeypatch.chdir(tmp_path)
     (program,) = re.findall(r"```python\n(.*?)```", _text(ROOT / "docs" / "python.md"), re.DOTALL)
-    exec(compile(program, "docs/python.md", "exec"), {})
+    assert 'language="eo")' in program
+    exec(compile(program.replace('language="eo")', 'language="eo", steps=8)'), "docs/python.md", "exec"), {})
     printed = capsys.readouterr().out
+    assert re.search(r"^eo \[", printed, re.MULTILINE)
     assert re.search(r"\d+ errors in \d+ words", printed) and "my_adapted_scores 0." in printed
     assert (tmp_path / "report" / "report.html").is_file()

@@ -1,0 +1,49 @@
+"""Opens the model that `asr-transfer learn` begins with, and refuses one that cannot learn in the ways asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr_transfer.adaptation.profile import FACTS
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, ModelError
+from asr_transfer.languages.config import Mode
+from asr_transfer.languages.ways import WAYS
+from asr_transfer.models.folder import read_config
+
+
+def load_source(model: Path) -> Recogniser:
+    """Return the model of a model or run folder, listening with any of its heads.
+
+    Raises:
+        ModelError: the folder is no model, is damaged, or is a speaker's profile.
+    """
+    if (model / FACTS).is_file():
+        raise ModelError(f"{model}: is a speaker's profile, not a model; give the model that it was made with.")
+    folder = model / "model" if (model / "model").is_dir() and not (model / "config.yaml").is_file() else model
+    heads = read_config(folder)["heads"] if (folder / "config.yaml").is_file() else {}
+    return Recogniser.load(model, next(iter(heads), None))
+
+
+def require_ways(source: Recogniser, ways: Sequence[Mode], replayable: bool, own_source: bool) -> None:
+    """Refuse ways that a model or the speech beside it does not allow, and speech that no way would read.
+
+    Args:
+        source: the model.
+        ways: ways to be tried.
+        replayable: whether there is speech of the model's other languages to mix in.
+        own_source: whether the user gave it.
+
+    Raises:
+        ConfigError: a way cannot work, or source speech would be ignored.
+    """
+    if "joint" in ways and not replayable:
+        raise ConfigError("`joint` mixes speech of the model's other languages in; give some with --source.")
+    if own_source and not any(WAYS[way].uses_source for way in ways):
+        raise ConfigError(f"`{ways[0]}` reads no speech of other languages; leave --source out or take --way joint.")
+    if not source.model.takes_heads and any(WAYS[way].start == "layers" for way in ways):
+        raise ConfigError(
+            f"the model is a {type(source.model).__name__}, to which no head can be added; put a network beside it "
+            "with --way progressive, or take another model."
+        )
