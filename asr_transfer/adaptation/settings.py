@@ -105,6 +105,8 @@ class ChoiceConfig(Ranged, section="choice"):
         tolerance: greatest rise of the character error rate on source speech that the model was not trained on.
         check_seconds: greatest amount of such speech that the trials are judged on; what was adapted at last is judged
             on all of it.
+        confidences: least confidences, from 0 to 1, of the model's own texts that are tried for recordings without
+            transcript.
     """
 
     folds: Annotated[int, Range(at_least=2)] = 5
@@ -118,6 +120,7 @@ class ChoiceConfig(Ranged, section="choice"):
     judged: Count = 20
     tolerance: Annotated[float, Range(infinite=True)] = 0.01
     check_seconds: Positive = 120.0
+    confidences: Annotated[tuple[Share, ...], Filled()] = (0.6, 0.9)
 
     def __post_init__(self) -> None:
         super().__post_init__()

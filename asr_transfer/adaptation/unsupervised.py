@@ -5,6 +5,7 @@ What is kept is then adapted to like transcribed speech (pseudo-labels; Lee 2013
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -82,16 +83,7 @@ def pseudo_label(source: Recogniser, spoken: Spoken, confidence: float) -> tuple
     if not spoken:
         raise DataError("there are no utterances to label; check the manifest and the speakers asked for.")
     guesses = guess(source, spoken)
-    report, kept = Report(), []
-    for utterance, guessed in zip(spoken.utterances, guesses, strict=True):
-        if not guessed.heard.text:
-            report.drop(utterance.id, "the model recognises nothing in it")
-        elif guessed.confidence < confidence:
-            sure = f"its confidence is {guessed.confidence:.3f}, below {confidence:g}"
-            report.drop(utterance.id, f"{sure} ('{guessed.heard.text}')")
-        else:
-            kept.append(_labelled(utterance, guessed.heard, source))
-    report.kept = len(kept)
+    kept, report = surest(source, spoken, guesses, confidence)
     report.remark()
     if not kept:
         best = max(guessed.confidence for guessed in guesses)
@@ -104,6 +96,28 @@ def pseudo_label(source: Recogniser, spoken: Spoken, confidence: float) -> tuple
             f"the model is nowhere as sure as {confidence:g}: the highest confidence among {len(spoken)} "
             f"utterances is {best:.3f}; lower `--settings.confidence` or transcribe some of them."
         )
+    return kept, report
+
+
+def surest(source: Recogniser, spoken: Spoken, guesses: Sequence[Guess], confidence: float) -> tuple[Spoken, Report]:
+    """Return the utterances whose guess is sure enough, with that as text, and a report of the others.
+
+    Args:
+        source: recogniser that made the guesses.
+        spoken: speech that they were made of.
+        guesses: guess of each utterance.
+        confidence: least confidence of an utterance that is kept; empty guesses are always left out.
+    """
+    report, kept = Report(), []
+    for utterance, guessed in zip(spoken.utterances, guesses, strict=True):
+        if not guessed.heard.text:
+            report.drop(utterance.id, "the model recognises nothing in it")
+        elif guessed.confidence < confidence:
+            sure = f"its confidence is {guessed.confidence:.3f}, below {confidence:g}"
+            report.drop(utterance.id, f"{sure} ('{guessed.heard.text}')")
+        else:
+            kept.append(_labelled(utterance, guessed.heard, source))
+    report.kept = len(kept)
     return Spoken(kept, spoken.store), report
 
 
