@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from asr_transfer.adaptation.candidates import Answers, Floats, answers
+from asr_transfer.adaptation.candidates import Answers, Floats, answers, gain, is_gain
 from asr_transfer.adaptation.unsupervised import guess, surest
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
@@ -34,8 +34,6 @@ Answer = Callable[[Recogniser, Spoken], Answers]
 """Lets a model answer on transcribed speech that it was not trained on."""
 
 LEVEL = 0.95
-SURE = 0.9
-"""Chance, one-sided, with which the recordings must help to be used."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Trial:
         errors, alone, units: character errors on the held-out recordings, those without the others' help, and
             reference characters.
         gain: criterion that the others take away, half of it errors and half loss; 1 is all of it.
-        doubt: standard error of that; infinite with a single held-out recording.
+        helps: whether held-out recordings gained by more than chance would have it, and lost no errors.
         change, low, high: change of the character error rate and its 95 % interval; None where there is none.
         failed: reason why there is no figure; empty otherwise.
     """
@@ -59,17 +57,11 @@ class Trial:
     alone: int = 0
     units: int = 0
     gain: float = 0.0
-    doubt: float = float("inf")
+    helps: bool = False
     change: float = 0.0
     low: float | None = None
     high: float | None = None
     failed: str = ""
-
-    def helps(self, held: int) -> bool:
-        """Return whether held-out recordings, so many, gained by more than chance would have it and lost no errors."""
-        if self.failed or held < 2 or self.errors > self.alone:
-            return False
-        return self.gain > float(stats.t.ppf(SURE, held - 1)) * self.doubt
 
     def to_plain(self) -> dict[str, Any]:
         """Return the trial for a run record."""
@@ -188,7 +180,7 @@ def choose_self_training(
         if log:
             log(trial.sentence())
     best = max(trials, key=lambda trial: -np.inf if trial.failed else trial.gain)
-    if not best.helps(len(held)):
+    if not best.helps:
         why = "recordings without transcript are not used, for held-out recordings do not gain by more than chance"
         reason = f"{why}: {best.sentence()}"
         return SelfTraining(none, None, reason, tuple(trials), time.process_time() - begin)
@@ -213,17 +205,13 @@ def _trial(
     if failed or not any(taken):
         return Trial(confidence, many, failed=failed or "the model is nowhere as sure")
     beside = _joined(parts)
-    gains = 0.5 * (alone.errors - beside.errors) / (alone.errors.sum() + 1)
-    gains = gains + 0.5 * (alone.losses - beside.losses) / max(alone.losses.sum(), 1e-9)
-    if not np.isfinite(gains).all():
+    if not np.isfinite(beside.losses).all():
         return Trial(confidence, many, failed="the training did not stay finite")
-    count = len(gains)
-    doubt = float(np.sqrt(count) * gains.std(ddof=1)) if count > 1 else float("inf")
     changes, units = beside.errors - alone.errors, np.maximum(alone.units, 1e-9)
     change, low, high = _interval(changes, units, speakers)
     return Trial(
         confidence, many, int(beside.errors.sum()), int(alone.errors.sum()), int(alone.units.sum()),
-        float(gains.sum()), doubt, change, low, high,
+        gain(beside, alone)[0], is_gain(beside, alone), change, low, high,
     )  # fmt: skip
 
 

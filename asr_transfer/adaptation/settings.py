@@ -93,6 +93,7 @@ class ChoiceConfig(Ranged, section="choice"):
         folds: number of parts in the cross-validation; fewer utterances are left out one by one.
         with_source: methods tried where source utterances are given, the usual choice first.
         without_source: methods tried where there are none, the usual choice first.
+        without_transcripts: methods tried where no recording has a transcript; they must read none.
         rates: factors on each method's own learning rate.
         strengths: strengths tried with every training, each at the cost of recognising the held-out utterances.
         prior_strength: strength taken of the first method, unless something else is better by more than chance. Where
@@ -112,6 +113,12 @@ class ChoiceConfig(Ranged, section="choice"):
     folds: Annotated[int, Range(at_least=2)] = 5
     with_source: tuple[str, ...] = ("first-layers+replay", "front-end+replay", "full+replay")
     without_source: tuple[str, ...] = ("front-end", "first-layers", "full", "lhuc")
+    without_transcripts: tuple[str, ...] = (
+        "suta",
+        "pseudo-label+first-layers",
+        "pseudo-label+lhuc",
+        "pseudo-label+lin",
+    )
     rates: Annotated[tuple[Positive, ...], Filled()] = (1.0,)
     strengths: Annotated[tuple[Annotated[float, Range(above=0, at_most=1)], ...], Filled()] = (0.25, 0.5, 0.75, 1.0)
     prior_strength: Share = 0.75

@@ -56,7 +56,7 @@ def guess(source: Recogniser, spoken: Spoken) -> list[Guess]:
         confidences = (-losses / counts.clamp(min=1)).exp().clamp(max=1).tolist()
         return [Guess(heard, p if heard.text else 0.0) for heard, p in zip(found, confidences, strict=True)]
 
-    return [found for (found,) in source.listen_with(sure, spoken, whole=True)]
+    return [found for (found,) in source.listen_with(sure, spoken, whole=True, adapted=True)]
 
 
 def pseudo_label(source: Recogniser, spoken: Spoken, confidence: float) -> tuple[Spoken, Report]:

@@ -31,6 +31,7 @@ from asr_transfer.adaptation.self_training import SelfTraining
 from asr_transfer.adaptation.unsupervised import pseudo_label
 from asr_transfer.adaptation.untranscribed import beside, with_untranscribed
 from asr_transfer.adaptation.usable_recordings import Vetted, vet
+from asr_transfer.adaptation.without_transcripts import choose_without_transcripts
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import open_profile
@@ -96,9 +97,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     kept = kept_speech(command.model, source, speech.own) if command.use_summary else {}
     offered = len(speech.source)
     speech = replace(speech, source=without_judged(speech.source, kept.get(JUDGED)))
-    replayed = (
-        [] if speech.source or not _takes_source(command) else in_its_language(kept, FOLDER, command.model, source)
-    )
+    mixes = _takes_source(command) and (labelled or command.method != AUTO)
+    replayed = [] if speech.source or not mixes else in_its_language(kept, FOLDER, command.model, source)
     if replayed:
         replayed = take(replayed, None, min(command.source_utterances, len(replayed)), command.seed)
     unheard = in_its_language(kept, JUDGED, command.model, source) if _trains(command) else []
@@ -154,7 +154,10 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     if rest:
         record.data("untranscribed", command.data, rest.utterances)
     command = _settled(command, source, tell)
-    choice = _choose(command, source, vetted, speech.source, judged, tell, record.log)
+    if command.method == AUTO and not labelled:
+        choice = _choose_unread(command, source, vetted, Spoken(speech.test, store), tell, record.log)
+    else:
+        choice = _choose(command, source, vetted, speech.source, judged, tell, record.log)
     learnt, helping = vetted.spoken, None
     if rest:
         mixed = Spoken(mixed_in_trials(speech.source, judged), store)
@@ -220,6 +223,10 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
             if given:
                 raise ConfigError(f"`{option}` is for a named method, `auto` tries several; {instead}, or a --method.")
         tried = list(dict.fromkeys(c.method for c in candidates(command.choice, bool(speech.source))))
+        if not labelled:
+            tried = list(command.choice.without_transcripts)
+            if reading := [name for name in tried if reads_transcripts(name)]:
+                raise ConfigError(f"`choice.without_transcripts` names `{reading[0]}`, which reads transcripts.")
     for name in tried:
         recipe = build(name, source.model, command.settings)
         recipe.plan.apply(copy.deepcopy(source.model))
@@ -324,6 +331,17 @@ def _choose(
         part = len(lasting(judged.utterances, settings.check_seconds))
         some = f"{part} of " if part < len(judged.utterances) else ""
         say(f"others: {'judged on ' * bool(judged.utterances)}{some}{judged.what}")
+    say(f"chosen: {choice.summary()}: {choice.reason}")
+    return choice
+
+
+def _choose_unread(
+    command: AdaptCommand, source: Recogniser, vetted: Vetted, test: Spoken, say: Say, log: Say
+) -> Choice:
+    """Choose among methods that read no transcripts, by the test recordings where there are some."""
+    choice = choose_without_transcripts(source, vetted.spoken, command, command.choice, test, log)
+    if choice.ladder:
+        _print(ladder_table(choice.ladder))
     say(f"chosen: {choice.summary()}: {choice.reason}")
     return choice
 

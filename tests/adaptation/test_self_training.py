@@ -75,7 +75,7 @@ def test_what_helps_held_out_recordings_is_used_with_the_texts_of_a_model(
     found, school = _choose(speech, lambda given, number: 4 + number % 2 - (2 if given else 0))
     texts = school.source.transcribe([u.audio for u in speech[2].utterances])
     assert [u.text for u in found.spoken.utterances] == texts and all(texts)
-    assert found.confidence == 0.0 and found.trials[0].helps(6)
+    assert found.confidence == 0.0 and found.trials[0].helps
     assert "5 of 5 recordings without transcript are used" in found.reason
     assert "character errors 27 → 15 of 60 on held-out recordings (-20.0 points, 95 % interval" in found.reason
     # Three folds, each without and with the others, and the model that labels them at last.

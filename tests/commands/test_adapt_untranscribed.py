@@ -62,3 +62,32 @@ def test_a_named_method_that_learns_from_transcripts_says_that_there_are_none(
     assert run("adapt", "--model", tone_run, "--data", bare, "--out", tmp_path / "out", "--method", "full") == 1
     error = capsys.readouterr().err
     assert "no recording has a transcript, which `full` learns from" in error and not (tmp_path / "out").exists()
+
+
+def test_auto_without_any_transcript_says_what_it_does_not_know(tone_run: Path, tmp_path: Path) -> None:
+    bare = recordings(tmp_path, "lee", 1.0, 4, 4, table=False)
+    ran = adapt(tone_run, bare, tmp_path / "out", "--device", "cpu")
+    about = ran.record["adaptation"]
+    assert about["method"] in ("none", "suta") and about["ladder"] == []
+    assert f"chosen: {about['method']}: without any transcript nothing shows what a method gains" in ran.printed
+    assert "that is no error rate" in ran.printed and "serve as source" not in ran.printed
+
+
+def test_auto_without_transcripts_judges_on_the_test_recordings(tone_run: Path, tmp_path: Path) -> None:
+    bare = recordings(tmp_path / "bare", "lee", 1.0, 4, 4, table=False)
+    test = recordings(tmp_path / "test", "lee", 1.0, 3, 5)
+    tried = ("--choice.without_transcripts", "[suta, pseudo-label+lhuc]", "--choice.strengths", "[1.0]")
+    quick = ("--device", "cpu", "--steps", 3, "--settings.confidence", 0)
+    ran = adapt(tone_run, bare, tmp_path / "out", "--test", test, *quick, *tried)
+    about = ran.record["adaptation"]
+    assert {rung["method"] for rung in about["ladder"]} == {"suta", "pseudo-label+lhuc"}
+    assert "3 recordings with transcripts" in about["reason"] and about["reason"] in ran.printed
+
+
+def test_auto_without_transcripts_refuses_methods_that_read_some(
+    tone_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = recordings(tmp_path, "lee", 1.0, 3, 4, table=False)
+    options = ("--choice.without_transcripts", "[full]")
+    assert run("adapt", "--model", tone_run, "--data", bare, "--out", tmp_path / "out", *options) == 1
+    assert "`choice.without_transcripts` names `full`, which reads transcripts" in capsys.readouterr().err
