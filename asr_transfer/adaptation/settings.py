@@ -31,6 +31,8 @@ class MethodSettings(Ranged, section="settings"):
             `encoder.layers[:2]`; empty for all that the kind can act on.
         replay: share of the loss that source utterances have in `replay`.
         confidence: least confidence of the source model, from 0 to 1, in an utterance that `pseudo-label` keeps.
+        labels: way in which the source model makes the texts of `pseudo-label`: `plain`, as it is, or `suta`, adapted
+            to each recording first. Its plain texts teach it little, for they are what it does already.
     """
 
     first: CountOrNone = 1
@@ -44,6 +46,7 @@ class MethodSettings(Ranged, section="settings"):
     blocks: str = ""
     replay: Share = 0.5
     confidence: Share = 0.8
+    labels: Literal["plain", "suta"] = "suta"
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional
 
+from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.decoders import Heard
 from asr_transfer.decoding.recogniser import Frames, Recogniser
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.models.contract import paths_with_tensors
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,15 @@ def guess(source: Recogniser, spoken: Spoken) -> list[Guess]:
         return [Guess(heard, p if heard.text else 0.0) for heard, p in zip(found, confidences, strict=True)]
 
     return [found for (found,) in source.listen_with(sure, spoken, whole=True, adapted=True)]
+
+
+def labeller(source: Recogniser, settings: MethodSettings, suta: SutaConfig) -> Recogniser:
+    """Return the recogniser that makes texts for `pseudo-label`: the source, adapted to each recording where asked for.
+
+    A model without a front end that has weights cannot be adapted at test time and labels as it is.
+    """
+    front = paths_with_tensors(source.model, [block.path for block in source.model.front_end()])
+    return replace(source, test_time=suta) if settings.labels == "suta" and front else source
 
 
 def pseudo_label(source: Recogniser, spoken: Spoken, confidence: float) -> tuple[Spoken, Report]:

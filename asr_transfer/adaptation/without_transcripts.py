@@ -31,7 +31,9 @@ from asr_transfer.progress import Work
 
 TEST_TIME = "suta"
 UNSURE = 0.9
-"""Mean confidence below which test-time adaptation is chosen unseen."""
+"""Median confidence below which test-time adaptation is chosen unseen. On AN4 sentences of development speakers it took
+a quarter of the word errors away with noise, where all medians were below, and a tenth without, where all were above
+and two speakers of six became worse."""
 LONG = 8.0
 """Characters recognised in a recording, the mean, from which it is long enough to be adapted to alone: on single digits
 test-time adaptation took no errors away."""
@@ -153,9 +155,9 @@ def _unseen(source: Recogniser, spoken: Spoken, choice: ChoiceConfig) -> tuple[s
     """Return a method and the reason where there is no transcript to see on what it gains."""
     with torch.no_grad():
         guesses = guess(source, spoken)
-    sure = float(np.mean([found.confidence for found in guesses]))
+    sure = float(np.median([found.confidence for found in guesses]))
     length = float(np.mean([len(found.heard.text) for found in guesses]))
-    seen = f"without any transcript nothing shows what a method gains; the model's mean confidence is {sure:.2f}"
+    seen = f"without any transcript nothing shows what a method gains; the model's middle confidence is {sure:.2f}"
     if TEST_TIME not in choice.without_transcripts:
         return NONE, f"{seen}, {NO_RATE}; the model stays as it is"
     if length < LONG:

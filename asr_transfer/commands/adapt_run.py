@@ -28,7 +28,7 @@ from asr_transfer.adaptation.kept import (
 from asr_transfer.adaptation.methods import build, default_learning_rate, find_methods, needs_source, uses_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.self_training import SelfTraining
-from asr_transfer.adaptation.unsupervised import pseudo_label
+from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
 from asr_transfer.adaptation.untranscribed import beside, with_untranscribed
 from asr_transfer.adaptation.usable_recordings import Vetted, vet
 from asr_transfer.adaptation.without_transcripts import choose_without_transcripts
@@ -137,7 +137,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     voice = diagnose(vetted.spoken.utterances)
     _print(voice.table())
     if "pseudo-label" in command.method.split("+"):
-        pseudo_label(source, vetted.spoken, command.settings.confidence)
+        teacher = labeller(source, command.settings, command.suta)
+        pseudo_label(teacher, vetted.spoken, command.settings.confidence)
     record = record or _open(command, given)
     for line in lines:
         record.log(line)
