@@ -308,6 +308,11 @@ def needs_source(name: str) -> bool:
     return any(method.needs_source for method in find_methods(name))
 
 
+def reads_transcripts(name: str) -> bool:
+    """Return whether a method or combination reads the transcripts of what it adapts to."""
+    return not any(method.name in ("pseudo-label", "suta") for method in find_methods(name))
+
+
 def uses_source(name: str) -> bool:
     """Return whether a method or combination reads utterances of the source domain where there are some."""
     return any(method.uses_source for method in find_methods(name))

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from asr_transfer.adaptation import methods
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.before_after import before_and_after
 from asr_transfer.adaptation.candidates import Candidate, ladder_table
@@ -25,7 +26,7 @@ from asr_transfer.adaptation.kept import (
     mixed_in_trials,
     without_judged,
 )
-from asr_transfer.adaptation.methods import build, default_learning_rate, find_methods, needs_source, uses_source
+from asr_transfer.adaptation.methods import build, default_learning_rate, needs_source, uses_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.self_training import SelfTraining
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
@@ -208,8 +209,7 @@ def reads_transcripts(method: str) -> bool:
     Raises:
         ConfigError: there is no such method.
     """
-    names = [] if method == AUTO else [found.name for found in find_methods(method)]
-    return "pseudo-label" not in names and "suta" not in names
+    return method == AUTO or methods.reads_transcripts(method)
 
 
 def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech, labelled: bool) -> None:
