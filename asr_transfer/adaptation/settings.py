@@ -118,7 +118,7 @@ class ChoiceConfig(Ranged, section="choice"):
     without_source: tuple[str, ...] = ("front-end", "first-layers", "full", "lhuc")
     without_transcripts: tuple[str, ...] = (
         "suta",
-        "pseudo-label+first-layers",
+        "pseudo-label+front-end",
         "pseudo-label+lhuc",
         "pseudo-label+lin",
     )
