@@ -192,7 +192,7 @@ METHODS: dict[str, Method] = {
             "lhuc",
             "scale each hidden unit (Swietojanski and Renals 2014)",
             "added",
-            1e-2,
+            3e-2,
             _added("lhuc", lambda settings: 0),
         ),
         Method(

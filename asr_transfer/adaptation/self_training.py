@@ -189,8 +189,8 @@ def choose_self_training(
     reason = f"{len(labelled)} of {len(untranscribed)} recordings without transcript are used: {best.sentence()}"
     if not labelled:
         reason = f"no text is surer than {best.confidence:g} in the end, so only transcribed recordings are used"
-    confidence = best.confidence if labelled else None
-    return SelfTraining(labelled, confidence, reason, tuple(trials), time.process_time() - begin)
+    taken_from = best.confidence if labelled else None
+    return SelfTraining(labelled, taken_from, reason, tuple(trials), time.process_time() - begin)
 
 
 def _trial(
