@@ -86,7 +86,7 @@ class SelfTraining:
         spoken: recordings to train on beside the transcribed, with texts of a model; none where they do not help.
         confidence: least confidence of these texts; None where they are not used.
         reason: one sentence.
-        trials: what each confidence did.
+        trials: results of each confidence.
         cpu_seconds: processor time of finding out.
     """
 
