@@ -14,6 +14,9 @@ from asr_transfer.errors import DataError
 from asr_transfer.progress import tracked
 from data_prep.common import write_splits
 
+NAME = "noisy"
+"""Name of the split that is written."""
+
 
 def prepare(manifest: Path, out: Path, amplitude: float = 0.01, seed: int = 0) -> None:
     """Write `noisy.jsonl` and, beside it, the recordings of a manifest with white Gaussian noise.
@@ -42,4 +45,4 @@ def prepare(manifest: Path, out: Path, amplitude: float = 0.01, seed: int = 0) -
             raise DataError(f"{target}: cannot be written ({error.strerror}); choose another folder.") from None
         duration = len(samples) / audio.SAMPLE_RATE
         noisy.append(replace(utterance, audio=str(target), start=None, duration=duration))
-    write_splits({"noisy": noisy}, out)
+    write_splits({NAME: noisy}, out)

@@ -16,7 +16,7 @@ from torch import nn
 from asr_transfer.adaptation.frozen_layers import Shared, above
 from asr_transfer.adaptation.methods import STREAM, build, default_learning_rate, find_methods
 from asr_transfer.adaptation.settings import AdaptConfig
-from asr_transfer.adaptation.unsupervised import pseudo_label
+from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report
@@ -147,7 +147,8 @@ def adapt(
         return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {})
     report = Report()
     if "pseudo-label" in names:
-        spoken, report = pseudo_label(source, spoken, config.settings.confidence)
+        teacher = labeller(source, config.settings, config.suta)
+        spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
     kept, infeasible = spoken.spelled(source.tokens, config.speeds, config.augment).feasible(source.model.frames)
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)
     if not kept:

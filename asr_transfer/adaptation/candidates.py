@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.table import Table
+from scipy import stats
 
 from asr_transfer.adaptation.frozen_layers import Shared, above
 from asr_transfer.adaptation.settings import ChoiceConfig
@@ -29,6 +30,9 @@ BEYOND_CHANCE = 2.0
 
 WORST = 1000.0
 """Criterion of what is not finite: a number, so that it is sorted, and written to files, like any other."""
+
+SURE = 0.9
+"""Chance, one-sided, with which a gain must be one to count, where there is no usual choice to fall back on."""
 
 Floats = NDArray[np.float64]
 
@@ -251,10 +255,34 @@ class Judge:
         )  # fmt: skip
 
     def _shares(self, found: Answers, held: Sequence[int]) -> Floats:
-        before = self._before[held]
-        counted = found.errors / (before.errors.sum() + 1)
-        shares: Floats = 0.5 * counted + 0.5 * found.losses / max(before.losses.sum(), 1e-9)
-        return shares
+        return shares_of(found, self._before[held])
+
+
+def shares_of(found: Answers, before: Answers) -> Floats:
+    """Return what each utterance adds to the criterion, (n,): half its errors and half its loss; before, all make 1.
+
+    Args:
+        found: answers of a model.
+        before: answers on the same utterances of the one that it is compared with.
+    """
+    counted = found.errors / (before.errors.sum() + 1)
+    shares: Floats = 0.5 * counted + 0.5 * found.losses / max(before.losses.sum(), 1e-9)
+    return shares
+
+
+def gain(found: Answers, before: Answers) -> tuple[float, float]:
+    """Return how much smaller the criterion became, and the standard error of that; infinite where nobody can tell."""
+    gains = shares_of(before, before) - shares_of(found, before)
+    count = len(gains)
+    return float(gains.sum()), float(np.sqrt(count) * gains.std(ddof=1)) if count > 1 else float("inf")
+
+
+def is_gain(found: Answers, before: Answers) -> bool:
+    """Return whether utterances gained by more than chance would have it, and lost no errors."""
+    if len(found.errors) < 2 or found.errors.sum() > before.errors.sum():
+        return False
+    value, error = gain(found, before)
+    return value > float(stats.t.ppf(SURE, len(found.errors) - 1)) * error
 
 
 def mean_abroad(lost: Mapping[str, Loss]) -> Loss:

@@ -96,7 +96,7 @@ def check_audio(utterances: Sequence[Utterance]) -> AudioCheck:
     first: dict[bytes, int] = {}
     for number, utterance in enumerate(utterances):
         samples = read_audio(utterance)
-        original = first.setdefault(hashlib.sha256(samples.tobytes()).digest(), number)
+        original = first.setdefault(_digest(samples), number)
         groups.append(original)
         if silent := _silence(samples):
             findings.append(Finding(utterance.id, "silence", f"{utterance.audio} {silent}"))
@@ -107,6 +107,19 @@ def check_audio(utterances: Sequence[Utterance]) -> AudioCheck:
         if original != number:
             findings.append(Finding(utterance.id, "duplicate", _duplicate(utterance, utterances[original])))
     return AudioCheck(findings, groups)
+
+
+def digest(utterance: Utterance) -> bytes:
+    """Return what two recordings share exactly when they have the same samples once decoded.
+
+    Raises:
+        DataError: the recording cannot be read.
+    """
+    return _digest(read_audio(utterance))
+
+
+def _digest(samples: np.ndarray) -> bytes:
+    return hashlib.sha256(samples.tobytes()).digest()
 
 
 def held_out_folds(utterances: Sequence[Utterance], folds: int, seed: int, groups: Sequence[int]) -> list[list[int]]:

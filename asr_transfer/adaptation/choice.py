@@ -217,6 +217,18 @@ def refit_settings(config: AdaptConfig, chosen: Choice, choice: ChoiceConfig | N
     return replace(config, learning_rate=chosen.learning_rate, strength=chosen.strength, steps=steps, speeds=speeds)
 
 
+def usual_choice(choice: ChoiceConfig, with_source: bool) -> Choice:
+    """Return the usual choice: the first candidate at its usual strength."""
+    first = candidates(choice, with_source)[0]
+    strength = usual_strength(first.method, choice)
+    return Choice(first.method, first.learning_rate, strength, "the usual choice", (), 0.0)
+
+
+def usual_strength(method: str, choice: ChoiceConfig) -> float:
+    """Return the strength of a method that nothing speaks for or against: all of it where source speech is mixed in."""
+    return 1.0 if needs_source(method) else choice.prior_strength
+
+
 def _decide(
     options: Sequence[Rung], prior: Candidate, before: Floats, ladder: Sequence[Rung], choice: ChoiceConfig
 ) -> tuple[str, float | None, float, str]:
@@ -234,7 +246,7 @@ def _decide(
         reason = f"the best candidate, {_found(best)}; that is no gain, so the model stays as it is"
         return NONE, None, 1.0, reason
     first = [rung for rung in safe if (rung.method, rung.learning_rate) == (prior.method, prior.learning_rate)]
-    strength = 1.0 if needs_source(prior.method) else choice.prior_strength
+    strength = usual_strength(prior.method, choice)
     usual = min(first, key=lambda rung: abs(rung.strength - strength), default=best)
     gain, error = _difference(usual.shares, best.shares)
     chosen, why = (best, "the best by more than chance") if gain > DOUBT * error**2 else (usual, "the usual choice")

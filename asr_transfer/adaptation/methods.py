@@ -192,7 +192,7 @@ METHODS: dict[str, Method] = {
             "lhuc",
             "scale each hidden unit (Swietojanski and Renals 2014)",
             "added",
-            1e-2,
+            3e-2,
             _added("lhuc", lambda settings: 0),
         ),
         Method(
@@ -321,6 +321,11 @@ def _of_other_heads(source: Model, head: str) -> list[str]:
 def needs_source(name: str) -> bool:
     """Return whether a method or combination reads utterances of the source domain."""
     return any(method.needs_source for method in find_methods(name))
+
+
+def reads_transcripts(name: str) -> bool:
+    """Return whether a method or combination reads the transcripts of what it adapts to."""
+    return not any(method.name in ("pseudo-label", "suta") for method in find_methods(name))
 
 
 def uses_source(name: str) -> bool:

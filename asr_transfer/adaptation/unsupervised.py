@@ -5,17 +5,21 @@ What is kept is then adapted to like transcribed speech (pseudo-labels; Lee 2013
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
 
+from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.data.manifest import Report, Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.decoders import Heard
 from asr_transfer.decoding.recogniser import Frames, Recogniser
+from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.models.contract import paths_with_tensors
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,16 @@ def guess(source: Recogniser, spoken: Spoken) -> list[Guess]:
         confidences = (-losses / counts.clamp(min=1)).exp().clamp(max=1).tolist()
         return [Guess(heard, p if heard.text else 0.0) for heard, p in zip(found, confidences, strict=True)]
 
-    return [found for (found,) in source.listen_with(sure, spoken, whole=True)]
+    return [found for (found,) in source.listen_with(sure, spoken, whole=True, adapted=True)]
+
+
+def labeller(source: Recogniser, settings: MethodSettings, suta: SutaConfig) -> Recogniser:
+    """Return the recogniser that makes texts for `pseudo-label`: the source, adapted to each recording where asked for.
+
+    A model without a front end that has weights cannot be adapted at test time and labels as it is.
+    """
+    front = paths_with_tensors(source.model, [block.path for block in source.model.front_end()])
+    return replace(source, test_time=suta) if settings.labels == "suta" and front else source
 
 
 def pseudo_label(source: Recogniser, spoken: Spoken, confidence: float) -> tuple[Spoken, Report]:
@@ -82,16 +95,7 @@ def pseudo_label(source: Recogniser, spoken: Spoken, confidence: float) -> tuple
     if not spoken:
         raise DataError("there are no utterances to label; check the manifest and the speakers asked for.")
     guesses = guess(source, spoken)
-    report, kept = Report(), []
-    for utterance, guessed in zip(spoken.utterances, guesses, strict=True):
-        if not guessed.heard.text:
-            report.drop(utterance.id, "the model recognises nothing in it")
-        elif guessed.confidence < confidence:
-            sure = f"its confidence is {guessed.confidence:.3f}, below {confidence:g}"
-            report.drop(utterance.id, f"{sure} ('{guessed.heard.text}')")
-        else:
-            kept.append(_labelled(utterance, guessed.heard, source))
-    report.kept = len(kept)
+    kept, report = surest(source, spoken, guesses, confidence)
     report.remark()
     if not kept:
         best = max(guessed.confidence for guessed in guesses)
@@ -104,6 +108,28 @@ def pseudo_label(source: Recogniser, spoken: Spoken, confidence: float) -> tuple
             f"the model is nowhere as sure as {confidence:g}: the highest confidence among {len(spoken)} "
             f"utterances is {best:.3f}; lower `--settings.confidence` or transcribe some of them."
         )
+    return kept, report
+
+
+def surest(source: Recogniser, spoken: Spoken, guesses: Sequence[Guess], confidence: float) -> tuple[Spoken, Report]:
+    """Return the utterances whose guess is sure enough, with that as text, and a report of the others.
+
+    Args:
+        source: recogniser that made the guesses.
+        spoken: speech that they were made of.
+        guesses: guess of each utterance.
+        confidence: least confidence of an utterance that is kept; empty guesses are always left out.
+    """
+    report, kept = Report(), []
+    for utterance, guessed in zip(spoken.utterances, guesses, strict=True):
+        if not guessed.heard.text:
+            report.drop(utterance.id, "the model recognises nothing in it")
+        elif guessed.confidence < confidence:
+            sure = f"its confidence is {guessed.confidence:.3f}, below {confidence:g}"
+            report.drop(utterance.id, f"{sure} ('{guessed.heard.text}')")
+        else:
+            kept.append(_labelled(utterance, guessed.heard, source))
+    report.kept = len(kept)
     return Spoken(kept, spoken.store), report
 
 

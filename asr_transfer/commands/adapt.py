@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from jsonargparse import Namespace
 
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.commands.options import Command, ResumableOptions, Say, add_settings, settings_from, settings_of
-from asr_transfer.commands.speech import read_speech, take
+from asr_transfer.commands.speech import read_partly, read_speech, take
 from asr_transfer.config import Precision, SpecAugmentConfig
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.ranges import Count
@@ -32,7 +33,8 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
 
     Attributes:
         model: model folder, or the run folder of `train`.
-        data: manifest, or folder of recordings, of the new speaker; with transcripts where the method reads them.
+        data: manifest, or folder of recordings, of the new speaker. Where only some have a transcript, the others are
+            used where that helps on held-out ones; where none has, `auto` chooses among methods that read none.
         method: name of a method, or several joined with +. `auto` tries several on the speaker's own recordings and may
             leave the model as it is.
         profile: profile of the model to go on from with more recordings.
@@ -52,6 +54,7 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
             the model's other languages are scored through their own heads.
         check: whether to try a named method on held-out recordings first, and keep the model as it is where they get
             worse.
+        use_untranscribed: whether recordings of `data` without transcript may be used beside those with one.
         keep_suspicious: whether to adapt also to recordings whose transcript seems to belong to another one.
     """
 
@@ -69,6 +72,7 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
     test: Path | None = None
     others: Path | None = None
     check: bool = True
+    use_untranscribed: bool = True
     keep_suspicious: bool = False
 
 
@@ -89,6 +93,7 @@ def adapt(
     test: str | Path | None = None,
     others: str | Path | None = None,
     check: bool = True,
+    use_untranscribed: bool = True,
     keep_suspicious: bool = False,
     steps: int = 40,
     learning_rate: float | None = None,
@@ -131,7 +136,7 @@ def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
     Raises:
         AsrTransferError: model, recordings, options or the folder are wrong.
     """
-    from asr_transfer.commands.adapt_run import Speech, adapt_run, reads_transcripts
+    from asr_transfer.commands.adapt_run import Speech, adapt_run
     from asr_transfer.commands.language import find_head, in_language
     from asr_transfer.commands.profile import load_with_profile
 
@@ -149,14 +154,47 @@ def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
         heads = base.model.head_names()
         return in_language(utterances, head, heads, path, say) if path and base.others else utterances
 
-    data = read_speech(command.data, head, base.case(), reads_transcripts(command.method))
-    own = take(ours(data, command.data), command.speaker, command.utterances, command.seed)
+    own, untranscribed = _own(command, base, lambda utterances: ours(utterances, command.data))
     test = ours(read(command.test), command.test)
     if test and command.speaker is not None:
         test = take(test, command.speaker, None, command.seed)
     more = read(command.source)
     more = take(more, None, min(command.source_utterances, len(more)), command.seed) if more else []
-    return adapt_run(command, base, source, Speech(own, test, read(command.others), more), say)
+    return adapt_run(command, base, source, Speech(own, test, read(command.others), more, untranscribed), say)
+
+
+def _own(
+    command: AdaptCommand, base: Recogniser, ours: Callable[[list[Utterance]], list[Utterance]]
+) -> tuple[list[Utterance], list[Utterance]]:
+    """Return the speaker's recordings to adapt to by their transcripts, and those of which there is none to read.
+
+    Args:
+        command: options of the run.
+        base: model as it stands on disk.
+        ours: function that keeps the utterances in the head's language.
+
+    Raises:
+        DataError: they are not there, damaged, or have no transcripts for a method that learns from them.
+    """
+    from asr_transfer.adaptation.choice import AUTO
+    from asr_transfer.commands.adapt_run import reads_transcripts
+    from asr_transfer.errors import DataError
+
+    if not reads_transcripts(command.method):
+        data = ours(read_speech(command.data, base.head, base.case(), labelled=False))
+        return take(data, command.speaker, command.utterances, command.seed), []
+    transcribed, bare = (ours(part) for part in read_partly(command.data, base.head, base.case()))
+    theirs = [u for u in bare if command.speaker in (None, u.speaker)]
+    if not theirs or any(command.speaker in (None, u.speaker) for u in transcribed):
+        own = take(transcribed or bare, command.speaker, command.utterances, command.seed)
+        return own, theirs if command.use_untranscribed else []
+    if command.method != AUTO:
+        raise DataError(
+            f"{command.data}: no recording has a transcript, which `{command.method}` learns from; write some, in a "
+            ".txt file beside each recording or in one table with the columns `file` and `text`, or take `--method "
+            "auto`, which then chooses among methods that read none."
+        )
+    return [], take(bare, command.speaker, command.utterances, command.seed)
 
 
 def _run(arguments: Namespace) -> int:

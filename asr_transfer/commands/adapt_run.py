@@ -12,10 +12,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from asr_transfer.adaptation import methods
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.before_after import before_and_after
 from asr_transfer.adaptation.candidates import BEYOND_CHANCE, Candidate, Loss, ladder_table, mean_abroad
-from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, refit_settings
+from asr_transfer.adaptation.checks import digest
+from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, refit_settings, usual_choice
 from asr_transfer.adaptation.kept import (
     NOT_MEASURED,
     Judged,
@@ -26,10 +28,13 @@ from asr_transfer.adaptation.kept import (
     mixed_in_trials,
     without_judged,
 )
-from asr_transfer.adaptation.methods import build, default_learning_rate, find_methods, needs_source, uses_source
+from asr_transfer.adaptation.methods import build, default_learning_rate, needs_source, uses_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
-from asr_transfer.adaptation.unsupervised import pseudo_label
+from asr_transfer.adaptation.self_training import SelfTraining
+from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
+from asr_transfer.adaptation.untranscribed import beside, with_untranscribed
 from asr_transfer.adaptation.usable_recordings import Vetted, vet
+from asr_transfer.adaptation.without_transcripts import choose_without_transcripts
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import open_profile
@@ -62,12 +67,15 @@ class Speech:
         test: other recordings of the same speaker, to score on; may be empty.
         others: recordings of other speakers, to score on; may be empty.
         source: recordings like those that the model was trained on, to mix in; may be empty.
+        untranscribed: further recordings of the new speaker, without transcripts; may be empty. Where `own` is, a
+            method is chosen that reads none.
     """
 
     own: Sequence[Utterance]
     test: Sequence[Utterance] = ()
     others: Sequence[Utterance] = ()
     source: Sequence[Utterance] = ()
+    untranscribed: Sequence[Utterance] = ()
 
 
 def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speech: Speech, say: Say) -> Recogniser:
@@ -86,14 +94,16 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     Raises:
         AsrTransferError: utterances, settings or the folder are wrong.
     """
-    _refuse_shared(speech.own, speech.test)
+    _refuse_shared([*speech.own, *speech.untranscribed], speech.test)
     # What cannot work is refused before anything is written.
-    labelled = reads_transcripts(command.method)
+    labelled = reads_transcripts(command.method) and bool(speech.own)
+    if not speech.own:
+        speech = replace(speech, own=speech.untranscribed, untranscribed=())
     kept = kept_speech(command.model, source, speech.own) if command.use_summary else {}
     offered = len(speech.source)
     speech = replace(speech, source=without_judged(speech.source, kept.get(JUDGED)))
     replayed: list[Utterance] = []
-    if not speech.source and _takes_source(command):
+    if not speech.source and _takes_source(command) and (labelled or command.method != AUTO):
         of_languages = in_its_languages(kept, FOLDER, command.model, source)
         replayed = [u for own in of_languages.values() for u in own]
     if replayed:
@@ -117,7 +127,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             f"{offered - len(speech.source)} utterances of --source are not mixed in: the model keeps them to judge on"
         )
     speech = _distinct(speech if labelled else replace(speech, own=[replace(u, text="") for u in speech.own]))
-    everything = [*speech.own, *speech.test, *speech.others, *speech.source]
+    everything = [*speech.own, *speech.untranscribed, *speech.test, *speech.others, *speech.source]
     refit = command.choice.refit_speeds if command.method == AUTO else ()
     speeds = tuple(dict.fromkeys((*command.speeds, *refit)))
     store = build_store(everything, source.model.inputs, speeds)
@@ -132,10 +142,12 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         unheard = {head: [renamed.pop(0) for _ in own] for head, own in unheard.items()}
     judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
     vetted = vet(source, Spoken(speech.own, store), command.speeds, command.keep_suspicious, labelled, note)
+    rest = _untranscribed(command, source, Spoken(speech.untranscribed, store), vetted, note)
     voice = diagnose(vetted.spoken.utterances)
     _print(voice.table())
     if "pseudo-label" in command.method.split("+"):
-        pseudo_label(source, vetted.spoken, command.settings.confidence)
+        teacher = labeller(source, command.settings, command.suta)
+        pseudo_label(teacher, vetted.spoken, command.settings.confidence)
     record = record or _open(command, given)
     for line in lines:
         record.log(line)
@@ -150,12 +162,20 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     if unheard:
         kept_to_judge = [u for own in unheard.values() for u in own]
         record.data("judged", summary_folder(command.model, JUDGED) or "", kept_to_judge)
+    if rest:
+        record.data("untranscribed", command.data, rest.utterances)
     command = _settled(command, source, tell)
-    choice = _choose(command, source, vetted, speech.source, judged, tell, record.log)
+    if command.method == AUTO and not labelled:
+        choice = _choose_unread(command, source, vetted, Spoken(speech.test, store), tell, record.log)
+    else:
+        choice = _choose(command, source, vetted, speech.source, judged, tell, record.log)
+    learnt, helping = vetted.spoken, None
+    if rest:
+        mixed = Spoken(mixed_in_trials(speech.source, judged), store)
+        choice, helping = _with_untranscribed(command, source, vetted, rest, mixed, choice, tell)
+        learnt = beside(learnt, helping.spoken)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
-    adapted = adapt(
-        source, vetted.spoken, choice.method, settings, command.out, record.log, Spoken(speech.source, store)
-    )
+    adapted = adapt(source, learnt, choice.method, settings, command.out, record.log, Spoken(speech.source, store))
     say(str(adapted.plan))
     scores = {
         name: before_and_after(name, source, adapted.recogniser, Spoken(part, store), record, say)
@@ -176,7 +196,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         abroad = _lost_abroad(command, source, adapted, judged.abroad, store, record, tell)
     if adapted.end and (source.offsets or base.offsets):
         adapted = replace(adapted, recogniser=_recalibrated(adapted.recogniser, unheard, store, tell))
-    _save(command, base, source, adapted, vetted, choice, kept, record, say)
+    _save(command, base, source, adapted, learnt, choice, kept, record, say)
     record.finish(
         scores=scores,
         history=adapted.result.history,
@@ -188,12 +208,13 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             "reason": choice.reason,
             **about,
             **({"head": source.head, "other_languages": abroad} if source.others else {}),
+            **({"untranscribed": helping.to_plain()} if helping else {}),
             "ladder": [rung.to_plain() for rung in choice.ladder],
             "voice": voice.to_plain(),
             "left_out": [f"{name}: {reason}" for name, reason in [*vetted.dropped, *adapted.report.dropped]],
         },
     )
-    spent = choice.cpu_seconds + adapted.result.cpu_seconds
+    spent = choice.cpu_seconds + (helping.cpu_seconds if helping else 0) + adapted.result.cpu_seconds
     say(f"{command.out / 'model'}: written after {spent:.1f} CPU-seconds of adaptation")
     return adapted.recogniser
 
@@ -204,8 +225,7 @@ def reads_transcripts(method: str) -> bool:
     Raises:
         ConfigError: there is no such method.
     """
-    names = [] if method == AUTO else [found.name for found in find_methods(method)]
-    return "pseudo-label" not in names and "suta" not in names
+    return method == AUTO or methods.reads_transcripts(method)
 
 
 def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech, labelled: bool) -> None:
@@ -220,6 +240,10 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
             if given:
                 raise ConfigError(f"`{option}` is for a named method, `auto` tries several; {instead}, or a --method.")
         tried = list(dict.fromkeys(c.method for c in candidates(command.choice, bool(speech.source))))
+        if not labelled:
+            tried = list(command.choice.without_transcripts)
+            if reading := [name for name in tried if reads_transcripts(name)]:
+                raise ConfigError(f"`choice.without_transcripts` names `{reading[0]}`, which reads transcripts.")
     for name in tried:
         recipe = build(name, source.model, command.settings, source.head)
         recipe.plan.apply(copy.deepcopy(source.model))
@@ -255,7 +279,7 @@ def _open(command: AdaptCommand, speech: Speech) -> RunRecord:
     """Open the run folder, and note the recordings that were given."""
     record = RunRecord(command.out, to_record(command), resume=command.resume, overwrite=command.overwrite)
     for name, path, part in (
-        ("given", command.data, speech.own),
+        ("given", command.data, [*speech.own, *speech.untranscribed]),
         ("test", command.test, speech.test),
         ("others", command.others, speech.others),
         ("source", command.source, speech.source),
@@ -290,8 +314,8 @@ def _distinct(speech: Speech) -> Speech:
         return result
 
     test = named("test", speech.test)
-    own, others = named("data", speech.own), named("others", speech.others)
-    return Speech(own, test, others, named("source", speech.source))
+    own, untranscribed = named("data", speech.own), named("data", speech.untranscribed)
+    return Speech(own, test, named("others", speech.others), named("source", speech.source), untranscribed)
 
 
 def _choose(
@@ -405,6 +429,59 @@ def _recalibrated(
     return found
 
 
+def _choose_unread(
+    command: AdaptCommand, source: Recogniser, vetted: Vetted, test: Spoken, say: Say, log: Say
+) -> Choice:
+    """Choose among methods that read no transcripts, by the test recordings where there are some."""
+    choice = choose_without_transcripts(source, vetted.spoken, command, command.choice, test, log)
+    if choice.ladder:
+        _print(ladder_table(choice.ladder))
+    say(f"chosen: {choice.summary()}: {choice.reason}")
+    return choice
+
+
+def _untranscribed(command: AdaptCommand, source: Recogniser, rest: Spoken, vetted: Vetted, say: Say) -> Spoken:
+    """Return those recordings without transcript that can be used: no silence, and no copy of a transcribed one."""
+    if not rest:
+        return rest
+    if not _trains(command) or (command.method != AUTO and not command.check):
+        say(
+            f"{len(rest)} recordings without transcript are not used: `--method {command.method}` as asked for does not"
+        )
+        return rest.subset(())
+    try:
+        usable = vet(source, rest, command.speeds, True, False, say).spoken
+    except DataError as error:
+        say(f"without transcript: {error}")
+        return rest.subset(())
+    known = {digest(u) for u in vetted.spoken.utterances}
+    return usable.subset(n for n, u in enumerate(usable.utterances) if digest(u) not in known)
+
+
+def _with_untranscribed(
+    command: AdaptCommand,
+    source: Recogniser,
+    vetted: Vetted,
+    rest: Spoken,
+    mixed: Spoken,
+    choice: Choice,
+    say: Say,
+) -> tuple[Choice, SelfTraining]:
+    """Try the recordings without transcript beside the others; return how to adapt, and what is known of them."""
+    if command.method == AUTO:
+        usual = usual_choice(command.choice, bool(mixed))
+    else:
+        rate = command.learning_rate or default_learning_rate(command.method)
+        usual = Choice(command.method, rate, command.strength, "named by the user", (), 0.0)
+    found = with_untranscribed(
+        source, vetted.spoken, rest, command, command.choice, choice, usual, mixed, vetted.groups, say
+    )
+    say(f"without transcript: {found[1].reason}")
+    if found[0] is not choice:
+        say(f"chosen with them: {found[0].summary()}")
+    return found
+
+
 def _print(table: Table) -> None:
     console = Console()
     if not console.is_terminal:
@@ -417,14 +494,14 @@ def _save(
     base: Recogniser,
     source: Recogniser,
     adapted: Adapted,
-    vetted: Vetted,
+    spoken: Spoken,
     choice: Choice,
     kept: Mapping[str, Summary],
     record: RunRecord,
     say: Say,
 ) -> None:
     left_out = {name for name, _ in adapted.report.dropped}
-    learnt = [u for u in vetted.spoken.utterances if u.id not in left_out] if adapted.end else []
+    learnt = [u for u in spoken.utterances if u.id not in left_out] if adapted.end else []
     how = (
         f"Adapted from `{command.model}` to {len(learnt)} utterances by `{choice.method}`"
         if adapted.end

@@ -33,6 +33,23 @@ def read_speech(path: Path, language: str, case: Case, labelled: bool = True) ->
     return read_manifest(path, labelled)
 
 
+def read_partly(path: Path, language: str, case: Case) -> tuple[list[Utterance], list[Utterance]]:
+    """Read a manifest or a folder of which some recordings may lack a transcript; see `read_speech`.
+
+    Returns:
+        Utterances with a transcript, and those without.
+
+    Raises:
+        DataError: it is not there or damaged.
+    """
+    from data_prep import unlabelled
+
+    if path.is_dir():
+        return unlabelled.read_partly(path, language=language, case=case)
+    utterances = read_speech(path, language, case, labelled=False)
+    return [u for u in utterances if u.text], [u for u in utterances if not u.text]
+
+
 def take(utterances: Sequence[Utterance], speaker: str | None, count: int | None, seed: int) -> list[Utterance]:
     """Return the utterances of `speaker` (None: all), and `count` of them (None: all) drawn by `seed`.
 

@@ -22,7 +22,9 @@ from asr_transfer.runs.emptying import in_use
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.textfiles import read_text, require_writable_folder
 
-if TYPE_CHECKING:
+if not TYPE_CHECKING:
+    pass
+else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types of the options below
     from asr_transfer.decoding.recogniser import Recogniser
 
 

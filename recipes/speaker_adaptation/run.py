@@ -17,6 +17,12 @@ from asr_transfer.experiments.speakers.options import SpeakerRun
 from asr_transfer.experiments.speakers.rows import adaptation_table, summarise
 from asr_transfer.experiments.speakers.systems import write_systems
 
+OTHERS = {
+    "source": "their training speakers",
+    "target": "the other held-out speakers",
+    "dev": "the development split",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(ExperimentConfig, SpeakerRun):
@@ -29,8 +35,7 @@ def run(recipe: Recipe) -> None:
     folds, trials = run_experiment(manifests, recipe, ledger.folder, recipe.workers, ledger.say, recipe.backend)
     rows = summarise(folds, trials)
     write_systems(ledger.folder, folds, trials, utterances, ledger.values)
-    others = "their training speakers" if recipe.protocol.others == "source" else "the other held-out speakers"
-    ledger.say(f"Speaker adaptation on {recipe.corpus}; others: {others}")
+    ledger.say(f"Speaker adaptation on {recipe.corpus}; others: {OTHERS[recipe.protocol.others]}")
     ledger.publish({"rows": rows}, {"adaptation": [adaptation_table(rows)]})
 
 

@@ -203,7 +203,7 @@ def _rung(method: str, shares: list[float], strength: float = 0.75, errors: int 
 
 
 def test_the_usual_is_taken_unless_another_is_better_by_more_than_chance() -> None:
-    before, choice = np.full(5, 0.2), ChoiceConfig()
+    before, choice = np.full(5, 0.2), ChoiceConfig(prior_strength=0.75)
     usual = [_rung("full", [0.10, 0.11, 0.09, 0.10, 0.10], s) for s in (0.25, 0.75, 1.0)]
     lucky, better = _rung("lora", [0.01, 0.16, 0.01, 0.16, 0.01]), _rung("lora", [0.05, 0.06, 0.05, 0.05, 0.04])
     prior = Candidate("full", 1e-3)

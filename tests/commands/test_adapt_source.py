@@ -103,8 +103,6 @@ def test_manifests_of_unlabelled_speech_are_read_where_no_transcript_is_needed(
     heard = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [name for name, _ in heard] == [*(u.id for u in made), made[3].audio] and heard[3][1] == heard[5][1]
     for command in (
-        ("adapt", "--data", bare, "--method", "full"),
-        ("adapt", "--data", bare),
         ("adapt", "--data", tmp_path / "texts.jsonl", "--method", "pseudo-label", "--test", bare),
         ("evaluate", "--data", bare),
     ):

@@ -223,4 +223,28 @@ MUTANTS = (
         "the last training without source utterances is longer than those that were judged",
         ("tests/adaptation/test_choice.py",),
     ),
+    Mutant(
+        "pseudo-labels-by-a-model-that-learnt-the-held-out",
+        f"{ROOM}/self_training.py",
+        "if n not in out)",
+        "if n not in ())",
+        "recordings without transcripts are judged by models that have learnt what they are judged on",
+        ("tests/adaptation/test_self_training.py",),
+    ),
+    Mutant(
+        "copies-among-the-untranscribed",
+        "asr_transfer/commands/adapt_run.py",
+        "if digest(u) not in known",
+        "if u not in known",
+        "a copy of a held-out recording is learnt by its text of the model",
+        ("tests/commands/test_adapt_untranscribed.py",),
+    ),
+    Mutant(
+        "an-unseen-gain-is-claimed",
+        f"{ROOM}/without_transcripts.py",
+        "if sure >= UNSURE:",
+        "if sure >= 2 * UNSURE:",
+        "test-time adaptation is chosen unseen also where the model is sure",
+        ("tests/adaptation/test_without_transcripts.py",),
+    ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from asr_transfer.adaptation.methods import reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import KEEP_JUDGED
 from asr_transfer.experiments.speakers.experiment import AUTOMATIC
@@ -33,3 +34,13 @@ def test_auto_runs_at_its_shipped_settings(names: list[str]) -> None:
 def test_the_list_holds_every_recipe_that_runs_auto() -> None:
     listed = {names[-1] for names in RUNS}
     assert {file.stem for file in HPARAMS.glob("*.yaml") if "name: auto" in file.read_text(encoding="utf-8")} == listed
+
+
+def test_a_recipe_without_transcripts_names_only_methods_that_read_none() -> None:
+    recipe = load(ROOT / "recipes" / "speaker_adaptation" / "run.py")
+    seen: list[Any] = []
+    file = str(HPARAMS / "an4_unsupervised.yaml")
+    assert recipe.script(recipe.Recipe, seen.append, ["--config", file, "--out", "x"]) == 0
+    assert recipe.script(recipe.Recipe, seen.append, ["--config", file, "--noise", "0", "--out", "x"]) == 0
+    assert not any(reads_transcripts(grid.name) for grid in seen[0].methods)
+    assert [settings.noise for settings in seen] == [0.01, 0.0]

@@ -15,7 +15,7 @@ from typing import Any
 
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
-from asr_transfer.adaptation.methods import default_learning_rate, find_methods
+from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import KEEP_SOURCE, FeatureConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
@@ -107,6 +107,11 @@ class ExperimentConfig(Ranged):
         for name in names:
             if name not in AUTOMATIC:
                 find_methods(name)
+            if self.protocol.transductive and name != "none" and (name in AUTOMATIC or reads_transcripts(name)):
+                raise ConfigError(
+                    f"`methods`: {name} reads transcripts, and `protocol.transductive` tests on the utterances that it "
+                    "would read them of; leave one of them out."
+                )
 
 
 Key = tuple[str, Draw, int, str, float]

@@ -31,6 +31,8 @@ class ProtocolConfig(Ranged, section="protocol"):
         draws: random draws of utterances per test speaker.
         rotate: divide each speaker's utterances into as many parts as draws, each tested on once while the others are
             the pool, instead of drawing anew: every utterance is tested exactly once.
+        transductive: test on the utterances themselves that are adapted to, which only methods that read no transcripts
+            may: recordings are recognised, adapted to by what was recognised, and recognised again.
         dev_draws: draws per development speaker; with `each`, the test speakers' draws serve.
         unit: errors are counted in words or characters.
         test_utterances: greatest number of utterances a draw is tested on.
@@ -51,6 +53,7 @@ class ProtocolConfig(Ranged, section="protocol"):
     draws: Count = 5
     dev_draws: Count = 2
     rotate: bool = False
+    transductive: bool = False
     unit: Literal["words", "characters"] = "words"
     test_utterances: Count = 200
     others: Literal["source", "target", "dev"] = "source"
@@ -68,6 +71,11 @@ class ProtocolConfig(Ranged, section="protocol"):
             )
         if self.rotate and self.draws < 2:
             raise ConfigError("`protocol.rotate` needs `protocol.draws` of at least 2: one part is tested on.")
+        if self.transductive and (self.rotate or len(self.amounts) > 1):
+            raise ConfigError(
+                "`protocol.transductive` tests on what is adapted to, which is another test for every amount; give one "
+                "of `protocol.amounts`, without `rotate`."
+            )
 
 
 @dataclass(frozen=True)
@@ -196,7 +204,8 @@ def others_of(fold: Fold, speaker: str, config: ProtocolConfig) -> tuple[str, ..
 def draws_of(own: Sequence[Utterance], config: ProtocolConfig, draws: int) -> list[Draw]:
     """Draw adaptation and test utterances of one speaker.
 
-    The pool is the largest amount that leaves at least a fifth of the utterances to test on.
+    The pool is the largest amount that leaves at least a fifth of the utterances to test on, or all of them where the
+    pool itself is tested on.
 
     Raises:
         DataError: the speaker has too few utterances even for the smallest amount.
@@ -208,7 +217,8 @@ def draws_of(own: Sequence[Utterance], config: ProtocolConfig, draws: int) -> li
             "`protocol.draws` or leave the speaker out."
         )
     # Rotating, the largest part is what one draw cannot adapt on.
-    most = len(own) - (-(-len(own) // draws) if config.rotate else max(1, len(own) // 5))
+    kept = 0 if config.transductive else max(1, len(own) // 5)
+    most = len(own) - (-(-len(own) // draws) if config.rotate else kept)
     usable = [amount for amount in config.amounts if amount <= most]
     if not usable:
         raise DataError(
@@ -226,6 +236,7 @@ def draws_of(own: Sequence[Utterance], config: ProtocolConfig, draws: int) -> li
             pool = [name for name in order if name not in set(rest)][: config.amounts[-1]]
         else:
             pool, rest = order[: usable[-1]], order[usable[-1] :]
+            rest = pool if config.transductive else rest
         result.append(Draw(speaker, number, tuple(pool), tuple(rest[: config.test_utterances])))
     return result
 
