@@ -10,7 +10,7 @@ from asr_transfer.commands.learn import LearnCommand
 from asr_transfer.commands.options import Say
 from asr_transfer.commands.speech import read_speech
 from asr_transfer.config import Units, to_record
-from asr_transfer.data.features import build_store
+from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import symbols_of_units
 from asr_transfer.data.manifest import Utterance, by_language
 from asr_transfer.data.pronounce import pronounce_utterances
@@ -76,7 +76,7 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
     )  # fmt: skip
     every = [*parts.train, *parts.dev, *parts.test]
     store = build_store(every, source.model.inputs, tuple(sorted({1.0, *command.speeds})))
-    beside = _beside(command, source, language)
+    beside = _beside(command, source, language, store)
     planned = plan_learning(source, language, units, parts.minutes, beside, command)
     record = RunRecord(command.out, to_record(command), resume=command.resume, overwrite=command.overwrite)
     record.data("given", command.data, given)
@@ -204,9 +204,9 @@ def _amount(utterances: Sequence[Utterance], command: LearnCommand) -> Sequence[
     return nested_subsets(utterances, [command.minutes], command.seed)[command.minutes]
 
 
-def _beside(command: LearnCommand, source: Recogniser, language: str) -> Beside:
+def _beside(command: LearnCommand, source: Recogniser, language: str, store: FeatureStore) -> Beside:
     """Return speech of the model's other languages: the user's, or what the model's folder keeps."""
-    beside = kept_beside(command.model, source, language, command.use_summary)
+    beside = kept_beside(command.model, source, language, store, command.use_summary)
     if command.source is None:
         return beside
     others = set(tokens_by_head(source)) - {language}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr_transfer.config import Units
-from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, load_summaries, remarks, writers
 from asr_transfer.data.manifest import checksum
 from asr_transfer.data.speech import Spoken
@@ -106,13 +106,16 @@ def tokens_by_head(recogniser: Recogniser) -> dict[str, Tokens]:
     return {**recogniser.others, recogniser.head: recogniser.tokens}
 
 
-def kept_beside(model: Path, source: Recogniser, language: str, use_summary: bool = True) -> Beside:
+def kept_beside(
+    model: Path, source: Recogniser, language: str, store: FeatureStore, use_summary: bool = True
+) -> Beside:
     """Return what a model's folder keeps of its languages but one.
 
     Args:
         model: model folder, or a run folder with one.
         source: its model.
         language: language that is learnt.
+        store: inputs of its recordings, which stand in where nothing is kept.
         use_summary: whether to use what is kept; otherwise there is nothing.
     """
     kept = load_summaries(model, source.model.inputs) if use_summary else {}
@@ -120,7 +123,7 @@ def kept_beside(model: Path, source: Recogniser, language: str, use_summary: boo
 
     def of_others(summary: Summary | None) -> Spoken:
         if summary is None:
-            return Spoken([], build_store([], source.model.inputs))
+            return Spoken([], store)
         return Spoken([u for u in summary.utterances if u.language in others], summary.store)
 
     return Beside(of_others(kept.get(FOLDER)), of_others(kept.get(JUDGED)), kept)
