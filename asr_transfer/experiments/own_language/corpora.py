@@ -173,13 +173,11 @@ def _language(name: str) -> str | None:
 
 
 def _targets(config: OwnLanguageConfig, manifests: Mapping[str, str]) -> list[Target]:
+    def paths(places: Sequence[str]) -> dict[str, str]:
+        return {place: manifests[place] for place in places}
+
     found = [
-        Target(
-            one,
-            *({place: manifests[place] for place in own} for own in (one.train, one.dev, one.heard, one.new)),
-            config.sentences,
-            config.tested,
-        )
+        Target(one, paths(one.train), paths(one.dev), paths(one.heard), paths(one.new), config.sentences, config.tested)
         for one in config.languages
         if all(place in manifests for place in _places(one))
     ]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import ModelConfig, SourceConfig, to_record
-from asr_transfer.data.features import build_store
+from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import hold_out, symbols_of
 from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, judged_origin, keep, load_summaries, remarks, writers
 from asr_transfer.data.lexicon import read_for
@@ -51,7 +51,6 @@ SOURCE = "source"
 WAYS: tuple[Mode, ...] = ("head", "all", "joint")
 """Ways that are rows of the table, whether `learn` tries them or not."""
 
-Row = Literal["scratch", "head", "all", "joint", "learn", "adapt"]
 LEXICON = "lexicon.txt"
 
 
@@ -164,7 +163,7 @@ class _Step(Job):
         store = target.store(recogniser.model.inputs, self.point.learn.speeds)
         return kept_beside(self.point.source_folder(experiment), recogniser, target.name, store)
 
-    def hear(self, record: RunRecord, row: Row, recogniser: Recogniser, others: Spoken | None) -> None:
+    def hear(self, record: RunRecord, row: str, recogniser: Recogniser, others: Spoken | None) -> None:
         """Write what a model hears in the recordings that are scored, and in those of the other languages."""
         store = self.point.target.store(recogniser.model.inputs, self.point.learn.speeds)
         for name, test in self.point.target.tests().items():
@@ -249,7 +248,7 @@ class Learn(_Step):
         for way, learnt in outcome.learnt.items():
             if way in WAYS:
                 self.hear(record, way, learnt.recogniser, beside.judged)
-        training = {
+        training: dict[str, dict[str, float]] = {
             way: {"cpu_seconds": round(one.result.cpu_seconds, 2), "steps": one.result.steps}
             for way, one in outcome.learnt.items()
         }
@@ -311,15 +310,14 @@ class Adapt(_Step):
         source = Recogniser.load(before, target.name)
         kept = load_summaries(before, source.model.inputs)
         own = list(data["adapt"][1])
-        store = target.store(source.model.inputs, self.point.learn.speeds)
+        store: FeatureStore = build_store(own, source.model.inputs, stored_speeds(self.adapt.speeds))
         taken = {u.id for u in own}
-        speech = {}
-        for name in (FOLDER, JUDGED):
-            known = [u for u in kept[name].utterances if u.language == target.name] if name in kept else []
-            speech[name], store = (
-                Summary(known, kept[name].store).joined(store, taken) if known else (list[Utterance](), store)
-            )
-            taken |= {u.id for u in speech[name]}
+        speech: dict[str, list[Utterance]] = {FOLDER: [], JUDGED: []}
+        for name in [one for one in (FOLDER, JUDGED) if one in kept]:
+            known = [u for u in kept[name].utterances if u.language == target.name]
+            if known:
+                speech[name], store = Summary(known, kept[name].store).joined(store, taken)
+                taken |= {u.id for u in speech[name]}
         settings = replace(self.adapt, seed=self.point.seed)
         adapted, choice = adapt_by_choice(
             source, Spoken(own, store), settings, self.choice, Spoken(speech[FOLDER], store),

@@ -30,6 +30,9 @@ NAMES = {"scratch": "scratch", "learn": "learn", "adapt": "+ adapt", "words": "+
 """Names of rows where they are not the way's."""
 
 
+NOTHING: Figures = (None, None, None)
+
+
 @dataclass(frozen=True)
 class PathRow:
     """A step of the path, over all seeds.
@@ -90,14 +93,15 @@ def path_table(config: OwnLanguageConfig, rows: Sequence[PathRow]) -> Table:
         ("CPU-s", lambda row: f"{row.cpu_seconds:.0f}" if row.cpu_seconds else NONE),
         ("taken", lambda row: ", ".join(dict.fromkeys(row.taken))),
     ]
+    plural = "s" * (len(config.seeds) > 1)
     note = (
-        f"{len(config.seeds)} seeds, one source model of {config.source.trainer.steps} steps. `scratch` may read as "
-        f"much speech as the source's training and the learning together ({config.scratch_steps} steps), and ends where "
-        "the same development speech shows no more gain. `learn` is what `asr-transfer learn` takes by itself; its "
-        f"steps and CPU-seconds are those of all ways that it tries. `+ adapt` takes {config.sentences} sentences of "
-        f"the new speaker, `+ words` a lexicon of {config.lexicon} words. Words found are whole short recordings, "
-        "spelled freely but for `+ words`. Intervals (95 %) are over seeds and recordings, from four of both on; below "
-        "that there are none."
+        f"{len(config.seeds)} seed{plural}, one source model of {config.source.trainer.steps} steps. `scratch` may read "
+        f"as much speech as the source's training and the learning together ({config.scratch_steps} steps), and ends "
+        "where the same development speech shows no more gain. `learn` is what `asr-transfer learn` takes by itself; "
+        "its steps and CPU-seconds are those of all ways that it tries. `+ adapt` takes "
+        f"{config.sentences} sentences of the new speaker, `+ words` a lexicon of {config.lexicon} words. Words found "
+        "are whole short recordings, spelled freely but for `+ words`. Intervals (95 %) are over seeds and recordings, "
+        "from four of both on; below that there are none."
     )
     return Table.of(rows, columns, note=note)
 
@@ -106,17 +110,17 @@ def _rows(folder: Path, points: Sequence[Point]) -> list[PathRow]:
     first = points[0]
     beside = ways_beside(sum(u.duration for u in first.target.taught(first.minutes, first.seed)) / 60)
     adapted = first.target.language.is_adapted(first.minutes)
-    steps = {"scratch": "scratch", **{way: way if way in beside else "learn" for way in WAYS}, "learn": "learn"}
+    steps = {"scratch": "scratch"}
+    steps |= {way: way if way in beside else "learn" for way in WAYS}
+    steps["learn"] = "learn"
     if adapted:
         steps["adapt"] = "adapt"
     found = [_row(folder, points, way, step) for way, step in steps.items()]
     words = _found(folder, points, "adapt" if adapted else "learn", "lexicon")
-    none: Figures = (None, None, None)
-    gaps = [none] * 6
-    return [
-        *found,
-        PathRow(first.target.name, first.minutes, NAMES["words"], len(points), *gaps, words, none, 0, 0),
-    ]
+    gap = NOTHING
+    name, count = NAMES["words"], len(points)
+    last = PathRow(first.target.name, first.minutes, name, count, gap, gap, gap, gap, gap, gap, words, gap, 0, 0)
+    return [*found, last]
 
 
 def _row(folder: Path, points: Sequence[Point], way: str, step: str) -> PathRow:
@@ -124,10 +128,10 @@ def _row(folder: Path, points: Sequence[Point], way: str, step: str) -> PathRow:
     unit = error_unit(first.target.units)
     rates: dict[str, Figures] = {}
     gains: dict[tuple[str, str], Figures] = {}
-    cost: Figures = (None, None, None)
+    cost: Figures = NOTHING
     for test in ("heard", "new"):
         own = _heard(folder, points, step, way, test, unit)
-        rates[test] = figures(rate_over_seeds(own)) if own else (None, None, None)
+        rates[test] = figures(rate_over_seeds(own)) if own else NOTHING
         for base in ("scratch", "learn"):
             compared = own and way != base and (base == "scratch" or way == "adapt")
             before = _heard(folder, points, base, base, test, unit) if compared else []
@@ -150,8 +154,8 @@ def _row(folder: Path, points: Sequence[Point], way: str, step: str) -> PathRow:
         gains["new", "scratch"],
         gains["new", "learn"],
         cost,
-        _found(folder, points, way, "free") if way in ("learn", "adapt") else (None, None, None),
-        figures(difference_over_seeds(before, others)) if others else (None, None, None),
+        _found(folder, points, way, "free") if way in ("learn", "adapt") else NOTHING,
+        figures(difference_over_seeds(before, others)) if others else NOTHING,
         fmean(one["steps"] for one in spent),
         fmean(one["cpu_seconds"] for one in spent),
         tuple(one.get("way", one.get("method", "")) for one in taken),
