@@ -28,12 +28,14 @@ class Recipe(OwnLanguageConfig, ExperimentRun):
         speech: folder of the corpora as they were distributed; fetched ones are found without it.
         sources: corpora to learn from, without the languages that are learnt; all that are known and there, where none
             is named.
+        targets: corpora of the languages that are learnt; languages with others are left out. All where none is named.
         source_model: run folder of a finished source model, instead of training one.
         quick: a small experiment of the same kind, to see it work.
     """
 
     speech: Path | None = None
     sources: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     source_model: Path | None = None
     quick: bool = False
 
@@ -46,7 +48,7 @@ def run(recipe: Recipe) -> None:
         config = with_source(config, recipe.source_model)
     out = ledger.folder
     sources = None if recipe.source_model else recipe.sources
-    speech = find_speech(config, out / "corpora", ledger.say, recipe.speech, sources, recipe.workers)
+    speech = find_speech(config, out / "corpora", ledger.say, recipe.speech, sources, recipe.targets, recipe.workers)
     note_speech(ledger, speech)
     rows = run_path(config, speech, out, recipe.workers, ledger.say, recipe.backend, recipe.source_model)
     ledger.publish({"rows": rows}, {"path": [path_table(config, rows)]})

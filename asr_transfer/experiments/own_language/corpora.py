@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.inputs import Wanted
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.subsets import nested_subsets
-from asr_transfer.errors import DataError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.languages.points import read_corpora, spellable, stored_speeds
 from asr_transfer.experiments.own_language.config import Language, OwnLanguageConfig
 from data_prep.made_up_languages import SPLITS, prepare_made_up_languages
@@ -119,6 +119,7 @@ def find_speech(
     say: Callable[[str], None],
     speech: Path | None = None,
     sources: Sequence[str] | None = (),
+    targets: Sequence[str] = (),
     workers: int = 1,
 ) -> Speech:
     """Prepare what is there; languages whose corpora are absent are said and left out.
@@ -129,6 +130,7 @@ def find_speech(
         say: function that takes lines for a person to read.
         speech: folder of the corpora as they were distributed; fetched ones are found without it.
         sources: corpora to learn from; all that are known and there, where none is named, and no corpora for None.
+        targets: corpora of the languages that are learnt; a language with others is left out. All where none is named.
         workers: parallel processes.
 
     Raises:
@@ -136,12 +138,17 @@ def find_speech(
         ConfigError: a corpus is not known, or espeak-ng is not installed.
     """
     learnt = {one.language for one in config.languages}
+    if targets:
+        chosen = [one for one in config.languages if set(corpora_of(one)) <= set(targets)]
+        if not chosen:
+            raise ConfigError("no language has all of its corpora among `targets`; name those that its settings do.")
+        config = replace(config, languages=tuple(chosen))
     if config.made_up is not None:
         folders = prepare_made_up_languages(config.made_up, folder, workers)
         manifests = {f"{name}/{split}": str(at / f"{split}.jsonl") for name, at in folders.items() for split in SPLITS}
         taught = {name: path for name, path in manifests.items() if name.endswith("/train")}
         return Speech({n: p for n, p in taught.items() if n.split("/")[0] not in learnt}, _targets(config, manifests))
-    named = dict.fromkeys(place.rpartition("/")[0] for one in config.languages for place in _places(one))
+    named = dict.fromkeys(name for one in config.languages for name in corpora_of(one))
     offered = () if sources is None else sources or SOURCES
     wanted = [name for name in offered if name not in named and _language(name) not in learnt]
     further = [name for name in named if name not in TARGETS]
@@ -161,6 +168,11 @@ def find_speech(
         if absent := [place for place in _places(one) if place not in manifests]:
             say(f"{one.language}: is left out, for {absent[0]} is absent")
     return Speech(taught, _targets(config, manifests))
+
+
+def corpora_of(one: Language) -> list[str]:
+    """Return the corpora that a language's manifests are of."""
+    return list(dict.fromkeys(place.rpartition("/")[0] for place in _places(one)))
 
 
 def _places(one: Language) -> tuple[str, ...]:

@@ -254,7 +254,8 @@ class Learn(_Step):
         }
         if self.way == "auto":
             self.hear(record, "learn", outcome.recogniser, beside.judged)
-            write_scores(record.folder / "heard/source/others", hypotheses(source, beside.judged, by_head=True))
+            if beside.judged:
+                write_scores(record.folder / "heard/source/others", hypotheses(source, beside.judged, by_head=True))
             save_learnt(outcome, record.folder / "model", str(place), parts, store, beside, settings)
             training["learn"] = {
                 "cpu_seconds": round(outcome.cpu_seconds, 2),
