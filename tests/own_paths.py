@@ -28,9 +28,8 @@ def path_config(**changes: Any) -> OwnLanguageConfig:
         augment=SpecAugmentConfig(1, 4, 1, 4),
         speeds=(1.0,),
     )
-    learn = LearningSettings(
-        steps=40, patience=0, batch_budget=1000, speeds=(1.0,), learning_rate=0.01, device="cpu", keep_source=20
-    )
+    learn = replace(usual.learn, steps=40, patience=0, batch_budget=1000, speeds=(1.0,), learning_rate=0.01)
+    learn = replace(learn, device="cpu", keep_source=20)
     adapt = AdaptConfig(steps=20, precision="fp32", device="cpu")
     choice = ChoiceConfig(folds=2, with_source=("full+replay",), without_source=("full",), strengths=(1.0,))
     return replace(usual, **{"source": source, "learn": learn, "adapt": adapt, "choice": choice, **changes})
