@@ -41,7 +41,7 @@ class Beside:
     Attributes:
         replay: utterances to mix in, with their inputs.
         judged: utterances that the model was not trained on, on which is seen what these languages lose.
-        kept: what the model's folder keeps, by folder.
+        kept: summaries that the model's folder keeps, by folder.
     """
 
     replay: Spoken
@@ -161,7 +161,7 @@ def learn_by_ways(
 
     Args:
         source: trained model; where it knows the language, listening in it.
-        planned: what is tried.
+        planned: ways that are tried, and the language.
         train: recordings to train on, with inputs at every speed of the settings.
         dev: recordings that choose weights and way.
         beside: speech of the model's other languages.

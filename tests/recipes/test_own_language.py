@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
+from asr_transfer.evaluation.clusters import FEWEST
 from asr_transfer.experiments.own_language.corpora import corpora_of
 from data_prep import registry
 from tests.real_runs import ROOT, load
@@ -26,7 +27,7 @@ def parsed(path: Path, *options: str) -> Any:
 @pytest.mark.parametrize("path", SETTINGS, ids=lambda p: p.stem)
 def test_settings_parse_and_keep_apart_what_is_chosen_on_and_scored(path: Path) -> None:
     settings = parsed(path)
-    assert len(settings.seeds) >= 3 and not settings.quick
+    assert len(settings.seeds) >= FEWEST and not settings.quick
     assert settings.choice == ChoiceConfig() and settings.adapt == AdaptConfig(), "`auto` as `adapt` has it"
     for one in settings.languages:
         assert not {*one.train, *one.dev} & {*one.heard, *one.new}, one.language

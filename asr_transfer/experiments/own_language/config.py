@@ -66,7 +66,8 @@ class OwnLanguageConfig(Ranged):
 
     Attributes:
         languages: languages that are learnt; the source model is trained without any of them.
-        seeds: random seeds of subsets, trainings and draws of sentences; all share one source model.
+        seeds: random seeds of subsets, trainings and draws of sentences, which share one source model; there is
+            no interval below four.
         source: training of the source model.
         keep_source: training utterances that the source model keeps, to mix in.
         keep_judged: utterances of each of its languages that it keeps to see what they lose.
@@ -81,7 +82,7 @@ class OwnLanguageConfig(Ranged):
     """
 
     languages: Annotated[tuple[Language, ...], Filled()] = ()
-    seeds: Seeds = (0, 1, 2)
+    seeds: Seeds = (0, 1, 2, 3)
     source: SourceConfig = field(default_factory=SourceConfig)
     keep_source: Count = 1000
     keep_judged: Count = 20

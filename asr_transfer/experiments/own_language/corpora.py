@@ -29,7 +29,7 @@ class Target:
     """A language that is learnt, with its recordings by plain paths.
 
     Attributes:
-        language: what is learnt.
+        language: settings of the language.
         train, dev, heard, new: manifests, by their names in the settings.
         sentences: sentences of the new speaker that a model is adapted to.
         tested: greatest number of recordings of each kind that are scored.
