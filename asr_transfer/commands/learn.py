@@ -14,7 +14,8 @@ from asr_transfer.config import Units
 from asr_transfer.data.notations import Scheme
 from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import Mode
-from asr_transfer.ranges import Count, CountOrNone, Positive, Ranged, Seed, Speeds
+from asr_transfer.languages.learning_settings import LearningSettings
+from asr_transfer.ranges import Positive
 from asr_transfer.runs.console import say
 from asr_transfer.runs.lock import released
 from asr_transfer.textfiles import require_writable_folder
@@ -26,18 +27,15 @@ else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types o
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnCommand(Ranged, ResumableOptions):
+class LearnCommand(LearningSettings, ResumableOptions):
     """Teach a model a language; the run folder then holds it in `model`, with the heads that it had.
 
     Attributes:
         model: model folder, or the run folder of `train` or `learn`.
         data: manifest, or folder of recordings, of the language, with transcripts.
         language: ISO 639 code of the language; may be left out where a manifest says it.
-        way: way to learn. `auto` tries those that so much speech allows and takes the one that errs least on recordings
-            that it holds out.
         units: kind of text that a token of the new head is; by default the head's where the model knows the language,
             else characters.
-        pieces: number of pieces of words where units are `subwords`.
         scheme: notation of pronunciations where units are phones and the recordings have none.
         dev: manifest or folder that chooses weights and way; by default a part of `data` is held out for that.
         test: manifest or folder that is scored at the end; by default a part of `data` is held out for that.
@@ -46,38 +44,18 @@ class LearnCommand(Ranged, ResumableOptions):
         use_summary: whether to use what the model's folder keeps of its other languages: utterances to mix in, and
             held-out ones that show what these languages lose.
         minutes: length of speech of `data` to take, drawn by the seed; None takes all.
-        steps: number of optimiser steps of each way.
-        patience: number of validations without a gain after which a way ends; 0 for never.
-        learning_rate: peak of the learning rate of the new head.
-        encoder_rate: factor on the learning rate of all other layers.
-        batch_budget: greatest number of frames in a batch.
-        speeds: speed copies of the training speech.
-        keep_source: number of training utterances of the language to keep in the new model's folder.
-        seed: random seed of the division, weights, batches and masks.
-        device: device to train on, such as `cpu` or `cuda`.
     """
 
     model: Path
     data: Path
     language: str | None = None
-    way: Literal["auto", Mode] = "auto"
     units: Units | None = None
-    pieces: Count | None = None
     scheme: Scheme = "ipa"
     dev: Path | None = None
     test: Path | None = None
     source: Path | None = None
     use_summary: bool = True
     minutes: Positive | None = None
-    steps: Count = 600
-    patience: CountOrNone = 12
-    learning_rate: Positive = 3e-3
-    encoder_rate: Positive = 0.3
-    batch_budget: Count = 3000
-    speeds: Speeds = (0.9, 1.0, 1.1)
-    keep_source: CountOrNone = 100
-    seed: Seed = 0
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()

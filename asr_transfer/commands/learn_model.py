@@ -9,8 +9,8 @@ from asr_transfer.adaptation.profile import FACTS
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.languages.config import Mode
+from asr_transfer.languages.learning import load_any_head
 from asr_transfer.languages.ways import WAYS
-from asr_transfer.models.folder import read_config
 
 
 def load_source(model: Path) -> Recogniser:
@@ -21,9 +21,7 @@ def load_source(model: Path) -> Recogniser:
     """
     if (model / FACTS).is_file():
         raise ModelError(f"{model}: is a speaker's profile, not a model; give the model that it was made with.")
-    folder = model / "model" if (model / "model").is_dir() and not (model / "config.yaml").is_file() else model
-    heads = read_config(folder)["heads"] if (folder / "config.yaml").is_file() else {}
-    return Recogniser.load(model, next(iter(heads), None))
+    return load_any_head(model)
 
 
 def require_ways(source: Recogniser, ways: Sequence[Mode], replayable: bool, own_source: bool) -> None:
