@@ -44,7 +44,7 @@ class Beside:
     Attributes:
         replay: utterances to mix in, with their inputs.
         judged: utterances that the model was not trained on, on which is seen what these languages lose.
-        kept: what the model's folder keeps, by folder.
+        kept: summaries that the model's folder keeps, by their folders.
     """
 
     replay: Spoken
