@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -204,8 +204,9 @@ def _spelled(
 
 def _refuse_foreign(utterances: Sequence[Utterance], head: str, tokens: Tokens) -> None:
     """Refuse texts that are hardly in the language whose head the model has, or that its pieces cannot spell."""
+    known: Collection[str]
     if tokens.model is not None:
-        known: Set[str] = tokens.model.characters
+        known = tokens.model.characters
         symbols = [letter for u in utterances for letter in u.text if letter != " "]
     else:
         known = tokens.alphabet
