@@ -100,7 +100,11 @@ class TrainSource(Job):
         recogniser.save(record.folder / "model", card, origin, writers(kept))
         record.finish(
             history=result.history,
-            training={"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": report.dropped},
+            training={
+                "cpu_seconds": round(result.cpu_seconds, 2),
+                "steps": result.steps,
+                "left_out": len(report.dropped),
+            },
         )
 
 
