@@ -247,7 +247,7 @@ class Learn(_Step):
         planned = plan_learning(source, target.name, target.units, parts.minutes, beside, settings)
         outcome = learn_by_ways(
             source, planned, Spoken(train, store), Spoken(dev, store), beside, settings, record.folder,
-            record.log, record.log,
+            record.log, record.log, hopeless=True,
         )  # fmt: skip
         for way, learnt in outcome.learnt.items():
             if way in WAYS:
