@@ -13,6 +13,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.languages import learning
 from asr_transfer.languages.learning import Beside, learn_by_ways, plan_learning
 from asr_transfer.languages.learning_settings import LearningSettings
 from tests.small import small_model
@@ -32,7 +33,10 @@ def french(folder: Path) -> list[Utterance]:
     return [replace(u, language="fr") for u in make_speaker(folder, "ida", 1.0, 6, 1)]
 
 
-def test_what_learnt_nothing_is_refused_unless_a_table_shows_it(tmp_path: Path) -> None:
+def test_what_learnt_nothing_is_refused_unless_a_table_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "HOPELESS", 0.0)
     model, spoken = source(), french(tmp_path)
     store = build_store(spoken, model.model.inputs)
     nothing = Spoken([], store)
