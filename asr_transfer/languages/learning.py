@@ -156,6 +156,7 @@ def learn_by_ways(
     say: Say,
     log: Say,
     shown: Callable[[Chosen], None] = lambda chosen: None,
+    hopeless: bool = False,
 ) -> Outcome:
     """Train by each planned way and take the model of the best; trainings go on from what they left in the folder.
 
@@ -170,9 +171,10 @@ def learn_by_ways(
         say: function that takes lines for a person to read.
         log: function that takes lines of a training.
         shown: function that takes the ladder before the way that is taken is said.
+        hopeless: whether to return a model also where nothing was learnt, as a table of experiments shows it.
 
     Raises:
-        DataError: nothing was learnt.
+        DataError: nothing was learnt, and that is not asked for.
     """
     before = rates_of_others(source, beside.judged)
     precision = settle(folder, "auto", source.model, distributed.join(settings.device), settings.batch_budget, say=say)
@@ -193,7 +195,7 @@ def learn_by_ways(
     shown(chosen)
     say(f"chosen: {chosen.way}: {chosen.reason}")
     best = chosen.ladder[0]
-    if best.error > HOPELESS:
+    if best.error > HOPELESS and not hopeless:
         raise DataError(
             f"{percent(best.error)} % of the held-out recordings are still wrong after {best.steps} steps, so nothing "
             "was learnt and no model is written; record more, or take more --steps."

@@ -247,7 +247,7 @@ class Learn(_Step):
         planned = plan_learning(source, target.name, target.units, parts.minutes, beside, settings)
         outcome = learn_by_ways(
             source, planned, Spoken(train, store), Spoken(dev, store), beside, settings, record.folder,
-            record.log, record.log,
+            record.log, record.log, hopeless=True,
         )  # fmt: skip
         for way, learnt in outcome.learnt.items():
             if way in WAYS:
@@ -314,7 +314,11 @@ class Adapt(_Step):
         before = self.point.folder(experiment, "learn")
         source = Recogniser.load(before, target.name)
         kept = load_summaries(before, source.model.inputs)
-        own = list(data["adapt"][1])
+        known_symbols = set(source.tokens.symbols[1:])
+        # Minutes of speech may lack a sound of the new speaker's sentences; what the head cannot spell teaches nothing.
+        own = [
+            u for u in data["adapt"][1] if known_symbols.issuperset(pieces_of(u.spelled(target.units), target.units))
+        ]
         store: FeatureStore = build_store(own, source.model.inputs, stored_speeds(self.adapt.speeds))
         taken = {u.id for u in own}
         speech: dict[str, list[Utterance]] = {FOLDER: [], JUDGED: []}

@@ -1,0 +1,59 @@
+"""Learning by the best of several ways: what is refused, and what an experiment is shown all the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asr_transfer.data.features import build_store
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.languages import learning
+from asr_transfer.languages.learning import Beside, learn_by_ways, plan_learning
+from asr_transfer.languages.learning_settings import LearningSettings
+from tests.small import small_model
+from tests.tones import make_speaker
+
+SETTINGS = LearningSettings(steps=1, speeds=(1.0,), device="cpu")
+
+
+def source() -> Recogniser:
+    """Return a model of one language that keeps nothing."""
+    tokens = Tokens(list("abcd"))
+    return Recogniser(small_model(heads={"en": len(tokens)}).eval(), tokens, "en", {})
+
+
+def french(folder: Path) -> list[Utterance]:
+    """Return recordings of another language."""
+    return [replace(u, language="fr") for u in make_speaker(folder, "ida", 1.0, 6, 1)]
+
+
+def test_what_learnt_nothing_is_refused_unless_a_table_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "HOPELESS", 0.0)
+    model, spoken = source(), french(tmp_path)
+    store = build_store(spoken, model.model.inputs)
+    nothing = Spoken([], store)
+    beside = Beside(nothing, nothing, {})
+    planned = plan_learning(model, "fr", "characters", 5.0, beside, SETTINGS)
+    train, dev = Spoken(spoken, store), Spoken(spoken[4:], store)
+    said: list[str] = []
+    with pytest.raises(DataError, match="are still wrong after 1 steps, so nothing was learnt and no model is written"):
+        learn_by_ways(model, planned, train, dev, beside, SETTINGS, tmp_path / "a", said.append, said.append)
+    shown = learn_by_ways(
+        model, planned, train, dev, beside, SETTINGS, tmp_path / "b", said.append, said.append, hopeless=True
+    )
+    assert shown.chosen.way == "all" and shown.recogniser.head == "fr" and shown.cpu_seconds > 0
+
+
+def test_mixing_in_needs_speech_of_other_languages(tmp_path: Path) -> None:
+    model = source()
+    nothing = Spoken([], build_store(french(tmp_path), model.model.inputs))
+    with pytest.raises(ConfigError, match="`joint` mixes speech of the model's other languages in"):
+        plan_learning(model, "fr", "characters", 5.0, Beside(nothing, nothing, {}), replace(SETTINGS, way="joint"))
