@@ -189,7 +189,7 @@ def _spelled(
     try:
         made, report = pronounce_utterances(utterances, scheme=command.scheme)
     except ConfigError as error:
-        reason = str(error).partition(" Known: ")[0].rstrip(".")
+        reason = str(error).partition(" Known: ")[0].partition(". ")[0].rstrip(".")
         raise ConfigError(f"{reason}; give manifests with `pronunciation`, or learn --units characters.") from None
     if report.dropped:
         say(str(report))

@@ -344,7 +344,13 @@ def heads_in(folder: str | Path) -> list[str]:
         ModelError: the folder is no model, or is damaged.
     """
     path = model_folder(folder)
-    return list(read_config(path).get("heads") or ()) or load_model(path).head_names()
+    return _described_heads(read_config(path)) or load_model(path).head_names()
+
+
+def _described_heads(plain: Mapping[str, Any]) -> list[str]:
+    """Return the heads that a model's description names, those of a column's base behind its own."""
+    base = plain.get("base")
+    return [*(plain.get("heads") or ()), *(_described_heads(base) if isinstance(base, Mapping) else ())]
 
 
 def _symbols(tokens: Tokens) -> list[str]:

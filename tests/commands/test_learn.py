@@ -81,10 +81,10 @@ def test_the_new_model_keeps_speech_of_all_languages_for_what_comes_next(
     before = _languages(languages.base, FOLDER)
     assert _languages(learnt.out, FOLDER) == {**before, "mk": 128}
     assert _languages(learnt.out, JUDGED) == {"de": 10, "fr": 10, "mk": 32}
-    # `adapt` takes what is of the head that it adapts.
+    # `adapt` takes what is of the head that it adapts, then that of the others.
     model = Recogniser.load(learnt.out, "mk")
     speech_of = kept.kept_speech(learnt.out, model, ())
-    assert {u.language for u in kept.in_its_language(speech_of, FOLDER, learnt.out, model)} == {"mk"}
+    assert list(kept.in_its_languages(speech_of, FOLDER, learnt.out, model)) == ["mk", "de", "fr"]
     # And so does a further `learn`.
     later = learn(learnt.out, languages.further, tmp_path / "el", "--way", "joint", "--keep_source", 5)
     assert [row["language"] for row in later.record["learning"]["others"]] == ["de", "fr", "mk"]
