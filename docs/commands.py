@@ -26,7 +26,7 @@ from docs import records
 
 HOW = ("resume", "overwrite", "workers", "backend", "out", "corpora")
 """Options that say only how to go about a run, and where its folder and the manifests it prepares are."""
-NEWER: dict[str, Any] = {}
+NEWER: dict[str, Any] = {"about": None, "noise": 0.0, "protocol.transductive": False}
 """Settings that records may be older than, by their dotted names, with the value under which all is as it was."""
 
 
@@ -109,6 +109,8 @@ def differences(settings: Mapping[str, Any], record: Mapping[str, Any]) -> dict[
     for name in sorted(settings.keys() | old.keys()):
         if name.split(".")[0] in HOW:
             continue
+        if _idle(name, record):
+            continue
         now, then = settings.get(name, ...), old.get(name, ...)
         if now == then or _listed(now) == _listed(then) or (name.endswith("precision") and now == "auto"):
             continue
@@ -117,6 +119,16 @@ def differences(settings: Mapping[str, Any], record: Mapping[str, Any]) -> dict[
         told = ["not known" if value is ... else repr(value) for value in (then, now)]
         found[name] = f"{told[0]} in the record, {told[1]} today"
     return found
+
+
+def _idle(name: str, record: Mapping[str, Any]) -> bool:
+    """Return whether a setting is of a method that the run did not have: of `auto`'s choice, or of pseudo-labels."""
+    methods = record["config"].get("methods")
+    if not isinstance(methods, list) or shlex.split(record["command"])[0] != "run.py":
+        return False
+    names = "+".join(str(one.get("name")) for one in methods if isinstance(one, Mapping))
+    needed = {"choice": "auto", "adapt.settings.labels": "pseudo-label"}
+    return any((name == own or name.startswith(f"{own}.")) and method not in names for own, method in needed.items())
 
 
 def leaves(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -86,8 +86,10 @@ def _needed(kind: type[Any]) -> dict[str, Any]:
     for one in fields(kind):
         hint = hints(kind)[one.name]
         if one.default is MISSING and one.default_factory is MISSING:
-            inner = get_args(hint)[0] if get_origin(hint) in (Annotated, tuple) else hint
-            known[one.name] = (NEEDED[inner],) if get_origin(hint) is tuple else NEEDED[inner]
+            inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+            row = get_origin(inner) is tuple
+            value = NEEDED[get_args(inner)[0] if row else inner]
+            known[one.name] = (value,) if row else value
     return known
 
 

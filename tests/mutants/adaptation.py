@@ -98,8 +98,8 @@ MUTANTS = (
     Mutant(
         "others-are-judged-on-what-is-mixed-in",
         f"{ROOM}/choice.py",
-        "check, _ = (judged or spoken",
-        "check, _ = (source_speech or judged or spoken",
+        "spelled_by_head(source, judged) if judged",
+        "spelled_by_head(source, source_speech or judged) if judged",
         "what others lose is judged on the source utterances that every candidate trains on",
         ("tests/regressions/test_forgetting_is_judged_on_unseen_speech.py",),
     ),

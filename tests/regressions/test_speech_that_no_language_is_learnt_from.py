@@ -90,7 +90,7 @@ def test_subwords_that_are_there_take_no_further_letter(
 @pytest.mark.voices
 def test_a_language_that_nothing_pronounces(refused: Refused, new: list[Utterance], tmp_path: Path) -> None:
     error = refused(manifest(tmp_path / "x.jsonl", [replace(u, language="aii") for u in new]), "--units", "phones")
-    assert "espeak-ng has no language 'aii'." in error and "or learn --units characters" in error
+    assert "espeak-ng has no language 'aii'; " in error and "or learn --units characters" in error
 
 
 def test_characters_of_which_most_have_one_example(refused: Refused, new: list[Utterance], tmp_path: Path) -> None:

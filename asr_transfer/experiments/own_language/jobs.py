@@ -42,7 +42,7 @@ from asr_transfer.languages.learning import (
 from asr_transfer.languages.learning_settings import LearningSettings
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.runs.record import RunRecord
-from asr_transfer.textfiles import write_text
+from asr_transfer.textfiles import read_text, write_text
 from asr_transfer.training.session import hypotheses, train_recogniser
 
 SOURCE = "source"
@@ -389,7 +389,7 @@ class FindWords(_Step):
             for name, listening in (("free", model), ("lexicon", lexicon)):
                 heard = found_words(listening, spoken, target)
                 write_scores(record.folder / "heard" / step / name, heard)
-        record.finish(history=[], training={"cpu_seconds": 0.0, "steps": 0}, lexicon=len(file.read_text().splitlines()))
+        record.finish(history=[], training={"cpu_seconds": 0.0, "steps": 0}, lexicon=len(read_text(file).splitlines()))
 
 
 def ways_beside(minutes: float) -> list[Mode]:
