@@ -14,7 +14,6 @@ from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.textfiles import write_text
 from data_prep import registry
 from data_prep.common import write_splits
-from data_prep.multilingual import SOURCE_SPLITS, SOURCES, prepare_languages
 
 DEFAULT_SPLITS = (("train", "dev"), "test")
 """What of a source corpus is trained on and what is kept from training, where its module declares nothing else."""
@@ -41,7 +40,9 @@ def prepare(
         ConfigError: there is no such corpus, or none in a language that is to be left out.
         DataError: no corpus is here, or one is not as documented.
     """
-    spoken = {name: _language(name) for name in sources or SOURCES}
+    from data_prep.multilingual import prepare_languages  # loads PyTorch, which `--help` shall not wait for
+
+    spoken = {name: _language(name) for name in sources or registry.used_as("source")}
     for language in leave_out:
         if language not in spoken.values():
             raise ConfigError(
@@ -103,6 +104,8 @@ def _refuse_shared_ids(corpora: Mapping[str, Mapping[str, Sequence[Utterance]]])
 
 
 def _parts(name: str, folder: Path) -> dict[str, list[Utterance]]:
+    from data_prep.multilingual import SOURCE_SPLITS
+
     trained, kept = SOURCE_SPLITS.get(name, DEFAULT_SPLITS)
     read = {split: read_manifest(folder / f"{split}.jsonl") for split in (*trained, kept)}
     return {"train": [u for split in trained for u in read[split]], "test": read[kept]}

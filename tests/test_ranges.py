@@ -85,10 +85,12 @@ def _needed(kind: type[Any]) -> dict[str, Any]:
     known = {}
     for one in fields(kind):
         hint = hints(kind)[one.name]
-        if one.default is MISSING and one.default_factory is MISSING:
-            inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-            row = get_origin(inner) is tuple
-            value = NEEDED[get_args(inner)[0] if row else inner]
+        inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        row = get_origin(inner) is tuple
+        empty = one.default == () and any(isinstance(part, Filled) for part in get_args(hint))
+        if empty or (one.default is MISSING and one.default_factory is MISSING):
+            item = get_args(inner)[0] if row else inner
+            value = item(**_needed(item)) if is_dataclass(item) else "a/b" if row and item is str else NEEDED[item]
             known[one.name] = (value,) if row else value
     return known
 

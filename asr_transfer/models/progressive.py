@@ -176,6 +176,8 @@ class Columns(Model):
 
     def own_parts(self, head: str) -> list[str]:
         """See `Model.own_parts`: what the new column hears of the base belongs to it."""
+        if head not in self.heads and head in self.base.head_names():
+            return [f"base.{path}" for path in self.base.own_parts(head)]
         return [*self._own().own_parts(head), "laterals"]
 
     def outside(self) -> list[str]:
