@@ -21,6 +21,7 @@ from asr_transfer.commands.options import add_settings
 from asr_transfer.config import TrainerConfig
 from asr_transfer.decoding.settings import SearchConfig, SutaConfig
 from asr_transfer.errors import ConfigError
+from asr_transfer.experiments.own_language.config import Language
 from asr_transfer.ranges import Count, Filled, Positive, Range, Ranged, Seeds, Share, hints, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,10 +88,11 @@ def _needed(kind: type[Any]) -> dict[str, Any]:
         hint = hints(kind)[one.name]
         inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
         row = get_origin(inner) is tuple
-        empty = one.default == () and any(isinstance(part, Filled) for part in get_args(hint))
-        if empty or (one.default is MISSING and one.default_factory is MISSING):
+        if inner == tuple[Language, ...]:
+            known[one.name] = (Language("en", ("a/train",), ("a/dev",), heard=("a/test",)),)
+        elif one.default is MISSING and one.default_factory is MISSING:
             item = get_args(inner)[0] if row else inner
-            value = item(**_needed(item)) if is_dataclass(item) else "a/b" if row and item is str else NEEDED[item]
+            value = "a/b" if row and item is str else NEEDED[item]
             known[one.name] = (value,) if row else value
     return known
 
