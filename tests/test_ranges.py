@@ -89,7 +89,7 @@ def _needed(kind: type[Any]) -> dict[str, Any]:
         inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
         row = get_origin(inner) is tuple
         if inner == tuple[Language, ...]:
-            known[one.name] = (Language("en", ("a/train",), ("a/dev",), heard=("a/test",)),)
+            known[one.name] = (Language("en", ("a/train",), ("a/dev",), new=("a/test",)),)
         elif one.default is MISSING and one.default_factory is MISSING:
             item = get_args(inner)[0] if row else inner
             value = "a/b" if row and item is str else NEEDED[item]
