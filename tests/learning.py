@@ -70,7 +70,7 @@ class Languages:
 
     Attributes:
         base: run folder of a model of German and French, which keeps speech of both.
-        train: what it was trained on.
+        train: speech that it was trained on.
         new: speech of a language that it does not know, in another alphabet.
         further: speech of yet another one.
         more: more of its German.

@@ -135,7 +135,7 @@ class Judge:
         own: Recordings of the speaker.
         check: source speech to see on what others lose, with inputs in the same store; none of it may be trained on.
         shared: results that trainings compute once.
-        abroad: the same of other languages as `check`, by the head that listens to it.
+        abroad: errors on other languages, as `check` has them, by the head that listens.
     """
 
     def __init__(
