@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,28 +11,15 @@ import pytest
 import soundfile
 
 from asr_transfer.audio import SAMPLE_RATE
-from asr_transfer.cli import main
 from asr_transfer.commands.evaluate import EvaluateCommand
 from asr_transfer.commands.transcribe import TranscribeCommand
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.runs.record import read_record
+from tests.commands.conftest import Lines
 from tests.small import small_model
 from tests.tones import TINY, WORDS, speak
-
-Lines = Callable[..., tuple[int, list[str], str]]
-
-
-@pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
-    def call(*arguments: object) -> tuple[int, list[str], str]:
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        told = capsys.readouterr()
-        return status, told.out.splitlines(), told.err
-
-    return call
 
 
 @pytest.fixture

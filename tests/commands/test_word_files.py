@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 import soundfile
 
 from asr_transfer.audio import SAMPLE_RATE
-from asr_transfer.cli import main
 from asr_transfer.commands.listen import open_recogniser
 from asr_transfer.commands.options import ListenOptions
 from asr_transfer.commands.word_files import file_of, files_of
@@ -21,20 +19,8 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.remarks import Remark
+from tests.commands.conftest import Lines
 from tests.tones import speak
-
-Lines = Callable[..., tuple[int, list[str], str]]
-
-
-@pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
-    def call(*arguments: object) -> tuple[int, list[str], str]:
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        told = capsys.readouterr()
-        return status, told.out.splitlines(), told.err
-
-    return call
 
 
 @pytest.fixture
