@@ -3,14 +3,18 @@
 The rules come from the curve of Mandarin after fifteen European languages (recipes/multilingual, four seeds): from five
 minutes on, training all layers erred 30 % less than the new head alone, on words and 18 % less on sentences; training
 on kept source speech as well (`joint`) erred 5 % more than without, and keeps the other languages. What is closer than
-the noise of a small development set is therefore decided by what the other languages lose.
+the noise of a small development set, one standard error of the paired difference (the rule of Breiman et al.,
+"Classification and Regression Trees", 1984, section 3.4.3), is therefore decided by what the other languages lose.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 from asr_transfer.languages.config import Mode
 
@@ -20,6 +24,8 @@ FEW_MINUTES = 3.0
 """Training speech below which the head alone is tried too: it has least to learn by heart."""
 CLOSE = 0.05
 """Share by which a way may err more than the best and be taken all the same, where others lose less by it."""
+WORTH = 0.005
+"""What others must lose less by a way that errs more than that, though no more than by one standard error."""
 HOPELESS = 0.9
 """Error rate of the development speech from which on nothing was learnt."""
 
@@ -47,6 +53,8 @@ class Tried:
         others: rise of the other languages' mean error rate; None where it was not measured.
         steps: number of optimiser steps.
         cpu_seconds: processor time.
+        errors: errors in each recording of the development speech, the same recordings for all ways; empty where only
+            the rate is known.
     """
 
     way: Taken
@@ -54,6 +62,7 @@ class Tried:
     others: float | None
     steps: int = 0
     cpu_seconds: float = 0.0
+    errors: tuple[float, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return what a record keeps."""
@@ -107,7 +116,7 @@ def choose_way(tried: Sequence[Tried]) -> Chosen:
     """
     ladder = tuple(sorted(tried, key=lambda one: one.error))
     best = ladder[0]
-    close = [one for one in ladder if one.error <= best.error * (1 + CLOSE)]
+    close = [one for one in ladder if one.error <= best.error * (1 + CLOSE) or _as_good(one, best)]
     measured = [one for one in close if one.others is not None]
     taken = min(measured, key=lambda one: (one.others, one.error)) if len(measured) == len(close) else best
     if taken is best:
@@ -117,6 +126,14 @@ def choose_way(tried: Sequence[Tried]) -> Chosen:
             f"it errs hardly more than `{best.way}` on the held-out recordings, and the other languages lose less by it"
         )
     return Chosen(taken.way, reason, ladder)
+
+
+def _as_good(one: Tried, best: Tried) -> bool:
+    """Return whether a way errs more by no more than one standard error, and costs the others clearly less."""
+    if one.others is None or best.others is None or best.others - one.others < WORTH:
+        return False
+    more = np.array(one.errors) - np.array(best.errors)
+    return len(more) > 1 and float(more.sum()) <= math.sqrt(len(more)) * float(more.std(ddof=1))
 
 
 def mean_rise(before: Mapping[str, float], after: Mapping[str, float]) -> float | None:

@@ -20,6 +20,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.language_rates import LanguageRate, language_rates, markdown
 from asr_transfer.evaluation.percentages import percent
+from asr_transfer.evaluation.scoring import align
 from asr_transfer.languages.choice import HOPELESS, Chosen, Taken, Tried, choose_way, mean_rise, plan_ways
 from asr_transfer.languages.config import Mode
 from asr_transfer.languages.held_out import Parts
@@ -180,7 +181,7 @@ def learn_by_ways(
     precision = settle(folder, "auto", source.model, distributed.join(settings.device), settings.batch_budget, say=say)
     tried, learnt = list[Tried](), dict[Taken, Learnt]()
     if planned.known:
-        tried.append(Tried("none", error_rate(source, dev), 0.0 if before else None))
+        tried.append(_tried("none", source, dev, 0.0 if before else None))
     for way in planned.ways:
         config = settings.configured(way, planned.units, planned.known, precision)
         made = learn_language(
@@ -189,7 +190,7 @@ def learn_by_ways(
         after = rates_of_others(made.recogniser, beside.judged) if WAYS[way].needs_source else {}
         rise = mean_rise(bare(before), bare(after)) if after else None
         learnt[way] = made
-        tried.append(Tried(way, error_rate(made.recogniser, dev), rise, made.result.steps, made.result.cpu_seconds))
+        tried.append(_tried(way, made.recogniser, dev, rise, made.result.steps, made.result.cpu_seconds))
         say(f"{way}: {percent(tried[-1].error)} % errors on the held-out recordings")
     chosen = choose_way(tried)
     shown(chosen)
@@ -256,16 +257,20 @@ def phone_heads(recogniser: Recogniser) -> list[str]:
     return [name for name, tokens in tokens_by_head(recogniser).items() if spells_phones(tokens.units)]
 
 
-def error_rate(recogniser: Recogniser, spoken: Spoken) -> float:
-    """Return the error rate of speech in one language, in characters or phones.
+def _tried(
+    way: Taken, recogniser: Recogniser, dev: Spoken, rise: float | None, steps: int = 0, cpu_seconds: float = 0.0
+) -> Tried:
+    """Return a way with its errors in development speech of one language, in characters or phones.
 
     Raises:
         DataError: there is no reference.
     """
-    rates = language_rates(hypotheses(recogniser, spoken), phone_heads(recogniser))
+    heard = hypotheses(recogniser, dev)
+    rates = language_rates(heard, phone_heads(recogniser))
     if not rates:
         raise DataError("the held-out recordings have empty transcripts; correct them.")
-    return rates[0].estimate.value
+    errors = tuple(float(value) for value in align(heard, rates[0].unit).errors)
+    return Tried(way, rates[0].estimate.value, rise, steps, cpu_seconds, errors)
 
 
 def rates_of_others(recogniser: Recogniser, judged: Spoken) -> dict[str, LanguageRate]:

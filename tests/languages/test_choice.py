@@ -50,6 +50,27 @@ def test_the_fewest_errors_unless_others_lose_less_by_hardly_more(tried: list[Tr
     assert [one.error for one in chosen.ladder] == sorted(one.error for one in tried)
 
 
+@pytest.mark.parametrize(
+    ("more", "rise", "taken"),
+    [
+        ([3, 0, 1, 0, -1, 1, 0, 0], 0.0, "all"),  # four errors more, and a standard error of 3.4
+        ([3, 0, 1, 0, -2, 1, 0, 0], 0.0, "joint"),  # three more, and one of 4.0
+        ([1, 1, 1, 0, 1, 1, 1, 0], 0.0, "all"),
+        ([3, 0, 1, 0, -2, 1, 0, 0], 0.097, "all"),
+    ],
+)
+def test_within_one_standard_error_others_that_lose_clearly_less_decide(
+    more: list[int], rise: float, taken: str
+) -> None:
+    best = [5, 4, 3, 5, 4, 3, 5, 4]
+    worse = [a + b for a, b in zip(best, more, strict=True)]
+    tried = [
+        Tried("all", sum(best) / 100, 0.10, errors=tuple(map(float, best))),
+        Tried("joint", sum(worse) / 100, rise, errors=tuple(map(float, worse))),
+    ]
+    assert choose_way(tried).way == taken
+
+
 def test_the_mean_of_what_languages_lose() -> None:
     assert mean_rise({"de": 0.1, "fr": 0.3}, {"de": 0.2, "fr": 0.3}) == pytest.approx(0.05)
     assert mean_rise({}, {}) is None
