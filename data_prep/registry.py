@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from data_prep.places import data_folder
+from asr_transfer.fetched import data_folder
 
 MODULES = (
     *("asterisk", "artikulate", "gcompris", "fillets", "tuxpaint", "festvox_ru", "queen", "an4"),

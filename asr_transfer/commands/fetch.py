@@ -1,4 +1,4 @@
-"""Downloads a corpus that lies in packages: `asr-transfer fetch NAME`."""
+"""Downloads a corpus or a pretrained model that lies in packages: `asr-transfer fetch NAME`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from asr_transfer.commands.options import Command
 
 def _declare(parser: ArgumentParser) -> None:
     from data_prep.fetch import SOURCES
+    from data_prep.pretrained import MODELS
 
     kinds = dict.fromkeys(packages.registry for packages in SOURCES.values())
     known = [
@@ -20,7 +21,8 @@ def _declare(parser: ArgumentParser) -> None:
     parser.add_argument(
         "name",
         type=str,
-        help=f"corpus: {'; '.join(known)}; of any other that `prepare` knows, the page to get it from is said",
+        help=f"corpus: {'; '.join(known)}; of any other that `prepare` knows, the page to get it from is said; "
+        f"pretrained model: {', '.join(MODELS)}",
     )
     parser.add_argument("--deb", nargs="+", type=Path, default=None, help="its packages, where they are here as files")
 
@@ -32,4 +34,4 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
-COMMAND = Command("download a corpus that lies in packages, without root", _run, _declare)
+COMMAND = Command("download a corpus or a pretrained model that lies in packages, without root", _run, _declare)

@@ -1,12 +1,16 @@
-"""Names the folder where fetched corpora are kept."""
+"""Finds what `asr-transfer fetch` has put on this machine: the folder of fetched corpora, and models by their names."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from asr_transfer.cache import home_folder
 from asr_transfer.errors import ConfigError
+
+MODELS = "models"
+"""Folder of fetched models below `data_folder()`."""
 
 
 def data_folder() -> Path:
@@ -21,3 +25,13 @@ def data_folder() -> Path:
         return home_folder() / ".local" / "share" / "asr-transfer"
     except ConfigError:
         raise ConfigError("there is no home folder for corpora; set ASR_TRANSFER_DATA to a folder.") from None
+
+
+def fetched_model(name: str) -> Path | None:
+    """Return the folder of a fetched model of this name, such as `whisper-tiny`, or None where there is none."""
+    if name in ("", "..") or Path(name).name != name:
+        return None
+    with contextlib.suppress(ConfigError):  # no home folder, so that nothing was fetched
+        folder = data_folder() / MODELS / name
+        return folder if (folder / "config.json").is_file() else None
+    return None
