@@ -14,7 +14,7 @@ MODELS = "models"
 
 
 def data_folder() -> Path:
-    """Return where fetched corpora are kept: `$ASR_TRANSFER_DATA`, else `~/.local/share/asr-transfer`.
+    """Return where fetched corpora and models are kept: `$ASR_TRANSFER_DATA`, else `~/.local/share/asr-transfer`.
 
     Raises:
         ConfigError: The variable is not set, and there is no home folder.

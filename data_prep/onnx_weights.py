@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,12 @@ from asr_transfer.errors import DataError
 _MODEL_GRAPH, _GRAPH_NODE, _GRAPH_TENSOR = 7, 1, 5
 _NODE_INPUT, _NODE_NAME, _NODE_KIND, _NODE_ATTRIBUTE, _ATTRIBUTE_GRAPH = 1, 3, 4, 5, 6
 _DIMENSION, _TYPE, _FLOATS, _INTEGERS, _TENSOR_NAME, _RAW = 1, 2, 4, 5, 8, 9
-_TYPES = {1: np.dtype("<f4"), 2: np.dtype(np.uint8), 3: np.dtype(np.int8), 10: np.dtype("<f2")}
+_TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype(np.uint8),
+    3: np.dtype(np.int8),
+    10: np.dtype("<f2"),
+}
 """Types of tensors that weights have, by their number; others are shapes and axes."""
 
 _QUANTISED = "_quantized"
