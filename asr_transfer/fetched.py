@@ -12,6 +12,9 @@ from asr_transfer.errors import ConfigError
 MODELS = "models"
 """Folder of fetched models below `data_folder()`."""
 
+PRETRAINED = ("whisper-tiny",)
+"""Names of the models that `asr-transfer fetch` knows."""
+
 
 def data_folder() -> Path:
     """Return where fetched corpora and models are kept: `$ASR_TRANSFER_DATA`, else `~/.local/share/asr-transfer`.

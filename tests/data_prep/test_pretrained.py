@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from asr_transfer.cli import main
 from asr_transfer.errors import DataError
-from asr_transfer.fetched import fetched_model
+from asr_transfer.fetched import PRETRAINED, fetched_model
 from data_prep.fetch import fetch
 from data_prep.onnx_weights import read_weights
 from data_prep.pretrained import MODELS, _parameters
@@ -207,6 +207,10 @@ def test_only_a_bare_name_is_a_fetched_model(home: Path, name: str) -> None:
         (folder / "config.json").touch()
     assert fetched_model("whisper-tiny") == home / "whisper-tiny"
     assert fetched_model(name) is None
+
+
+def test_the_floors_below_know_the_names() -> None:
+    assert set(PRETRAINED) == set(MODELS)
 
 
 def test_fetching_needs_no_transformers() -> None:

@@ -1,4 +1,5 @@
-"""Finds the folder of a model that is named by its place on a model hub, and fetches it where there is a network."""
+"""Finds the folder of a model by its name: one that was fetched from a package, or one on a model hub, which is copied
+where there is a network."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import re
 from pathlib import Path
 
 from asr_transfer.errors import ModelError
+from asr_transfer.fetched import PRETRAINED, fetched_model
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -19,13 +21,22 @@ def is_hub_name(name: str | Path) -> bool:
 
 
 def local_folder(name: str | Path) -> Path:
-    """Return the folder of a model: `name` itself where it exists, else what the hub has under it, fetched once.
+    """Return the folder of a model: `name` itself where it exists, else what was fetched from a package by that name,
+    else what the hub has under it, copied once.
 
     Raises:
         ModelError: There is no such folder, and nothing can be fetched under that name.
     """
     path = Path(name)
-    if path.exists() or not is_hub_name(name):
+    if path.exists():
+        return path
+    if (fetched := fetched_model(str(name))) is not None:
+        return fetched
+    if str(name) in PRETRAINED:
+        raise ModelError(
+            f"{name}: there is no such folder; get the model of that name with `asr-transfer fetch {name}`."
+        )
+    if not is_hub_name(name):
         return path
     try:
         import huggingface_hub
@@ -40,8 +51,9 @@ def local_folder(name: str | Path) -> Path:
             huggingface_hub.snapshot_download(str(name), allow_patterns=[*FILES, "pytorch_model*"])
     except Exception as error:  # of whichever library of the network
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
+        known = "".join(f", or try `asr-transfer fetch {one}`" for one in PRETRAINED if one == path.name)
         raise ModelError(
             f"{name}: there is no such folder, and no model of that name could be fetched ({reason}); copy the model's "
-            "folder onto this machine and give its path."
+            f"folder onto this machine and give its path{known}."
         ) from None
     return folder
