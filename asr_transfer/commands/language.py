@@ -23,6 +23,16 @@ SURE = 0.5
 """Share of a folder's recordings that must be taken for one language, and more than it, for all to be in it."""
 
 
+def require_a_head(model: Path, heads: Sequence[str]) -> None:
+    """Refuse a bare encoder.
+
+    Raises:
+        ModelError: the model has no head.
+    """
+    if not heads:
+        raise ModelError(f"{model}: knows no language yet; teach it one with `asr-transfer learn --model {model}`.")
+
+
 def find_head(
     model: Path,
     language: str | None,
@@ -52,6 +62,7 @@ def find_head(
         DataError: the recordings cannot be read, are in several languages or in none that the model knows.
     """
     heads = heads_in(model)
+    require_a_head(model, heads)
     own = open_profile(profile) if profile is not None else None
     if language not in (None, AUTO):
         require_named(model, language, heads)

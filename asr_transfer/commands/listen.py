@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from asr_transfer import audio
-from asr_transfer.commands.language import AUTO, find_head
+from asr_transfer.commands.language import AUTO, find_head, require_a_head
 from asr_transfer.commands.options import ListenOptions, settings_from
 from asr_transfer.commands.profile import load_with_profile, open_profile, put_on
 from asr_transfer.commands.word_files import file_of, files_of, say_without
@@ -91,6 +91,7 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
     path = options.model / "model" if (options.model / "model").is_dir() else options.model
     if options.language == AUTO:
         heads = heads_in(path)
+        require_a_head(path, heads)
         if len(heads) < 2:
             raise ConfigError(f"{path}: knows the language '{heads[0]}' only; leave --language out.")
         recogniser = load_with_profile(options.model, None, heads[0])

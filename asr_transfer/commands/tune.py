@@ -145,9 +145,10 @@ def write_tuned(command: TuneCommand, head: str, tuned: Tuned) -> None:
         tuned: settings that were chosen.
     """
     from asr_transfer.decoding.recogniser import heads_in
+    from asr_transfer.models.pretrained.hub import local_folder
 
     plain = to_plain(tuned.config)
-    values: dict[str, object] = {"model": str(command.model.absolute())}
+    values: dict[str, object] = {"model": str(local_folder(command.model).absolute())}
     for name in ("profile", "lexicon", "lm", "hotwords"):
         if (path := getattr(command, name)) is not None:
             values[name] = str(path.absolute())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from asr_transfer.cli import main
-from asr_transfer.commands.tune import TuneCommand
+from asr_transfer.commands.tune import TuneCommand, write_tuned
 from asr_transfer.data.manifest import read_manifest, write_manifest
+from asr_transfer.decoding.settings import SearchConfig
+from asr_transfer.decoding.tuning import Tuned
 from asr_transfer.errors import ConfigError
 from tests.tones import WORDS, make_speaker
 
@@ -62,6 +65,19 @@ def test_hot_words_are_tuned_without_a_lexicon(
     values = yaml.safe_load(out.read_text("utf-8"))
     assert set(values) == {"model", "hotwords", "search"} and set(values["search"]) == {"beam", "hot_weight"}
     assert main(["evaluate", "--config", str(out), *given[:2], "--out", str(tmp_path / "scores")]) == 0
+
+
+def test_a_fetched_model_is_named_by_its_whole_path(
+    tone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path))
+    model = Path(shutil.copytree(tone_run / "model", tmp_path / "models" / "whisper-tiny"))
+    (model / "config.json").touch()
+    command = TuneCommand(
+        model=Path("whisper-tiny"), data=tmp_path, hotwords=tmp_path / "hot.txt", out=tmp_path / "tuned.yaml"
+    )
+    write_tuned(command, "", Tuned(SearchConfig(), ()))
+    assert yaml.safe_load(command.out.read_text("utf-8"))["model"] == str(model)
 
 
 def test_the_head_of_the_manifest_is_tuned_for_and_named_in_the_file(languages_run: Path, tmp_path: Path) -> None:
