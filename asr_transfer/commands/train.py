@@ -174,8 +174,7 @@ def _phone_languages(recogniser: Recogniser) -> list[str]:
     """Return the languages whose heads write phones."""
     from asr_transfer.data.tokens import spells_phones
 
-    every = {recogniser.head: recogniser.tokens, **recogniser.others}
-    return [language for language, tokens in every.items() if spells_phones(tokens.units)]
+    return [language for language, tokens in recogniser.tokens_by_head.items() if spells_phones(tokens.units)]
 
 
 def _refuse_shared(train: Sequence[Utterance], other: Sequence[Utterance], name: str) -> None:

@@ -24,7 +24,7 @@ from asr_transfer.experiments.own_language.jobs import (
     ways_beside,
 )
 from asr_transfer.experiments.own_language.rows import PathRow, summarise
-from asr_transfer.languages.learning import load_any_head, tokens_by_head
+from asr_transfer.languages.learning import load_any_head
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend, run_all
 from asr_transfer.training.precision import precise
@@ -113,7 +113,7 @@ def with_source(config: OwnLanguageConfig, source_model: Path) -> OwnLanguageCon
     """
     record = read_finished(source_model)
     model = load_any_head(source_model)
-    if known := sorted({one.language for one in config.languages} & set(tokens_by_head(model))):
+    if known := sorted({one.language for one in config.languages} & set(model.tokens_by_head)):
         raise ConfigError(f"{source_model}: knows '{known[0]}' already, which is to be learnt; take another model.")
     network = model.model.network
     if network is None:
