@@ -13,7 +13,7 @@ from asr_transfer.cli import main
 from asr_transfer.commands.tune import TuneCommand, write_tuned
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.settings import SearchConfig
-from asr_transfer.decoding.tuning import Tuned
+from asr_transfer.decoding.tuning import Trial, Tuned
 from asr_transfer.errors import ConfigError
 from tests.tones import WORDS, make_speaker
 
@@ -76,7 +76,7 @@ def test_a_fetched_model_is_named_by_its_whole_path(
     command = TuneCommand(
         model=Path("whisper-tiny"), data=tmp_path, hotwords=tmp_path / "hot.txt", out=tmp_path / "tuned.yaml"
     )
-    write_tuned(command, "", Tuned(SearchConfig(), ()))
+    write_tuned(command, "", Tuned(SearchConfig(), (Trial({}, 0, 1),)))
     assert yaml.safe_load(command.out.read_text("utf-8"))["model"] == str(model)
 
 
