@@ -4,7 +4,7 @@ Every candidate (a method at a learning rate) is adapted to all folds but one an
 cross-validation). What the candidates share is computed once: features, the source model's answers and posteriors, its
 activations below all that a candidate trains, and one training for all strengths, since a strength only moves the
 weights between the source's and the adapted ones (Wortsman et al. 2022). From the second fold on, what is unlikely to
-be chosen in the end is not run on (`verdicts`), and others are listened to only where it could be chosen.
+be chosen in the end is not run on (`trials`), and others are listened to only where it could be chosen.
 
 The criterion is smoothed, because a handful of utterances holds few errors: half the character errors, half the CTC
 loss, each relative to the source model's; 1 is the source model, less is better.
@@ -17,25 +17,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from asr_transfer.adaptation.adapt import Adapted, adapt, spelled_by_head
-from asr_transfer.adaptation.candidates import Candidate, Entry, Floats, Judge, Rung, describe
+from asr_transfer.adaptation.candidates import Candidate, Floats, Judge, Rung, describe
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
-from asr_transfer.adaptation.verdicts import difference, is_hopeless, is_settled, is_sure, is_worse, usual_of
+from asr_transfer.adaptation.trials import Trials
+from asr_transfer.adaptation.verdicts import difference, is_sure, is_worse, usual_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError, TrainingError
-from asr_transfer.progress import Work
+from asr_transfer.errors import ConfigError, DataError
 
 AUTO, NONE = "auto", "none"
-ENOUGH = 8
-"""Held-out utterances after which the worse half of the candidates is dropped at every fold (successive halving;
-Jamieson and Talwalkar 2016). With fewer, which utterances are hard decides more than which candidate is good."""
 
 
 @dataclass(frozen=True)
@@ -132,81 +127,15 @@ def choose(
     abroad = {head: part.subset(range(len(lasting(part.utterances, each)))) for head, part in parts.items()}
     shared = shared or Shared(source, spoken.store)
     judge = Judge(source, spoken, check, shared, abroad)
-    entries = [Entry(candidate) for candidate in tried]
 
-    first, usual_at = entries[0], usual_strength(tried[0].method, choice)
-    ends = [sum(map(len, folds[: number + 1])) for number in range(len(folds))]
-    last = next((number for number, end in enumerate(ends) if end >= choice.judged), len(folds) - 1)
-
-    def told(number: int) -> bool:
-        """Return whether the folds up to this one tell anything."""
-        return number > 0 or number == last or ends[number] >= ENOUGH
-
-    def usual() -> Rung | None:
-        return None if first.failed else usual_of(judge.rungs(first, choice), usual_at, before())
-
-    def before() -> Floats:
-        return judge.source_shares(first.held)
-
-    def in_question(entry: Entry) -> float | None:
-        """Return a strength that would be chosen, of those at which others were not listened to."""
-        may = [rung for rung in judge.rungs(entry, choice) if not rung.refused]
-        wanted = [min(may, key=lambda rung: rung.score)] if may else []
-        if entry is first and (nearest := usual()):
-            wanted.append(nearest)
-        return next((rung.strength for rung in wanted if not judge.is_heard(entry, rung.strength)), None)
-
-    def hopeless(entry: Entry, number: int, rivals: Sequence[Rung] = ()) -> bool:
-        options = [rung for rung in judge.rungs(entry, choice) if not rung.refused]
-        against = judge.source_shares(entry.held)
-        same = usual() if first.held == entry.held else None
-        return is_hopeless(options, same, rivals, against, ends[number] / ends[last])
-
-    def run(entry: Entry, number: int) -> None:
-        held = folds[number]
+    def train(candidate: Candidate, held: Sequence[int]) -> Adapted:
         rest = spoken.subset(n for n in range(len(spoken)) if n not in set(held))
-        settings = replace(config, learning_rate=entry.candidate.learning_rate)
-        try:
-            method = entry.candidate.method
-            adapted = adapt(source, rest, method, settings, source_speech=source_speech, shared=shared)
-        except TrainingError:
-            entry.failed, entry.dropped = "its training did not stay finite", True
-            return
-        entry.held += held
-        entry.folds += 1
-        for strength in choice.strengths:
-            answered = judge.own(adapted.at_strength(strength), held, adapted.depth)
-            entry.answers.setdefault(strength, []).append(answered)
-        if told(number):
-            entry.dropped = entry is not first and number < last and hopeless(entry, number)
-            while not entry.dropped and (strength := in_question(entry)) is not None:
-                judge.listen_to_others(entry, strength, adapted.at_strength(strength), adapted.depth)
-            entry.dropped = entry.dropped or all(rung.refused for rung in judge.rungs(entry, choice))
+        settings = replace(config, learning_rate=candidate.learning_rate)
+        return adapt(source, rest, candidate.method, settings, source_speech=source_speech, shared=shared)
 
-    for number in range(last + 1):
-        for place, entry in enumerate(entries, start=1):
-            if not entry.dropped:
-                where = f"{place} of {len(entries)} ({entry.candidate.method}), fold {number + 1} of {len(folds)}"
-                with Work(f"candidate {where}", bar=False):
-                    run(entry, number)
-        if number == last or not told(number):
-            continue
-        others = [entry for entry in entries if not entry.dropped and entry is not first]
-        bests = {id(entry): judge.best(entry, choice) for entry in others}
-        for entry in others:
-            rivals = [best for other, best in bests.items() if other != id(entry)]
-            entry.dropped = hopeless(entry, number, rivals)
-        others = [entry for entry in others if not entry.dropped]
-        if len(others) > 1 and ends[number] >= ENOUGH:
-            for entry in sorted(others, key=lambda entry: judge.key(entry, choice))[max(1, len(others) // 2) :]:
-                entry.dropped = True
-        if not others and first.dropped:
-            break
-        # Of a single candidate there is nothing to choose, and its figure is what is wanted.
-        if not others and len(entries) > 1:
-            now = usual() or judge.best(first, choice)
-            if is_settled(now, before(), ends[number] / ends[last]):
-                break
+    trials = Trials(judge, folds, tried, train, choice, usual_strength(tried[0].method, choice))
+    trials.run()
+    entries = trials.entries
     ladder = sorted((judge.best(entry, choice) for entry in entries), key=lambda rung: (-rung.folds, rung.score))
     for rung in ladder:
         say(describe(rung))
@@ -272,7 +201,7 @@ def _decide(
     """Return method, learning rate, strength and reason.
 
     What makes held-out recordings worse is not chosen. With few of them the best of many options is often merely lucky:
-    the first candidate at its usual strength is taken, unless another is better by more than `DOUBT` allows for.
+    the first candidate at its usual strength is taken, unless another is better by more than `verdicts.DOUBT` allows.
     """
     if not options:
         reason = f"every candidate was refused ({ladder[0].method}: {ladder[0].refused}), so the model stays as it is"
@@ -283,8 +212,7 @@ def _decide(
         reason = f"the best candidate, {_found(best)}; that is no gain, so the model stays as it is"
         return NONE, None, 1.0, reason
     first = [rung for rung in safe if (rung.method, rung.learning_rate) == (prior.method, prior.learning_rate)]
-    strength = usual_strength(prior.method, choice)
-    usual = min(first, key=lambda rung: abs(rung.strength - strength), default=best)
+    usual = usual_of(first, usual_strength(prior.method, choice), before) or best
     gain, error = difference(usual.shares, best.shares)
     chosen, why = (best, "the best by more than chance") if is_sure(gain, error) else (usual, "the usual choice")
     return chosen.method, chosen.learning_rate, chosen.strength, f"{why}: {_found(chosen)}"

@@ -49,8 +49,8 @@ def is_sure(gain: float, error: float) -> bool:
 
 
 def usual_of(rungs: Sequence[Rung], strength: float, before: Floats) -> Rung | None:
-    """Return a candidate nearest to its usual strength, of what may be chosen and makes nothing worse; else None."""
-    safe = [rung for rung in rungs if not rung.refused and not is_worse(rung, before)]
+    """Return a candidate at the strength nearest to its usual one, of those that make nothing worse; else None."""
+    safe = [rung for rung in rungs if not is_worse(rung, before)]
     return min(safe, key=lambda rung: abs(rung.strength - strength), default=None)
 
 
