@@ -241,7 +241,7 @@ MUTANTS = (
     ),
     Mutant(
         "copies-among-the-untranscribed",
-        "asr_transfer/commands/adapt_run.py",
+        "asr_transfer/commands/adapt_untranscribed.py",
         "if digest(u) not in known",
         "if u not in known",
         "a copy of a held-out recording is learnt by its text of the model",
