@@ -372,7 +372,7 @@ class Trainer(sb.Brain):
 
 def _seed_generators(seed: int) -> None:
     """Do what `torch.manual_seed` does, which without a GPU formats a traceback each time: 3 ms of every step."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)
