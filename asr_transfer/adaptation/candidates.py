@@ -116,11 +116,23 @@ class Answers:
 
 @dataclass
 class Entry:
-    """A candidate under trial: what it answered so far at each strength."""
+    """A candidate under trial: what it answered so far at each strength.
+
+    Attributes:
+        candidate: the candidate.
+        held: numbers of the held-out utterances.
+        answers: answers on these by strength, fold by fold.
+        heard: strengths at which others were listened to.
+        lost, abroad: losses of others, and of other languages, by strength.
+        folds: number of folds that it was tried on.
+        dropped: whether it is tried on no more.
+        failed: reason why there are no answers; empty otherwise.
+    """
 
     candidate: Candidate
     held: list[int] = field(default_factory=list)
     answers: dict[float, list[Answers]] = field(default_factory=dict)
+    heard: set[float] = field(default_factory=set)
     lost: dict[float, Loss] = field(default_factory=dict)
     abroad: dict[float, dict[str, Loss]] = field(default_factory=dict)
     folds: int = 0
@@ -210,19 +222,38 @@ class Judge:
             model.model = above(model.model, depth)
         return answers(model, self._data[part, depth], range(len(self._parts[part])) if items is None else items)
 
+    def listen_to_others(self, entry: Entry, strength: float, model: Recogniser, depth: int = 0) -> None:
+        """Note what others lose by an entry at a strength; see `own` for the arguments."""
+        if self._parts[CHECK]:
+            entry.lost[strength] = self.lost(model, depth)
+        if self._abroad:
+            entry.abroad[strength] = self.lost_abroad(model, depth)
+        entry.heard.add(strength)
+
+    def is_heard(self, entry: Entry, strength: float) -> bool:
+        """Return whether it is known what others lose by an entry at a strength, or there are none to listen to."""
+        return strength in entry.heard or not (self._parts[CHECK] or self._abroad)
+
     def best(self, entry: Entry, choice: ChoiceConfig) -> Rung:
-        """Return an entry at its best strength, preferring those that do not forget too much."""
+        """Return an entry at its best strength, preferring those that do not forget too much.
+
+        Where others were listened to, it is one at which they were.
+        """
         if entry.failed:
             tried = entry.candidate
             return Rung(tried.method, tried.learning_rate, 1.0, 0, 0, 0, 0, WORST, None, entry.failed)
-        rungs = [self._rung(entry, strength, choice) for strength in choice.strengths]
-        return min(rungs, key=lambda rung: (bool(rung.refused), rung.score))
+        rungs = self.rungs(entry, choice)
+        heard = [rung for rung in rungs if self.is_heard(entry, rung.strength)]
+        return min(heard or rungs, key=lambda rung: (bool(rung.refused), rung.score))
 
     def all(self, entry: Entry, choice: ChoiceConfig) -> list[Rung]:
-        """Return an entry at each strength that may be chosen."""
-        if entry.failed:
-            return []
-        return [r for r in (self._rung(entry, strength, choice) for strength in choice.strengths) if not r.refused]
+        """Return an entry at each strength that may be chosen: others were listened to, and lose little."""
+        rungs = [] if entry.failed else self.rungs(entry, choice)
+        return [rung for rung in rungs if not rung.refused and self.is_heard(entry, rung.strength)]
+
+    def rungs(self, entry: Entry, choice: ChoiceConfig) -> list[Rung]:
+        """Return an entry that did not fail at every strength."""
+        return [self._rung(entry, strength, choice) for strength in choice.strengths]
 
     def source_shares(self, held: Sequence[int]) -> Floats:
         """Return what each held-out utterance adds to the source model's criterion."""

@@ -3,8 +3,8 @@
 Every candidate (a method at a learning rate) is adapted to all folds but one and judged on that one, in turn (k-fold
 cross-validation). What the candidates share is computed once: features, the source model's answers and posteriors, its
 activations below all that a candidate trains, and one training for all strengths, since a strength only moves the
-weights between the source's and the adapted ones (Wortsman et al. 2022). Candidates that lose on the first folds are
-not run on the others.
+weights between the source's and the adapted ones (Wortsman et al. 2022). From the second fold on, what is unlikely to
+be chosen in the end is not run on (`trials`), and others are listened to only where it could be chosen.
 
 The criterion is smoothed, because a handful of utterances holds few errors: half the character errors, half the CTC
 loss, each relative to the source model's; 1 is the source model, less is better.
@@ -17,28 +17,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from asr_transfer.adaptation.adapt import Adapted, adapt, spelled_by_head
-from asr_transfer.adaptation.candidates import Candidate, Entry, Floats, Judge, Rung, describe
+from asr_transfer.adaptation.candidates import Candidate, Floats, Judge, Rung, describe
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.trials import Trials
+from asr_transfer.adaptation.verdicts import difference, is_sure, is_worse, usual_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError, TrainingError
-from asr_transfer.progress import Work
+from asr_transfer.errors import ConfigError, DataError
 
 AUTO, NONE = "auto", "none"
-DOUBT = 8.0
-"""Times the squared standard error by which an option must be better than the usual one: if an option's true gain over
-the usual is spread around a small loss, its expected value given what was seen is positive from a gain that grows with
-the square of the error. On digits of two development speakers, 6 to 10 chose best from 5 and 10 recordings."""
-ENOUGH = 8
-"""Held-out utterances after which the worse half of the candidates is dropped at every fold (successive halving;
-Jamieson and Talwalkar 2016). With fewer, which utterances are hard decides more than which candidate is good."""
 
 
 @dataclass(frozen=True)
@@ -135,41 +127,15 @@ def choose(
     abroad = {head: part.subset(range(len(lasting(part.utterances, each)))) for head, part in parts.items()}
     shared = shared or Shared(source, spoken.store)
     judge = Judge(source, spoken, check, shared, abroad)
-    entries = [Entry(candidate) for candidate in tried]
 
-    def run(entry: Entry, number: int) -> None:
-        held = folds[number]
+    def train(candidate: Candidate, held: Sequence[int]) -> Adapted:
         rest = spoken.subset(n for n in range(len(spoken)) if n not in set(held))
-        settings = replace(config, learning_rate=entry.candidate.learning_rate)
-        try:
-            method = entry.candidate.method
-            adapted = adapt(source, rest, method, settings, source_speech=source_speech, shared=shared)
-        except TrainingError:
-            entry.failed, entry.dropped = "its training did not stay finite", True
-            return
-        entry.held += held
-        entry.folds += 1
-        for strength in choice.strengths:
-            model = adapted.at_strength(strength)
-            entry.answers.setdefault(strength, []).append(judge.own(model, held, adapted.depth))
-            if check and number == 0:
-                entry.lost[strength] = judge.lost(model, adapted.depth)
-            if abroad and number == 0:
-                entry.abroad[strength] = judge.lost_abroad(model, adapted.depth)
+        settings = replace(config, learning_rate=candidate.learning_rate)
+        return adapt(source, rest, candidate.method, settings, source_speech=source_speech, shared=shared)
 
-    for number in range(len(folds)):
-        for place, entry in enumerate(entries, start=1):
-            if not entry.dropped:
-                where = f"{place} of {len(entries)} ({entry.candidate.method}), fold {number + 1} of {len(folds)}"
-                with Work(f"candidate {where}", bar=False):
-                    run(entry, number)
-        live = [entry for entry in entries if not entry.dropped]
-        if not live or len(live[0].held) >= choice.judged:
-            break
-        if len(live) > 2 and len(live[0].held) >= ENOUGH:
-            # The first candidate is what is chosen when nothing speaks against it, so it stays.
-            for entry in sorted(live[1:], key=lambda entry: judge.key(entry, choice))[max(1, (len(live) - 1) // 2) :]:
-                entry.dropped = True
+    trials = Trials(judge, folds, tried, train, choice, usual_strength(tried[0].method, choice))
+    trials.run()
+    entries = trials.entries
     ladder = sorted((judge.best(entry, choice) for entry in entries), key=lambda rung: (-rung.folds, rung.score))
     for rung in ladder:
         say(describe(rung))
@@ -235,27 +201,21 @@ def _decide(
     """Return method, learning rate, strength and reason.
 
     What makes held-out recordings worse is not chosen. With few of them the best of many options is often merely lucky:
-    the first candidate at its usual strength is taken, unless another is better by more than `DOUBT` allows for.
+    the first candidate at its usual strength is taken, unless another is better by more than `verdicts.DOUBT` allows.
     """
     if not options:
         reason = f"every candidate was refused ({ladder[0].method}: {ladder[0].refused}), so the model stays as it is"
         return NONE, None, 1.0, reason
-    safe = [rung for rung in options if not _is_worse(rung, before)]
+    safe = [rung for rung in options if not is_worse(rung, before)]
     best = min(safe or options, key=lambda rung: rung.score)
     if not safe:
         reason = f"the best candidate, {_found(best)}; that is no gain, so the model stays as it is"
         return NONE, None, 1.0, reason
     first = [rung for rung in safe if (rung.method, rung.learning_rate) == (prior.method, prior.learning_rate)]
-    strength = usual_strength(prior.method, choice)
-    usual = min(first, key=lambda rung: abs(rung.strength - strength), default=best)
-    gain, error = _difference(usual.shares, best.shares)
-    chosen, why = (best, "the best by more than chance") if gain > DOUBT * error**2 else (usual, "the usual choice")
+    usual = usual_of(first, usual_strength(prior.method, choice), before) or best
+    gain, error = difference(usual.shares, best.shares)
+    chosen, why = (best, "the best by more than chance") if is_sure(gain, error) else (usual, "the usual choice")
     return chosen.method, chosen.learning_rate, chosen.strength, f"{why}: {_found(chosen)}"
-
-
-def _is_worse(rung: Rung, before: Floats) -> bool:
-    loss, error = _difference(rung.shares, before)
-    return rung.errors > rung.source_errors or loss > error
 
 
 def _found(rung: Rung) -> str:
@@ -263,14 +223,6 @@ def _found(rung: Rung) -> str:
         f"{rung.method} × {rung.strength:g}, reached {rung.score:.3f} of the source model's criterion and "
         f"{rung.source_errors} → {rung.errors} of {rung.units} characters wrong on held-out recordings"
     )
-
-
-def _difference(one: Sequence[float] | Floats, other: Sequence[float] | Floats) -> tuple[float, float]:
-    """Return how much smaller the criterion of `other` is, and the standard error of that."""
-    differences = np.asarray(one) - np.asarray(other)
-    if len(differences) < 2:
-        return float(differences.sum()), float("inf")
-    return float(differences.sum()), float(np.sqrt(len(differences)) * differences.std(ddof=1))
 
 
 def lasting(utterances: Sequence[Utterance], seconds: float) -> list[Utterance]:

@@ -136,7 +136,8 @@ def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
     Raises:
         AsrTransferError: model, recordings, options or the folder are wrong.
     """
-    from asr_transfer.commands.adapt_run import Speech, adapt_run
+    from asr_transfer.commands.adapt_run import adapt_run
+    from asr_transfer.commands.adapt_speech import Speech
     from asr_transfer.commands.language import find_head, in_language
     from asr_transfer.commands.profile import load_with_profile
 
@@ -177,7 +178,7 @@ def _own(
         DataError: they are not there, damaged, or have no transcripts for a method that learns from them.
     """
     from asr_transfer.adaptation.choice import AUTO
-    from asr_transfer.commands.adapt_run import reads_transcripts
+    from asr_transfer.commands.adapt_asked import reads_transcripts
     from asr_transfer.errors import DataError
 
     if not reads_transcripts(command.method):

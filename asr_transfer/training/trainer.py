@@ -209,7 +209,7 @@ class Trainer(sb.Brain):
     def fit_batch(self, batch: Sequence[Mapping[str, Batch]]) -> torch.Tensor:
         """Take one optimiser step over `accumulate` batches of every stream; skip and count it when not finite."""
         config = self.config
-        torch.manual_seed(self._seed(-1, self.optimizer_step))
+        _seed_generators(self._seed(-1, self.optimizer_step))
         set_learning_rate(self.optimizer, config.learning_rate * scale_at(self.optimizer_step, config))
         statistics = [buffer.clone() for buffer in self.model.buffers()]
         total = torch.zeros((), device=self.device)
@@ -368,6 +368,14 @@ class Trainer(sb.Brain):
         if self.validation and self.progress.history and self.monitor in self.progress.history[-1]:
             parts.append(f"{self.monitor} {self.progress.history[-1][self.monitor]:.3g} at the last validation")
         return ", ".join([*parts, "validating"] if self._validating else parts)
+
+
+def _seed_generators(seed: int) -> None:
+    """Do what `torch.manual_seed` does, which without a GPU formats a traceback each time: 3 ms of every step."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 class _Steps(torch.utils.data.IterableDataset[Any]):

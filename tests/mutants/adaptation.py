@@ -90,10 +90,18 @@ MUTANTS = (
     Mutant(
         "the-luckiest-option-wins",
         f"{ROOM}/choice.py",
-        "if gain > DOUBT * error**2 else (usual",
+        "if is_sure(gain, error) else (usual",
         "if gain > 0 else (usual",
         "the best of many options is taken however little speaks for it",
         ("tests/adaptation/test_choice.py",),
+    ),
+    Mutant(
+        "few-utterances-leave-nothing-open",
+        f"{ROOM}/verdicts.py",
+        "spread = error * math.sqrt(1 - seen)",
+        "spread = 0.0",
+        "a candidate that is behind after two folds is dropped, however little they tell",
+        ("tests/adaptation/test_verdicts.py",),
     ),
     Mutant(
         "others-are-judged-on-what-is-mixed-in",
@@ -233,7 +241,7 @@ MUTANTS = (
     ),
     Mutant(
         "copies-among-the-untranscribed",
-        "asr_transfer/commands/adapt_run.py",
+        "asr_transfer/commands/adapt_untranscribed.py",
         "if digest(u) not in known",
         "if u not in known",
         "a copy of a held-out recording is learnt by its text of the model",

@@ -197,7 +197,7 @@ def _adapt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     monkeypatch.setattr("asr_transfer.commands.adapt_run.build_store", lambda *arguments: None)
     monkeypatch.setattr("asr_transfer.commands.adapt_run.vet", lambda source, own, *more: Vetted(own, [], []))
     monkeypatch.setattr("asr_transfer.commands.adapt_run.diagnose", lambda recordings: QUIET)
-    monkeypatch.setattr("asr_transfer.commands.adapt_run._choose", _begun)
+    monkeypatch.setattr("asr_transfer.commands.adapt_run.choose_method", _begun)
     speech = _write(folder, "own", "cmn", ("own", "test", "others", "source"))
     model = _model(folder / "base")
     given = ["--model", str(model), "--method", "full", "--data", str(speech / "own.jsonl")]
