@@ -128,7 +128,7 @@ class Recogniser:
     @classmethod
     def _of_pretrained(cls, path: Path, head: str | None, criterion: Criterion | None) -> Recogniser:
         """Open a model of another house."""
-        found = open_pretrained(path, criterion)
+        found = open_pretrained(path, criterion, head)
         names = found.model.head_names()
         if not names:
             raise ModelError(

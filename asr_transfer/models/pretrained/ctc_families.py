@@ -34,7 +34,10 @@ _UNUSED = {
 }
 """Masks of our own are drawn where training is asked to draw them; a layer that is dropped at random is none of it."""
 
-_ABOUT = ("_name_or_path", "architectures", "dtype", "torch_dtype", "id2label", "label2id", "transformers_version")
+_ABOUT = (
+    *("_name_or_path", "architectures", "dtype", "torch_dtype", "id2label", "label2id", "transformers_version"),
+    "target_lang",
+)
 """Parts of a config that say nothing of the network."""
 
 
@@ -121,6 +124,7 @@ def make_whole(transformers: Any, plain: Mapping[str, Any], where: str) -> tuple
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ConfigError(f"{where}: describes no {family.made_by} ({reason}); copy the model again.") from None
     for module in whole.modules():
+        module._parameters.pop("masked_spec_embed", None)  # what masked frames are replaced by; here none is
         if is_parametrized(module, "weight"):
             # Direction and length of the weight are one tensor, which can be copied, pickled and exported as any other.
             remove_parametrizations(module, "weight")

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from asr_transfer.errors import ModelError
 from asr_transfer.models.contract import Criterion
-from asr_transfer.models.pretrained import whisper_encoder  # noqa: F401  # registers its family
+from asr_transfer.models.pretrained import (  # noqa: F401  # registers their families
+    ctc_folder,
+    whisper_encoder,
+)
 from asr_transfer.models.pretrained.family import FAMILIES, Family, Pretrained
 from asr_transfer.models.pretrained.json_files import read_json
 
@@ -19,13 +22,17 @@ def is_foreign(folder: str | Path) -> bool:
     return (path / CONFIG).is_file() and not (path / "config.yaml").is_file()
 
 
-def open_pretrained(folder: str | Path, criterion: Criterion | None = None) -> Pretrained:
+def open_pretrained(
+    folder: str | Path, criterion: Criterion | None = None, language: str | None = None
+) -> Pretrained:
     """Read a pretrained model, in evaluation mode and float32 on the CPU; nothing of the folder is executed.
 
     Args:
         folder: Folder with `config.json` and weights.
         criterion: Loss that the model shall be trained by; None takes the model as it was published: of an
             encoder-decoder all of it, where that can be opened.
+        language: Language that is asked for, of a model that has weights of their own for several; None for the one
+            that the folder names. Families find it as `target_lang` in their config.
 
     Raises:
         ModelError: Something is missing or damaged, the family is unknown or knows no such criterion, or a library is
@@ -33,6 +40,8 @@ def open_pretrained(folder: str | Path, criterion: Criterion | None = None) -> P
     """
     path = Path(folder)
     config = read_json(path / CONFIG)
+    if language is not None:
+        config["target_lang"] = language
     return _found(path, config.get("model_type"), criterion).open(path, config)
 
 
