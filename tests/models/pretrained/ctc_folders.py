@@ -9,7 +9,13 @@ from typing import Any
 import torch
 import transformers
 
+STILL = dict.fromkeys(
+    ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout", "final_dropout", "dropout"), 0.0
+)
+"""No dropout, so that what is left at random in training is what the families draw of their own: masks and layers."""
+
 WAVE: dict[str, Any] = {
+    **STILL,
     "hidden_size": 16,
     "num_hidden_layers": 3,
     "num_attention_heads": 2,
@@ -22,6 +28,7 @@ WAVE: dict[str, Any] = {
     "num_conv_pos_embedding_groups": 2,
 }
 MEL: dict[str, Any] = {
+    **STILL,
     "hidden_size": 16,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,

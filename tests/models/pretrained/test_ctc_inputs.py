@@ -51,9 +51,7 @@ def test_what_is_shorter_than_a_window_has_one_frame(inputs: ParakeetMel | LasrM
 def test_a_quiet_waveform_is_normalised_as_omniasrs_extractor_does_it() -> None:
     samples = 0.01 * _samples(4000)
     theirs = transformers.OmniASRFeatureExtractor()(samples, sampling_rate=16_000)["input_values"][0, 0]
-    torch.testing.assert_close(
-        Waveform(floor=1e-5).compute(torch.from_numpy(samples))[:, 0], theirs, rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(Waveform(floor=1e-5).compute(torch.from_numpy(samples))[:, 0], theirs, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [ParakeetMel, LasrMel])
