@@ -1,4 +1,4 @@
-"""Opens folders of Transformers' CTC models: config, features, weights under old and new names, vocabulary, adapters."""
+"""Opens folders of Transformers' CTC models: config, features, weights of old and new names, vocabulary, adapters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asr_transfer import audio
 from asr_transfer.data.inputs import Inputs, LasrMel, ParakeetMel, Waveform
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.pretrained.ctc_families import FAMILIES, CtcFamily, make_whole, plain_config
-from asr_transfer.models.pretrained.family import Matched, Pretrained, family
+from asr_transfer.models.pretrained.family import Pretrained, family
 from asr_transfer.models.pretrained.json_files import read_json
 from asr_transfer.models.pretrained.library import transformers
 from asr_transfer.models.pretrained.transformers_ctc import TransformersCtc
@@ -34,7 +34,14 @@ _FUSED = (
 """Old and new names of the length and the direction of a weight (Salimans and Kingma 2016)."""
 
 
-@family("transformers-ctc", frozenset(FAMILIES))
+def _heads(folder: Path, config: Mapping[str, Any]) -> list[str] | None:
+    """Return the languages that there are adapters for, or the only head of what was published with one."""
+    if languages := languages_in(folder):
+        return [name for name in languages if _adapter(folder, name) is not None]
+    return [HEAD] if any("ForCTC" in str(name) for name in config.get("architectures") or ()) else None
+
+
+@family("transformers-ctc", frozenset(FAMILIES), heads=_heads)
 def open_folder(folder: Path, config: Mapping[str, Any]) -> Pretrained:
     """Open a folder as Transformers writes it; see `family.Family`. `target_lang` is the language that is asked for.
 
@@ -116,7 +123,9 @@ def inputs_of(folder: Path, model_type: str) -> Inputs:
         for name, value in windows.items():
             if found.get(name, value) != value:
                 raise ModelError(f"{file}: `{name}` is {found[name]}, but {value} is all that can be computed.")
-        return ParakeetMel(found.get("feature_size", 80)) if model_type == "parakeet_ctc" else LasrMel(found.get("feature_size", 128))
+        if model_type == "parakeet_ctc":
+            return ParakeetMel(found.get("feature_size", 80))
+        return LasrMel(found.get("feature_size", 128))
     floor = 1e-5 if model_type == "omniasr_ctc" else 1e-7
     return Waveform(normalised=bool(found.get("do_normalize", True)), floor=floor)
 
@@ -152,12 +161,17 @@ def _with_adapter(
     """Return the language and the weights with its adapter and head in their places (Pratap et al. 2023)."""
     chosen = read_vocabulary(folder, 0, None, language, False).language
     assert chosen is not None
-    files = [folder / f"adapter.{chosen}.{ending}" for ending in ("safetensors", "bin")]
-    file = next((file for file in files if file.is_file()), None)
+    file = _adapter(folder, chosen)
     if file is None:
-        raise ModelError(f"{files[0]}: the adapter of {chosen} is missing; copy it into the folder.")
+        missing = folder / f"adapter.{chosen}.safetensors"
+        raise ModelError(f"{missing}: the adapter of {chosen} is missing; copy it into the folder.")
     adapter = read_file(file)
     strangers = [name for name in adapter if name not in tensors]
     if strangers:
         raise ModelError(f"{file}: '{strangers[0]}' is no tensor of the model; take the adapter of this very model.")
     return chosen, {**tensors, **adapter}
+
+
+def _adapter(folder: Path, language: str) -> Path | None:
+    files = [folder / f"adapter.{language}.{ending}" for ending in ("safetensors", "bin")]
+    return next((file for file in files if file.is_file()), None)

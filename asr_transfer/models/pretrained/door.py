@@ -22,9 +22,7 @@ def is_foreign(folder: str | Path) -> bool:
     return (path / CONFIG).is_file() and not (path / "config.yaml").is_file()
 
 
-def open_pretrained(
-    folder: str | Path, criterion: Criterion | None = None, language: str | None = None
-) -> Pretrained:
+def open_pretrained(folder: str | Path, criterion: Criterion | None = None, language: str | None = None) -> Pretrained:
     """Read a pretrained model, in evaluation mode and float32 on the CPU; nothing of the folder is executed.
 
     Args:
@@ -43,6 +41,18 @@ def open_pretrained(
     if language is not None:
         config["target_lang"] = language
     return _found(path, config.get("model_type"), criterion).open(path, config)
+
+
+def pretrained_heads(folder: str | Path) -> list[str]:
+    """Return the names of the heads that a pretrained model has for whoever asks for them, opening it if need be.
+
+    Raises:
+        ModelError: As of `open_pretrained`.
+    """
+    path = Path(folder)
+    config = read_json(path / CONFIG)
+    known = _found(path, config.get("model_type"), None).heads(path, config)
+    return open_pretrained(path).model.head_names() if known is None else known
 
 
 def _found(path: Path, model_type: object, criterion: Criterion | None) -> Family:

@@ -140,7 +140,8 @@ def _pieces(file: Path, found: Mapping[str, Any]) -> tuple[dict[str, int], dict[
     kind = model.get("type") if isinstance(model, Mapping) else None
     if kind not in ("BPE", "Unigram") or '"ByteLevel"' in str(found.get("pre_tokenizer")).replace("'", '"'):
         raise ModelError(
-            f"{file}: the tokenizer is of a kind ({kind}) that cannot be read; known are BPE and Unigram over characters."
+            f"{file}: the tokenizer is of a kind ({kind}) that cannot be read; known are BPE and Unigram over "
+            "characters, not bytes."
         )
     assert isinstance(model, Mapping)
     added = {str(one.get("content")): int(one.get("id", -1)) for one in found.get("added_tokens", [])}
