@@ -63,6 +63,15 @@ class SubwordModel:
             raise DataError("is no SentencePiece model of this toolkit")
         return [processor.id_to_piece(index) for index in range(1, processor.get_piece_size())]
 
+    def listed(self) -> list[tuple[str, float]]:
+        """Return all pieces of whichever SentencePiece model with their scores, in the order of their index from 0.
+
+        Raises:
+            DataError: `data` is no such model.
+        """
+        processor = self._processor
+        return [(processor.id_to_piece(n), processor.get_score(n)) for n in range(processor.get_piece_size())]
+
     @cached_property
     def characters(self) -> frozenset[str]:
         """The characters that can be spelled, the space among them."""

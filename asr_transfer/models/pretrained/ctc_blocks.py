@@ -210,6 +210,19 @@ class Norm(nn.Module):
         return normal
 
 
+class UtteranceNorm(nn.Module):
+    """Gives a recording's hidden vectors the mean 0 and the variance 1, all of them together; it has no weights."""
+
+    def forward(self, hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Map (batch, frames, dim) and (batch,) lengths to the same size."""
+        mask = valid_frames(lengths, hidden.shape[1])[:, :, None]
+        whole = hidden.float()
+        count = lengths[:, None, None] * hidden.shape[2]
+        mean = (whole * mask).sum((1, 2), keepdim=True) / count
+        variance = ((whole - mean) * mask).square().sum((1, 2), keepdim=True) / count
+        return ((whole - mean) * torch.rsqrt(variance + 1e-5)).to(hidden.dtype)
+
+
 def keys_alone(hidden: torch.Tensor, mask: torch.Tensor | None) -> dict[str, Any]:
     """Return the mask as scaled dot-product attention takes it, (batch, 1, 1, frames)."""
     return {"attention_mask": None if mask is None else mask[:, None, None, :]}

@@ -18,6 +18,7 @@ from asr_transfer.models.pretrained.ctc_blocks import (
     Norm,
     Positions,
     Projection,
+    UtteranceNorm,
     WaveFront,
     biased_attention,
     both_ways,
@@ -33,6 +34,9 @@ _UNUSED = {
     "layerdrop": 0.0,
 }
 """Masks of our own are drawn where training is asked to draw them; a layer that is dropped at random is none of it."""
+
+UTTERANCE_NORM = "utterance_norm"
+"""Field of a config that a family has not: whether all hidden vectors of a recording are normalised together."""
 
 _ABOUT = (
     *("_name_or_path", "architectures", "dtype", "torch_dtype", "id2label", "label2id", "transformers_version"),
@@ -149,6 +153,8 @@ def _wave(encoder: Any, arguments: Callable[[int], Any] | None = None) -> Parts:
     }
     layers = [Layer(layer, arguments(n) if arguments else keys_alone) for n, layer in enumerate(inner.layers)]
     after: dict[str, nn.Module] = {"norm": Norm(inner.layer_norm)} if stable else {}
+    if getattr(config, UTTERANCE_NORM, False):
+        after["utterance_norm"] = UtteranceNorm()
     front = WaveFront(encoder.feature_extractor.conv_layers)
     return Parts(front, layers, config.hidden_size, before, after, config.conv_dim[-1])
 

@@ -8,18 +8,23 @@ from asr_transfer.errors import ModelError
 from asr_transfer.models.contract import Criterion
 from asr_transfer.models.pretrained import (  # noqa: F401  # registers their families
     ctc_folder,
+    torchaudio_bundle,
     whisper_encoder,
 )
 from asr_transfer.models.pretrained.family import FAMILIES, Family, Pretrained
 from asr_transfer.models.pretrained.json_files import read_json
+from asr_transfer.models.pretrained.speechbrain_folder import SETTINGS, open_speechbrain
 
 CONFIG = "config.json"
 
 
 def is_foreign(folder: str | Path) -> bool:
-    """Return whether a folder holds a model of another house: a `config.json`, and no `config.yaml` as ours do."""
+    """Return whether a folder holds a model of another house, and no `config.yaml` as ours do.
+
+    That is a `config.json` as Transformers writes it, or SpeechBrain's `hyperparams.yaml`.
+    """
     path = Path(folder)
-    return (path / CONFIG).is_file() and not (path / "config.yaml").is_file()
+    return any((path / name).is_file() for name in (CONFIG, SETTINGS)) and not (path / "config.yaml").is_file()
 
 
 def open_pretrained(folder: str | Path, criterion: Criterion | None = None, language: str | None = None) -> Pretrained:
@@ -37,6 +42,12 @@ def open_pretrained(folder: str | Path, criterion: Criterion | None = None, lang
             not installed.
     """
     path = Path(folder)
+    if (path / SETTINGS).is_file():
+        if criterion == "cross-entropy":
+            raise ModelError(
+                f"{path}: SpeechBrain's models of CTC cannot be trained by {criterion}; take another model."
+            )
+        return open_speechbrain(path)
     config = read_json(path / CONFIG)
     if language is not None:
         config["target_lang"] = language
@@ -50,6 +61,8 @@ def pretrained_heads(folder: str | Path) -> list[str]:
         ModelError: As of `open_pretrained`.
     """
     path = Path(folder)
+    if (path / SETTINGS).is_file():
+        return [ctc_folder.HEAD]
     config = read_json(path / CONFIG)
     known = _found(path, config.get("model_type"), None).heads(path, config)
     return open_pretrained(path).model.head_names() if known is None else known

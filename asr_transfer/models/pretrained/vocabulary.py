@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from asr_transfer.config import Units
 from asr_transfer.data.subwords import MARK, subwords_of
 from asr_transfer.data.tokens import BLANK, SPACE, Tokens
 from asr_transfer.errors import DataError, ModelError, nearest_hint
@@ -72,7 +73,6 @@ def read_vocabulary(
             f"{blank}; the folder mixes two models, copy it again."
         )
     delimiter = _text(about.get("word_delimiter_token", "|"))
-    delimiters = {delimiter} if delimiter else set()
     if outputs is not None:
         largest = max((index for name, index in indices.items() if name not in special), default=-1)
         if max(blank, largest) >= outputs:
@@ -80,12 +80,42 @@ def read_vocabulary(
                 f"{file}: has {largest + 1} entries, but the model {outputs} outputs; the folder mixes two models, "
                 "copy it again."
             )
+    spoken = "Phoneme" in str(about.get("tokenizer_class", ""))
+    found = arranged(file, indices, blank, delimiter, special, scores, merges, "phones" if spoken else "characters")
+    return replace(found, language=language)
+
+
+def arranged(
+    file: Path,
+    indices: Mapping[str, int],
+    blank: int,
+    delimiter: str = "",
+    special: Collection[str] = frozenset(_SPECIAL),
+    scores: Mapping[str, float] | None = None,
+    merges: bool = False,
+    units: Units = "characters",
+) -> Vocabulary:
+    """Arrange the symbols of a published head as tokens, the blank first, without those that no text holds.
+
+    Args:
+        file: file that they are from, for messages.
+        indices: row of each symbol.
+        blank: row of the blank.
+        delimiter: symbol that stands for a space; "" for none.
+        special: symbols that stand in no text.
+        scores: scores of pieces of words; None where the symbols are none.
+        merges: whether texts are spelled by merging pieces.
+        units: units of symbols that are no pieces of words.
+
+    Raises:
+        ModelError: they cannot be tokens.
+    """
     by_index = sorted((index, name) for name, index in indices.items() if index != blank)
     pieced = bool(scores) and any(len(name) > 1 for _, name in by_index if name not in special)
     kept: dict[str, int] = {}
     left_out = []
     for index, name in by_index:
-        symbol = " " if name in delimiters or (name == MARK and not pieced) else name
+        symbol = " " if (delimiter and name == delimiter) or (name == MARK and not pieced) else name
         if name in special or symbol in ("", BLANK, SPACE, *kept) or "\n" in symbol:
             left_out.append(name)
         else:
@@ -93,15 +123,14 @@ def read_vocabulary(
     if not kept:
         raise ModelError(f"{file}: names no symbols that texts are written in; copy the tokenizer's files again.")
     try:
-        if pieced:
+        if pieced and scores is not None:
             model = subwords_of([(symbol, scores[symbol]) for symbol in kept], merges)
             tokens = Tokens(list(kept), "subwords", model)
         else:
-            spoken = "Phoneme" in str(about.get("tokenizer_class", ""))
-            tokens = Tokens(list(kept), "phones" if spoken else "characters")
+            tokens = Tokens(list(kept), units)
     except DataError as error:
         raise ModelError(f"{file}: {error}") from None
-    return Vocabulary(tokens, (blank, *kept.values()), tuple(left_out), language)
+    return Vocabulary(tokens, (blank, *kept.values()), tuple(left_out))
 
 
 def languages_in(folder: Path) -> list[str]:

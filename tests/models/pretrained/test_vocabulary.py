@@ -70,9 +70,7 @@ def test_a_vocabulary_of_another_model_is_refused(
 def test_a_folder_without_a_tokenizer_is_refused_in_a_sentence(tmp_path: Path) -> None:
     write(tmp_path / "model", "wav2vec2")
     (tmp_path / "model" / "vocab.json").unlink()
-    with pytest.raises(
-        ModelError, match=r"holds no vocabulary \(vocab.json or .* copy its tokenizer"
-    ):
+    with pytest.raises(ModelError, match=r"holds no vocabulary \(vocab.json or .* copy its tokenizer"):
         Recogniser.load(tmp_path / "model")
 
 
