@@ -66,7 +66,7 @@ class Recogniser:
     Attributes:
         model: in evaluation mode whenever it recognises.
         tokens: token set of the head.
-        head: its name.
+        head: its name; empty of a published encoder that has none, from which a language can be learnt.
         origin: facts about how the model came to be, kept in its folder.
         test_time: adapts the model to each utterance alone while recognising it; None for not.
         lexicon: words; each utterance is taken for one of them. None for spelling greedily what is heard.
@@ -103,7 +103,8 @@ class Recogniser:
         Args:
             folder: folder of the model, or the name of a pretrained one on the hub, such as `openai/whisper-tiny`.
             head: name of the head; may be left out when there is one.
-            criterion: loss by which a pretrained model shall be trained; None takes it as it was published.
+            criterion: loss by which a pretrained model shall be trained, for which an encoder without a head is taken
+                too; None takes it as it was published.
 
         Raises:
             ModelError: the folder is no model, is damaged, the head must be named, or a pretrained model has none.
@@ -130,14 +131,21 @@ class Recogniser:
         """Open a model of another house."""
         found = open_pretrained(path, criterion, head)
         names = found.model.head_names()
-        if not names:
+        if not names and criterion is None:
             raise ModelError(
                 f"{path}: is an encoder that no language was learnt on; teach it one with `asr-transfer learn`, and "
                 "give the model that this writes."
             )
+        if not names:
+            return cls(found.model, Tokens([]), "", {})
         tokens = dict(found.tokens)
         name = _one_of(names, head, path)
         return cls(found.model, tokens.pop(name), name, {}, others=tokens)
+
+    @property
+    def tokens_by_head(self) -> dict[str, Tokens]:
+        """Tokens of all heads by name, its own last; none of a published encoder that has no head."""
+        return {**self.others, self.head: self.tokens} if self.head else {}
 
     @property
     def lexica(self) -> dict[str, Lexicon]:
@@ -151,7 +159,7 @@ class Recogniser:
             ModelError: there is none of that name.
         """
         self.model.head(name)
-        every, lexica = {**self.others, self.head: self.tokens}, self.lexica
+        every, lexica = self.tokens_by_head, self.lexica
         decoders = {**self.other_decoders, **({} if self.decoder is None else {self.head: self.decoder})}
         return replace(
             self,
@@ -182,7 +190,7 @@ class Recogniser:
         if self.offsets:
             origin[OFFSETS] = dict(self.offsets)
         names = self.model.head_names()
-        every = {**self.others, self.head: self.tokens}
+        every = self.tokens_by_head
         files: dict[str, Callable[[Path], None]] = {_file_of("tokens", name, names): every[name].save for name in names}
         for name, lexicon in self.lexica.items():
             files[_file_of("lexicon", name, names)] = lexicon.save
@@ -201,7 +209,7 @@ class Recogniser:
         Returns:
             The words or symbols by language, under "" for all languages that are not named.
         """
-        every = {**self.others, self.head: self.tokens} if by_head else {self.head: self.tokens}
+        every = self.tokens_by_head if by_head else {self.head: self.tokens}
         lexica = self.lexica
         found = {
             name: [*lexica[name].words, " "] if name in lexica else _symbols(tokens) for name, tokens in every.items()

@@ -11,7 +11,15 @@ from typing import Literal
 
 from asr_transfer.data.mixture import temperature_shares
 from asr_transfer.languages.config import LanguageConfig, Mode
-from asr_transfer.languages.phases import Learner, Phase, all_layers, everything, from_the_top, head_alone
+from asr_transfer.languages.phases import (
+    Learner,
+    Phase,
+    all_layers,
+    everything,
+    from_the_top,
+    head_alone,
+    top_alone,
+)
 from asr_transfer.training.streams import Mixture, Task
 
 Start = Literal["nothing", "layers", "column"]
@@ -58,6 +66,7 @@ WAYS: dict[Mode, Way] = {
     for way in (
         Way("scratch", "train a new network of the source's architecture", "nothing", False, everything, _alone),
         Way("head", "train a new head alone, on layers that stay as they are", "layers", True, head_alone, _alone),
+        Way("top", "train the layers on a published encoder, which stays as it is", "layers", True, top_alone, _alone),
         Way("all", "train all layers under a new head (Huang et al. 2013)", "layers", True, all_layers, _alone),
         Way(
             "gradual",
