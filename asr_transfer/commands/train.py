@@ -76,6 +76,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.decoding.identify import calibrated
     from asr_transfer.evaluation.language_rates import language_rates, markdown
     from asr_transfer.models.folder import update_card
+    from asr_transfer.models.kinds import network_inputs
     from asr_transfer.training import distributed
     from asr_transfer.training.precision import precise
     from asr_transfer.training.session import hold_out_speakers, hypotheses, require_trainable, train_recogniser
@@ -96,7 +97,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     settings = to_record(command)
     device = distributed.join(command.trainer.device)
     main = distributed.is_main()
-    features = command.model.features
+    features = network_inputs(command.model)
 
     def computed() -> FeatureStore:
         if main and test:  # used at the end only, when it is late to hear that a recording cannot be read

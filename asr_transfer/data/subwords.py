@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -61,6 +62,15 @@ class SubwordModel:
         if processor.unk_id() != 0:
             raise DataError("is no SentencePiece model of this toolkit")
         return [processor.id_to_piece(index) for index in range(1, processor.get_piece_size())]
+
+    def listed(self) -> list[tuple[str, float]]:
+        """Return all pieces of whichever SentencePiece model with their scores, in the order of their index from 0.
+
+        Raises:
+            DataError: `data` is no such model.
+        """
+        processor = self._processor
+        return [(processor.id_to_piece(n), processor.get_score(n)) for n in range(processor.get_piece_size())]
 
     @cached_property
     def characters(self) -> frozenset[str]:
@@ -123,3 +133,40 @@ def train_subwords(texts: Iterable[str], pieces: int) -> SubwordModel:
             f"SentencePiece finds no pieces of words in the transcripts ({error}); take `characters` as units."
         ) from None
     return SubwordModel(out.getvalue())
+
+
+def subwords_of(pieces: Sequence[tuple[str, float]], merges: bool = False) -> SubwordModel:
+    """Return the model of pieces that others found, in their order.
+
+    Args:
+        pieces: pieces and their scores: logarithms of probabilities, or of `merges` the higher the sooner.
+        merges: whether a text is spelled by merging neighbours (byte-pair encoding, Sennrich et al. 2016) instead of in
+            the likeliest pieces.
+
+    Raises:
+        DataError: SentencePiece takes no such pieces, such as one that stands twice.
+    """
+    listed = [(_RESERVED, 0.0, 2), *((piece, score, 1) for piece, score in pieces)]
+    data = b"".join(
+        _field(1, _field(1, piece.encode()) + b"\x15" + struct.pack("<f", score) + b"\x18" + bytes([kind]))
+        for piece, score, kind in listed
+    )
+    # The way of spelling (field 3 of the trainer's settings), and texts left as they are.
+    model = SubwordModel(data + _field(2, bytes([0x18, 1 + merges])) + _field(3, _field(1, b"identity")))
+    try:
+        found = model.pieces
+    except DataError:
+        found = []
+    if found != [piece for piece, _ in pieces]:
+        raise DataError("the pieces of words cannot be those of a SentencePiece model; one of them may stand twice.")
+    return model
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """Return a field of bytes of a protocol buffer, as SentencePiece's files are."""
+    size, length = len(data), bytearray()
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    length.append(size)
+    return bytes([number << 3 | 2]) + bytes(length) + data

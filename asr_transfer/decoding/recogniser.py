@@ -25,7 +25,7 @@ from asr_transfer.decoding.test_time import adapted_outputs
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
 from asr_transfer.models.contract import Criterion, SpeechModel, require_ctc
 from asr_transfer.models.folder import load_model, read_config, save_model
-from asr_transfer.models.pretrained.door import is_foreign, open_pretrained
+from asr_transfer.models.pretrained.door import is_foreign, open_pretrained, pretrained_heads
 from asr_transfer.models.pretrained.hub import local_folder
 from asr_transfer.models.replacing import restore
 from asr_transfer.models.weight_files import readable
@@ -129,7 +129,7 @@ class Recogniser:
     @classmethod
     def _of_pretrained(cls, path: Path, head: str | None, criterion: Criterion | None) -> Recogniser:
         """Open a model of another house."""
-        found = open_pretrained(path, criterion)
+        found = open_pretrained(path, criterion, head)
         names = found.model.head_names()
         if not names and criterion is None:
             raise ModelError(
@@ -378,7 +378,7 @@ def heads_in(folder: str | Path) -> list[str]:
     """
     path = model_folder(folder)
     if is_foreign(path):
-        return open_pretrained(path).model.head_names()
+        return pretrained_heads(path)
     return _described_heads(read_config(path)) or load_model(path).head_names()
 
 

@@ -85,6 +85,8 @@ class LanguageConfig(Ranged, section="language"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.model is not None and self.model.pretrained is not None:
+            raise ConfigError("`language.model` is a network of one's own; give a pretrained model as the source.")
         if self.pieces is not None and self.units != "subwords":
             raise ConfigError(f"`language.pieces` is for the units `subwords`, not for {self.units}; leave it out.")
         if self.normalisation is not None and self.mode in ("head", "progressive"):

@@ -104,7 +104,7 @@ def learn_language(
     new = [] if source is None or way.start != "layers" else [block.path for block in source.model.untrained()]
     learner = Learner(_model(way, start, network, language, config), language, idle, new)
     # One precision for all phases: each would else note its own.
-    config = replace(config, trainer=precise(config.trainer, folder, network, log))
+    config = replace(config, trainer=precise(config.trainer, folder, network or learner.model, log))
     phases = way.phases(learner, config)
     if start.source is not None and way.start == "layers":
         copied = Copy("**" if start.goes_on else learner.known, start.source.model)

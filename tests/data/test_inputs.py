@@ -24,7 +24,9 @@ from asr_transfer.data.inputs import (
     KINDS,
     Inputs,
     KaldiFbank,
+    LasrMel,
     LogMel,
+    ParakeetMel,
     Waveform,
     WhisperMel,
     as_inputs,
@@ -47,6 +49,8 @@ EVERY = [
     KaldiFbank(normalisation="speech-mean"),
     WhisperMel(),
     Waveform(),
+    ParakeetMel(),
+    LasrMel(),
 ]
 every = pytest.mark.parametrize("inputs", EVERY, ids=lambda inputs: f"{inputs.kind} {getattr(inputs, 'mels', '')}")
 TOKENS = Tokens(["a", "b", " "])
@@ -252,7 +256,7 @@ def test_impossible_features_of_a_model_are_refused(settings: dict[str, Any], me
 
 
 def test_features_that_a_model_can_be_trained_on_are_kinds_of_inputs() -> None:
-    assert set(FEATURE_KINDS) == {*KINDS} - {"waveform"}
+    assert set(FEATURE_KINDS) == {*KINDS} - {"waveform", "parakeet-mel", "lasr-mel"}
     assert as_inputs(FeatureConfig(23, 32, 12.5, "none", "kaldi-fbank")) == KaldiFbank(23, 32, 12.5, "none")
     model = AcousticModel(ModelConfig(features=FeatureConfig(normalisation="none", kind="whisper-mel")), {"en": 3})
     assert model.inputs == WhisperMel() and model.frame_shift() == pytest.approx(0.04)

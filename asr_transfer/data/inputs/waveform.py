@@ -14,9 +14,6 @@ from asr_transfer.config import SpecAugmentConfig
 from asr_transfer.data.inputs.kind import Inputs, register
 from asr_transfer.data.inputs.spec_augment import kept_times
 
-_FLOOR = 1e-7
-"""Added to the variance, as transformers' feature extractor does."""
-
 
 @register("waveform")
 @dataclass(frozen=True)
@@ -26,9 +23,11 @@ class Waveform(Inputs):
     Attributes:
         normalised: Whether each recording is given the mean 0 and the variance 1; models with layer norms in their
             front end were mostly trained so.
+        floor: Number added to the variance; 1e-7 as of wav2vec 2.0's feature extractor in Transformers.
     """
 
     normalised: bool = True
+    floor: float = 1e-7
 
     dtype: ClassVar[type[np.floating[Any]]] = np.float32
     step: ClassVar[int] = audio.SAMPLE_RATE // 100
@@ -59,7 +58,7 @@ class Waveform(Inputs):
         mean = total / max(count, 1)
         for block in blocks():
             squares += float((block.double() - mean).square().sum())
-        return torch.tensor([mean]).float(), torch.tensor([(squares / max(count, 1) + _FLOOR) ** 0.5]).float()
+        return torch.tensor([mean]).float(), torch.tensor([(squares / max(count, 1) + self.floor) ** 0.5]).float()
 
     def normalise(self, block: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """See `Inputs.normalise`."""

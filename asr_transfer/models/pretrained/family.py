@@ -62,12 +62,15 @@ class Family:
         model_types: Values of `model_type` in `config.json` that it opens.
         criterion: Loss by which its models are trained here; of one `model_type` there may be a family for each.
         open: Function from a folder and its `config.json` to the model.
+        heads: Function from the same to the heads that the model has for whoever asks for them, where that is known
+            without opening it, else None.
     """
 
     name: str
     model_types: frozenset[str]
     criterion: Criterion
     open: Callable[[Path, Mapping[str, Any]], Pretrained]
+    heads: Callable[[Path, Mapping[str, Any]], list[str] | None] = lambda folder, config: None
 
 
 FAMILIES: dict[str, Family] = {}
@@ -75,14 +78,17 @@ FAMILIES: dict[str, Family] = {}
 
 
 def family(
-    name: str, model_types: frozenset[str], criterion: Criterion = "ctc"
+    name: str,
+    model_types: frozenset[str],
+    criterion: Criterion = "ctc",
+    heads: Callable[[Path, Mapping[str, Any]], list[str] | None] = lambda folder, config: None,
 ) -> Callable[[Callable[[Path, Mapping[str, Any]], Pretrained]], Callable[[Path, Mapping[str, Any]], Pretrained]]:
     """Return a decorator that makes a function which opens a family's folders known; see `Family`."""
 
     def known(
         opened: Callable[[Path, Mapping[str, Any]], Pretrained],
     ) -> Callable[[Path, Mapping[str, Any]], Pretrained]:
-        FAMILIES[name] = Family(name, model_types, criterion, opened)
+        FAMILIES[name] = Family(name, model_types, criterion, opened, heads)
         return opened
 
     return known

@@ -28,12 +28,20 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     Raises:
         ModelError: There are none, or a file is missing, cut off, or holds more than tensors.
     """
-    for name, read in ((SAFE, read_weights), (PICKLED, _unpickled)):
-        files = _shards(folder, name)
-        if files:
-            tensors = {key: tensor for file in files for key, tensor in read(file).items()}
-            return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    for name in (SAFE, PICKLED):
+        if files := _shards(folder, name):
+            return {key: tensor for file in files for key, tensor in read_file(file).items()}
     raise ModelError(f"{folder}: holds neither {SAFE} nor {PICKLED}; the folder is incomplete, copy it again.")
+
+
+def read_file(file: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of one file, safetensors or else a pickle of PyTorch, those of floating point in float32.
+
+    Raises:
+        ModelError: It is missing, cut off, or holds more than tensors.
+    """
+    tensors = read_weights(file) if file.suffix == ".safetensors" else _unpickled(file)
+    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
 
 
 def fill(

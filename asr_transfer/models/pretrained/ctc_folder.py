@@ -1,0 +1,177 @@
+"""Opens folders of Transformers' CTC models: config, features, weights of old and new names, vocabulary, adapters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_transfer import audio
+from asr_transfer.data.inputs import Inputs, LasrMel, ParakeetMel, Waveform
+from asr_transfer.errors import ConfigError, ModelError
+from asr_transfer.models.pretrained.ctc_families import FAMILIES, CtcFamily, make_whole, plain_config
+from asr_transfer.models.pretrained.family import Pretrained, family
+from asr_transfer.models.pretrained.json_files import read_json
+from asr_transfer.models.pretrained.library import transformers
+from asr_transfer.models.pretrained.transformers_ctc import TransformersCtc
+from asr_transfer.models.pretrained.vocabulary import Vocabulary, languages_in, read_vocabulary
+from asr_transfer.models.pretrained.weights import fill, read_file, read_tensors
+
+HEAD = "main"
+"""Name of the head of a model that is of one language and does not say of which."""
+
+_PRETRAINING = re.compile(r"(quantizer|project_hid|project_q|masked_spec_embed|label_embeddings|speaker_proj)(\.|_|$)")
+"""Tensors of pre-training that nothing needs any more."""
+
+_FUSED = (
+    (".weight_g", ".weight_v"),
+    (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
+)
+"""Old and new names of the length and the direction of a weight (Salimans and Kingma 2016)."""
+
+
+def _heads(folder: Path, config: Mapping[str, Any]) -> list[str] | None:
+    """Return the languages that there are adapters for, or the only head of what was published with one."""
+    if languages := languages_in(folder):
+        return [name for name in languages if _adapter(folder, name) is not None]
+    return [HEAD] if any("ForCTC" in str(name) for name in config.get("architectures") or ()) else None
+
+
+@family("transformers-ctc", frozenset(FAMILIES), heads=_heads)
+def open_folder(folder: Path, config: Mapping[str, Any]) -> Pretrained:
+    """Open a folder as Transformers writes it; see `family.Family`. `target_lang` is the language that is asked for.
+
+    Raises:
+        ModelError: something is missing or damaged, or of a kind that is not known.
+    """
+    inputs = inputs_of(folder, str(config.get("model_type")))
+    return assemble(folder, config, read_tensors(folder), inputs)
+
+
+def assemble(
+    folder: Path,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor],
+    inputs: Inputs,
+    vocabulary: Vocabulary | None = None,
+) -> Pretrained:
+    """Make a model of a family's config, weights in its names, and what a folder says of its outputs.
+
+    Args:
+        folder: folder with the vocabulary; for messages.
+        config: config of the family; `target_lang` is the language of one with adapters for several, and may be left
+            out where the folder names one.
+        tensors: weights by their names in the family.
+        inputs: what the model listens to.
+        vocabulary: vocabulary, where another file than the family's has it.
+
+    Raises:
+        ModelError: the config is impossible, weights are missing, or the vocabulary is of another model.
+    """
+    where = str(folder / "config.json")
+    own = with_whole_weights(tensors)
+    kind = FAMILIES[str(config["model_type"])]
+    headed, language = f"{kind.head}.weight" in own, config.get("target_lang")
+    if headed and vocabulary is None and languages_in(folder):
+        language, own = _with_adapter(folder, kind, own, language)
+    network = plain_config(config)
+    if headed:
+        network["vocab_size"] = len(own[f"{kind.head}.weight"])
+    try:
+        made, whole = make_whole(transformers(where), network, where)
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
+    matched = fill(whole, own, lambda name: _name_in(name, made, own), str(folder), () if headed else (made.head,))
+    heads: dict[str, Vocabulary] = {}
+    if headed:
+        blank = config.get(made.blank, getattr(whole.config, made.blank, 0))
+        pads = made.blank == "pad_token_id"
+        found = vocabulary or read_vocabulary(folder, int(blank or 0), network["vocab_size"], language, pads)
+        heads[found.language or HEAD] = found
+    sizes = {name: len(one.tokens) for name, one in heads.items()}
+    model = TransformersCtc(network, inputs, sizes, where, (made, whole))
+    for name, one in heads.items():
+        rows = torch.tensor(one.rows)
+        head = whole.get_submodule(made.head)
+        state = {key: tensor.detach()[rows].flatten(1 if key == "weight" else 0) for key, tensor in _own(head)}
+        model.heads[name].load_state_dict(state)
+        left = tuple(f"{made.head} of {symbol}" for symbol in one.left_out)
+        matched = replace(matched, ignored=(*matched.ignored, *left))
+    return Pretrained(model.eval(), {name: one.tokens for name, one in heads.items()}, matched)
+
+
+def inputs_of(folder: Path, model_type: str) -> Inputs:
+    """Return what a folder's feature extractor computes.
+
+    Raises:
+        ModelError: its settings are missing where they decide, or others than can be computed.
+    """
+    files = [folder / name for name in ("preprocessor_config.json", "processor_config.json")]
+    file = next((file for file in files if file.is_file()), files[0])
+    found = read_json(file) if file.is_file() else {}
+    found = found.get("feature_extractor", found)
+    if (rate := found.get("sampling_rate", audio.SAMPLE_RATE)) != audio.SAMPLE_RATE:
+        raise ModelError(f"{file}: the model hears {rate} samples a second, but {audio.SAMPLE_RATE} are read.")
+    if model_type in ("parakeet_ctc", "lasr_ctc"):
+        windows = {"hop_length": 160, "n_fft": 512, "win_length": 400}
+        if model_type == "parakeet_ctc":
+            windows["preemphasis"] = 0.97  # type: ignore[assignment]
+        for name, value in windows.items():
+            if found.get(name, value) != value:
+                raise ModelError(f"{file}: `{name}` is {found[name]}, but {value} is all that can be computed.")
+        if model_type == "parakeet_ctc":
+            return ParakeetMel(found.get("feature_size", 80))
+        return LasrMel(found.get("feature_size", 128))
+    floor = 1e-5 if model_type == "omniasr_ctc" else 1e-7
+    return Waveform(normalised=bool(found.get("do_normalize", True)), floor=floor)
+
+
+def with_whole_weights(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights in which a length and a direction, under old names or new, are the one weight that they make."""
+    own = dict(tensors)
+    for length, direction in _FUSED:
+        for name in [name for name in own if name.endswith(length)]:
+            stem = name.removesuffix(length)
+            if (other := own.pop(f"{stem}{direction}", None)) is not None:
+                scale = own.pop(name)
+                axis = max(range(scale.dim()), key=lambda number: scale.shape[number])
+                own[f"{stem}.weight"] = torch._weight_norm(other, scale, axis)
+    return own
+
+
+def _name_in(name: str, made: CtcFamily, own: Mapping[str, torch.Tensor]) -> str | None:
+    if _PRETRAINING.search(name):
+        return None
+    prefix = f"{made.encoder}."
+    bare = not any(other.startswith(prefix) for other in own)
+    return f"{prefix}{name}" if bare and not name.startswith(f"{made.head}.") else name
+
+
+def _own(module: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [(name, tensor) for name, tensor in module.state_dict().items() if name in ("weight", "bias")]
+
+
+def _with_adapter(
+    folder: Path, kind: CtcFamily, tensors: Mapping[str, torch.Tensor], language: str | None
+) -> tuple[str, dict[str, torch.Tensor]]:
+    """Return the language and the weights with its adapter and head in their places (Pratap et al. 2023)."""
+    chosen = read_vocabulary(folder, 0, None, language, False).language
+    assert chosen is not None
+    file = _adapter(folder, chosen)
+    if file is None:
+        missing = folder / f"adapter.{chosen}.safetensors"
+        raise ModelError(f"{missing}: the adapter of {chosen} is missing; copy it into the folder.")
+    adapter = read_file(file)
+    strangers = [name for name in adapter if name not in tensors]
+    if strangers:
+        raise ModelError(f"{file}: '{strangers[0]}' is no tensor of the model; take the adapter of this very model.")
+    return chosen, {**tensors, **adapter}
+
+
+def _adapter(folder: Path, language: str) -> Path | None:
+    files = [folder / f"adapter.{language}.{ending}" for ending in ("safetensors", "bin")]
+    return next((file for file in files if file.is_file()), None)

@@ -1,0 +1,202 @@
+"""Opens SpeechBrain's `EncoderASR` folders of a wav2vec 2.0 with one linear layer, without executing their YAML.
+
+HyperPyYAML makes whatever objects a file names. Here the names are only read, and compared with those that are known.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from asr_transfer import textfiles
+from asr_transfer.data.inputs import Waveform
+from asr_transfer.data.subwords import SubwordModel
+from asr_transfer.errors import DataError, ModelError
+from asr_transfer.models.pretrained.ctc_families import UTTERANCE_NORM
+from asr_transfer.models.pretrained.ctc_folder import assemble, inputs_of
+from asr_transfer.models.pretrained.family import Pretrained
+from asr_transfer.models.pretrained.hub import local_folder
+from asr_transfer.models.pretrained.json_files import read_json
+from asr_transfer.models.pretrained.vocabulary import Vocabulary, arranged
+from asr_transfer.models.pretrained.weights import read_file
+
+SETTINGS = "hyperparams.yaml"
+
+_ENCODERS = re.compile(r"(?i)\b(wav2vec2|hubert|wavlm)\.\w+$")
+"""Classes of SpeechBrain that wrap an encoder of Transformers, by the end of their names."""
+
+_REFERENCE = re.compile(r"<([\w.-]+)>")
+
+
+class Made(dict[str, Any]):
+    """What an object would be made by: its fields, and the name of its class."""
+
+    name: str = ""
+
+
+class _Reader(yaml.SafeLoader):
+    """Reads YAML whose tags name classes as plain values that know the name."""
+
+
+def _tagged(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        made = Made(loader.construct_mapping(node, deep=True))
+        made.name = tag.partition(":")[2]
+        return made
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    if isinstance(node, yaml.ScalarNode) and tag != "ref":
+        made = Made()
+        made.name = tag.partition(":")[2]
+        return made
+    return loader.construct_scalar(node)  # type: ignore[arg-type]
+
+
+_Reader.add_multi_constructor("!", _tagged)
+
+
+def open_speechbrain(folder: Path) -> Pretrained:
+    """Open a folder.
+
+    Raises:
+        ModelError: something is missing or damaged, or the model is another than a wav2vec 2.0 with one linear layer.
+    """
+    file = folder / SETTINGS
+    settings = _read(file)
+    encoder = _encoder(file, settings)
+    source = str(_resolved(settings, encoder.get("source", "")))
+    origin = folder if (folder / "config.json").is_file() else local_folder(source)
+    if not (origin / "config.json").is_file():
+        raise ModelError(
+            f"{file}: the encoder is that of {source}, whose config.json is not here; copy that file and "
+            f"preprocessor_config.json into {folder}."
+        )
+    config = read_json(origin / "config.json")
+    if (kind := str(config.get("model_type"))) not in ("wav2vec2", "hubert", "wavlm"):
+        raise ModelError(f"{origin / 'config.json'}: `model_type` is {kind}; known are wav2vec2, hubert and wavlm.")
+    inputs = inputs_of(origin, kind)
+    assert isinstance(inputs, Waveform)
+    config = {**config, UTTERANCE_NORM: bool(_resolved(settings, encoder.get("output_norm", False)))}
+    tensors = _tensors(folder, file, settings)
+    vocabulary = _vocabulary(folder, settings, len(tensors["lm_head.weight"]))
+    return assemble(folder, config, tensors, Waveform(inputs.normalised, 1e-5), vocabulary)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.load(textfiles.read_text(file, "copy the model again"), _Reader)
+    except DataError as error:
+        raise ModelError(str(error)) from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ModelError(f"{file}: is no YAML of SpeechBrain; copy the model again.")
+    return settings
+
+
+def _resolved(settings: Mapping[str, Any], value: Any) -> Any:
+    """Return what a reference such as `<wav2vec2>` refers to, or other values as they are."""
+    for _ in range(10):
+        if not isinstance(value, str) or (found := _REFERENCE.fullmatch(value)) is None:
+            break
+        value = settings.get(found[1])
+    return value
+
+
+def _encoder(file: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of the encoder, if nothing but a linear layer comes after it."""
+    parts = _resolved(settings, settings.get("encoder"))
+    modules = settings.get("modules")
+    if parts is None and isinstance(modules, Mapping):
+        parts = _resolved(settings, modules.get("encoder"))
+    found: list[Mapping[str, Any]] = []
+    row = isinstance(parts, Made) and parts.name.endswith("Sequential")
+    for name, part in (parts if row else {}).items():
+        own = _resolved(settings, part)
+        made = own.name if isinstance(own, Made) else ""
+        if _ENCODERS.search(made) and not found:
+            found.append(own)
+        elif not (name == "input_shape" or made.endswith(("linear.Linear", "activations.Softmax", "LogSoftmax"))):
+            raise ModelError(
+                f"{file}: the encoder has the part '{name}' ({made or type(own).__name__}), which cannot be opened; "
+                "known is a wav2vec 2.0, HuBERT or WavLM with one linear layer behind it."
+            )
+    if not found:
+        raise ModelError(
+            f"{file}: describes no `encoder` that begins with a wav2vec 2.0, HuBERT or WavLM of Transformers; other "
+            "models of SpeechBrain cannot be opened."
+        )
+    return found[0]
+
+
+def _tensors(folder: Path, file: Path, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the weights of all checkpoints, under the names of Transformers."""
+    pretrainer = settings.get("pretrainer")
+    loadables = pretrainer.get("loadables") if isinstance(pretrainer, Mapping) else None
+    names = [name for name in (loadables if isinstance(loadables, Mapping) else {}) if name != "tokenizer"]
+    files = [folder / f"{name}.ckpt" for name in names]
+    if not files:
+        raise ModelError(f"{file}: `pretrainer` names no `loadables`, the files of weights; copy the model again.")
+    tensors: dict[str, torch.Tensor] = {}
+    for one in files:
+        for name, tensor in read_file(one).items():
+            ending = name.rpartition(".")[2]
+            if name.endswith((".w.weight", ".w.bias")):
+                name = f"lm_head.{ending}"
+            elif "model." in name:
+                name = name.partition("model.")[2]
+            if name in tensors:
+                raise ModelError(f"{one}: there are two linear layers; only one can be opened.")
+            tensors[name] = tensor
+    if "lm_head.weight" not in tensors:
+        raise ModelError(f"{files[-1]}: holds no linear layer over the encoder; copy the model again.")
+    return tensors
+
+
+def _vocabulary(folder: Path, settings: Mapping[str, Any], outputs: int) -> Vocabulary:
+    """Read the tokenizer, SentencePiece's or a text encoder's."""
+    file = folder / "tokenizer.ckpt"
+    if not file.is_file():
+        raise ModelError(f"{file}: the tokenizer is missing, so that nobody knows what the outputs mean; copy it.")
+    blank = _resolved(settings, settings.get("blank_index", 0))
+    blank = blank if isinstance(blank, int) else 0
+    data = file.read_bytes()
+    if b" => " in data[:4096] or b"====" in data[:4096]:
+        indices = _labels(file, data)
+        scores, merges = None, False
+    else:
+        try:
+            listed = SubwordModel(data).listed()
+        except DataError as error:
+            raise ModelError(f"{file}: {error}; copy the model again.") from None
+        indices = {piece: index for index, (piece, _) in enumerate(listed)}
+        scores = dict(listed)
+        # Of merges SentencePiece keeps the rank as the score.
+        merges = all(score == int(score) for score in scores.values()) and len(set(scores.values())) > 1
+    if max(indices.values(), default=0) >= outputs or blank >= outputs:
+        raise ModelError(
+            f"{file}: has {len(indices)} entries, but the model {outputs} outputs; the folder mixes two models."
+        )
+    return arranged(
+        file, indices, blank, "_" if " " not in indices and "_" in indices else "", scores=scores, merges=merges
+    )
+
+
+def _labels(file: Path, data: bytes) -> dict[str, int]:
+    """Read what SpeechBrain's encoders save: `'label' => index` a line, until a line of equality signs."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), start=1):
+        if line.startswith("===="):
+            break
+        label, _, index = line.rpartition(" => ")
+        try:
+            found[str(ast.literal_eval(label))] = int(index)
+        except (ValueError, SyntaxError):
+            raise ModelError(f"{file} line {number}: is no `'label' => index`; copy the model again.") from None
+    return found

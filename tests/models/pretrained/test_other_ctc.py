@@ -1,0 +1,216 @@
+"""Checkpoints of torchaudio and folders of SpeechBrain that hold the same networks under other names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchaudio
+from speechbrain.dataio.encoder import CTCTextEncoder
+from speechbrain.nnet.linear import Linear
+
+from asr_transfer.data.subwords import train_subwords
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.recogniser import Recogniser, heads_in
+from asr_transfer.errors import ModelError
+from asr_transfer.models.pretrained.door import is_foreign, open_pretrained
+from tests.models.pretrained.ctc_folders import STABLE, make, write
+
+LABELS = ("-", "|", *"ABCD")
+SAMPLES = 0.1 * torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+
+
+def _logits(recogniser: Recogniser) -> torch.Tensor:
+    inputs = recogniser.model.inputs.compute(SAMPLES[0])
+    with torch.no_grad():
+        return recogniser.logits(inputs[None], torch.tensor([len(inputs)]))[0]
+
+
+def _bundle(folder: Path, mode: str, **more: Any) -> torchaudio.models.Wav2Vec2Model:
+    """Write the folder of a small model of torchaudio, and return the model."""
+    plain = {
+        "extractor_mode": mode,
+        "extractor_conv_layer_config": [(8, 10, 5), (8, 8, 8), (8, 4, 4)],
+        "extractor_conv_bias": mode == "layer_norm",
+        "encoder_embed_dim": 16,
+        "encoder_projection_dropout": 0.1,
+        "encoder_pos_conv_kernel": 4,
+        "encoder_pos_conv_groups": 2,
+        "encoder_num_layers": 2,
+        "encoder_num_heads": 2,
+        "encoder_attention_dropout": 0.1,
+        "encoder_ff_interm_features": 24,
+        "encoder_ff_interm_dropout": 0.0,
+        "encoder_dropout": 0.1,
+        "encoder_layer_norm_first": mode == "layer_norm",
+        "encoder_layer_drop": 0.05,
+        "aux_num_out": len(LABELS),
+    }
+    torch.manual_seed(5)
+    model = torchaudio.models.wav2vec2_model(**plain).eval()
+    folder.mkdir(exist_ok=True)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "torchaudio-wav2vec2", **plain, "labels": LABELS, "normalize_waveform": True, **more})
+    )
+    return model
+
+
+@pytest.mark.parametrize("mode", ["group_norm", "layer_norm"])
+def test_torchaudios_logits_are_the_same(mode: str, tmp_path: Path) -> None:
+    theirs = _bundle(tmp_path / "bundle", mode)
+    ours = Recogniser.load(tmp_path / "bundle")
+    assert ours.tokens == Tokens([" ", *"ABCD"])
+    with torch.no_grad():
+        wanted, _ = theirs(torch.nn.functional.layer_norm(SAMPLES, SAMPLES.shape))
+    torch.testing.assert_close(_logits(ours), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"labels": ["-", "A"]}, "`labels` has 2 entries, but the model 6 outputs"),
+        ({"extractor_mode": "batch_norm"}, "`extractor_mode` is 'batch_norm'; it is group_norm or layer_norm"),
+        ({"extractor_conv_layer_config": [[8, 10]]}, "extractor_conv_layer_config"),
+    ],
+)
+def test_a_damaged_bundle_is_refused(more: dict[str, Any], message: str, tmp_path: Path) -> None:
+    _bundle(tmp_path / "bundle", "group_norm", **more)
+    with pytest.raises(ModelError, match=message):
+        open_pretrained(tmp_path / "bundle")
+
+
+def test_a_bundle_without_its_arguments_is_refused(tmp_path: Path) -> None:
+    _bundle(tmp_path, "group_norm")
+    (tmp_path / "config.json").write_text('{"model_type": "torchaudio-wav2vec2"}')
+    with pytest.raises(ModelError, match="`extractor_conv_bias` is missing; write all arguments of torchaudio"):
+        open_pretrained(tmp_path)
+
+
+YAML = """
+wav2vec2_hub: facebook/nowhere
+output_neurons: 6
+blank_index: 0
+sums: !apply:os.system ["touch executed"]
+wav2vec2: !new:speechbrain.lobes.models.huggingface_transformers.wav2vec2.Wav2Vec2
+    source: !ref <wav2vec2_hub>
+    output_norm: {normed}
+    save_path: !ref <nowhere>/wav2vec2
+ctc_lin: !new:speechbrain.nnet.linear.Linear
+    input_size: 16
+    n_neurons: !ref <output_neurons>
+log_softmax: !new:speechbrain.nnet.activations.Softmax
+    apply_log: True
+{more}
+encoder: !new:speechbrain.nnet.containers.LengthsCapableSequential
+    wav2vec2: !ref <wav2vec2>
+    {part}ctc_lin: !ref <ctc_lin>
+    log_softmax: !ref <log_softmax>
+decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
+    blank_id: !ref <blank_index>
+model: !new:torch.nn.ModuleList
+    - [!ref <ctc_lin>]
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        wav2vec2: !ref <wav2vec2>
+        asr: !ref <model>
+        tokenizer: !ref <tokenizer>
+"""
+
+
+def _speechbrain(folder: Path, normed: bool = True, more: str = "", part: str = "") -> tuple[Any, Linear]:
+    """Write a folder of SpeechBrain, and return encoder and linear layer."""
+    write(folder, "wav2vec2", **STABLE)
+    for name in ("model.safetensors", "vocab.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    (folder / "hyperparams.yaml").write_text(YAML.format(normed=normed, more=more, part=part))
+    encoder = make("wav2vec2", **STABLE).wav2vec2
+    torch.manual_seed(9)
+    linear = Linear(input_size=16, n_neurons=6)
+    torch.save({f"model.{name}": tensor for name, tensor in encoder.state_dict().items()}, folder / "wav2vec2.ckpt")
+    torch.save(torch.nn.ModuleList([torch.nn.ModuleList([linear])]).state_dict(), folder / "asr.ckpt")
+    labels = CTCTextEncoder()
+    labels.insert_blank(0)
+    labels.update_from_iterable("ab cd")
+    labels.save(folder / "tokenizer.ckpt")
+    return encoder, linear
+
+
+@pytest.mark.parametrize("normed", [True, False])
+def test_speechbrains_logits_are_the_same_and_its_yaml_does_not_run(
+    normed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "sb"
+    encoder, linear = _speechbrain(folder, normed)
+    assert is_foreign(folder) and heads_in(folder) == ["main"]
+    ours = Recogniser.load(folder)
+    assert not (tmp_path / "executed").exists() and not (folder / "executed").exists()
+    assert ours.tokens == Tokens([*"ab cd"])
+    with torch.no_grad():
+        hidden = encoder(torch.nn.functional.layer_norm(SAMPLES, SAMPLES.shape[1:])).last_hidden_state
+        if normed:
+            hidden = torch.nn.functional.layer_norm(hidden, hidden.shape[1:])
+        torch.testing.assert_close(_logits(ours), linear(hidden), rtol=0, atol=1e-4)
+    ours.save(tmp_path / "saved", "", {})
+    assert torch.equal(_logits(Recogniser.load(tmp_path / "saved")), _logits(ours))
+
+
+def test_norms_over_a_recording_are_the_same_in_a_batch(tmp_path: Path) -> None:
+    _speechbrain(tmp_path / "sb")
+    model = Recogniser.load(tmp_path / "sb").model
+    inputs = torch.randn(2, 4000, 1, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        together, lengths = model(inputs, torch.tensor([4000, 2500]))
+        alone, _ = model(inputs[1:, :2500], torch.tensor([2500]))
+    torch.testing.assert_close(together[1, : lengths[1]], alone[0], rtol=0, atol=1e-4)
+
+
+def test_speechbrains_pieces_of_words_are_read(tmp_path: Path) -> None:
+    _speechbrain(tmp_path / "sb")
+    model = train_subwords(["abba baba", "ab ba"], 5)
+    (tmp_path / "sb" / "tokenizer.ckpt").write_bytes(model.data)
+    assert len(model.pieces) + 1 <= 6
+    tokens = Recogniser.load(tmp_path / "sb").tokens
+    assert tokens.units == "subwords" and tokens.symbols[1:] == model.pieces
+    assert tokens.encode("abba") == Tokens(model.pieces, "subwords", model).encode("abba")
+
+
+DNN = "enc: !new:speechbrain.lobes.models.VanillaNN.VanillaNN\n    dnn_blocks: 2"
+
+
+def test_another_network_behind_the_encoder_is_refused(tmp_path: Path) -> None:
+    _speechbrain(tmp_path / "sb", more=DNN, part="enc: !ref <enc>\n    ")
+    with pytest.raises(
+        ModelError,
+        match=r"hyperparams.yaml: the encoder has the part 'enc' \(.*VanillaNN\).* one linear layer behind it",
+    ):
+        Recogniser.load(tmp_path / "sb")
+
+
+def test_other_models_of_speechbrain_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "hyperparams.yaml").write_text("encoder: !new:speechbrain.lobes.models.CRDNN.CRDNN\n    dim: 3\n")
+    with pytest.raises(ModelError, match="describes no `encoder` that begins with a wav2vec 2.0"):
+        Recogniser.load(tmp_path)
+    (tmp_path / "hyperparams.yaml").write_text("a: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(ModelError, match="is no YAML of SpeechBrain"):
+        Recogniser.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("config.json", "the encoder is that of facebook/nowhere, whose config.json|no model of that name"),
+        ("wav2vec2.ckpt", r"wav2vec2\.ckpt"),
+        ("tokenizer.ckpt", "tokenizer.ckpt: the tokenizer is missing"),
+    ],
+)
+def test_what_is_missing_is_named(missing: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    _speechbrain(tmp_path / "sb")
+    (tmp_path / "sb" / missing).unlink()
+    with pytest.raises(ModelError, match=message):
+        Recogniser.load(tmp_path / "sb")
