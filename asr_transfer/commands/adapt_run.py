@@ -49,6 +49,7 @@ from asr_transfer.decoding.identify import calibrated
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.standard_error import in_points
+from asr_transfer.models.folder import LAST_LANGUAGE
 from asr_transfer.runs.emptying import in_use
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training import distributed
@@ -510,7 +511,7 @@ def _save(
     )
     card = f"# Speech recogniser ({base.head}), adapted\n\n{how}; see `../run.json`.\n"
     checksum = record.values["data"]["adapt"]["checksum"]
-    origin = {**base.origin, "adapted_to": checksum, "method": choice.method}
+    origin = {**base.origin, "adapted_to": checksum, "method": choice.method, LAST_LANGUAGE: source.head}
     # Kept with the adapted model too, for going on from there.
     adapted.recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
     if not adapted.end and adapted.recogniser.test_time == source.test_time:

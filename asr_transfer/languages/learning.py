@@ -27,7 +27,7 @@ from asr_transfer.languages.held_out import Parts
 from asr_transfer.languages.learning_settings import LearningSettings
 from asr_transfer.languages.transfer import Learnt, learn_language
 from asr_transfer.languages.ways import WAYS
-from asr_transfer.models.folder import read_config
+from asr_transfer.models.folder import LAST_LANGUAGE, read_config
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import Taken as Settled
 from asr_transfer.training.precision import settle
@@ -282,7 +282,7 @@ def save_learnt(
     origin = {
         **final.origin,
         "trained_on": checksum(parts.train),
-        "learnt": final.head,
+        LAST_LANGUAGE: final.head,
         JUDGED: "speakers" if apart else "utterances",
     }
     heads = ", ".join(sorted(final.model.head_names()))

@@ -68,7 +68,7 @@ def test_other_heads_and_kept_speech_go_through_all_steps(ran: Ran) -> None:
 
 def test_the_adapted_model_began_with_the_learnt_one(ran: Ran) -> None:
     learnt, adapted = (Recogniser.load(step(ran, name), "fr") for name in ("learn", "adapt"))
-    assert adapted.tokens.symbols == learnt.tokens.symbols and adapted.origin["learnt"] == "fr"
+    assert adapted.tokens.symbols == learnt.tokens.symbols and adapted.origin["language"] == "fr"
     method = read_record(step(ran, "adapt"))["adaptation"]["method"]
     same = [torch.equal(a, b) for a, b in zip(learnt.model.parameters(), adapted.model.parameters(), strict=True)]
     assert all(same) if method == "none" else any(same) and not all(same)
