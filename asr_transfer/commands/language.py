@@ -8,13 +8,14 @@ from pathlib import Path
 
 from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import load_with_profile, open_profile, require_head
-from asr_transfer.commands.speech import read_speech
+from asr_transfer.commands.speech import named_as, read_speech
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import UNKNOWN, Utterance, names_language
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.identify import identify
 from asr_transfer.decoding.recogniser import heads_in, model_folder
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
+from asr_transfer.language_codes import same_language
 from asr_transfer.models.folder import LAST_LANGUAGE, read_config
 
 AUTO = "auto"
@@ -56,6 +57,9 @@ def find_head(
     heads = heads_in(model)
     own = open_profile(profile) if profile is not None else None
     if language not in (None, AUTO):
+        if (named := same_language(language, heads)) != language:
+            say(f"{model}: its head '{named}' is the one of the language '{language}'")
+            language = named
         require_named(model, language, heads)
         if own is not None:
             require_head(own, language)
@@ -126,6 +130,7 @@ def in_language(
     Raises:
         DataError: all of them are.
     """
+    utterances = named_as(utterances, heads)
     left = [u for u in utterances if u.language == head or u.language not in heads]
     others = sorted({u.language for u in utterances} & set(heads) - {head})
     if utterances and not left:
@@ -147,7 +152,7 @@ def _of_speech(
     None where nothing is named, nor asked for.
     """
     read = read_speech(data, "", "kept", labelled=False)
-    utterances = [u for u in read if speaker in (None, u.speaker)]
+    utterances = named_as([u for u in read if speaker in (None, u.speaker)], heads)
     whose = f" of speaker '{speaker}'" if speaker is not None else ""
     if not utterances:
         raise DataError(f"{data}: there is no utterance{whose}; correct --speaker.")

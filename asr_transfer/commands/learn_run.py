@@ -10,7 +10,7 @@ from asr_transfer.commands.learn_model import load_source, require_ways
 from asr_transfer.commands.learn_speech import read_given
 from asr_transfer.commands.learn_untranscribed import of_trained_speakers, with_untranscribed
 from asr_transfer.commands.options import Say
-from asr_transfer.commands.speech import read_speech
+from asr_transfer.commands.speech import named_as, read_speech
 from asr_transfer.config import to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import symbols_of_units
@@ -127,7 +127,7 @@ def _beside(command: LearnCommand, source: Recogniser, language: str, store: Fea
     if command.source is None:
         return beside
     others = set(tokens_by_head(source)) - {language}
-    own = read_speech(command.source, "", "kept")
+    own = named_as(read_speech(command.source, "", "kept"), tokens_by_head(source))
     foreign = next((u for u in own if u.language not in others), None)
     if foreign is not None:
         raise DataError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from asr_transfer.adaptation.checks import check_audio, digest
 from asr_transfer.commands.learn import LearnCommand
 from asr_transfer.commands.options import Say
-from asr_transfer.commands.speech import read_partly, read_speech
+from asr_transfer.commands.speech import named_as, read_partly, read_speech
 from asr_transfer.config import Units
 from asr_transfer.data.manifest import UNKNOWN, Utterance, by_language
 from asr_transfer.data.pronounce import pronounce_utterances
@@ -18,7 +18,7 @@ from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.data.tokens import Tokens, pieces_of, spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.language_codes import require_code
+from asr_transfer.language_codes import require_code, same_language, varieties
 from asr_transfer.orthography import Case
 
 FOREIGN = 0.3
@@ -67,8 +67,14 @@ def read_given(command: LearnCommand, source: Recogniser, say: Say) -> Given:
             cannot be spelled.
         ConfigError: the language is no code or is not said, or units do not go with the model.
     """
-    language, own, bare = _language(command, source)
+    notes, left_out = list[str](), list[tuple[str, str]]()
+
+    def note(line: str) -> None:
+        say(line)
+        notes.append(line)
+
     heads = {**source.others, source.head: source.tokens}
+    language, own, bare = _language(command, source, note)
     units = _units(command, heads, language)
     parts: dict[str, Sequence[Utterance]] = {
         "test": _held_out(command.test, language, source),
@@ -77,12 +83,6 @@ def read_given(command: LearnCommand, source: Recogniser, say: Say) -> Given:
     }
     parts = _told_apart(parts, command)
     bare, parts["data"] = ([u for u in parts["data"] if bool(u.text) is with_text] for with_text in (False, True))
-    notes, left_out = list[str](), list[tuple[str, str]]()
-
-    def note(line: str) -> None:
-        say(line)
-        notes.append(line)
-
     for name, part in parts.items():
         parts[name] = _spelled(part, units, command, note, left_out)
     if language in heads:
@@ -94,30 +94,38 @@ def read_given(command: LearnCommand, source: Recogniser, say: Say) -> Given:
     return Given(language, language in heads, units, parts["data"], parts["dev"], parts["test"], bare, notes, left_out)
 
 
-def _language(command: LearnCommand, source: Recogniser) -> tuple[str, list[Utterance], list[Utterance]]:
+def _language(command: LearnCommand, source: Recogniser, say: Say) -> tuple[str, list[Utterance], list[Utterance]]:
     """Return the language that is learnt, and its recordings with a transcript and without."""
     if command.language is not None:
         require_code(command.language)
     elif command.data.is_dir():
         raise ConfigError(f"{command.data}: a folder does not say its language; give its code with --language.")
-    transcribed, bare = read_partly(command.data, command.language or "", _case(source, command.language))
+    heads = {**source.others, source.head: source.tokens}
+    named = None if command.language is None else same_language(command.language, heads)
+    transcribed, bare = read_partly(command.data, named or "", _case(source, named))
     if not transcribed:
         raise DataError(
             f"{command.data}: no recording has a transcript, which a language is learnt from; write some, in a .txt "
             "file beside each recording or in one table with the columns `file` and `text`."
         )
+    codes = list(dict.fromkeys(u.language for u in transcribed))
+    known = [*heads, *([named] if named else [])]
+    for code in codes:
+        known += [code] if same_language(code, known) == code else []
+    transcribed, bare = (named_as(part, known) for part in (transcribed, bare))
     there = by_language(transcribed)
-    if command.language is None and len(there) > 1:
+    if named is None and len(there) > 1:
         raise DataError(
             f"{command.data}: holds recordings in {', '.join(there)}; say with --language which is to be learnt."
         )
-    language = command.language or next(iter(there))
+    language = named or next(iter(there))
     if language not in there:
         raise DataError(
             f"{command.data}: holds recordings in {', '.join(there)}, none in '{language}'; correct --language or the "
             "manifest."
         )
     require_code(language)
+    _tell_names(command.language or codes[0], language, heads, say)
     texts = {u.text for u in there[language]}
     if len(texts) < 2:
         raise DataError(
@@ -126,6 +134,17 @@ def _language(command: LearnCommand, source: Recogniser) -> tuple[str, list[Utte
         )
     ours = (language, "", UNKNOWN["language"])
     return language, there[language], [replace(u, language=language) for u in bare if u.language in ours]
+
+
+def _tell_names(given: str, language: str, heads: Collection[str], say: Say) -> None:
+    """Tell where a code is another one of a language that the model knows, or of another variety of one."""
+    if given != language and language in heads:
+        say(f"'{given}' is the language of the model's head '{language}', which is taught")
+    elif language not in heads and (others := varieties(language, heads)):
+        say(
+            f"the model knows another variety of the language, '{others[0]}'; '{language}' gets a head of its own "
+            f"beside it (--language {others[0]} would teach that one)"
+        )
 
 
 def _case(source: Recogniser, language: str | None) -> Case:
@@ -137,7 +156,7 @@ def _held_out(path: Path | None, language: str, source: Recogniser) -> list[Utte
     """Return the recordings in the language that the user held out."""
     if path is None:
         return []
-    there = by_language(read_speech(path, language, _case(source, language)))
+    there = by_language(named_as(read_speech(path, language, _case(source, language)), [language]))
     if language not in there:
         raise DataError(
             f"{path}: holds recordings in {', '.join(there)}, but '{language}' is learnt; give held-out recordings of "

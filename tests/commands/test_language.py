@@ -10,7 +10,7 @@ import pytest
 
 from asr_transfer.adaptation.profile import save_profile
 from asr_transfer.commands.language import find_head, in_language
-from asr_transfer.data.manifest import Utterance, write_manifest
+from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
 from asr_transfer.models.folder import LAST_LANGUAGE, update_origin
@@ -160,3 +160,14 @@ def test_a_language_that_the_model_does_not_know_is_not_taken(taught: Path, spee
     update_origin(taught, {LAST_LANGUAGE: "de"})
     with pytest.raises(ModelError, match="say which with --language"):
         find_head(taught, None, print)
+
+
+def test_another_code_of_a_language_is_its_head(languages_run: Path, speech: Path) -> None:
+    lines: list[str] = []
+    assert find_head(languages_run, "nld", lines.append) == "nl"
+    assert lines == [f"{languages_run}: its head 'nl' is the one of the language 'nld'"]
+    dutch = [replace(u, language="dut") for u in read_manifest(speech / "nl.jsonl")]
+    write_manifest(speech / "dut.jsonl", dutch)
+    assert find_head(languages_run, None, lines.append, data=speech / "dut.jsonl") == "nl"
+    with pytest.raises(DataError, match="its utterances are in nl, but the head is 'en'"):
+        in_language(dutch, "en", ("en", "nl"), Path("dut.jsonl"), lines.append)
