@@ -74,6 +74,12 @@ def test_the_adapted_model_began_with_the_learnt_one(ran: Ran) -> None:
     assert all(same) if method == "none" else any(same) and not all(same)
 
 
+def test_other_languages_steer_the_choice_as_in_the_command(ran: Ran) -> None:
+    about = read_record(step(ran, "adapt"))["adaptation"]
+    assert about["ladder"] and all(set(rung["abroad"]) == {"en", "nl"} for rung in about["ladder"])
+    assert about["left_out"] == []
+
+
 def test_words_are_found_by_the_models_on_disk_and_the_lexicon_on_disk(ran: Ran) -> None:
     target = ran[1].targets[0]
     items = looked_for(target, 3)
