@@ -31,7 +31,12 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
         parsers[name].add_argument("lexicon", type=Path, help="lexicon file: word, tab, phones")
     part = parsers["check"]
     part.add_argument("--model", type=Path, required=True, help="model folder, or the run folder of `train` or `adapt`")
-    part.add_argument("--language", type=str, default=None, help="head to spell for, where the model has several")
+    part.add_argument(
+        "--language",
+        type=str,
+        default=None,
+        help="head to spell for, where the model has several; by default the one that it was taught or adapted in last",
+    )
     part.add_argument(
         "--map", type=bool, default=False, help="whether to take the nearest phone for each that the model lacks"
     )

@@ -33,7 +33,7 @@ def check_lexicon(
     Args:
         lexicon: lexicon file.
         model: model folder, or the run folder of `train` or `adapt`.
-        head: head to spell for, where the model has several.
+        head: head to spell for, where the model has several; by default the one that it was taught or adapted in last.
         nearest: whether to take the nearest phone for each that the model lacks.
         out: file to write the mapped lexicon to.
         overwrite: whether to replace the file `out`.
@@ -47,13 +47,14 @@ def check_lexicon(
         ModelError: the model is missing or damaged.
         ConfigError: `out` without `nearest`.
     """
+    from asr_transfer.commands.language import find_head
     from asr_transfer.decoding.recogniser import Recogniser
 
     if out is not None and not nearest:
         raise ConfigError("--out is for the mapped lexicon; give --map too.")
     if out is not None:
         require_free(out, overwrite)
-    recogniser = Recogniser.load(model, head)
+    recogniser = Recogniser.load(model, find_head(model, head, lambda line: show(Text(line), console)))
     words = read_for(lexicon, recogniser.tokens)
     symbols = recogniser.tokens.symbols[1:]
     if not nearest:
