@@ -33,6 +33,8 @@ from asr_transfer.models.replacing import replace_folder, restore
 from asr_transfer.plain import checked
 
 FORMAT = 1
+LAST_LANGUAGE = "language"
+"""Where `origin` names the head that a model was taught or adapted in last, which commands take by default."""
 
 
 def save_model(
