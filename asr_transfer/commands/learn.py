@@ -86,7 +86,7 @@ def learn(
     use_untranscribed: bool = True,
     confidences: tuple[float, ...] = (0.6, 0.9),
     steps: int = 600,
-    patience: int = 8,
+    patience: int = 4,
     learning_rate: float = 3e-3,
     encoder_rate: float = 0.3,
     batch_budget: int = 3000,

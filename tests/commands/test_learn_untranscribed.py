@@ -74,7 +74,7 @@ def test_they_are_not_used_where_held_out_recordings_gain_nothing(
 
 
 def test_no_speech_of_people_who_are_scored_is_heard(languages: Languages, partly: Path, tmp_path: Path) -> None:
-    ran = learn(languages.base, partly, tmp_path / "out", *FEW, "--steps", 8, "--confidences", "[1.0]")
+    ran = learn(languages.base, partly, tmp_path / "out", *FEW, "--steps", 30, "--confidences", "[1.0]")
     held = 48 - ran.record["data"]["untranscribed"]["utterances"]
     assert held == 4 * 4, "four of the twelve speakers choose or are scored"
     assert f"{held} recordings without transcript are of speakers who are held out" in ran.printed
