@@ -107,6 +107,8 @@ Weight = Annotated[float, Range(at_least=0)]
 """A weight of a loss, 0 for none."""
 Share = Annotated[float, Range(at_least=0, at_most=1)]
 """A share of a whole."""
+Shares = Annotated[tuple[Share, ...], Filled()]
+"""Shares of a whole, at least one."""
 Speed = Annotated[float, Range(at_least=0.5, at_most=2)]
 """A factor on the speed of recordings."""
 Speeds = Annotated[tuple[Speed, ...], Filled()]

@@ -120,6 +120,23 @@ def training() -> str:
     return "\n".join([found.markdown(), mean, "", *(f"- {made(values)}." for values in every)]) + "\n"
 
 
+def rates(name: str) -> str:
+    """Return the error rate of each language of a trained model, with what the training cost and how it was made."""
+    values = record(name)
+    found = Table.of(
+        values["scores"]["test"]["by_language"],
+        [
+            ("language", lambda one: one["language"]),
+            ("utterances", lambda one: str(one["utterances"])),
+            ("speakers", lambda one: str(one["speakers"])),
+            ("CER % (95 %)", lambda one: f"{percent(one['rate'])} ({percent(one['low'])} … {percent(one['high'])})"),
+        ],
+    )
+    trained = values["training"]
+    cost = f"{trained['steps']} steps, {trained['cpu_seconds']:.0f} CPU-seconds"
+    return f"{found.markdown()}\n\n{cost}. {made(values)}.\n"
+
+
 def forgetting(*runs: str) -> str:
     """Return what others were predicted to lose beside what they lost, runs of one corpus together, and how."""
     cases: dict[str, list[Any]] = {}
@@ -167,6 +184,7 @@ JOINED: Mapping[str, Callable[..., str]] = {
     "headline": headline,
     "hindsight": hindsight,
     "ideas": ideas,
+    "rates": rates,
     "training": training,
 }
 """Tables that are not kept by one record as they are."""

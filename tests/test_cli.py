@@ -150,6 +150,15 @@ def test_a_folder_with_other_things_is_never_overwritten(
         (["train", "--train", "x", "--out", "y", "--trainer.patience", "3"], 1, "`trainer.patience` needs"),
         (["transcribe", "--model", "nowhere", "a.wav"], 1, "nowhere: there is no such model folder"),
         (["adapt", "--model", "nowhere", "--data", "x", "--out", "y"], 1, "no such model folder"),
+        (["transcribe", "--model", "a.file", "a.wav"], 1, "a.file: is a file, and a model is a folder that `train`, "),
+        (["transcribe", "--model", "a.file", "--language", "auto", "a.wav"], 1, "a.file: is a file"),
+        (["evaluate", "--model", "a.file", "--data", "x", "--out", "y"], 1, "a.file: is a file"),
+        (["adapt", "--model", "a.file", "--data", "x", "--out", "y"], 1, "a.file: is a file"),
+        (["learn", "--model", "a.file", "--data", "x", "--language", "mk", "--out", "y"], 1, "a.file: is a file"),
+        (["tune", "--model", "a.file", "--data", "x", "--lexicon", "x", "--lm", "x", "--out", "y"], 1, "is a file"),
+        (["profile", "merge", "--model", "a.file", "--profile", "x", "--out", "y"], 1, "a.file: is a file"),
+        (["lexicon", "check", "x", "--model", "a.file"], 1, "a.file: is a file"),
+        (["transcribe", "--model", "m/model.safetensors", "a.wav"], 1, "`adapt` wrote; give that, perhaps m."),
         (["train"], 2, "required"),
     ],
 )
@@ -158,6 +167,9 @@ def test_mistakes_get_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    for name in ("a.file", "m/config.yaml", "m/model.safetensors"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
     assert main(arguments) == status
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and "Traceback" not in error

@@ -34,6 +34,8 @@ Answer = Callable[[Recogniser, Spoken], Answers]
 """Lets a model answer on transcribed speech that it was not trained on."""
 
 LEVEL = 0.95
+AT_ONCE = 32
+"""Utterances that a model answers on in one batch."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ def letters_and_losses(model: Recogniser, spoken: Spoken) -> Answers:
     Raises:
         DataError: a transcript cannot be spelled.
     """
-    return answers(model, spoken.spelled(model.tokens), range(len(spoken)))
+    spelled = spoken.spelled(model.tokens)
+    parts = [range(n, min(n + AT_ONCE, len(spoken))) for n in range(0, len(spoken), AT_ONCE)]
+    return _joined([answers(model, spelled, part) for part in parts])
 
 
 def choose_self_training(

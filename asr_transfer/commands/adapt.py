@@ -38,8 +38,9 @@ class AdaptCommand(AdaptConfig, ResumableOptions):
         method: name of a method, or several joined with +. `auto` tries several on the speaker's own recordings and may
             leave the model as it is.
         profile: profile of the model to go on from with more recordings.
-        language: head to adapt, where the model has several; by default that of the profile or of the manifest. `auto`
-            takes the language that most recordings of a folder seem to be in.
+        language: head to adapt, where the model has several; by default that of the profile or of the manifest, else
+            the one that the model was taught or adapted in last. `auto` takes the language that most recordings of a
+            folder seem to be in.
         source: manifest or folder of recordings like those the model was trained on, for `replay`, `ewc` and `auto`; by
             default the training utterances that the model's folder keeps. Where that folder keeps no held-out speech, a
             part of these recordings shows what is forgotten.

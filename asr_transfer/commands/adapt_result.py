@@ -13,6 +13,7 @@ from asr_transfer.commands.profile import open_profile
 from asr_transfer.data.kept_source import Summary, remarks, writers
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.models.folder import LAST_LANGUAGE
 from asr_transfer.runs.record import RunRecord
 
 
@@ -50,7 +51,7 @@ def save_adapted(
     )
     card = f"# Speech recogniser ({base.head}), adapted\n\n{how}; see `../run.json`.\n"
     checksum = record.values["data"]["adapt"]["checksum"]
-    origin = {**base.origin, "adapted_to": checksum, "method": choice.method}
+    origin = {**base.origin, "adapted_to": checksum, "method": choice.method, LAST_LANGUAGE: source.head}
     # Kept with the adapted model too, for going on from there.
     adapted.recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
     if not adapted.end and adapted.recogniser.test_time == source.test_time:

@@ -19,7 +19,7 @@ from asr_transfer.commands.options import (
     settings_from,
     settings_of,
 )
-from asr_transfer.commands.speech import read_speech, take
+from asr_transfer.commands.speech import named_as, read_speech, take
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.decoding.settings import SearchConfig
@@ -104,6 +104,7 @@ def evaluate_from(command: EvaluateCommand, say: Say) -> Score:
     # Where the language is to be found out, a folder of recordings does not say which it is.
     language = "" if command.language == AUTO else recogniser.head
     utterances = take(read_speech(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
+    utterances = named_as(utterances, recogniser.model.head_names())
     # A recording that cannot be read is refused before a run folder is made or replaced.
     build_store(utterances, recogniser.model.inputs)
     record = RunRecord(command.out, to_record(command), overwrite=command.overwrite)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import load_with_profile, open_profile, require_head
-from asr_transfer.commands.speech import read_speech
+from asr_transfer.commands.speech import named_as, read_speech
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import UNKNOWN, Utterance, names_language
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.identify import identify
-from asr_transfer.decoding.recogniser import heads_in
+from asr_transfer.decoding.recogniser import heads_in, model_folder
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
+from asr_transfer.language_codes import same_language
+from asr_transfer.models.folder import LAST_LANGUAGE, read_config
 
 AUTO = "auto"
 """Asks for the language to be found out."""
@@ -45,8 +47,9 @@ def find_head(
     """Return the head of a model that a command is to work with.
 
     It is the one that is named, else that of the profile, else the only one of the model, else that of the only
-    language of a manifest. For recordings that nothing says the language of, as in most folders, `auto` takes the one
-    that most of them are identified as, and says so.
+    language of a manifest, else the one that the model was taught or adapted in last, which is said. For recordings
+    that nothing says the language of, as in most folders, `auto` takes the one that most of them are identified as,
+    and says so.
 
     Args:
         model: model folder, or the run folder of `train`.
@@ -65,6 +68,9 @@ def find_head(
     require_a_head(model, heads)
     own = open_profile(profile) if profile is not None else None
     if language not in (None, AUTO):
+        if (named := same_language(language, heads)) != language:
+            say(f"{model}: its head '{named}' is the one of the language '{language}'")
+            language = named
         require_named(model, language, heads)
         if own is not None:
             require_head(own, language)
@@ -75,10 +81,32 @@ def find_head(
         return own.facts.head
     if len(heads) < 2:
         return heads[0]
-    if data is None or own is not None:
-        what = f" and {own.folder} does not say which it is of" if own is not None else ""
-        raise ModelError(f"{model}: the model has the heads {', '.join(heads)}{what}; say which with --language.")
-    return _of_speech(model, data, speaker, language, heads, say)
+    if own is not None:
+        what = f"and {own.folder} does not say which it is of"
+        raise ModelError(f"{model}: the model has the heads {', '.join(heads)} {what}; say which with --language.")
+    found = None if data is None else _of_speech(model, data, speaker, language, heads, say)
+    if found is not None:
+        return found
+    last = last_language(model)
+    if last in heads:
+        say(f"{model}: taken in '{last}', which it was taught or adapted in last; --language names another")
+        return last
+    what = "" if data is None else f", and {data} does not say its language"
+    how = "" if data is None else ", or `--language auto` to have it identified"
+    raise ModelError(f"{model}: the model has the heads {', '.join(heads)}{what}; say which with --language{how}.")
+
+
+def last_language(model: Path) -> str | None:
+    """Return the head that a model was last taught or adapted in; None where its folder does not say.
+
+    Args:
+        model: model folder, or a run folder with one.
+
+    Raises:
+        ModelError: the folder is no model, or is damaged.
+    """
+    found = read_config(model_folder(model))["origin"].get(LAST_LANGUAGE)
+    return found if isinstance(found, str) else None
 
 
 def require_named(model: Path, language: str, heads: Collection[str]) -> None:
@@ -113,6 +141,7 @@ def in_language(
     Raises:
         DataError: all of them are.
     """
+    utterances = named_as(utterances, heads)
     left = [u for u in utterances if u.language == head or u.language not in heads]
     others = sorted({u.language for u in utterances} & set(heads) - {head})
     if utterances and not left:
@@ -128,10 +157,13 @@ def in_language(
 
 def _of_speech(
     model: Path, data: Path, speaker: str | None, language: str | None, heads: Sequence[str], say: Say
-) -> str:
-    """Return the only language that a manifest, or the table of a folder, names; else what is identified, if asked."""
+) -> str | None:
+    """Return the only language that a manifest, or the table of a folder, names; else what is identified, if asked.
+
+    None where nothing is named, nor asked for.
+    """
     read = read_speech(data, "", "kept", labelled=False)
-    utterances = [u for u in read if speaker in (None, u.speaker)]
+    utterances = named_as([u for u in read if speaker in (None, u.speaker)], heads)
     whose = f" of speaker '{speaker}'" if speaker is not None else ""
     if not utterances:
         raise DataError(f"{data}: there is no utterance{whose}; correct --speaker.")
@@ -149,10 +181,7 @@ def _of_speech(
             f"{data}: the utterances{whose} are in '{found[0]}', of which the model {model} has no head; "
             f"name one of its heads {', '.join(heads)} with --language."
         )
-    raise ModelError(
-        f"{model}: the model has the heads {', '.join(heads)}, and {data} does not say its language; "
-        "say which with --language, or `--language auto` to have it identified."
-    )
+    return None
 
 
 def _identified(model: Path, data: Path, utterances: Sequence[Utterance], heads: Sequence[str], say: Say) -> str:

@@ -15,7 +15,7 @@ from asr_transfer.data.notations import Scheme
 from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import Mode
 from asr_transfer.languages.learning_settings import LearningSettings
-from asr_transfer.ranges import Positive
+from asr_transfer.ranges import Positive, Shares
 from asr_transfer.runs.console import say
 from asr_transfer.runs.lock import released
 from asr_transfer.textfiles import require_writable_folder
@@ -32,7 +32,8 @@ class LearnCommand(LearningSettings, ResumableOptions):
 
     Attributes:
         model: model folder, or the run folder of `train` or `learn`.
-        data: manifest, or folder of recordings, of the language, with transcripts.
+        data: manifest, or folder of recordings, of the language. Where only some have a transcript, the others are
+            used where that helps on held-out ones.
         language: ISO 639 code of the language; may be left out where a manifest says it.
         units: kind of text that a token of the new head is; by default the head's where the model knows the language,
             else characters.
@@ -43,7 +44,9 @@ class LearnCommand(LearningSettings, ResumableOptions):
             keeps.
         use_summary: whether to use what the model's folder keeps of its other languages: utterances to mix in, and
             held-out ones that show what these languages lose.
-        minutes: length of speech of `data` to take, drawn by the seed; None takes all.
+        minutes: length of transcribed speech of `data` to take, drawn by the seed; None takes all.
+        use_untranscribed: whether recordings of `data` without transcript may be used beside those with one.
+        confidences: least confidences, from 0 to 1, of the model's own texts that are tried for them.
     """
 
     model: Path
@@ -56,6 +59,8 @@ class LearnCommand(LearningSettings, ResumableOptions):
     source: Path | None = None
     use_summary: bool = True
     minutes: Positive | None = None
+    use_untranscribed: bool = True
+    confidences: Shares = (0.6, 0.9)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,8 +83,10 @@ def learn(
     source: str | Path | None = None,
     use_summary: bool = True,
     minutes: float | None = None,
+    use_untranscribed: bool = True,
+    confidences: tuple[float, ...] = (0.6, 0.9),
     steps: int = 600,
-    patience: int = 12,
+    patience: int = 4,
     learning_rate: float = 3e-3,
     encoder_rate: float = 0.3,
     batch_budget: int = 3000,

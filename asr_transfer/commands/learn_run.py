@@ -8,8 +8,9 @@ from dataclasses import replace
 from asr_transfer.commands.learn import LearnCommand
 from asr_transfer.commands.learn_model import load_source, require_ways
 from asr_transfer.commands.learn_speech import read_given
+from asr_transfer.commands.learn_untranscribed import of_trained_speakers, with_untranscribed
 from asr_transfer.commands.options import Say
-from asr_transfer.commands.speech import read_speech
+from asr_transfer.commands.speech import named_as, read_speech
 from asr_transfer.config import to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import symbols_of_units
@@ -58,7 +59,8 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
     if known:
         source = source.for_head(language)
     parts = divide(given.own, command.seed, symbols_of_units(units), given.dev, given.test)
-    every = [*parts.train, *parts.dev, *parts.test]
+    rest = of_trained_speakers(given.untranscribed, parts)
+    every = [*parts.train, *parts.dev, *parts.test, *rest]
     store = build_store(every, source.model.inputs, tuple(sorted({1.0, *command.speeds})))
     beside = _beside(command, source, language, store)
     planned = plan_learning(source, language, units, parts.minutes, beside, command)
@@ -67,6 +69,8 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
     record.data("given", command.data, given.own)
     for name, part in (("train", parts.train), ("dev", parts.dev), ("test", parts.test)):
         record.data(name, command.data, part)
+    if rest:
+        record.data("untranscribed", command.data, rest)
     if record.finished_before:
         say(f"{command.out}: the run is finished already; nothing to do")
         return Recogniser.load(command.out, language)
@@ -76,16 +80,27 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
     tell(f"learning '{language}' from {parts.minutes:.1f} minutes in {len(parts.train)} recordings, in {units}")
     if parts.how:
         tell(parts.how)
+    if len(rest) < len(given.untranscribed):
+        tell(
+            f"{len(given.untranscribed) - len(rest)} recordings without transcript are of speakers who are held out, "
+            "so they are not used"
+        )
     if planned.reason:
         tell(f"ways tried: {', '.join(planned.ways)}: {planned.reason}")
+    train, dev, helping = Spoken(parts.train, store), Spoken(parts.dev, store), None
     outcome = learn_by_ways(
-        source, planned, Spoken(parts.train, store), Spoken(parts.dev, store), beside, command, command.out, tell,
-        record.log, lambda chosen: show(_ladder(chosen).terminal()),
+        source, planned, train, dev, beside, command, command.out, tell, record.log,
+        lambda chosen: show(_ladder(chosen).terminal()),
     )  # fmt: skip
+    if rest:
+        outcome, helping = with_untranscribed(
+            source, outcome, planned, train, dev, Spoken(rest, store), beside, command, tell, record.log
+        )
     final, chosen, learnt, before = outcome.recogniser, outcome.chosen, outcome.learnt, outcome.before
     scores, figures = _scores(command, source if known else None, final, Spoken(parts.test, store), tell)
     lost = _others(source, final, before, beside.judged, tell)
     save_learnt(outcome, command.out / "model", str(command.model), parts, store, beside, command, figures)
+    spent = outcome.cpu_seconds + (helping.cpu_seconds if helping else 0)
     record.finish(
         scores=scores,
         history=learnt[chosen.way].result.history if chosen.way in learnt else [],
@@ -96,11 +111,12 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
             "reason": chosen.reason,
             "ladder": [one.to_plain() for one in chosen.ladder],
             "others": lost,
-            "cpu_seconds": round(outcome.cpu_seconds, 2),
+            "cpu_seconds": round(spent, 2),
+            **({"untranscribed": helping.to_plain()} if helping else {}),
             "left_out": [f"{name}: {why}" for name, why in [*given.left_out, *_left_out(learnt, chosen.way)]],
         },
     )
-    say(f"{command.out / 'model'}: written after {outcome.cpu_seconds:.0f} CPU-seconds of training")
+    say(f"{command.out / 'model'}: written after {spent:.0f} CPU-seconds of training")
     return final
 
 
@@ -110,7 +126,7 @@ def _beside(command: LearnCommand, source: Recogniser, language: str, store: Fea
     if command.source is None:
         return beside
     others = set(source.tokens_by_head) - {language}
-    own = read_speech(command.source, "", "kept")
+    own = named_as(read_speech(command.source, "", "kept"), source.tokens_by_head)
     foreign = next((u for u in own if u.language not in others), None)
     if foreign is not None:
         raise DataError(

@@ -7,18 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asr_transfer.adaptation.checks import check_audio
+from asr_transfer.adaptation.checks import check_audio, digest
 from asr_transfer.commands.learn import LearnCommand
 from asr_transfer.commands.options import Say
-from asr_transfer.commands.speech import read_speech
+from asr_transfer.commands.speech import named_as, read_partly, read_speech
 from asr_transfer.config import Units
-from asr_transfer.data.manifest import Utterance, by_language
+from asr_transfer.data.manifest import UNKNOWN, Utterance, by_language
 from asr_transfer.data.pronounce import pronounce_utterances
 from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.data.tokens import Tokens, pieces_of, spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.language_codes import require_code
+from asr_transfer.language_codes import require_code, same_language, varieties
+from asr_transfer.orthography import Case
 
 FOREIGN = 0.3
 """Share of the letters of new texts that a head may lack; beyond it the texts are hardly in the head's language."""
@@ -37,6 +38,7 @@ class Given:
         units: kind of text that a token of its head is.
         own: utterances to divide, or to train on where both others are given.
         dev, test: utterances that the user held out; none where there are no such.
+        untranscribed: further utterances of the language, without transcripts.
         notes: lines that were printed, for the log.
         left_out: id and reason of each utterance that cannot be used.
     """
@@ -47,6 +49,7 @@ class Given:
     own: Sequence[Utterance]
     dev: Sequence[Utterance]
     test: Sequence[Utterance]
+    untranscribed: Sequence[Utterance]
     notes: Sequence[str]
     left_out: Sequence[tuple[str, str]]
 
@@ -64,21 +67,22 @@ def read_given(command: LearnCommand, source: Recogniser, say: Say) -> Given:
             cannot be spelled.
         ConfigError: the language is no code or is not said, or units do not go with the model.
     """
-    language, own = _language(command, source)
-    heads = source.tokens_by_head
-    units = _units(command, heads, language)
-    parts: dict[str, Sequence[Utterance]] = {
-        "test": _held_out(command.test, language, source),
-        "dev": _held_out(command.dev, language, source),
-        "data": _amount(own, command),
-    }
-    parts = _told_apart(parts, command)
     notes, left_out = list[str](), list[tuple[str, str]]()
 
     def note(line: str) -> None:
         say(line)
         notes.append(line)
 
+    heads = source.tokens_by_head
+    language, own, bare = _language(command, source, note)
+    units = _units(command, heads, language)
+    parts: dict[str, Sequence[Utterance]] = {
+        "test": _held_out(command.test, language, source),
+        "dev": _held_out(command.dev, language, source),
+        "data": [*_amount(own, command), *(bare if command.use_untranscribed else [])],
+    }
+    parts = _told_apart(parts, command)
+    bare, parts["data"] = ([u for u in parts["data"] if bool(u.text) is with_text] for with_text in (False, True))
     for name, part in parts.items():
         parts[name] = _spelled(part, units, command, note, left_out)
     if language in heads:
@@ -86,46 +90,73 @@ def read_given(command: LearnCommand, source: Recogniser, say: Say) -> Given:
     else:
         _refuse_rare(parts["data"], units)
     parts = _sound(parts, command, note, left_out)
-    return Given(language, language in heads, units, parts["data"], parts["dev"], parts["test"], notes, left_out)
+    bare = _usable(bare, [u for part in parts.values() for u in part], note, left_out)
+    return Given(language, language in heads, units, parts["data"], parts["dev"], parts["test"], bare, notes, left_out)
 
 
-def _language(command: LearnCommand, source: Recogniser) -> tuple[str, list[Utterance]]:
-    """Return the language that is learnt, and its recordings."""
+def _language(command: LearnCommand, source: Recogniser, say: Say) -> tuple[str, list[Utterance], list[Utterance]]:
+    """Return the language that is learnt, and its recordings with a transcript and without."""
     if command.language is not None:
         require_code(command.language)
     elif command.data.is_dir():
         raise ConfigError(f"{command.data}: a folder does not say its language; give its code with --language.")
-    there = by_language(_read(command.data, command.language or "", source))
-    if command.language is None and len(there) > 1:
+    heads = source.tokens_by_head
+    named = None if command.language is None else same_language(command.language, heads)
+    transcribed, bare = read_partly(command.data, named or "", _case(source, named))
+    if not transcribed:
+        raise DataError(
+            f"{command.data}: no recording has a transcript, which a language is learnt from; write some, in a .txt "
+            "file beside each recording or in one table with the columns `file` and `text`."
+        )
+    codes = list(dict.fromkeys(u.language for u in transcribed))
+    known = [*heads, *([named] if named else [])]
+    for code in codes:
+        known += [code] if same_language(code, known) == code else []
+    transcribed, bare = (named_as(part, known) for part in (transcribed, bare))
+    there = by_language(transcribed)
+    if named is None and len(there) > 1:
         raise DataError(
             f"{command.data}: holds recordings in {', '.join(there)}; say with --language which is to be learnt."
         )
-    language = command.language or next(iter(there))
+    language = named or next(iter(there))
     if language not in there:
         raise DataError(
             f"{command.data}: holds recordings in {', '.join(there)}, none in '{language}'; correct --language or the "
             "manifest."
         )
     require_code(language)
+    _tell_names(command.language or codes[0], language, heads, say)
     texts = {u.text for u in there[language]}
     if len(texts) < 2:
         raise DataError(
             f"{command.data}: all {len(there[language])} recordings have the text '{min(texts)}'; a language is learnt "
             "from many different ones."
         )
-    return language, there[language]
+    ours = (language, "", UNKNOWN["language"])
+    return language, there[language], [replace(u, language=language) for u in bare if u.language in ours]
 
 
-def _read(path: Path, language: str, source: Recogniser) -> list[Utterance]:
+def _tell_names(given: str, language: str, heads: Collection[str], say: Say) -> None:
+    """Tell where a code is another one of a language that the model knows, or of another variety of one."""
+    if given != language and language in heads:
+        say(f"'{given}' is the language of the model's head '{language}', which is taught")
+    elif language not in heads and (others := varieties(language, heads)):
+        say(
+            f"the model knows another variety of the language, '{others[0]}'; '{language}' gets a head of its own "
+            f"beside it (--language {others[0]} would teach that one)"
+        )
+
+
+def _case(source: Recogniser, language: str | None) -> Case:
     known = language in source.tokens_by_head
-    return read_speech(path, language, source.for_head(language).case() if known else "lower")
+    return source.for_head(language).case() if known and language else "lower"
 
 
 def _held_out(path: Path | None, language: str, source: Recogniser) -> list[Utterance]:
     """Return the recordings in the language that the user held out."""
     if path is None:
         return []
-    there = by_language(_read(path, language, source))
+    there = by_language(named_as(read_speech(path, language, _case(source, language)), [language]))
     if language not in there:
         raise DataError(
             f"{path}: holds recordings in {', '.join(there)}, but '{language}' is learnt; give held-out recordings of "
@@ -268,3 +299,24 @@ def _sound(
         if part and not sound[name]:
             raise DataError(f"none of the {len(part)} recordings of --{name} can be used; record them again.")
     return sound
+
+
+def _usable(
+    bare: Sequence[Utterance], transcribed: Sequence[Utterance], say: Say, left_out: list[tuple[str, str]]
+) -> list[Utterance]:
+    """Return recordings without transcript that are neither silent nor a copy of another one, of which there are few.
+
+    Copies of transcribed recordings go silently: a folder may hold what was transcribed twice, and the scored ones
+    must not be heard.
+    """
+    if not bare:
+        return []
+    gone = set[str]()
+    for finding in check_audio(bare).findings:
+        if finding.kind == "silence" and finding.utterance not in gone:
+            say(f"{finding} It is left out.")
+        if finding.kind in ("silence", "duplicate"):
+            gone.add(finding.utterance)
+            left_out.append((finding.utterance, finding.kind))
+    known = {digest(u) for u in transcribed}
+    return [u for u in bare if u.id not in gone and digest(u) not in known]

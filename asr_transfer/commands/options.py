@@ -135,8 +135,8 @@ class ListenOptions(SearchOptions):
     """How a model listens.
 
     Attributes:
-        language: head to listen with, where the model has several, by default that of the profile; `auto` takes the
-            surest one for each recording.
+        language: head to listen with, where the model has several, by default that of the profile, else the one that
+            the model was taught or adapted in last; `auto` takes the surest one for each recording.
         sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
     """
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import DataError
+from asr_transfer.language_codes import same_language
 from asr_transfer.orthography import Case
 
 
@@ -48,6 +50,13 @@ def read_partly(path: Path, language: str, case: Case) -> tuple[list[Utterance],
         return unlabelled.read_partly(path, language=language, case=case)
     utterances = read_speech(path, language, case, labelled=False)
     return [u for u in utterances if u.text], [u for u in utterances if not u.text]
+
+
+def named_as(utterances: Sequence[Utterance], names: Iterable[str]) -> list[Utterance]:
+    """Return utterances whose language has the name that is used here, such as `de` where a manifest says `deu`."""
+    known = list(names)
+    codes = {code: same_language(code, known) for code in {u.language for u in utterances}}
+    return [u if codes[u.language] == u.language else replace(u, language=codes[u.language]) for u in utterances]
 
 
 def take(utterances: Sequence[Utterance], speaker: str | None, count: int | None, seed: int) -> list[Utterance]:

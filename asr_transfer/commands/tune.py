@@ -45,7 +45,8 @@ class TuneCommand(SearchOptions):
     Attributes:
         data: manifest, or folder of recordings with transcripts; never those that are tested on.
         out: YAML file to write, for `--config` of `transcribe` and `evaluate`.
-        language: head to listen with, where the model has several; by default that of the profile or of the manifest.
+        language: head to listen with, where the model has several; by default that of the profile or of the manifest,
+            else the one that the model was taught or adapted in last.
             `auto` takes the language that most recordings of a folder seem to be in.
         overwrite: whether to replace the file `out`.
     """

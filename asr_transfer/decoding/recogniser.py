@@ -360,6 +360,11 @@ def model_folder(folder: str | Path) -> Path:
         ModelError: there is no such folder, or it may not be read.
     """
     path = local_folder(folder)
+    if path.is_file():
+        raise ModelError(
+            f"{path}: is a file, and a model is a folder that `train`, `learn` or `adapt` wrote; give that"
+            + (f", perhaps {path.parent}." if (path.parent / "config.yaml").is_file() else ".")
+        )
     restore(path)
     restore(path / "model")
     if not path.is_dir():

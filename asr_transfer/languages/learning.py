@@ -6,7 +6,7 @@ It is what `asr-transfer learn` does between reading recordings and printing sco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr_transfer.config import Units
@@ -28,9 +28,10 @@ from asr_transfer.languages.held_out import Parts
 from asr_transfer.languages.learning_settings import LearningSettings
 from asr_transfer.languages.transfer import Learnt, learn_language
 from asr_transfer.languages.ways import WAYS
-from asr_transfer.models.folder import read_config
+from asr_transfer.models.folder import LAST_LANGUAGE, read_config
 from asr_transfer.training import distributed
 from asr_transfer.training.activations import Stored
+from asr_transfer.training.precision import Taken as Settled
 from asr_transfer.training.precision import settle
 from asr_transfer.training.session import hypotheses
 
@@ -176,16 +177,13 @@ def learn_by_ways(
         DataError: nothing was learnt, and that is not asked for.
     """
     before = rates_of_others(source, beside.judged)
-    probed = source.model if source.tokens_by_head else fresh(source.model, {planned.language: 40})
-    precision = settle(folder, "auto", probed, distributed.join(settings.device), settings.batch_budget, say=say)
+    _precision(source, planned, settings, folder, say)
     stored = Stored(source.model)
     tried, learnt = list[Tried](), dict[Taken, Learnt]()
     if planned.known:
         tried.append(_tried("none", source, dev, 0.0 if before else None))
     for way in planned.ways:
-        config = settings.configured(way, planned.units, planned.known, precision)
-        replay = beside.replay if WAYS[way].uses_source else None
-        made = learn_language(source, train, dev, config, folder / "ways" / way, log, replay, stored)
+        made = train_way(source, planned, way, train, dev, beside, settings, folder, way, log, stored)
         after = rates_of_others(made.recogniser, beside.judged) if WAYS[way].needs_source else {}
         rise = mean_rise(bare(before), bare(after)) if after else None
         learnt[way] = made
@@ -202,6 +200,58 @@ def learn_by_ways(
         )
     final = source if chosen.way == "none" else learnt[chosen.way].recogniser
     return Outcome(_calibrated(final, beside.judged, dev, say), chosen, learnt, before)
+
+
+def train_way(
+    source: Recogniser,
+    planned: Planned,
+    way: Mode,
+    train: Spoken,
+    dev: Spoken,
+    beside: Beside,
+    settings: LearningSettings,
+    folder: Path,
+    name: str,
+    log: Say,
+    stored: Stored | None = None,
+) -> Learnt:
+    """Train by one way; see `learn_by_ways` for the arguments.
+
+    Args:
+        way: its name.
+        name: folder of its checkpoints, below `ways` in the run folder.
+        stored: states of the model's frozen blocks that earlier ways left; None for none.
+    """
+    precision = _precision(source, planned, settings, folder)
+    config = settings.configured(way, planned.units, planned.known, precision)
+    replay = beside.replay if WAYS[way].uses_source else None
+    return learn_language(source, train, dev, config, folder / "ways" / name, log, replay, stored)
+
+
+def _precision(
+    source: Recogniser, planned: Planned, settings: LearningSettings, folder: Path, say: Say | None = None
+) -> Settled:
+    device = distributed.join(settings.device)
+    # A bare encoder has no head whose speed could be measured.
+    probed = source.model if source.tokens_by_head else fresh(source.model, {planned.language: 40})
+    return settle(folder, "auto", probed, device, settings.batch_budget, say=say)
+
+
+def retrained(outcome: Outcome, way: Mode, made: Learnt, reason: str, beside: Beside, dev: Spoken, say: Say) -> Outcome:
+    """Return an outcome whose model is that of a further training, with offsets of its own.
+
+    Args:
+        outcome: the language as it was learnt before.
+        way: way of the further training.
+        made: its outcome.
+        reason: one sentence that says why it is taken.
+        beside: speech of the other languages.
+        dev: recordings that chose the way.
+        say: function that takes lines for a person to read.
+    """
+    chosen = replace(outcome.chosen, way=way, reason=f"{outcome.chosen.reason}; {reason}")
+    recogniser = _calibrated(made.recogniser, beside.judged, dev, say)
+    return replace(outcome, recogniser=recogniser, chosen=chosen, learnt={**outcome.learnt, way: made})
 
 
 def save_learnt(
@@ -238,7 +288,7 @@ def save_learnt(
     origin = {
         **final.origin,
         "trained_on": checksum(parts.train),
-        "learnt": final.head,
+        LAST_LANGUAGE: final.head,
         JUDGED: "speakers" if apart else "utterances",
     }
     heads = ", ".join(sorted(final.model.head_names()))

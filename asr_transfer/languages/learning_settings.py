@@ -9,6 +9,15 @@ from asr_transfer.config import Precision, TrainerConfig, Units
 from asr_transfer.languages.config import LanguageConfig, Mode
 from asr_transfer.ranges import Count, CountOrNone, Positive, Ranged, Seed, Speeds
 
+VALIDATIONS = 12
+"""Validations of a way that is not stopped: so many that `patience` ends it when a third of its steps gained nothing.
+
+On synthetic voices (`own_language`, six trainings of 600 steps) that saved 11 % of the steps, up to a third, and the
+errors of what is scored changed by 0.2 ± 0.3 points. Twice as many validations took lucky early weights more often.
+"""
+STEPS_APART = 10
+"""Least steps between two validations, for each listens to all development speech."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LearningSettings(Ranged):
@@ -32,7 +41,7 @@ class LearningSettings(Ranged):
     way: Literal["auto", Mode] = "auto"
     pieces: Count | None = None
     steps: Count = 600
-    patience: CountOrNone = 12
+    patience: CountOrNone = 4
     learning_rate: Positive = 3e-3
     encoder_rate: Positive = 0.3
     batch_budget: Count = 3000
@@ -54,7 +63,7 @@ class LearningSettings(Ranged):
             steps=self.steps,
             learning_rate=self.learning_rate,
             batch_budget=self.batch_budget,
-            validate_every=max(1, min(100, self.steps // 4)),
+            validate_every=max(1, min(self.steps // 4, max(STEPS_APART, self.steps // VALIDATIONS))),
             patience=self.patience,
             seed=self.seed,
             device=self.device,

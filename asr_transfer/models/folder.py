@@ -31,6 +31,8 @@ from asr_transfer.models.weight_files import load_weights, read_weights, readabl
 from asr_transfer.plain import checked
 
 FORMAT = 1
+LAST_LANGUAGE = "language"
+"""Where `origin` names the head that a model was taught or adapted in last, which commands take by default."""
 
 
 def save_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from asr_transfer.adaptation.profile import save_profile
 from asr_transfer.commands.language import find_head, in_language
-from asr_transfer.data.manifest import Utterance, write_manifest
+from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
+from asr_transfer.models.folder import LAST_LANGUAGE, update_origin
 from tests.adapting import recordings
 from tests.tones import make_speaker
 
@@ -122,3 +124,50 @@ def test_utterances_of_other_heads_are_left_out() -> None:
     assert lines == ["data.jsonl: 2 utterances in nl are left out, for the head is 'en'"]
     with pytest.raises(DataError, match="its utterances are in nl, but the head is 'en'"):
         in_language(speech[1:3], "en", ("en", "nl"), Path("data.jsonl"), lines.append)
+
+
+@pytest.fixture
+def taught(languages_run: Path, tmp_path: Path) -> Path:
+    """Return the model as one that was adapted in its second language."""
+    shutil.copytree(languages_run / "model", tmp_path / "taught")
+    update_origin(tmp_path / "taught", {LAST_LANGUAGE: "nl"})
+    return tmp_path / "taught"
+
+
+@pytest.mark.parametrize(
+    ("language", "profile", "data", "found"),
+    [
+        (None, None, None, "nl"),
+        (None, None, "kim", "nl"),
+        (None, None, "unknown.jsonl", "nl"),
+        (None, None, "en.jsonl", "en"),
+        (None, "profile-en", None, "en"),
+        ("en", None, "kim", "en"),
+        ("auto", None, "kim", "en"),
+    ],
+)
+def test_the_language_that_a_model_was_taught_last_is_taken(
+    taught: Path, speech: Path, language: str | None, profile: str | None, data: str | None, found: str
+) -> None:
+    lines: list[str] = []
+    where = {"profile": speech / profile if profile else None, "data": speech / data if data else None}
+    assert find_head(taught, language, lines.append, **where) == found
+    told = [line for line in lines if "taken in 'nl', which it was taught or adapted in last; --language na" in line]
+    assert len(told) == (found == "nl")
+
+
+def test_a_language_that_the_model_does_not_know_is_not_taken(taught: Path, speech: Path) -> None:
+    update_origin(taught, {LAST_LANGUAGE: "de"})
+    with pytest.raises(ModelError, match="say which with --language"):
+        find_head(taught, None, print)
+
+
+def test_another_code_of_a_language_is_its_head(languages_run: Path, speech: Path) -> None:
+    lines: list[str] = []
+    assert find_head(languages_run, "nld", lines.append) == "nl"
+    assert lines == [f"{languages_run}: its head 'nl' is the one of the language 'nld'"]
+    dutch = [replace(u, language="dut") for u in read_manifest(speech / "nl.jsonl")]
+    write_manifest(speech / "dut.jsonl", dutch)
+    assert find_head(languages_run, None, lines.append, data=speech / "dut.jsonl") == "nl"
+    with pytest.raises(DataError, match="its utterances are in nl, but the head is 'en'"):
+        in_language(dutch, "en", ("en", "nl"), Path("dut.jsonl"), lines.append)

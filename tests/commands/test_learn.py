@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+import asr_transfer as at
 import asr_transfer.adaptation.kept as kept
 from asr_transfer.data.kept_source import FOLDER, JUDGED, load_summaries
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.languages.ways import WAYS
 from asr_transfer.training.trainer import Trainer
-from tests.adapting import Ran, equal, run
+from tests.adapting import Ran, adapt, equal, run
 from tests.learning import QUICK, Languages, in_folder, learn, manifest, speech
 
 
@@ -98,6 +99,18 @@ def test_the_card_says_what_was_learnt_and_how_well(learnt: Ran) -> None:
     assert f"by the way `{learnt.record['learning']['way']}`" in card and "`judged` holds" in card
 
 
+def test_later_commands_take_the_language_that_was_learnt(
+    learnt: Ran, languages: Languages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at.load(learnt.out).head == "mk"
+    folder = in_folder(tmp_path / "mine", speech(tmp_path, "mk", 4, 1, seed=78))
+    adapted = adapt(learnt.out, folder, tmp_path / "voice", "--method", "lhuc", "--steps", 2, "--check", "false")
+    assert "taken in 'mk', which it was taught or adapted in last" in adapted.printed
+    elsewhere = adapt(learnt.out, folder, tmp_path / "other", "--language", "de", "--method", "suta",
+                      "--check", "false")  # fmt: skip
+    assert at.load(elsewhere.out).head == "de" and at.load(adapted.out).head == "mk"
+
+
 def test_languages_are_told_apart_after_learning(learnt: Ran, languages: Languages) -> None:
     assert set(Recogniser.load(learnt.out, "mk").offsets) == {"de", "fr", "mk"}
 
@@ -176,7 +189,7 @@ def test_a_folder_as_users_have_it(languages: Languages, tmp_path: Path) -> None
     for bare in sorted(folder.glob("*.txt"))[:3]:
         bare.unlink()
     ran = learn(languages.base, folder, tmp_path / "out", "--language", "mk", "--way", "head")
-    assert "127 kept, 3 left out" in ran.printed and "no transcript belongs to it: mk-9-anna-0.wav" in ran.printed
+    assert "127 kept, 3 without transcript, 0 left out" in ran.printed and "without transcript: " in ran.printed
     assert "(of speakers who are trained on)" in ran.printed and ran.record["data"]["given"]["utterances"] == 127
     lines = (ran.out / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()
     texts = {json.loads(line)["reference"] for line in lines}

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from asr_transfer.commands.lexicon import add_words, check_lexicon, show_lexicon, write_pronunciations
+from asr_transfer.commands.lexicon_add import add_words
+from asr_transfer.commands.lexicon_fit import check_lexicon
+from asr_transfer.commands.lexicon_pronounce import Pronouncing, write_pronunciations
+from asr_transfer.commands.lexicon_show import show_lexicon
 from asr_transfer.config import Units
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.notations import CMUDICT, Scheme
@@ -163,7 +166,7 @@ def test_a_list_of_words_becomes_a_lexicon(tmp_path: Path) -> None:
     words = _file(tmp_path, "\ufeff# numbers\neins\n\n zwei \neins\n", "list.txt")
     known = _file(tmp_path, "eins\tX Y\t-0.5\n", "known.txt")
     out = tmp_path / "out.txt"
-    printed = _printed(write_pronunciations, words, out, "de", lexicon=known)
+    printed = _printed(write_pronunciations, words, out, "de", Pronouncing(lexicon=known))
     assert "2 words, 2 pronunciations, 1 of them guessed by rule" in printed
     assert list(Lexicon.read(out)) == [
         Entry("eins", ("X", "Y"), -0.5, line=1),
@@ -176,7 +179,8 @@ def test_a_dictionary_keeps_mandarin_as_it_is(tmp_path: Path) -> None:
         return {"中国": "zh ong1 g uo2", "四": "s i4"}[word], "pinyin"
 
     words, out = _file(tmp_path, "中国\n四\n"), tmp_path / "out.txt"
-    assert "none of them guessed" in _printed(write_pronunciations, words, out, "cmn", scheme="pinyin", reader=read)
+    how = Pronouncing(scheme="pinyin", reader=read)
+    assert "none of them guessed" in _printed(write_pronunciations, words, out, "cmn", how)
     assert out.read_text(encoding="utf-8") == "中国\tzh ong1 g uo2\n四\ts i4\n"
 
 
@@ -207,7 +211,7 @@ def test_a_list_of_words_must_be_there_and_a_lexicon_is_replaced_only_when_asked
     words = _file(tmp_path, "eins\n")
     assert "exists already; give --overwrite" in _refusal(write_pronunciations, words, out, "de")
     assert out.read_text(encoding="utf-8") == "kept"
-    _printed(write_pronunciations, words, out, "de", overwrite=True)
+    _printed(write_pronunciations, words, out, "de", Pronouncing(overwrite=True))
     assert Lexicon.read(out).words == ["eins"]
 
 

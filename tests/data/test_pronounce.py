@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from asr_transfer.cli import main
-from asr_transfer.commands.lexicon import pronounce_manifest
+from asr_transfer.commands.lexicon_pronounce import Pronouncing, pronounce_manifest
 from asr_transfer.data import g2p
 from asr_transfer.data.g2p import Notation, guess_sentence, pronounce
 from asr_transfer.data.lexicon import Entry, Lexicon
@@ -155,7 +155,10 @@ def test_the_command_writes_a_manifest(tmp_path: Path, capsys: pytest.CaptureFix
     write_manifest(manifest, [_said("cinco", name="a"), _said("perro да", name="b"), _said("perro", name="c")])
     lexicon.write_text("perro\tp e R o\n", encoding="utf-8")
     printed = io.StringIO()
-    assert pronounce_manifest(manifest, out, "es", lexicon=lexicon, console=Console(file=printed, width=80)) == 0
+    assert (
+        pronounce_manifest(manifest, out, "es", Pronouncing(lexicon=lexicon), console=Console(file=printed, width=80))
+        == 0
+    )
     assert _phones(read_manifest(out)) == ["θ i n k o", "p e R o"]
     assert "2 utterances kept, 1 left out" in printed.getvalue() and "8 phones: o 2" in printed.getvalue()
     assert main(["lexicon", "pronounce", str(manifest), "--language", "es", "--out", str(out)]) == 1

@@ -5,6 +5,10 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 ROOM = "asr_transfer/languages"
+CHOICE, HELD_OUT = ("tests/languages/test_choice.py",), ("tests/languages/test_held_out.py",)
+LEARN = "tests/commands/test_learn.py"
+REFUSED = "tests/regressions/test_speech_that_no_language_is_learnt_from.py"
+EXTENDED = "tests/languages/test_transfer.py::test_an_extended_head_keeps_its_rows_and_barely_emits_the_new"
 
 MUTANTS = (
     Mutant(
@@ -113,5 +117,109 @@ MUTANTS = (
         "blocks[: blocks.index(model.layers()[opened - 1]) + 1]",
         "gradual training opens the first layers first",
         ("tests/languages/test_transfer.py",),
+    ),
+    Mutant(
+        "what-errs-more-and-costs-the-others-more-is-taken",
+        f"{ROOM}/choice.py",
+        "taken = min(measured, key=lambda one: (one.others, one.error))",
+        "taken = max(measured, key=lambda one: (one.others, one.error))",
+        "among ways that err alike `learn` takes the one that costs the other languages most",
+        CHOICE,
+    ),
+    Mutant(
+        "what-was-not-measured-counts-as-no-loss",
+        f"{ROOM}/choice.py",
+        "if len(measured) == len(close) else best",
+        "if measured else best",
+        "a way is taken for costing the others less although the best was not measured on them",
+        CHOICE,
+    ),
+    Mutant(
+        "any-way-is-as-good-as-the-best",
+        f"{ROOM}/choice.py",
+        "float(more.sum()) <= math.sqrt(len(more))",
+        "float(more.sum()) <= len(more)",
+        "a way that errs surely more is taken where other languages lose less by it",
+        CHOICE,
+    ),
+    Mutant(
+        "the-head-alone-is-never-tried",
+        f"{ROOM}/choice.py",
+        "if minutes < FEW_MINUTES:",
+        "if minutes < 0:",
+        "with very little speech only ways are tried that learn it by heart",
+        CHOICE,
+    ),
+    Mutant(
+        "what-others-lose-is-not-a-mean",
+        f"{ROOM}/choice.py",
+        "for name, rate in before.items()) / len(before)",
+        "for name, rate in before.items())",
+        "a model of many languages seems to lose more than one of few",
+        CHOICE,
+    ),
+    Mutant(
+        "held-out-recordings-are-trained-on",
+        f"{ROOM}/held_out.py",
+        "rest = [u for u in rest if u.id not in taken]",
+        "rest = list(rest)",
+        "`learn` trains on the recordings that it scores",
+        HELD_OUT,
+    ),
+    Mutant(
+        "seconds-of-speech-are-enough",
+        f"{ROOM}/held_out.py",
+        "if sum(u.duration for u in rest) < SECONDS:",
+        "if len(rest) < SECONDS:",
+        "a language is learnt from many recordings that last half a minute together",
+        HELD_OUT,
+    ),
+    Mutant(
+        "speakers-of-the-scores-are-said-to-be-apart",
+        f"{ROOM}/held_out.py",
+        "return not {u.speaker for u in self.test} & {u.speaker for u in self.train}",
+        "return not {u.id for u in self.test} & {u.id for u in self.train}",
+        "scores of voices that were trained on pass for those of strangers",
+        HELD_OUT,
+    ),
+    Mutant(
+        "a-head-that-grows-forgets-its-order",
+        f"{ROOM}/heads.py",
+        "every[head] = Tokens([*old.symbols[1:], *more], old.units)",
+        "every[head] = Tokens(sorted([*old.symbols[1:], *more]), old.units)",
+        "rows of a head that grows stand for other symbols than before",
+        (EXTENDED,),
+    ),
+    Mutant(
+        "new-rows-begin-loud",
+        f"{ROOM}/heads.py",
+        "spread = NEW_ROWS * float(rows.std())",
+        "spread = float(rows.std()) / NEW_ROWS",
+        "a head that grows emits its new symbols everywhere before it has learnt anything",
+        (EXTENDED,),
+    ),
+    Mutant(
+        "nothing-learnt-is-written",
+        f"{ROOM}/learning.py",
+        "if best.error > HOPELESS and not hopeless:",
+        "if best.error > 10 and not hopeless:",
+        "a model that understands nothing is written as one of the language",
+        (f"{REFUSED}::test_where_nothing_was_learnt_no_model_is_written",),
+    ),
+    Mutant(
+        "earlier-languages-are-not-kept-on",
+        f"{ROOM}/learning.py",
+        "return Summary([*more, *new.utterances], store)",
+        "return new",
+        "the model's folder loses the speech of the languages that it knew before",
+        (f"{LEARN}::test_the_new_model_keeps_speech_of_all_languages_for_what_comes_next",),
+    ),
+    Mutant(
+        "offsets-of-the-source-are-kept",
+        f"{ROOM}/learning.py",
+        "return Outcome(_calibrated(final, beside.judged, dev, say), chosen, learnt, before)",
+        "return Outcome(final, chosen, learnt, before)",
+        "`--language auto` tells the new language from the others without offsets",
+        (f"{LEARN}::test_languages_are_told_apart_after_learning",),
     ),
 )

@@ -6,17 +6,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
+from asr_transfer.adaptation.kept import in_its_languages, kept_speech
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.usable_recordings import vet
 from asr_transfer.config import ModelConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import hold_out, symbols_of
-from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, judged_origin, keep, load_summaries, remarks, writers
+from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, judged_origin, keep, remarks, writers
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
@@ -51,6 +54,9 @@ SOURCE = "source"
 
 WAYS: tuple[Mode, ...] = ("head", "all", "joint")
 """Ways that are rows of the table, whether `learn` tries them or not."""
+
+REPLAYED = 300
+"""Utterances that the model's folder keeps which are mixed in, as by `asr-transfer adapt`."""
 
 LEXICON = "lexicon.txt"
 
@@ -314,32 +320,44 @@ class Adapt(_Step):
         experiment, target = record.folder.parents[1], self.point.target
         before = self.point.folder(experiment, "learn")
         source = Recogniser.load(before, target.name)
-        kept = load_summaries(before, source.model.inputs)
         known_symbols = set(source.tokens.symbols[1:])
         # Minutes of speech may lack a sound of the new speaker's sentences; what the head cannot spell teaches nothing.
         own = [
             u for u in data["adapt"][1] if known_symbols.issuperset(pieces_of(u.spelled(target.units), target.units))
         ]
+        settings = replace(self.adapt, seed=self.point.seed)
+        kept = kept_speech(before, source, own)
         store: FeatureStore = build_store(own, source.model.inputs, stored_speeds(self.adapt.speeds))
         taken = {u.id for u in own}
-        speech: dict[str, list[Utterance]] = {FOLDER: [], JUDGED: []}
-        for name in [one for one in (FOLDER, JUDGED) if one in kept]:
-            known = [u for u in kept[name].utterances if u.language == target.name]
-            if known:
-                speech[name], store = Summary(known, kept[name].store).joined(store, taken)
-                taken |= {u.id for u in speech[name]}
-        settings = replace(self.adapt, seed=self.point.seed)
+        speech = {name: in_its_languages(kept, name, before, source) for name in (FOLDER, JUDGED)}
+        mixed = [u for part in speech[FOLDER].values() for u in part]
+        mixed = random.Random(settings.seed).sample(mixed, min(REPLAYED, len(mixed)))
+        if mixed:
+            mixed, store = Summary(mixed, kept[FOLDER].store).joined(store, taken)
+            taken |= {u.id for u in mixed}
+        if judged := [u for part in speech[JUDGED].values() for u in part]:
+            judged, store = Summary(judged, kept[JUDGED].store).joined(store, taken)
+        vetted = vet(source, Spoken(own, store), settings.speeds, False, True, record.log)
         adapted, choice = adapt_by_choice(
-            source, Spoken(own, store), settings, self.choice, Spoken(speech[FOLDER], store),
-            folder=record.folder, log=record.log, judged=Spoken(speech[JUDGED], store),
+            source, vetted.spoken, settings, self.choice, Spoken(mixed, store), vetted.groups,
+            record.folder, record.log, Spoken(judged, store),
         )  # fmt: skip
         self.hear(record, "adapt", adapted.recogniser, self.beside(experiment, source).judged)
         origin = {**source.origin, "adapted_to": record.values["data"]["adapt"]["checksum"], "method": choice.method}
-        card = f"# Adapted to {len(own)} sentences by `{AUTO}`\n\n{choice.reason}\n" + remarks(kept)
+        card = f"# Adapted to {len(vetted.spoken)} sentences by `{AUTO}`\n\n{choice.reason}\n" + remarks(kept)
         adapted.recogniser.save(record.folder / "model", card, origin, writers(kept))
         spent = choice.cpu_seconds + adapted.result.cpu_seconds
         training = {"cpu_seconds": round(spent, 2), "steps": adapted.result.steps}
-        record.finish(history=[], training=training, adaptation={"method": choice.method, "reason": choice.reason})
+        record.finish(
+            history=[],
+            training=training,
+            adaptation={
+                "method": choice.method,
+                "reason": choice.reason,
+                "ladder": [rung.to_plain() for rung in choice.ladder],
+                "left_out": [f"{name}: {reason}" for name, reason in vetted.dropped],
+            },
+        )
 
 
 @dataclass(frozen=True)

@@ -68,10 +68,16 @@ def test_other_heads_and_kept_speech_go_through_all_steps(ran: Ran) -> None:
 
 def test_the_adapted_model_began_with_the_learnt_one(ran: Ran) -> None:
     learnt, adapted = (Recogniser.load(step(ran, name), "fr") for name in ("learn", "adapt"))
-    assert adapted.tokens.symbols == learnt.tokens.symbols and adapted.origin["learnt"] == "fr"
+    assert adapted.tokens.symbols == learnt.tokens.symbols and adapted.origin["language"] == "fr"
     method = read_record(step(ran, "adapt"))["adaptation"]["method"]
     same = [torch.equal(a, b) for a, b in zip(learnt.model.parameters(), adapted.model.parameters(), strict=True)]
     assert all(same) if method == "none" else any(same) and not all(same)
+
+
+def test_other_languages_steer_the_choice_as_in_the_command(ran: Ran) -> None:
+    about = read_record(step(ran, "adapt"))["adaptation"]
+    assert about["ladder"] and all(set(rung["abroad"]) == {"en", "nl"} for rung in about["ladder"])
+    assert about["left_out"] == []
 
 
 def test_words_are_found_by_the_models_on_disk_and_the_lexicon_on_disk(ran: Ran) -> None:
