@@ -1,6 +1,6 @@
 """Serves the CTC models of Transformers by one class: wav2vec 2.0, XLS-R, MMS, HuBERT, WavLM, Parakeet-CTC and others.
 
-The library's own layers run one by one (`ctc_blocks`), so that methods speak of them as of any model's. A saved folder
+The library's own layers run one by one (`ctc_layers`), so that methods speak of them as of any model's. A saved folder
 holds the family's config, and needs the folder that it was read from no more.
 """
 
@@ -14,8 +14,8 @@ from torch import nn
 
 from asr_transfer.data.inputs import Inputs, inputs_from_plain
 from asr_transfer.models.contract import Block, SpeechModel, register
-from asr_transfer.models.pretrained.ctc_blocks import Layer
 from asr_transfer.models.pretrained.ctc_families import CtcFamily, make_whole, plain_config
+from asr_transfer.models.pretrained.ctc_layers import Layer
 from asr_transfer.models.pretrained.library import transformers
 from asr_transfer.plain import checked, to_plain
 
