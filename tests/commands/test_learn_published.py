@@ -23,14 +23,19 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def learnt(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Return a run that learnt a language on it, whose ways were left to the command."""
-    folder = tmp_path_factory.mktemp("learnt")
-    data = manifest(folder / "de.jsonl", speech(folder / "wav", "de", 16))
-    return learn(published, data, folder / "de", "--steps", 60)
+def german(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a manifest of a language."""
+    folder = tmp_path_factory.mktemp("german")
+    return manifest(folder / "de.jsonl", speech(folder / "wav", "de", 16))
 
 
-def test_a_bare_encoder_gets_a_top_and_then_follows(learnt: Ran, published: Path) -> None:
+@pytest.fixture(scope="module")
+def learnt(published: Path, german: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return a run that learnt the language on it, whose ways were left to the command."""
+    return learn(published, german, tmp_path_factory.mktemp("learnt") / "de", "--steps", 50)
+
+
+def test_a_bare_encoder_gets_a_top_and_then_follows(learnt: Ran) -> None:
     about = learnt.record["learning"]
     assert {rung["way"] for rung in about["ladder"]} == {"top", "all"}
     assert "ways tried: top, all: the encoder comes without output layers" in learnt.printed
@@ -40,13 +45,14 @@ def test_a_bare_encoder_gets_a_top_and_then_follows(learnt: Ran, published: Path
 
 
 def test_the_top_alone_leaves_the_encoder_as_it_is_and_runs_it_once(
-    learnt: Ran, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    learnt: Ran, german: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[int] = []
     load = Activations.load
     monkeypatch.setattr(Activations, "load", lambda self, view: runs.append(view in self._kept) or load(self, view))
-    data = manifest(tmp_path / "fr.jsonl", speech(tmp_path / "wav", "fr", 16))
-    ran = learn(learnt.out, data, tmp_path / "fr", "--way", "top", "--steps", 30)
+    french = german.with_name("fr.jsonl")
+    french.write_text(german.read_text().replace('"de"', '"fr"').replace('"de-', '"fr-'))
+    ran = learn(learnt.out, french, tmp_path / "fr", "--way", "top", "--steps", 20)
     assert runs.count(True) > 2 * runs.count(False) > 0, "states are read again and again, and computed once"
     before, after = Recogniser.load(learnt.out).model, Recogniser.load(ran.out, "fr").model
     moved = {n.split(".")[0] for n, t in before.state_dict().items() if not torch.equal(t, after.state_dict()[n])}
@@ -58,12 +64,12 @@ def test_what_was_learnt_is_adapted_listened_with_and_scored(learnt: Ran, lines:
     adapted = adapt(learnt.out, own, tmp_path / "profile", "--method", "lhuc", "--steps", 3, "--device", "cpu")
     profile = adapted.out / "profile"
     wav = next(own.glob("*.wav"))
-    status, said, _ = lines("transcribe", "--model", learnt.out, "--profile", profile, wav)
-    assert status == 0 and len(said) == 1
+    status, said, error = lines("transcribe", "--model", learnt.out, "--profile", profile, wav)
+    assert status == 0 and len(said) == 1, error
     scored = manifest(tmp_path / "test.jsonl", speech(tmp_path / "wav", "de", 1, 3, seed=5))
-    assert lines("evaluate", "--model", learnt.out, "--test", scored, "--out", tmp_path / "scores")[0] == 0
+    assert lines("evaluate", "--model", learnt.out, "--data", scored, "--out", tmp_path / "scores")[0] == 0
     assert json.loads((tmp_path / "scores" / "run.json").read_text())["scores"]
-    status, told, _ = lines("profile", "apply", "--model", learnt.out, "--profile", profile, "--out", tmp_path / "new")
+    status, told, _ = lines("profile", "merge", "--model", learnt.out, "--profile", profile, "--out", tmp_path / "new")
     assert status == 0 and Recogniser.load(tmp_path / "new").head == "de", told
 
 
@@ -74,7 +80,7 @@ def test_the_bare_encoder_itself_transcribes_nothing(published: Path, lines: Lin
     assert "is an encoder that no language was learnt on" in error and "asr-transfer learn" in error
 
 
-def test_ways_for_other_models_are_refused_by_name(published: Path, lines: Lines, tmp_path: Path) -> None:
-    data = manifest(tmp_path / "de.jsonl", speech(tmp_path / "wav", "de", 16))
-    status, _, error = lines("learn", "--model", published, "--data", data, "--out", tmp_path / "out", "--way", "joint")
+def test_ways_for_other_models_are_refused_by_name(published: Path, german: Path, lines: Lines, tmp_path: Path) -> None:
+    words = ("--model", published, "--data", german, "--out", tmp_path / "out", "--way", "joint")
+    status, _, error = lines("learn", *words)
     assert status == 1 and "`joint` mixes speech" in error and not (tmp_path / "out" / "model").exists()
