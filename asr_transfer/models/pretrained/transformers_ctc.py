@@ -90,6 +90,10 @@ class TransformersCtc(SpeechModel):
         """See `Model.blocks`."""
         return list(self.layer_blocks)
 
+    def published(self) -> list[Block]:
+        """See `Model.published`: all of them; nothing of our own stands between them and the heads."""
+        return self.blocks()
+
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
         return {

@@ -1,0 +1,52 @@
+"""Languages are learnt on published CTC models: their layers follow slowly, and frozen ones run once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from asr_transfer.config import SpecAugmentConfig
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.languages.choice import plan_ways
+from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.heads import add_language
+from asr_transfer.languages.phases import Learner, all_layers
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.training.activations import masks_on_states
+from asr_transfer.transfer.plan import LearningRate
+from tests.models.pretrained.ctc_folders import write
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Recogniser:
+    """Return a small published model, not to be changed."""
+    folder = tmp_path_factory.mktemp("published")
+    write(folder / "model", "wav2vec2")
+    return Recogniser.load(folder / "model")
+
+
+def test_its_layers_follow_slowly_and_there_is_no_top_to_train(source: Recogniser) -> None:
+    model = source.model
+    assert model.published() == model.blocks() and model.on_published() == model.untrained() == []
+    (phase,) = all_layers(Learner(model, "main"), LanguageConfig("main"))
+    rates = [action for action in phase.actions if isinstance(action, LearningRate)]
+    assert [rate.factor for rate in rates] == [0.01] and "encoder.layers.2" in rates[0].selector
+    assert "top" not in plan_ways(30.0, False, False, bool(model.on_published()), bool(model.untrained())).ways
+
+
+def test_masks_of_a_second_of_waveform_are_masks_of_a_second_of_states(source: Recogniser) -> None:
+    model = source.model
+    masks = masks_on_states(SpecAugmentConfig(time_masks=2, time_width=40, frequency_masks=2), model)
+    assert masks is not None and isinstance(model, SpeechModel)
+    assert masks.time_width == round(0.4 / model.frame_shift()) and masks.frequency_width == 0
+
+
+def test_a_language_is_added_beside_the_published_one(source: Recogniser, tmp_path: Path) -> None:
+    more = add_language(source, "fr", Tokens([*"uvwxyz"]))
+    assert more.model.head_names() == ["main", "fr"]
+    assert torch.equal(more.model.head("main").weight, source.model.head("main").weight)
+    more.save(tmp_path / "model", "", {})
+    assert Recogniser.load(tmp_path / "model", "fr").tokens == more.tokens_for("fr")
