@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import torch
 
 from asr_transfer.config import SpecAugmentConfig
-from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.languages.choice import plan_ways
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.languages.heads import add_language
+from asr_transfer.languages.heads import fresh
 from asr_transfer.languages.phases import Learner, all_layers
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.training.activations import masks_on_states
@@ -31,7 +27,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Recogniser:
 def test_its_layers_follow_slowly_and_there_is_no_top_to_train(source: Recogniser) -> None:
     model = source.model
     assert model.published() == model.blocks() and model.on_published() == model.untrained() == []
-    (phase,) = all_layers(Learner(model, "main"), LanguageConfig("main"))
+    (phase,) = all_layers(Learner(model, "main"), LanguageConfig())
     rates = [action for action in phase.actions if isinstance(action, LearningRate)]
     assert [rate.factor for rate in rates] == [0.01] and "encoder.layers.2" in rates[0].selector
     assert "top" not in plan_ways(30.0, False, False, bool(model.on_published()), bool(model.untrained())).ways
@@ -44,9 +40,8 @@ def test_masks_of_a_second_of_waveform_are_masks_of_a_second_of_states(source: R
     assert masks.time_width == round(0.4 / model.frame_shift()) and masks.frequency_width == 0
 
 
-def test_a_language_is_added_beside_the_published_one(source: Recogniser, tmp_path: Path) -> None:
-    more = add_language(source, "fr", Tokens([*"uvwxyz"]))
-    assert more.model.head_names() == ["main", "fr"]
-    assert torch.equal(more.model.head("main").weight, source.model.head("main").weight)
-    more.save(tmp_path / "model", "", {})
-    assert Recogniser.load(tmp_path / "model", "fr").tokens == more.tokens_for("fr")
+def test_a_network_of_it_takes_heads_of_other_languages(source: Recogniser) -> None:
+    model = fresh(source.model, {"fr": 5, "de": 7})
+    known = {name: own for name, own in source.model.state_dict().items() if not name.startswith("heads.")}
+    assert not model.load_state_dict(known, strict=False).unexpected_keys
+    assert model.blocks() == source.model.blocks() and model.head("de").out_features == 7
