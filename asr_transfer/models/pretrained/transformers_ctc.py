@@ -19,6 +19,9 @@ from asr_transfer.models.pretrained.ctc_layers import Layer
 from asr_transfer.models.pretrained.library import transformers
 from asr_transfer.plain import checked, to_plain
 
+LARGE = 200_000_000
+"""Weights of the layers from which on activations are computed anew: those of minutes of speech would fill gigabytes."""
+
 
 @register("transformers-ctc")
 class TransformersCtc(SpeechModel):
@@ -30,7 +33,7 @@ class TransformersCtc(SpeechModel):
         heads: outputs of each head; none for a bare encoder.
         where: file, for messages.
         whole: family and network with weights, to be taken apart; None makes one with initial weights.
-        checkpointing: see there.
+        checkpointing: see there; None decides by size: from `LARGE` weights on.
 
     Raises:
         ConfigError: the family is unknown, or its config impossible.
@@ -46,7 +49,7 @@ class TransformersCtc(SpeechModel):
         heads: Mapping[str, int],
         where: str = "config",
         whole: tuple[CtcFamily, nn.Module] | None = None,
-        checkpointing: bool = False,
+        checkpointing: bool | None = None,
     ) -> None:
         super().__init__()
         self.plain = plain_config(network)
@@ -60,7 +63,8 @@ class TransformersCtc(SpeechModel):
         self.encoder = nn.Module()  # so that selectors are those of other models: encoder.layers[:2]
         self.encoder.layers = nn.ModuleList(parts.layers)
         self.make_heads(parts.dim, heads)
-        self.checkpointing = checkpointing
+        self.large = sum(parameter.numel() for parameter in self.encoder.parameters()) >= LARGE
+        self.checkpointing = self.large if checkpointing is None else checkpointing
 
     @property
     def checkpointing(self) -> bool:
@@ -99,7 +103,7 @@ class TransformersCtc(SpeechModel):
         return {
             "network": to_plain(self.plain),
             "inputs": to_plain(self._inputs.plain()),
-            **({"checkpointing": True} if self.checkpointing else {}),
+            **({"checkpointing": self.checkpointing} if self.checkpointing != self.large else {}),
         }
 
     @classmethod
@@ -107,5 +111,5 @@ class TransformersCtc(SpeechModel):
         """See `Model.from_plain`."""
         network = checked(Mapping[str, Any], plain.get("network"), where, "network")
         inputs = inputs_from_plain(checked(Mapping[str, Any], plain.get("inputs"), where, "inputs"), where)
-        checkpointing = checked(bool, plain.get("checkpointing", False), where, "checkpointing")
+        checkpointing = checked(bool | None, plain.get("checkpointing"), where, "checkpointing")
         return cls(network, inputs, heads, where, checkpointing=checkpointing)

@@ -150,3 +150,17 @@ def test_what_is_missing_is_named(missing: str, message: str, tmp_path: Path, mo
     (tmp_path / "sb" / missing).unlink()
     with pytest.raises(ModelError, match=message):
         Recogniser.load(tmp_path / "sb")
+
+
+class _Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("executed"),))
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _speechbrain(tmp_path / "sb")
+    torch.save({"model.a": _Hostile()}, tmp_path / "sb" / "wav2vec2.ckpt")
+    with pytest.raises(ModelError, match="wav2vec2.ckpt: holds more than tensors, and code of strangers is not run"):
+        Recogniser.load(tmp_path / "sb")
+    assert not (tmp_path / "executed").exists()
