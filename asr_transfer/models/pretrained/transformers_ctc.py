@@ -20,7 +20,7 @@ from asr_transfer.models.pretrained.library import transformers
 from asr_transfer.plain import checked, to_plain
 
 LARGE = 200_000_000
-"""Weights of the layers from which on activations are computed anew: those of minutes of speech would fill gigabytes."""
+"""Weights of the layers from which on activations are computed anew: those of minutes of speech fill gigabytes."""
 
 
 @register("transformers-ctc")
