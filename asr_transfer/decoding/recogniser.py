@@ -132,10 +132,7 @@ class Recogniser:
         found = open_pretrained(path, criterion, head)
         names = found.model.head_names()
         if not names and criterion is None:
-            raise ModelError(
-                f"{path}: is an encoder that no language was learnt on; teach it one with `asr-transfer learn`, and "
-                "give the model that this writes."
-            )
+            raise _bare(path)
         if not names:
             return cls(found.model, Tokens([]), "", {})
         tokens = dict(found.tokens)
@@ -344,6 +341,13 @@ class Recogniser:
         return hidden, self.model.head(self.head)(hidden), lengths
 
 
+def _bare(path: Path) -> ModelError:
+    return ModelError(
+        f"{path}: is an encoder that no language was learnt on; teach it one with `asr-transfer learn`, and give the "
+        "model that this writes."
+    )
+
+
 def _one_of(names: Sequence[str], head: str | None, path: Path) -> str:
     """Return the head that is asked for, or the only one."""
     if head is None and len(names) > 1:
@@ -379,11 +383,14 @@ def heads_in(folder: str | Path) -> list[str]:
     """Return the names of the heads of the model in a folder, without its weights where the folder tells them.
 
     Raises:
-        ModelError: the folder is no model, or is damaged.
+        ModelError: the folder is no model, is damaged, or holds a published encoder that has no head.
     """
     path = model_folder(folder)
     if is_foreign(path):
-        return pretrained_heads(path)
+        names = pretrained_heads(path)
+        if not names:
+            raise _bare(path)
+        return names
     return _described_heads(read_config(path)) or load_model(path).head_names()
 
 

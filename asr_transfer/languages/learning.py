@@ -138,7 +138,7 @@ def plan_learning(
     """
     known = language in source.tokens_by_head
     model = source.model
-    plan = plan_ways(minutes, known, bool(beside.replay), bool(model.published()), bool(model.untrained()))
+    plan = plan_ways(minutes, known, bool(beside.replay), bool(model.on_published()), bool(model.untrained()))
     ways: tuple[Mode, ...] = plan.ways if settings.way == "auto" else (settings.way,)
     if "joint" in ways and not beside.replay:
         raise ConfigError("`joint` mixes speech of the model's other languages in; give some with --source.")

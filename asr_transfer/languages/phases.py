@@ -81,15 +81,8 @@ def head_alone(learner: Learner, config: LanguageConfig) -> list[Phase]:
 
 
 def top_alone(learner: Learner, config: LanguageConfig) -> list[Phase]:
-    """Train the language's head and the layers on a published encoder.
-
-    Raises:
-        ConfigError: The model has no such encoder.
-    """
-    published = learner.model.published()
-    if not published:
-        raise ConfigError("`top` trains the layers on a published encoder, which the source has not; use all.")
-    paths = [block.path for block in learner.model.blocks()[len(published) :]]
+    """Train the language's head and the layers on a published encoder."""
+    paths = [block.path for block in learner.model.on_published()]
     tops = [] if learner.new or config.encoder_rate == 1 else [LearningRate(" | ".join(paths), config.encoder_rate)]
     return [Phase(config.trainer.steps, (Freeze(learner.shared + "".join(f" - {path}" for path in paths)), *tops))]
 

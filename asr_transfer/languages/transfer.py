@@ -221,9 +221,15 @@ def _network(
                 f"the source is a {type(source.model).__name__}, to which no head can be added; put a new column "
                 "beside it with `language.mode` progressive, or take another source."
             )
+        if way.on_published and not source.model.on_published():
+            raise ConfigError(
+                f"`language.mode` {way.name} trains the layers on a published encoder, and the source is a "
+                f"{type(source.model).__name__}, which has no such layers; take head or all."
+            )
         own, inputs, frames = source.model.network, source.model.inputs, source.model.frames
         if own is None and (not way.needs_source or config.model is not None):
-            takes = _either(name for name, other in WAYS.items() if other.needs_source)
+            published = bool(source.model.on_published())
+            takes = _either(n for n, other in WAYS.items() if other.needs_source and other.on_published <= published)
             raise ConfigError(
                 f"the source is a {type(source.model).__name__}, whose network `language.model` cannot describe: leave "
                 f"that out, and give `language.mode` {takes}."

@@ -99,17 +99,21 @@ class Model(Headed, ABC):
         return [Block(block.path, before.dim, block.role, before.axis) for before, block in pairwise(blocks)]
 
     def published(self) -> list[Block]:
-        """Return the blocks, from the first on, of an encoder that others trained, on which own layers stand.
+        """Return the blocks, from the first on, of an encoder that others trained, on which own layers or heads stand.
 
-        None where all blocks were trained together. They know far more speech than is trained on here: a new top is
+        None where all blocks were trained here. They know far more speech than is trained on here: a new top is
         trained while they stay as they are, and they follow slowly.
         """
         return []
 
     def untrained(self) -> list[Block]:
         """Return the blocks that still have initial weights: without a head, what stands on a published encoder."""
+        return [] if self.heads else self.on_published()
+
+    def on_published(self) -> list[Block]:
+        """Return the blocks of our own on a published encoder; none where heads alone stand on it."""
         published = self.published()
-        return [] if self.heads or not published else self.blocks()[len(published) :]
+        return self.blocks()[len(published) :] if published else []
 
     def outside(self) -> list[str]:
         """Return the trainable parameters that belong to no block, head or adapter, such as an embedding of masks."""

@@ -203,12 +203,15 @@ def stored_depth(model: SpeechModel, masked: bool) -> int:
 def masks_on_states(config: SpecAugmentConfig | None, model: SpeechModel) -> SpecAugmentConfig | None:
     """Return masks that hide as much of a published encoder's states as `config` hides of its inputs.
 
-    Bands of mels become as large a share of the channels. Vocal tracts, channels and silences cannot be changed there.
+    Bands of mels become as large a share of the channels; of inputs without bands no channels are hidden. Vocal tracts,
+    channels and silences cannot be changed there.
     """
     if config is None:
         return None
-    wider = model.published()[-1].dim / model.inputs.dim
-    shorter = model.inputs.shift / model.frame_shift()
+    inputs = model.inputs
+    wider = model.published()[-1].dim / inputs.dim if "frequency_masks" in inputs.augmentation else 0.0
+    # Masks of waveforms are counted in hundredths of a second, too.
+    shorter = inputs.shift * inputs.step / model.frame_shift()
     width, length = round(config.frequency_width * wider), round(config.time_width * shorter)
     return replace(config, frequency_width=width, time_width=length, channel=0.0, warp=0.0, silence=0.0)
 

@@ -49,7 +49,8 @@ class LasrMel(Framed):
         # The windows begin their spectrum's points; `torch.stft` would put them in the middle.
         pieces = samples.double().unfold(0, window, hop) * torch.hann_window(window, periodic=False).double()
         power = torch.fft.rfft(pieces, n=_POINTS).abs().square()
-        return (power[:, :-1] @ _filterbank(self.mels)).clamp(min=_FLOOR).log().float()
+        frames: torch.Tensor = (power[:, :-1] @ _filterbank(self.mels)).clamp(min=_FLOOR).log().float()
+        return frames
 
     def _mirror(self, samples: torch.Tensor, count: int, at_the_beginning: bool = False) -> torch.Tensor:
         return torch.zeros(count)

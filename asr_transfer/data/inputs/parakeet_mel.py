@@ -90,6 +90,7 @@ def _emphasised(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
 @cache
 def _filterbank(mels: int) -> torch.Tensor:
     """Return the (257, mels) triangular filters."""
-    return torchaudio.functional.melscale_fbanks(
+    filters: torch.Tensor = torchaudio.functional.melscale_fbanks(
         257, 0.0, audio.SAMPLE_RATE / 2, mels, audio.SAMPLE_RATE, norm="slaney", mel_scale="slaney"
     )
+    return filters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,24 +13,17 @@ from asr_transfer import audio
 from asr_transfer.data.inputs import Inputs, LasrMel, ParakeetMel, Waveform
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.pretrained.ctc_families import FAMILIES, CtcFamily, make_whole, plain_config
+from asr_transfer.models.pretrained.ctc_weights import name_in, with_whole_weights
 from asr_transfer.models.pretrained.family import Pretrained, family
 from asr_transfer.models.pretrained.json_files import read_json
 from asr_transfer.models.pretrained.library import transformers
+from asr_transfer.models.pretrained.tokenizer_files import languages_in, read_vocabulary
 from asr_transfer.models.pretrained.transformers_ctc import TransformersCtc
-from asr_transfer.models.pretrained.vocabulary import Vocabulary, languages_in, read_vocabulary
+from asr_transfer.models.pretrained.vocabulary import Vocabulary
 from asr_transfer.models.pretrained.weights import fill, read_file, read_tensors
 
 HEAD = "main"
 """Name of the head of a model that is of one language and does not say of which."""
-
-_PRETRAINING = re.compile(r"(quantizer|project_hid|project_q|masked_spec_embed|label_embeddings|speaker_proj)(\.|_|$)")
-"""Tensors of pre-training that nothing needs any more."""
-
-_FUSED = (
-    (".weight_g", ".weight_v"),
-    (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
-)
-"""Old and new names of the length and the direction of a weight (Salimans and Kingma 2016)."""
 
 
 def _heads(folder: Path, config: Mapping[str, Any]) -> list[str] | None:
@@ -85,7 +77,7 @@ def assemble(
         made, whole = make_whole(transformers(where), network, where)
     except ConfigError as error:
         raise ModelError(str(error)) from None
-    matched = fill(whole, own, lambda name: _name_in(name, made, own), str(folder), () if headed else (made.head,))
+    matched = fill(whole, own, lambda name: name_in(name, made, own), str(folder), () if headed else (made.head,))
     heads: dict[str, Vocabulary] = {}
     if headed:
         blank = config.get(made.blank, getattr(whole.config, made.blank, 0))
@@ -128,27 +120,6 @@ def inputs_of(folder: Path, model_type: str) -> Inputs:
         return LasrMel(found.get("feature_size", 128))
     floor = 1e-5 if model_type == "omniasr_ctc" else 1e-7
     return Waveform(normalised=bool(found.get("do_normalize", True)), floor=floor)
-
-
-def with_whole_weights(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return weights in which a length and a direction, under old names or new, are the one weight that they make."""
-    own = dict(tensors)
-    for length, direction in _FUSED:
-        for name in [name for name in own if name.endswith(length)]:
-            stem = name.removesuffix(length)
-            if (other := own.pop(f"{stem}{direction}", None)) is not None:
-                scale = own.pop(name)
-                axis = max(range(scale.dim()), key=lambda number: scale.shape[number])
-                own[f"{stem}.weight"] = torch._weight_norm(other, scale, axis)
-    return own
-
-
-def _name_in(name: str, made: CtcFamily, own: Mapping[str, torch.Tensor]) -> str | None:
-    if _PRETRAINING.search(name):
-        return None
-    prefix = f"{made.encoder}."
-    bare = not any(other.startswith(prefix) for other in own)
-    return f"{prefix}{name}" if bare and not name.startswith(f"{made.head}.") else name
 
 
 def _own(module: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from asr_transfer import textfiles
 from asr_transfer.data.inputs import Waveform
 from asr_transfer.data.subwords import SubwordModel
 from asr_transfer.errors import DataError, ModelError
-from asr_transfer.models.pretrained.ctc_families import UTTERANCE_NORM
 from asr_transfer.models.pretrained.ctc_folder import assemble, inputs_of
+from asr_transfer.models.pretrained.ctc_parts import UTTERANCE_NORM
 from asr_transfer.models.pretrained.family import Pretrained
 from asr_transfer.models.pretrained.hub import local_folder
 from asr_transfer.models.pretrained.json_files import read_json
+from asr_transfer.models.pretrained.tagged_yaml import Made, read_tagged, resolved
 from asr_transfer.models.pretrained.vocabulary import Vocabulary, arranged
 from asr_transfer.models.pretrained.weights import read_file
 
@@ -30,35 +29,6 @@ SETTINGS = "hyperparams.yaml"
 
 _ENCODERS = re.compile(r"(?i)\b(wav2vec2|hubert|wavlm)\.\w+$")
 """Classes of SpeechBrain that wrap an encoder of Transformers, by the end of their names."""
-
-_REFERENCE = re.compile(r"<([\w.-]+)>")
-
-
-class Made(dict[str, Any]):
-    """What an object would be made by: its fields, and the name of its class."""
-
-    name: str = ""
-
-
-class _Reader(yaml.SafeLoader):
-    """Reads YAML whose tags name classes as plain values that know the name."""
-
-
-def _tagged(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        made = Made(loader.construct_mapping(node, deep=True))
-        made.name = tag.partition(":")[2]
-        return made
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    if isinstance(node, yaml.ScalarNode) and tag != "ref":
-        made = Made()
-        made.name = tag.partition(":")[2]
-        return made
-    return loader.construct_scalar(node)  # type: ignore[arg-type]
-
-
-_Reader.add_multi_constructor("!", _tagged)
 
 
 def open_speechbrain(folder: Path) -> Pretrained:
@@ -68,9 +38,9 @@ def open_speechbrain(folder: Path) -> Pretrained:
         ModelError: something is missing or damaged, or the model is another than a wav2vec 2.0 with one linear layer.
     """
     file = folder / SETTINGS
-    settings = _read(file)
+    settings = read_tagged(file)
     encoder = _encoder(file, settings)
-    source = str(_resolved(settings, encoder.get("source", "")))
+    source = str(resolved(settings, encoder.get("source", "")))
     origin = folder if (folder / "config.json").is_file() else local_folder(source)
     if not (origin / "config.json").is_file():
         raise ModelError(
@@ -82,43 +52,22 @@ def open_speechbrain(folder: Path) -> Pretrained:
         raise ModelError(f"{origin / 'config.json'}: `model_type` is {kind}; known are wav2vec2, hubert and wavlm.")
     inputs = inputs_of(origin, kind)
     assert isinstance(inputs, Waveform)
-    config = {**config, UTTERANCE_NORM: bool(_resolved(settings, encoder.get("output_norm", False)))}
+    config = {**config, UTTERANCE_NORM: bool(resolved(settings, encoder.get("output_norm", False)))}
     tensors = _tensors(folder, file, settings)
     vocabulary = _vocabulary(folder, settings, len(tensors["lm_head.weight"]))
     return assemble(folder, config, tensors, Waveform(inputs.normalised, 1e-5), vocabulary)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        settings = yaml.load(textfiles.read_text(file, "copy the model again"), _Reader)
-    except DataError as error:
-        raise ModelError(str(error)) from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-        settings = None
-    if not isinstance(settings, dict):
-        raise ModelError(f"{file}: is no YAML of SpeechBrain; copy the model again.")
-    return settings
-
-
-def _resolved(settings: Mapping[str, Any], value: Any) -> Any:
-    """Return what a reference such as `<wav2vec2>` refers to, or other values as they are."""
-    for _ in range(10):
-        if not isinstance(value, str) or (found := _REFERENCE.fullmatch(value)) is None:
-            break
-        value = settings.get(found[1])
-    return value
-
-
 def _encoder(file: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the settings of the encoder, if nothing but a linear layer comes after it."""
-    parts = _resolved(settings, settings.get("encoder"))
+    parts = resolved(settings, settings.get("encoder"))
     modules = settings.get("modules")
     if parts is None and isinstance(modules, Mapping):
-        parts = _resolved(settings, modules.get("encoder"))
+        parts = resolved(settings, modules.get("encoder"))
     found: list[Mapping[str, Any]] = []
     row = isinstance(parts, Made) and parts.name.endswith("Sequential")
     for name, part in (parts if row else {}).items():
-        own = _resolved(settings, part)
+        own = resolved(settings, part)
         made = own.name if isinstance(own, Made) else ""
         if _ENCODERS.search(made) and not found:
             found.append(own)
@@ -164,7 +113,7 @@ def _vocabulary(folder: Path, settings: Mapping[str, Any], outputs: int) -> Voca
     file = folder / "tokenizer.ckpt"
     if not file.is_file():
         raise ModelError(f"{file}: the tokenizer is missing, so that nobody knows what the outputs mean; copy it.")
-    blank = _resolved(settings, settings.get("blank_index", 0))
+    blank = resolved(settings, settings.get("blank_index", 0))
     blank = blank if isinstance(blank, int) else 0
     data = file.read_bytes()
     if b" => " in data[:4096] or b"====" in data[:4096]:

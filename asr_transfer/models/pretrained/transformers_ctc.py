@@ -1,6 +1,6 @@
 """Serves the CTC models of Transformers by one class: wav2vec 2.0, XLS-R, MMS, HuBERT, WavLM, Parakeet-CTC and others.
 
-The library's own layers run one by one (`ctc_blocks`), so that methods speak of them as of any model's. A saved folder
+The library's own layers run one by one (`ctc_layers`), so that methods speak of them as of any model's. A saved folder
 holds the family's config, and needs the folder that it was read from no more.
 """
 
@@ -14,10 +14,13 @@ from torch import nn
 
 from asr_transfer.data.inputs import Inputs, inputs_from_plain
 from asr_transfer.models.contract import Block, SpeechModel, register
-from asr_transfer.models.pretrained.ctc_blocks import Layer
 from asr_transfer.models.pretrained.ctc_families import CtcFamily, make_whole, plain_config
+from asr_transfer.models.pretrained.ctc_layers import Layer
 from asr_transfer.models.pretrained.library import transformers
 from asr_transfer.plain import checked, to_plain
+
+LARGE = 200_000_000
+"""Weights of the layers from which on activations are computed anew: those of minutes of speech fill gigabytes."""
 
 
 @register("transformers-ctc")
@@ -30,7 +33,7 @@ class TransformersCtc(SpeechModel):
         heads: outputs of each head; none for a bare encoder.
         where: file, for messages.
         whole: family and network with weights, to be taken apart; None makes one with initial weights.
-        checkpointing: see there.
+        checkpointing: see there; None decides by size: from `LARGE` weights on.
 
     Raises:
         ConfigError: the family is unknown, or its config impossible.
@@ -46,7 +49,7 @@ class TransformersCtc(SpeechModel):
         heads: Mapping[str, int],
         where: str = "config",
         whole: tuple[CtcFamily, nn.Module] | None = None,
-        checkpointing: bool = False,
+        checkpointing: bool | None = None,
     ) -> None:
         super().__init__()
         self.plain = plain_config(network)
@@ -60,7 +63,8 @@ class TransformersCtc(SpeechModel):
         self.encoder = nn.Module()  # so that selectors are those of other models: encoder.layers[:2]
         self.encoder.layers = nn.ModuleList(parts.layers)
         self.make_heads(parts.dim, heads)
-        self.checkpointing = checkpointing
+        self.large = sum(parameter.numel() for parameter in self.encoder.parameters()) >= LARGE
+        self.checkpointing = self.large if checkpointing is None else checkpointing
 
     @property
     def checkpointing(self) -> bool:
@@ -90,12 +94,16 @@ class TransformersCtc(SpeechModel):
         """See `Model.blocks`."""
         return list(self.layer_blocks)
 
+    def published(self) -> list[Block]:
+        """See `Model.published`: all of them; nothing of our own stands between them and the heads."""
+        return self.blocks()
+
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
         return {
             "network": to_plain(self.plain),
             "inputs": to_plain(self._inputs.plain()),
-            **({"checkpointing": True} if self.checkpointing else {}),
+            **({"checkpointing": self.checkpointing} if self.checkpointing != self.large else {}),
         }
 
     @classmethod
@@ -103,5 +111,5 @@ class TransformersCtc(SpeechModel):
         """See `Model.from_plain`."""
         network = checked(Mapping[str, Any], plain.get("network"), where, "network")
         inputs = inputs_from_plain(checked(Mapping[str, Any], plain.get("inputs"), where, "inputs"), where)
-        checkpointing = checked(bool, plain.get("checkpointing", False), where, "checkpointing")
+        checkpointing = checked(bool | None, plain.get("checkpointing"), where, "checkpointing")
         return cls(network, inputs, heads, where, checkpointing=checkpointing)

@@ -17,6 +17,7 @@ import yaml
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.models.kinds import build, describe
+from asr_transfer.models.pretrained import transformers_ctc
 from asr_transfer.models.pretrained.door import open_pretrained
 from asr_transfer.models.pretrained.family import Pretrained
 from asr_transfer.models.pretrained.transformers_ctc import TransformersCtc
@@ -188,6 +189,17 @@ def test_activations_that_are_computed_anew_give_the_same_gradients(
     save_model(tmp_path / "model", model, "", {})
     again = load_model(tmp_path / "model")
     assert isinstance(again, TransformersCtc) and again.checkpointing
+
+
+def test_large_models_keep_no_activations(
+    opened: Callable[[str], tuple[Any, Pretrained, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = describe(opened("wav2vec2")[1].model)
+    models = [build(plain, "x")]
+    monkeypatch.setattr(transformers_ctc, "LARGE", 1000)
+    models += [build(plain, "x"), build({**plain, "checkpointing": False}, "x")]
+    assert [model.checkpointing for model in models if isinstance(model, TransformersCtc)] == [False, True, False]
+    assert describe(models[1]) == plain and describe(models[2]) == {**plain, "checkpointing": False}
 
 
 @pytest.mark.parametrize(

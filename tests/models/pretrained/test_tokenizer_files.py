@@ -17,7 +17,7 @@ from asr_transfer.decoding.recogniser import Recogniser, heads_in
 from asr_transfer.errors import DataError, ModelError
 from asr_transfer.languages.heads import extend_head
 from asr_transfer.models.pretrained.door import open_pretrained
-from asr_transfer.models.pretrained.vocabulary import read_vocabulary
+from asr_transfer.models.pretrained.tokenizer_files import read_vocabulary
 from tests.models.pretrained.ctc_folders import STABLE, SYMBOLS, WAVE, write, write_vocabulary
 
 TEXTS = ["the cat sat on the mat", "a man and the hat that sat", "another other mother", "banana and ananas can"]

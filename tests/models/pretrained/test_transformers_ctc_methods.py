@@ -17,6 +17,7 @@ from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
+from asr_transfer.models.adapters import merge_adapters
 from asr_transfer.models.pretrained.transformers_ctc import TransformersCtc
 from tests.models.pretrained.ctc_folders import FAMILIES, write
 from tests.small import different, snapshot
@@ -117,6 +118,9 @@ def test_an_adapted_model_is_saved_and_says_the_same(
     assert not different(snapshot(again.model), snapshot(adapted.model))
     spoken = Spoken(speech.own, speech.store)
     assert again.listen(spoken) == adapted.listen(spoken)
+    merge_adapters(again.model)
+    for one, two in zip(again.posteriors(spoken), adapted.posteriors(spoken), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["wav2vec2", "wavlm", "parakeet"])
