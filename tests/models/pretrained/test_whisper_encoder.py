@@ -84,7 +84,9 @@ def test_longer_speech_than_positions_are_stored_goes_on_by_their_formula() -> N
 
 
 def test_a_bare_encoder_has_a_top_that_nobody_trained() -> None:
-    assert random_encoder().untrained() == ["top.0", "top_norm"]
+    bare = random_encoder()
+    assert [block.path for block in bare.untrained()] == ["top.0", "top_norm"]
+    assert [block.path for block in bare.published()] == ["front", "encoder.0", "encoder.1", "norm"]
     assert random_encoder({"en": 5}).untrained() == []
 
 
