@@ -175,4 +175,4 @@ def spell(utterance: Utterance, tokens: Tokens) -> list[int]:
     Raises:
         DataError: it cannot be spelled; the message names the utterance.
     """
-    return tokens.encode(utterance.spelled(tokens.units), f"utterance '{utterance.id}'")
+    return tokens.targets(utterance.spelled(tokens.units), utterance.language, f"utterance '{utterance.id}'")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -116,6 +116,27 @@ class Model(Headed, ABC):
             hidden, lengths = output if isinstance(output, tuple) else (output, lengths)
         return hidden, lengths
 
+    def hearing(self) -> int:
+        """Return how many blocks, from the first on, `forward` runs: all but those of a decoder."""
+        return len(self.blocks())
+
+    def answered(
+        self,
+        hidden: torch.Tensor,
+        lengths: torch.Tensor | None,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the hidden vectors that heads map, and their lengths: what `forward` returned, as it is.
+
+        Args:
+            hidden: Hidden vectors that `forward` returned.
+            lengths: Their lengths.
+            targets: Labels, (batch, labels), that models of sequence to sequence go on from.
+            target_lengths: Their lengths.
+        """
+        return hidden, lengths
+
     def head_names(self) -> list[str]:
         """Return the names that `head` knows."""
         return list(self.heads)
@@ -173,6 +194,65 @@ class SpeechModel(Model):
     def network(self) -> ModelConfig | None:
         """Return the network whose speed in each precision can be measured; None where it is not one of this house."""
         return None
+
+
+class SequenceModel(SpeechModel):
+    """A model of sequence to sequence: `forward` gives an encoder's states, a decoder writes token after token.
+
+    Targets are a prompt, a text and an end; all of a batch have a prompt of the same length.
+    """
+
+    criterion: ClassVar[Criterion] = "cross-entropy"
+
+    @property
+    @abstractmethod
+    def window(self) -> float:
+        """Return the seconds that it hears at once; longer recordings are cut."""
+
+    @property
+    @abstractmethod
+    def most_tokens(self) -> int:
+        """Return how many tokens a prompt and a text can have together."""
+
+    @abstractmethod
+    def begin(self, states: torch.Tensor) -> DecoderState:
+        """Return what decoding keeps, before the first token, of (batch, frames, dim) states of the encoder."""
+
+    @abstractmethod
+    def follow(self, tokens: torch.Tensor, state: DecoderState) -> torch.Tensor:
+        """Map (rows, n) tokens that follow those before to (rows, n, dim) hidden vectors; the state goes on.
+
+        Rows are as many to each utterance; more than one token can follow at the beginning alone.
+        """
+
+    def answered(
+        self,
+        hidden: torch.Tensor,
+        lengths: torch.Tensor | None,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """See `Model.answered`: behind each target the vectors that foretell the next (teacher forcing)."""
+        assert target_lengths is not None
+        return self.follow(targets[:, :-1], self.begin(hidden)), target_lengths - 1
+
+
+class DecoderState(Protocol):
+    """What a decoder keeps between tokens.
+
+    Attributes:
+        length: Number of tokens so far.
+    """
+
+    length: int
+
+    def pick(self, rows: torch.Tensor) -> None:
+        """Go on with these (n,) rows, as many to each utterance, of the same utterances in the same order."""
+        ...
+
+    def keep(self, items: torch.Tensor) -> None:
+        """Go on with these (n,) utterances, each with one row."""
+        ...
 
 
 Class = TypeVar("Class", bound=type[Model])
