@@ -121,6 +121,23 @@ class SpecAugmentConfig(Ranged, section="augment"):
 
 
 @dataclass(frozen=True)
+class TopConfig(Ranged, section="top"):
+    """What is put on a pretrained encoder that has no output layer: bidirectional LSTMs.
+
+    Attributes:
+        layers: number of layers.
+        dim: width of a layer in each direction.
+        dropout: probability of dropout behind each layer.
+        joined: number of neighbouring frames of the encoder that are one frame for the layers on top.
+    """
+
+    layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)] = 2
+    dim: Channels = 256
+    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.1
+    joined: Annotated[int, Range(at_least=1, at_most=8)] = 2
+
+
+@dataclass(frozen=True)
 class ModelConfig(Ranged, section="model"):
     """The acoustic model.
 

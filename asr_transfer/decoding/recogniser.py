@@ -23,9 +23,12 @@ from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecod
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.decoding.test_time import adapted_outputs
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
-from asr_transfer.models.contract import SpeechModel, require_ctc
-from asr_transfer.models.folder import load_model, read_config, readable, save_model
+from asr_transfer.models.contract import Criterion, SpeechModel, require_ctc
+from asr_transfer.models.folder import load_model, read_config, save_model
+from asr_transfer.models.pretrained.door import is_foreign, open_pretrained
+from asr_transfer.models.pretrained.hub import local_folder
 from asr_transfer.models.replacing import restore
+from asr_transfer.models.weight_files import readable
 from asr_transfer.orthography import Case, case_of
 from asr_transfer.plain import checked, from_plain, to_plain
 from asr_transfer.progress import Work
@@ -94,27 +97,26 @@ class Recogniser:
             self.decode = WordDecoder(self.lexicon, self.tokens)
 
     @classmethod
-    def load(cls, folder: str | Path, head: str | None = None) -> Recogniser:
-        """Read a model folder, or the `model` folder of a run folder.
+    def load(cls, folder: str | Path, head: str | None = None, criterion: Criterion | None = None) -> Recogniser:
+        """Read a model folder, the `model` folder of a run folder, or a pretrained model of another house.
 
         Args:
-            folder: folder of the model.
+            folder: folder of the model, or the name of a pretrained one on the hub, such as `openai/whisper-tiny`.
             head: name of the head; may be left out when there is one.
+            criterion: loss by which a pretrained model shall be trained; None takes it as it was published.
 
         Raises:
-            ModelError: the folder is no model, is damaged, or the head must be named.
+            ModelError: the folder is no model, is damaged, the head must be named, or a pretrained model has none.
         """
         path = model_folder(folder)
+        if is_foreign(path):
+            return cls._of_pretrained(path, head, criterion)
         model = load_model(path)
         names = model.head_names()
-        if head is None and len(names) > 1:
-            raise ModelError(f"{path}: the model has the heads {', '.join(names)}; say which with --language.")
         if not names:
             raise ModelError(f"{path}: the model has no head; copy the model again.")
-        if head is not None and head not in names:
-            raise ModelError(f"{path}: the model has no head '{head}'.{nearest_hint(head, names)}")
+        name = _one_of(names, head, path)
         tokens = {name: _read_tokens(path, model, name) for name in names}
-        name = head or names[0]
         origin = read_config(path)["origin"]
         config = _read_test_time(path, origin)
         files = {own: path / _file_of("lexicon", own, names) for own in names}
@@ -122,6 +124,20 @@ class Recogniser:
         words = lexica.pop(name, None)
         offsets = _read_offsets(path, origin, names)
         return cls(model, tokens.pop(name), name, origin, config, words, tokens, offsets=offsets, other_lexica=lexica)
+
+    @classmethod
+    def _of_pretrained(cls, path: Path, head: str | None, criterion: Criterion | None) -> Recogniser:
+        """Open a model of another house."""
+        found = open_pretrained(path, criterion)
+        names = found.model.head_names()
+        if not names:
+            raise ModelError(
+                f"{path}: is an encoder that no language was learnt on; teach it one with `asr-transfer learn`, and "
+                "give the model that this writes."
+            )
+        tokens = dict(found.tokens)
+        name = _one_of(names, head, path)
+        return cls(found.model, tokens.pop(name), name, {}, others=tokens)
 
     @property
     def lexica(self) -> dict[str, Lexicon]:
@@ -320,13 +336,22 @@ class Recogniser:
         return hidden, self.model.head(self.head)(hidden), lengths
 
 
+def _one_of(names: Sequence[str], head: str | None, path: Path) -> str:
+    """Return the head that is asked for, or the only one."""
+    if head is None and len(names) > 1:
+        raise ModelError(f"{path}: the model has the heads {', '.join(names)}; say which with --language.")
+    if head is not None and head not in names:
+        raise ModelError(f"{path}: the model has no head '{head}'.{nearest_hint(head, names)}")
+    return head or names[0]
+
+
 def model_folder(folder: str | Path) -> Path:
-    """Return a model folder, or the `model` folder of a run folder.
+    """Return a model folder, the `model` folder of a run folder, or that of a model on the hub, fetched if need be.
 
     Raises:
         ModelError: there is no such folder, or it may not be read.
     """
-    path = Path(folder)
+    path = local_folder(folder)
     restore(path)
     restore(path / "model")
     if not path.is_dir():
@@ -344,6 +369,8 @@ def heads_in(folder: str | Path) -> list[str]:
         ModelError: the folder is no model, or is damaged.
     """
     path = model_folder(folder)
+    if is_foreign(path):
+        return open_pretrained(path).model.head_names()
     return _described_heads(read_config(path)) or load_model(path).head_names()
 
 

@@ -98,6 +98,10 @@ class Model(Headed, ABC):
         blocks = self.blocks()
         return [Block(block.path, before.dim, block.role, before.axis) for before, block in pairwise(blocks)]
 
+    def untrained(self) -> list[str]:
+        """Return the paths of blocks that still have initial weights, as what is put on a bare pretrained encoder."""
+        return []
+
     def outside(self) -> list[str]:
         """Return the trainable parameters that belong to no block, head or adapter, such as an embedding of masks."""
         own = [path for name in self.heads for path in self.own_parts(name)]

@@ -1,0 +1,88 @@
+"""Defines a family of pretrained models, what opening one gives, and keeps the families by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asr_transfer.data.tokens import Tokens
+from asr_transfer.models.contract import Criterion, SpeechModel
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Names of tensors by what became of them when a folder of weights was read.
+
+    Attributes:
+        taken: Names in the model that were filled from the folder.
+        ignored: Names in the folder that the family leaves out by intention, such as a decoder's.
+        initialised: Names in the model that the folder has not and that keep their initial values, as the family says.
+        unexpected: Names in the folder that nobody knows.
+    """
+
+    taken: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+    initialised: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        counts = {
+            "tensors taken": self.taken,
+            "ignored": self.ignored,
+            "initialised": self.initialised,
+            "unexpected": self.unexpected,
+        }
+        named = f" ({', '.join(self.unexpected[:3])})" if self.unexpected else ""
+        return ", ".join(f"{len(names)} {what}" for what, names in counts.items() if names) + named
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model of another house, opened.
+
+    Attributes:
+        model: Model under the contract, in float32 and evaluation mode; a bare encoder has no head.
+        tokens: Tokens of each head; empty for a bare encoder.
+        matched: Names of tensors by what became of them.
+    """
+
+    model: SpeechModel
+    tokens: Mapping[str, Tokens] = field(default_factory=dict)
+    matched: Matched = field(default_factory=lambda: Matched(()))
+
+
+@dataclass(frozen=True)
+class Family:
+    """Pretrained models that one class serves.
+
+    Attributes:
+        name: Name of the family, for messages.
+        model_types: Values of `model_type` in `config.json` that it opens.
+        criterion: Loss by which its models are trained here; of one `model_type` there may be a family for each.
+        open: Function from a folder and its `config.json` to the model.
+    """
+
+    name: str
+    model_types: frozenset[str]
+    criterion: Criterion
+    open: Callable[[Path, Mapping[str, Any]], Pretrained]
+
+
+FAMILIES: dict[str, Family] = {}
+"""All families by name."""
+
+
+def family(
+    name: str, model_types: frozenset[str], criterion: Criterion = "ctc"
+) -> Callable[[Callable[[Path, Mapping[str, Any]], Pretrained]], Callable[[Path, Mapping[str, Any]], Pretrained]]:
+    """Return a decorator that makes a function which opens a family's folders known; see `Family`."""
+
+    def known(
+        opened: Callable[[Path, Mapping[str, Any]], Pretrained],
+    ) -> Callable[[Path, Mapping[str, Any]], Pretrained]:
+        FAMILIES[name] = Family(name, model_types, criterion, opened)
+        return opened
+
+    return known

@@ -1,0 +1,70 @@
+"""Writes and reads the weights of models and profiles as safetensors files, which hold numbers and no code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from asr_transfer import textfiles
+from asr_transfer.errors import ModelError
+
+
+def write_weights(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write tensors of any device as a safetensors file."""
+    safetensors.torch.save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, file)
+
+
+def read_weights(file: Path, what: str = "model") -> dict[str, torch.Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        ModelError: missing, not allowed to be read, cut off or not safetensors.
+    """
+    with readable(file):
+        if not file.is_file():
+            raise ModelError(f"{file}: the weights are missing; the {what} folder is incomplete, copy it again.")
+        with file.open("rb"):  # the library calls whatever it may not read missing
+            pass
+    try:
+        return safetensors.torch.load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{file}: is cut off or no safetensors file ({error}); copy the {what} again.") from None
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what the system refuses while `path` is looked at into a sentence.
+
+    Raises:
+        ModelError: it may not be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(textfiles.unreadable(path, error, "copy it again")) from None
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor], where: str) -> None:
+    """Load `weights` into `module`, every name and shape equal.
+
+    Raises:
+        ModelError: they are of another architecture; the first differences are named.
+    """
+    own = module.state_dict()
+    problems = [f"'{name}' is missing" for name in own if name not in weights]
+    problems += [f"'{name}' is unknown" for name in weights if name not in own]
+    problems += [
+        f"'{name}' has shape {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more differences" if len(problems) > 3 else ""
+        raise ModelError(f"{where}: the weights are of another architecture: {'; '.join(problems[:3])}{more}.")
+    module.load_state_dict(dict(weights))
