@@ -103,7 +103,7 @@ class BytePairTokens(Tokens):
         if found is None:
             hint = nearest_hint(code, self.languages)
             raise DataError(
-                f"{where}: the language '{code}' is none that the model knows; name it with --language.{hint}"
+                f"{where}: the model knows no language '{code}'; name another with --language.{hint}"
             )
         return found
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asr_transfer.errors import ModelError
 from asr_transfer.models.contract import Criterion
-from asr_transfer.models.pretrained import whisper_encoder  # noqa: F401  # registers its family
+from asr_transfer.models.pretrained import whisper_encoder, whisper_folder  # noqa: F401  # register their families
 from asr_transfer.models.pretrained.family import FAMILIES, Family, Pretrained
 from asr_transfer.models.pretrained.json_files import read_json
 
@@ -34,6 +34,16 @@ def open_pretrained(folder: str | Path, criterion: Criterion | None = None) -> P
     path = Path(folder)
     config = read_json(path / CONFIG)
     return _found(path, config.get("model_type"), criterion).open(path, config)
+
+
+def criterion_of(folder: str | Path, criterion: Criterion | None = None) -> Criterion:
+    """Return the loss by which a pretrained model would be trained here; see `open_pretrained`, which opens it.
+
+    Raises:
+        ModelError: As there.
+    """
+    path = Path(folder)
+    return _found(path, read_json(path / CONFIG).get("model_type"), criterion).criterion
 
 
 def _found(path: Path, model_type: object, criterion: Criterion | None) -> Family:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -15,45 +14,18 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.models.contract import Block, SequenceModel, register
 from asr_transfer.models.pretrained.whisper_decoder_layers import (
     DecoderLayer,
+    DecoderSizes,
     DecoderState,
     Embedding,
-    EncoderLayer,
-    Front,
     Kept,
     TiedHead,
+    Window,
 )
-from asr_transfer.plain import checked
+from asr_transfer.models.pretrained.whisper_layers import Layer, WhisperSizes
+from asr_transfer.plain import checked, to_plain
 
 STEPS = 100
 """Steps of whisper-mel features in a second, two of which make a frame."""
-
-
-@dataclass(frozen=True)
-class WhisperSizes:
-    """Sizes of a Whisper.
-
-    Attributes:
-        mels: Bands of the features.
-        dim: Channels of hidden vectors.
-        encoder_layers, encoder_heads, encoder_inner: Layers of the encoder, their attention heads and the width inside
-            their feed-forward networks.
-        decoder_layers, decoder_heads, decoder_inner: The same of the decoder.
-        tokens: Number of tokens.
-        frames: Frames of a window, 50 a second.
-        positions: Most tokens of a text, the prompt's included.
-    """
-
-    mels: int
-    dim: int
-    encoder_layers: int
-    encoder_heads: int
-    encoder_inner: int
-    decoder_layers: int
-    decoder_heads: int
-    decoder_inner: int
-    tokens: int
-    frames: int = 1500
-    positions: int = 448
 
 
 @register("whisper")
@@ -64,27 +36,23 @@ class Whisper(SequenceModel):
     the embedding, so that they have no weights of their own.
 
     Args:
-        sizes: Sizes.
+        sizes: Sizes of the encoder.
+        decoder: Sizes of the decoder.
         heads: Number of tokens by name of the head.
     """
 
     sequential: ClassVar[bool] = True
 
-    def __init__(self, sizes: WhisperSizes, heads: Mapping[str, int]) -> None:
+    def __init__(self, sizes: WhisperSizes, decoder: DecoderSizes, heads: Mapping[str, int]) -> None:
         super().__init__()
-        self.sizes = s = sizes
+        self.sizes, self.decoder_sizes = sizes, decoder
         self.encoder, self.decoder = nn.Module(), nn.Module()
-        self.encoder.front = Front(s.mels, s.dim, s.frames)
-        self.encoder.layers = nn.ModuleList(
-            EncoderLayer(s.dim, s.encoder_heads, s.encoder_inner) for _ in range(s.encoder_layers)
-        )
-        self.encoder.norm = nn.LayerNorm(s.dim)
-        embedding = Embedding(s.tokens, s.dim, s.positions)
-        self.decoder.embedding = embedding
-        self.decoder.layers = nn.ModuleList(
-            DecoderLayer(s.dim, s.decoder_heads, s.decoder_inner) for _ in range(s.decoder_layers)
-        )
-        self.decoder.norm = nn.LayerNorm(s.dim)
+        self.encoder.front = Window(sizes)
+        self.encoder.layers = nn.ModuleList(Layer(sizes) for _ in range(sizes.layers))
+        self.encoder.norm = nn.LayerNorm(sizes.dim)
+        self.decoder.embedding = Embedding(decoder.tokens, sizes.dim, decoder.positions)
+        self.decoder.layers = nn.ModuleList(DecoderLayer(sizes.dim, decoder) for _ in range(decoder.layers))
+        self.decoder.norm = nn.LayerNorm(sizes.dim)
         self.make_heads(1, heads)
         self._tie()
 
@@ -109,16 +77,16 @@ class Whisper(SequenceModel):
     @property
     def window(self) -> float:
         """See `SequenceModel.window`."""
-        return 2 * self.sizes.frames / STEPS
+        return 2 * self.sizes.positions / STEPS
 
     @property
     def most_tokens(self) -> int:
         """See `SequenceModel.most_tokens`."""
-        return self.sizes.positions
+        return self.decoder_sizes.positions
 
     def frames(self, length: int) -> int:
         """See `SpeechModel.frames`: every window is as long as any."""
-        return self.sizes.frames
+        return self.sizes.positions
 
     def frame_shift(self) -> float:
         """See `SpeechModel.frame_shift`."""
@@ -129,16 +97,16 @@ class Whisper(SequenceModel):
         dim = self.sizes.dim
         return [
             Block("encoder.front", dim, "front-end"),
-            *(Block(f"encoder.layers.{n}", dim) for n in range(self.sizes.encoder_layers)),
+            *(Block(f"encoder.layers.{n}", dim) for n in range(self.sizes.layers)),
             Block("encoder.norm", dim, "between"),
             Block("decoder.embedding", dim, "between"),
-            *(Block(f"decoder.layers.{n}", dim) for n in range(self.sizes.decoder_layers)),
+            *(Block(f"decoder.layers.{n}", dim) for n in range(self.decoder_sizes.layers)),
             Block("decoder.norm", dim, "between"),
         ]
 
     def hearing(self) -> int:
         """See `Model.hearing`."""
-        return self.sizes.encoder_layers + 2
+        return self.sizes.layers + 2
 
     def own_parts(self, head: str) -> list[str]:
         """See `Model.own_parts`: nothing, for all heads map by one embedding."""
@@ -153,7 +121,7 @@ class Whisper(SequenceModel):
             if block.role == "front-end":
                 hidden, lengths = module(hidden, lengths)
             else:
-                hidden = module(hidden)
+                hidden = module(hidden, lengths) if block.role == "layer" else module(hidden)
         return hidden, lengths
 
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -179,14 +147,15 @@ class Whisper(SequenceModel):
 
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
-        return {"heads": dict.fromkeys(self.heads, self.sizes.tokens), "sizes": asdict(self.sizes)}
+        return {"encoder": to_plain(self.sizes), "decoder": to_plain(self.decoder_sizes)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> Whisper:
         """See `Model.from_plain`."""
-        sizes: WhisperSizes = checked(WhisperSizes, plain.get("sizes"), where, "sizes")
-        if set(heads.values()) != {sizes.tokens}:
-            raise ConfigError(f"{where}: `heads` must have the {sizes.tokens} tokens of `sizes`.")
-        if min(asdict(sizes).values()) < 1 or sizes.dim % sizes.encoder_heads or sizes.dim % sizes.decoder_heads:
-            raise ConfigError(f"{where}: `sizes` must be above 0, and `dim` a multiple of the heads.")
-        return cls(sizes, heads)
+        sizes: WhisperSizes = checked(WhisperSizes, plain.get("encoder"), where, "encoder")
+        decoder: DecoderSizes = checked(DecoderSizes, plain.get("decoder"), where, "decoder")
+        if set(heads.values()) - {decoder.tokens}:
+            raise ConfigError(f"{where}: `heads` must have the {decoder.tokens} tokens of `decoder`.")
+        if sizes.dim % sizes.heads or sizes.dim % decoder.heads:
+            raise ConfigError(f"{where}: `dim`, {sizes.dim}, must be a multiple of the attention heads.")
+        return cls(sizes, decoder, heads)

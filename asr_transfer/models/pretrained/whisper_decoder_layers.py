@@ -1,4 +1,4 @@
-"""Has the layers of Whisper's encoder and decoder (Radford et al. 2022), under the names of their pretrained weights.
+"""Computes the parts of Whisper's decoder (Radford et al. 2022), named as in its published weights.
 
 Hidden vectors are (batch, time, dim). Norms stand before what they feed; keys have no bias.
 """
@@ -6,10 +6,15 @@ Hidden vectors are (batch, time, dim). Norms stand before what they feed; keys h
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from asr_transfer.config import MOST_LAYERS, Channels
+from asr_transfer.models.pretrained.whisper_layers import Front
+from asr_transfer.ranges import Count, Range, Ranged
 
 SILENCE = 2.0
 """How far below its loudest value silence lies in a recording's whisper-mel features: 8 powers of ten, divided by 4."""
@@ -53,6 +58,25 @@ class DecoderState:
             kept.states = (kept.states[0][items], kept.states[1][items])
 
 
+@dataclass(frozen=True)
+class DecoderSizes(Ranged, section="decoder"):
+    """Sizes of a published decoder, which is as wide as the encoder.
+
+    Attributes:
+        layers: Number of layers.
+        heads: Number of attention heads.
+        feed_forward: Width inside the feed-forward parts.
+        tokens: Number of tokens.
+        positions: Greatest number of tokens of a text, the prompt's included.
+    """
+
+    layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)]
+    heads: Count
+    feed_forward: Channels
+    tokens: Annotated[int, Range(at_least=1, at_most=10_000_000)]
+    positions: Annotated[int, Range(at_least=8, at_most=100_000)] = 448
+
+
 class Attention(nn.Module):
     """Scaled dot-product attention of several heads."""
 
@@ -87,37 +111,19 @@ class Attention(nn.Module):
         return vectors.view(batch, time, self.heads, dim // self.heads).transpose(1, 2)
 
 
-class EncoderLayer(nn.Module):
-    """Self-attention and a feed-forward network."""
-
-    def __init__(self, dim: int, heads: int, inner: int) -> None:
-        super().__init__()
-        self.self_attn = Attention(dim, heads)
-        self.self_attn_layer_norm = nn.LayerNorm(dim)
-        self.fc1 = nn.Linear(dim, inner)
-        self.fc2 = nn.Linear(inner, dim)
-        self.final_layer_norm = nn.LayerNorm(dim)
-
-    def forward(self, hidden: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """Map (batch, time, dim) to the same shape; a window is heard whole, with the silence behind speech."""
-        normed = self.self_attn_layer_norm(hidden)
-        hidden = hidden + self.self_attn(normed, self.self_attn.keys_and_values(normed))
-        return hidden + self._fed(hidden)
-
-    def _fed(self, hidden: torch.Tensor) -> torch.Tensor:
-        fed: torch.Tensor = self.fc2(functional.gelu(self.fc1(self.final_layer_norm(hidden))))
-        return fed
-
-
-class DecoderLayer(EncoderLayer):
+class DecoderLayer(nn.Module):
     """Causal self-attention, attention to the encoder's states, and a feed-forward network."""
 
-    def __init__(self, dim: int, heads: int, inner: int) -> None:
-        super().__init__(dim, heads, inner)
-        self.encoder_attn = Attention(dim, heads)
+    def __init__(self, dim: int, sizes: DecoderSizes) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, sizes.heads)
+        self.self_attn_layer_norm = nn.LayerNorm(dim)
+        self.encoder_attn = Attention(dim, sizes.heads)
         self.encoder_attn_layer_norm = nn.LayerNorm(dim)
+        self.fc1, self.fc2 = nn.Linear(dim, sizes.feed_forward), nn.Linear(sizes.feed_forward, dim)
+        self.final_layer_norm = nn.LayerNorm(dim)
 
-    def forward(self, hidden: torch.Tensor, kept: Kept) -> torch.Tensor:  # type: ignore[override]
+    def forward(self, hidden: torch.Tensor, kept: Kept) -> torch.Tensor:
         """Map (rows, tokens, dim) of new tokens to the same shape, and add their keys and values to `kept`.
 
         Several new tokens can only be the first ones.
@@ -129,25 +135,17 @@ class DecoderLayer(EncoderLayer):
         kept.own = (keys, values)
         hidden = hidden + self.self_attn(normed, kept.own, causal=hidden.shape[1] > 1)
         hidden = hidden + self.encoder_attn(self.encoder_attn_layer_norm(hidden), kept.states)
-        return hidden + self._fed(hidden)
+        fed: torch.Tensor = self.fc2(functional.gelu(self.fc1(self.final_layer_norm(hidden))))
+        return hidden + fed
 
 
-class Front(nn.Module):
-    """Two convolutions over log-mel features, the second one with a stride of 2, and fixed positions."""
+class Window(Front):
+    """The encoder's front end with silence behind what is shorter than a window."""
 
-    def __init__(self, mels: int, dim: int, frames: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv1d(mels, dim, 3, padding=1)
-        self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
-        self.register_buffer("positions", torch.zeros(frames, dim))
-
-    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map (batch, time, mels) to ((batch, frames, dim), (batch,) lengths), behind shorter ones silence."""
-        assert isinstance(self.positions, torch.Tensor)
-        frames = len(self.positions)
-        hidden = functional.gelu(self.conv1(_filled(features, lengths, 2 * frames).transpose(1, 2)))
-        hidden = functional.gelu(self.conv2(hidden)).transpose(1, 2)
-        return hidden + self.positions, torch.full_like(lengths, frames)
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map (batch, time, mels) to ((batch, frames, dim), (batch,) lengths), all of them a whole window."""
+        steps = 2 * len(self.positions)
+        return super().forward(_filled(x, lengths, steps), torch.full_like(lengths, steps))
 
 
 class Embedding(nn.Module):
