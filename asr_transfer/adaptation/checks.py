@@ -174,7 +174,7 @@ def suspicious_transcripts(source: Recogniser, spoken: Spoken) -> list[Finding]:
     text that the model dislikes throughout is not held against one recording. Or the preference is an outlier among
     the speaker's (`OUTLIER`, `FEW_TOKENS`), which tells sentences that resemble each other apart.
 
-    A speaker with a single text has little to compare with and seldom findings; a transcript too long for CTC has
+    A model of sequence to sequence has no CTC loss and no findings. A speaker with a single text has little to compare with and seldom findings; a transcript too long for CTC has
     none, because `Spoken.feasible` names it.
 
     Args:
@@ -184,7 +184,7 @@ def suspicious_transcripts(source: Recogniser, spoken: Spoken) -> list[Finding]:
     Raises:
         DataError: a transcript cannot be spelled.
     """
-    if not spoken:
+    if not spoken or source.can_run_away:
         return []
     utterances = spoken.spelled(source.tokens).utterances
     log_probs, heard = _listen(source, spoken)

@@ -29,7 +29,9 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, TrainingError
+from asr_transfer.models.contract import Model, SequenceModel
 from asr_transfer.progress import Work
+from asr_transfer.training.learnable import learnable
 
 AUTO, NONE = "auto", "none"
 DOUBT = 8.0
@@ -65,20 +67,28 @@ class Choice:
         return f"{self.method}{rate}"
 
 
-def candidates(choice: ChoiceConfig, with_source: bool) -> list[Candidate]:
+def candidates(choice: ChoiceConfig, with_source: bool, model: Model | None = None) -> list[Candidate]:
     """Return what `auto` tries: each method at multiples of its own learning rate.
 
     Methods that need source utterances are tried only where there are some; where there are, they alone are tried,
     since they forget least.
 
+    Args:
+        choice: methods and factors.
+        with_source: whether there are source utterances.
+        model: model that is to be adapted, which decides on the methods' learning rates; None for one made by `train`.
+
     Raises:
         ConfigError: a method is unknown or trains nothing.
     """
     names = choice.with_source if with_source else choice.without_source
+    if isinstance(model, SequenceModel):
+        names = tuple(f"{name}+replay" if with_source else name for name in choice.token_by_token)
     for name in names:
         if not default_learning_rate(name):
             raise ConfigError(f"`{name}` trains nothing, so there is nothing to try; take it out of `choice`.")
-    return [Candidate(name, factor * default_learning_rate(name)) for name in names for factor in choice.rates]
+    rates = {name: default_learning_rate(name, model) for name in names}
+    return [Candidate(name, factor * rates[name]) for name in names for factor in choice.rates]
 
 
 def choose(
@@ -196,8 +206,8 @@ def adapt_by_choice(
     Raises:
         DataError: no utterance is long enough for CTC, or a transcript cannot be spelled.
     """
-    tried = candidates(choice, bool(source_speech))
-    usable, report = spoken.spelled(source.tokens, config.speeds).feasible(source.model.frames)
+    tried = candidates(choice, bool(source_speech), source.model)
+    usable, report = learnable(spoken.spelled(source.tokens, config.speeds), source.model)
     if not usable:
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
     left = {name for name, _ in report.dropped}
@@ -217,9 +227,9 @@ def refit_settings(config: AdaptConfig, chosen: Choice, choice: ChoiceConfig | N
     return replace(config, learning_rate=chosen.learning_rate, strength=chosen.strength, steps=steps, speeds=speeds)
 
 
-def usual_choice(choice: ChoiceConfig, with_source: bool) -> Choice:
-    """Return the usual choice: the first candidate at its usual strength."""
-    first = candidates(choice, with_source)[0]
+def usual_choice(choice: ChoiceConfig, with_source: bool, model: Model | None = None) -> Choice:
+    """Return the usual choice: the first candidate at its usual strength; see `candidates` for the arguments."""
+    first = candidates(choice, with_source, model)[0]
     strength = usual_strength(first.method, choice)
     return Choice(first.method, first.learning_rate, strength, "the usual choice", (), 0.0)
 

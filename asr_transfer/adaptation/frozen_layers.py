@@ -24,14 +24,14 @@ from asr_transfer.data.inputs import Inputs
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import PREFIX
-from asr_transfer.models.contract import Block, SpeechModel
+from asr_transfer.models.contract import Block, DecoderState, SequenceModel, SpeechModel
 
 
 def frozen_depth(model: SpeechModel) -> int:
     """Return how many blocks, from the first on, training will leave wholly alone.
 
     Call it after the plan was applied. A block is frozen when none of its parameters requires a gradient, adapters on
-    it included, and the statistics of its BatchNorms are held. 0 where the front end is trained, and where the model
+    it included, and the statistics of its BatchNorms are held; a decoder's blocks are never among them. 0 where the front end is trained, and where the model
     is more than its blocks: not `sequential`, with an adapter parameter that belongs to no block, or with hooks on it.
     """
     paths = [block.path for block in model.blocks()]
@@ -42,7 +42,7 @@ def frozen_depth(model: SpeechModel) -> int:
     for path, module in model.named_modules():
         if not (isinstance(module, _BatchNorm) and getattr(module, "statistics_frozen", False)):
             moving += [f"{path}.{name}" for name, _ in module.named_buffers(recurse=False)]
-    depth = len(paths)
+    depth = model.hearing()
     for name in moving:
         own = re.sub(rf"^{re.escape(PREFIX)}[^.]+\.", "", name)  # an adapter's parameter stands at its module's path
         found = [number for number, path in enumerate(paths) if own.startswith(f"{path}.")]
@@ -111,7 +111,7 @@ class Suffix(SpeechModel):
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map (batch, frames, dim) activations and (batch,) lengths to hidden (batch, frames, dim) and its lengths."""
         (model,) = self._whole
-        return model.run(self.depth, len(model.blocks()), inputs, lengths)
+        return model.run(self.depth, model.hearing(), inputs, lengths)
 
     @property
     def inputs(self) -> Inputs:
@@ -126,6 +126,20 @@ class Suffix(SpeechModel):
     def frames(self, length: int) -> int:
         """Return the output frames of so many frames of activations, which no block changes any more."""
         return length
+
+    def hearing(self) -> int:
+        """Return how many of the blocks hear the activations."""
+        return self._whole[0].hearing() - self.depth
+
+    def answered(
+        self,
+        hidden: torch.Tensor,
+        lengths: torch.Tensor | None,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what the whole model makes of it."""
+        return self._whole[0].answered(hidden, lengths, targets, target_lengths)
 
     def blocks(self) -> list[Block]:
         """Return the blocks that run."""
@@ -182,9 +196,40 @@ class Shared:
         return self._activations[depth]
 
 
+class SequenceSuffix(Suffix, SequenceModel):
+    """The rest of a model of sequence to sequence, whose decoder writes as ever."""
+
+    _whole: tuple[SequenceModel]
+
+    @property
+    def prompt(self) -> int:
+        """Return the whole model's."""
+        return self._whole[0].prompt
+
+    @property
+    def window(self) -> float:
+        """Return the whole model's."""
+        return self._whole[0].window
+
+    @property
+    def most_tokens(self) -> int:
+        """Return the whole model's."""
+        return self._whole[0].most_tokens
+
+    def begin(self, states: torch.Tensor) -> DecoderState:
+        """Return what the whole model keeps of an encoder's states."""
+        return self._whole[0].begin(states)
+
+    def follow(self, tokens: torch.Tensor, state: DecoderState) -> torch.Tensor:
+        """Return the whole model's vectors behind tokens."""
+        return self._whole[0].follow(tokens, state)
+
+
 def above(model: SpeechModel, depth: int) -> SpeechModel:
     """Return what runs on the activations at a depth: at 0 the model itself."""
-    return Suffix(model, depth) if depth else model
+    if not depth:
+        return model
+    return SequenceSuffix(model, depth) if isinstance(model, SequenceModel) else Suffix(model, depth)
 
 
 def _is_hooked(module: nn.Module) -> bool:

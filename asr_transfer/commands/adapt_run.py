@@ -28,7 +28,7 @@ from asr_transfer.adaptation.kept import (
     mixed_in_trials,
     without_judged,
 )
-from asr_transfer.adaptation.methods import build, default_learning_rate, needs_source, uses_source
+from asr_transfer.adaptation.methods import build, default_learning_rate, needs_source, require_fitting, uses_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.self_training import SelfTraining
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
@@ -239,12 +239,13 @@ def _refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech
         ):
             if given:
                 raise ConfigError(f"`{option}` is for a named method, `auto` tries several; {instead}, or a --method.")
-        tried = list(dict.fromkeys(c.method for c in candidates(command.choice, bool(speech.source))))
+        tried = list(dict.fromkeys(c.method for c in candidates(command.choice, bool(speech.source), source.model)))
         if not labelled:
             tried = list(command.choice.without_transcripts)
             if reading := [name for name in tried if reads_transcripts(name)]:
                 raise ConfigError(f"`choice.without_transcripts` names `{reading[0]}`, which reads transcripts.")
     for name in tried:
+        require_fitting(name, source.model)
         recipe = build(name, source.model, command.settings, source.head)
         recipe.plan.apply(copy.deepcopy(source.model))
         if needs_source(name) and not speech.source:
@@ -330,14 +331,14 @@ def _choose(
     """Choose among `auto`'s candidates, or between the named method and leaving the model alone."""
     named = Choice(command.method, command.learning_rate, command.strength, "named by the user", (), 0.0)
     if command.method == AUTO:
-        tried, settings = candidates(command.choice, bool(more)), command.choice
+        tried, settings = candidates(command.choice, bool(more), source.model), command.choice
     elif not _checked(command):
         return named
     elif len(set(vetted.groups)) < 2:
         say("one recording leaves none to hold out, so the gain is not known; give --test")
         return named
     else:
-        tried = [Candidate(command.method, command.learning_rate or default_learning_rate(command.method))]
+        tried = [Candidate(command.method, command.learning_rate or default_learning_rate(command.method, source.model))]
         folds = min(CHECK_FOLDS, command.choice.folds)
         # Held to what it is for: a named method is refused when it makes the speaker worse, not for a small gain.
         settings = replace(command.choice, folds=folds, strengths=(command.strength,), tolerance=float("inf"))
@@ -444,6 +445,9 @@ def _untranscribed(command: AdaptCommand, source: Recogniser, rest: Spoken, vett
     """Return those recordings without transcript that can be used: no silence, and no copy of a transcribed one."""
     if not rest:
         return rest
+    if source.can_run_away:
+        say(f"{len(rest)} recordings without transcript are not used, for that needs a model with CTC")
+        return rest.subset(())
     if not _trains(command) or (command.method != AUTO and not command.check):
         say(
             f"{len(rest)} recordings without transcript are not used: `--method {command.method}` as asked for does not"
@@ -469,9 +473,9 @@ def _with_untranscribed(
 ) -> tuple[Choice, SelfTraining]:
     """Try the recordings without transcript beside the others; return how to adapt, and what is known of them."""
     if command.method == AUTO:
-        usual = usual_choice(command.choice, bool(mixed))
+        usual = usual_choice(command.choice, bool(mixed), source.model)
     else:
-        rate = command.learning_rate or default_learning_rate(command.method)
+        rate = command.learning_rate or default_learning_rate(command.method, source.model)
         usual = Choice(command.method, rate, command.strength, "named by the user", (), 0.0)
     found = with_untranscribed(
         source, vetted.spoken, rest, command, command.choice, choice, usual, mixed, vetted.groups, say

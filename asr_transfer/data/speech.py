@@ -69,6 +69,11 @@ class Spoken:
         """Return the utterance that `item` is a view of."""
         return self.utterances[item // len(self.speeds)]
 
+    def target(self, number: int) -> list[int]:
+        """Return the labels of the utterance of this number."""
+        labels: list[int] = self._targets[number].tolist()
+        return labels
+
     def view(self, item: int) -> int:
         """Return the row of `item` in the store."""
         return int(self._views[item])

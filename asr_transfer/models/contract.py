@@ -51,10 +51,13 @@ class Model(Headed, ABC):
         sequential: Promise that `forward` is all blocks one after the other and nothing else, so that it may begin at
             any of them (`run`). Without it, frozen blocks are computed anew at every step.
         takes_heads: Promise that `from_plain` makes the model with whatever heads it is given.
+        pace: Factor on the learning rates of methods that train the model's own weights: large pretrained models take
+            smaller steps.
     """
 
     sequential: ClassVar[bool] = False
     takes_heads: ClassVar[bool] = True
+    pace: ClassVar[float] = 1.0
 
     @abstractmethod
     def blocks(self) -> list[Block]:
@@ -203,10 +206,15 @@ class SpeechModel(Model):
 class SequenceModel(SpeechModel):
     """A model of sequence to sequence: `forward` gives an encoder's states, a decoder writes token after token.
 
-    Targets are a prompt, a text and an end; all of a batch have a prompt of the same length.
+    Targets are a prompt, a text and an end. All have prompts of the same length, which nobody need foretell.
     """
 
     criterion: ClassVar[Criterion] = "cross-entropy"
+
+    @property
+    @abstractmethod
+    def prompt(self) -> int:
+        """Return how many tokens a target begins with that are no text."""
 
     @property
     @abstractmethod
@@ -236,9 +244,10 @@ class SequenceModel(SpeechModel):
         targets: torch.Tensor,
         target_lengths: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """See `Model.answered`: behind each target the vectors that foretell the next (teacher forcing)."""
+        """See `Model.answered`: the vectors that foretell each target from those before (teacher forcing)."""
         assert target_lengths is not None
-        return self.follow(targets[:, :-1], self.begin(hidden)), target_lengths - 1
+        vectors = self.follow(targets[:, :-1], self.begin(hidden))
+        return vectors[:, self.prompt - 1 :], target_lengths - self.prompt
 
 
 class DecoderState(Protocol):

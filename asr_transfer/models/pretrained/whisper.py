@@ -42,6 +42,8 @@ class Whisper(SequenceModel):
     """
 
     sequential: ClassVar[bool] = True
+    takes_heads: ClassVar[bool] = False
+    pace: ClassVar[float] = 0.1
 
     def __init__(self, sizes: WhisperSizes, decoder: DecoderSizes, heads: Mapping[str, int]) -> None:
         super().__init__()
@@ -78,6 +80,11 @@ class Whisper(SequenceModel):
     def window(self) -> float:
         """See `SequenceModel.window`."""
         return 2 * self.sizes.positions / STEPS
+
+    @property
+    def prompt(self) -> int:
+        """See `SequenceModel.prompt`."""
+        return self.decoder_sizes.prompt
 
     @property
     def most_tokens(self) -> int:

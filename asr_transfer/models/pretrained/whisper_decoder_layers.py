@@ -68,6 +68,7 @@ class DecoderSizes(Ranged, section="decoder"):
         feed_forward: Width inside the feed-forward parts.
         tokens: Number of tokens.
         positions: Greatest number of tokens of a text, the prompt's included.
+        prompt: Number of tokens that every text follows: 4 of a model of many languages, 2 of one of English alone.
     """
 
     layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)]
@@ -75,6 +76,7 @@ class DecoderSizes(Ranged, section="decoder"):
     feed_forward: Channels
     tokens: Annotated[int, Range(at_least=1, at_most=10_000_000)]
     positions: Annotated[int, Range(at_least=8, at_most=100_000)] = 448
+    prompt: Count = 4
 
 
 class Attention(nn.Module):

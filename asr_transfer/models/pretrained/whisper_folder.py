@@ -45,11 +45,13 @@ def open_whisper(folder: Path, config: Mapping[str, Any]) -> Pretrained:
     encoder, decoder = ({own: config[n] for own, n in names.items() if n in config} for names in (_ENCODER, _DECODER))
     try:
         heads = {HEAD: checked(int, config.get("vocab_size"), where, "vocab_size")}
+        tokens = _tokens(folder, config, heads[HEAD])
+        decoder["prompt"] = len(tokens.prompt(next(iter(tokens.languages), None)))
         model = Whisper.from_plain({"encoder": encoder, "decoder": decoder}, heads, where)
     except ConfigError as error:
         raise ModelError(f"{error} Copy the model again.") from None
     matched = fill(model, read_tensors(folder), _name, str(folder))
-    return Pretrained(model.eval(), {HEAD: _tokens(folder, config, heads[HEAD])}, matched)
+    return Pretrained(model.eval(), {HEAD: tokens}, matched)
 
 
 def _tokens(folder: Path, config: Mapping[str, Any], size: int) -> BytePairTokens:
