@@ -35,7 +35,6 @@ from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC, fisher_information
 from asr_transfer.transfer.plan import Applied
 
-
 TOGETHER = 8
 """Windows that a batch of a model of sequence to sequence holds at least, where there are so many."""
 

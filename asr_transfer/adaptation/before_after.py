@@ -56,7 +56,9 @@ def before_and_after(
         say(f"{name}: {lacking.sentence(str(record.given) if name == 'test' else None)}")
     pairs = [
         {"speaker": b.name, "before": b.counts.errors, "after": a.counts.errors, "words": b.counts.reference}
-        for b, a in zip(per_speaker(align(first, "word", profile)), per_speaker(align(recognised, "word", profile)), strict=True)
+        for b, a in zip(
+            per_speaker(align(first, "word", profile)), per_speaker(align(recognised, "word", profile)), strict=True
+        )
     ]
     result: dict[str, object] = {
         "before": before.to_plain(),

@@ -174,8 +174,8 @@ def suspicious_transcripts(source: Recogniser, spoken: Spoken) -> list[Finding]:
     text that the model dislikes throughout is not held against one recording. Or the preference is an outlier among
     the speaker's (`OUTLIER`, `FEW_TOKENS`), which tells sentences that resemble each other apart.
 
-    A model of sequence to sequence has no CTC loss and no findings. A speaker with a single text has little to compare with and seldom findings; a transcript too long for CTC has
-    none, because `Spoken.feasible` names it.
+    A speaker with a single text has little to compare with and seldom findings; a transcript too long for CTC has
+    none, because `Spoken.feasible` names it. A model of sequence to sequence has no CTC loss and no findings.
 
     Args:
         source: the model before adaptation.

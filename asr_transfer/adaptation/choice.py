@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from asr_transfer.adaptation.adapt import Adapted, adapt, spelled_by_head
-from asr_transfer.adaptation.candidates import Candidate, Entry, Floats, Judge, Rung, describe
+from asr_transfer.adaptation.candidates import SURE, Candidate, Entry, Floats, Judge, Rung, describe
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
@@ -186,7 +187,7 @@ def choose(
     most = max(entry.folds for entry in entries)
     options = [rung for entry in entries if entry.folds == most for rung in judge.all(entry, choice)]
     before = judge.source_shares(next(entry.held for entry in entries if entry.folds == most))
-    method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice)
+    method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice, source.can_run_away)
     return Choice(method, rate, strength, reason, tuple(ladder), time.process_time() - begin)
 
 
@@ -240,20 +241,28 @@ def usual_strength(method: str, choice: ChoiceConfig) -> float:
 
 
 def _decide(
-    options: Sequence[Rung], prior: Candidate, before: Floats, ladder: Sequence[Rung], choice: ChoiceConfig
+    options: Sequence[Rung],
+    prior: Candidate,
+    before: Floats,
+    ladder: Sequence[Rung],
+    choice: ChoiceConfig,
+    doubtful: bool = False,
 ) -> tuple[str, float | None, float, str]:
     """Return method, learning rate, strength and reason.
 
     What makes held-out recordings worse is not chosen. With few of them the best of many options is often merely lucky:
-    the first candidate at its usual strength is taken, unless another is better by more than `DOUBT` allows for.
+    the first candidate at its usual strength is taken, unless another is better by more than `DOUBT` allows for. Where
+    the usual choice is doubtful too, as of a model of sequence to sequence, what is no gain beyond chance is not
+    chosen either.
     """
     if not options:
         reason = f"every candidate was refused ({ladder[0].method}: {ladder[0].refused}), so the model stays as it is"
         return NONE, None, 1.0, reason
-    safe = [rung for rung in options if not _is_worse(rung, before)]
+    safe = [rung for rung in options if not _is_worse(rung, before) and not (doubtful and _is_chance(rung, before))]
     best = min(safe or options, key=lambda rung: rung.score)
     if not safe:
-        reason = f"the best candidate, {_found(best)}; that is no gain, so the model stays as it is"
+        reason = f"the best candidate, {_found(best)}; that is no gain{' beyond chance' * doubtful}, so the model "
+        reason += "stays as it is"
         return NONE, None, 1.0, reason
     first = [rung for rung in safe if (rung.method, rung.learning_rate) == (prior.method, prior.learning_rate)]
     strength = usual_strength(prior.method, choice)
@@ -266,6 +275,11 @@ def _decide(
 def _is_worse(rung: Rung, before: Floats) -> bool:
     loss, error = _difference(rung.shares, before)
     return rung.errors > rung.source_errors or loss > error
+
+
+def _is_chance(rung: Rung, before: Floats) -> bool:
+    gained, error = _difference(before, rung.shares)
+    return not gained > float(stats.t.ppf(SURE, max(1, len(rung.shares) - 1))) * error
 
 
 def _found(rung: Rung) -> str:

@@ -31,8 +31,9 @@ def frozen_depth(model: SpeechModel) -> int:
     """Return how many blocks, from the first on, training will leave wholly alone.
 
     Call it after the plan was applied. A block is frozen when none of its parameters requires a gradient, adapters on
-    it included, and the statistics of its BatchNorms are held; a decoder's blocks are never among them. 0 where the front end is trained, and where the model
-    is more than its blocks: not `sequential`, with an adapter parameter that belongs to no block, or with hooks on it.
+    it included, and the statistics of its BatchNorms are held; a decoder's blocks are never among them. 0 where the
+    front end is trained, and where the model is more than its blocks: not `sequential`, with an adapter parameter that
+    belongs to no block, or with hooks on it.
     """
     paths = [block.path for block in model.blocks()]
     above = {path.rsplit(".", depth)[0] for path in paths for depth in range(1, path.count(".") + 1)}

@@ -108,8 +108,8 @@ def _last_layers(source: Model, settings: MethodSettings) -> Ingredients:
 def _head(source: Model, settings: MethodSettings) -> Ingredients:
     if not source.heads.state_dict() and not any(source.own_parts(name) for name in source.heads):
         raise ConfigError(
-            f"`head` trains the output layer alone, but that of {type(source).__name__} has no weights of its own; name "
-            "another method."
+            f"`head` trains the output layer alone, but that of {type(source).__name__} has no weights of its own; "
+            "name another method."
         )
     return _frozen(source, source.blocks())
 

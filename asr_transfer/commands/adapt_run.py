@@ -338,7 +338,9 @@ def _choose(
         say("one recording leaves none to hold out, so the gain is not known; give --test")
         return named
     else:
-        tried = [Candidate(command.method, command.learning_rate or default_learning_rate(command.method, source.model))]
+        tried = [
+            Candidate(command.method, command.learning_rate or default_learning_rate(command.method, source.model))
+        ]
         folds = min(CHECK_FOLDS, command.choice.folds)
         # Held to what it is for: a named method is refused when it makes the speaker worse, not for a small gain.
         settings = replace(command.choice, folds=folds, strengths=(command.strength,), tolerance=float("inf"))

@@ -102,9 +102,7 @@ class BytePairTokens(Tokens):
         found = self.language(code)
         if found is None:
             hint = nearest_hint(code, self.languages)
-            raise DataError(
-                f"{where}: the model knows no language '{code}'; name another with --language.{hint}"
-            )
+            raise DataError(f"{where}: the model knows no language '{code}'; name another with --language.{hint}")
         return found
 
     def prompt(self, language: str | None) -> list[int]:
@@ -157,7 +155,7 @@ class BytePairTokens(Tokens):
             DataError: A file is missing or damaged.
         """
         file, beside = Path(path), tokenizer_file(path)
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = textfiles.read_text(file, "copy the model again").splitlines()
         try:
             checksum, size, never, first = (
                 line.removeprefix(name)
@@ -169,7 +167,7 @@ class BytePairTokens(Tokens):
             raise DataError(f"{file}: is no token file of byte pairs; copy the model again.") from None
         if not beside.is_file():
             raise DataError(f"{beside}: the tokenizer is missing; the model folder is incomplete, copy it again.")
-        data = beside.read_bytes()
+        data = textfiles.read_bytes(beside, "copy the model again")
         if hashlib.sha256(data).hexdigest() != checksum:
             raise DataError(f"{beside}: is damaged or not the one that {file.name} belongs to; copy the model again.")
         return cls(data, count, own, begin)

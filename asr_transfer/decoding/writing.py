@@ -85,9 +85,7 @@ class Writer:
         scores = logits[:, [self.tokens.languages[code] for code in codes]].log_softmax(-1)
         return [dict(zip(codes, row, strict=True)) for row in scores.tolist()]
 
-    def _write(
-        self, states: torch.Tensor, seconds: Sequence[float], languages: Sequence[str | None]
-    ) -> list[Written]:
+    def _write(self, states: torch.Tensor, seconds: Sequence[float], languages: Sequence[str | None]) -> list[Written]:
         config, tokens = self.config, self.tokens
         own = [language or "" for language in languages] if tokens.languages else [""] * len(states)
         if tokens.languages and (unknown := [place for place, code in enumerate(own) if not code]):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from asr_transfer.data.manifest import Report
 from asr_transfer.data.speech import Spoken
 from asr_transfer.models.contract import SequenceModel, SpeechModel
@@ -26,7 +24,9 @@ def learnable(spoken: Spoken, model: SpeechModel) -> tuple[Spoken, Report]:
         longest = utterance.duration / min(spoken.speeds)
         tokens = len(spoken.target(number))
         if longest > model.window:
-            report.drop(utterance.id, f"it lasts {longest:.1f} s, but the model hears {model.window:g} s at once; cut it")
+            report.drop(
+                utterance.id, f"it lasts {longest:.1f} s, but the model hears {model.window:g} s at once; cut it"
+            )
         elif tokens > model.most_tokens:
             report.drop(utterance.id, f"its text has {tokens} tokens, but the model writes {model.most_tokens}; cut it")
         else:

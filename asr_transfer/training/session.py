@@ -185,9 +185,7 @@ def _refuse_languages(train: Sequence[str], dev: Sequence[str], config: SourceCo
             )
 
 
-def speech_task(
-    name: str, spoken: Spoken, head: str, weight: float = 1.0, criterion: Criterion = "ctc"
-) -> Task:
+def speech_task(name: str, spoken: Spoken, head: str, weight: float = 1.0, criterion: Criterion = "ctc") -> Task:
     """Return the task of spelled speech, by CTC with word and character error rates at validations.
 
     Args:

@@ -38,7 +38,9 @@ def test_texts_begin_with_a_space_where_words_are_spaced(tokens: BytePairTokens)
 
 def test_manifests_may_name_a_language_otherwise(tokens: BytePairTokens) -> None:
     assert [tokens.language(code) for code in ("cmn", "en-GB", "cs", "de", "")] == ["zh", "en", "cs", None, None]
-    with pytest.raises(DataError, match="utterance 'a': the model knows no language 'de'; name another with --language"):
+    with pytest.raises(
+        DataError, match="utterance 'a': the model knows no language 'de'; name another with --language"
+    ):
         tokens.targets("ab", "de", "utterance 'a'")
 
 

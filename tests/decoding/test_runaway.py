@@ -63,7 +63,9 @@ def test_a_loop_is_searched_again_and_cut_where_that_loops_too(
     recogniser = _recogniser(tmp_path / "published")
     loop = tuple(b"hey yes yes yes yes yes yes")
     second = Spelled(tuple(b"hey yes"), -0.1, sound)
-    monkeypatch.setattr(writing, "write_greedily", lambda *a: [Spelled(tuple(b"well"), -0.1, True), Spelled(loop, -1, False)])
+    monkeypatch.setattr(
+        writing, "write_greedily", lambda *a: [Spelled(tuple(b"well"), -0.1, True), Spelled(loop, -1, False)]
+    )
     asked: list[int] = []
     monkeypatch.setattr(writing, "write_by_beam", lambda m, v, s, p, *a: asked.append(len(p)) or [second])
     fine, mended = _written(recogniser)

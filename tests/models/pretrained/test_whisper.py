@@ -25,7 +25,11 @@ def _model(folder: Path) -> SequenceModel:
 
 def test_logits_are_those_of_the_published_model(tmp_path: Path) -> None:
     theirs = write_whisper(tmp_path / "published").double()
-    model, inputs, tokens = _model(tmp_path / "published").double(), features(2, dtype=torch.float64), torch.tensor(TEXT)
+    model, inputs, tokens = (
+        _model(tmp_path / "published").double(),
+        features(2, dtype=torch.float64),
+        torch.tensor(TEXT),
+    )
     with torch.no_grad():
         expected = theirs(input_features=inputs.transpose(1, 2), decoder_input_ids=tokens).logits
         states, lengths = model(inputs, torch.full((2,), inputs.shape[1]))
