@@ -47,7 +47,9 @@ def test_a_recording_is_transcribed_in_the_language_that_is_asked_for_or_heard(
     assert lines("transcribe", "--model", model, word)[1] == [f"{word}\t{text}"]
     asked = Recogniser.load(model)
     asked.language = "cs"
-    assert lines("transcribe", "--model", model, "--language", "cs", word)[1] == [f"{word}\t{asked.transcribe([word])[0]}"]
+    assert lines("transcribe", "--model", model, "--language", "cs", word)[1] == [
+        f"{word}\t{asked.transcribe([word])[0]}"
+    ]
 
 
 def test_a_language_that_it_does_not_know_and_a_lexicon_are_refused(
@@ -89,15 +91,29 @@ def test_a_model_is_adapted_and_the_folder_written_is_one_of_ours(
     )  # fmt: skip
     assert status == 0, error
     scores = read_record(tmp_path / "voice")["scores"]["test"]
-    assert scores["before"]["profile"] == scores["after"]["profile"] == "basic" and set(scores["capped"]) == {"before", "after"}
+    assert scores["before"]["profile"] == scores["after"]["profile"] == "basic" and set(scores["capped"]) == {
+        "before",
+        "after",
+    }
     again = Recogniser.load(tmp_path / "voice")
     profiled = Recogniser.load(model)
     assert again.model.state_dict().keys() > profiled.model.state_dict().keys()
     hypotheses = [json.loads(line) for line in (tmp_path / "voice" / "hypotheses.jsonl").read_text().splitlines()]
     assert len(hypotheses) == 3
-    adapted, told, _ = lines("transcribe", "--model", tmp_path / "voice", "--language", "en", tmp_path / "more" / "bob" / "bob-0.wav")
+    adapted, told, _ = lines(
+        "transcribe", "--model", tmp_path / "voice", "--language", "en", tmp_path / "more" / "bob" / "bob-0.wav"
+    )
     assert adapted == 0 and told[0].split("\t")[1] == hypotheses[0]["hypothesis"]
-    by_profile = lines("transcribe", "--model", model, "--profile", tmp_path / "voice", "--language", "en", tmp_path / "more" / "bob" / "bob-0.wav")
+    by_profile = lines(
+        "transcribe",
+        "--model",
+        model,
+        "--profile",
+        tmp_path / "voice",
+        "--language",
+        "en",
+        tmp_path / "more" / "bob" / "bob-0.wav",
+    )
     assert by_profile[1] == told
 
 
