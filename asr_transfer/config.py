@@ -6,7 +6,7 @@ A reason stands beside each default; figures are from the project's own developm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,6 +151,11 @@ class ModelConfig(Ranged, section="model"):
         dropout: probability of dropout between encoder layers.
         features: features the model listens to.
         units: kind of text that a CTC token is.
+        pretrained: folder of a pretrained model, or its name on the hub, whose encoder takes the place of the network
+            that the fields above describe, such as `openai/whisper-tiny`.
+        top: layers on a pretrained encoder that comes without output layers.
+        pretrained_rate: factor on the learning rate of a pretrained encoder; 0 leaves it as it is, and it then runs
+            once over each utterance.
     """
 
     encoder: EncoderName = "bilstm"
@@ -161,6 +166,24 @@ class ModelConfig(Ranged, section="model"):
     dropout: Annotated[float, Range(at_least=0, below=1)] = 0.1
     features: FeatureConfig = field(default_factory=FeatureConfig)
     units: Units = "characters"
+    pretrained: Path | None = None
+    top: TopConfig = field(default_factory=TopConfig)
+    pretrained_rate: Weight = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        of_pretrained = ("top", "pretrained_rate")
+        for one in fields(self):
+            usual = one.default if one.default_factory is MISSING else one.default_factory()
+            if one.name in ("pretrained", "units") or getattr(self, one.name) == usual:
+                continue
+            if self.pretrained is None and one.name in of_pretrained:
+                raise ConfigError(f"`model.{one.name}` needs a pretrained encoder; give `model.pretrained` too.")
+            if self.pretrained is not None and one.name not in of_pretrained:
+                raise ConfigError(
+                    f"`model.{one.name}` describes a network of one's own, in whose place `model.pretrained` puts "
+                    "another; leave one of them out (the layers on a pretrained encoder are `model.top`)."
+                )
 
     def frames(self, length: int) -> int:
         """Return how many frames of `length` the front end leaves."""
@@ -291,6 +314,8 @@ class SourceConfig(Ranged):
             )
 
     def _check_outputs(self) -> None:
+        if self.outputs != "heads" and self.model.pretrained is not None:
+            raise ConfigError(f"`outputs` {self.outputs} needs a network of one's own; leave `model.pretrained` out.")
         if self.outputs == "heads":
             if self.allophones is not None:
                 raise ConfigError(
@@ -316,7 +341,14 @@ class SourceConfig(Ranged):
         return replace(self, units_of=units, subwords=subwords)
 
 
-_LATER = (("blocks", ""), ("kind", "log-mel"))
+_LATER = (
+    ("blocks", ""),
+    ("kind", "log-mel"),
+    ("pretrained", None),
+    ("top", as_values(TopConfig())),
+    ("pretrained_rate", 0.0),
+    ("published_rate", 0.01),
+)
 """Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
 runs go on and earlier models keep their checksums."""
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec
 
 import torch
-from torch import nn
 
-from asr_transfer.adaptation.frozen_layers import Shared, above
+from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import STREAM, build, default_learning_rate, find_methods, require_fitting
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
@@ -25,6 +24,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel
 from asr_transfer.remarks import remark
+from asr_transfer.training.activations import above
 from asr_transfer.training.learnable import learnable
 from asr_transfer.training.objective import Objective
 from asr_transfer.training.precision import precise
@@ -33,7 +33,7 @@ from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC, fisher_information
-from asr_transfer.transfer.plan import Applied
+from asr_transfer.transfer.plan import Applied, Done
 
 TOGETHER = 8
 """Windows that a batch of a model of sequence to sequence holds at least, where there are so many."""
@@ -119,7 +119,7 @@ def adapt(
     """Adapt a copy of `source` to speech; `source` is left as it is, what is trained of it and its mode included.
 
     Layers below all that is trained run once over each utterance instead of at every step, with their dropout off;
-    see `prefix.Activations`.
+    see `activations.Activations`.
 
     Args:
         source: the speaker-independent recogniser.
@@ -193,7 +193,7 @@ def adapt(
         above(model, depth),
         streams,
         objectives,
-        _Done(applied),
+        Done(applied),
         precise(settings, folder, source.model, log),
         folder=folder,
         log=log,
@@ -286,13 +286,3 @@ def _fitting(shared: Shared | None, source: Recogniser, store: FeatureStore) -> 
     if shared.source is not source or shared.store is not store:
         raise ValueError("`shared` was made for another source model or other features; make one for these.")
     return shared
-
-
-@dataclass(frozen=True)
-class _Done:
-    """A plan that was applied already: what it froze decides what the trainer is given."""
-
-    applied: Applied
-
-    def apply(self, model: nn.Module) -> Applied:
-        return self.applied

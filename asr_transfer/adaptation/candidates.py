@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 from scipy import stats
 
-from asr_transfer.adaptation.frozen_layers import Shared, above
+from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
@@ -22,6 +22,7 @@ from asr_transfer.evaluation.capped import capped_errors
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.plain import to_plain
+from asr_transfer.training.activations import above
 
 OWN, CHECK = "the speaker's", "others'"
 """Parts of what a judge listens to, beside those that are called like heads; no language is called so."""

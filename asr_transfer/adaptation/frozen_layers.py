@@ -3,161 +3,16 @@
 That is what lies below the lowest layer that a method trains: with its weights and statistics frozen and the features
 not augmented it gives the same activations at every step, in every fold and for every method that freezes as much. And
 it is the source model's posteriors, which `kld` holds the outputs to.
-
-Both are computed utterance by utterance, so that they are the same bits whichever utterances are adapted to, and only
-of utterances that a batch asks for: of many source utterances a short adaptation hears few.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
-
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from asr_transfer.config import ModelConfig
 from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.inputs import Inputs
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ModelError
-from asr_transfer.models.adapters import PREFIX
-from asr_transfer.models.contract import Block, DecoderState, SequenceModel, SpeechModel
-
-
-def frozen_depth(model: SpeechModel) -> int:
-    """Return how many blocks, from the first on, training will leave wholly alone.
-
-    Call it after the plan was applied. A block is frozen when none of its parameters requires a gradient, adapters on
-    it included, and the statistics of its BatchNorms are held; a decoder's blocks are never among them. 0 where the
-    front end is trained, and where the model is more than its blocks: not `sequential`, with an adapter parameter that
-    belongs to no block, or with hooks on it.
-    """
-    paths = [block.path for block in model.blocks()]
-    above = {path.rsplit(".", depth)[0] for path in paths for depth in range(1, path.count(".") + 1)}
-    if not model.sequential or any(_is_hooked(model.get_submodule(path)) for path in {"", *above}):
-        return 0
-    moving = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    for path, module in model.named_modules():
-        if not (isinstance(module, _BatchNorm) and getattr(module, "statistics_frozen", False)):
-            moving += [f"{path}.{name}" for name, _ in module.named_buffers(recurse=False)]
-    depth = model.hearing()
-    for name in moving:
-        own = re.sub(rf"^{re.escape(PREFIX)}[^.]+\.", "", name)  # an adapter's parameter stands at its module's path
-        found = [number for number, path in enumerate(paths) if own.startswith(f"{path}.")]
-        if not own.startswith("heads."):
-            depth = min([depth, *(found or [0])])
-    return depth
-
-
-class Activations(FeatureStore):
-    """A feature store whose views are a model's outputs at a depth instead of features, each computed when first read.
-
-    Views and their lengths, in frames of speech, are those of the store below, so that batches hold the same items.
-    The model runs in evaluation mode and in float32: dropout inside the frozen layers is off, and mixed precision
-    begins above them. Otherwise training on the activations is training the whole model.
-
-    Args:
-        store: features.
-        model: model whose first blocks run; it must not change meanwhile.
-        depth: number of these blocks; at least 1.
-    """
-
-    def __init__(self, store: FeatureStore, model: SpeechModel, depth: int) -> None:
-        if depth < 1:
-            raise ValueError(f"The 'depth' parameter of Activations must be at least 1, got {depth} instead.")
-        vars(self).update(vars(store))
-        self._model, self._depth = model, depth
-        self._kept: dict[int, torch.Tensor] = {}
-
-    def load(self, view: int) -> torch.Tensor:
-        """Return the activations of a view, (frames after subsampling, dim) float32."""
-        if view not in self._kept:
-            device = next(self._model.parameters()).device
-            features = super().load(view)[None].to(device)
-            lengths = torch.tensor([features.shape[1]], device=device)
-            self._model.eval()
-            with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                hidden, _ = self._model.run(0, self._depth, features, lengths)
-            self._kept[view] = hidden[0].cpu()
-        return self._kept[view]
-
-
-class Suffix(SpeechModel):
-    """The rest of a model above a depth, under the model contract: inputs are activations there.
-
-    All modules are the model's own, under their own names, those below the depth included; these do not run. What is
-    trained here is trained there, and checkpoints fit both.
-
-    Args:
-        model: model whose modules are taken.
-        depth: blocks left out; at least 1, for lengths count frames after the front end.
-    """
-
-    def __init__(self, model: SpeechModel, depth: int) -> None:
-        super().__init__()
-        self.depth = depth
-        self._whole = (model,)  # in a tuple, for it is no part of this one: its parts are
-        for name, child in model.named_children():
-            self.add_module(name, child)
-        self.training = model.training
-
-    def train(self, mode: bool = True) -> Suffix:
-        """Set the mode of the whole model."""
-        self._whole[0].train(mode)
-        return super().train(mode)
-
-    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map (batch, frames, dim) activations and (batch,) lengths to hidden (batch, frames, dim) and its lengths."""
-        (model,) = self._whole
-        return model.run(self.depth, model.hearing(), inputs, lengths)
-
-    @property
-    def inputs(self) -> Inputs:
-        """Return the inputs that the whole model listens to."""
-        return self._whole[0].inputs
-
-    @property
-    def network(self) -> ModelConfig | None:
-        """Return the whole model's network."""
-        return self._whole[0].network
-
-    def frames(self, length: int) -> int:
-        """Return the output frames of so many frames of activations, which no block changes any more."""
-        return length
-
-    def hearing(self) -> int:
-        """Return how many of the blocks hear the activations."""
-        return self._whole[0].hearing() - self.depth
-
-    def answered(
-        self,
-        hidden: torch.Tensor,
-        lengths: torch.Tensor | None,
-        targets: torch.Tensor,
-        target_lengths: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what the whole model makes of it."""
-        return self._whole[0].answered(hidden, lengths, targets, target_lengths)
-
-    def blocks(self) -> list[Block]:
-        """Return the blocks that run."""
-        return self._whole[0].blocks()[self.depth :]
-
-    def head(self, name: str) -> nn.Module:
-        """Return the whole model's head."""
-        return self._whole[0].head(name)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what the whole model is."""
-        return self._whole[0].describe()
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any], heads: Mapping[str, int], where: str) -> Suffix:
-        """Refuse: nobody stores the rest of a model."""
-        raise ModelError(f"{where}: the rest of a model above a depth is not stored; store the whole model.")
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.training.activations import Activations, frozen_depth
 
 
 class Shared:
@@ -195,43 +50,3 @@ class Shared:
         if depth not in self._activations:
             self._activations[depth] = Activations(self.store, self.source.model, depth)
         return self._activations[depth]
-
-
-class SequenceSuffix(Suffix, SequenceModel):
-    """The rest of a model of sequence to sequence, whose decoder writes as ever."""
-
-    _whole: tuple[SequenceModel]
-
-    @property
-    def prompt(self) -> int:
-        """Return the whole model's."""
-        return self._whole[0].prompt
-
-    @property
-    def window(self) -> float:
-        """Return the whole model's."""
-        return self._whole[0].window
-
-    @property
-    def most_tokens(self) -> int:
-        """Return the whole model's."""
-        return self._whole[0].most_tokens
-
-    def begin(self, states: torch.Tensor) -> DecoderState:
-        """Return what the whole model keeps of an encoder's states."""
-        return self._whole[0].begin(states)
-
-    def follow(self, tokens: torch.Tensor, state: DecoderState) -> torch.Tensor:
-        """Return the whole model's vectors behind tokens."""
-        return self._whole[0].follow(tokens, state)
-
-
-def above(model: SpeechModel, depth: int) -> SpeechModel:
-    """Return what runs on the activations at a depth: at 0 the model itself."""
-    if not depth:
-        return model
-    return SequenceSuffix(model, depth) if isinstance(model, SequenceModel) else Suffix(model, depth)
-
-
-def _is_hooked(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)

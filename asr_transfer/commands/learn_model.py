@@ -38,6 +38,11 @@ def require_ways(source: Recogniser, ways: Sequence[Mode], replayable: bool, own
     """
     if "joint" in ways and not replayable:
         raise ConfigError("`joint` mixes speech of the model's other languages in; give some with --source.")
+    if not source.model.published() and any(WAYS[way].on_published for way in ways):
+        raise ConfigError(
+            "`top` trains the layers on a published encoder, such as Whisper's, which this model has not; take --way "
+            "head or all."
+        )
     if own_source and not any(WAYS[way].uses_source for way in ways):
         raise ConfigError(f"`{ways[0]}` reads no speech of other languages; leave --source out or take --way joint.")
     if not source.model.takes_heads and any(WAYS[way].start == "layers" for way in ways):

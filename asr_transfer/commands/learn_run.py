@@ -32,7 +32,6 @@ from asr_transfer.languages.learning import (
     plan_learning,
     rates_of_others,
     save_learnt,
-    tokens_by_head,
 )
 from asr_transfer.languages.transfer import Learnt
 from asr_transfer.runs.console import show
@@ -110,7 +109,7 @@ def _beside(command: LearnCommand, source: Recogniser, language: str, store: Fea
     beside = kept_beside(command.model, source, language, store, command.use_summary)
     if command.source is None:
         return beside
-    others = set(tokens_by_head(source)) - {language}
+    others = set(source.tokens_by_head) - {language}
     own = read_speech(command.source, "", "kept")
     foreign = next((u for u in own if u.language not in others), None)
     if foreign is not None:

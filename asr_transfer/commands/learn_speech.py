@@ -65,7 +65,7 @@ def read_given(command: LearnCommand, source: Recogniser, say: Say) -> Given:
         ConfigError: the language is no code or is not said, or units do not go with the model.
     """
     language, own = _language(command, source)
-    heads = {**source.others, source.head: source.tokens}
+    heads = source.tokens_by_head
     units = _units(command, heads, language)
     parts: dict[str, Sequence[Utterance]] = {
         "test": _held_out(command.test, language, source),
@@ -117,7 +117,7 @@ def _language(command: LearnCommand, source: Recogniser) -> tuple[str, list[Utte
 
 
 def _read(path: Path, language: str, source: Recogniser) -> list[Utterance]:
-    known = language in {*source.others, source.head}
+    known = language in source.tokens_by_head
     return read_speech(path, language, source.for_head(language).case() if known else "lower")
 
 

@@ -76,6 +76,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.decoding.identify import calibrated
     from asr_transfer.evaluation.language_rates import language_rates, markdown
     from asr_transfer.models.folder import update_card
+    from asr_transfer.models.kinds import network_inputs
     from asr_transfer.training import distributed
     from asr_transfer.training.precision import precise
     from asr_transfer.training.session import hold_out_speakers, hypotheses, require_trainable, train_recogniser
@@ -96,7 +97,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     settings = to_record(command)
     device = distributed.join(command.trainer.device)
     main = distributed.is_main()
-    features = command.model.features
+    features = network_inputs(command.model)
 
     def computed() -> FeatureStore:
         if main and test:  # used at the end only, when it is late to hear that a recording cannot be read
@@ -174,8 +175,7 @@ def _phone_languages(recogniser: Recogniser) -> list[str]:
     """Return the languages whose heads write phones."""
     from asr_transfer.data.tokens import spells_phones
 
-    every = {recogniser.head: recogniser.tokens, **recogniser.others}
-    return [language for language, tokens in every.items() if spells_phones(tokens.units)]
+    return [language for language, tokens in recogniser.tokens_by_head.items() if spells_phones(tokens.units)]
 
 
 def _refuse_shared(train: Sequence[Utterance], other: Sequence[Utterance], name: str) -> None:

@@ -108,6 +108,10 @@ class Spoken:
         """Return the same speech with inputs of another store, such as a model's activations."""
         return self._changed(store=store)
 
+    def masked(self, spec_augment: SpecAugmentConfig | None) -> Spoken:
+        """Return the same speech with other masks for augmented batches."""
+        return self._changed(spec_augment=spec_augment)
+
     def subset(self, numbers: Iterable[int]) -> Spoken:
         """Return the utterances of these numbers, in this order."""
         chosen = list(numbers)

@@ -76,7 +76,7 @@ class Recogniser:
     Attributes:
         model: in evaluation mode whenever it recognises.
         tokens: token set of the head.
-        head: its name.
+        head: its name; empty of a published encoder that has none, from which a language can be learnt.
         origin: facts about how the model came to be, kept in its folder.
         test_time: adapts the model to each utterance alone while recognising it; None for not.
         lexicon: words; each utterance is taken for one of them. None for spelling greedily what is heard.
@@ -119,7 +119,8 @@ class Recogniser:
         Args:
             folder: folder of the model, or the name of a pretrained one on the hub, such as `openai/whisper-tiny`.
             head: name of the head; may be left out when there is one.
-            criterion: loss by which a pretrained model shall be trained; None takes it as it was published.
+            criterion: loss by which a pretrained model shall be trained, for which an encoder without a head is taken
+                too; None takes it as it was published.
 
         Raises:
             ModelError: the folder is no model, is damaged, the head must be named, or a pretrained model has none.
@@ -146,14 +147,18 @@ class Recogniser:
         """Open a model of another house."""
         found = open_pretrained(path, criterion)
         names = found.model.head_names()
+        if not names and criterion is None:
+            raise _bare(path)
         if not names:
-            raise ModelError(
-                f"{path}: is an encoder that no language was learnt on; teach it one with `asr-transfer learn`, and "
-                "give the model that this writes."
-            )
+            return cls(found.model, Tokens([]), "", {})
         tokens = dict(found.tokens)
         name = _one_of(names, head, path)
         return cls(found.model, tokens.pop(name), name, {}, others=tokens)
+
+    @property
+    def tokens_by_head(self) -> dict[str, Tokens]:
+        """Tokens of all heads by name, its own last; none of a published encoder that has no head."""
+        return {**self.others, self.head: self.tokens} if self.head else {}
 
     @property
     def lexica(self) -> dict[str, Lexicon]:
@@ -167,7 +172,7 @@ class Recogniser:
             ModelError: there is none of that name.
         """
         self.model.head(name)
-        every, lexica = {**self.others, self.head: self.tokens}, self.lexica
+        every, lexica = self.tokens_by_head, self.lexica
         decoders = {**self.other_decoders, **({} if self.decoder is None else {self.head: self.decoder})}
         return replace(
             self,
@@ -198,7 +203,7 @@ class Recogniser:
         if self.offsets:
             origin[OFFSETS] = dict(self.offsets)
         names = self.model.head_names()
-        every = {**self.others, self.head: self.tokens}
+        every = self.tokens_by_head
         files: dict[str, Callable[[Path], None]] = {_file_of("tokens", name, names): every[name].save for name in names}
         for name, lexicon in self.lexica.items():
             files[_file_of("lexicon", name, names)] = lexicon.save
@@ -217,7 +222,7 @@ class Recogniser:
         Returns:
             The words or symbols by language, under "" for all languages that are not named.
         """
-        every = {**self.others, self.head: self.tokens} if by_head else {self.head: self.tokens}
+        every = self.tokens_by_head if by_head else {self.head: self.tokens}
         lexica = self.lexica
         found = {
             name: [*lexica[name].words, " "] if name in lexica else _symbols(tokens) for name, tokens in every.items()
@@ -433,6 +438,13 @@ class Recogniser:
         return hidden, self.model.head(self.head)(hidden), lengths
 
 
+def _bare(path: Path) -> ModelError:
+    return ModelError(
+        f"{path}: is an encoder that no language was learnt on; teach it one with `asr-transfer learn`, and give the "
+        "model that this writes."
+    )
+
+
 def _one_of(names: Sequence[str], head: str | None, path: Path) -> str:
     """Return the head that is asked for, or the only one."""
     if head is None and len(names) > 1:
@@ -463,11 +475,14 @@ def heads_in(folder: str | Path) -> list[str]:
     """Return the names of the heads of the model in a folder, without its weights where the folder tells them.
 
     Raises:
-        ModelError: the folder is no model, or is damaged.
+        ModelError: the folder is no model, is damaged, or holds a published encoder that has no head.
     """
     path = model_folder(folder)
     if is_foreign(path):
-        return open_pretrained(path).model.head_names()
+        names = open_pretrained(path).model.head_names()
+        if not names:
+            raise _bare(path)
+        return names
     return _described_heads(read_config(path)) or load_model(path).head_names()
 
 

@@ -91,15 +91,25 @@ class Chosen:
     ladder: tuple[Tried, ...]
 
 
-def plan_ways(minutes: float, known: bool, replayable: bool) -> Plan:
+def plan_ways(minutes: float, known: bool, replayable: bool, published: bool = False, untrained: bool = False) -> Plan:
     """Return the ways that are worth trying on so much speech.
 
     Args:
         minutes: length of the training speech.
         known: whether the model has a head of the language already.
         replayable: whether there is speech of the source's languages to mix in.
+        published: whether the model's layers stand on a published encoder.
+        untrained: whether these layers have initial weights, for the encoder has learnt no language here yet.
     """
+    if untrained:
+        reason = (
+            "the encoder comes without output layers, so that layers on top of it are trained while it stays as it is; "
+            "and then all of it, slowly"
+        )
+        return Plan(("top", "all"), reason)
     whole: tuple[Mode, ...] = ("joint", "all") if replayable else ("all",)
+    if published:
+        whole = ("top", *whole)
     mixed = "with and without kept speech of the other languages" if replayable else "for no other speech is kept"
     if minutes < FEW_MINUTES:
         reason = f"{minutes:.1f} minutes are few, so the head alone is tried too; all layers {mixed}"

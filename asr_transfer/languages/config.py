@@ -19,7 +19,7 @@ from asr_transfer.ranges import Count, Range, Ranged, Share, Speeds, Weight
 Features = TypeVar("Features")
 """Settings of features, or inputs of frames."""
 
-Mode = Literal["scratch", "head", "all", "gradual", "joint", "progressive", "progressive-random"]
+Mode = Literal["scratch", "head", "top", "all", "gradual", "joint", "progressive", "progressive-random"]
 
 
 Part = Annotated[float, Range(above=0, below=1)]
@@ -33,10 +33,11 @@ class LanguageConfig(Ranged, section="language"):
     Attributes:
         mode: `scratch` trains a new network of the source's architecture. The others begin with the source's layers and
             a new head: `head` trains the head alone and leaves every other tensor as it is, normalisation statistics
-            included; `all` trains all layers; `gradual` the head first, then from the top layer down one more at a
-            time; `joint` all layers, on the source's languages as well. `progressive` leaves the source as it is and
-            trains a new network beside it that listens to its layers; `progressive-random` is its control, beside a
-            frozen network of random weights.
+            included; `top` trains the layers on a published encoder too, which stays as it is; `all` trains all layers,
+            and where those on a published encoder are new, these alone in the first half of the steps; `gradual` the
+            head first, then from the top layer down one more at a time; `joint` all layers, on the source's languages
+            as well. `progressive` leaves the source as it is and trains a new network beside it that listens to its
+            layers; `progressive-random` is its control, beside a frozen network of random weights.
         units: kind of text that a token of the new head is.
         trainer: the training; `gradual` shares the steps out among its phases, each with a schedule of its own.
         augment: SpecAugment masks; None for none.
@@ -46,6 +47,7 @@ class LanguageConfig(Ranged, section="language"):
         source_share: share of the source's languages in the speech of `joint`.
         alpha: among themselves these are sampled in proportion to their speech to this power.
         encoder_rate: factor on the learning rate of all but the new head.
+        published_rate: factor on the learning rate of a published encoder, on which own layers stand.
         freeze_statistics: whether to keep the source's normalisation statistics also where its layers are trained.
         keep_head: whether to go on from a head of the language that the source has already; new symbols are added.
             Otherwise a new head takes its place.
@@ -71,6 +73,7 @@ class LanguageConfig(Ranged, section="language"):
     source_share: Part = 0.5
     alpha: Share = 0.5
     encoder_rate: Annotated[float, Range(above=0, remark="`head` freezes")] = 1.0
+    published_rate: Annotated[float, Range(above=0, remark="`top` leaves it as it is")] = 0.01
     freeze_statistics: bool = False
     keep_head: bool = False
     monitor: Literal["wer", "cer", "loss"] = "wer"
@@ -82,6 +85,8 @@ class LanguageConfig(Ranged, section="language"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.model is not None and self.model.pretrained is not None:
+            raise ConfigError("`language.model` is a network of one's own; give a pretrained model as the source.")
         if self.pieces is not None and self.units != "subwords":
             raise ConfigError(f"`language.pieces` is for the units `subwords`, not for {self.units}; leave it out.")
         if self.normalisation is not None and self.mode in ("head", "progressive"):

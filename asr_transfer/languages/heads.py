@@ -47,7 +47,7 @@ def begin(way: Way, source: Recogniser | None, language: str, train: Spoken, con
     tokens = Tokens.from_texts((u.spelled(config.units) for u in train.utterances), config.units, config.pieces)
     if source is None or not way.needs_source:
         return Beginning(None, {language: tokens}, False)
-    known = {**source.others, source.head: source.tokens}
+    known = source.tokens_by_head
     if way.start != "layers":
         return Beginning(source, {**known, language: tokens}, False)
     keep = config.keep_head and language in known
@@ -72,7 +72,7 @@ def extend_head(recogniser: Recogniser, head: str, new_tokens: Tokens) -> Recogn
         ConfigError: the units differ, or the head's subwords lack a character of the new ones.
     """
     recogniser.model.head(head)
-    every = {**recogniser.others, recogniser.head: recogniser.tokens}
+    every = dict(recogniser.tokens_by_head)
     old = every[head]
     if old.units != new_tokens.units:
         raise ConfigError(

@@ -14,7 +14,7 @@ from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, load_summaries, remarks, writers
 from asr_transfer.data.manifest import checksum
 from asr_transfer.data.speech import Spoken
-from asr_transfer.data.tokens import Tokens, spells_phones
+from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.identify import calibrated
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
@@ -23,12 +23,14 @@ from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import align
 from asr_transfer.languages.choice import HOPELESS, Chosen, Taken, Tried, choose_way, mean_rise, plan_ways
 from asr_transfer.languages.config import Mode
+from asr_transfer.languages.heads import fresh
 from asr_transfer.languages.held_out import Parts
 from asr_transfer.languages.learning_settings import LearningSettings
 from asr_transfer.languages.transfer import Learnt, learn_language
 from asr_transfer.languages.ways import WAYS
 from asr_transfer.models.folder import read_config
 from asr_transfer.training import distributed
+from asr_transfer.training.activations import Stored
 from asr_transfer.training.precision import settle
 from asr_transfer.training.session import hypotheses
 
@@ -92,19 +94,14 @@ class Outcome:
 
 
 def load_any_head(model: Path) -> Recogniser:
-    """Return a model, listening with any of its heads.
+    """Return a model, listening with any of its heads; a published encoder without one too.
 
     Args:
-        model: model folder, or a run folder with one.
+        model: model folder, a run folder with one, or a pretrained model.
     """
     folder = model / "model" if (model / "model").is_dir() and not (model / "config.yaml").is_file() else model
     heads = read_config(folder)["heads"] if (folder / "config.yaml").is_file() else {}
-    return Recogniser.load(model, next(iter(heads), None))
-
-
-def tokens_by_head(recogniser: Recogniser) -> dict[str, Tokens]:
-    """Return the tokens of all heads."""
-    return {**recogniser.others, recogniser.head: recogniser.tokens}
+    return Recogniser.load(model, next(iter(heads), None), "ctc")
 
 
 def kept_beside(
@@ -120,7 +117,7 @@ def kept_beside(
         use_summary: whether to use what is kept; otherwise there is nothing.
     """
     kept = load_summaries(model, source.model.inputs) if use_summary else {}
-    others = set(tokens_by_head(source)) - {language}
+    others = set(source.tokens_by_head) - {language}
 
     def of_others(summary: Summary | None) -> Spoken:
         if summary is None:
@@ -138,8 +135,9 @@ def plan_learning(
     Raises:
         ConfigError: the way that was named mixes speech in that is not there.
     """
-    known = language in tokens_by_head(source)
-    plan = plan_ways(minutes, known, bool(beside.replay))
+    known = language in source.tokens_by_head
+    model = source.model
+    plan = plan_ways(minutes, known, bool(beside.replay), bool(model.published()), bool(model.untrained()))
     ways: tuple[Mode, ...] = plan.ways if settings.way == "auto" else (settings.way,)
     if "joint" in ways and not beside.replay:
         raise ConfigError("`joint` mixes speech of the model's other languages in; give some with --source.")
@@ -178,15 +176,16 @@ def learn_by_ways(
         DataError: nothing was learnt, and that is not asked for.
     """
     before = rates_of_others(source, beside.judged)
-    precision = settle(folder, "auto", source.model, distributed.join(settings.device), settings.batch_budget, say=say)
+    probed = source.model if source.tokens_by_head else fresh(source.model, {planned.language: 40})
+    precision = settle(folder, "auto", probed, distributed.join(settings.device), settings.batch_budget, say=say)
+    stored = Stored(source.model)
     tried, learnt = list[Tried](), dict[Taken, Learnt]()
     if planned.known:
         tried.append(_tried("none", source, dev, 0.0 if before else None))
     for way in planned.ways:
         config = settings.configured(way, planned.units, planned.known, precision)
-        made = learn_language(
-            source, train, dev, config, folder / "ways" / way, log, beside.replay if WAYS[way].uses_source else None
-        )
+        replay = beside.replay if WAYS[way].uses_source else None
+        made = learn_language(source, train, dev, config, folder / "ways" / way, log, replay, stored)
         after = rates_of_others(made.recogniser, beside.judged) if WAYS[way].needs_source else {}
         rise = mean_rise(bare(before), bare(after)) if after else None
         learnt[way] = made
@@ -254,7 +253,7 @@ def save_learnt(
 
 def phone_heads(recogniser: Recogniser) -> list[str]:
     """Return the languages whose heads write phones."""
-    return [name for name, tokens in tokens_by_head(recogniser).items() if spells_phones(tokens.units)]
+    return [name for name, tokens in recogniser.tokens_by_head.items() if spells_phones(tokens.units)]
 
 
 def _tried(

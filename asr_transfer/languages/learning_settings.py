@@ -60,7 +60,7 @@ class LearningSettings(Ranged):
             device=self.device,
             precision=precision,
         )
-        moves = way in ("all", "joint", "gradual")
+        moves = way in ("top", "all", "joint", "gradual")
         return LanguageConfig(
             mode=way,
             units=units,

@@ -5,7 +5,7 @@ together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -37,16 +37,23 @@ class Learner:
         model: Model before anything is copied into it.
         language: Name of the language, and of its head.
         idle: Heads of other languages, of which no speech is trained on.
+        new: Blocks with initial weights, which nothing is copied into, as on a bare published encoder.
     """
 
     model: SpeechModel
     language: str
     idle: Sequence[str] = ()
+    new: Sequence[str] = ()
 
     @property
     def shared(self) -> str:
         """Return a selector of all but what belongs to the language's head alone: `** - heads.fr`."""
         return "**" + "".join(f" - {path}" for path in self.model.own_parts(self.language))
+
+    @property
+    def known(self) -> str:
+        """Return a selector of what the source has trained."""
+        return self.shared + "".join(f" - {path}" for path in self.new)
 
     def layers(self, config: LanguageConfig) -> tuple[Action, ...]:
         """Return what trains all layers, and leaves heads without speech as they are."""
@@ -55,7 +62,9 @@ class Learner:
             Freeze(path) for name in self.idle for path in self.model.own_parts(name) if path not in trained
         ]
         if config.encoder_rate != 1:
-            actions.append(LearningRate(self.shared, config.encoder_rate))
+            actions.append(LearningRate(self.known, config.encoder_rate))
+        if published := self.model.published():
+            actions.append(LearningRate(" | ".join(block.path for block in published), config.published_rate))
         if config.freeze_statistics:
             actions.append(FreezeStatistics())
         return tuple(actions)
@@ -71,9 +80,20 @@ def head_alone(learner: Learner, config: LanguageConfig) -> list[Phase]:
     return [Phase(config.trainer.steps, (Freeze(learner.shared),))]
 
 
+def top_alone(learner: Learner, config: LanguageConfig) -> list[Phase]:
+    """Train the language's head and the layers on a published encoder."""
+    paths = [block.path for block in learner.model.blocks()[len(learner.model.published()) :]]
+    tops = [] if learner.new or config.encoder_rate == 1 else [LearningRate(" | ".join(paths), config.encoder_rate)]
+    return [Phase(config.trainer.steps, (Freeze(learner.shared + "".join(f" - {path}" for path in paths)), *tops))]
+
+
 def all_layers(learner: Learner, config: LanguageConfig) -> list[Phase]:
-    """Train all layers at once."""
-    return [Phase(config.trainer.steps, learner.layers(config))]
+    """Train all layers at once; where some have initial weights, at first only those."""
+    if not learner.new:
+        return [Phase(config.trainer.steps, learner.layers(config))]
+    (first,) = top_alone(learner, config)
+    half = -(-config.trainer.steps // 2)
+    return [replace(first, steps=half), Phase(max(1, config.trainer.steps - half), learner.layers(config))]
 
 
 def from_the_top(learner: Learner, config: LanguageConfig) -> list[Phase]:

@@ -23,13 +23,14 @@ from asr_transfer.languages.ways import WAYS, Way
 from asr_transfer.models.contract import SpeechModel, require_ctc
 from asr_transfer.models.kinds import make_network
 from asr_transfer.models.progressive import ProgressiveModel
+from asr_transfer.training.activations import Stored, above, stored_depth
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import speech_task
 from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.adversarial import DomainAdversarial
-from asr_transfer.transfer.plan import Action, Applied, Copy, TransferPlan
+from asr_transfer.transfer.plan import Action, Applied, Copy, Done, TransferPlan
 
 RANK = 32
 """Of the connections from a frozen column, where it is not given."""
@@ -60,6 +61,7 @@ def learn_language(
     folder: Path | None = None,
     log: Callable[[str], None] | None = None,
     source_speech: Spoken | None = None,
+    stored: Stored | None = None,
 ) -> Learnt:
     """Train a head for the language of `train`, and what the way says beside it; `source` is left as it is.
 
@@ -73,6 +75,7 @@ def learn_language(
         log: Function called with a line at each validation.
         source_speech: Speech of the source's languages, for ways that read it; at those speeds of the settings that
             its store holds.
+        stored: Activations of `source.model`, which several ways compute once.
 
     Raises:
         DataError: nothing is left to train on, several languages, or a transcript cannot be spelled.
@@ -98,22 +101,29 @@ def learn_language(
 
     fed = {language, *(other.head for other in beside)}
     idle = [name for name in start.tokens if name not in fed]
-    learner = Learner(_model(way, start, network, language, config), language, idle)
+    new = [] if source is None or way.start != "layers" else [block.path for block in source.model.untrained()]
+    learner = Learner(_model(way, start, network, language, config), language, idle, new)
     # One precision for all phases: each would else note its own.
-    config = replace(config, trainer=precise(config.trainer, folder, network, log))
+    config = replace(config, trainer=precise(config.trainer, folder, network or learner.model, log))
     phases = way.phases(learner, config)
     if start.source is not None and way.start == "layers":
-        copied = Copy("**" if start.goes_on else learner.shared, start.source.model)
+        copied = Copy("**" if start.goes_on else learner.known, start.source.model)
         phases[0] = replace(phases[0], actions=(copied, *phases[0].actions))
 
+    # What is frozen of the source's layers is what they were.
+    stored = stored or Stored(learner.model if source is None else source.model)
+    masked = config.augment is not None
+
     def trainer(model: SpeechModel, number: int, actions: Sequence[Action]) -> Trainer:
+        applied = TransferPlan(*actions).apply(model) if actions else None
+        depth = 0 if objectives or way.start != "layers" else stored_depth(model, masked)
         return Trainer(
-            model,
-            [stream],
+            above(model, depth),
+            stored.feed_all([stream], depth, masked),
             objectives,
-            plan=TransferPlan(*actions) if actions else None,
+            plan=Done(applied) if applied else None,
             config=replace(config.trainer, steps=phases[number].steps, seed=config.trainer.seed + 1000 * number),
-            validation=validation,
+            validation=stored.feed_all(validation, depth),
             monitor=config.monitor if validation else "loss",
             folder=folder / f"phase-{number + 1}" if folder and len(phases) > 1 else folder,
             log=log,
@@ -211,9 +221,15 @@ def _network(
                 f"the source is a {type(source.model).__name__}, to which no head can be added; put a new column "
                 "beside it with `language.mode` progressive, or take another source."
             )
+        if way.on_published and not source.model.published():
+            raise ConfigError(
+                f"`language.mode` {way.name} trains the layers on a published encoder, and the source is a "
+                f"{type(source.model).__name__}, whose layers were trained together; take head or all."
+            )
         own, inputs, frames = source.model.network, source.model.inputs, source.model.frames
         if own is None and (not way.needs_source or config.model is not None):
-            takes = _either(name for name, other in WAYS.items() if other.needs_source)
+            published = bool(source.model.published())
+            takes = _either(n for n, other in WAYS.items() if other.needs_source and other.on_published <= published)
             raise ConfigError(
                 f"the source is a {type(source.model).__name__}, whose network `language.model` cannot describe: leave "
                 f"that out, and give `language.mode` {takes}."

@@ -11,7 +11,15 @@ from typing import Literal
 
 from asr_transfer.data.mixture import temperature_shares
 from asr_transfer.languages.config import LanguageConfig, Mode
-from asr_transfer.languages.phases import Learner, Phase, all_layers, everything, from_the_top, head_alone
+from asr_transfer.languages.phases import (
+    Learner,
+    Phase,
+    all_layers,
+    everything,
+    from_the_top,
+    head_alone,
+    top_alone,
+)
 from asr_transfer.training.streams import Mixture, Task
 
 Start = Literal["nothing", "layers", "column"]
@@ -32,6 +40,7 @@ class Way:
         stream: Function from the language's task, those of the source's languages and the settings to what is trained
             on.
         uses_source: Whether it reads speech of the source's languages, without which it cannot work.
+        on_published: Whether it needs layers on a published encoder.
     """
 
     name: Mode
@@ -41,6 +50,7 @@ class Way:
     phases: Callable[[Learner, LanguageConfig], list[Phase]]
     stream: Callable[[Task, Sequence[Task], LanguageConfig], Task | Mixture]
     uses_source: bool = False
+    on_published: bool = False
 
 
 def _alone(task: Task, beside: Sequence[Task], config: LanguageConfig) -> Task:
@@ -58,6 +68,15 @@ WAYS: dict[Mode, Way] = {
     for way in (
         Way("scratch", "train a new network of the source's architecture", "nothing", False, everything, _alone),
         Way("head", "train a new head alone, on layers that stay as they are", "layers", True, head_alone, _alone),
+        Way(
+            "top",
+            "train the layers on a published encoder, which stays as it is",
+            "layers",
+            True,
+            top_alone,
+            _alone,
+            on_published=True,
+        ),
         Way("all", "train all layers under a new head (Huang et al. 2013)", "layers", True, all_layers, _alone),
         Way(
             "gradual",

@@ -101,9 +101,18 @@ class Model(Headed, ABC):
         blocks = self.blocks()
         return [Block(block.path, before.dim, block.role, before.axis) for before, block in pairwise(blocks)]
 
-    def untrained(self) -> list[str]:
-        """Return the paths of blocks that still have initial weights, as what is put on a bare pretrained encoder."""
+    def published(self) -> list[Block]:
+        """Return the blocks, from the first on, of an encoder that others trained, on which own layers stand.
+
+        None where all blocks were trained together. They know far more speech than is trained on here: a new top is
+        trained while they stay as they are, and they follow slowly.
+        """
         return []
+
+    def untrained(self) -> list[Block]:
+        """Return the blocks that still have initial weights: without a head, what stands on a published encoder."""
+        published = self.published()
+        return [] if self.heads or not published else self.blocks()[len(published) :]
 
     def outside(self) -> list[str]:
         """Return the trainable parameters that belong to no block, head or adapter, such as an embedding of masks."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from asr_transfer.config import ModelConfig
+from asr_transfer.config import ModelConfig, TopConfig
+from asr_transfer.data.inputs import Inputs, as_inputs
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.adapters import adapter_specs, add_adapter, specs_from_plain
 from asr_transfer.models.contract import Model, SpeechModel, find_kind, kind_of
-from asr_transfer.plain import checked
+from asr_transfer.models.pretrained.door import open_pretrained
+from asr_transfer.models.pretrained.hub import local_folder
+from asr_transfer.plain import checked, to_plain
 
 MOST_TOKENS = 10_000_000
 """More in a head are damage."""
@@ -36,10 +40,37 @@ def describe(model: Model) -> dict[str, Any]:
 
 
 def make_network(config: ModelConfig, heads: Mapping[str, int]) -> SpeechModel:
-    """Make the network that settings describe, with initial weights and a head for each name."""
+    """Make the network that settings describe, with initial weights and a head for each name.
+
+    A pretrained encoder has its own weights, and initial ones on top of it.
+
+    Raises:
+        ModelError: the pretrained model cannot be opened.
+    """
+    if config.pretrained is not None:
+        return _on_pretrained(config.pretrained, config.top, heads)
     model = find_kind(PLAIN, "model").from_plain({"model": config}, heads, "model")
     assert isinstance(model, SpeechModel)
     return model
+
+
+def _on_pretrained(folder: Path, top: TopConfig, heads: Mapping[str, int]) -> SpeechModel:
+    found = open_pretrained(local_folder(folder), "ctc").model
+    plain = {**describe(found), "heads": dict(heads), **({"top": to_plain(top)} if found.published() else {})}
+    model = build(plain, str(folder))
+    new = tuple(f"{block.path}." for block in found.untrained())
+    known = {name: own for name, own in found.state_dict().items() if not name.startswith(("heads.", *new))}
+    model.load_state_dict(known, strict=False)
+    return model
+
+
+def network_inputs(config: ModelConfig) -> Inputs:
+    """Return what the network that settings describe is fed.
+
+    Raises:
+        ModelError: its pretrained encoder cannot be opened.
+    """
+    return as_inputs(config.features) if config.pretrained is None else make_network(config, {}).inputs
 
 
 def build(plain: Mapping[str, Any], where: str) -> SpeechModel:

@@ -114,7 +114,7 @@ def add_language(recogniser: Recogniser, language: str, tokens: Tokens) -> Recog
     model, stands = _extended(before, [phone for phone in tokens.symbols[1:] if phone not in known])
     table = {phone: known.get(phone, [phone]) for phone in tokens.symbols[1:]}
     model.add_head(language, _renamed(table, stands, language))
-    every = {**recogniser.others, recogniser.head: recogniser.tokens}
+    every = recogniser.tokens_by_head
     every.pop(language, None)
     lexica = {name: lexicon for name, lexicon in recogniser.lexica.items() if name != language}
     # Offsets between languages are of all heads or none.

@@ -131,6 +131,8 @@ def choose(model: Network | None, device: str = "cpu", batch_budget: int = 6000,
         return Choice("fp32", reason="bf16 is measured only for networks that listen to speech")
     if isinstance(model, SpeechModel):
         model = model.network or model
+    elif model.pretrained is not None:
+        model = make_network(model, {"probe": 40})
     items = max(2, min(16, batch_budget // 300))
     key = _key(model, items, threads)
     speed = _recall(key)

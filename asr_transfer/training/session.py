@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import torch
+from torch import nn
 
 from asr_transfer.config import ModelConfig, SourceConfig, Units
 from asr_transfer.data.lexicon import Lexicon
@@ -21,6 +22,7 @@ from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.models.contract import Criterion, SpeechModel
 from asr_transfer.models.kinds import make_network
 from asr_transfer.training import criteria
+from asr_transfer.training.activations import Stored, above, stored_depth
 from asr_transfer.training.metrics import ErrorRate
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.phone_models import make_phone_model, read_allophones
@@ -82,17 +84,26 @@ def train_recogniser(
             for language in dev.languages()
         ]
         validation = [Mixture("dev", tuple(checks))]
+    encoder = [] if config.model.pretrained is None else _encoder(model)
+    if not config.model.pretrained_rate:
+        for parameter in encoder:
+            parameter.requires_grad_(False)
+    depth = 0 if objectives else stored_depth(model, masked=True)
+    stored = Stored(model)
     trainer = Trainer(
-        model,
-        streams,
+        above(model, depth),
+        stored.feed_all(streams, depth, masked=True),
         objectives,
+        _Rates(model, encoder, config.model.pretrained_rate),
         config=config.trainer,
-        validation=validation,
+        validation=stored.feed_all(validation, depth),
         monitor="wer",
         folder=folder,
         log=log,
     )
     result = trainer.train()
+    for parameter in encoder:
+        parameter.requires_grad_(True)
     head, *rest = tokens
     lexicon = None
     if config.isolated_words:
@@ -101,6 +112,25 @@ def train_recogniser(
         lexicon = Lexicon.from_pairs(sorted(spelled))
     others = {language: tokens[language] for language in rest}
     return Recogniser(model.cpu().eval(), tokens[head], head, {}, lexicon=lexicon, others=others), result, report
+
+
+def _encoder(model: SpeechModel) -> list[nn.Parameter]:
+    """Return what can be trained of a pretrained encoder: all blocks, where no own layers stand on it."""
+    blocks = model.published() or model.blocks()
+    parameters = [parameter for block in blocks for parameter in model.get_submodule(block.path).parameters()]
+    return [parameter for parameter in parameters if parameter.requires_grad]
+
+
+class _Rates:
+    """A plan that gives some parameters another learning rate."""
+
+    def __init__(self, model: nn.Module, parameters: Sequence[nn.Parameter], factor: float) -> None:
+        chosen = set(parameters)
+        self.learning_rate_factors = {name: factor for name, own in model.named_parameters() if own in chosen}
+
+    def apply(self, model: nn.Module) -> _Rates:
+        """Do nothing: it holds for the model that it was made with."""
+        return self
 
 
 def require_trainable(train: Spoken, dev: Spoken, config: SourceConfig) -> None:
@@ -148,9 +178,10 @@ def language_tasks(train: Spoken, config: SourceConfig) -> tuple[list[Task], dic
     units = {language: config.units_of.get(language, config.model.units) for language in parts}
     texts = {language: [u.spelled(units[language]) for u in part.utterances] for language, part in parts.items()}
     tokens = language_tokens(texts, units, config.subwords)
+    frames = config.model.frames if config.model.pretrained is None else make_network(config.model, {}).frames
     tasks, report = [], Report()
     for language, part in parts.items():
-        kept, left = part.spelled(tokens[language], config.speeds, config.augment).feasible(config.model.frames)
+        kept, left = part.spelled(tokens[language], config.speeds, config.augment).feasible(frames)
         if not kept:
             where = f"of the language {language} " if len(parts) > 1 else ""
             raise DataError(f"no utterance {where}is long enough for CTC. {left}")

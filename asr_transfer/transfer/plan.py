@@ -159,6 +159,21 @@ class Applied:
         return text.getvalue()
 
 
+@dataclass(frozen=True)
+class Done:
+    """A plan that was applied already: what it froze decides what the trainer is given.
+
+    Attributes:
+        applied: What it did.
+    """
+
+    applied: Applied
+
+    def apply(self, model: nn.Module) -> Applied:
+        """Return what was done, and do nothing."""
+        return self.applied
+
+
 class TransferPlan:
     """A list of actions on a model.
 

@@ -19,7 +19,7 @@ from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.candidates import Candidate, Judge
 from asr_transfer.adaptation.choice import adapt_by_choice, choose
-from asr_transfer.adaptation.frozen_layers import Activations, Shared, Suffix, above, frozen_depth
+from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
@@ -29,6 +29,7 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.training.activations import Activations, Suffix, above, frozen_depth
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.distillation import Distillation

@@ -25,6 +25,12 @@ def test_the_ways_that_the_amount_and_the_kept_speech_allow(
     assert f"{minutes:.1f} minutes are few" in plan.reason if "head" in ways else "from 3 minutes on" in plan.reason
 
 
+def test_a_published_encoder_gets_a_top_first() -> None:
+    bare = plan_ways(1.0, False, False, published=True, untrained=True)
+    assert bare.ways == ("top", "all") and "the encoder comes without output layers" in bare.reason
+    assert plan_ways(10, False, True, published=True).ways == ("top", "joint", "all")
+
+
 def test_a_head_that_is_there_is_told_of() -> None:
     assert "the head that is there grows" in plan_ways(10, True, True).reason
     assert "grows" not in plan_ways(10, False, True).reason

@@ -392,6 +392,10 @@ def test_the_registry_holds_every_way_and_what_it_promises(spoken: Any, source: 
         if way.needs_source:
             with pytest.raises(ConfigError, match=f"`language.mode` {name} needs a source model"):
                 _learn(spoken, None, _learning(name, model=NETWORK))
+        if way.on_published:
+            with pytest.raises(ConfigError, match=f"{name} trains the layers on a published encoder, and"):
+                _learn(spoken, source, _learning(name))
+            continue
         before = snapshot(source.model)
         more = Spoken(spoken[0]["en"], spoken[1]) if way.uses_source else None
         learnt = _learn(spoken, source, _learning(name, trainer={"validate_every": 0}), source_speech=more).recogniser

@@ -14,7 +14,7 @@ from torch import nn
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.choice import adapt_by_choice
-from asr_transfer.adaptation.frozen_layers import Shared, frozen_depth
+from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
 from asr_transfer.adaptation.profile import Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
@@ -38,6 +38,7 @@ from asr_transfer.models.kinds import describe, make
 from asr_transfer.models.progressive import ProgressiveImageModel, ProgressiveModel
 from asr_transfer.models.shared_private import SharedPrivateModel
 from asr_transfer.training import precision
+from asr_transfer.training.activations import frozen_depth
 from tests.models.stranger import Stranger, StrangerConfig
 from tests.small import MELS, different, small_model, snapshot
 from tests.tones import Speech, two_speakers

@@ -23,7 +23,7 @@ from asr_transfer.experiments.languages.identification import identified, is_mea
 from asr_transfer.experiments.languages.points import Corpora, source_store
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import update_origin
-from asr_transfer.models.kinds import make_network
+from asr_transfer.models.kinds import make_network, network_inputs
 from asr_transfer.models.shared_private import PrivateConfig, SharedPrivateModel
 from asr_transfer.plain import to_plain
 from asr_transfer.runs.record import RunRecord
@@ -129,7 +129,7 @@ class TrainSource(Job):
 
     def _train(self, record: RunRecord, train: list[Utterance]) -> None:
         source, path, languages = self.source, record.folder, list(by_language(train))
-        store = source_store(self.corpora, source.config.model.features, source.config.speeds)
+        store = source_store(self.corpora, network_inputs(source.config.model), source.config.speeds)
         recogniser, result, report = train_recogniser(
             Spoken(train, store),
             Spoken([], store),

@@ -24,7 +24,8 @@ from asr_transfer.experiments.own_language.jobs import (
     ways_beside,
 )
 from asr_transfer.experiments.own_language.rows import PathRow, summarise
-from asr_transfer.languages.learning import load_any_head, tokens_by_head
+from asr_transfer.languages.learning import load_any_head
+from asr_transfer.models.kinds import network_inputs
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend, run_all
 from asr_transfer.training.precision import precise
@@ -113,7 +114,7 @@ def with_source(config: OwnLanguageConfig, source_model: Path) -> OwnLanguageCon
     """
     record = read_finished(source_model)
     model = load_any_head(source_model)
-    if known := sorted({one.language for one in config.languages} & set(tokens_by_head(model))):
+    if known := sorted({one.language for one in config.languages} & set(model.tokens_by_head)):
         raise ConfigError(f"{source_model}: knows '{known[0]}' already, which is to be learnt; take another model.")
     network = model.model.network
     if network is None:
@@ -127,7 +128,7 @@ def with_source(config: OwnLanguageConfig, source_model: Path) -> OwnLanguageCon
 
 def _compute_features(config: OwnLanguageConfig, speech: Speech, workers: int) -> None:
     """Compute all features that are not there, in parallel, so that no process computes them for itself."""
-    inputs, speeds = config.source.model.features, stored_speeds(config.learn.speeds)
+    inputs, speeds = network_inputs(config.source.model), stored_speeds(config.learn.speeds)
     requests = [Request(target.everything(), inputs, speeds) for target in speech.targets]
     if speech.sources:
         requests.insert(0, Request(source_utterances(speech.sources), inputs, stored_speeds(config.source.speeds)))

@@ -41,6 +41,7 @@ from asr_transfer.languages.learning import (
 )
 from asr_transfer.languages.learning_settings import LearningSettings
 from asr_transfer.languages.transfer import learn_language
+from asr_transfer.models.kinds import network_inputs
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.textfiles import read_text, write_text
 from asr_transfer.training.session import hypotheses, train_recogniser
@@ -87,7 +88,7 @@ class TrainSource(Job):
         """Train it."""
         config, every = self.config, list(data["train"][1])
         held = hold_out(every, [], self.keep_judged, config.trainer.seed, symbols_of(config))
-        store = build_store(every, config.model.features, stored_speeds(config.speeds))
+        store = build_store(every, network_inputs(config.model), stored_speeds(config.speeds))
         recogniser, result, report = train_recogniser(
             Spoken(held.train, store), Spoken([], store), config, record.folder, record.log
         )

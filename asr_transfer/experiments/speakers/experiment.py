@@ -17,8 +17,9 @@ from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
-from asr_transfer.config import KEEP_SOURCE, FeatureConfig, SourceConfig, to_record
+from asr_transfer.config import KEEP_SOURCE, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
+from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
@@ -30,6 +31,7 @@ from asr_transfer.experiments.core.jobs import Job, run_jobs, run_tasks
 from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, others_of, speaker_folds
 from asr_transfer.experiments.speakers.trials import Trial, trials_of
+from asr_transfer.models.kinds import network_inputs
 from asr_transfer.progress import Work
 from asr_transfer.ranges import Count, Positive, Ranged
 from asr_transfer.runs.record import RunRecord
@@ -134,7 +136,7 @@ class Workshop:
         """Return the features of all utterances at every speed that any stage uses."""
         more = (*self.config.adapt.speeds, *self.config.choice.refit_speeds)
         speeds = tuple(sorted({1.0, *self.config.source.speeds, *more}))
-        return _store(tuple(sorted(self.manifests.items())), self.config.source.model.features, speeds)
+        return _store(tuple(sorted(self.manifests.items())), network_inputs(self.config.source.model), speeds)
 
     def source(self, fold: str) -> Recogniser:
         """Return a fold's source model."""
@@ -362,8 +364,8 @@ def _utterances(manifests: tuple[tuple[str, str], ...]) -> dict[str, Utterance]:
 
 
 @cache
-def _store(manifests: tuple[tuple[str, str], ...], config: FeatureConfig, speeds: tuple[float, ...]) -> FeatureStore:
-    return build_store(list(_utterances(manifests).values()), config, speeds)
+def _store(manifests: tuple[tuple[str, str], ...], inputs: Inputs, speeds: tuple[float, ...]) -> FeatureStore:
+    return build_store(list(_utterances(manifests).values()), inputs, speeds)
 
 
 @cache

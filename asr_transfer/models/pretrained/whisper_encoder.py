@@ -84,9 +84,9 @@ class WhisperEncoderModel(SpeechModel):
             Block("top_norm", top, "between"),
         ]
 
-    def untrained(self) -> list[str]:
-        """See `Model.untrained`: of a bare encoder what is on top of it."""
-        return [] if self.heads else [block.path for block in self.blocks() if block.path.startswith("top")]
+    def published(self) -> list[Block]:
+        """See `Model.published`."""
+        return self.blocks()[: len(self.encoder) + 2]
 
     def describe(self) -> dict[str, Any]:
         """See `Model.describe`."""
