@@ -101,7 +101,7 @@ def _change(before: Score, after: Score) -> str:
 
 
 def _change_capped(before: Capped, after: Capped) -> str:
-    return (
-        f"capped at each clip's reference: WER {100 * before.wer:.1f} % → {100 * after.wer:.1f} %, CER "
-        f"{100 * before.cer:.1f} % → {100 * after.cer:.1f} %; {before.over} → {after.over} clips of {after.clips} above it"
-    )
+    wer = f"WER {100 * before.wer:.1f} % → {100 * after.wer:.1f} %"
+    cer = f"CER {100 * before.cer:.1f} % → {100 * after.cer:.1f} %"
+    over = f"{before.over} → {after.over} of {after.clips} clips above it"
+    return f"capped at each clip's reference: {wer}, {cer}; {over}"

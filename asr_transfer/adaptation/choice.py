@@ -25,12 +25,12 @@ from asr_transfer.adaptation.candidates import SURE, Candidate, Entry, Floats, J
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
-from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, TrainingError
-from asr_transfer.models.contract import Model, SequenceModel
+from asr_transfer.models.contract import Model, SequenceModel, SpeechModel
 from asr_transfer.progress import Work
 from asr_transfer.training.learnable import learnable
 
@@ -90,6 +90,17 @@ def candidates(choice: ChoiceConfig, with_source: bool, model: Model | None = No
             raise ConfigError(f"`{name}` trains nothing, so there is nothing to try; take it out of `choice`.")
     rates = {name: default_learning_rate(name, model) for name in names}
     return [Candidate(name, factor * rates[name]) for name in names for factor in choice.rates]
+
+
+def trial_settings(settings: MethodSettings, model: SpeechModel) -> MethodSettings:
+    """Return the settings of `auto`'s methods: of a model of sequence to sequence, where none are given, the decoder's.
+
+    Its encoder then runs once for each recording, where training through it costs ten times as much.
+    """
+    if not isinstance(model, SequenceModel) or settings != MethodSettings():
+        return settings
+    decoder = [block.path for block in model.blocks()[model.hearing() :] if block.role == "layer"]
+    return replace(settings, first=len(model.layers()) - len(decoder), blocks=" | ".join(decoder))
 
 
 def choose(
@@ -208,6 +219,7 @@ def adapt_by_choice(
         DataError: no utterance is long enough for CTC, or a transcript cannot be spelled.
     """
     tried = candidates(choice, bool(source_speech), source.model)
+    config = replace(config, settings=trial_settings(config.settings, source.model))
     usable, report = learnable(spoken.spelled(source.tokens, config.speeds), source.model)
     if not usable:
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")

@@ -17,7 +17,16 @@ from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.before_after import before_and_after
 from asr_transfer.adaptation.candidates import BEYOND_CHANCE, Candidate, Loss, ladder_table, mean_abroad
 from asr_transfer.adaptation.checks import digest
-from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, refit_settings, usual_choice
+from asr_transfer.adaptation.choice import (
+    AUTO,
+    Choice,
+    candidates,
+    choose,
+    lasting,
+    refit_settings,
+    trial_settings,
+    usual_choice,
+)
 from asr_transfer.adaptation.kept import (
     NOT_MEASURED,
     Judged,
@@ -95,6 +104,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         AsrTransferError: utterances, settings or the folder are wrong.
     """
     _refuse_shared([*speech.own, *speech.untranscribed], speech.test)
+    if command.method == AUTO:
+        command = replace(command, settings=trial_settings(command.settings, source.model))
     # What cannot work is refused before anything is written.
     labelled = reads_transcripts(command.method) and bool(speech.own)
     if not speech.own:

@@ -22,7 +22,7 @@ from asr_transfer.commands.options import (
 from asr_transfer.commands.speech import read_speech, take
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.decoding.settings import SearchConfig
+from asr_transfer.decoding.settings import SearchConfig, WritingConfig
 from asr_transfer.evaluation.capped import capped
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
@@ -64,6 +64,7 @@ def evaluate(
     lm: str | Path | None = None,
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
+    writing: WritingConfig = WritingConfig(),
     overwrite: bool = False,
 ) -> Score:
     """Score a model, as `asr-transfer evaluate` does: the parameters are its options, described in `--help`.

@@ -27,7 +27,7 @@ from asr_transfer.decoding.identify import Identified, accuracy, confusions, ide
 from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser, heads_in, speaks_many
-from asr_transfer.decoding.settings import SearchConfig
+from asr_transfer.decoding.settings import SearchConfig, WritingConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.runs.console import say
@@ -44,6 +44,7 @@ def load(
     lm: str | Path | None = None,
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
+    writing: WritingConfig = WritingConfig(),
 ) -> Recogniser:
     """Load a model to listen with; the parameters are options of `asr-transfer transcribe`, described in `--help`.
 
@@ -57,6 +58,7 @@ def load(
         lm: language model of the sentences, ARPA text.
         hotwords: file of words or phrases to listen for.
         search: settings of the search for sentences and hot words.
+        writing: settings by which a model of sequence to sequence writes.
 
     Returns:
         The recogniser, whose `transcribe` takes audio files and returns their texts.
@@ -90,6 +92,10 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
     """
     if speaks_many(options.model):
         return _of_many_languages(options)
+    if options.writing != WritingConfig():
+        raise ConfigError(
+            f"`writing` is about models that write token after token, but {options.model} has CTC; leave it out."
+        )
     path = options.model / "model" if (options.model / "model").is_dir() else options.model
     if options.language == AUTO:
         heads = heads_in(path)
@@ -116,7 +122,7 @@ def _of_many_languages(options: ListenOptions) -> Recogniser:
                 "token after token; leave it out, or take another model."
             )
     recogniser = load_with_profile(options.model, options.profile)
-    return listening_for(recogniser, options.language)
+    return listening_for(replace(recogniser, writing=options.writing), options.language)
 
 
 def listening_for(recogniser: Recogniser, language: str | None) -> Recogniser:

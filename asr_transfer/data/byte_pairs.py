@@ -70,7 +70,7 @@ class BytePairTokens(Tokens):
         mine, theirs = ((o.data, o.never, o.never_first, len(o)) for o in (self, other))
         return mine == theirs
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     @property
     def alphabet(self) -> Set[str]:

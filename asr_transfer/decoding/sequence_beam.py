@@ -78,8 +78,8 @@ def write_by_beam(
         size = log_probs.shape[1]
         before = torch.full((count, width), -torch.inf, device=device)
         for number, search in enumerate(searches):
-            values = [value for _, value in search.live]
-            before[number, : len(values)] = torch.tensor(values, device=device)
+            live = [value for _, value in search.live]
+            before[number, : len(live)] = torch.tensor(live, device=device)
         totals = (log_probs.view(count, width, size) + before[:, :, None]).view(count, width * size)
         values, places = totals.topk(min(2 * beam, totals.shape[1]))
         rows, tokens = [], []

@@ -12,7 +12,7 @@ import torch
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.before_after import before_and_after
 from asr_transfer.adaptation.candidates import answers
-from asr_transfer.adaptation.choice import adapt_by_choice, candidates
+from asr_transfer.adaptation.choice import adapt_by_choice, candidates, trial_settings
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
@@ -126,6 +126,15 @@ def test_auto_tries_methods_of_its_own_and_may_leave_the_model(source: Recognise
     # A rate of nothing changes nothing, which is no gain.
     adapted, chosen = adapt_by_choice(source, spoken, replace(CONFIG, steps=1), replace(choice, rates=(1e-9,)))
     assert (chosen.method, adapted.end) == ("none", {})
+
+
+def test_auto_adapts_the_decoder_alone_unless_it_is_told_otherwise(source: Recogniser, spoken: Spoken) -> None:
+    settings = trial_settings(MethodSettings(), source.model)
+    assert (settings.first, settings.blocks) == (2, "decoder.layers.0 | decoder.layers.1")
+    assert trial_settings(MethodSettings(first=3), source.model) == MethodSettings(first=3)
+    for method in ChoiceConfig().token_by_token:
+        adapted = adapt(source, spoken, method, replace(CONFIG, settings=settings))
+        assert adapted.depth == source.model.hearing() and all("decoder.layers" in name for name in adapted.end)
 
 
 def test_pretrained_weights_take_smaller_steps(source: Recogniser) -> None:

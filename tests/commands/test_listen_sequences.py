@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from asr_transfer.audio import SAMPLE_RATE
-from asr_transfer.data.manifest import write_manifest
+from asr_transfer.audio import SAMPLE_RATE, probe
+from asr_transfer.data.features import build_store
+from asr_transfer.data.manifest import Utterance, write_manifest
+from asr_transfer.data.pieces import Pieces
+from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.runs.record import read_record
 from tests.commands.conftest import Lines
@@ -66,6 +69,13 @@ def test_a_long_recording_is_cut_into_windows(model: Path, tmp_path: Path, lines
     soundfile.write(tmp_path / "long.wav", speak("face bead abba cab deed face bead " * 2, 1.0, 5), SAMPLE_RATE)
     status, told, _ = lines("transcribe", "--model", model, "--language", "cs", tmp_path / "long.wav")
     assert status == 0 and len(told) == 1
+    recogniser = Recogniser.load(model)
+    utterance = Utterance("long", str(tmp_path / "long.wav"), probe(tmp_path / "long.wav").duration, "", "", "cs")
+    spoken = Spoken([utterance], build_store([utterance], recogniser.model.inputs, cache=tmp_path / "store"))
+    pieces = Pieces(spoken, 2.0)
+    assert sum(pieces.seconds(n) for n in range(len(pieces))) == pytest.approx(utterance.duration, abs=0.02)
+    assert all(1.0 <= pieces.seconds(n) <= 2.0 for n in range(len(pieces)))
+    assert len(recogniser.write(spoken)[0]) == len(pieces) > 1
 
 
 def test_scores_are_without_punctuation_and_capped_beside(

@@ -11,6 +11,7 @@ from torch import nn
 
 from asr_transfer.data.inputs import Inputs, WhisperMel
 from asr_transfer.errors import ConfigError
+from asr_transfer.models import contract
 from asr_transfer.models.contract import Block, SequenceModel, register
 from asr_transfer.models.pretrained.whisper_decoder_layers import (
     DecoderLayer,
@@ -140,8 +141,9 @@ class Whisper(SequenceModel):
         layers = [self.get_submodule(block.path) for block in self._decoder_layers()]
         return DecoderState([Kept(layer.encoder_attn.keys_and_values(states)) for layer in layers])  # type: ignore
 
-    def follow(self, tokens: torch.Tensor, state: DecoderState) -> torch.Tensor:
+    def follow(self, tokens: torch.Tensor, state: contract.DecoderState) -> torch.Tensor:
         """See `SequenceModel.follow`."""
+        assert isinstance(state, DecoderState)
         hidden: torch.Tensor = self.get_submodule("decoder.embedding")(tokens, state.length)
         for block, kept in zip(self._decoder_layers(), state.layers, strict=True):
             hidden = self.get_submodule(block.path)(hidden, kept)
