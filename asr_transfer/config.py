@@ -348,6 +348,7 @@ _LATER = (
     ("top", as_values(TopConfig())),
     ("pretrained_rate", 0.0),
     ("published_rate", 0.01),
+    ("token_by_token", ["lora", "lhuc"]),
 )
 """Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
 runs go on and earlier models keep their checksums."""

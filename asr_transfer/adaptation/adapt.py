@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec
 import torch
 
 from asr_transfer.adaptation.frozen_layers import Shared
-from asr_transfer.adaptation.methods import STREAM, build, default_learning_rate, find_methods
+from asr_transfer.adaptation.methods import STREAM, build, default_learning_rate, find_methods, require_fitting
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
 from asr_transfer.config import TrainerConfig
@@ -22,9 +22,10 @@ from asr_transfer.data.manifest import Report
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
-from asr_transfer.models.contract import SpeechModel, require_ctc
+from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel
 from asr_transfer.remarks import remark
 from asr_transfer.training.activations import above
+from asr_transfer.training.learnable import learnable
 from asr_transfer.training.objective import Objective
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import speech_task
@@ -33,6 +34,9 @@ from asr_transfer.training.trainer import Result, Trainer
 from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC, fisher_information
 from asr_transfer.transfer.plan import Applied, Done
+
+TOGETHER = 8
+"""Windows that a batch of a model of sequence to sequence holds at least, where there are so many."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,7 @@ def adapt(
         ConfigError: the method is unknown, its settings do not fit the model, or it needs CTC, which the model lacks.
     """
     names = [found.name for found in find_methods(method)]
-    if names != ["none"]:
-        require_ctc(source.model, f"`{method}`")
+    require_fitting(method, source.model)
     recipe = build(method, source.model, config.settings, source.head)
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
@@ -149,10 +152,10 @@ def adapt(
     if "pseudo-label" in names:
         teacher = labeller(source, config.settings, config.suta)
         spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
-    kept, infeasible = spoken.spelled(source.tokens, config.speeds, config.augment).feasible(source.model.frames)
+    kept, infeasible = learnable(spoken.spelled(source.tokens, config.speeds, config.augment), source.model)
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)
     if not kept:
-        raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
+        raise DataError(f"no utterance can be learnt from, so there is nothing to adapt to. {report}")
     shared = _fitting(shared, source, spoken.store)
     applied = recipe.plan.apply(model)
     depth = shared.depth(model, config.augment is not None, any(objective.taps for _, objective in recipe.objectives))
@@ -169,15 +172,17 @@ def adapt(
         (weight, _consolidated(objective, source.head, own, above(model, depth)))
         for weight, objective in recipe.objectives
     ]
-    streams: list[Task | Mixture] = [speech_task(STREAM, kept.fed(inputs), source.head, recipe.task_weight)]
+    criterion = source.model.criterion
+    streams: list[Task | Mixture] = [speech_task(STREAM, kept.fed(inputs), source.head, recipe.task_weight, criterion)]
+    budget, source_budget = (_roomy(each, source.model, kept) for each in (config.batch_budget, config.source_budget))
     if recipe.source_weight:
         if not beside:
             raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
-        streams.append(_replayed(beside, source.head, recipe.source_weight, config.source_budget))
+        streams.append(_replayed(beside, source.head, recipe.source_weight, source_budget, criterion))
     settings = TrainerConfig(
         steps=config.steps,
-        batch_budget=config.batch_budget,
-        learning_rate=config.learning_rate or default_learning_rate(method),
+        batch_budget=budget,
+        learning_rate=config.learning_rate or default_learning_rate(method, source.model),
         weight_decay=0.0,
         precision=config.precision,
         validate_every=0,
@@ -216,21 +221,31 @@ def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:
             for number, utterance in enumerate(spoken.utterances)
             if (utterance.language if utterance.language in source.others else source.head) == head
         ]
-        part, _ = spoken.subset(numbers).spelled(source.tokens_for(head)).feasible(source.model.frames)
+        part, _ = learnable(spoken.subset(numbers).spelled(source.tokens_for(head)), source.model)
         if part:
             parts[head] = part
     return parts
 
 
-def _replayed(parts: Mapping[str, Spoken], head: str, weight: float, budget: int) -> Task | Mixture:
+def _roomy(budget: int, model: SpeechModel, spoken: Spoken) -> int:
+    """Return the budget of a batch, of windows of one length at least that of some side by side.
+
+    Short recordings cost as much as long ones there, so that a budget in frames would hold one of them.
+    """
+    return max(budget, TOGETHER * int(spoken.costs().min())) if isinstance(model, SequenceModel) else budget
+
+
+def _replayed(
+    parts: Mapping[str, Spoken], head: str, weight: float, budget: int, criterion: Criterion
+) -> Task | Mixture:
     """Return source speech as one stream; of several languages, half is of the head's own and as much of every other.
 
     Batches are as large as those of one language, so that other languages cost no time.
     """
     if len(parts) == 1:
         ((only, part),) = parts.items()
-        return replace(speech_task("source", part, only, weight), budget=budget)
-    tasks = {name: speech_task(f"source {name}", part, name) for name, part in parts.items()}
+        return replace(speech_task("source", part, only, weight, criterion), budget=budget)
+    tasks = {name: speech_task(f"source {name}", part, name, criterion=criterion) for name, part in parts.items()}
     rest = max(1, len(tasks.keys() - {head}))
     shares = {task.name: 1.0 if name == head else 1.0 / rest for name, task in tasks.items()}
     return Mixture("source", tuple(tasks.values()), shares=shares, weight=weight, budget=budget)

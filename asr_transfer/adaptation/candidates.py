@@ -18,6 +18,7 @@ from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.evaluation.capped import capped_errors
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.plain import to_plain
@@ -31,6 +32,10 @@ BEYOND_CHANCE = 2.0
 
 WORST = 1000.0
 """Criterion of what is not finite: a number, so that it is sorted, and written to files, like any other."""
+
+SMOOTH = 0.02
+"""Share of its characters that is added to the errors of a text, where errors stand for the loss: none of none is no
+gain."""
 
 SURE = 0.9
 """Chance, one-sided, with which a gain must be one to count, where there is no usual choice to fall back on."""
@@ -103,7 +108,8 @@ class Answers:
     """A model's answers on some utterances.
 
     Attributes:
-        errors, units, losses: (n,) character errors, reference characters and CTC losses.
+        errors, units, losses: (n,) character errors, reference characters and CTC losses; of a model of sequence to
+            sequence errors stand for losses, and each clip has at most as many as it has characters.
     """
 
     errors: Floats
@@ -344,6 +350,8 @@ def costly(lost: Mapping[str, Loss], tolerance: float) -> str:
 @torch.no_grad()
 def answers(recogniser: Recogniser, spoken: Spoken, items: Sequence[int]) -> Answers:
     """Return character errors, reference characters and CTC losses of `items` under a recogniser."""
+    if recogniser.can_run_away:
+        return _written(recogniser, spoken, items)
     recogniser.model.eval()
     batch = spoken.collate(list(items))
     assert batch.target_lengths is not None
@@ -362,6 +370,24 @@ def answers(recogniser: Recogniser, spoken: Spoken, items: Sequence[int]) -> Ans
     return Answers(
         aligned.errors.astype(float), aligned.reference.astype(float), losses.cpu().numpy().astype(np.float64)
     )
+
+
+def _written(recogniser: Recogniser, spoken: Spoken, items: Sequence[int]) -> Answers:
+    """Return the answers of a model of sequence to sequence: its errors alone, those of each clip capped.
+
+    Its loss falls under teacher forcing while its texts stay as wrong as they were, so that it must not decide.
+    """
+    batch, utterances = spoken.collate(list(items)), [spoken.utterance(item) for item in items]
+    assert batch.lengths is not None
+    seconds, languages = [u.duration for u in utterances], [recogniser.language_of(u) for u in utterances]
+    written = recogniser.writer().write(batch.inputs, batch.lengths, seconds, languages)
+    rows = [
+        Hypothesis(str(number), "", u.language, u.text, one.text)
+        for number, (u, one) in enumerate(zip(utterances, written, strict=True))
+    ]
+    aligned = align(rows, "character", recogniser.normalisation)
+    errors, units = capped_errors(aligned).astype(float), aligned.reference.astype(float)
+    return Answers(errors, units, errors + SMOOTH * units)
 
 
 def describe(rung: Rung) -> str:

@@ -175,7 +175,7 @@ def suspicious_transcripts(source: Recogniser, spoken: Spoken) -> list[Finding]:
     the speaker's (`OUTLIER`, `FEW_TOKENS`), which tells sentences that resemble each other apart.
 
     A speaker with a single text has little to compare with and seldom findings; a transcript too long for CTC has
-    none, because `Spoken.feasible` names it.
+    none, because `Spoken.feasible` names it. A model of sequence to sequence has no CTC loss and no findings.
 
     Args:
         source: the model before adaptation.
@@ -184,7 +184,7 @@ def suspicious_transcripts(source: Recogniser, spoken: Spoken) -> list[Finding]:
     Raises:
         DataError: a transcript cannot be spelled.
     """
-    if not spoken:
+    if not spoken or source.can_run_away:
         return []
     utterances = spoken.spelled(source.tokens).utterances
     log_probs, heard = _listen(source, spoken)

@@ -17,18 +17,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scipy import stats
+
 from asr_transfer.adaptation.adapt import Adapted, adapt, spelled_by_head
-from asr_transfer.adaptation.candidates import Candidate, Floats, Judge, Rung, describe
+from asr_transfer.adaptation.candidates import SURE, Candidate, Floats, Judge, Rung, describe
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
-from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.trials import Trials
 from asr_transfer.adaptation.verdicts import difference, is_sure, is_worse, usual_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.models.contract import Model, SequenceModel, SpeechModel
+from asr_transfer.training.learnable import learnable
 
 AUTO, NONE = "auto", "none"
 
@@ -57,20 +61,39 @@ class Choice:
         return f"{self.method}{rate}"
 
 
-def candidates(choice: ChoiceConfig, with_source: bool) -> list[Candidate]:
+def candidates(choice: ChoiceConfig, with_source: bool, model: Model | None = None) -> list[Candidate]:
     """Return what `auto` tries: each method at multiples of its own learning rate.
 
     Methods that need source utterances are tried only where there are some; where there are, they alone are tried,
     since they forget least.
 
+    Args:
+        choice: methods and factors.
+        with_source: whether there are source utterances.
+        model: model that is to be adapted, which decides on the methods' learning rates; None for one made by `train`.
+
     Raises:
         ConfigError: a method is unknown or trains nothing.
     """
     names = choice.with_source if with_source else choice.without_source
+    if isinstance(model, SequenceModel):
+        names = tuple(f"{name}+replay" if with_source else name for name in choice.token_by_token)
     for name in names:
         if not default_learning_rate(name):
             raise ConfigError(f"`{name}` trains nothing, so there is nothing to try; take it out of `choice`.")
-    return [Candidate(name, factor * default_learning_rate(name)) for name in names for factor in choice.rates]
+    rates = {name: default_learning_rate(name, model) for name in names}
+    return [Candidate(name, factor * rates[name]) for name in names for factor in choice.rates]
+
+
+def trial_settings(settings: MethodSettings, model: SpeechModel) -> MethodSettings:
+    """Return the settings of `auto`'s methods: of a model of sequence to sequence, where none are given, the decoder's.
+
+    Its encoder then runs once for each recording, where training through it costs ten times as much.
+    """
+    if not isinstance(model, SequenceModel) or settings != MethodSettings():
+        return settings
+    decoder = [block.path for block in model.blocks()[model.hearing() :] if block.role == "layer"]
+    return replace(settings, first=len(model.layers()) - len(decoder), blocks=" | ".join(decoder))
 
 
 def choose(
@@ -142,7 +165,7 @@ def choose(
     most = max(entry.folds for entry in entries)
     options = [rung for entry in entries if entry.folds == most for rung in judge.all(entry, choice)]
     before = judge.source_shares(next(entry.held for entry in entries if entry.folds == most))
-    method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice)
+    method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice, source.can_run_away)
     return Choice(method, rate, strength, reason, tuple(ladder), time.process_time() - begin)
 
 
@@ -162,8 +185,9 @@ def adapt_by_choice(
     Raises:
         DataError: no utterance is long enough for CTC, or a transcript cannot be spelled.
     """
-    tried = candidates(choice, bool(source_speech))
-    usable, report = spoken.spelled(source.tokens, config.speeds).feasible(source.model.frames)
+    tried = candidates(choice, bool(source_speech), source.model)
+    config = replace(config, settings=trial_settings(config.settings, source.model))
+    usable, report = learnable(spoken.spelled(source.tokens, config.speeds), source.model)
     if not usable:
         raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
     left = {name for name, _ in report.dropped}
@@ -183,9 +207,9 @@ def refit_settings(config: AdaptConfig, chosen: Choice, choice: ChoiceConfig | N
     return replace(config, learning_rate=chosen.learning_rate, strength=chosen.strength, steps=steps, speeds=speeds)
 
 
-def usual_choice(choice: ChoiceConfig, with_source: bool) -> Choice:
-    """Return the usual choice: the first candidate at its usual strength."""
-    first = candidates(choice, with_source)[0]
+def usual_choice(choice: ChoiceConfig, with_source: bool, model: Model | None = None) -> Choice:
+    """Return the usual choice: the first candidate at its usual strength; see `candidates` for the arguments."""
+    first = candidates(choice, with_source, model)[0]
     strength = usual_strength(first.method, choice)
     return Choice(first.method, first.learning_rate, strength, "the usual choice", (), 0.0)
 
@@ -196,26 +220,39 @@ def usual_strength(method: str, choice: ChoiceConfig) -> float:
 
 
 def _decide(
-    options: Sequence[Rung], prior: Candidate, before: Floats, ladder: Sequence[Rung], choice: ChoiceConfig
+    options: Sequence[Rung],
+    prior: Candidate,
+    before: Floats,
+    ladder: Sequence[Rung],
+    choice: ChoiceConfig,
+    doubtful: bool = False,
 ) -> tuple[str, float | None, float, str]:
     """Return method, learning rate, strength and reason.
 
     What makes held-out recordings worse is not chosen. With few of them the best of many options is often merely lucky:
     the first candidate at its usual strength is taken, unless another is better by more than `verdicts.DOUBT` allows.
+    Where the usual choice is doubtful too, as of a model of sequence to sequence, what is no gain beyond chance is not
+    chosen either.
     """
     if not options:
         reason = f"every candidate was refused ({ladder[0].method}: {ladder[0].refused}), so the model stays as it is"
         return NONE, None, 1.0, reason
-    safe = [rung for rung in options if not is_worse(rung, before)]
+    safe = [rung for rung in options if not is_worse(rung, before) and not (doubtful and _is_chance(rung, before))]
     best = min(safe or options, key=lambda rung: rung.score)
     if not safe:
-        reason = f"the best candidate, {_found(best)}; that is no gain, so the model stays as it is"
+        reason = f"the best candidate, {_found(best)}; that is no gain{' beyond chance' * doubtful}, so the model "
+        reason += "stays as it is"
         return NONE, None, 1.0, reason
     first = [rung for rung in safe if (rung.method, rung.learning_rate) == (prior.method, prior.learning_rate)]
     usual = usual_of(first, usual_strength(prior.method, choice), before) or best
     gain, error = difference(usual.shares, best.shares)
     chosen, why = (best, "the best by more than chance") if is_sure(gain, error) else (usual, "the usual choice")
     return chosen.method, chosen.learning_rate, chosen.strength, f"{why}: {_found(chosen)}"
+
+
+def _is_chance(rung: Rung, before: Floats) -> bool:
+    gained, error = difference(before, rung.shares)
+    return not gained > float(stats.t.ppf(SURE, max(1, len(rung.shares) - 1))) * error
 
 
 def _found(rung: Rung) -> str:

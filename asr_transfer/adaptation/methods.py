@@ -13,7 +13,7 @@ from typing import Literal
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters import AdapterSpec
-from asr_transfer.models.contract import Block, Model, paths_with_tensors
+from asr_transfer.models.contract import Block, Model, SpeechModel, paths_with_tensors, require_ctc
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC
@@ -31,8 +31,8 @@ class Ingredients:
     Attributes:
         actions: steps of the transfer plan, after copying the source model.
         objectives: objectives with their weights.
-        task_weight: factor on the CTC loss of the speaker's utterances.
-        source_weight: weight of the CTC loss on source utterances.
+        task_weight: factor on the loss of the speaker's utterances.
+        source_weight: weight of the loss on source utterances.
     """
 
     actions: list[Action] = field(default_factory=list)
@@ -57,6 +57,7 @@ class Method:
         build: function that makes its ingredients for a source model.
         needs_source: whether it works only with utterances of the source domain.
         uses_source: whether it reads them at all, where there are some.
+        needs_ctc: whether it computes with CTC's alignments, so that models of sequence to sequence have to do without.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Method:
     build: Callable[[Model, MethodSettings], Ingredients]
     needs_source: bool = False
     uses_source: bool = False
+    needs_ctc: bool = False
 
 
 def _nothing(source: Model, settings: MethodSettings) -> Ingredients:
@@ -104,6 +106,11 @@ def _last_layers(source: Model, settings: MethodSettings) -> Ingredients:
 
 
 def _head(source: Model, settings: MethodSettings) -> Ingredients:
+    if not source.heads.state_dict() and not any(source.own_parts(name) for name in source.heads):
+        raise ConfigError(
+            f"`head` trains the output layer alone, but that of {type(source).__name__} has no weights of its own; "
+            "name another method."
+        )
     return _frozen(source, source.blocks())
 
 
@@ -187,6 +194,7 @@ METHODS: dict[str, Method] = {
             1e-4,
             _ewc,
             uses_source=True,
+            needs_ctc=True,
         ),
         Method(
             "lhuc",
@@ -230,6 +238,7 @@ METHODS: dict[str, Method] = {
             "data",
             1e-4,
             _everything,
+            needs_ctc=True,
         ),
         Method(
             "suta",
@@ -237,6 +246,7 @@ METHODS: dict[str, Method] = {
             "test-time",
             0.0,
             _nothing,
+            needs_ctc=True,
         ),
     )
 }
@@ -273,8 +283,8 @@ class BuiltMethod:
     Attributes:
         plan: plan of the transfer.
         objectives: objectives with their weights.
-        task_weight: weight of the CTC loss of the speaker's utterances.
-        source_weight: weight of the CTC loss of source utterances; 0 reads none.
+        task_weight: weight of the loss of the speaker's utterances.
+        source_weight: weight of the loss of source utterances; 0 reads none.
     """
 
     plan: TransferPlan
@@ -318,6 +328,17 @@ def _of_other_heads(source: Model, head: str) -> list[str]:
     return paths_with_tensors(source, [path for path in paths if path not in own])
 
 
+def require_fitting(name: str, model: SpeechModel) -> None:
+    """Refuse a method or combination that computes with CTC, of a model that is trained by another loss.
+
+    Raises:
+        ConfigError: it does, or it is unknown.
+    """
+    for method in find_methods(name):
+        if method.needs_ctc:
+            require_ctc(model, f"`{method.name}`")
+
+
 def needs_source(name: str) -> bool:
     """Return whether a method or combination reads utterances of the source domain."""
     return any(method.needs_source for method in find_methods(name))
@@ -337,9 +358,16 @@ FASTER_WITH_SOURCE = 2.0
 """With source utterances in every batch a model may move faster: they hold what it knows."""
 
 
-def default_learning_rate(name: str) -> float:
-    """Return the default of the method that says what is trained; without one, the smallest of the others."""
+def default_learning_rate(name: str, model: Model | None = None) -> float:
+    """Return the default of the method that says what is trained; without one, the smallest of the others.
+
+    Args:
+        name: name of the method or combination.
+        model: model that is to be adapted; None for one made by `train`.
+    """
     found = find_methods(name)
     deciding = [method for method in found if method.role in ("layers", "added")] or found
     rate = min(method.learning_rate for method in deciding)
+    if model is not None and not any(method.role == "added" for method in deciding):
+        rate *= model.pace
     return rate * FASTER_WITH_SOURCE if needs_source(name) else rate

@@ -98,6 +98,9 @@ class ChoiceConfig(Ranged, section="choice"):
         without_source: methods tried where there are none, the usual choice first. On ten digits of two development
             speakers (four draws) and eight sentences of three of AN4, half of the way by `first-layers` left the least
             of the criterion of them, 0.50 and 0.68, where three quarters by `front-end` left 0.56 and 0.78.
+        token_by_token: methods tried on a model of sequence to sequence, the usual choice first; where source
+            utterances are given, with `replay`. Unless `settings` say otherwise they adapt the decoder alone, so that
+            the encoder runs once for each recording.
         without_transcripts: methods tried where no recording has a transcript; they must read none.
         rates: factors on each method's own learning rate.
         strengths: strengths tried with every training, each at the cost of recognising the held-out utterances.
@@ -118,6 +121,7 @@ class ChoiceConfig(Ranged, section="choice"):
     folds: Annotated[int, Range(at_least=2)] = 4
     with_source: tuple[str, ...] = ("first-layers+replay", "front-end+replay", "full+replay")
     without_source: tuple[str, ...] = ("first-layers", "front-end", "lin", "lhuc")
+    token_by_token: tuple[str, ...] = ("lora", "lhuc")
     without_transcripts: tuple[str, ...] = (
         "suta",
         "pseudo-label+front-end",

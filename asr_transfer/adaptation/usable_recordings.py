@@ -9,6 +9,7 @@ from asr_transfer.adaptation.checks import AudioCheck, Finding, check_audio, sus
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
+from asr_transfer.training.learnable import learnable
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def vet(
     with_transcripts: bool,
     say: Callable[[str], None],
 ) -> Vetted:
-    """Leave out silence, what CTC cannot spell, and transcripts that do not belong to their recordings.
+    """Leave out silence, what cannot be learnt from, and transcripts that do not belong to their recordings.
 
     Args:
         source: recogniser that is to be adapted.
@@ -60,7 +61,7 @@ def vet(
     take([f for f in audio.findings if f.kind != "silence"], False)
     kept = _without(spoken, dropped)
     if with_transcripts:
-        _, report = kept.spelled(source.tokens, speeds).feasible(source.model.frames)
+        _, report = learnable(kept.spelled(source.tokens, speeds), source.model)
         dropped += [(name, "too short") for name, _ in report.dropped]
         kept = _without(kept, dropped)
         take(suspicious_transcripts(source, kept), not keep_suspicious)

@@ -28,6 +28,7 @@ from asr_transfer.decoding.recogniser import Frames, Recogniser
 from asr_transfer.errors import DataError, TrainingError
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.progress import Work
+from asr_transfer.training.learnable import learnable
 
 TEST_TIME = "suta"
 UNSURE = 0.9
@@ -62,7 +63,7 @@ def choose_without_transcripts(
         shared: activations that trainings compute once.
     """
     begin = time.process_time()
-    judged, _ = transcribed.spelled(source.tokens).feasible(source.model.frames)
+    judged, _ = learnable(transcribed.spelled(source.tokens), source.model)
     if len(judged) < 2:
         method, reason = _unseen(source, spoken, choice)
         return Choice(method, None, 1.0, reason, (), time.process_time() - begin)

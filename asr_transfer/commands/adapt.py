@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,20 +140,31 @@ def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
     from asr_transfer.commands.adapt_run import adapt_run
     from asr_transfer.commands.adapt_speech import Speech
     from asr_transfer.commands.language import find_head, in_language
+    from asr_transfer.commands.listen import listening_for
     from asr_transfer.commands.profile import load_with_profile
+    from asr_transfer.decoding.recogniser import speaks_many
 
     require_writable_folder(command.out)
-    head = find_head(
-        command.model, command.language, say, profile=command.profile, data=command.data, speaker=command.speaker
-    )
+    many = speaks_many(command.model)
+    head = None
+    if not many:
+        head = find_head(
+            command.model, command.language, say, profile=command.profile, data=command.data, speaker=command.speaker
+        )
     base = load_with_profile(command.model, None, head)
     source = load_with_profile(command.model, command.profile, head) if command.profile else base
+    if many:
+        base, source = listening_for(base, command.language), listening_for(source, command.language)
+    head = base.head
 
     def read(path: Path | None) -> list[Utterance]:
-        return read_speech(path, head, base.case()) if path else []
+        return in_asked_language(read_speech(path, base.speaks, base.case())) if path else []
+
+    def in_asked_language(utterances: list[Utterance]) -> list[Utterance]:
+        return [replace(u, language=base.speaks) for u in utterances] if many and base.speaks else utterances
 
     def ours(utterances: list[Utterance], path: Path | None) -> list[Utterance]:
-        heads = base.model.head_names()
+        utterances, heads = in_asked_language(utterances), base.model.head_names()
         return in_language(utterances, head, heads, path, say) if path and base.others else utterances
 
     own, untranscribed = _own(command, base, lambda utterances: ours(utterances, command.data))
@@ -183,9 +194,9 @@ def _own(
     from asr_transfer.errors import DataError
 
     if not reads_transcripts(command.method):
-        data = ours(read_speech(command.data, base.head, base.case(), labelled=False))
+        data = ours(read_speech(command.data, base.speaks, base.case(), labelled=False))
         return take(data, command.speaker, command.utterances, command.seed), []
-    transcribed, bare = (ours(part) for part in read_partly(command.data, base.head, base.case()))
+    transcribed, bare = (ours(part) for part in read_partly(command.data, base.speaks, base.case()))
     theirs = [u for u in bare if command.speaker in (None, u.speaker)]
     if not theirs or any(command.speaker in (None, u.speaker) for u in transcribed):
         own = take(transcribed or bare, command.speaker, command.utterances, command.seed)

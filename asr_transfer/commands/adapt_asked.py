@@ -6,7 +6,7 @@ import copy
 
 from asr_transfer.adaptation import methods
 from asr_transfer.adaptation.choice import AUTO, candidates
-from asr_transfer.adaptation.methods import build, default_learning_rate, needs_source, uses_source
+from asr_transfer.adaptation.methods import build, default_learning_rate, needs_source, require_fitting, uses_source
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.adapt_speech import Speech
 from asr_transfer.data.speech import spell
@@ -44,12 +44,13 @@ def refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech,
         ):
             if given:
                 raise ConfigError(f"`{option}` is for a named method, `auto` tries several; {instead}, or a --method.")
-        tried = list(dict.fromkeys(c.method for c in candidates(command.choice, bool(speech.source))))
+        tried = list(dict.fromkeys(c.method for c in candidates(command.choice, bool(speech.source), source.model)))
         if not labelled:
             tried = list(command.choice.without_transcripts)
             if reading := [name for name in tried if reads_transcripts(name)]:
                 raise ConfigError(f"`choice.without_transcripts` names `{reading[0]}`, which reads transcripts.")
     for name in tried:
+        require_fitting(name, source.model)
         recipe = build(name, source.model, command.settings, source.head)
         recipe.plan.apply(copy.deepcopy(source.model))
         if needs_source(name) and not speech.source:

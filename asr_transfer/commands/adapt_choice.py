@@ -40,14 +40,15 @@ def choose_method(
     """Choose among `auto`'s candidates, or between the named method and leaving the model alone."""
     named = Choice(command.method, command.learning_rate, command.strength, "named by the user", (), 0.0)
     if command.method == AUTO:
-        tried, settings = candidates(command.choice, bool(more)), command.choice
+        tried, settings = candidates(command.choice, bool(more), source.model), command.choice
     elif not is_checked(command):
         return named
     elif len(set(vetted.groups)) < 2:
         say("one recording leaves none to hold out, so the gain is not known; give --test")
         return named
     else:
-        tried = [Candidate(command.method, command.learning_rate or default_learning_rate(command.method))]
+        rate = command.learning_rate or default_learning_rate(command.method, source.model)
+        tried = [Candidate(command.method, rate)]
         folds = min(CHECK_FOLDS, command.choice.folds)
         # Held to what it is for: a named method is refused when it makes the speaker worse, not for a small gain.
         settings = replace(command.choice, folds=folds, strengths=(command.strength,), tolerance=float("inf"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.before_after import before_and_after
-from asr_transfer.adaptation.choice import AUTO, refit_settings
+from asr_transfer.adaptation.choice import AUTO, refit_settings, trial_settings
 from asr_transfer.adaptation.kept import (
     NOT_MEASURED,
     excess,
@@ -57,6 +57,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         AsrTransferError: utterances, settings or the folder are wrong.
     """
     refuse_shared([*speech.own, *speech.untranscribed], speech.test)
+    if command.method == AUTO:
+        command = replace(command, settings=trial_settings(command.settings, source.model))
     # What cannot work is refused before anything is written.
     labelled = reads_transcripts(command.method) and bool(speech.own)
     if not speech.own:

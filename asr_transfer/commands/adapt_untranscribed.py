@@ -20,6 +20,9 @@ def usable_untranscribed(command: AdaptCommand, source: Recogniser, rest: Spoken
     """Return those recordings without transcript that can be used: no silence, and no copy of a transcribed one."""
     if not rest:
         return rest
+    if source.can_run_away:
+        say(f"{len(rest)} recordings without transcript are not used, for that needs a model with CTC")
+        return rest.subset(())
     if not trains(command) or (command.method != AUTO and not command.check):
         say(
             f"{len(rest)} recordings without transcript are not used: `--method {command.method}` as asked for does not"
@@ -45,9 +48,9 @@ def choose_with_untranscribed(
 ) -> tuple[Choice, SelfTraining]:
     """Try the recordings without transcript beside the others; return how to adapt, and what is known of them."""
     if command.method == AUTO:
-        usual = usual_choice(command.choice, bool(mixed))
+        usual = usual_choice(command.choice, bool(mixed), source.model)
     else:
-        rate = command.learning_rate or default_learning_rate(command.method)
+        rate = command.learning_rate or default_learning_rate(command.method, source.model)
         usual = Choice(command.method, rate, command.strength, "named by the user", (), 0.0)
     found = with_untranscribed(
         source, vetted.spoken, rest, command, command.choice, choice, usual, mixed, vetted.groups, say

@@ -22,7 +22,8 @@ from asr_transfer.commands.options import (
 from asr_transfer.commands.speech import named_as, read_speech, take
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.decoding.settings import SearchConfig
+from asr_transfer.decoding.settings import SearchConfig, WritingConfig
+from asr_transfer.evaluation.capped import capped
 from asr_transfer.evaluation.scoring import Score, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.runs.console import say
@@ -63,6 +64,7 @@ def evaluate(
     lm: str | Path | None = None,
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
+    writing: WritingConfig = WritingConfig(),
     overwrite: bool = False,
 ) -> Score:
     """Score a model, as `asr-transfer evaluate` does: the parameters are its options, described in `--help`.
@@ -92,17 +94,18 @@ def evaluate_from(command: EvaluateCommand, say: Say) -> Score:
     from asr_transfer.commands.language import AUTO, find_head
     from asr_transfer.commands.listen import open_recogniser
     from asr_transfer.data.features import build_store
+    from asr_transfer.decoding.recogniser import speaks_many
 
     require_writable_folder(command.out)
     named = command
-    if command.language != AUTO:
+    if command.language != AUTO and not speaks_many(command.model):
         head = find_head(
             command.model, command.language, say, profile=command.profile, data=command.data, speaker=command.speaker
         )
         named = replace(command, language=head)
     recogniser = open_recogniser(named)
     # Where the language is to be found out, a folder of recordings does not say which it is.
-    language = "" if command.language == AUTO else recogniser.head
+    language = "" if command.language == AUTO else recogniser.speaks
     utterances = take(read_speech(command.data, language, recogniser.case(not language)), command.speaker, None, 0)
     utterances = named_as(utterances, recogniser.model.head_names())
     # A recording that cannot be read is refused before a run folder is made or replaced.
@@ -132,21 +135,26 @@ def evaluate_run(
     record.data("test", command.data, utterances)
     spoken = Spoken(utterances, build_store(utterances, recogniser.model.inputs))
     more: dict[str, Any] = {}
-    if command.language == AUTO:
+    if command.language == AUTO and not recogniser.tokens.writes_everything:
         say(told_way(recogniser))
         found, identification = by_found_language(recogniser, spoken)
         more = {"identification": identification}
         say(told_identification(identification))
     else:
         found = hypotheses(recogniser, spoken)
-    total = write_scores(record.folder, found)
+    total = write_scores(record.folder, found, recogniser.normalisation)
+    if recogniser.can_run_away:
+        bounded = capped(found, recogniser.normalisation)
+        say(str(bounded))
+        more["capped"] = bounded.to_plain()
     written, writes = recogniser.written(by_head=command.language == AUTO), recogniser.writes
-    if command.language == AUTO:
+    if command.language == AUTO and recogniser.others:
         # Any head may have been found to be the one; where they write several kinds, all are made of characters.
         written = {"": [symbol for symbols in written.values() for symbol in symbols]}
         kinds = {recogniser.for_head(head).writes for head in recogniser.model.head_names()}
         writes = writes if len(kinds) == 1 else "characters"
-    if lacking := find_unwritable(found, written, writes):
+    lacking = None if recogniser.tokens.writes_everything else find_unwritable(found, written, writes)
+    if lacking is not None:
         say(lacking.sentence(str(record.given)))
         more["unwritable"] = lacking.to_plain()
     record.finish(scores={"test": total.to_plain()}, **more)

@@ -26,8 +26,8 @@ from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.identify import Identified, accuracy, confusions, identify, told_confusions
 from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.recogniser import Recogniser, heads_in
-from asr_transfer.decoding.settings import SearchConfig
+from asr_transfer.decoding.recogniser import Recogniser, heads_in, speaks_many
+from asr_transfer.decoding.settings import SearchConfig, WritingConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.runs.console import say
@@ -44,6 +44,7 @@ def load(
     lm: str | Path | None = None,
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
+    writing: WritingConfig = WritingConfig(),
 ) -> Recogniser:
     """Load a model to listen with; the parameters are options of `asr-transfer transcribe`, described in `--help`.
 
@@ -57,6 +58,7 @@ def load(
         lm: language model of the sentences, ARPA text.
         hotwords: file of words or phrases to listen for.
         search: settings of the search for sentences and hot words.
+        writing: settings by which a model of sequence to sequence writes.
 
     Returns:
         The recogniser, whose `transcribe` takes audio files and returns their texts.
@@ -88,6 +90,12 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
         ConfigError: the language is to be found out, but the model has one only, or the words are of one only.
         DataError: lexicon, hot words or language model are damaged, or hold what the model does not know.
     """
+    if speaks_many(options.model):
+        return _of_many_languages(options)
+    if options.writing != WritingConfig():
+        raise ConfigError(
+            f"`writing` is about models that write token after token, but {options.model} has CTC; leave it out."
+        )
     path = options.model / "model" if (options.model / "model").is_dir() else options.model
     if options.language == AUTO:
         heads = heads_in(path)
@@ -104,6 +112,35 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
         *(file_of(name, getattr(options, name), recogniser.head) for name in ("lexicon", "lm", "hotwords"))
     )
     return _with_words(recogniser, files, options)
+
+
+def _of_many_languages(options: ListenOptions) -> Recogniser:
+    """Load a model that writes many languages through one head."""
+    for name in ("lexicon", "hotwords"):
+        if getattr(options, name) is not None:
+            raise ConfigError(
+                f"`{name}` is searched for in the outputs of a model with CTC, but {options.model} writes its texts "
+                "token after token; leave it out, or take another model."
+            )
+    recogniser = load_with_profile(options.model, options.profile)
+    return listening_for(replace(recogniser, writing=options.writing), options.language)
+
+
+def listening_for(recogniser: Recogniser, language: str | None) -> Recogniser:
+    """Return a recogniser of many languages that listens for one, or by `auto` for whatever it hears.
+
+    Args:
+        recogniser: model that writes many languages through one head.
+        language: code of the language; None for that of each utterance, where that is known.
+
+    Raises:
+        DataError: the model does not know the language.
+    """
+    if language is None:
+        return recogniser
+    chosen = replace(recogniser, language=language)
+    chosen.language_of(Utterance("", "", 0.0, "", "", ""))
+    return chosen
 
 
 class WordFiles(NamedTuple):
@@ -176,6 +213,8 @@ def listen(recogniser: Recogniser, spoken: Spoken, language: str | None) -> tupl
         language: `auto` finds it out, with the offsets that the model keeps, else by the heads' scores as they are;
             otherwise it is the recogniser's head.
     """
+    if recogniser.can_run_away:
+        return recogniser.listen_for_languages(spoken)
     if language != AUTO:
         return [recogniser.head] * len(spoken), recogniser.listen(spoken)
     heads = [found for found, _ in identify(recogniser, spoken)]
@@ -193,6 +232,8 @@ def recordings(files: Sequence[str], language: str) -> list[Utterance]:
 
 def told_way(recogniser: Recogniser) -> str:
     """Say by which scores the recogniser's languages are told apart."""
+    if recogniser.can_run_away:
+        return "languages are told apart by the model's own tokens for them"
     if recogniser.offsets:
         return "languages are told apart by the heads' calibrated scores"
     return "languages are told apart by the heads' raw scores: the model, as it is now, was not calibrated for that"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from asr_transfer.decoding.settings import SearchConfig
+from asr_transfer.decoding.settings import SearchConfig, WritingConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.ranges import hints, words
 
@@ -136,12 +136,16 @@ class ListenOptions(SearchOptions):
 
     Attributes:
         language: head to listen with, where the model has several, by default that of the profile, else the one that
-            the model was taught or adapted in last; `auto` takes the surest one for each recording.
+            the model was taught or adapted in last; `auto` takes the surest one for each recording. Of a model that
+            writes many languages through one head the language, by default that of each recording, or where nothing
+            says it the one that the model hears.
         sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
+        writing: settings by which a model of sequence to sequence, such as Whisper, writes and is kept from loops.
     """
 
     language: str | None = None
     sentences: bool = False
+    writing: WritingConfig = field(default_factory=WritingConfig)
 
     def __post_init__(self) -> None:
         if self.sentences and self.lexicon is None:

@@ -55,7 +55,7 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
     failed = 0
     for file in tracked(files, "recordings", len(files), bar=False):
         try:
-            head, path = recogniser.head, Path(file)
+            head, path = recogniser.speaks, Path(file)
             manifest = path.suffix == ".jsonl"
             utterances = read_speech(path, head, "kept", labelled=False) if manifest else recordings([file], head)
             spoken = Spoken(utterances, build_store(utterances, recogniser.model.inputs))

@@ -48,19 +48,21 @@ class Pieces:
 
     Args:
         spoken: Utterances, each once; their targets are not read.
+        window: Seconds that a model hears at once, if it hears no more; pieces then last from half of it to all of it.
     """
 
-    def __init__(self, spoken: Spoken) -> None:
+    def __init__(self, spoken: Spoken, window: float | None = None) -> None:
         self._spoken = spoken
         self._items: list[int] = []
         self._parts: list[tuple[int, int]] = []
         inputs = spoken.store.inputs
         per_second = 1 / inputs.seconds(1)
+        bounds = (WHOLE, SHORTEST, LONGEST) if window is None else (window, window / 2, window)
         for item, cost in enumerate(spoken.costs().tolist()):
             view = spoken.view(item)
             parts = [(0, spoken.store.length(view))]
-            if cost > WHOLE * per_second:
-                cuts = cut_at_pauses(spoken.store.loudness(view), per_second)
+            if cost > bounds[0] * per_second:
+                cuts = cut_at_pauses(spoken.store.loudness(view), per_second, bounds)
                 parts = [(first * inputs.step, min(last * inputs.step, parts[0][1])) for first, last in cuts]
             self._parts += parts
             self._items += [item] * len(parts)
@@ -75,6 +77,15 @@ class Pieces:
     def utterance(self, piece: int) -> Utterance:
         """Return the utterance that a piece belongs to."""
         return self._spoken.utterance(self._items[piece])
+
+    def seconds(self, piece: int) -> float:
+        """Return how long a piece lasts, of a whole utterance without silence that its inputs have behind it."""
+        first, last = self._parts[piece]
+        spoken, item = self._spoken, self._items[piece]
+        if last - first == spoken.store.length(spoken.view(item)):
+            return spoken.utterance(item).duration
+        inputs = spoken.store.inputs
+        return inputs.seconds(inputs.cost(last - first))
 
     def collate(self, items: Sequence[int], augment: torch.Generator | None = None) -> Batch:
         """Return (batch, time, dim) inputs of pieces; there are no targets and no augmentation."""
@@ -96,18 +107,21 @@ class Pieces:
         return gathered
 
 
-def cut_at_pauses(loudness: torch.Tensor, per_second: float) -> list[tuple[int, int]]:
+def cut_at_pauses(
+    loudness: torch.Tensor, per_second: float, bounds: tuple[float, float, float] = (WHOLE, SHORTEST, LONGEST)
+) -> list[tuple[int, int]]:
     """Cut a recording longer than `WHOLE` at its quietest places.
 
     Args:
         loudness: (frames,) energy of each frame, as a logarithm.
         per_second: number of frames per second.
+        bounds: seconds up to which a recording is a single piece, and least and most of a piece of a longer one.
 
     Returns:
         First frame and end of each piece; together they are the recording, each once. In speech without any pause the
         cut falls into the quietest moment of it.
     """
-    whole, shortest, longest = (round(seconds * per_second) for seconds in (WHOLE, SHORTEST, LONGEST))
+    whole, shortest, longest = (round(seconds * per_second) for seconds in bounds)
     parts, first, end = [], 0, len(loudness)
     if end > whole:
         half = round(_PAUSE * per_second / 2)

@@ -69,6 +69,11 @@ class Spoken:
         """Return the utterance that `item` is a view of."""
         return self.utterances[item // len(self.speeds)]
 
+    def target(self, number: int) -> list[int]:
+        """Return the labels of the utterance of this number."""
+        labels: list[int] = self._targets[number].tolist()
+        return labels
+
     def view(self, item: int) -> int:
         """Return the row of `item` in the store."""
         return int(self._views[item])
@@ -179,4 +184,4 @@ def spell(utterance: Utterance, tokens: Tokens) -> list[int]:
     Raises:
         DataError: it cannot be spelled; the message names the utterance.
     """
-    return tokens.encode(utterance.spelled(tokens.units), f"utterance '{utterance.id}'")
+    return tokens.targets(utterance.spelled(tokens.units), utterance.language, f"utterance '{utterance.id}'")

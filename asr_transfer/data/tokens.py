@@ -118,6 +118,19 @@ class Tokens:
         forms = (plain, text, unicodedata.normalize("NFD", plain), *respelled(plain, self.alphabet))
         return min(forms, key=lambda form: len(set(pieces_of(form, self.units)) - self.alphabet))
 
+    def targets(self, text: str, language: str, where: str = "the transcript") -> list[int]:
+        """Return what a model is trained to write for a text in a language: of CTC its spelling alone.
+
+        Raises:
+            DataError: It cannot be spelled; the message names `where`.
+        """
+        return self.encode(text, where)
+
+    @property
+    def writes_everything(self) -> bool:
+        """Whether any text can be written, with capital letters and punctuation."""
+        return False
+
     @property
     def writes_spaces(self) -> bool:
         """Whether texts of these tokens hold spaces: those of some scripts do not."""
@@ -151,6 +164,10 @@ class Tokens:
         data = textfiles.read_bytes(file, "copy the model again")
         lines = data.decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n").split("\n")
         units, model = lines[0].removeprefix("# units: "), None
+        if units == "byte-pairs":  # imported late: it is made of this module
+            from asr_transfer.data.byte_pairs import BytePairTokens
+
+            return BytePairTokens.load(file)
         if units == "subwords" and len(lines) > 1 and lines[1].startswith(_CHECKSUM):
             model = _read_model(model_file(file), lines.pop(1).removeprefix(_CHECKSUM), file)
         if len(lines) < 3 or lines[1] != BLANK or units not in get_args(Units):

@@ -13,6 +13,7 @@ import torch
 
 from asr_transfer import audio
 from asr_transfer.data.batching import Batch, sequential
+from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.data.features import build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
@@ -20,23 +21,32 @@ from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
-from asr_transfer.decoding.settings import SutaConfig
+from asr_transfer.decoding.settings import SutaConfig, WritingConfig
 from asr_transfer.decoding.test_time import adapted_outputs
+from asr_transfer.decoding.writing import Writer, Written
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
-from asr_transfer.models.contract import Criterion, SpeechModel, require_ctc
+from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel, find_kind, require_ctc
 from asr_transfer.models.folder import load_model, read_config, save_model
-from asr_transfer.models.pretrained.door import is_foreign, open_pretrained, pretrained_heads
+from asr_transfer.models.kinds import PLAIN
+from asr_transfer.models.pretrained.door import criterion_of, is_foreign, open_pretrained, pretrained_heads
 from asr_transfer.models.pretrained.hub import local_folder
 from asr_transfer.models.replacing import restore
 from asr_transfer.models.weight_files import readable
 from asr_transfer.orthography import Case, case_of
 from asr_transfer.plain import checked, from_plain, to_plain
 from asr_transfer.progress import Work
+from asr_transfer.remarks import remark
 
 BATCH_FRAMES = 12_000
 """Two minutes of speech per batch: as fast as larger ones, and under 100 MB."""
 
 T = TypeVar("T")
+
+AUTO = "auto"
+"""Language of a recogniser that listens for whatever language it hears."""
+
+UNSPACED = ("zh", "cmn", "yue", "ja")
+"""Languages without spaces, whose texts are scored by characters alone."""
 
 OFFSETS = "language_offsets"
 """Where a model folder's `config.yaml` keeps the offsets, below `origin`."""
@@ -74,6 +84,10 @@ class Recogniser:
         other_lexica: lexica of those of the other heads that have one, kept with it.
         decoder: turns logits into texts; None for greedily, or with a lexicon for its likeliest word. Not saved.
         other_decoders: decoders of those of the other heads that have one. Not saved.
+        language: code of the language that a model of sequence to sequence listens for; empty for that of each
+            utterance, and where it names none that the model knows, for what the model hears; `auto` for always that.
+            Not saved.
+        writing: how a model of sequence to sequence writes. Not saved.
         offsets: offset of every head, with which languages are told apart (`identify.calibrate`); empty where the model
             was never calibrated. They hold for these weights only.
         decode: the decoder in use.
@@ -90,6 +104,8 @@ class Recogniser:
     offsets: Mapping[str, float] = field(default_factory=dict)
     other_lexica: Mapping[str, Lexicon] = field(default_factory=dict)
     other_decoders: Mapping[str, Decoder] = field(default_factory=dict)
+    language: str = ""
+    writing: WritingConfig = field(default_factory=WritingConfig)
 
     def __post_init__(self) -> None:
         self.decode: Decoder = self.decoder or GreedyDecoder(self.tokens)
@@ -214,6 +230,28 @@ class Recogniser:
         return {"": found[self.head], **(found if by_head else {})}
 
     @property
+    def speaks(self) -> str:
+        """Language of recordings that name none: that of the head, or of a model of many what it listens for."""
+        if not self.tokens.writes_everything:
+            return self.head
+        return "" if self.language == AUTO else self.language
+
+    @property
+    def can_run_away(self) -> bool:
+        """Whether it writes token after token, so that it may write more than was said."""
+        return isinstance(self.model, SequenceModel)
+
+    @property
+    def normalisation(self) -> str:
+        """Name of the normalisation that its texts are scored under: without capitals and punctuation, if it has any.
+
+        Transcripts seldom have them, and nobody should be said to gain by learning to leave them out.
+        """
+        if not self.tokens.writes_everything:
+            return "none"
+        return "mandarin" if self.language.partition("-")[0] in UNSPACED else "basic"
+
+    @property
     def writes(self) -> Literal["characters", "phones", "words"]:
         """What it writes: words of its lexicon where it has one, else phones or texts as its tokens spell them."""
         if self.lexicon is not None or isinstance(self.decoder, WordDecoder | SentenceDecoder):
@@ -224,6 +262,8 @@ class Recogniser:
         """Return the only case that it can write, `kept` where it has both or none; texts beside phones are lower."""
         if self.writes == "phones":
             return "lower"
+        if self.tokens.writes_everything:
+            return "kept"
         return case_of(symbol for symbols in self.written(by_head).values() for symbol in symbols)
 
     def listen(self, spoken: Spoken, heads: Sequence[str] | None = None) -> list[str]:
@@ -248,11 +288,68 @@ class Recogniser:
                 chosen = [number for number, name in enumerate(heads) if name == head]
                 found.update(zip(chosen, own.listen(spoken.subset(chosen)), strict=True))
             return [found[number] for number in range(len(heads))]
+        if isinstance(self.model, SequenceModel):
+            return self.listen_for_languages(spoken)[1]
         if isinstance(self.decode, WordDecoder):
             _require_words(spoken)
         heard = self.listen_with(lambda frames: self.decode(frames.logits, frames.lengths), spoken, adapted=True)
         spaced = " " if self.tokens.writes_spaces or isinstance(self.decode, SentenceDecoder) else ""
         return [spaced.join(piece.text for piece in own if piece.text) for own in heard]
+
+    def listen_for_languages(self, spoken: Spoken) -> tuple[list[str], list[str]]:
+        """Return the language and the text of each utterance, of a model of sequence to sequence; see `write`.
+
+        The language of a long recording is that of its first piece.
+        """
+        written = self.write(spoken)
+        texts = [" ".join(piece.text for piece in own if piece.text) for own in written]
+        return [own[0].language for own in written], texts
+
+    def write(self, spoken: Spoken) -> list[list[Written]]:
+        """Return what a model of sequence to sequence writes of each utterance, one for each of its pieces.
+
+        What a loop of the decoder did is remarked upon. See `listen` for the argument.
+
+        Raises:
+            ConfigError: the model writes by CTC.
+            DataError: the model does not know the language that it shall listen for.
+        """
+        writer = self.writer()
+        data = Pieces(spoken, writer.model.window)
+        found: dict[int, Written] = {}
+        with Work("recognising", len(data), "piece") as work:
+            for batch in sequential(data, BATCH_FRAMES):
+                items = batch.items.tolist()
+                languages = [self.language_of(data.utterance(item)) for item in items]
+                assert batch.lengths is not None
+                seconds = [data.seconds(item) for item in items]
+                found.update(zip(items, writer.write(batch.inputs, batch.lengths, seconds, languages), strict=True))
+                work.advance(len(items))
+        if away := sum(written.ran_away for written in found.values()):
+            remark(f"in {away} of {len(found)} recordings the decoder ran away; these were searched again, or cut")
+        return data.of_utterances([found[number] for number in range(len(data))])
+
+    def writer(self) -> Writer:
+        """Return what writes, of a model of sequence to sequence.
+
+        Raises:
+            ConfigError: the model writes by CTC.
+        """
+        if not isinstance(self.model, SequenceModel) or not isinstance(self.tokens, BytePairTokens):
+            raise ConfigError(f"{type(self.model).__name__} writes by CTC and not token after token.")
+        self.model.eval()
+        return Writer(self.model, self.head, self.tokens, self.writing)
+
+    def language_of(self, utterance: Utterance) -> str | None:
+        """Return the model's own code of the language to listen for, None for what the model hears.
+
+        Raises:
+            DataError: the model does not know the language that it shall listen for.
+        """
+        assert isinstance(self.tokens, BytePairTokens)
+        if self.language not in ("", AUTO):
+            return self.tokens.require_language(self.language, "--language") if self.tokens.languages else None
+        return None if self.language == AUTO else self.tokens.language(utterance.language)
 
     def posteriors(self, spoken: Spoken) -> list[torch.Tensor]:
         """Return what the network makes of each utterance, (frames, tokens) log-probabilities, for many searches.
@@ -392,6 +489,19 @@ def heads_in(folder: str | Path) -> list[str]:
             raise _bare(path)
         return names
     return _described_heads(read_config(path)) or load_model(path).head_names()
+
+
+def speaks_many(folder: str | Path) -> bool:
+    """Return whether the model in a folder writes texts of many languages through one head, token after token.
+
+    Raises:
+        ModelError: the folder is no model, or is damaged.
+    """
+    path = model_folder(folder)
+    if is_foreign(path):
+        return criterion_of(path) == "cross-entropy"
+    kind = read_config(path).get("kind", PLAIN)
+    return issubclass(find_kind(kind, str(path / "config.yaml")), SequenceModel)
 
 
 def _described_heads(plain: Mapping[str, Any]) -> list[str]:

@@ -50,3 +50,33 @@ class SutaConfig(Ranged, section="suta"):
     learning_rate: Weight = 3e-4
     temperature: Positive = 2.5
     entropy_weight: Share = 0.3
+
+
+@dataclass(frozen=True)
+class WritingConfig(Ranged, section="writing"):
+    """How a model of sequence to sequence writes, and how it is kept from running away.
+
+    Attributes:
+        beam: number of hypotheses of each utterance; 1 for the likeliest token each time.
+        guard: whether loops and texts too long for their recording are found, searched again by `fallback_beam`, and
+            cut.
+        fallback_beam: number of hypotheses in the second search; 1 for none.
+        repeats: number of times that a phrase is repeated in a loop.
+        repeated_tokens: number of tokens that a loop has at least.
+        tokens_per_second: number of tokens that a second of speech can hold.
+        tokens_beside: number of tokens that a text can have besides.
+        compression: number of times that a text is shorter when compressed, above which it is taken for a loop.
+        no_speech: probability of there being no speech, above which an unlikely text is dropped.
+        least_likely: natural log-probability of a token, on average, below which a text is unlikely.
+    """
+
+    beam: Count = 1
+    guard: bool = True
+    fallback_beam: Count = 5
+    repeats: Annotated[int, Range(at_least=2)] = 4
+    repeated_tokens: Count = 8
+    tokens_per_second: Positive = 12.0
+    tokens_beside: Count = 8
+    compression: Annotated[float, Range(above=1, infinite=True)] = 2.4
+    no_speech: Share = 0.6
+    least_likely: Annotated[float, Range(at_most=0, remark="it is a natural log-probability")] = -1.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -51,10 +51,13 @@ class Model(Headed, ABC):
         sequential: Promise that `forward` is all blocks one after the other and nothing else, so that it may begin at
             any of them (`run`). Without it, frozen blocks are computed anew at every step.
         takes_heads: Promise that `from_plain` makes the model with whatever heads it is given.
+        pace: Factor on the learning rates of methods that train the model's own weights: large pretrained models take
+            smaller steps.
     """
 
     sequential: ClassVar[bool] = False
     takes_heads: ClassVar[bool] = True
+    pace: ClassVar[float] = 1.0
 
     @abstractmethod
     def blocks(self) -> list[Block]:
@@ -133,6 +136,27 @@ class Model(Headed, ABC):
             hidden, lengths = output if isinstance(output, tuple) else (output, lengths)
         return hidden, lengths
 
+    def hearing(self) -> int:
+        """Return how many blocks, from the first on, `forward` runs: all but those of a decoder."""
+        return len(self.blocks())
+
+    def answered(
+        self,
+        hidden: torch.Tensor,
+        lengths: torch.Tensor | None,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the hidden vectors that heads map, and their lengths: what `forward` returned, as it is.
+
+        Args:
+            hidden: Hidden vectors that `forward` returned.
+            lengths: Their lengths.
+            targets: Labels, (batch, labels), that models of sequence to sequence go on from.
+            target_lengths: Their lengths.
+        """
+        return hidden, lengths
+
     def head_names(self) -> list[str]:
         """Return the names that `head` knows."""
         return list(self.heads)
@@ -190,6 +214,71 @@ class SpeechModel(Model):
     def network(self) -> ModelConfig | None:
         """Return the network whose speed in each precision can be measured; None where it is not one of this house."""
         return None
+
+
+class SequenceModel(SpeechModel):
+    """A model of sequence to sequence: `forward` gives an encoder's states, a decoder writes token after token.
+
+    Targets are a prompt, a text and an end. All have prompts of the same length, which nobody need foretell.
+    """
+
+    criterion: ClassVar[Criterion] = "cross-entropy"
+
+    @property
+    @abstractmethod
+    def prompt(self) -> int:
+        """Return how many tokens a target begins with that are no text."""
+
+    @property
+    @abstractmethod
+    def window(self) -> float:
+        """Return the seconds that it hears at once; longer recordings are cut."""
+
+    @property
+    @abstractmethod
+    def most_tokens(self) -> int:
+        """Return how many tokens a prompt and a text can have together."""
+
+    @abstractmethod
+    def begin(self, states: torch.Tensor) -> DecoderState:
+        """Return what decoding keeps, before the first token, of (batch, frames, dim) states of the encoder."""
+
+    @abstractmethod
+    def follow(self, tokens: torch.Tensor, state: DecoderState) -> torch.Tensor:
+        """Map (rows, n) tokens that follow those before to (rows, n, dim) hidden vectors; the state goes on.
+
+        Rows are as many to each utterance; more than one token can follow at the beginning alone.
+        """
+
+    def answered(
+        self,
+        hidden: torch.Tensor,
+        lengths: torch.Tensor | None,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """See `Model.answered`: the vectors that foretell each target from those before (teacher forcing)."""
+        assert target_lengths is not None
+        vectors = self.follow(targets[:, :-1], self.begin(hidden))
+        return vectors[:, self.prompt - 1 :], target_lengths - self.prompt
+
+
+class DecoderState(Protocol):
+    """What a decoder keeps between tokens.
+
+    Attributes:
+        length: Number of tokens so far.
+    """
+
+    length: int
+
+    def pick(self, rows: torch.Tensor) -> None:
+        """Go on with these (n,) rows, as many to each utterance, of the same utterances in the same order."""
+        ...
+
+    def keep(self, items: torch.Tensor) -> None:
+        """Go on with these (n,) utterances, each with one row."""
+        ...
 
 
 Class = TypeVar("Class", bound=type[Model])

@@ -21,7 +21,7 @@ from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import PREFIX
-from asr_transfer.models.contract import Block, SpeechModel
+from asr_transfer.models.contract import Block, DecoderState, SequenceModel, SpeechModel
 from asr_transfer.training.streams import Mixture, Task
 
 
@@ -29,8 +29,9 @@ def frozen_depth(model: SpeechModel) -> int:
     """Return how many blocks, from the first on, training will leave wholly alone.
 
     Call it after the plan was applied. A block is frozen when none of its parameters requires a gradient, adapters on
-    it included, and the statistics of its BatchNorms are held. 0 where the front end is trained, and where the model
-    is more than its blocks: not `sequential`, with an adapter parameter that belongs to no block, or with hooks on it.
+    it included, and the statistics of its BatchNorms are held; a decoder's blocks are never among them. 0 where the
+    front end is trained, and where the model is more than its blocks: not `sequential`, with an adapter parameter that
+    belongs to no block, or with hooks on it.
     """
     paths = [block.path for block in model.blocks()]
     above = {path.rsplit(".", depth)[0] for path in paths for depth in range(1, path.count(".") + 1)}
@@ -40,7 +41,7 @@ def frozen_depth(model: SpeechModel) -> int:
     for path, module in model.named_modules():
         if not (isinstance(module, _BatchNorm) and getattr(module, "statistics_frozen", False)):
             moving += [f"{path}.{name}" for name, _ in module.named_buffers(recurse=False)]
-    depth = len(paths)
+    depth = model.hearing()
     for name in moving:
         own = re.sub(rf"^{re.escape(PREFIX)}[^.]+\.", "", name)  # an adapter's parameter stands at its module's path
         found = [number for number, path in enumerate(paths) if own.startswith(f"{path}.")]
@@ -109,7 +110,7 @@ class Suffix(SpeechModel):
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map (batch, frames, dim) activations and (batch,) lengths to hidden (batch, frames, dim) and its lengths."""
         (model,) = self._whole
-        return model.run(self.depth, len(model.blocks()), inputs, lengths)
+        return model.run(self.depth, model.hearing(), inputs, lengths)
 
     @property
     def inputs(self) -> Inputs:
@@ -129,6 +130,20 @@ class Suffix(SpeechModel):
             hidden = torch.zeros(1, length, model.blocks()[self.depth - 1].dim, device=like.device, dtype=like.dtype)
             _, (count,) = self(hidden, torch.tensor([length], device=like.device))
         return int(count)
+
+    def hearing(self) -> int:
+        """Return how many of the blocks hear the activations."""
+        return self._whole[0].hearing() - self.depth
+
+    def answered(
+        self,
+        hidden: torch.Tensor,
+        lengths: torch.Tensor | None,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what the whole model makes of it."""
+        return self._whole[0].answered(hidden, lengths, targets, target_lengths)
 
     def blocks(self) -> list[Block]:
         """Return the blocks that run."""
@@ -216,9 +231,40 @@ def masks_on_states(config: SpecAugmentConfig | None, model: SpeechModel) -> Spe
     return replace(config, frequency_width=width, time_width=length, channel=0.0, warp=0.0, silence=0.0)
 
 
+class SequenceSuffix(Suffix, SequenceModel):
+    """The rest of a model of sequence to sequence, whose decoder writes as ever."""
+
+    _whole: tuple[SequenceModel]
+
+    @property
+    def prompt(self) -> int:
+        """Return the whole model's."""
+        return self._whole[0].prompt
+
+    @property
+    def window(self) -> float:
+        """Return the whole model's."""
+        return self._whole[0].window
+
+    @property
+    def most_tokens(self) -> int:
+        """Return the whole model's."""
+        return self._whole[0].most_tokens
+
+    def begin(self, states: torch.Tensor) -> DecoderState:
+        """Return what the whole model keeps of an encoder's states."""
+        return self._whole[0].begin(states)
+
+    def follow(self, tokens: torch.Tensor, state: DecoderState) -> torch.Tensor:
+        """Return the whole model's vectors behind tokens."""
+        return self._whole[0].follow(tokens, state)
+
+
 def above(model: SpeechModel, depth: int) -> SpeechModel:
     """Return what runs on the activations at a depth: at 0 the model itself."""
-    return Suffix(model, depth) if depth else model
+    if not depth:
+        return model
+    return SequenceSuffix(model, depth) if isinstance(model, SequenceModel) else Suffix(model, depth)
 
 
 def _is_hooked(module: nn.Module) -> bool:

@@ -24,3 +24,15 @@ def ctc(output: Output) -> tuple[torch.Tensor, torch.Tensor]:
 def cross_entropy(output: Output) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of class indices, summed over items; count in items."""
     return functional.cross_entropy(output.require_logits(), output.batch.targets, reduction="sum"), output.count()
+
+
+def next_token(output: Output) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of the next token under teacher forcing, summed over tokens; count in tokens.
+
+    Logits foretell all targets but the first. What a prompt foretells of itself is left out: `answered` of a model of
+    sequence to sequence gives no logits for it.
+    """
+    logits, targets = output.require_logits(), output.batch.targets
+    labels = targets[:, targets.shape[1] - logits.shape[1] :]
+    valid = output.valid()
+    return functional.cross_entropy(logits[valid], labels[valid], reduction="sum"), output.count()

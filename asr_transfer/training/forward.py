@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from asr_transfer.data.batching import Batch
+from asr_transfer.models.contract import Model
 from asr_transfer.training.streams import Output, Stream, Task
 
 MANY = 3
@@ -29,6 +30,7 @@ def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()
     """
     with _keeping(model, taps) as kept:
         hidden, lengths = model(batch.inputs, batch.lengths)
+        hidden, lengths = _answered(model, stream, batch, hidden, lengths)
         return Output(_logits(model, stream, hidden), lengths, kept, batch)
 
 
@@ -60,11 +62,12 @@ def run_together(
         frames = slice(None) if own is None else slice(int(own.max()))
         # What a head runs of its own, such as a private encoder, sees this stream alone.
         with _keeping(model, taps[name]) as parted:
-            logits = _logits(model, stream, _cut(hidden, rows, frames, hidden), len(parts) >= MANY)
+            cut, answered = _answered(model, stream, batch, _cut(hidden, rows, frames, hidden), own)
+            logits = _logits(model, stream, cut, len(parts) >= MANY)
         for tap in taps[name]:
             if tap in kept:
                 parted[tap] = _cut(kept[tap], rows, frames, hidden)
-        outputs[name] = Output(logits, own, parted, batch)
+        outputs[name] = Output(logits, answered, parted, batch)
         first = rows.stop
     return outputs
 
@@ -85,6 +88,15 @@ def _keeping(model: nn.Module, taps: Sequence[str]) -> Iterator[dict[str, torch.
             handle = model.get_submodule(tap).register_forward_hook(keeper(tap))
             stack.callback(handle.remove)
         yield kept
+
+
+def _answered(
+    model: nn.Module, stream: Stream, batch: Batch, hidden: torch.Tensor, lengths: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the hidden vectors that a task's head maps: of a model of sequence to sequence those of its decoder."""
+    if not isinstance(stream, Task) or not isinstance(model, Model):
+        return hidden, lengths
+    return model.answered(hidden, lengths, batch.targets, batch.target_lengths)
 
 
 def _logits(model: nn.Module, stream: Stream, hidden: torch.Tensor, full: bool = False) -> torch.Tensor | None:

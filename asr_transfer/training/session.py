@@ -19,7 +19,7 @@ from asr_transfer.data.tokens import Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.contract import Criterion, SpeechModel
 from asr_transfer.models.kinds import make_network
 from asr_transfer.training import criteria
 from asr_transfer.training.activations import Stored, above, stored_depth
@@ -216,8 +216,15 @@ def _refuse_languages(train: Sequence[str], dev: Sequence[str], config: SourceCo
             )
 
 
-def speech_task(name: str, spoken: Spoken, head: str, weight: float = 1.0) -> Task:
-    """Return the CTC task of spelled speech, with word and character error rates at validations.
+def speech_task(name: str, spoken: Spoken, head: str, weight: float = 1.0, criterion: Criterion = "ctc") -> Task:
+    """Return the task of spelled speech, by CTC with word and character error rates at validations.
+
+    Args:
+        name: name of the stream.
+        spoken: speech with targets.
+        head: name of the model's head.
+        weight: weight of the task's mean loss in the total.
+        criterion: loss by which the model is trained.
 
     Raises:
         DataError: There is no speech.
@@ -226,6 +233,8 @@ def speech_task(name: str, spoken: Spoken, head: str, weight: float = 1.0) -> Ta
         raise DataError("there are no utterances to read; check the manifest and the speakers asked for.")
     tokens = spoken.tokens
     assert tokens is not None
+    if criterion == "cross-entropy":
+        return Task(name, spoken, criteria.next_token, head, weight)
     return Task(name, spoken, criteria.ctc, head, weight, lambda: ErrorRate(tokens))
 
 

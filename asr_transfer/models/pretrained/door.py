@@ -10,6 +10,7 @@ from asr_transfer.models.pretrained import (  # noqa: F401  # registers their fa
     ctc_folder,
     torchaudio_bundle,
     whisper_encoder,
+    whisper_folder,
 )
 from asr_transfer.models.pretrained.family import FAMILIES, Family, Pretrained
 from asr_transfer.models.pretrained.json_files import read_json
@@ -66,6 +67,18 @@ def pretrained_heads(folder: str | Path) -> list[str]:
     config = read_json(path / CONFIG)
     known = _found(path, config.get("model_type"), None).heads(path, config)
     return open_pretrained(path).model.head_names() if known is None else known
+
+
+def criterion_of(folder: str | Path, criterion: Criterion | None = None) -> Criterion:
+    """Return the loss by which a pretrained model would be trained here; see `open_pretrained`, which opens it.
+
+    Raises:
+        ModelError: As there.
+    """
+    path = Path(folder)
+    if (path / SETTINGS).is_file():
+        return "ctc"
+    return _found(path, read_json(path / CONFIG).get("model_type"), criterion).criterion
 
 
 def _found(path: Path, model_type: object, criterion: Criterion | None) -> Family:

@@ -1,0 +1,136 @@
+"""A whole Whisper transcribes, is scored and adapted by the commands, in the language that is asked for or heard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from asr_transfer.audio import SAMPLE_RATE, probe
+from asr_transfer.data.features import build_store
+from asr_transfer.data.manifest import Utterance, write_manifest
+from asr_transfer.data.pieces import Pieces
+from asr_transfer.data.speech import Spoken
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.runs.record import read_record
+from tests.commands.conftest import Lines
+from tests.models.pretrained.whole_whisper import write_whisper
+from tests.tones import make_speaker, speak
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published") / "whisper"
+    write_whisper(folder, 3)
+    return folder
+
+
+@pytest.fixture
+def word(tmp_path: Path) -> Path:
+    file = tmp_path / "word.wav"
+    soundfile.write(file, speak("face", 1.0, 5), SAMPLE_RATE)
+    return file
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    write_manifest(tmp_path / "ann.jsonl", make_speaker(tmp_path, "ann", 1.1, 4, 1))
+    return tmp_path / "ann.jsonl"
+
+
+def test_a_recording_is_transcribed_in_the_language_that_is_asked_for_or_heard(
+    model: Path, word: Path, lines: Lines
+) -> None:
+    status, told, _ = lines("transcribe", "--model", model, "--language", "auto", word)
+    file, heard, text = told[0].split("\t")
+    assert status == 0 and file == str(word) and heard in ("en", "zh", "cs")
+    assert lines("transcribe", "--model", model, "--language", heard, word)[1] == [f"{word}\t{text}"]
+    assert lines("transcribe", "--model", model, word)[1] == [f"{word}\t{text}"]
+    asked = Recogniser.load(model)
+    asked.language = "cs"
+    assert lines("transcribe", "--model", model, "--language", "cs", word)[1] == [
+        f"{word}\t{asked.transcribe([word])[0]}"
+    ]
+
+
+def test_a_language_that_it_does_not_know_and_a_lexicon_are_refused(
+    model: Path, word: Path, tmp_path: Path, lines: Lines
+) -> None:
+    status, _, error = lines("transcribe", "--model", model, "--language", "de", word)
+    assert status == 1 and "--language: the model knows no language 'de'" in error and "Traceback" not in error
+    (tmp_path / "words.txt").write_text("face\tf a c e\n")
+    status, _, error = lines("transcribe", "--model", model, "--lexicon", tmp_path / "words.txt", word)
+    assert status == 1 and "`lexicon` is searched for in the outputs of a model with CTC" in error
+
+
+def test_a_long_recording_is_cut_into_windows(model: Path, tmp_path: Path, lines: Lines) -> None:
+    soundfile.write(tmp_path / "long.wav", speak("face bead abba cab deed face bead " * 2, 1.0, 5), SAMPLE_RATE)
+    status, told, _ = lines("transcribe", "--model", model, "--language", "cs", tmp_path / "long.wav")
+    assert status == 0 and len(told) == 1
+    recogniser = Recogniser.load(model)
+    utterance = Utterance("long", str(tmp_path / "long.wav"), probe(tmp_path / "long.wav").duration, "", "", "cs")
+    spoken = Spoken([utterance], build_store([utterance], recogniser.model.inputs, cache=tmp_path / "store"))
+    pieces = Pieces(spoken, 2.0)
+    assert sum(pieces.seconds(n) for n in range(len(pieces))) == pytest.approx(utterance.duration, abs=0.02)
+    assert all(1.0 <= pieces.seconds(n) <= 2.0 for n in range(len(pieces)))
+    assert len(recogniser.write(spoken)[0]) == len(pieces) > 1
+
+
+def test_scores_are_without_punctuation_and_capped_beside(
+    model: Path, manifest: Path, tmp_path: Path, lines: Lines
+) -> None:
+    status, told, _ = lines("evaluate", "--model", model, "--data", manifest, "--out", tmp_path / "scores")
+    record = read_record(tmp_path / "scores")
+    assert status == 0 and any("capped at each clip's reference" in line for line in told)
+    assert record["scores"]["test"]["profile"] == "basic"
+    assert 0 < record["capped"]["cer"] <= 1 and record["capped"]["clips"] == 4
+    status, told, _ = lines("compare", tmp_path / "scores", "--out", tmp_path / "report")
+    assert status == 0
+
+
+def test_a_model_is_adapted_and_the_folder_written_is_one_of_ours(
+    model: Path, manifest: Path, tmp_path: Path, lines: Lines
+) -> None:
+    write_manifest(tmp_path / "test.jsonl", make_speaker(tmp_path / "more", "bob", 1.0, 3, 2))
+    options = ("--method", "lora", "--settings.blocks", "decoder.layers[:2]", "--steps", "2", "--precision", "fp32")
+    status, told, error = lines(
+        "adapt", "--model", model, "--data", manifest, "--test", tmp_path / "test.jsonl", "--out", tmp_path / "voice",
+        "--check", "false", *options,
+    )  # fmt: skip
+    assert status == 0, error
+    scores = read_record(tmp_path / "voice")["scores"]["test"]
+    assert scores["before"]["profile"] == scores["after"]["profile"] == "basic" and set(scores["capped"]) == {
+        "before",
+        "after",
+    }
+    again = Recogniser.load(tmp_path / "voice")
+    profiled = Recogniser.load(model)
+    assert again.model.state_dict().keys() > profiled.model.state_dict().keys()
+    hypotheses = [json.loads(line) for line in (tmp_path / "voice" / "hypotheses.jsonl").read_text().splitlines()]
+    assert len(hypotheses) == 3
+    adapted, told, _ = lines(
+        "transcribe", "--model", tmp_path / "voice", "--language", "en", tmp_path / "more" / "bob" / "bob-0.wav"
+    )
+    assert adapted == 0 and told[0].split("\t")[1] == hypotheses[0]["hypothesis"]
+    by_profile = lines(
+        "transcribe",
+        "--model",
+        model,
+        "--profile",
+        tmp_path / "voice",
+        "--language",
+        "en",
+        tmp_path / "more" / "bob" / "bob-0.wav",
+    )
+    assert by_profile[1] == told
+
+
+def test_methods_that_need_ctc_say_so(model: Path, manifest: Path, tmp_path: Path, lines: Lines) -> None:
+    for method in ("suta", "ewc", "pseudo-label", "head"):
+        status, _, error = lines(
+            "adapt", "--model", model, "--data", manifest, "--out", tmp_path / "voice", "--method", method
+        )
+        assert status == 1 and "Traceback" not in error and f"`{method}`" in error, error
+        assert not (tmp_path / "voice").exists()
