@@ -367,6 +367,6 @@ def to_record(command: Any) -> dict[str, Any]:
     Paths stay paths, for a record knows them by what they lead to.
     """
     how = ("resume", "overwrite", "workers", "backend")
-    return {
-        one.name: without_later(as_values(getattr(command, one.name))) for one in fields(command) if one.name not in how
-    }
+    named = {one.name: as_values(getattr(command, one.name)) for one in fields(command) if one.name not in how}
+    kept: dict[str, Any] = without_later(named)
+    return kept

@@ -13,7 +13,7 @@ from typing import Literal
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters import AdapterSpec
-from asr_transfer.models.contract import Block, Model, SpeechModel, paths_with_tensors, require_ctc
+from asr_transfer.models.contract import Block, Model, SequenceModel, SpeechModel, paths_with_tensors, require_ctc
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC
@@ -331,11 +331,13 @@ def _of_other_heads(source: Model, head: str) -> list[str]:
 def require_fitting(name: str, model: SpeechModel) -> None:
     """Refuse a method or combination that computes with CTC, of a model that is trained by another loss.
 
+    Of those, models of sequence to sequence alone can be trained.
+
     Raises:
         ConfigError: it does, or it is unknown.
     """
     for method in find_methods(name):
-        if method.needs_ctc:
+        if method.needs_ctc or (method.role != "nothing" and not isinstance(model, SequenceModel)):
             require_ctc(model, f"`{method.name}`")
 
 

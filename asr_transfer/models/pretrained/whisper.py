@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -57,20 +56,8 @@ class Whisper(SequenceModel):
         self.decoder.layers = nn.ModuleList(DecoderLayer(sizes.dim, decoder) for _ in range(decoder.layers))
         self.decoder.norm = nn.LayerNorm(sizes.dim)
         self.make_heads(1, heads)
-        self._tie()
-
-    def _tie(self) -> None:
-        embedding = self.get_submodule("decoder.embedding")
-        assert isinstance(embedding, Embedding)
-        for name in self.heads:
-            self.heads[name] = TiedHead(embedding)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Whisper:
-        made = type(self).__new__(type(self))
-        memo[id(self)] = made
-        vars(made).update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
-        made._tie()
-        return made
+        for name in heads:
+            self.heads[name] = TiedHead(self.decoder.embedding)
 
     @property
     def inputs(self) -> Inputs:
