@@ -133,7 +133,9 @@ class TopConfig(Ranged, section="top"):
 
     layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)] = 2
     dim: Channels = 256
-    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.1
+    # With this and strong masks 3.9 % of the words of AN4's development speakers were wrong after 400 steps, with half
+    # of it and few masks 5.4 %: layers on such states soon know little speech by heart.
+    dropout: Annotated[float, Range(at_least=0, below=1)] = 0.4
     joined: Annotated[int, Range(at_least=1, at_most=8)] = 2
 
 

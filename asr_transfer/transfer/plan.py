@@ -164,7 +164,7 @@ class Done:
     """A plan that was applied already: what it froze decides what the trainer is given.
 
     Attributes:
-        applied: What it did.
+        applied: Account of what was done.
     """
 
     applied: Applied

@@ -45,7 +45,7 @@ def test_the_encoder_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
     assert Recogniser.load(tmp_path / "out", "de").model.describe()["top"] == {
         "layers": 1,
         "dim": 6,
-        "dropout": 0.1,
+        "dropout": 0.4,
         "joined": 2,
     }
 
