@@ -23,6 +23,7 @@ from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.settings import SutaConfig, WritingConfig
 from asr_transfer.decoding.test_time import adapted_outputs
+from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.decoding.writing import Writer, Written
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel, find_kind, require_ctc
@@ -88,6 +89,8 @@ class Recogniser:
             utterance, and where it names none that the model knows, for what the model hears; `auto` for always that.
             Not saved.
         writing: how a model of sequence to sequence writes. Not saved.
+        bias: bonus of the hot words that such a model is pulled towards; None for none. Not saved.
+        before: text that such a model is told was said before; empty for none. Not saved.
         offsets: offset of every head, with which languages are told apart (`identify.calibrate`); empty where the model
             was never calibrated. They hold for these weights only.
         decode: the decoder in use.
@@ -106,6 +109,8 @@ class Recogniser:
     other_decoders: Mapping[str, Decoder] = field(default_factory=dict)
     language: str = ""
     writing: WritingConfig = field(default_factory=WritingConfig)
+    bias: TokenBias | None = None
+    before: str = ""
 
     def __post_init__(self) -> None:
         self.decode: Decoder = self.decoder or GreedyDecoder(self.tokens)
@@ -334,11 +339,12 @@ class Recogniser:
 
         Raises:
             ConfigError: the model writes by CTC.
+            DataError: a text shall stand in the prompt of a model that takes none.
         """
         if not isinstance(self.model, SequenceModel) or not isinstance(self.tokens, BytePairTokens):
             raise ConfigError(f"{type(self.model).__name__} writes by CTC and not token after token.")
         self.model.eval()
-        return Writer(self.model, self.head, self.tokens, self.writing)
+        return Writer(self.model, self.head, self.tokens, self.writing, self.bias, self.before)
 
     def language_of(self, utterance: Utterance) -> str | None:
         """Return the model's own code of the language to listen for, None for what the model hears.

@@ -11,11 +11,15 @@ import torch
 from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.data.inputs import WhisperMel
 from asr_transfer.data.manifest import Utterance, read_audio
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.sequence import Spelled, Vocabulary, write_greedily
 from asr_transfer.decoding.sequence_beam import write_by_beam
+from asr_transfer.decoding.settings import WritingConfig
+from asr_transfer.errors import DataError
 from asr_transfer.models.contract import SequenceModel
 from asr_transfer.models.pretrained.door import open_pretrained
 from tests.models.pretrained.whole_whisper import features, write_whisper
+from tests.models.pretrained.whole_whisper import tokenizer as tiny_tokenizer
 from tests.real_runs import ROOT
 
 REAL = ROOT.parent / "shared" / "models" / "whisper-tiny"
@@ -102,3 +106,40 @@ def test_texts_of_a_real_model_are_those_of_transformers() -> None:
         found = _written(REAL, heard, "fr", beam)
         assert [one.tokens for one in found] == _generated(theirs, heard, "fr", beam, 50257)
         assert all(one.ended for one in found)
+
+
+@pytest.mark.skipif(not (REAL.is_dir() and SPEECH.is_dir()), reason="needs ../shared/models and ../shared/speech")
+def test_texts_behind_a_prompt_are_those_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.WhisperForConditionalGeneration.from_pretrained(REAL, dtype=torch.float32).eval()
+    tokenizer = transformers.WhisperTokenizer.from_pretrained(REAL)
+    file = sorted(SPEECH.glob("*.opus"))[0]
+    heard = WhisperMel(least_seconds=30).compute(
+        torch.from_numpy(read_audio(Utterance("", str(file), 1.0, "", "", "fr")))
+    )[None]
+    words = "VOITURE, CHEMIN DE FER"
+    recogniser = Recogniser.load(REAL)
+    recogniser.before, recogniser.writing = words, WritingConfig(guard=False)
+    (ours,) = recogniser.writer().write(heard, torch.tensor([heard.shape[1]]), [3.0], ["fr"])
+    made = theirs.generate(
+        input_features=heard.transpose(1, 2), language="fr", task="transcribe", num_beams=1,
+        prompt_ids=torch.tensor(tokenizer.get_prompt_ids(words)),
+    )  # fmt: skip
+    spoken = made[0].tolist()[made[0].tolist().index(50363) + 1 :] if 50363 in made[0].tolist() else made[0].tolist()
+    assert ours.tokens == tuple(token for token in spoken if token < 50257)
+    recogniser.before = ""
+    (plain,) = recogniser.writer().write(heard, torch.tensor([heard.shape[1]]), [3.0], ["fr"])
+    assert plain.tokens != ours.tokens  # else the prompt would not have been heard
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/models")
+def test_prompts_are_spelled_as_by_transformers_and_cut_at_their_beginning() -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.WhisperTokenizer.from_pretrained(REAL)
+    tokens = BytePairTokens((REAL / "tokenizer.json").read_bytes())
+    long = "Tibbets, O'Brien, " * 100
+    for text, kept in (("Tibbets, O'Brien", 223), (long.strip(), 223)):
+        start, *spelled = theirs.get_prompt_ids(text).tolist()
+        assert tokens.previous(text, 224) == [start, *spelled[-kept:]]
+    with pytest.raises(DataError, match="takes no prompt"):
+        BytePairTokens(tiny_tokenizer().encode()).previous("a", 10)
