@@ -31,6 +31,7 @@ from asr_transfer.decoding.recogniser import Recogniser, heads_in, speaks_many
 from asr_transfer.decoding.settings import SearchConfig, WritingConfig
 from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.normalisation import normalise
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.runs.console import say
 from asr_transfer.training.session import paired
@@ -129,7 +130,7 @@ def _of_many_languages(options: ListenOptions) -> Recogniser:
     if words is not None and words.is_dir():
         if options.language in (None, AUTO):
             raise ConfigError(
-                f"{words}: is a folder of hot words by language, of which --language names one; name it, or give a file."
+                f"{words}: is a folder of hot words by language; name one with --language, or give a file."
             )
         words = file_of("hotwords", words, str(options.language))
     hot = None if words is None else HotWords.read(words)
@@ -157,6 +158,23 @@ def listening_for(recogniser: Recogniser, language: str | None) -> Recogniser:
     chosen = replace(recogniser, language=language)
     chosen.language_of(Utterance("", "", 0.0, "", "", ""))
     return chosen
+
+
+def hot_words_of(options: ListenOptions, recogniser: Recogniser) -> list[str]:
+    """Return the hot words that were listened for; of a folder those of all languages that were.
+
+    Words that a normalisation leaves nothing of are left out.
+    """
+    path = options.hotwords
+    if path is None:
+        return []
+    files: list[Path | None] = [path]
+    if path.is_dir() and options.language == AUTO:
+        files = list(files_of("hotwords", path, recogniser.model.head_names()).values())
+    elif path.is_dir():
+        files = [file_of("hotwords", path, recogniser.speaks)]
+    words = dict.fromkeys(word.text for file in files if file is not None for word in HotWords.read(file).words)
+    return [word for word in words if normalise(word, recogniser.normalisation)]
 
 
 class WordFiles(NamedTuple):

@@ -1,7 +1,8 @@
 """Writes texts token after token and follows several hypotheses of each utterance: beam search.
 
-A finished hypothesis counts by its mean score a token: log-probability, and bonus of hot words. A search ends when all that are kept have finished
-and none that is unfinished is better, as Transformers' `generate` does it with its usual settings.
+A finished hypothesis counts by its mean score a token: log-probability, and bonus of hot words. A search ends when all
+that are kept have finished and none that is unfinished is better, as Transformers' `generate` does it with its usual
+settings.
 """
 
 from __future__ import annotations

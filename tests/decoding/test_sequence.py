@@ -11,10 +11,8 @@ import torch
 from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.data.inputs import WhisperMel
 from asr_transfer.data.manifest import Utterance, read_audio
-from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.sequence import Spelled, Vocabulary, write_greedily
 from asr_transfer.decoding.sequence_beam import write_by_beam
-from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.errors import DataError
 from asr_transfer.models.contract import SequenceModel
 from asr_transfer.models.pretrained.door import open_pretrained
@@ -114,22 +112,23 @@ def test_texts_behind_a_prompt_are_those_of_transformers() -> None:
     theirs = transformers.WhisperForConditionalGeneration.from_pretrained(REAL, dtype=torch.float32).eval()
     tokenizer = transformers.WhisperTokenizer.from_pretrained(REAL)
     file = sorted(SPEECH.glob("*.opus"))[0]
-    heard = WhisperMel(least_seconds=30).compute(
-        torch.from_numpy(read_audio(Utterance("", str(file), 1.0, "", "", "fr")))
-    )[None]
+    audio = torch.from_numpy(read_audio(Utterance("", str(file), 1.0, "", "", "fr")))
+    heard = WhisperMel(least_seconds=30).compute(audio)[None]
     words = "VOITURE, CHEMIN DE FER"
-    recogniser = Recogniser.load(REAL)
-    recogniser.before, recogniser.writing = words, WritingConfig(guard=False)
-    (ours,) = recogniser.writer().write(heard, torch.tensor([heard.shape[1]]), [3.0], ["fr"])
+    model, tokens, vocabulary = _opened(REAL)
+    written = []
+    for before in ([], tokens.previous(words, model.most_tokens // 2)):
+        with torch.no_grad():
+            states, _ = model(heard, torch.tensor([heard.shape[1]]))
+            written += write_greedily(model, vocabulary, states, [[*before, *tokens.prompt("fr")]], [MOST])
     made = theirs.generate(
         input_features=heard.transpose(1, 2), language="fr", task="transcribe", num_beams=1,
-        prompt_ids=torch.tensor(tokenizer.get_prompt_ids(words)),
-    )  # fmt: skip
-    spoken = made[0].tolist()[made[0].tolist().index(50363) + 1 :] if 50363 in made[0].tolist() else made[0].tolist()
-    assert ours.tokens == tuple(token for token in spoken if token < 50257)
-    recogniser.before = ""
-    (plain,) = recogniser.writer().write(heard, torch.tensor([heard.shape[1]]), [3.0], ["fr"])
-    assert plain.tokens != ours.tokens  # else the prompt would not have been heard
+        prompt_ids=torch.tensor(tokenizer.get_prompt_ids(words)), max_new_tokens=MOST + 1,
+    )[0].tolist()  # fmt: skip
+    spoken = made[made.index(tokens.prompt("fr")[-1]) + 1 :] if tokens.prompt("fr")[-1] in made else made
+    plain, prompted = (one.tokens for one in written)
+    assert prompted == tuple(token for token in spoken if token < tokens.end)[:MOST]
+    assert plain != prompted  # else the prompt would not have been heard
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/models")
