@@ -124,6 +124,10 @@ class Model(Headed, ABC):
         inside = tuple(f"{path}." for path in ("heads", "adapters", *(block.path for block in self.blocks()), *own))
         return [n for n, parameter in self.named_parameters() if parameter.requires_grad and not n.startswith(inside)]
 
+    def held(self) -> list[str]:
+        """Return the paths of what no way to adapt trains: tables of vectors, of which few recordings need few rows."""
+        return []
+
     def run(
         self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -185,7 +185,7 @@ def test_errors_at_listed_words_and_at_all_others_add_up() -> None:
         _rows(
             [
                 ("call Ann Lee now", "call an Lee"),  # Ann: a substitution of a listed word; now: deleted
-                ("Ann Lee", "Ann Ann Lee"),  # an insertion that is no whole phrase
+                ("Ann Lee", "Ann Lee Ann"),  # an insertion that is no whole phrase
                 ("no", "no Ann Lee"),  # two insertions of a listed phrase
                 ("Lee", "low"),  # no whole phrase
                 ("", "Ann Lee"),
