@@ -296,7 +296,7 @@ class Recogniser:
         if isinstance(self.model, SequenceModel):
             return self.listen_for_languages(spoken)[1]
         if isinstance(self.decode, WordDecoder):
-            _require_words(spoken)
+            _require_words(spoken, self.model.window)
         heard = self.listen_with(lambda frames: self.decode(frames.logits, frames.lengths), spoken, adapted=True)
         spaced = " " if self.tokens.writes_spaces or isinstance(self.decode, SentenceDecoder) else ""
         return [spaced.join(piece.text for piece in own if piece.text) for own in heard]
@@ -392,7 +392,7 @@ class Recogniser:
         """
         require_ctc(self.model, "recognising")
         self.model.eval()
-        data = spoken if whole else Pieces(spoken)
+        data = spoken if whole else Pieces(spoken, self.model.window)
         found: dict[int, T] = {}
         batches = self._adapted(data) if adapted and self.test_time is not None else self._plain(data)
         count = len(data.costs())
@@ -521,9 +521,9 @@ def _symbols(tokens: Tokens) -> list[str]:
     return [*sorted(tokens.alphabet - {BLANK}), *spaced]
 
 
-def _require_words(spoken: Spoken) -> None:
+def _require_words(spoken: Spoken, window: float | None) -> None:
     """Refuse recordings that are too long to be one word, which a search for one word would take them for."""
-    pieces = Pieces(spoken)
+    pieces = Pieces(spoken, window)
     for item, parts in enumerate(pieces.of_utterances(range(len(pieces)))):
         if len(parts) > 1:
             utterance = spoken.utterance(item)

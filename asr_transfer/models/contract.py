@@ -199,6 +199,11 @@ class SpeechModel(Model):
         long = 64 * 720_720  # a multiple of whatever factor a model shortens its inputs by
         return self.inputs.shift * long / (self.frames(2 * long) - self.frames(long))
 
+    @property
+    def window(self) -> float | None:
+        """Return the seconds that it hears at once, longer recordings being cut; None where it hears any length."""
+        return None
+
     def renormalised(self, normalisation: Normalisation) -> SpeechModel:
         """Return the model, its tensors shared, as one that takes inputs of another normalisation.
 
