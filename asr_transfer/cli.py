@@ -1,6 +1,7 @@
 """Assembles the command line: `asr-transfer fetch | prepare | train | adapt | transcribe | evaluate | compare | …`.
 
-Options can stand in a YAML file (`--config FILE`) and be overridden behind it; unknown ones get the nearest known one.
+Options can stand in a YAML file (`--config FILE`); typed ones win, wherever they stand. Unknown ones get the nearest
+known one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from asr_transfer.commands import (
 from asr_transfer.commands.options import Command, add_settings, settings_of
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.interruption import EXIT_STATUS, end_quietly, heeding, report_stop
-from asr_transfer.option_files import allow_any_name, check_option_files
+from asr_transfer.option_files import allow_any_name, check_option_files, files_first
 from asr_transfer.parsing import explain, instantiated, spell_out_flags
 from asr_transfer.progress import Work
 from asr_transfer.remarks import told
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def script(settings: type[Any], function: Callable[[Any], None], arguments: Sequence[str] | None = None) -> int:
-    """Run a recipe: read `settings` from `--config FILE` and options behind it, and call `function` with them.
+    """Run a recipe: read `settings` from `--config FILE` and options beside it, and call `function` with them.
 
     Errors are reported as `main` reports them.
     """
@@ -92,7 +93,7 @@ def _guarded(
     try:
         with heeding(), told(parser.prog):
             check_option_files(arguments)
-            parsed = parser.parse_args(spell_out_flags(arguments, parts))
+            parsed = parser.parse_args(files_first(spell_out_flags(arguments, parts), parts))
             resumable = "resume" in (parsed if parsed.get("subcommand") is None else parsed[parsed.subcommand])
             with Work(parsed.get("subcommand") or _recipe_name(Path(sys.argv[0])), bar=False):
                 return run(instantiated(parser, parsed))

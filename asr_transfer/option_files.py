@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,30 @@ def _require_once(node: yaml.Node, where: str) -> None:
                 f"{where} line {line}: `{key.value}` stands on line {first[key.value]} already; remove one of them."
             )
         _require_once(value, where)
+
+
+def files_first(arguments: Sequence[str], parts: Collection[str]) -> list[str]:
+    """Put files of options before all that is typed, so that what is typed wins wherever it stands.
+
+    Args:
+        arguments: command line.
+        parts: names of the commands, such as `lexicon fit`; behind them the files stand.
+
+    >>> files_first(["train", "--steps", "3", "--config", "a.yaml"], ["train"])
+    ['train', '--config', 'a.yaml', '--steps', '3']
+    """
+    count = max((n for n in range(3) if " ".join(arguments[:n]) in parts), default=0)
+    files: list[str] = []
+    typed: list[str] = []
+    rest = iter(arguments[count:])
+    for word in rest:
+        if word == "--":
+            typed += [word, *rest]
+        elif word == OPTION:
+            files += [word, *([following] if (following := next(rest, None)) is not None else [])]
+        else:
+            (files if word.startswith(f"{OPTION}=") else typed).append(word)
+    return [*arguments[:count], *files, *typed]
 
 
 def given_option_files() -> dict[str, Path]:

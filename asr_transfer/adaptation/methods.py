@@ -296,7 +296,7 @@ class BuiltMethod:
 def build(name: str, source: Model, settings: MethodSettings, head: str | None = None) -> BuiltMethod:
     """Return what a method or combination does with a source model.
 
-    All methods start from the source model's weights and keep its normalisation statistics.
+    All methods start from the source model's weights and keep its normalisation statistics, and what it holds.
 
     Args:
         name: name of the method or combination.
@@ -316,8 +316,9 @@ def build(name: str, source: Model, settings: MethodSettings, head: str | None =
         objectives += ingredients.objectives
         task_weight *= ingredients.task_weight
         source_weight += ingredients.source_weight
-    if head is not None and (foreign := _of_other_heads(source, head)):
-        actions.append(Freeze(" | ".join(foreign)))
+    left = [*source.held(), *([] if head is None else _of_other_heads(source, head))]
+    if left:
+        actions.append(Freeze(" | ".join(left)))
     return BuiltMethod(TransferPlan(*actions), objectives, task_weight, source_weight)
 
 

@@ -23,8 +23,9 @@ from asr_transfer.commands.speech import named_as, read_speech, take
 from asr_transfer.config import to_record
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.decoding.settings import SearchConfig, WritingConfig
+from asr_transfer.evaluation.breakdown import biased_rates
 from asr_transfer.evaluation.capped import capped
-from asr_transfer.evaluation.scoring import Score, write_scores
+from asr_transfer.evaluation.scoring import Score, align, write_scores
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.runs.console import say
 from asr_transfer.runs.lock import released
@@ -124,10 +125,11 @@ def evaluate_run(
     """Score a recogniser on utterances and write hypotheses, scores and record.
 
     References that the recogniser cannot write are said, and recorded under `unwritable`.
+    With hot words, the word errors at them and at all other words are said and recorded, under `hot_words`.
     With the language to be found out, how well it was found is said and recorded too, under `identification`.
     """
     from asr_transfer.commands.language import AUTO
-    from asr_transfer.commands.listen import by_found_language, told_identification, told_way
+    from asr_transfer.commands.listen import by_found_language, hot_words_of, told_identification, told_way
     from asr_transfer.data.features import build_store
     from asr_transfer.data.speech import Spoken
     from asr_transfer.training.session import hypotheses
@@ -143,6 +145,10 @@ def evaluate_run(
     else:
         found = hypotheses(recogniser, spoken)
     total = write_scores(record.folder, found, recogniser.normalisation)
+    if command.hotwords is not None:
+        biased = biased_rates(align(found, "word", recogniser.normalisation), hot_words_of(command, recogniser))
+        say(str(biased))
+        more["hot_words"] = biased.to_plain()
     if recogniser.can_run_away:
         bounded = capped(found, recogniser.normalisation)
         say(str(bounded))

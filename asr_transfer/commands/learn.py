@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from jsonargparse import Namespace
 
 from asr_transfer.commands.options import Command, ResumableOptions, Say, add_settings, settings_from, settings_of
-from asr_transfer.config import Units
+from asr_transfer.config import TopConfig, Units
 from asr_transfer.data.notations import Scheme
 from asr_transfer.errors import ConfigError
 from asr_transfer.languages.config import Mode
@@ -94,6 +94,7 @@ def learn(
     keep_source: int = 100,
     seed: int = 0,
     device: str = "auto",
+    top: TopConfig = TopConfig(),
     resume: bool = False,
     overwrite: bool = False,
 ) -> Recogniser:

@@ -6,22 +6,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr_transfer.adaptation.profile import FACTS
+from asr_transfer.config import TopConfig
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.languages.config import Mode
 from asr_transfer.languages.learning import load_any_head
 from asr_transfer.languages.ways import WAYS
+from asr_transfer.models.kinds import with_top
 
 
-def load_source(model: Path) -> Recogniser:
+def load_source(model: Path, top: TopConfig = TopConfig()) -> Recogniser:
     """Return the model of a model or run folder, listening with any of its heads.
+
+    Args:
+        model: the folder.
+        top: sizes of the layers on a published encoder that has none of ours yet.
 
     Raises:
         ModelError: the folder is no model, is damaged, or is a speaker's profile.
+        ConfigError: sizes of layers are given, but the model has its layers.
     """
     if (model / FACTS).is_file():
         raise ModelError(f"{model}: is a speaker's profile, not a model; give the model that it was made with.")
-    return load_any_head(model)
+    source = load_any_head(model)
+    if top != TopConfig():
+        if not source.model.untrained():
+            raise ConfigError(
+                f"`top` are the layers put on a published encoder that has none of ours yet, but {model} is complete; "
+                "leave it out."
+            )
+        source.model = with_top(source.model, top, {}, str(model)).eval()
+    return source
 
 
 def require_ways(source: Recogniser, ways: Sequence[Mode], replayable: bool, own_source: bool) -> None:

@@ -53,7 +53,7 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
     Raises:
         AsrTransferError: model, recordings, settings or the folder are wrong.
     """
-    source = load_source(command.model)
+    source = load_source(command.model, command.top)
     given = read_given(command, source, say)
     language, units, known = given.language, given.units, given.known
     if known:

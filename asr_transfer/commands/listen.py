@@ -14,6 +14,7 @@ from asr_transfer.commands.language import AUTO, find_head, require_a_head
 from asr_transfer.commands.options import ListenOptions, settings_from
 from asr_transfer.commands.profile import load_with_profile, open_profile, put_on
 from asr_transfer.commands.word_files import file_of, files_of, say_without
+from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.data.features import model_input
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.manifest import Utterance, read_audio
@@ -28,7 +29,9 @@ from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser, heads_in, speaks_many
 from asr_transfer.decoding.settings import SearchConfig, WritingConfig
+from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.evaluation.normalisation import normalise
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.runs.console import say
 from asr_transfer.training.session import paired
@@ -116,14 +119,28 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
 
 def _of_many_languages(options: ListenOptions) -> Recogniser:
     """Load a model that writes many languages through one head."""
-    for name in ("lexicon", "hotwords"):
-        if getattr(options, name) is not None:
+    if options.lexicon is not None:
+        raise ConfigError(
+            f"`lexicon` is searched for in the outputs of a model with CTC, but {options.model} writes its texts "
+            "token after token; leave it out, or take another model."
+        )
+    if options.writing.prompt and options.hotwords is None:
+        raise ConfigError("`writing.prompt` puts hot words into the prompt; give them with --hotwords.")
+    words = options.hotwords
+    if words is not None and words.is_dir():
+        if options.language in (None, AUTO):
             raise ConfigError(
-                f"`{name}` is searched for in the outputs of a model with CTC, but {options.model} writes its texts "
-                "token after token; leave it out, or take another model."
+                f"{words}: is a folder of hot words by language; name one with --language, or give a file."
             )
+        words = file_of("hotwords", words, str(options.language))
+    hot = None if words is None else HotWords.read(words)
     recogniser = load_with_profile(options.model, options.profile)
-    return listening_for(replace(recogniser, writing=options.writing), options.language)
+    recogniser.writing = options.writing
+    if hot is not None:
+        assert isinstance(recogniser.tokens, BytePairTokens)
+        recogniser.bias = TokenBias.of(hot, recogniser.tokens, options.search.hot_weight)
+        recogniser.before = ", ".join(word.text for word in hot.words) if options.writing.prompt else ""
+    return listening_for(recogniser, options.language)
 
 
 def listening_for(recogniser: Recogniser, language: str | None) -> Recogniser:
@@ -141,6 +158,23 @@ def listening_for(recogniser: Recogniser, language: str | None) -> Recogniser:
     chosen = replace(recogniser, language=language)
     chosen.language_of(Utterance("", "", 0.0, "", "", ""))
     return chosen
+
+
+def hot_words_of(options: ListenOptions, recogniser: Recogniser) -> list[str]:
+    """Return the hot words that were listened for; of a folder those of all languages that were.
+
+    Words that a normalisation leaves nothing of are left out.
+    """
+    path = options.hotwords
+    if path is None:
+        return []
+    files: list[Path | None] = [path]
+    if path.is_dir() and options.language == AUTO:
+        files = list(files_of("hotwords", path, recogniser.model.head_names()).values())
+    elif path.is_dir():
+        files = [file_of("hotwords", path, recogniser.speaks)]
+    words = dict.fromkeys(word.text for file in files if file is not None for word in HotWords.read(file).words)
+    return [word for word in words if normalise(word, recogniser.normalisation)]
 
 
 class WordFiles(NamedTuple):

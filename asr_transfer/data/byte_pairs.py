@@ -18,6 +18,7 @@ UNITS = "byte-pairs"
 
 _START, _END = "<|startoftranscript|>", "<|endoftext|>"
 _TASK, _PLAIN = "<|transcribe|>", "<|notimestamps|>"
+_PREVIOUS = "<|startofprev|>"
 _NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 _CHECKSUM, _SIZE, _NEVER, _NEVER_FIRST = "# tokenizer: sha256 ", "# size: ", "# never: ", "# never first: "
@@ -112,6 +113,33 @@ class BytePairTokens(Tokens):
         assert language is not None
         return [self.start, self.languages[language], self._index[_TASK], self._index[_PLAIN]]
 
+    def previous(self, text: str, most: int) -> list[int]:
+        """Return what a decoder is told to have been said before, to stand before the prompt.
+
+        Args:
+            text: What was said, of which the end is kept.
+            most: Greatest number of tokens.
+
+        Raises:
+            DataError: The model knows no mark for that.
+        """
+        if _PREVIOUS not in self._index:
+            raise DataError(f"the model's tokenizer knows no {_PREVIOUS}, so it takes no prompt; leave it out.")
+        return [self._index[_PREVIOUS], *self._spelled(text, True)[1 - most :]]
+
+    def spellings(self, text: str) -> list[tuple[int, ...]]:
+        """Return the tokens of a text behind a space, and behind anything else."""
+        return [tuple(self._spelled(text, spaced)) for spaced in (True, False)]
+
+    @cached_property
+    def pieces(self) -> list[bytes]:
+        """Bytes of each token; none of marks."""
+        byte_of = _bytes_of_symbols()
+        found = [b""] * len(self.symbols)
+        for index, symbol in enumerate(self.symbols[: self.end]):
+            found[index] = bytes(byte_of[letter] for letter in symbol if letter in byte_of)
+        return found
+
     def encode(self, text: str, where: str = "the transcript", what: str = "transcript") -> list[int]:
         """Spell a text; see `Tokens.encode`. Marks that stand in it are letters like any others."""
         return self._spelled(text, True)
@@ -176,6 +204,13 @@ class BytePairTokens(Tokens):
 def tokenizer_file(path: str | Path) -> Path:
     """Return where the tokenizer of a token file is: `tokens.HEAD.json` beside `tokens.HEAD.txt`."""
     return Path(path).with_suffix(".json")
+
+
+def _bytes_of_symbols() -> dict[str, int]:
+    """Return the byte that each letter of a symbol stands for: printable ones for themselves (Radford et al. 2019)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + n): byte for n, byte in enumerate(others)}
 
 
 def _read(data: bytes) -> Any:

@@ -23,6 +23,7 @@ from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
 from asr_transfer.decoding.settings import SutaConfig, WritingConfig
 from asr_transfer.decoding.test_time import adapted_outputs
+from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.decoding.writing import Writer, Written
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel, find_kind, require_ctc
@@ -88,6 +89,8 @@ class Recogniser:
             utterance, and where it names none that the model knows, for what the model hears; `auto` for always that.
             Not saved.
         writing: how a model of sequence to sequence writes. Not saved.
+        bias: bonus of the hot words that such a model is pulled towards; None for none. Not saved.
+        before: text that such a model is told was said before; empty for none. Not saved.
         offsets: offset of every head, with which languages are told apart (`identify.calibrate`); empty where the model
             was never calibrated. They hold for these weights only.
         decode: the decoder in use.
@@ -106,6 +109,8 @@ class Recogniser:
     other_decoders: Mapping[str, Decoder] = field(default_factory=dict)
     language: str = ""
     writing: WritingConfig = field(default_factory=WritingConfig)
+    bias: TokenBias | None = None
+    before: str = ""
 
     def __post_init__(self) -> None:
         self.decode: Decoder = self.decoder or GreedyDecoder(self.tokens)
@@ -291,7 +296,7 @@ class Recogniser:
         if isinstance(self.model, SequenceModel):
             return self.listen_for_languages(spoken)[1]
         if isinstance(self.decode, WordDecoder):
-            _require_words(spoken)
+            _require_words(spoken, self.model.window)
         heard = self.listen_with(lambda frames: self.decode(frames.logits, frames.lengths), spoken, adapted=True)
         spaced = " " if self.tokens.writes_spaces or isinstance(self.decode, SentenceDecoder) else ""
         return [spaced.join(piece.text for piece in own if piece.text) for own in heard]
@@ -334,11 +339,12 @@ class Recogniser:
 
         Raises:
             ConfigError: the model writes by CTC.
+            DataError: a text shall stand in the prompt of a model that takes none.
         """
         if not isinstance(self.model, SequenceModel) or not isinstance(self.tokens, BytePairTokens):
             raise ConfigError(f"{type(self.model).__name__} writes by CTC and not token after token.")
         self.model.eval()
-        return Writer(self.model, self.head, self.tokens, self.writing)
+        return Writer(self.model, self.head, self.tokens, self.writing, self.bias, self.before)
 
     def language_of(self, utterance: Utterance) -> str | None:
         """Return the model's own code of the language to listen for, None for what the model hears.
@@ -386,7 +392,7 @@ class Recogniser:
         """
         require_ctc(self.model, "recognising")
         self.model.eval()
-        data = spoken if whole else Pieces(spoken)
+        data = spoken if whole else Pieces(spoken, self.model.window)
         found: dict[int, T] = {}
         batches = self._adapted(data) if adapted and self.test_time is not None else self._plain(data)
         count = len(data.costs())
@@ -515,9 +521,9 @@ def _symbols(tokens: Tokens) -> list[str]:
     return [*sorted(tokens.alphabet - {BLANK}), *spaced]
 
 
-def _require_words(spoken: Spoken) -> None:
+def _require_words(spoken: Spoken, window: float | None) -> None:
     """Refuse recordings that are too long to be one word, which a search for one word would take them for."""
-    pieces = Pieces(spoken)
+    pieces = Pieces(spoken, window)
     for item, parts in enumerate(pieces.of_utterances(range(len(pieces)))):
         if len(parts) > 1:
             utterance = spoken.utterance(item)

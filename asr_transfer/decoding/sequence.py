@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from asr_transfer.decoding.token_bias import START, TokenBias
 from asr_transfer.models.contract import DecoderState, SequenceModel
 
 Stop = Callable[[Sequence[int]], bool]
@@ -22,11 +23,13 @@ class Spelled:
         tokens: Tokens without the prompt and the end.
         log_probability: Natural log-probability of the tokens, and of the end where it was reached.
         ended: Whether the end was reached, within the limit and before it was stopped.
+        bonus: Bonus of the hot words in it.
     """
 
     tokens: tuple[int, ...]
     log_probability: float
     ended: bool
+    bonus: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -67,6 +70,7 @@ def write_greedily(
     prompts: Sequence[Sequence[int]],
     limits: Sequence[int],
     stop: Stop | None = None,
+    bias: TokenBias | None = None,
 ) -> list[Spelled]:
     """Write a text for each utterance; those that are finished take no more time.
 
@@ -77,25 +81,35 @@ def write_greedily(
         prompts: Tokens that each text follows, equally many.
         limits: Greatest number of tokens of each text.
         stop: Function that is asked after every token.
+        bias: Bonus of hot words, on which the token that is chosen depends; None for none.
     """
     written: list[list[int]] = [[] for _ in prompts]
     totals, ended = [0.0] * len(prompts), [False] * len(prompts)
+    bonuses, places = [0.0] * len(prompts), [START] * len(prompts)
     state: DecoderState = model.begin(states)
     hidden = model.follow(torch.tensor(prompts, device=states.device), state)[:, -1]
     rows = list(range(len(prompts)))  # utterances in the state, finished ones among them
     live = {row for row in rows if limits[row] > 0}
     while live:
         log_probs = vocabulary.log_probs(hidden, state.length == len(prompts[0]))
-        values, best = log_probs.max(-1)
-        for row, value, token in zip(rows, values.tolist(), best.tolist(), strict=True):
+        added = torch.zeros_like(log_probs[:, :1])
+        if bias is not None:
+            added = bias.gains([places[row] for row in rows]).to(log_probs)
+        best = (log_probs + added).argmax(-1)
+        chosen = best[:, None]
+        values, gains = log_probs.gather(1, chosen)[:, 0], added.expand_as(log_probs).gather(1, chosen)[:, 0]
+        for row, value, gain, token in zip(rows, values.tolist(), gains.tolist(), best.tolist(), strict=True):
             if row not in live:
                 continue
             totals[row] += value
+            bonuses[row] += gain
             if token == vocabulary.end:
                 ended[row] = True
                 live.discard(row)
                 continue
             written[row].append(token)
+            if bias is not None:
+                places[row] = bias.after(places[row], token)
             if len(written[row]) >= limits[row] or (stop is not None and stop(written[row])):
                 live.discard(row)
         if not live:
@@ -105,4 +119,6 @@ def write_greedily(
             state.keep(kept)
             best, rows = best[kept], [row for row in rows if row in live]
         hidden = model.follow(best[:, None], state)[:, -1]
-    return [Spelled(tuple(own), total, done) for own, total, done in zip(written, totals, ended, strict=True)]
+    if bias is not None:
+        bonuses = [b if e else b + bias.at_end(p) for b, e, p in zip(bonuses, ended, places, strict=True)]
+    return [Spelled(tuple(own), *rest) for own, *rest in zip(written, totals, ended, bonuses, strict=True)]

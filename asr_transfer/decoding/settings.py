@@ -19,8 +19,8 @@ class SearchConfig(Ranged, section="search"):
         word_score: score added for every word; above 0 for more words, below for fewer.
         unknown_score: natural log-probability of a word that the language model does not list; None takes the model's
             own `<unk>`. Other words lose to it too easily if it is very low, which hides new words.
-        hot_weight: score added for every token of a hot word (with pieces of words, for every character), times the
-            word's own weight.
+        hot_weight: score added for every token of a hot word (with pieces of words and CTC, for every character), times
+            the word's own weight.
         look_ahead: whether unfinished words are compared as if they were already the likeliest word that they can
             become. It changes what is dropped, not the scores.
     """
@@ -68,6 +68,8 @@ class WritingConfig(Ranged, section="writing"):
         compression: number of times that a text is shorter when compressed, above which it is taken for a loop.
         no_speech: probability of there being no speech, above which an unlikely text is dropped.
         least_likely: natural log-probability of a token, on average, below which a text is unlikely.
+        prompt: whether the hot words stand in the prompt too, as if they had been said before; with
+            `search.hot_weight` 0 only there.
     """
 
     beam: Count = 1
@@ -80,3 +82,4 @@ class WritingConfig(Ranged, section="writing"):
     compression: Annotated[float, Range(above=1, infinite=True)] = 2.4
     no_speech: Share = 0.6
     least_likely: Annotated[float, Range(at_most=0, remark="it is a natural log-probability")] = -1.0
+    prompt: bool = False

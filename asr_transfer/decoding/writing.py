@@ -12,6 +12,7 @@ from asr_transfer.decoding.runaway import compression, limit, repetition, withou
 from asr_transfer.decoding.sequence import Spelled, Vocabulary, write_greedily
 from asr_transfer.decoding.sequence_beam import write_by_beam
 from asr_transfer.decoding.settings import WritingConfig
+from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.models.contract import SequenceModel
 
 TOGETHER = 8
@@ -45,10 +46,25 @@ class Writer:
         head: Name of its head.
         tokens: Tokens of the head.
         config: Settings.
+        bias: Bonus of hot words; None for none.
+        before: Text that the prompt shall say was said before; empty for none.
+
+    Raises:
+        DataError: The model takes no such prompt.
     """
 
-    def __init__(self, model: SequenceModel, head: str, tokens: BytePairTokens, config: WritingConfig) -> None:
-        self.model, self.tokens, self.config = model, tokens, config
+    def __init__(
+        self,
+        model: SequenceModel,
+        head: str,
+        tokens: BytePairTokens,
+        config: WritingConfig,
+        bias: TokenBias | None = None,
+        before: str = "",
+    ) -> None:
+        self.model, self.tokens, self.config, self.bias = model, tokens, config, bias
+        # Half of what can be written is left for the text, as Transformers leaves it.
+        self.before = tokens.previous(before, model.most_tokens // 2) if before else []
         self.vocabulary = Vocabulary(model.head(head), tokens.end, tokens.never, tokens.never_first)
 
     @torch.no_grad()
@@ -91,7 +107,7 @@ class Writer:
         if tokens.languages and (unknown := [place for place, code in enumerate(own) if not code]):
             for place, code in zip(unknown, self.languages_of(states[unknown]), strict=True):
                 own[place] = code
-        prompts = [tokens.prompt(code or None) for code in own]
+        prompts = [[*self.before, *tokens.prompt(code or None)] for code in own]
         longest = self.model.most_tokens - len(prompts[0]) - 1
         limits = [min(longest, limit(each, config)) if config.guard else longest for each in seconds]
         spelled = self._search(states, prompts, limits, config.beam)
@@ -115,8 +131,8 @@ class Writer:
     ) -> list[Spelled]:
         stop = self._loops if self.config.guard else None
         if beam > 1:
-            return write_by_beam(self.model, self.vocabulary, states, prompts, limits, beam, stop)
-        return write_greedily(self.model, self.vocabulary, states, prompts, limits, stop)
+            return write_by_beam(self.model, self.vocabulary, states, prompts, limits, beam, stop, self.bias)
+        return write_greedily(self.model, self.vocabulary, states, prompts, limits, stop, self.bias)
 
     def _again(
         self, states: torch.Tensor, prompts: Sequence[Sequence[int]], limits: Sequence[int]

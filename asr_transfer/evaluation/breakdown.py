@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from asr_transfer.evaluation.scoring import OPERATIONS, Alignments, Counts, numb
 from asr_transfer.plain import to_plain
 
 _EQUAL = OPERATIONS.index("equal")
+_COUNTED: dict[str, str] = {"substitute": "substitutions", "delete": "deletions", "insert": "insertions"}
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,73 @@ def hot_word_recall(alignments: Alignments, words: Iterable[str]) -> Recall:
         DataError: a listed word is empty after normalisation.
     """
     return _recall(alignments, _listed(alignments, words))
+
+
+@dataclass(frozen=True)
+class Biased:
+    """Word errors at listed words and at all others: B-WER and U-WER (Le et al. 2021, "Contextualized streaming").
+
+    A substitution or deletion belongs to the word of the reference, an insertion to the word that is inserted. Words of
+    a listed phrase count where the phrase stands as a whole.
+
+    Attributes:
+        listed: counts at listed words.
+        others: counts at all others.
+    """
+
+    listed: Counts
+    others: Counts
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return rates and counts for a run record; a rate of nothing is None."""
+        return {
+            "b_wer": number_or_none(self.listed.rate),
+            "u_wer": number_or_none(self.others.rate),
+            "listed": self.listed.to_plain(),
+            "others": self.others.to_plain(),
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"hot words: B-WER {_percent(self.listed)}, of all other words: U-WER {_percent(self.others)}"
+            if self.listed.reference
+            else f"hot words: none of them is in the references; of all other words: U-WER {_percent(self.others)}"
+        )
+
+
+def _percent(counts: Counts) -> str:
+    rate = f"{100 * counts.rate:.2f} % " if counts.reference else ""
+    return f"{rate}({counts.errors} errors in {counts.reference} words)"
+
+
+def biased_rates(alignments: Alignments, words: Iterable[str]) -> Biased:
+    """Return the word errors at listed words or phrases and at all others, over utterances with a reference.
+
+    Args:
+        alignments: alignments of words.
+        words: as of `hot_word_recall`.
+
+    Raises:
+        DataError: a listed word is empty after normalisation.
+    """
+    entries = _listed(alignments, words)
+    lengths = sorted({len(entry) for entry in entries})
+    rows = np.flatnonzero(alignments.scored).tolist()
+    inside = {
+        row: [
+            {at + n for at, length in _places(text[row], entries, lengths) for n in range(length)}
+            for text in (alignments.references, alignments.hypotheses)
+        ]
+        for row in rows
+    }
+    listed: Counter[str] = Counter(reference=sum(len(reference) for reference, _ in inside.values()))
+    for row, operation, r0, r1, h0, h1 in alignments.chunks[alignments.chunks[:, 1] != _EQUAL].tolist():
+        if row in inside:
+            name, (reference, hypothesis) = OPERATIONS[operation], inside[row]
+            span, own = (range(h0, h1), hypothesis) if name == "insert" else (range(r0, r1), reference)
+            listed[_COUNTED[name]] += sum(place in own for place in span)
+    own, every = Counts(**listed), alignments.counts()
+    return Biased(own, Counts(*(getattr(every, one.name) - getattr(own, one.name) for one in fields(Counts))))
 
 
 def oov_recall(alignments: Alignments, vocabulary: Iterable[str]) -> Recall:

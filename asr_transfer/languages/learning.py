@@ -223,7 +223,8 @@ def train_way(
         stored: states of the model's frozen blocks that earlier ways left; None for none.
     """
     precision = _precision(source, planned, settings, folder)
-    config = settings.configured(way, planned.units, planned.known, precision)
+    published = bool(source.model.on_published())
+    config = settings.configured(way, planned.units, planned.known, precision, published)
     replay = beside.replay if WAYS[way].uses_source else None
     return learn_language(source, train, dev, config, folder / "ways" / name, log, replay, stored)
 

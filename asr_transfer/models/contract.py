@@ -124,6 +124,10 @@ class Model(Headed, ABC):
         inside = tuple(f"{path}." for path in ("heads", "adapters", *(block.path for block in self.blocks()), *own))
         return [n for n, parameter in self.named_parameters() if parameter.requires_grad and not n.startswith(inside)]
 
+    def held(self) -> list[str]:
+        """Return the paths of what no way to adapt trains: tables of vectors, of which few recordings need few rows."""
+        return []
+
     def run(
         self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,6 +198,11 @@ class SpeechModel(Model):
         """Return the seconds from an output frame to the next."""
         long = 64 * 720_720  # a multiple of whatever factor a model shortens its inputs by
         return self.inputs.shift * long / (self.frames(2 * long) - self.frames(long))
+
+    @property
+    def window(self) -> float | None:
+        """Return the seconds that it hears at once, longer recordings being cut; None where it hears any length."""
+        return None
 
     def renormalised(self, normalisation: Normalisation) -> SpeechModel:
         """Return the model, its tensors shared, as one that takes inputs of another normalisation.

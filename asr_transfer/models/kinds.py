@@ -56,8 +56,20 @@ def make_network(config: ModelConfig, heads: Mapping[str, int]) -> SpeechModel:
 
 def _on_pretrained(folder: Path, top: TopConfig, heads: Mapping[str, int]) -> SpeechModel:
     found = open_pretrained(local_folder(folder), "ctc").model
+    return with_top(found, top, heads, str(folder))
+
+
+def with_top(found: SpeechModel, top: TopConfig, heads: Mapping[str, int], where: str) -> SpeechModel:
+    """Return a pretrained model with other heads, its own layers on a published encoder of the sizes that are given.
+
+    Args:
+        found: Pretrained model, none of whose own layers are trained.
+        top: Sizes of the layers.
+        heads: Number of outputs of each head.
+        where: Folder, for messages.
+    """
     plain = {**describe(found), "heads": dict(heads), **({"top": to_plain(top)} if found.published() else {})}
-    model = build(plain, str(folder))
+    model = build(plain, where)
     new = tuple(f"{block.path}." for block in found.untrained())
     known = {name: own for name, own in found.state_dict().items() if not name.startswith(("heads.", *new))}
     model.load_state_dict(known, strict=False)

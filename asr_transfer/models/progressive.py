@@ -237,6 +237,11 @@ class ProgressiveModel(Columns, SpeechModel):
         return self._speech().inputs
 
     @property
+    def window(self) -> float | None:
+        """See `SpeechModel.window`."""
+        return self._speech().window
+
+    @property
     def network(self) -> ModelConfig | None:
         """See `SpeechModel.network`."""
         return self._speech().network

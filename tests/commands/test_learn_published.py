@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from asr_transfer.config import SpecAugmentConfig, TopConfig
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.languages.learning_settings import STRONG, LearningSettings
 from asr_transfer.models.pretrained.whisper_encoder import WhisperEncoderModel
 from tests.adapting import Ran, adapt, recordings
 from tests.commands.conftest import Lines
@@ -77,6 +79,25 @@ def test_what_was_learnt_is_adapted_listened_with_and_scored(learnt: Ran, lines:
     assert json.loads((tmp_path / "scores" / "run.json").read_text())["scores"]
     status, told, _ = lines("profile", "merge", "--model", learnt.out, "--profile", profile, "--out", tmp_path / "new")
     assert status == 0 and Recogniser.load(tmp_path / "new").head == "de", told
+
+
+def test_the_layers_on_a_bare_encoder_have_the_sizes_that_are_given(
+    published: Path, german: Path, learnt: Ran, lines: Lines, tmp_path: Path
+) -> None:
+    sizes = ("--top.layers", 1, "--top.dim", 7, "--top.dropout", 0.1, "--top.joined", 3)
+    ran = learn(published, german, tmp_path / "de", "--way", "top", "--steps", 2, *sizes)
+    model = Recogniser.load(ran.out).model
+    assert isinstance(model, WhisperEncoderModel) and model.top_sizes == TopConfig(1, 7, 0.1, 3)
+    assert model.head("de").in_features == 14
+    words = ("--model", learnt.out, "--data", german, "--out", tmp_path / "out", "--top.dim", 7)
+    status, _, error = lines("learn", *words)
+    assert status == 1 and "`top` are the layers put on a published encoder" in error and error.count("\n") == 1
+
+
+def test_masks_on_a_published_encoder_are_strong() -> None:
+    settings = LearningSettings()
+    own, on_published = (settings.configured("top", "characters", False, "fp32", held) for held in (False, True))
+    assert own.augment == SpecAugmentConfig() and on_published.augment == STRONG != SpecAugmentConfig()
 
 
 def test_the_bare_encoder_itself_transcribes_nothing(published: Path, lines: Lines, tmp_path: Path) -> None:

@@ -90,6 +90,27 @@ def test_scores_are_without_punctuation_and_capped_beside(
     assert status == 0
 
 
+def test_hot_words_pull_the_decoder_and_are_scored_apart(
+    model: Path, manifest: Path, tmp_path: Path, lines: Lines
+) -> None:
+    listed = json.loads(manifest.read_text().splitlines()[0])["text"].split()[0]
+    (tmp_path / "hot.txt").write_text(f"{listed}\nzebra\n")
+    options = ("--model", model, "--data", manifest, "--language", "en", "--hotwords", tmp_path / "hot.txt")
+    status, told, error = lines("evaluate", *options, "--search.hot_weight", "40", "--out", tmp_path / "pulled")
+    assert status == 0, error
+    record = read_record(tmp_path / "pulled")
+    hypotheses = [json.loads(line) for line in (tmp_path / "pulled" / "hypotheses.jsonl").read_text().splitlines()]
+    assert all(listed in one["hypothesis"].lower() or "zebra" in one["hypothesis"].lower() for one in hypotheses)
+    found, words = record["hot_words"], record["scores"]["test"]["words"]
+    assert found["listed"]["reference"] == sum(one["reference"].split().count(listed) for one in hypotheses) > 0
+    assert found["listed"]["errors"] + found["others"]["errors"] == words["errors"]
+    assert any("B-WER" in line and "U-WER" in line for line in told)
+    status, _, error = lines("evaluate", *options, "--writing.prompt", "true", "--out", tmp_path / "prompted")
+    assert status == 1 and "takes no prompt" in error and "Traceback" not in error
+    status, _, error = lines("transcribe", "--model", model, "--writing.prompt", "true", tmp_path / "hot.txt")
+    assert status == 1 and "give them with --hotwords" in error
+
+
 def test_a_model_is_adapted_and_the_folder_written_is_one_of_ours(
     model: Path, manifest: Path, tmp_path: Path, lines: Lines
 ) -> None:

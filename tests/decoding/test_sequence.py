@@ -13,9 +13,11 @@ from asr_transfer.data.inputs import WhisperMel
 from asr_transfer.data.manifest import Utterance, read_audio
 from asr_transfer.decoding.sequence import Spelled, Vocabulary, write_greedily
 from asr_transfer.decoding.sequence_beam import write_by_beam
+from asr_transfer.errors import DataError
 from asr_transfer.models.contract import SequenceModel
 from asr_transfer.models.pretrained.door import open_pretrained
 from tests.models.pretrained.whole_whisper import features, write_whisper
+from tests.models.pretrained.whole_whisper import tokenizer as tiny_tokenizer
 from tests.real_runs import ROOT
 
 REAL = ROOT.parent / "shared" / "models" / "whisper-tiny"
@@ -102,3 +104,41 @@ def test_texts_of_a_real_model_are_those_of_transformers() -> None:
         found = _written(REAL, heard, "fr", beam)
         assert [one.tokens for one in found] == _generated(theirs, heard, "fr", beam, 50257)
         assert all(one.ended for one in found)
+
+
+@pytest.mark.skipif(not (REAL.is_dir() and SPEECH.is_dir()), reason="needs ../shared/models and ../shared/speech")
+def test_texts_behind_a_prompt_are_those_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.WhisperForConditionalGeneration.from_pretrained(REAL, dtype=torch.float32).eval()
+    tokenizer = transformers.WhisperTokenizer.from_pretrained(REAL)
+    file = sorted(SPEECH.glob("*.opus"))[0]
+    audio = torch.from_numpy(read_audio(Utterance("", str(file), 1.0, "", "", "fr")))
+    heard = WhisperMel(least_seconds=30).compute(audio)[None]
+    words = "VOITURE, CHEMIN DE FER"
+    model, tokens, vocabulary = _opened(REAL)
+    written = []
+    for before in ([], tokens.previous(words, model.most_tokens // 2)):
+        with torch.no_grad():
+            states, _ = model(heard, torch.tensor([heard.shape[1]]))
+            written += write_greedily(model, vocabulary, states, [[*before, *tokens.prompt("fr")]], [MOST])
+    made = theirs.generate(
+        input_features=heard.transpose(1, 2), language="fr", task="transcribe", num_beams=1,
+        prompt_ids=torch.tensor(tokenizer.get_prompt_ids(words)), max_new_tokens=MOST + 1,
+    )[0].tolist()  # fmt: skip
+    spoken = made[made.index(tokens.prompt("fr")[-1]) + 1 :] if tokens.prompt("fr")[-1] in made else made
+    plain, prompted = (one.tokens for one in written)
+    assert prompted == tuple(token for token in spoken if token < tokens.end)[:MOST]
+    assert plain != prompted  # else the prompt would not have been heard
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/models")
+def test_prompts_are_spelled_as_by_transformers_and_cut_at_their_beginning() -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.WhisperTokenizer.from_pretrained(REAL)
+    tokens = BytePairTokens((REAL / "tokenizer.json").read_bytes())
+    long = "Tibbets, O'Brien, " * 100
+    for text, kept in (("Tibbets, O'Brien", 223), (long.strip(), 223)):
+        start, *spelled = theirs.get_prompt_ids(text).tolist()
+        assert tokens.previous(text, 224) == [start, *spelled[-kept:]]
+    with pytest.raises(DataError, match="takes no prompt"):
+        BytePairTokens(tiny_tokenizer().encode()).previous("a", 10)

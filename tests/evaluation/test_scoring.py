@@ -13,6 +13,7 @@ import pytest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.breakdown import (
     Confusion,
+    biased_rates,
     confusions,
     hot_word_recall,
     oov_recall,
@@ -20,7 +21,16 @@ from asr_transfer.evaluation.breakdown import (
     per_speaker,
     read_words,
 )
-from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align, alignment, phone_counts, score, write_scores
+from asr_transfer.evaluation.scoring import (
+    Alignments,
+    Counts,
+    Hypothesis,
+    align,
+    alignment,
+    phone_counts,
+    score,
+    write_scores,
+)
 
 
 def _distance(first: list[str] | str, second: list[str] | str) -> int:
@@ -168,6 +178,27 @@ def test_recall_of_listed_words_and_phrases() -> None:
     assert (unknown.occurrences, unknown.found, unknown.false_alarms, unknown.missed) == (2, 1, 1, {"Lee": 1})
     with pytest.raises(DataError, match="'!' is empty under the normalisation 'basic'"):
         hot_word_recall(align(_rows([("a", "a")]), profile="basic"), ["!"])
+
+
+def test_errors_at_listed_words_and_at_all_others_add_up() -> None:
+    found = align(
+        _rows(
+            [
+                ("call Ann Lee now", "call an Lee"),  # Ann: a substitution of a listed word; now: deleted
+                ("Ann Lee", "Ann Lee Ann"),  # an insertion that is no whole phrase
+                ("no", "no Ann Lee"),  # two insertions of a listed phrase
+                ("Lee", "low"),  # no whole phrase
+                ("", "Ann Lee"),
+            ]
+        )
+    )
+    rates = biased_rates(found, ["Ann Lee"])
+    assert rates.listed == Counts(4, 1, 0, 2)
+    assert rates.others == Counts(4, 1, 1, 1)
+    assert rates.listed + rates.others == found.counts()
+    assert rates.to_plain()["b_wer"] == 0.75 and "B-WER 75.00 % (3 errors in 4 words)" in str(rates)
+    none = biased_rates(found, ["zoo"])
+    assert none.others == found.counts() and none.to_plain()["b_wer"] is None and "none of them" in str(none)
 
 
 def test_a_phrase_with_a_word_inserted_is_not_found() -> None:

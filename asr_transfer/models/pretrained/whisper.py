@@ -107,6 +107,10 @@ class Whisper(SequenceModel):
         """See `Model.own_parts`: nothing, for all heads map by one embedding."""
         return []
 
+    def held(self) -> list[str]:
+        """See `Model.held`: the embedding, which makes the logits too and is half of the smaller models."""
+        return ["decoder.embedding"]
+
     def run(
         self, first: int, last: int, hidden: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -69,6 +69,11 @@ class WhisperEncoderModel(SpeechModel):
         """See `SpeechModel.inputs`."""
         return WhisperMel(mels=self.sizes.mels)
 
+    @property
+    def window(self) -> float:
+        """See `SpeechModel.window`: nobody knows how well it hears beyond the positions that it was trained on."""
+        return 2 * self.sizes.positions * self.inputs.shift
+
     def frames(self, length: int) -> int:
         """See `SpeechModel.frames`."""
         return subsampled(length, (2, self.top_sizes.joined))

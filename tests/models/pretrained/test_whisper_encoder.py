@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
+from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.config import TopConfig
+from asr_transfer.data.features import build_store
 from asr_transfer.data.inputs import WhisperMel
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.pretrained.door import open_pretrained
-from tests.models.pretrained.published import TINY, WHISPER, random_encoder, whisper_folder
+from asr_transfer.models.pretrained.whisper_encoder import WhisperEncoderModel
+from tests.models.pretrained.published import TINY, TOP, WHISPER, random_encoder, whisper_folder
 from tests.real_runs import ROOT
 from tests.small import different, snapshot
 
@@ -111,3 +119,20 @@ def test_another_activation_than_can_be_computed_is_refused(tmp_path: Path) -> N
     folder = whisper_folder(tmp_path / "other", {"activation_function": "relu"})
     with pytest.raises(ModelError, match=r"`activation_function` is 'relu', but only gelu can be computed"):
         open_pretrained(folder, "ctc")
+
+
+def test_a_long_recording_is_heard_in_pieces_no_longer_than_the_trained_positions(tmp_path: Path) -> None:
+    model = WhisperEncoderModel(replace(TINY, positions=50), TOP, {"en": 3}).eval()
+    assert model.window == 1.0
+    loud = [int((0.6 + 0.9 * n) * SAMPLE_RATE) for n in range(5)]  # beginnings of pauses of 0.3 s
+    samples = np.random.default_rng(0).normal(0, 0.1, int(4.7 * SAMPLE_RATE)).astype(np.float32)
+    for begin in loud:
+        samples[begin : begin + int(0.3 * SAMPLE_RATE)] *= 0.001
+    soundfile.write(tmp_path / "long.wav", samples, SAMPLE_RATE)
+    utterance = Utterance("long", str(tmp_path / "long.wav"), len(samples) / SAMPLE_RATE, "", "", "en")
+    spoken = Spoken([utterance], build_store([utterance], model.inputs, cache=tmp_path / "store"))
+    recogniser = Recogniser(model, Tokens(["a", "b"]), "en", {})
+    (heard,) = recogniser.listen_with(lambda frames: frames.batch.lengths.tolist(), spoken)  # type: ignore[union-attr]
+    assert len(heard) > 4 and max(heard) <= 100 and abs(sum(heard) - 470) <= 1
+    ends = np.cumsum(heard)[:-1] / 100
+    assert all(any(begin / SAMPLE_RATE <= end <= begin / SAMPLE_RATE + 0.3 for begin in loud) for end in ends)
