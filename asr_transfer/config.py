@@ -351,6 +351,10 @@ _LATER = (
     ("pretrained_rate", 0.0),
     ("published_rate", 0.01),
     ("token_by_token", ["lora", "lhuc"]),
+    ("title", ""),
+    ("settings", None),
+    ("strength", None),
+    ("writing", None),
 )
 """Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
 runs go on and earlier models keep their checksums."""
