@@ -72,7 +72,8 @@ class MethodGrid(Ranged, section="methods"):
         super().__post_init__()
         if self.title and not re.fullmatch(r"[\w+.-]+", self.title):
             raise ConfigError(f"`methods`: the title '{self.title}' must be of letters, digits, and any of + . - _.")
-        if (self.title == "none" or not self.title and self.writing is not None) and "none" in (self.title, self.name):
+        rewritten = self.name == "none" and not self.title and self.writing is not None
+        if rewritten or self.title == "none":
             raise ConfigError(
                 "`methods`: the source model is always run, as `none`; to let it write in another way, give it another "
                 "`title`."
@@ -125,7 +126,8 @@ class ExperimentConfig(Ranged):
             unknown = [amount for amount in grid.amounts if amount not in self.protocol.amounts]
             if unknown:
                 raise ConfigError(
-                    f"`methods`: {grid.called} asks for {unknown[0]} utterances, which `protocol.amounts` does not list."
+                    f"`methods`: {grid.called} asks for {unknown[0]} utterances, which `protocol.amounts` does not "
+                    "list."
                 )
         several = [grid.called for grid in self.methods if len(grid.rates) > 1]
         if self.protocol.others == "dev" and several:
@@ -195,7 +197,8 @@ def run_experiment(
 
     Returns:
         The folds, and all trials: of several learning rates every one on development speakers, the chosen one on test
-        speakers. Where one speaker after the other is left out, each is the others' development speaker, and all rates were run.
+        speakers. Where one speaker after the other is left out, each is the others' development speaker, and all rates
+        were run.
     """
     shop, folds = train_sources(manifests, config, folder, workers, log, backend)
     trials, by_fold = trials_of(folder), {fold.name: fold for fold in folds}
@@ -277,7 +280,8 @@ def train_sources(
 def choose_rates(trials: Iterable[Trial], speakers: set[str]) -> dict[tuple[str, int], float]:
     """Return the learning rate of fewest errors on `speakers` for each (method, amount); ties take the smaller rate.
 
-    Of models that can run away, the errors of each utterance are capped. Where only one rate was run, there is nothing to choose.
+    Of models that can run away, the errors of each utterance are capped. Where only one rate was run, there is nothing
+    to choose.
     """
     errors: dict[tuple[str, int], dict[float, int]] = {}
     run: dict[tuple[str, int], set[float]] = {}

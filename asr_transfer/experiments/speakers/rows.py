@@ -37,8 +37,8 @@ class Row:
         chosen: methods that an automatic one chose, and how often, the most frequent first.
         by_speaker: sums over each speaker's draws, from which every other figure follows: errors before, errors after,
             words, other speakers' errors before and after, and their words. Older records lack them.
-        capped, capped_others: error rates with the errors of each utterance capped at its reference, of a model that can
-            run away; None of others.
+        capped, capped_others: error rates with the errors of each utterance capped at its reference, of a model that
+            can run away; None of others.
         capped_reduction, capped_low, capped_high: reduction of those errors, with its interval.
         over, clips: number of test utterances with more errors than characters, and of all.
     """
