@@ -15,10 +15,15 @@ demo: $(VENV)/.ready
 # The European source model that languages are learnt from, `base-whisper` on Whisper-tiny's encoder; SPEECH=<folder of corpora that cannot be fetched>.
 SPEECH ?=
 BASE_CORPORA = asterisk-en asterisk-es asterisk-fr asterisk-it asterisk-ru fillets-cs fillets-nl tuxpaint festvox-ru queen
-base base-whisper: $(VENV)/.ready
+base: $(VENV)/.ready
 	for corpus in $(BASE_CORPORA); do $(BIN)/asr-transfer fetch $$corpus || exit 1; done
 	$(BIN)/asr-transfer prepare languages --out data/languages $(if $(SPEECH),--speech $(SPEECH))
-	$(BIN)/asr-transfer train --config recipes/multilingual/hparams/$(subst -,_,$@).yaml --out runs/$@ --resume
+	$(BIN)/asr-transfer train --config recipes/multilingual/hparams/base.yaml --out runs/base --resume
+
+base-whisper: $(VENV)/.ready
+	for corpus in $(BASE_CORPORA); do $(BIN)/asr-transfer fetch $$corpus || exit 1; done
+	$(BIN)/asr-transfer prepare languages --out data/languages $(if $(SPEECH),--speech $(SPEECH))
+	$(BIN)/asr-transfer train --config recipes/multilingual/hparams/base_whisper.yaml --out runs/base-whisper --resume
 
 test: lint types imports packages unit
 
