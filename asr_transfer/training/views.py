@@ -56,7 +56,7 @@ class Views:
             return
         folder = cache_folder()
         try:
-            self._file = self._file or tempfile.TemporaryFile(dir=folder)
+            self._file = self._file or tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as this is
             self._file.seek(self._end)
             self._file.write(kept.contiguous().numpy().tobytes())
             self._file.flush()

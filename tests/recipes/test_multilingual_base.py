@@ -1,4 +1,4 @@
-"""`make base` and `make base-whisper`: the corpora that it fetches, the manifests that it prepares and the settings that it trains by."""
+"""`make base` and `make base-whisper`: the corpora that they fetch, the manifests that they prepare, their settings."""
 
 from __future__ import annotations
 

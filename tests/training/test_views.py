@@ -28,9 +28,8 @@ def test_a_file_gives_the_same_as_memory(half: bool, tmp_path: Path, monkeypatch
     assert (memory.filed, file.filed) == (0, 1 if half else 2), "a small one behind a large one may fit"
     for number in (3, 0, 2, 1, 2):
         assert torch.equal(memory.get(number), file.get(number)) and memory.get(number).dtype == torch.float32
-        torch.testing.assert_close(
-            file.get(number), matrices[number], rtol=5e-4 if half else 0, atol=1e-7 if half else 0
-        )
+        near = {"rtol": 5e-4, "atol": 1e-7} if half else {"rtol": 0.0, "atol": 0.0}
+        torch.testing.assert_close(file.get(number), matrices[number], **near)
     assert 2 in file and 9 not in file and not list(tmp_path.iterdir()), "the file has no name"
 
 
@@ -45,6 +44,7 @@ def test_states_of_a_published_encoder_are_halved_and_others_not(
 ) -> None:
     monkeypatch.setenv("ASR_TRANSFER_CACHE", str(tmp_path / "cache"))
     for model, half in ((random_encoder({"en": 8}), True), (small_model(layers=2), False)):
+        model.eval()
         speech = two_speakers(tmp_path / str(half), model.inputs)
         spoken = Spoken(speech.own, speech.store)
         monkeypatch.setattr(views, "IN_MEMORY", 2**30)

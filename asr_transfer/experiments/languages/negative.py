@@ -224,12 +224,13 @@ def _point(config: NegativeConfig, system: str, seed: int) -> Point:
     if system != SCRATCH:
         return Point(system, config.minutes, seed, f"{system}-{seed}", learn)
     trainer = replace(learn.trainer, steps=long_steps(config.source.trainer, learn.trainer))
+    own = config.source.model.own()
     return Point(
         system,
         config.minutes,
         seed,
         None,
-        replace(learn, mode="scratch", model=config.source.model.own(), trainer=trainer),
+        replace(learn, mode="scratch", model=own, trainer=trainer),
     )
 
 
