@@ -7,18 +7,23 @@ TORCH_INDEX ?=
 # Idle OpenMP threads spin; on shared cores one thread per process is the fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo base test smoke lint types imports packages unit evidence mutants benchmark screenshots clean
+.PHONY: demo base base-whisper test smoke lint types imports packages unit evidence mutants benchmark screenshots clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml --out runs/demo --overwrite
 
-# The European source model that languages are learnt from; SPEECH=<folder of corpora that cannot be fetched>.
+# The European source model that languages are learnt from, `base-whisper` on Whisper-tiny's encoder; SPEECH=<folder of corpora that cannot be fetched>.
 SPEECH ?=
 BASE_CORPORA = asterisk-en asterisk-es asterisk-fr asterisk-it asterisk-ru fillets-cs fillets-nl tuxpaint festvox-ru queen
 base: $(VENV)/.ready
 	for corpus in $(BASE_CORPORA); do $(BIN)/asr-transfer fetch $$corpus || exit 1; done
 	$(BIN)/asr-transfer prepare languages --out data/languages $(if $(SPEECH),--speech $(SPEECH))
 	$(BIN)/asr-transfer train --config recipes/multilingual/hparams/base.yaml --out runs/base --resume
+
+base-whisper: $(VENV)/.ready
+	for corpus in $(BASE_CORPORA); do $(BIN)/asr-transfer fetch $$corpus || exit 1; done
+	$(BIN)/asr-transfer prepare languages --out data/languages $(if $(SPEECH),--speech $(SPEECH))
+	$(BIN)/asr-transfer train --config recipes/multilingual/hparams/base_whisper.yaml --out runs/base-whisper --resume
 
 test: lint types imports packages unit
 

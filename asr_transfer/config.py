@@ -187,6 +187,10 @@ class ModelConfig(Ranged, section="model"):
                     "another; leave one of them out (the layers on a pretrained encoder are `model.top`)."
                 )
 
+    def own(self) -> ModelConfig:
+        """Return the network that starts from scratch: this one, or the default where a pretrained one stands in it."""
+        return self if self.pretrained is None else ModelConfig(units=self.units)
+
     def frames(self, length: int) -> int:
         """Return how many frames of `length` the front end leaves."""
         return subsampled(length, self.strides)
@@ -351,6 +355,10 @@ _LATER = (
     ("pretrained_rate", 0.0),
     ("published_rate", 0.01),
     ("token_by_token", ["lora", "lhuc"]),
+    ("title", ""),
+    ("settings", None),
+    ("strength", None),
+    ("writing", None),
 )
 """Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
 runs go on and earlier models keep their checksums."""

@@ -86,12 +86,17 @@ def candidates(choice: ChoiceConfig, with_source: bool, model: Model | None = No
 
 
 def trial_settings(settings: MethodSettings, model: SpeechModel) -> MethodSettings:
-    """Return the settings of `auto`'s methods: of a model of sequence to sequence, where none are given, the decoder's.
+    """Return the settings of `auto`'s methods, where none are given, as a pretrained model needs them.
 
-    Its encoder then runs once for each recording, where training through it costs ten times as much.
+    Of a model of sequence to sequence the decoder is adapted: its encoder then runs once for each recording, where
+    training through it costs ten times as much. Of a published encoder under layers of our own, the first half of its
+    layers are the first ones.
     """
-    if not isinstance(model, SequenceModel) or settings != MethodSettings():
+    if settings != MethodSettings():
         return settings
+    if not isinstance(model, SequenceModel):
+        below = sum(block.role == "layer" for block in model.published()) if model.on_published() else 0
+        return replace(settings, first=max(settings.first, below // 2))
     decoder = [block.path for block in model.blocks()[model.hearing() :] if block.role == "layer"]
     return replace(settings, first=len(model.layers()) - len(decoder), blocks=" | ".join(decoder))
 

@@ -23,6 +23,7 @@ from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import PREFIX
 from asr_transfer.models.contract import Block, DecoderState, SequenceModel, SpeechModel
 from asr_transfer.training.streams import Mixture, Task
+from asr_transfer.training.views import Views
 
 
 def frozen_depth(model: SpeechModel) -> int:
@@ -55,7 +56,9 @@ class Activations(FeatureStore):
 
     Views and their lengths, in frames of speech, are those of the store below, so that batches hold the same items.
     The model runs in evaluation mode and in float32: dropout inside the frozen layers is off, and mixed precision
-    begins above them. Otherwise training on the activations is training the whole model.
+    begins above them. Otherwise training on the activations is training the whole model, but that those of a published
+    encoder are kept in float16, within 5e-4 of their size: hours of speech would not fit into memory. What passes
+    `IN_MEMORY` lies in a file.
 
     Args:
         store: features.
@@ -68,7 +71,7 @@ class Activations(FeatureStore):
             raise ValueError(f"The 'depth' parameter of Activations must be at least 1, got {depth} instead.")
         vars(self).update(vars(store))
         self._model, self._depth = model, depth
-        self._kept: dict[int, torch.Tensor] = {}
+        self._kept = Views(half=bool(model.published()) or isinstance(model, SequenceModel))
 
     def load(self, view: int) -> torch.Tensor:
         """Return the activations of a view, (frames after subsampling, dim) float32."""
@@ -79,8 +82,8 @@ class Activations(FeatureStore):
             self._model.eval()
             with torch.no_grad(), torch.autocast(device.type, enabled=False):
                 hidden, _ = self._model.run(0, self._depth, features, lengths)
-            self._kept[view] = hidden[0].cpu()
-        return self._kept[view]
+            self._kept.keep(view, hidden[0].cpu())
+        return self._kept.get(view)
 
 
 class Suffix(SpeechModel):

@@ -25,9 +25,9 @@ from tests.language_sweeps import make_folders, source_config
 from tests.real_runs import ROOT, load
 
 FOLDER = ROOT / "recipes" / "multilingual"
-SETTINGS = sorted(path for path in (FOLDER / "hparams").glob("*.yaml") if path.stem != "base")
-"""Settings of recipes; `base` is of `asr-transfer train`."""
-OVER = {"variants": "curve", "one_language": "curve"}
+SETTINGS = sorted(path for path in (FOLDER / "hparams").glob("*.yaml") if not path.stem.startswith("base"))
+"""Settings of recipes; `base` and `base_whisper` are of `asr-transfer train`."""
+OVER = {"variants": "curve", "one_language": "curve", "whisper_tiny": "curve"}
 """Settings that change another file's."""
 
 TINY = """--source.model.encoder tdnn --source.model.layers 1 --source.model.dim 12 --source.model.channels 12

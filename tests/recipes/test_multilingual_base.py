@@ -1,4 +1,4 @@
-"""`make base`: the corpora that it fetches, the manifests that it prepares and the settings that it trains by."""
+"""`make base` and `make base-whisper`: the corpora that they fetch, the manifests that they prepare, their settings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ from docs.records import ROOT
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module", params=["base", "base-whisper"])
+def target(request: pytest.FixtureRequest) -> str:
+    """Return the name of the target."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def commands() -> list[str]:
+def commands(target: str) -> list[str]:
     """Return the lines of the target."""
-    found = re.search(r"^base: .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    found = re.search(rf"^{target}: .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
     assert found
     return [line.strip() for line in found[1].splitlines()]
 
@@ -43,6 +49,8 @@ def test_it_trains_on_what_it_prepares_and_keeps_speech_of_each_language(command
     assert settings["keep_source"] >= 1000 and settings["keep_judged"] >= 30, "for `learn`"
 
 
-def test_it_goes_on_where_it_was_stopped_and_begins_where_nothing_is(commands: list[str], tmp_path: Path) -> None:
-    assert commands[-1].endswith("--out runs/base --resume")
+def test_it_goes_on_where_it_was_stopped_and_begins_where_nothing_is(
+    commands: list[str], target: str, tmp_path: Path
+) -> None:
+    assert commands[-1].endswith(f"--out runs/{target} --resume")
     assert not RunRecord(tmp_path / "base", {}, resume=True).finished_before

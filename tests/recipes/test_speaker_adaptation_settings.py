@@ -15,6 +15,8 @@ from tests.real_runs import ROOT, load
 HPARAMS = ROOT / "recipes" / "speaker_adaptation" / "hparams"
 RUNS = [
     ["an4_folds"], ["fillets"], ["queen"], ["fsdd"], ["fsdd", "fsdd_words"],
+    ["whisper_tiny_an4"], ["whisper_tiny_queen"], ["whisper_tiny_fillets"],
+    ["whisper_decoder_queen"], ["whisper_decoder_fillets"],
 ]  # fmt: skip
 
 

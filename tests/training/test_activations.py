@@ -59,7 +59,7 @@ def test_what_runs_on_stored_states_is_what_the_whole_model_gives(speech: Speech
         whole, lengths = model(plain.inputs, plain.lengths)
         rest, own = above(model, DEPTH)(fed.inputs, fed.lengths)
     assert torch.equal(lengths, own)
-    torch.testing.assert_close(rest, whole)
+    torch.testing.assert_close(rest, whole, rtol=2e-3, atol=2e-3)  # states are kept in float16
     assert above(model, 2).frames(10) == 5, "the norm puts two frames side by side"
 
 

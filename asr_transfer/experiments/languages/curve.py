@@ -28,6 +28,7 @@ from asr_transfer.experiments.languages.search import Tried, plan_search, read_s
 from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import FROM_SCRATCH, PLAIN, SYSTEMS, CurveConfig, plan
+from asr_transfer.models.kinds import network_inputs
 from asr_transfer.runs.workers import Backend
 from asr_transfer.textfiles import write_text
 
@@ -103,7 +104,7 @@ def run_curve(
     def run(sources: Sequence[SourceModel], points: Sequence[Point]) -> None:
         models = [TrainSource(corpora, source) for source in sources]
         planned = [TrainPoint(corpora, point, config.amounts) for point in points]
-        run_sweep(folder, models, planned, config.source.model.features, workers, say, backend)
+        run_sweep(folder, models, planned, network_inputs(config.source.model), workers, say, backend)
 
     run(sources, [*points, *(plan_search(config.search, config.search_start) if config.searches else ())])
     if config.searches:

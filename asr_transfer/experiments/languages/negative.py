@@ -24,6 +24,7 @@ from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.models.kinds import network_inputs
 from asr_transfer.ranges import Filled, Positive, Ranged, Seeds
 from asr_transfer.runs.workers import Backend
 
@@ -177,7 +178,7 @@ def run_negative(
         folder,
         [TrainSource(plain, job) for job in jobs],
         [TrainPoint(plain, point, (config.minutes,)) for point in points],
-        config.source.model.features,
+        network_inputs(config.source.model),
         workers,
         say,
         backend,
@@ -223,8 +224,13 @@ def _point(config: NegativeConfig, system: str, seed: int) -> Point:
     if system != SCRATCH:
         return Point(system, config.minutes, seed, f"{system}-{seed}", learn)
     trainer = replace(learn.trainer, steps=long_steps(config.source.trainer, learn.trainer))
+    own = config.source.model.own()
     return Point(
-        system, config.minutes, seed, None, replace(learn, mode="scratch", model=config.source.model, trainer=trainer)
+        system,
+        config.minutes,
+        seed,
+        None,
+        replace(learn, mode="scratch", model=own, trainer=trainer),
     )
 
 

@@ -33,6 +33,7 @@ from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.models.kinds import network_inputs
 from asr_transfer.ranges import Ranged, Seed, Seeds, Speeds, Weight
 from asr_transfer.runs.workers import Backend
 
@@ -230,8 +231,8 @@ def run_new_speaker(
     planned = plan_rows(config, corpora, further)
     name = f"all-{config.source_seed}"
     jobs = []
-    features: Wanted = config.source.model.features
     if source is None:
+        features: Wanted = network_inputs(config.source.model)
         trained = replace(config.source, trainer=replace(config.source.trainer, seed=config.source_seed))
         # Telling languages apart is no part of this experiment.
         jobs.append(TrainSource(replace(corpora, source_tests={}), SourceModel(name, (), None, trained)))

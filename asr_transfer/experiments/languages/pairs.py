@@ -43,6 +43,7 @@ from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import long_steps, short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.models.kinds import network_inputs
 from asr_transfer.ranges import Positive, Ranged, Seeds
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
@@ -243,7 +244,7 @@ def run_pairs(
     corpora = halve(there, names, folder / "halves")
     sources, points = plan_pairs(config, corpora)
     say(f"sources and targets: {', '.join(names)}; {config.minutes:g} minutes of each target")
-    run_sweep(folder, sources, points, config.source.model.features, workers, say, backend)
+    run_sweep(folder, sources, points, network_inputs(config.source.model), workers, say, backend)
     scored = {
         (system, target): [_scored(folder, config, system, target, seed) for seed in config.seeds]
         for target in names
@@ -312,7 +313,7 @@ def _point(config: PairsConfig, system: str, target: str, seed: int) -> Point:
     trainer = replace(own, steps=steps, seed=seed)
     learn = replace(config.learn, units=units, pieces=pieces, trainer=trainer)
     if system in (SCRATCH, LONG):
-        learn = replace(learn, mode="scratch", model=config.source.model)
+        learn = replace(learn, mode="scratch", model=config.source.model.own())
         return Point(f"{system}-to-{target}", config.minutes, seed, None, learn)
     return Point(f"{system}-to-{target}", config.minutes, seed, f"{system}-{seed}", learn)
 

@@ -148,6 +148,7 @@ class Point:
         seed: random seed of subset, weights and batches.
         source: name of the source model; none from scratch.
         config: settings of learning the language.
+        pretrained: published encoder to begin with in place of a source model, its folder or name on the hub.
     """
 
     system: str
@@ -155,11 +156,20 @@ class Point:
     seed: int
     source: str | None
     config: LanguageConfig
+    pretrained: Path | None = None
 
     @property
     def name(self) -> str:
         """The name of its run folder."""
         return f"{self.system}-{self.minutes:g}-{self.seed}"
+
+    def inputs(self, source: Wanted) -> Wanted:
+        """Return what its model is fed, after that of its source model where it has one."""
+        if self.pretrained is not None:
+            return load_pretrained(self.pretrained).model.inputs
+        if self.source is None and self.config.model is not None:
+            source = self.config.model.features
+        return self.config.features(source)
 
 
 def read_corpora(manifests: Mapping[str, str]) -> list[Utterance]:
@@ -211,7 +221,8 @@ class TrainPoint(Job):
 
     def settings(self) -> dict[str, Any]:
         """Return the point's settings."""
-        own = {name: value for name, value in to_plain(self.point).items() if name != "config"}
+        left = {"config"} if self.point.pretrained is not None else {"config", "pretrained"}
+        own = {name: value for name, value in to_plain(self.point).items() if name not in left}
         return {**own, "amount": self.point.minutes, **to_record(self.point.config)}
 
     def data(self) -> Data:
@@ -232,10 +243,11 @@ class TrainPoint(Job):
         subset, every, more = (list(data[name][1]) if name in data else [] for name in PARTS)
         tests = {name: data[name][1] for name in corpora.tests}
         source = None if point.source is None else load_source(path.parents[1] / "sources" / point.source)
+        if point.pretrained is not None:
+            source = load_pretrained(point.pretrained)
         network = point.config.model
         assert source is not None or network is not None  # planned so: without a source there is a network
-        fed: Wanted = source.model.inputs if source is not None else network.features  # type: ignore[union-attr]
-        features = point.config.features(fed)
+        features = point.inputs(source.model.inputs if source is not None else network.features)  # type: ignore[union-attr]
         store = target_store(corpora, features, point.config.speeds)
         if more:
             store = _joined_store(corpora, features, point.config.speeds)
@@ -354,6 +366,12 @@ def _joined_store(corpora: Corpora, config: Wanted, speeds: Sequence[float]) -> 
 def source_test_store(corpora: Corpora, config: Wanted) -> FeatureStore:
     """Return the features of the source languages' held-out utterances."""
     return _store(json.dumps(dict(corpora.source_tests)), config, (1.0,))
+
+
+@cache
+def load_pretrained(folder: Path) -> Recogniser:
+    """Return a published model, of an encoder without a head too; it is read once."""
+    return Recogniser.load(folder, criterion="ctc")
 
 
 @cache

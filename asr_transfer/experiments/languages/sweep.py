@@ -37,7 +37,7 @@ def run_sweep(
         folder: Run folder of the experiment; `sources` and `points` below it hold a run folder for each model.
         sources: Source models.
         points: Points.
-        features: Features of all models.
+        features: Inputs of the source models; points without one have their own.
         workers: Parallel processes of one thread each.
         say: Function called with a line at each stage.
         backend: Processes of this machine, or a Ray cluster.
@@ -95,7 +95,7 @@ def _compute_features(
         *(((j.corpora.sources,), j.corpora.source_utterances, features, j.source.config.speeds) for j in sources),
         *(((c.source_tests,), c.source_test_utterances, features, ()) for c in tried),
         *(
-            ((c.train, c.dev, c.tests), c.target_utterances, point.config.features(features), point.config.speeds)
+            ((c.train, c.dev, c.tests), c.target_utterances, point.inputs(features), point.config.speeds)
             for c, point in ((job.corpora, job.point) for job in points)
         ),
     ):

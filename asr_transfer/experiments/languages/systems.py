@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated
 
 from asr_transfer.config import SourceConfig, TrainerConfig
@@ -36,12 +37,14 @@ class System:
         mode: mode of `LanguageConfig`.
         long: whether it also takes the steps that others spend on the source languages.
         tuned: its settings are those that a search on development speech chose.
+        published: it begins with a published encoder, `pretrained`.
     """
 
     source: str | None
     mode: Mode
     long: bool = False
     tuned: bool = False
+    published: bool = False
 
 
 SYSTEMS: Mapping[str, System] = {
@@ -58,6 +61,8 @@ SYSTEMS: Mapping[str, System] = {
     "shared-private": System("shared-private", "all"),
     "progressive": System("all", "progressive"),
     "progressive-random": System(None, "progressive-random"),
+    "published": System(None, "all", published=True),
+    "published-top": System(None, "top", published=True),
 }
 KINDS: tuple[Kind, ...] = ("adversarial", "shared-private")
 PLAIN = ("transfer", "all-equal-hours")
@@ -83,6 +88,8 @@ class CurveConfig(Ranged):
         learn: learning of the target; its `mode` is the system's.
         separation: settings of the systems `adversarial` and `shared-private`.
         search: settings that are tried for a start from scratch, for the system `scratch-tuned`.
+        pretrained: published encoder that the systems `published` and `published-top` begin with, its folder or name on
+            the hub.
     """
 
     amounts: Annotated[tuple[Positive, ...], Filled(rising=True)] = (5, 10, 20, 40)
@@ -98,6 +105,7 @@ class CurveConfig(Ranged):
     learn: LanguageConfig = field(default_factory=LanguageConfig)
     separation: SeparationConfig = field(default_factory=SeparationConfig)
     search: ScratchSearch = field(default_factory=ScratchSearch)
+    pretrained: Path | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,6 +125,8 @@ class CurveConfig(Ranged):
                     raise ConfigError(
                         f"`{option}.{name}` names {unknown[0]:g}, which is not among the {option[:-3]}; add it there."
                     )
+        if self.pretrained is None and (lacking := [name for name in self.systems if SYSTEMS[name].published]):
+            raise ConfigError(f"`systems`: {lacking[0]} begins with a published encoder; give `pretrained`.")
         if self.searches:
             self._check_search()
 
@@ -242,7 +252,8 @@ def _point(config: CurveConfig, name: str, amount: float, seed: int, tried: Sequ
     source_seed = seed if config.source_seed is None else config.source_seed
     learn = replace(config.learn, mode=system.mode, trainer=replace(config.learn.trainer, steps=steps, seed=seed))
     if not WAYS[system.mode].needs_source:
-        learn = replace(learn, model=config.source.model)
+        learn = replace(learn, model=config.source.model.own())
     if system.tuned:
         learn = tuned(config.search, tried, learn)
-    return Point(name, amount, seed, f"{system.source}-{source_seed}" if system.source else None, learn)
+    source = f"{system.source}-{source_seed}" if system.source else None
+    return Point(name, amount, seed, source, learn, config.pretrained if system.published else None)

@@ -6,6 +6,7 @@ in any order and number of processes.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,24 +17,25 @@ from typing import Any
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
-from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
-from asr_transfer.config import KEEP_SOURCE, SourceConfig, to_record
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
+from asr_transfer.config import KEEP_SOURCE, ModelConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.speech import Spoken
-from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.recogniser import Recogniser, model_folder
+from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.scoring import Counts, score
 from asr_transfer.experiments.core.jobs import Job, run_jobs, run_tasks
 from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, others_of, speaker_folds
-from asr_transfer.experiments.speakers.trials import Trial, trials_of
+from asr_transfer.experiments.speakers.trials import Counted, Trial, trials_of
 from asr_transfer.models.kinds import network_inputs
+from asr_transfer.models.pretrained.door import is_foreign
 from asr_transfer.progress import Work
-from asr_transfer.ranges import Count, Positive, Ranged
+from asr_transfer.ranges import Count, Positive, Ranged, Share
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
 from asr_transfer.training.precision import precise
@@ -49,14 +51,43 @@ class MethodGrid(Ranged, section="methods"):
     """A method and the learning rates it may choose from on development speakers.
 
     Attributes:
-        name: name of the method, or several joined with `+`.
+        name: name of the method, or several joined with `+`; `none` is the source model, which writes in another way.
         learning_rates: candidates.
         amounts: amounts of the protocol's, those that the method is run on; none stands for all.
+        title: name in tables, for a method that stands there more than once; empty for the method's own.
+        settings: settings of the methods, where they are others than those of `adapt`.
+        strength: distance that the weights move, where it is another than that of `adapt`.
+        writing: way to write, of models of sequence to sequence, where it is another than the usual one.
     """
 
     name: str
     learning_rates: tuple[Positive, ...] = (1e-4, 3e-4, 1e-3)
     amounts: tuple[Count, ...] = ()
+    title: str = ""
+    settings: MethodSettings | None = None
+    strength: Share | None = None
+    writing: WritingConfig | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.title and not re.fullmatch(r"[\w+.-]+", self.title):
+            raise ConfigError(f"`methods`: the title '{self.title}' must be of letters, digits, and any of + . - _.")
+        rewritten = self.name == "none" and not self.title and self.writing is not None
+        if rewritten or self.title == "none":
+            raise ConfigError(
+                "`methods`: the source model is always run, as `none`; to let it write in another way, give it another "
+                "`title`."
+            )
+
+    @property
+    def called(self) -> str:
+        """Name in tables and trials."""
+        return self.title or self.name
+
+    def adapting(self, usual: AdaptConfig) -> AdaptConfig:
+        """Return the usual settings of an adaptation with the method's own in their place."""
+        own = {name: getattr(self, name) for name in ("settings", "strength") if getattr(self, name) is not None}
+        return replace(usual, **own)
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -73,8 +104,8 @@ class ExperimentConfig(Ranged):
     Attributes:
         protocol: settings of who is held out, of amounts and draws.
         source: settings of the source models.
-        model: a trained source model's folder to use instead of making one, where the protocol has one fold; it must
-            have been trained on the training split.
+        model: a source model's folder to use instead of making one, where the protocol has one fold: one that was
+            trained on the training split, or a published one.
         adapt: budget of one adaptation, the same for every method.
         choice: settings of the choice by `auto`, which is given source utterances, `auto-without-source` is not.
         methods: methods with their learning rates.
@@ -95,18 +126,19 @@ class ExperimentConfig(Ranged):
             unknown = [amount for amount in grid.amounts if amount not in self.protocol.amounts]
             if unknown:
                 raise ConfigError(
-                    f"`methods`: {grid.name} asks for {unknown[0]} utterances, which `protocol.amounts` does not list."
+                    f"`methods`: {grid.called} asks for {unknown[0]} utterances, which `protocol.amounts` does not "
+                    "list."
                 )
-        several = [grid.name for grid in self.methods if len(grid.rates) > 1]
+        several = [grid.called for grid in self.methods if len(grid.rates) > 1]
         if self.protocol.others == "dev" and several:
             raise ConfigError(
                 f"`{several[0]}` has several learning rates, but with `protocol.others: dev` there are no development "
                 "speakers to choose on; give one rate."
             )
-        names = [grid.name for grid in self.methods]
-        if not names or len(set(names)) != len(names):
-            raise ConfigError("`methods` must name at least one method, and each once.")
-        for name in names:
+        titles = [grid.called for grid in self.methods]
+        if not titles or len(set(titles)) != len(titles):
+            raise ConfigError("`methods` must name at least one method, and each once, or by different `title`s.")
+        for name in (grid.name for grid in self.methods):
             if name not in AUTOMATIC:
                 find_methods(name)
             if self.protocol.transductive and name != "none" and (name in AUTOMATIC or reads_transcripts(name)):
@@ -117,7 +149,7 @@ class ExperimentConfig(Ranged):
 
 
 Key = tuple[str, Draw, int, str, float]
-"""Fold, draw, amount, method, learning rate."""
+"""Fold, draw, amount, name of the method in tables, learning rate."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +166,11 @@ class Workshop:
 
     def store(self) -> FeatureStore:
         """Return the features of all utterances at every speed that any stage uses."""
-        more = (*self.config.adapt.speeds, *self.config.choice.refit_speeds)
-        speeds = tuple(sorted({1.0, *self.config.source.speeds, *more}))
-        return _store(tuple(sorted(self.manifests.items())), network_inputs(self.config.source.model), speeds)
+        config = self.config
+        trained = config.source.speeds if config.model is None else ()
+        speeds = tuple(sorted({1.0, *trained, *config.adapt.speeds, *config.choice.refit_speeds}))
+        inputs = _inputs(config.source.model) if config.model is None else _load(str(config.model)).model.inputs
+        return _store(tuple(sorted(self.manifests.items())), inputs, speeds)
 
     def source(self, fold: str) -> Recogniser:
         """Return a fold's source model."""
@@ -162,8 +196,9 @@ def run_experiment(
         backend: Place of the processes: this machine, or a Ray cluster.
 
     Returns:
-        The folds, and all trials: every learning rate on development speakers, the chosen one on test speakers. Where
-        one speaker after the other is left out, each is the others' development speaker, and all rates were run.
+        The folds, and all trials: of several learning rates every one on development speakers, the chosen one on test
+        speakers. Where one speaker after the other is left out, each is the others' development speaker, and all rates
+        were run.
     """
     shop, folds = train_sources(manifests, config, folder, workers, log, backend)
     trials, by_fold = trials_of(folder), {fold.name: fold for fold in folds}
@@ -175,6 +210,8 @@ def run_experiment(
 
     every = config.protocol.hold_out != "splits"
     first = [key for fold in folds for draw in (fold.test if every else fold.dev) for key in _keys(fold, draw, config)]
+    if not every:  # where there is one rate, there is nothing to choose on development speakers
+        first = [key for key in first if not only_rate(config, key[3])]
     complete(first, "every learning rate" if every else "development speakers")
     if not every:
         rates = choose_rates(trials, {d.speaker for f in folds for d in f.dev})
@@ -226,7 +263,8 @@ def train_sources(
     shop.store()
     log(f"features ready ({time.process_time() - begin:.1f} CPU-seconds)")
     to_train = [] if config.model is not None else [TrainFold(shop, fold) for fold in folds]
-    if config.model is not None and folds[0].judged:
+    # Of a published model nobody knows what it heard, and it is told apart from one of this protocol's.
+    if config.model is not None and folds[0].judged and not is_foreign(model_folder(config.model)):
         known = shop.utterances()
         trained_on = checksum([known[name] for name in folds[0].train])
         if shop.source(folds[0].name).origin.get("trained_on") != trained_on:
@@ -242,7 +280,8 @@ def train_sources(
 def choose_rates(trials: Iterable[Trial], speakers: set[str]) -> dict[tuple[str, int], float]:
     """Return the learning rate of fewest errors on `speakers` for each (method, amount); ties take the smaller rate.
 
-    Where only one rate was run, there is nothing to choose.
+    Of models that can run away, the errors of each utterance are capped. Where only one rate was run, there is nothing
+    to choose.
     """
     errors: dict[tuple[str, int], dict[float, int]] = {}
     run: dict[tuple[str, int], set[float]] = {}
@@ -252,23 +291,25 @@ def choose_rates(trials: Iterable[Trial], speakers: set[str]) -> dict[tuple[str,
             run.setdefault(key, set()).add(trial.learning_rate)
             if trial.speaker in speakers:
                 rates = errors.setdefault(key, {})
-                rates[trial.learning_rate] = rates.get(trial.learning_rate, 0) + trial.errors
+                rates[trial.learning_rate] = rates.get(trial.learning_rate, 0) + trial.bounded
     chosen = {key: min(rates, key=lambda rate: (rates[rate], rate)) for key, rates in errors.items()}
     return {**{key: next(iter(rates)) for key, rates in run.items() if len(rates) == 1}, **chosen}
 
 
 def only_rate(config: ExperimentConfig, method: str) -> tuple[float, ...]:
     """Return a method's learning rate where there is only one to choose from, else nothing."""
-    rates = next((grid.rates for grid in config.methods if grid.name == method), (0.0,))
+    rates = next((grid.rates for grid in config.methods if grid.called == method), (0.0,))
     return rates if len(rates) == 1 else ()
 
 
 def _keys(fold: Fold, draw: Draw, config: ExperimentConfig) -> list[Key]:
     keys: list[Key] = [(fold.name, draw, 0, "none", 0.0)]
+    keys += [(fold.name, draw, 0, grid.called, 0.0) for grid in config.methods if grid.name == "none"]
     for amount in config.protocol.amounts:
         if amount <= len(draw.pool):
-            wanted = [grid for grid in config.methods if not grid.amounts or amount in grid.amounts]
-            keys += [(fold.name, draw, amount, grid.name, rate) for grid in wanted for rate in grid.rates]
+            trained = [grid for grid in config.methods if grid.name != "none"]
+            wanted = [grid for grid in trained if not grid.amounts or amount in grid.amounts]
+            keys += [(fold.name, draw, amount, grid.called, rate) for grid in wanted for rate in grid.rates]
     return keys
 
 
@@ -329,11 +370,13 @@ def run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
 
 
 def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
-    shop, fold, (_, draw, amount, method, rate) = argument
+    shop, fold, (_, draw, amount, called, rate) = argument
     known, store, source = shop.utterances(), shop.store(), shop.source(fold.name)
+    grid = next((grid for grid in shop.config.methods if grid.called == called), None)
+    method = "none" if grid is None else grid.name
     seconds, recogniser, chosen = 0.0, source, ""
-    if method != "none":
-        settings = replace(shop.config.adapt, learning_rate=rate or None, seed=draw.number)
+    if grid is not None and method != "none":
+        settings = replace(grid.adapting(shop.config.adapt), learning_rate=rate or None, seed=draw.number)
         speech = Spoken([known[name] for name in draw.pool[:amount]], store)
         more = Spoken([known[name] for name in fold.source] if method != WITHOUT_SOURCE else [], store)
         begin = time.process_time()
@@ -345,16 +388,18 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
             adapted = adapt(source, speech, method, settings, source_speech=more)
         recogniser = adapted.recogniser
         seconds = time.process_time() - begin
+    if grid is not None and grid.writing is not None:
+        recogniser = replace(recogniser, writing=grid.writing)
     others = others_of(fold, draw.speaker, shop.config.protocol)
     own = hypotheses(recogniser, Spoken([known[name] for name in draw.test], store))
     rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
-    unit = shop.config.protocol.unit
-    own_score: Counts = getattr(score([h.reference for h in own], [h.hypothesis for h in own]), unit)
-    rest_score: Counts = getattr(score([h.reference for h in rest], [h.hypothesis for h in rest]), unit)
+    unit, profile = shop.config.protocol.unit, recogniser.normalisation
+    counted, beside = (Counted.of(heard, unit, profile, recogniser.can_run_away) for heard in (own, rest))
     return Trial(
-        fold.name, draw.speaker, draw.number, amount, method, rate,
-        own_score.errors, own_score.reference, rest_score.errors, rest_score.reference,
-        round(seconds, 3), {h.id: h.hypothesis for h in own}, chosen, unit,
+        fold.name, draw.speaker, draw.number, amount, called, rate,
+        counted.errors, counted.reference, beside.errors, beside.reference,
+        round(seconds, 3), {h.id: h.hypothesis for h in own}, chosen, unit, profile,
+        counted.capped, beside.capped, counted.over,
     )  # fmt: skip
 
 
@@ -371,3 +416,8 @@ def _store(manifests: tuple[tuple[str, str], ...], inputs: Inputs, speeds: tuple
 @cache
 def _load(folder: str) -> Recogniser:
     return Recogniser.load(folder)
+
+
+@cache
+def _inputs(network: ModelConfig) -> Inputs:
+    return network_inputs(network)

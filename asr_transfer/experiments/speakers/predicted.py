@@ -241,7 +241,7 @@ def run_draw(task: Task) -> list[Case]:
     cases = []
     for grid in config.methods:
         for rate in grid.rates:
-            settings = replace(config.adapt, learning_rate=rate, seed=draw.number)
+            settings = replace(grid.adapting(config.adapt), learning_rate=rate, seed=draw.number)
 
             def adapted(
                 speech: list[Utterance], more: list[Utterance], name: str = grid.name, settings: Any = settings
@@ -253,7 +253,7 @@ def run_draw(task: Task) -> list[Case]:
             lost, units = judges["others"].counted(final.recogniser, final.depth)
             cases.append(
                 Case(
-                    fold.name, draw.speaker, draw.number, amount, grid.name, rate,
+                    fold.name, draw.speaker, draw.number, amount, grid.called, rate,
                     trained=judges["trained"].forgetting(trial.recogniser, trial.depth),
                     held_out=judges["held_out"].forgetting(trial.recogniser, trial.depth),
                     adapted=judges["held_out"].forgetting(final.recogniser, final.depth),

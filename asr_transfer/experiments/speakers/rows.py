@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.percentages import percent, span
-from asr_transfer.experiments.core.tables import Table
+from asr_transfer.experiments.core.tables import Column, Table
 from asr_transfer.experiments.speakers.experiment import choose_rates
 from asr_transfer.experiments.speakers.protocol import Fold
 from asr_transfer.experiments.speakers.trials import Trial
@@ -36,6 +37,10 @@ class Row:
         chosen: methods that an automatic one chose, and how often, the most frequent first.
         by_speaker: sums over each speaker's draws, from which every other figure follows: errors before, errors after,
             words, other speakers' errors before and after, and their words. Older records lack them.
+        capped, capped_others: error rates with the errors of each utterance capped at its reference, of a model that
+            can run away; None of others.
+        capped_reduction, capped_low, capped_high: reduction of those errors, with its interval.
+        over, clips: number of test utterances with more errors than characters, and of all.
     """
 
     method: str
@@ -55,6 +60,13 @@ class Row:
     unit: str = "words"
     chosen: tuple[str, ...] = ()
     by_speaker: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    capped: float | None = None
+    capped_others: float | None = None
+    capped_reduction: float | None = None
+    capped_low: float | None = None
+    capped_high: float | None = None
+    over: int | None = None
+    clips: int | None = None
 
 
 def summarise(folds: Sequence[Fold], trials: Iterable[Trial]) -> list[Row]:
@@ -70,8 +82,18 @@ def summarise(folds: Sequence[Fold], trials: Iterable[Trial]) -> list[Row]:
 
 
 def adaptation_table(rows: Sequence[Row], title: str = "") -> Table:
-    """Return the table of the rows; errors are of words or of characters."""
+    """Return the table of the rows; errors are of words or of characters.
+
+    Of models that can run away it also has errors capped at each utterance's reference, and how often they ran away.
+    """
     rate = "CER" if rows and rows[0].unit == "characters" else "WER"
+    bounded: list[Column[Row]] = [
+        (f"capped {rate} speaker %", lambda row: percent(row.capped)),
+        ("capped reduction %", lambda row: percent(row.capped_reduction)),
+        ("95 % interval", lambda row: span(row.capped_low, row.capped_high)),
+        ("runaways", lambda row: f"{row.over} of {row.clips}"),
+        (f"capped {rate} others %", lambda row: percent(row.capped_others, 2)),
+    ]
     return Table.of(
         rows,
         [
@@ -83,6 +105,7 @@ def adaptation_table(rows: Sequence[Row], title: str = "") -> Table:
             ("95 % interval", _interval),
             ("speakers harmed %", lambda row: percent(row.harmed, 0)),
             (f"{rate} others % (before)", lambda row: f"{percent(row.others, 2)} ({percent(row.others_before, 2)})"),
+            *(bounded if any(row.capped is not None for row in rows) else []),
             ("CPU-s", lambda row: f"{row.cpu_seconds:.1f}" if row.method != "none" else "–"),
             ("learning rate, or chosen", _settings),
         ],
@@ -142,7 +165,31 @@ def _row(method: str, amount: int, group: list[Trial], before: dict[tuple[str, i
         group[0].unit,
         _chosen(group),
         sums,
+        **_capped(group, before),
     )  # fmt: skip
+
+
+def _capped(group: Sequence[Trial], before: Mapping[tuple[str, int], Trial]) -> dict[str, Any]:
+    """Return the fields of a row about capped errors; none of a model that cannot run away."""
+    if any(t.capped is None for t in group):
+        return {}
+    sums: dict[str, list[int]] = {}
+    for t in group:
+        own = sums.setdefault(t.speaker, [0, 0])
+        own[0] += before[t.speaker, t.draw].bounded
+        own[1] += t.bounded
+    first, last = np.array([sums[speaker] for speaker in sorted(sums)]).T
+    found = None if group[0].method == "none" else clusters.reduction(first, last)
+    words, others = sum(t.words for t in group), sum(t.other_words for t in group)
+    return {
+        "capped": float(last.sum() / words),
+        "capped_others": sum(t.other_capped or 0 for t in group) / others,
+        "capped_reduction": None if found is None else found.value if first.any() else 0.0,
+        "capped_low": found and found.low,
+        "capped_high": found and found.high,
+        "over": sum(t.over or 0 for t in group),
+        "clips": sum(len(t.hypotheses) for t in group),
+    }
 
 
 def _chosen(group: Sequence[Trial]) -> tuple[str, ...]:

@@ -47,7 +47,8 @@ def write_systems(
     for (method, amount), group in groups.items():
         path = folder / "systems" / f"{method}-{amount}"
         ordered = sorted(group, key=lambda t: t.key)
-        total = write_scores(path, [h for trial in ordered for h in _hypotheses(trial, utterances)])
+        heard = [h for trial in ordered for h in _hypotheses(trial, utterances)]
+        total = write_scores(path, heard, ordered[0].profile)
         paired = [(before[t.speaker, t.draw], t) for t in group if (t.speaker, t.draw) in before]
         others = {
             "before": _others([first for first, _ in paired]),

@@ -4,12 +4,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from asr_transfer.evaluation.capped import capped, capped_errors
+from asr_transfer.evaluation.normalisation import DEFAULT
+from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.experiments.core.ledger import Lines
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Errors in some utterances.
+
+    Attributes:
+        errors, reference: errors and units of the references.
+        capped: errors, of each utterance at most as many as its reference has units; None of a model that cannot run
+            away.
+        over: number of utterances with more character errors than their reference has characters; None likewise.
+    """
+
+    errors: int
+    reference: int
+    capped: int | None = None
+    over: int | None = None
+
+    @classmethod
+    def of(
+        cls, heard: Sequence[Hypothesis], unit: Literal["words", "characters"], profile: str, runs_away: bool
+    ) -> Counted:
+        """Count the errors in words or characters, under a normalisation."""
+        aligned = align(heard, "word" if unit == "words" else "character", profile)
+        plain = int(aligned.errors[aligned.scored].sum()), int(aligned.reference.sum())
+        if not runs_away:
+            return cls(*plain)
+        return cls(*plain, int(capped_errors(aligned).sum()), capped(heard, profile).over)
 
 
 @dataclass(frozen=True)
@@ -24,6 +55,9 @@ class Trial:
         hypotheses: hypotheses of the test utterances, by id.
         chosen: method that `auto` chose; empty otherwise.
         unit: unit that errors and words count, `words` or `characters`.
+        profile: normalisation under which texts were compared.
+        capped, other_capped: errors with those of each utterance capped at its reference, of a model that can run away.
+        over: number of the speaker's test utterances that have more errors than characters, of such a model.
     """
 
     fold: str
@@ -40,6 +74,15 @@ class Trial:
     hypotheses: Mapping[str, str]
     chosen: str = ""
     unit: str = "words"
+    profile: str = DEFAULT
+    capped: int | None = None
+    other_capped: int | None = None
+    over: int | None = None
+
+    @property
+    def bounded(self) -> int:
+        """Errors that decide: capped ones, where the model can run away."""
+        return self.errors if self.capped is None else self.capped
 
     @property
     def key(self) -> tuple[Any, ...]:

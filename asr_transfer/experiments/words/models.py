@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from asr_transfer.config import ModelConfig, Outputs, to_record
 from asr_transfer.data.features import build_store
+from asr_transfer.data.inputs import Wanted
 from asr_transfer.data.manifest import by_language, checksum
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
-from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.recogniser import Recogniser, model_folder
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.core.jobs import Job, run_job
 from asr_transfer.experiments.core.ledger import Data
@@ -29,6 +30,7 @@ from asr_transfer.experiments.words.word_corpus import (
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.folder import read_config
+from asr_transfer.models.pretrained.door import is_foreign
 from asr_transfer.ranges import Ranged, Seeds
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.precision import precise
@@ -49,7 +51,7 @@ class ModelsConfig(Ranged):
     Attributes:
         models: Run or model folders that are scored instead of training any.
         head: Head of these models or of the source; none for the corpus's language.
-        source: Model to begin with; without one, `learn.mode` is scratch.
+        source: Model to begin with, or a published encoder; without one, `learn.mode` is scratch.
         learn: Training of the models; `learn.trainer.seed` counts up with the seeds.
         outputs: Output layers of a model of several languages: `heads` gives each language one of its own; `phones` all
             of them one layer, through which a language unseen in training listens as well; `attributes` the same out of
@@ -79,8 +81,8 @@ class ModelsConfig(Ranged):
             raise ConfigError("`models` are scored as they are, so that `source` would not be used; leave one out.")
         if not self.models and (self.source is None) != (self.learn.mode == "scratch"):
             raise ConfigError(f"`learn.mode` is {self.learn.mode}: scratch is for no `source`, the others need one.")
-        if self.learn.mode not in ("scratch", "all", "head", "gradual"):
-            raise ConfigError(f"`learn.mode` is {self.learn.mode}; take scratch, all, head or gradual.")
+        if self.learn.mode not in ("scratch", "all", "head", "top", "gradual"):
+            raise ConfigError(f"`learn.mode` is {self.learn.mode}; take scratch, all, head, top or gradual.")
         if self.outputs != "heads" and (self.learn.mode != "scratch" or self.learn.units != "phones"):
             raise ConfigError(
                 f"`outputs` {self.outputs} are of models of phones trained from scratch; use `learn.mode` scratch and "
@@ -94,7 +96,7 @@ class ModelsConfig(Ranged):
             ModelError: a model, the source or the aligner is missing or damaged.
         """
         for path in (self.source, self.aligner, *self.models):
-            if path is not None:
+            if path is not None and not (path == self.source and is_foreign(model_folder(path))):
                 read_config(_model_folder(path))
 
     def network(self) -> ModelConfig | None:
@@ -146,17 +148,19 @@ class TrainListener(Job):
             ConfigError: There is neither a source nor a network to train.
         """
         source, learn = None if self.alone else load_source(self.models), self.learn
-        network = source.model.network if source is not None else learn.model
-        if network is None:
+        if source is None and learn.model is None:
             raise ConfigError("without `source`, `learn.model` must say which network is trained; see hparams.")
+        inputs: Wanted = learn.model.features if source is None and learn.model else source.model.inputs  # type: ignore
         train, pieces, every = (list(data[name][1]) if name in data else [] for name in ("train", "pieces", "dev"))
         spoken = [*train, *pieces]
         dev = spellable(every, spoken, learn.units)
-        store = build_store([*spoken, *dev], network.features, tuple(sorted({1.0, *learn.speeds})))
+        store = build_store([*spoken, *dev], inputs, tuple(sorted({1.0, *learn.speeds})))
         languages: Sequence[str] = list(by_language(spoken))
         if len(languages) == 1 and self._outputs == "heads":
             learnt = learn_language(source, Spoken(spoken, store), Spoken(dev, store), learn, record.folder, record.log)
             recogniser, result = learnt.recogniser, learnt.result
+        elif learn.model is None:
+            raise ConfigError(f"models of {', '.join(languages)} are trained without `source`; give `learn.model`.")
         else:
             config = replace(learn.as_source(), outputs=self._outputs)
             recogniser, result, _ = train_recogniser(
@@ -186,7 +190,7 @@ def trainings(config: ModelsConfig, data: Path) -> list[TrainListener]:
     jobs = [TrainListener(f"models/seed-{seed}", config, _seeded(config.learn, seed), data) for seed in seeds]
     if config.control is not None:
         learn = replace(_seeded(config.learn, config.seeds[0]), units=config.control, mode="scratch")
-        learn = replace(learn, model=config.network())
+        learn = replace(learn, model=config.network() or ModelConfig())
         jobs.append(TrainListener(f"models/{CONTROL}", config, learn, data, alone=True))
     return jobs
 
@@ -210,7 +214,8 @@ def find_aligner(
     say("test sentences are aligned by a model of phones that is trained on all of the corpus")
     own = replace(spoken, train=spoken.own or [u for u in spoken.train if u.language == language], judging=())
     aligned = assemble(own, replace(material, hold_out=()), say)
-    run_job(folder, TrainListener("aligner", config, replace(config.learn, mode="scratch"), aligned, alone=True))
+    learn = replace(config.learn, mode="scratch", model=config.network() or ModelConfig())
+    run_job(folder, TrainListener("aligner", config, learn, aligned, alone=True))
     return load_listener(folder / "aligner", language, words)
 
 
@@ -218,6 +223,8 @@ def load_source(config: ModelsConfig) -> Recogniser | None:
     """Return the source model, listening through any head, for the new language gets its own; None without one."""
     if config.source is None:
         return None
+    if is_foreign(found := model_folder(config.source)):
+        return Recogniser.load(found, criterion="ctc")
     path = _model_folder(config.source)
     return Recogniser.load(path, config.head or next(iter(read_config(path)["heads"])))
 

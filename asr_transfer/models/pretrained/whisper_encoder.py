@@ -48,6 +48,8 @@ class WhisperEncoderModel(SpeechModel):
     """
 
     sequential: ClassVar[bool] = True
+    # Three minutes of a speaker: the first two layers at 1e-4, all at 3e-5 took 8 to 13 % of the errors away.
+    pace: ClassVar[float] = 0.3
 
     def __init__(self, sizes: WhisperSizes, top: TopConfig, heads: Mapping[str, int]) -> None:
         super().__init__()

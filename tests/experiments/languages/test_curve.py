@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from asr_transfer.config import ModelConfig, TopConfig
 from asr_transfer.data.manifest import read_manifest, write_manifest
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Hypothesis, write_scores
 from asr_transfer.experiments.core.tables import markdown
@@ -30,7 +32,8 @@ from asr_transfer.experiments.languages.search import UNCHANGED, Candidate, Scra
 from asr_transfer.experiments.languages.systems import SYSTEMS, CurveConfig, plan
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.runs.record import RunRecord, read_record
-from tests.language_sweeps import corpora_of, curve_config, make_folders, run_until
+from tests.language_sweeps import corpora_of, curve_config, make_folders, run_until, source_config
+from tests.models.pretrained.whole_whisper import write_whisper
 from tests.small import in_child
 
 
@@ -213,6 +216,27 @@ def searched(folders: dict[str, Path], feature_cache: Path, tmp_path_factory: py
     )
     folder, said = tmp_path_factory.mktemp("searched"), list[str]()
     return Whole(config, list(run_curve(config, corpora_of(folders), folder, 1, said.append)), folder, said)
+
+
+def test_curves_begin_with_published_encoders_too(
+    folders: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    published = tmp_path / "whisper"
+    write_whisper(published)
+    systems = ("scratch", "transfer", "published-top", "published")
+    config = curve_config(amounts=(0.1,), systems=systems, pretrained=published)
+    rows = run_curve(config, corpora_of(folders), tmp_path / "own", 1, lambda line: None)
+    assert {row.system for row in rows} == set(systems)
+    for system in ("published-top", "published"):
+        assert Recogniser.load(tmp_path / f"own/points/{system}-0.1-0/model").model.published()
+    # And a source model may stand on one, where a start from scratch has a network of its own.
+    network = ModelConfig(pretrained=published, top=TopConfig(layers=1, dim=6))
+    config = curve_config(amounts=(0.1,), systems=("transfer",), source=replace(source_config(), model=network))
+    assert plan(replace(config, systems=("scratch",)), corpora_of(folders), ["en"])[1][0].config.model == ModelConfig()
+    run_curve(config, corpora_of(folders), tmp_path / "source", 1, lambda line: None)
+    assert Recogniser.load(tmp_path / "source/points/transfer-0.1-0/model", "fr").model.published()
+    with pytest.raises(ConfigError, match="published-top begins with a published encoder; give `pretrained`"):
+        curve_config(systems=("scratch", "published-top"))
 
 
 def test_settings_for_a_start_from_scratch_are_listed_by_their_errors(searched: Whole) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
-from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
+from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig, to_record
 from asr_transfer.data.manifest import read_manifest
+from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.speakers.experiment import (
     AUTOMATIC,
@@ -199,6 +200,23 @@ def test_several_rates_need_development_speakers() -> None:
     with pytest.raises(ConfigError, match="`full` has several learning rates"):
         ExperimentConfig(protocol=protocol, methods=(MethodGrid("suta"), MethodGrid("full")))
     assert ExperimentConfig(protocol=protocol, methods=(MethodGrid("suta"), MethodGrid("full", (0.1,)))).methods
+
+
+def test_a_method_stands_twice_by_titles_and_has_settings_of_its_own() -> None:
+    usual = AdaptConfig(steps=7, settings=MethodSettings(rank=3))
+    plain, own = (
+        MethodGrid("lora"),
+        MethodGrid("lora", title="lora-half", settings=MethodSettings(rank=2), strength=0.5),
+    )
+    assert ExperimentConfig(methods=(plain, own)).methods == (plain, own)
+    assert (plain.called, own.called) == ("lora", "lora-half") and plain.adapting(usual) == usual
+    assert own.adapting(usual) == replace(usual, settings=MethodSettings(rank=2), strength=0.5)
+    assert to_record(MethodGrid("lora")) == {"name": "lora", "learning_rates": [0.0001, 0.0003, 0.001], "amounts": []}
+    with pytest.raises(ConfigError, match="the title 'a/b' must be of letters"):
+        MethodGrid("lora", title="a/b")
+    for name, title in (("none", ""), ("lora", "none")):
+        with pytest.raises(ConfigError, match="the source model is always run, as `none`"):
+            MethodGrid(name, title=title, writing=WritingConfig(guard=False))
 
 
 def test_unknown_and_doubled_methods_are_refused() -> None:

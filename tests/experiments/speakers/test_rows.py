@@ -117,6 +117,31 @@ def test_what_an_automatic_method_chose_is_counted() -> None:
     assert line.split("|")[-2].strip().startswith("full 3, ")
 
 
+def test_runaways_are_counted_and_bounded_beside_plain_errors() -> None:
+    def away(t: Trial, capped: int, over: int) -> Trial:
+        return replace(t, capped=capped, other_capped=5, over=over, hypotheses={"a": "", "b": ""}, unit="characters")
+
+    rows = summarise(
+        [fold(tuple("abcd"))],
+        [
+            away(trial(speaker, 0, *own), bounded, over)
+            for speaker in "abcd"
+            for own, bounded, over in ((("none", 0.0, 300), 40, 1), (("full", 0.1, 20), 20, 0))
+        ],
+    )
+    none, full = rows
+    assert (none.wer, none.capped, none.over, none.clips) == (3.0, 0.4, 4, 8)
+    assert full.capped_reduction == pytest.approx(0.5) and full.reduction == pytest.approx(1 - 20 / 300)
+    assert full.capped_low is not None and full.capped_low <= 0.5 <= (full.capped_high or 0.0)
+    assert full.capped_others == 0.1 and none.capped_reduction is None
+    table = adaptation_table(rows)
+    cells = dict(zip(table.headings, table.rows[0], strict=True))
+    assert (cells["CER speaker %"], cells["capped CER speaker %"], cells["runaways"]) == ("300.0", "40.0", "4 of 8")
+    # A rate is chosen by what is bounded: one loop more or less decides nothing.
+    choosing = [away(trial("d", 0, "full", 0.1, 500), 30, 1), away(trial("d", 0, "full", 0.2, 60), 60, 0)]
+    assert choose_rates(choosing, {"d"}) == {("full", 5): 0.1}
+
+
 def test_headings_name_what_errors_are_counted_in() -> None:
     words = summarise([fold(("a",))], [trial("a", 0, "none", 0.0, 40), trial("a", 0, "full", 0.1, 10)])
     letters = summarise(

@@ -1,0 +1,83 @@
+"""Keeps what was computed once for each utterance: in memory, and beyond a limit in a file that is gone at the end."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import IO
+
+import torch
+
+from asr_transfer.cache import cache_folder
+from asr_transfer.errors import DataError
+
+IN_MEMORY = 2**30
+"""Bytes that are kept in memory; a gigabyte is seven hours of Whisper-tiny's states in float16."""
+
+
+class Views:
+    """Matrices by number, each kept once.
+
+    The file has no name, so that it takes no place any longer when the process ends, whatever ends it. Reading it goes
+    through the system's cache of files.
+
+    Args:
+        half: Choice to keep them in float16; a matrix with numbers that float16 does not reach stays in float32.
+        limit: Bytes kept in memory.
+    """
+
+    def __init__(self, half: bool, limit: int | None = None) -> None:
+        self._half, self._limit = half, IN_MEMORY if limit is None else limit
+        self._memory: dict[int, torch.Tensor] = {}
+        self._filed: dict[int, tuple[int, torch.Size, torch.dtype]] = {}
+        self._file: IO[bytes] | None = None
+        self._bytes = self._end = 0
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._memory or number in self._filed
+
+    @property
+    def filed(self) -> int:
+        """Number of matrices in the file."""
+        return len(self._filed)
+
+    def keep(self, number: int, matrix: torch.Tensor) -> None:
+        """Keep a float32 matrix.
+
+        Raises:
+            DataError: The file cannot be written.
+        """
+        kept = matrix
+        if self._half and bool((small := matrix.half()).isfinite().all()):
+            kept = small
+        size = kept.numel() * kept.element_size()
+        if self._bytes + size <= self._limit:
+            self._bytes += size
+            self._memory[number] = kept
+            return
+        folder = cache_folder()
+        try:
+            self._file = self._file or tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as this is
+            self._file.seek(self._end)
+            self._file.write(kept.contiguous().numpy().tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise DataError(
+                f"{folder}: states of an encoder cannot be written ({error.strerror}); free space or set "
+                "ASR_TRANSFER_CACHE to another folder."
+            ) from error
+        self._filed[number] = self._end, kept.shape, kept.dtype
+        self._end += size
+
+    def get(self, number: int) -> torch.Tensor:
+        """Return a matrix that is kept, in float32.
+
+        Raises:
+            KeyError: It is not.
+        """
+        if number in self._memory:
+            return self._memory[number].float()
+        begin, shape, dtype = self._filed[number]
+        assert self._file is not None
+        self._file.seek(begin)
+        data = bytearray(self._file.read(shape.numel() * dtype.itemsize))
+        return torch.frombuffer(data, dtype=dtype).reshape(shape).float()
