@@ -42,6 +42,7 @@ class WindowedWhisper(nn.Module):
         super().__init__()
         import transformers
 
+        transformers.utils.logging.disable_progress_bar()
         self.encoder = transformers.WhisperModel.from_pretrained(folder, dtype=torch.float32).encoder
         self.encoder.requires_grad_(False)
         self.tuned = rank > 0
