@@ -70,14 +70,7 @@ def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds:
         strides: of the model's front end, for leaving out what CTC could not spell.
         speeds: copies whose features are computed.
     """
-    root = folder or default_an4()
-    if root.is_dir():
-        an4.prepare(root, work)
-        utterances, name = read_manifest(work / "train.jsonl"), "AN4, training speakers"
-    elif folder is not None:
-        raise SystemExit(f"{folder}: there is no such folder; give AN4's or leave `--an4` out.")
-    else:
-        utterances, name = _noise(work), "generated noise with AN4's lengths (AN4 itself was not found)"
+    utterances, name = find_utterances(folder, work)
     begin = time.process_time()
     store = build_store(utterances, FeatureConfig(), speeds, work / "features")
     seconds = time.process_time() - begin
@@ -89,6 +82,22 @@ def make_corpus(folder: Path | None, work: Path, strides: Sequence[int], speeds:
     train = [utterance for utterance in spoken.utterances if utterance.speaker not in held_out]
     dev = [utterance for utterance in spoken.utterances if utterance.speaker in held_out]
     return Corpus(name, train, dev, store, tokens, seconds)
+
+
+def find_utterances(folder: Path | None, work: Path) -> tuple[list[Utterance], str]:
+    """Return the utterances of AN4's training speakers, or generated noise, and what to call them.
+
+    Args:
+        folder: AN4's; None looks where `default_an4` says.
+        work: folder where manifests and noise are written.
+    """
+    root = folder or default_an4()
+    if root.is_dir():
+        an4.prepare(root, work)
+        return read_manifest(work / "train.jsonl"), "AN4, training speakers"
+    if folder is not None:
+        raise SystemExit(f"{folder}: there is no such folder; give AN4's or leave `--an4` out.")
+    return _noise(work), "generated noise with AN4's lengths (AN4 itself was not found)"
 
 
 def default_an4() -> Path:

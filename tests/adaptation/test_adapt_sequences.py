@@ -1,4 +1,4 @@
-"""A whole Whisper is adapted by every method that makes sense, and judged by what it writes in one setting."""
+"""A whole Whisper is adapted, and judged by what it writes in one setting."""
 
 from __future__ import annotations
 
@@ -14,21 +14,17 @@ from asr_transfer.adaptation.before_after import before_and_after
 from asr_transfer.adaptation.candidates import answers
 from asr_transfer.adaptation.choice import adapt_by_choice, candidates, trial_settings
 from asr_transfer.adaptation.frozen_layers import Shared
-from asr_transfer.adaptation.methods import METHODS, default_learning_rate
-from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
+from asr_transfer.adaptation.methods import default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.data.features import build_store
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.decoding.writing import Writer
-from asr_transfer.errors import ConfigError
 from asr_transfer.runs.record import RunRecord
 from tests.models.pretrained.whole_whisper import write_whisper
 from tests.tones import make_speaker
 
-REFUSED = {"head": "has no weights of its own", "ewc": "needs a model with CTC", "suta": "needs a model with CTC"}
-REFUSED["pseudo-label"] = "needs a model with CTC"
 CONFIG = AdaptConfig(steps=2, precision="fp32", device="cpu", learning_rate=1e-2)
 DECODER = MethodSettings(first=2)
 """Leaves the encoder's two layers alone."""
@@ -52,22 +48,13 @@ def spoken(folder: Path, source: Recogniser) -> Spoken:
     return Spoken(utterances, build_store(utterances, source.model.inputs, cache=folder / "store"))
 
 
-@pytest.mark.parametrize("method", [*METHODS, "first-layers+kld", "lora+l2sp", "full+replay"])
-def test_every_method_trains_or_says_why_not(source: Recogniser, spoken: Spoken, method: str) -> None:
-    before = {name: tensor.clone() for name, tensor in source.model.state_dict().items()}
-    if method in REFUSED:
-        with pytest.raises(ConfigError, match=REFUSED[method]):
-            adapt(source, spoken, method, CONFIG)
-        return
+@pytest.mark.parametrize("method", ["first-layers+kld", "lora+l2sp", "full+replay"])
+def test_methods_combine(source: Recogniser, spoken: Spoken, method: str) -> None:
     adapted = adapt(source, spoken, method, CONFIG, source_speech=spoken.subset([4, 5]))
-    assert all(torch.equal(tensor, before[name]) for name, tensor in source.model.state_dict().items())
     moved = [name for name, tensor in adapted.end.items() if not torch.equal(tensor, adapted.start[name])]
-    assert bool(moved) == (method != "none")
-    assert "encoder.front.positions" not in moved
-    if method == "first-layers":
-        assert moved and all(name.startswith(("encoder.front.", "encoder.layers.0.")) for name in moved)
-    if METHODS.get(method, METHODS["full"]).role == "added":
-        assert all(name.startswith("adapters.") for name in moved)
+    assert moved and (method != "lora+l2sp" or all(name.startswith("adapters.lora.") for name in moved))
+    if method == "first-layers+kld":
+        assert all(name.startswith(("encoder.front.", "encoder.layers.0.")) for name in moved)
 
 
 @pytest.mark.parametrize("method", ["last-layers", "last-layers+kld", "lora"])
@@ -140,16 +127,6 @@ def test_auto_adapts_the_decoder_alone_unless_it_is_told_otherwise(source: Recog
 def test_pretrained_weights_take_smaller_steps(source: Recogniser) -> None:
     assert default_learning_rate("full", source.model) == pytest.approx(0.1 * default_learning_rate("full"))
     assert default_learning_rate("lora", source.model) == default_learning_rate("lora")
-
-
-@pytest.mark.parametrize("method", ["last-layers", "lora"])
-def test_a_profile_holds_what_changed(source: Recogniser, spoken: Spoken, tmp_path: Path, method: str) -> None:
-    adapted = adapt(source, spoken, method, CONFIG)
-    save_profile(tmp_path / "profile", source.model, adapted.recogniser.model, ProfileFacts(method, 6, 1.0))
-    again = adapt(source, spoken, "none", CONFIG).recogniser.model
-    Profile.load(tmp_path / "profile").apply(again)
-    expected = adapted.recogniser.model.state_dict()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())
 
 
 def test_a_recording_beyond_the_window_is_left_out_of_training(

@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from speechbrain.dataio.encoder import CTCTextEncoder
-from speechbrain.nnet.linear import Linear
 
 from asr_transfer.data.subwords import train_subwords
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser, heads_in
 from asr_transfer.errors import ModelError
 from asr_transfer.models.pretrained.door import is_foreign
-from tests.models.pretrained.ctc_folders import STABLE, make, write
+from tests.models.pretrained.converted_folders import write_speechbrain
 
 SAMPLES = 0.1 * torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
 
@@ -26,62 +24,13 @@ def _logits(recogniser: Recogniser) -> torch.Tensor:
         return recogniser.logits(inputs[None], torch.tensor([len(inputs)]))[0]
 
 
-YAML = """
-wav2vec2_hub: facebook/nowhere
-output_neurons: 6
-blank_index: 0
-sums: !apply:os.system ["touch executed"]
-wav2vec2: !new:speechbrain.lobes.models.huggingface_transformers.wav2vec2.Wav2Vec2
-    source: !ref <wav2vec2_hub>
-    output_norm: {normed}
-    save_path: !ref <nowhere>/wav2vec2
-ctc_lin: !new:speechbrain.nnet.linear.Linear
-    input_size: 16
-    n_neurons: !ref <output_neurons>
-log_softmax: !new:speechbrain.nnet.activations.Softmax
-    apply_log: True
-{more}
-encoder: !new:speechbrain.nnet.containers.LengthsCapableSequential
-    wav2vec2: !ref <wav2vec2>
-    {part}ctc_lin: !ref <ctc_lin>
-    log_softmax: !ref <log_softmax>
-decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
-    blank_id: !ref <blank_index>
-model: !new:torch.nn.ModuleList
-    - [!ref <ctc_lin>]
-pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
-    loadables:
-        wav2vec2: !ref <wav2vec2>
-        asr: !ref <model>
-        tokenizer: !ref <tokenizer>
-"""
-
-
-def _speechbrain(folder: Path, normed: bool = True, more: str = "", part: str = "") -> tuple[Any, Linear]:
-    """Write a folder of SpeechBrain, and return encoder and linear layer."""
-    write(folder, "wav2vec2", **STABLE)
-    for name in ("model.safetensors", "vocab.json", "tokenizer_config.json"):
-        (folder / name).unlink()
-    (folder / "hyperparams.yaml").write_text(YAML.format(normed=normed, more=more, part=part))
-    encoder = make("wav2vec2", **STABLE).wav2vec2
-    torch.manual_seed(9)
-    linear = Linear(input_size=16, n_neurons=6)
-    torch.save({f"model.{name}": tensor for name, tensor in encoder.state_dict().items()}, folder / "wav2vec2.ckpt")
-    torch.save(torch.nn.ModuleList([torch.nn.ModuleList([linear])]).state_dict(), folder / "asr.ckpt")
-    labels = CTCTextEncoder()
-    labels.insert_blank(0)
-    labels.update_from_iterable("ab cd")
-    labels.save(folder / "tokenizer.ckpt")
-    return encoder, linear
-
-
 @pytest.mark.parametrize("normed", [True, False])
 def test_speechbrains_logits_are_the_same_and_its_yaml_does_not_run(
     normed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "sb"
-    encoder, linear = _speechbrain(folder, normed)
+    encoder, linear = write_speechbrain(folder, normed)
     assert is_foreign(folder) and heads_in(folder) == ["main"]
     ours = Recogniser.load(folder)
     assert not (tmp_path / "executed").exists() and not (folder / "executed").exists()
@@ -96,7 +45,7 @@ def test_speechbrains_logits_are_the_same_and_its_yaml_does_not_run(
 
 
 def test_norms_over_a_recording_are_the_same_in_a_batch(tmp_path: Path) -> None:
-    _speechbrain(tmp_path / "sb")
+    write_speechbrain(tmp_path / "sb")
     model = Recogniser.load(tmp_path / "sb").model
     inputs = torch.randn(2, 4000, 1, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -106,7 +55,7 @@ def test_norms_over_a_recording_are_the_same_in_a_batch(tmp_path: Path) -> None:
 
 
 def test_speechbrains_pieces_of_words_are_read(tmp_path: Path) -> None:
-    _speechbrain(tmp_path / "sb")
+    write_speechbrain(tmp_path / "sb")
     model = train_subwords(["abba baba", "ab ba"], 5)
     (tmp_path / "sb" / "tokenizer.ckpt").write_bytes(model.data)
     assert len(model.pieces) + 1 <= 6
@@ -119,7 +68,7 @@ DNN = "enc: !new:speechbrain.lobes.models.VanillaNN.VanillaNN\n    dnn_blocks: 2
 
 
 def test_another_network_behind_the_encoder_is_refused(tmp_path: Path) -> None:
-    _speechbrain(tmp_path / "sb", more=DNN, part="enc: !ref <enc>\n    ")
+    write_speechbrain(tmp_path / "sb", more=DNN, part="enc: !ref <enc>\n    ")
     with pytest.raises(
         ModelError,
         match=r"hyperparams.yaml: the encoder has the part 'enc' \(.*VanillaNN\).* one linear layer behind it",
@@ -146,7 +95,7 @@ def test_other_models_of_speechbrain_are_refused(tmp_path: Path) -> None:
 )
 def test_what_is_missing_is_named(missing: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    _speechbrain(tmp_path / "sb")
+    write_speechbrain(tmp_path / "sb")
     (tmp_path / "sb" / missing).unlink()
     with pytest.raises(ModelError, match=message):
         Recogniser.load(tmp_path / "sb")
@@ -159,7 +108,7 @@ class _Hostile:
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    _speechbrain(tmp_path / "sb")
+    write_speechbrain(tmp_path / "sb")
     torch.save({"model.a": _Hostile()}, tmp_path / "sb" / "wav2vec2.ckpt")
     with pytest.raises(ModelError, match="wav2vec2.ckpt: holds more than tensors, and code of strangers is not run"):
         Recogniser.load(tmp_path / "sb")
