@@ -117,7 +117,7 @@ class BytePairTokens(Tokens):
         """Return what a decoder is told to have been said before, to stand before the prompt.
 
         Args:
-            text: What was said, of which the end is kept.
+            text: Text of what was said, of which the end is kept.
             most: Greatest number of tokens.
 
         Raises:

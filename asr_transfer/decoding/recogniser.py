@@ -88,7 +88,7 @@ class Recogniser:
         language: code of the language that a model of sequence to sequence listens for; empty for that of each
             utterance, and where it names none that the model knows, for what the model hears; `auto` for always that.
             Not saved.
-        writing: how a model of sequence to sequence writes. Not saved.
+        writing: settings by which a model of sequence to sequence writes. Not saved.
         bias: bonus of the hot words that such a model is pulled towards; None for none. Not saved.
         before: text that such a model is told was said before; empty for none. Not saved.
         offsets: offset of every head, with which languages are told apart (`identify.calibrate`); empty where the model

@@ -137,7 +137,7 @@ class _Candidate(NamedTuple):
 
     Attributes:
         score: score of both.
-        gain: what the token adds to the bonus.
+        gain: bonus that the token adds.
         source: number of the hypothesis.
         token: token.
     """

@@ -183,7 +183,7 @@ def biased_rates(alignments: Alignments, words: Iterable[str]) -> Biased:
 
     Args:
         alignments: alignments of words.
-        words: as of `hot_word_recall`.
+        words: hot words, as of `hot_word_recall`.
 
     Raises:
         DataError: a listed word is empty after normalisation.

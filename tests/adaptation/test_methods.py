@@ -301,7 +301,7 @@ def test_replay_without_source_utterances_names_the_option(name: str, source: Re
 def test_nothing_long_enough_is_an_error_that_names_the_utterances(source: Recogniser, speech: Speech) -> None:
     long = [replace(utterance, text="abcdef " * 40) for utterance in speech.own]
     for name in ("full", "lhuc+replay"):
-        with pytest.raises(DataError, match="(?s)no utterance is long enough for CTC.*ida-0"):
+        with pytest.raises(DataError, match="(?s)no utterance can be learnt from.*ida-0: CTC needs"):
             adapt(source, Spoken(long, speech.store), name, CONFIG, source_speech=Spoken(speech.more, speech.store))
 
 

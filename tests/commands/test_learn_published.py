@@ -100,13 +100,6 @@ def test_masks_on_a_published_encoder_are_strong() -> None:
     assert own.augment == SpecAugmentConfig() and on_published.augment == STRONG != SpecAugmentConfig()
 
 
-def test_the_bare_encoder_itself_transcribes_nothing(published: Path, lines: Lines, tmp_path: Path) -> None:
-    wav = next(recordings(tmp_path, "ida", 1.1, 1, 9).glob("*.wav"))
-    status, _, error = lines("transcribe", "--model", published, wav)
-    assert status == 1 and error.count("\n") == 1
-    assert "is an encoder that no language was learnt on" in error and "asr-transfer learn" in error
-
-
 def test_ways_for_other_models_are_refused_by_name(published: Path, german: Path, lines: Lines, tmp_path: Path) -> None:
     words = ("--model", published, "--data", german, "--out", tmp_path / "out", "--way", "joint")
     status, _, error = lines("learn", *words)

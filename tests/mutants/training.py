@@ -106,15 +106,15 @@ MUTANTS = (
     Mutant(
         "steps-are-seeded-by-their-round",
         f"{TRAINING}/trainer.py",
-        "torch.manual_seed(self._seed(-1, self.optimizer_step))",
-        "torch.manual_seed(self._seed(-1, self.step))",
+        "_seed_generators(self._seed(-1, self.optimizer_step))",
+        "_seed_generators(self._seed(-1, self.step))",
         "the dropout of a step depends on how long ago the last validation was",
         ("tests/training/test_trainer.py",),
     ),
     Mutant(
         "dropout-is-seeded-once",
         f"{TRAINING}/trainer.py",
-        "torch.manual_seed(self._seed(-1, self.optimizer_step))",
+        "_seed_generators(self._seed(-1, self.optimizer_step))",
         "if not self.optimizer_step:\n            torch.manual_seed(self._seed(-1, 0))",
         "a resumed run drops out other units than one that was not stopped",
         ("tests/training/test_checkpoints.py",),

@@ -9,6 +9,7 @@ import pytest
 
 from asr_transfer.cli import main
 from asr_transfer.commands import language, listen
+from asr_transfer.decoding import recogniser
 
 DATA = ["--data", "x", "--out", "y"]
 CALLS = [
@@ -25,6 +26,9 @@ def test_it_is_said_how_it_learns_one(
     call: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for room in (listen, recogniser):
+        monkeypatch.setattr(room, "speaks_many", lambda _: False)
+    monkeypatch.setattr(language, "model_folder", Path)
     for room in (language, listen):
         monkeypatch.setattr(room, "heads_in", lambda _: [])
     assert main([call[0], "--model", "bare", *call[1:]]) == 1

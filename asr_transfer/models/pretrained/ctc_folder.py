@@ -58,7 +58,7 @@ def assemble(
         config: config of the family; `target_lang` is the language of one with adapters for several, and may be left
             out where the folder names one.
         tensors: weights by their names in the family.
-        inputs: what the model listens to.
+        inputs: inputs of the model.
         vocabulary: vocabulary, where another file than the family's has it.
 
     Raises:

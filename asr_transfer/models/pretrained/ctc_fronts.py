@@ -1,4 +1,4 @@
-"""Hears with the front ends of Transformers' CTC models, at each recording's own length.
+"""Computes the front ends of Transformers' CTC models, at each recording's own length.
 
 What lies behind a recording's end never reaches its frames: alone and in a batch it gives the same, group norms
 included.

@@ -15,6 +15,7 @@ from asr_transfer.models.pretrained import (  # noqa: F401  # registers their fa
 from asr_transfer.models.pretrained.family import FAMILIES, Family, Pretrained
 from asr_transfer.models.pretrained.json_files import read_json
 from asr_transfer.models.pretrained.speechbrain_folder import SETTINGS, open_speechbrain
+from asr_transfer.models.weight_files import readable
 
 CONFIG = "config.json"
 
@@ -25,7 +26,8 @@ def is_foreign(folder: str | Path) -> bool:
     That is a `config.json` as Transformers writes it, or SpeechBrain's `hyperparams.yaml`.
     """
     path = Path(folder)
-    return any((path / name).is_file() for name in (CONFIG, SETTINGS)) and not (path / "config.yaml").is_file()
+    with readable(path):
+        return any((path / name).is_file() for name in (CONFIG, SETTINGS)) and not (path / "config.yaml").is_file()
 
 
 def open_pretrained(folder: str | Path, criterion: Criterion | None = None, language: str | None = None) -> Pretrained:

@@ -29,11 +29,11 @@ class TransformersCtc(SpeechModel):
 
     Args:
         network: its config in plain values, as the family's `config.json` has it.
-        inputs: what it listens to.
+        inputs: inputs of the model.
         heads: outputs of each head; none for a bare encoder.
         where: file, for messages.
         whole: family and network with weights, to be taken apart; None makes one with initial weights.
-        checkpointing: see there; None decides by size: from `LARGE` weights on.
+        checkpointing: choice of that attribute; None decides by size: from `LARGE` weights on.
 
     Raises:
         ConfigError: the family is unknown, or its config impossible.
