@@ -121,4 +121,6 @@ def write_greedily(
         hidden = model.follow(best[:, None], state)[:, -1]
     if bias is not None:
         bonuses = [b if e else b + bias.at_end(p) for b, e, p in zip(bonuses, ended, places, strict=True)]
-    return [Spelled(tuple(own), *rest) for own, *rest in zip(written, totals, ended, bonuses, strict=True)]
+    return [
+        Spelled(tuple(own), *rest) for own, rest in zip(written, zip(totals, ended, bonuses, strict=True), strict=True)
+    ]

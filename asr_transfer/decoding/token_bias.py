@@ -48,7 +48,7 @@ class TokenBias:
         ends: (tokens,) whether each token ends at a word's edge whatever comes behind it.
     """
 
-    def __init__(self, spellings: Mapping[Sequence[int], float], starts: torch.Tensor, ends: torch.Tensor) -> None:
+    def __init__(self, spellings: Mapping[tuple[int, ...], float], starts: torch.Tensor, ends: torch.Tensor) -> None:
         self._starts, self._ends = starts.tolist(), ends.tolist()
         self._children: list[dict[tuple[int, bool], int]] = [{}]
         self._fail = [0]

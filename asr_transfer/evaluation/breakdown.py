@@ -204,8 +204,8 @@ def biased_rates(alignments: Alignments, words: Iterable[str]) -> Biased:
             name, (reference, hypothesis) = OPERATIONS[operation], inside[row]
             span, own = (range(h0, h1), hypothesis) if name == "insert" else (range(r0, r1), reference)
             listed[_COUNTED[name]] += sum(place in own for place in span)
-    own, every = Counts(**listed), alignments.counts()
-    return Biased(own, Counts(*(getattr(every, one.name) - getattr(own, one.name) for one in fields(Counts))))
+    biased, every = Counts(**listed), alignments.counts()
+    return Biased(biased, Counts(*(getattr(every, one.name) - getattr(biased, one.name) for one in fields(Counts))))
 
 
 def oov_recall(alignments: Alignments, vocabulary: Iterable[str]) -> Recall:
