@@ -13,6 +13,9 @@ from asr_transfer.errors import DataError
 IN_MEMORY = 2**30
 """Bytes that are kept in memory; a gigabyte is seven hours of Whisper-tiny's states in float16."""
 
+IN_HALF = True
+"""Whether float16 is used where it may be; float32 shows that nothing else differs from computing anew."""
+
 
 class Views:
     """Matrices by number, each kept once.
@@ -26,7 +29,7 @@ class Views:
     """
 
     def __init__(self, half: bool, limit: int | None = None) -> None:
-        self._half, self._limit = half, IN_MEMORY if limit is None else limit
+        self._half, self._limit = half and IN_HALF, IN_MEMORY if limit is None else limit
         self._memory: dict[int, torch.Tensor] = {}
         self._filed: dict[int, tuple[int, torch.Size, torch.dtype]] = {}
         self._file: IO[bytes] | None = None

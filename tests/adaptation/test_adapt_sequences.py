@@ -22,6 +22,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.decoding.writing import Writer
 from asr_transfer.runs.record import RunRecord
+from asr_transfer.training import views
 from tests.models.pretrained.whole_whisper import write_whisper
 from tests.tones import make_speaker
 
@@ -58,7 +59,10 @@ def test_methods_combine(source: Recogniser, spoken: Spoken, method: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["last-layers", "last-layers+kld", "lora"])
-def test_a_frozen_encoder_is_run_once_for_each_recording(source: Recogniser, spoken: Spoken, method: str) -> None:
+def test_a_frozen_encoder_is_run_once_for_each_recording(
+    source: Recogniser, spoken: Spoken, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "IN_HALF", False)
     config = replace(CONFIG, steps=3, settings=replace(DECODER, blocks="decoder.layers[:2]"))
     front, heard = source.model.get_submodule("encoder.front"), []
     handle = front.register_forward_hook(lambda module, arguments, output: heard.append(len(arguments[0])))
