@@ -13,7 +13,7 @@ from asr_transfer.evaluation.percentages import NONE, percent
 from asr_transfer.experiments.core.tables import Table, markdown
 from asr_transfer.experiments.speakers.predicted import forgetting_table, read_cases
 from docs.origin import made
-from docs.records import CORPORA, measured, names, record
+from docs.records import CORPORA, measured, record
 from docs.tables_headline import headline, hindsight, untouched
 
 FEWER = "fewer errors (95 %)"
@@ -99,9 +99,9 @@ def _figure(figures: Table, start: str) -> tuple[str, str]:
     return value, interval
 
 
-def training() -> str:
-    """Return the scores of models trained from scratch on AN4, one line per seed, with how they were made."""
-    every = [record(own) for own in names() if own.startswith("an4-scratch-")]
+def training(*runs: str) -> str:
+    """Return the scores of trained models, one line per seed, with how they were made."""
+    every = [record(own) for own in filter(measured, runs)]
     rates = [values["scores"]["test"]["wer"] for values in every]
     found = Table.of(
         every,

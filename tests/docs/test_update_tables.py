@@ -109,7 +109,7 @@ def test_tables_say_commit_command_precision_and_resuming(results: Path) -> None
     score = {"test": {"wer": 0.07, "cer": 0.03}}
     more = {"training": {"cpu_seconds": 9.0, "audio_seconds_per_cpu_second": 3.0}, "config": {"trainer": {"seed": 0}}}
     _write(results, "an4-scratch-0", [], command="cli.py train --out runs/b", scores=score, **more)
-    assert "- Made by `asr-transfer train --out runs/b` at commit `0123456789ab`." in training()
+    assert "- Made by `asr-transfer train --out runs/b` at commit `0123456789ab`." in training("an4-scratch-0")
 
 
 def test_experiments_without_a_record_are_named(results: Path) -> None:
