@@ -20,13 +20,20 @@ from asr_transfer.data.inputs import LogMel
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.data.speech import Spoken
 from asr_transfer.evaluation import clusters
+from asr_transfer.evaluation.normalisation import DEFAULT
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.experiments.core.effects import reduction
 from asr_transfer.experiments.core.jobs import run_job
 from asr_transfer.experiments.languages import points, sources
 from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint
 from asr_transfer.experiments.speakers import experiment
-from asr_transfer.experiments.speakers.experiment import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig, TrainFold
+from asr_transfer.experiments.speakers.experiment import (
+    AUTOMATIC,
+    WITHOUT_SOURCE,
+    ExperimentConfig,
+    MethodGrid,
+    TrainFold,
+)
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
 from asr_transfer.training import session
 from asr_transfer.training.streams import members
@@ -49,10 +56,11 @@ def _fold(**changes: Any) -> Fold:
 
 def _shop(folder: Path | None = None) -> Any:
     known = {name: Utterance(name, "", 1.0, "a", "s", "en") for name in "abcdefghij"}
+    source = SimpleNamespace(normalisation=DEFAULT, can_run_away=False)
+    config = replace(ExperimentConfig(), methods=tuple(MethodGrid(name) for name in ("full", *AUTOMATIC)))
     return SimpleNamespace(
-        utterances=lambda: known, store=lambda: None, source=lambda fold: None, config=ExperimentConfig(),
-        folder=str(folder),
-    )  # fmt: skip
+        utterances=lambda: known, store=lambda: None, source=lambda fold: source, config=config, folder=str(folder)
+    )
 
 
 @pytest.mark.parametrize("method", ["full", *AUTOMATIC])
