@@ -236,8 +236,6 @@ def records_of(name: str) -> list[str]:
     kind, *own = name.split()
     if kind in ("headline", "hindsight"):
         own = [*records.CORPORA]
-    if kind == "training":
-        own = [one for one in records.names() if one.startswith("an4-scratch-")]
     return [one for one in own if records.measured(one)]
 
 
