@@ -127,7 +127,7 @@ class Race:
     """What two sides took to the same loss.
 
     Attributes:
-        method: what was trained.
+        method: name of the method by which it was trained.
         loss: development loss that both reached, in nats per output frame.
         ours, plain: processor seconds.
         our_steps, plain_steps: steps.
