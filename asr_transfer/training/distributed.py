@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 
@@ -30,7 +31,14 @@ def join(device: str) -> str:
             chosen = f"cuda:{os.environ['LOCAL_RANK']}"
         if not dist.is_initialized():
             ddp_init_group({"distributed_backend": "gloo" if chosen == "cpu" else "nccl"})
+            atexit.register(leave)
     return chosen
+
+
+def leave() -> None:
+    """End the group, where there is one: a process that ends with its threads still running may be aborted."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def place() -> tuple[int, int]:
