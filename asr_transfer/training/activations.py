@@ -22,6 +22,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import PREFIX
 from asr_transfer.models.contract import Block, DecoderState, SequenceModel, SpeechModel
+from asr_transfer.models.modes import evaluating
 from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.views import Views
 
@@ -79,8 +80,8 @@ class Activations(FeatureStore):
             device = next(self._model.parameters()).device
             features = super().load(view)[None].to(device)
             lengths = torch.tensor([features.shape[1]], device=device)
-            self._model.eval()
-            with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            # A view may be read in the midst of a training of the blocks above, which keep their mode.
+            with evaluating(self._model), torch.no_grad(), torch.autocast(device.type, enabled=False):
                 hidden, _ = self._model.run(0, self._depth, features, lengths)
             self._kept.keep(view, hidden[0].cpu())
         return self._kept.get(view)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional
 
 from asr_transfer.data.batching import sequential
 from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.models.modes import evaluating
 from asr_transfer.training.forward import run
 from asr_transfer.training.objective import TrainedObjective, Weight
 from asr_transfer.training.streams import Output, Stream
@@ -222,22 +222,10 @@ def _vectors(model: nn.Module, stream: Stream, tap: str, level: str, batches: An
     if tap not in paths:
         raise ConfigError(f"the model has no module '{tap}' to read features from.{nearest_hint(tap, paths)}")
     for batch in batches:
-        with _evaluating(model):
+        with evaluating(model):
             output = run(model, stream, batch.to(device), (tap,))
         if tap not in output.taps:
             raise ConfigError(
                 f"the module '{tap}' does not run for the stream '{stream.name}'; tap one that all streams share."
             )
         yield output.vectors(tap, level)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Run in evaluation mode, then set every module back to its own."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from asr_transfer.errors import ConfigError
+from asr_transfer.models.modes import evaluating
 from asr_transfer.training.criteria import cross_entropy, ctc
 from asr_transfer.training.forward import run
 from asr_transfer.training.streams import Output, Stream, Task
@@ -147,28 +148,22 @@ def fisher_information(model: nn.Module, task: Task, examples: int = 64, seed: i
     if not named:
         raise ConfigError("Fisher information is asked for, but every parameter is frozen; freeze less.")
     total = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
-    modes = [(module, module.training) for module in model.modules()]
     device = next(iter(named.values())).device
     generator = torch.Generator().manual_seed(seed)
-    model.eval()
-    try:
-        # cuDNN's recurrent layers cannot go backward in evaluation mode; torch's own can.
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            for item, draws in _draws(len(task.data.costs()), examples, generator):
-                output = run(model, task, task.data.collate([item]).to(device))
-                for draw in range(draws):
-                    gradients = torch.autograd.grad(
-                        _log_likelihood(output, task.criterion is ctc, generator),
-                        list(named.values()),
-                        retain_graph=draw + 1 < draws,
-                        allow_unused=True,
-                    )
-                    for name, gradient in zip(named, gradients, strict=True):
-                        if gradient is not None:
-                            total[name].addcmul_(gradient, gradient, value=1 / examples)
-    finally:
-        for module, training in modes:
-            module.training = training
+    # cuDNN's recurrent layers cannot go backward in evaluation mode; torch's own can.
+    with evaluating(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        for item, draws in _draws(len(task.data.costs()), examples, generator):
+            output = run(model, task, task.data.collate([item]).to(device))
+            for draw in range(draws):
+                gradients = torch.autograd.grad(
+                    _log_likelihood(output, task.criterion is ctc, generator),
+                    list(named.values()),
+                    retain_graph=draw + 1 < draws,
+                    allow_unused=True,
+                )
+                for name, gradient in zip(named, gradients, strict=True):
+                    if gradient is not None:
+                        total[name].addcmul_(gradient, gradient, value=1 / examples)
     return total
 
 

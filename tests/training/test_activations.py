@@ -63,6 +63,18 @@ def test_what_runs_on_stored_states_is_what_the_whole_model_gives(speech: Speech
     assert above(model, 2).frames(10) == 5, "the norm puts two frames side by side"
 
 
+def test_what_is_trained_stays_in_training_when_a_state_is_first_read(speech: Speech) -> None:
+    model, tokens = random_encoder({"en": 8}), Tokens([*"abcdef", " "])
+    fed = Stored(model).feed(Spoken(speech.own, speech.store).spelled(tokens), DEPTH)
+    top = above(model, DEPTH)
+    top.train()
+    fed.collate([0])
+    assert top.training and all(module.training for module in model.modules()), "dropout above went off for good"
+    model.heads.eval()
+    fed.collate([1])
+    assert not model.heads.training and model.training, "each module has its own mode back"
+
+
 def test_augmented_batches_of_states_are_masked_and_others_not(speech: Speech) -> None:
     model, tokens = random_encoder({"en": 8}), Tokens([*"abcdef", " "])
     spoken = Spoken(speech.own, speech.store).spelled(tokens, spec_augment=MASKS)
