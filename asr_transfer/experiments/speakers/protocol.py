@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from asr_transfer.data.judged import hold_out
 from asr_transfer.data.manifest import Utterance, by_speaker
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.ranges import Count, CountOrNone, Filled, Range, Ranged, Seed
+from asr_transfer.remarks import remark
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,15 @@ def speaker_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolCon
     """Divide a corpus's splits into folds.
 
     Raises:
-        DataError: a split that the protocol needs is missing, or a speaker stands in two of them.
+        DataError: a split that the protocol needs is missing, a speaker stands in two of them, or none has enough
+            utterances; those who have too few beside others who have enough are named and left out.
         ConfigError: more development speakers are asked for than there are.
     """
     if config.hold_out == "each":
         utterances = _split(splits, "all")
-        return [_leave_out(utterances, [speaker], speaker, config) for speaker in by_speaker(utterances)]
+        return _of_those_with_enough(
+            lambda speaker: [_leave_out(utterances, [speaker], speaker, config)], by_speaker(utterances)
+        )
     if config.hold_out == "groups":
         utterances = [u for split in splits.values() for u in split]
         speakers = sorted(by_speaker(utterances))
@@ -170,8 +176,8 @@ def speaker_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolCon
             "si",
             tuple(u.id for u in train),
             tuple(u.id for u in others),
-            tuple(d for own in by_speaker(dev).values() for d in draws_of(own, config, config.dev_draws)),
-            tuple(d for own in by_speaker(test).values() for d in draws_of(own, config, config.draws)),
+            _all_draws(dev, config, config.dev_draws),
+            _all_draws(test, config, config.draws),
             _sample_source(train, config),
             tuple(u.id for u in judged),
         )
@@ -201,6 +207,35 @@ def others_of(fold: Fold, speaker: str, config: ProtocolConfig) -> tuple[str, ..
     return tuple(itertools.islice(in_turn, config.others_utterances))
 
 
+class TooFewUtterances(DataError):
+    """A speaker has too few utterances to be adapted to and tested on, which is why that speaker is left out."""
+
+
+def _of_those_with_enough(made: Callable[[str], Sequence[Made]], speakers: Iterable[str]) -> list[Made]:
+    """Return what is made of each speaker; those who have too few utterances are named and left out.
+
+    Raises:
+        TooFewUtterances: nobody has enough.
+    """
+    result: list[Made] = []
+    left_out = []
+    for speaker in speakers:
+        try:
+            result += made(speaker)
+        except TooFewUtterances as error:
+            left_out.append(error)
+    if left_out and not result:
+        raise left_out[0]
+    for error in left_out:
+        remark(f"not adapted to: {error}")
+    return result
+
+
+def _all_draws(utterances: Sequence[Utterance], config: ProtocolConfig, draws: int) -> tuple[Draw, ...]:
+    own = by_speaker(utterances)
+    return tuple(_of_those_with_enough(lambda speaker: draws_of(own[speaker], config, draws), own))
+
+
 def draws_of(own: Sequence[Utterance], config: ProtocolConfig, draws: int) -> list[Draw]:
     """Draw adaptation and test utterances of one speaker.
 
@@ -208,11 +243,11 @@ def draws_of(own: Sequence[Utterance], config: ProtocolConfig, draws: int) -> li
     pool itself is tested on.
 
     Raises:
-        DataError: the speaker has too few utterances even for the smallest amount.
+        TooFewUtterances: the speaker has too few even for the smallest amount.
     """
     speaker = own[0].speaker
     if config.rotate and draws > len(own):
-        raise DataError(
+        raise TooFewUtterances(
             f"speaker '{speaker}' has {len(own)} utterances, which cannot be divided into {draws} parts; lower "
             "`protocol.draws` or leave the speaker out."
         )
@@ -221,7 +256,7 @@ def draws_of(own: Sequence[Utterance], config: ProtocolConfig, draws: int) -> li
     most = len(own) - (-(-len(own) // draws) if config.rotate else kept)
     usable = [amount for amount in config.amounts if amount <= most]
     if not usable:
-        raise DataError(
+        raise TooFewUtterances(
             f"speaker '{speaker}' has {len(own)} utterances, too few to adapt on {config.amounts[0]} and test on the "
             "rest; lower `protocol.amounts` or leave the speaker out."
         )
@@ -247,13 +282,13 @@ def _leave_out(utterances: Sequence[Utterance], speakers: Sequence[str], name: s
         raise DataError(f"the corpus has the speaker '{speakers[0]}' only; leaving one out needs at least two.")
     train, others = _hold_out_others(rest, config)
     train, judged = _hold_out_judged(train, config)
-    own = by_speaker([u for u in utterances if u.speaker in set(speakers)])
+    held = [u for u in utterances if u.speaker in set(speakers)]
     return Fold(
         name,
         tuple(u.id for u in train),
         tuple(u.id for u in others),
         (),
-        tuple(draw for speaker in own for draw in draws_of(own[speaker], config, config.draws)),
+        _all_draws(held, config, config.draws),
         _sample_source(train, config),
         tuple(u.id for u in judged),
     )

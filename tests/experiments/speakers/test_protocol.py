@@ -10,6 +10,7 @@ import pytest
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.speakers.protocol import ProtocolConfig, draws_of, speaker_folds
+from asr_transfer.remarks import Remark
 
 
 def people(*names: str, utterances: int = 30) -> list[Utterance]:
@@ -113,6 +114,22 @@ def test_rotating_never_leaves_a_part_empty_or_a_pool_too_small() -> None:
         draws_of(people("a")[:3], config, 4)
     with pytest.raises(DataError, match="too few to adapt on 4"):
         draws_of(people("a")[:4], replace(config, amounts=(4,)), 4)
+
+
+@pytest.mark.parametrize("hold_out", ["splits", "each", "groups"])
+def test_a_speaker_with_too_few_utterances_is_named_and_the_others_are_adapted_to(hold_out: str) -> None:
+    many, few = people("a", "b", "c"), people("d")[:3]
+    splits = {"train": many[:30], "test": [*many[30:], *few]} if hold_out == "splits" else {"all": [*many, *few]}
+    config = ProtocolConfig(hold_out=hold_out, amounts=(5,), groups=2, dev_speakers=0)  # type: ignore[arg-type]
+    if hold_out == "splits":
+        splits["dev"], config = people("e"), replace(config, dev_speakers=0)
+    with pytest.warns(Remark, match="not adapted to: speaker 'd' has 3 utterances, too few to adapt on 5"):
+        folds = speaker_folds(splits, config)
+    adapted = {draw.speaker for fold in folds for draw in fold.test}
+    assert adapted == ({"b", "c"} if hold_out == "splits" else {"a", "b", "c"})
+    assert all("d" not in {draw.speaker for draw in fold.dev} for fold in folds)
+    with pytest.raises(DataError, match="speaker 'd' has 3 utterances, too few to adapt on 5"):
+        speaker_folds({"train": many, "dev": people("e"), "test": few}, ProtocolConfig(amounts=(5,)))
 
 
 @pytest.mark.parametrize("hold_out", ["splits", "each", "groups"])
