@@ -226,8 +226,8 @@ def _of_those_with_enough(made: Callable[[str], Sequence[Made]], speakers: Itera
             left_out.append(error)
     if left_out and not result:
         raise left_out[0]
-    for error in left_out:
-        remark(f"not adapted to: {error}")
+    for reason in left_out:
+        remark(f"not adapted to: {reason}")
     return result
 
 
