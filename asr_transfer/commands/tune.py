@@ -57,10 +57,8 @@ class TuneCommand(SearchOptions):
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.lexicon is None and self.hotwords is None:
-            raise ConfigError("there is nothing to tune; give a --lexicon for sentences, or --hotwords.")
-        if self.lm is not None and self.lexicon is None:
-            raise ConfigError("`lm` is a language model of sentences; give a --lexicon with it.")
+        if self.lexicon is None and self.hotwords is None and self.lm is None:
+            raise ConfigError("there is nothing to tune; give a --lexicon for sentences, an --lm or --hotwords.")
         if self.language == "auto":
             raise ConfigError("weights are chosen for one language; name it with --language instead of auto.")
 
@@ -72,7 +70,7 @@ def tune_search(
 
     With a lexicon: `word_score`, `lm_weight` (where there is a language model), `unknown_score` (where that lists not
     all words and none is given) and `hot_weight` (where there are hot words) of the search for sentences. Without one:
-    `hot_weight` of the search for hot words.
+    `lm_weight` and `word_score` of a language model of letters, and `hot_weight` of hot words, as far as there are any.
 
     Args:
         command: options of the search, and where to write.
@@ -93,6 +91,7 @@ def tune_search(
         HOT_GRID,
         tune,
         tune_hot_words,
+        tune_spelling,
         unknown_scores,
     )
 
@@ -101,7 +100,7 @@ def tune_search(
     lexicon = None if files["lexicon"] is None else read_for(files["lexicon"], recogniser.tokens)
     hot = None if files["hotwords"] is None else HotWords.read(files["hotwords"])
     model = None if files["lm"] is None else NgramModel.read(files["lm"])
-    if lexicon is None and spells_phones(recogniser.tokens.units):
+    if lexicon is None and hot is not None and spells_phones(recogniser.tokens.units):
         raise ConfigError(
             f"{command.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
             "give a --lexicon that holds them."
@@ -120,8 +119,10 @@ def tune_search(
         if model is not None and command.search.unknown_score is None and (tried := unknown_scores(model, lexicon)):
             grid["unknown_score"] = tried
         tuned = tune(posteriors, references, lexicon, recogniser.tokens, model, command.search, grid, hot_words=hot)
+    elif model is not None:
+        tuned = tune_spelling(posteriors, references, recogniser.tokens, model, hot, command.search)
     else:
-        assert hot is not None  # the command needs one of the two
+        assert hot is not None  # the command needs one of the three
         tuned = tune_hot_words(posteriors, references, recogniser.tokens, hot, None, command.search)
     write_tuned(command, recogniser.head, tuned)
     show(_trials(tuned), console)

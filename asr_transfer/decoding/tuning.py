@@ -16,6 +16,7 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.hot_words import HotWords
+from asr_transfer.decoding.letters import Letters
 from asr_transfer.decoding.ngram import ROOT, NgramModel
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
@@ -30,6 +31,7 @@ __all__ = [
     "Tuned",
     "tune",
     "tune_hot_words",
+    "tune_spelling",
     "unknown_scores",
 ]
 
@@ -175,6 +177,40 @@ def tune_hot_words(
         return [best[0].text if best else "" for best in found]
 
     return _descend(recognise, posteriors, references, config or SearchConfig(), dict(grid or HOT_GRID), True)
+
+
+def tune_spelling(
+    posteriors: Posteriors,
+    references: Sequence[str],
+    tokens: Tokens,
+    model: NgramModel,
+    hot_words: HotWords | None = None,
+    config: SearchConfig | None = None,
+    grid: Mapping[str, Sequence[float]] | None = None,
+) -> Tuned:
+    """Choose the weights of a language model of letters by word errors on development data, as `tune` does.
+
+    Args:
+        posteriors: posteriors of the development utterances.
+        references: text of each.
+        tokens, model, hot_words: arguments of `PrefixSearch`; without hot words `hot_weight` is left as it is.
+        config: the other settings.
+        grid: values to try; None for `DEFAULT_GRID`, with hot words `HOT_GRID` too. Where the tokens have no space,
+            `word_score` is left as it is.
+
+    Raises:
+        ConfigError, DataError: as of `tune`; also where the model is not of letters, or a hot word cannot be spelled.
+    """
+    grid = dict({**DEFAULT_GRID, **(HOT_GRID if hot_words is not None else {})} if grid is None else grid)
+    if Letters(tokens).space < 0:
+        grid.pop("word_score", None)
+
+    def recognise(settings: SearchConfig) -> list[str]:
+        search = PrefixSearch(tokens, settings, hot_words, model=model)
+        found = (search.best_texts(p[None], torch.tensor([len(p)]))[0] for p in posteriors)
+        return [best[0].text if best else "" for best in found]
+
+    return _descend(recognise, posteriors, references, config or SearchConfig(), grid, False)
 
 
 def _descend(
