@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -43,6 +44,8 @@ HOT_GRID: Mapping[str, Sequence[float]] = {"hot_weight": (0.0, 0.25, 0.5, 1.0, 1
 
 WEIGHTS = ("lm_weight", "word_score", "unknown_score", "hot_weight")
 
+Unit = Literal["words", "characters"]
+"""What errors are counted in."""
 Posteriors = Sequence[torch.Tensor]
 """(frames, tokens) log-probabilities of each utterance."""
 
@@ -53,8 +56,8 @@ class Trial:
 
     Attributes:
         weights: weights by their name in `SearchConfig`.
-        errors: word errors on the development data.
-        reference: words in its references.
+        errors: word errors on the development data, or character errors.
+        reference: words in its references, or characters.
     """
 
     weights: Mapping[str, float]
@@ -63,7 +66,7 @@ class Trial:
 
     @property
     def rate(self) -> float:
-        """Errors per reference word."""
+        """Errors per word, or character, of the references."""
         return self.errors / self.reference
 
 
@@ -94,8 +97,9 @@ def tune(
     grid: Mapping[str, Sequence[float]] | None = None,
     exhaustive: bool = False,
     hot_words: HotWords | None = None,
+    unit: Unit = "words",
 ) -> Tuned:
-    """Choose the weights of the search for sentences by word errors on development data.
+    """Choose the weights of the search for sentences by its errors on development data.
 
     From the weights of the grid nearest to those of `config`, one weight after the other is set to its best value with
     the others as they are, until none changes (coordinate descent); or all combinations are tried.
@@ -109,6 +113,7 @@ def tune(
         exhaustive: whether to try all combinations.
         hot_words: words whose entries of the lexicon have a bonus, as `HotWords.boosted` gives it; without them
             `hot_weight` is left as it is.
+        unit: errors that are counted.
 
     Raises:
         ConfigError: the grid names what is no weight, or holds no or wrong values.
@@ -134,7 +139,7 @@ def tune(
         found = (search.best_sentences(p[None], torch.tensor([len(p)]))[0] for p in posteriors)
         return [best[0].text if best else "" for best in found]
 
-    return _descend(recognise, posteriors, references, config, grid, exhaustive)
+    return _descend(recognise, posteriors, references, config, grid, exhaustive, unit)
 
 
 def unknown_scores(model: NgramModel, lexicon: Lexicon) -> tuple[float, ...]:
@@ -187,8 +192,9 @@ def tune_spelling(
     hot_words: HotWords | None = None,
     config: SearchConfig | None = None,
     grid: Mapping[str, Sequence[float]] | None = None,
+    unit: Unit = "words",
 ) -> Tuned:
-    """Choose the weights of a language model of letters by word errors on development data, as `tune` does.
+    """Choose the weights of a language model of letters by its errors on development data, as `tune` does.
 
     Args:
         posteriors: posteriors of the development utterances.
@@ -197,6 +203,7 @@ def tune_spelling(
         config: the other settings.
         grid: values to try; None for `DEFAULT_GRID`, with hot words `HOT_GRID` too. Where the tokens have no space,
             `word_score` is left as it is.
+        unit: errors that are counted.
 
     Raises:
         ConfigError, DataError: as of `tune`; also where the model is not of letters, or a hot word cannot be spelled.
@@ -210,7 +217,7 @@ def tune_spelling(
         found = (search.best_texts(p[None], torch.tensor([len(p)]))[0] for p in posteriors)
         return [best[0].text if best else "" for best in found]
 
-    return _descend(recognise, posteriors, references, config or SearchConfig(), grid, False)
+    return _descend(recognise, posteriors, references, config or SearchConfig(), grid, False, unit)
 
 
 def _descend(
@@ -220,17 +227,18 @@ def _descend(
     config: SearchConfig,
     grid: dict[str, Sequence[float]],
     exhaustive: bool,
+    unit: Unit = "words",
 ) -> Tuned:
     _check(posteriors, references, grid)
-    words = [reference.split() for reference in references]
+    wanted = [_units(reference, unit) for reference in references]
     tried: dict[tuple[float, ...], Trial] = {}
 
     def errors(values: tuple[float, ...]) -> int:
         if values not in tried:
             weights = dict(zip(grid, values, strict=True))
             texts = recognise(dataclasses.replace(config, **weights))  # type: ignore[arg-type]
-            wrong = sum(Levenshtein.distance(a, b.split()) for a, b in zip(words, texts, strict=True))
-            tried[values] = Trial(weights, wrong, sum(map(len, words)))
+            wrong = sum(Levenshtein.distance(a, _units(b, unit)) for a, b in zip(wanted, texts, strict=True))
+            tried[values] = Trial(weights, wrong, sum(map(len, wanted)))
         return tried[values].errors
 
     if exhaustive:
@@ -248,6 +256,12 @@ def _descend(
     errors(best)
     chosen = min(tried.values(), key=lambda trial: trial.errors)
     return Tuned(dataclasses.replace(config, **chosen.weights), tuple(tried.values()))  # type: ignore[arg-type]
+
+
+def _units(text: str, unit: Unit) -> list[str]:
+    """Return the words of a text, or its characters with the spaces, as scores count them."""
+    words = text.split()
+    return words if unit == "words" else list(" ".join(words))
 
 
 def _check(posteriors: Posteriors, references: Sequence[str], grid: Mapping[str, Sequence[float]]) -> None:

@@ -75,7 +75,7 @@ def test_a_model_of_letters_is_tuned_and_used_without_a_lexicon(
     write_manifest(few, read_manifest(tone_corpus["dev"])[:5])
     assert main(["lm", "make", "--texts", str(tone_corpus["train"]), "--letters", "true", "--out", str(lm)]) == 0
     data = ["--data", str(few)]
-    given = ["--model", str(tone_run), *data, "--lm", str(lm), "--search.beam", "5"]
+    given = ["--model", str(tone_run), *data, "--lm", str(lm), "--search.beam", "5", "--unit", "characters"]
     assert main(["tune", *given, "--out", str(out)]) == 0
     values = yaml.safe_load(out.read_text("utf-8"))
     assert set(values) == {"model", "lm", "search"}
@@ -107,7 +107,12 @@ def test_the_head_of_the_manifest_is_tuned_for_and_named_in_the_file(languages_r
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [({}, "nothing to tune"), ({"hotwords": Path("h"), "language": "auto"}, "for one language")]
+    ("given", "message"),
+    [
+        ({}, "nothing to tune"),
+        ({"hotwords": Path("h"), "language": "auto"}, "for one language"),
+        ({"hotwords": Path("h"), "unit": "characters"}, "by word errors"),
+    ],
 )
 def test_options_that_do_not_go_together_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

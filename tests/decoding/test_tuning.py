@@ -93,6 +93,8 @@ def test_the_weight_of_a_model_of_letters_is_found() -> None:
     assert set(tuned.to_plain()[0]) == {"lm_weight", "word_score", "errors", "rate"}
     hot = tune_spelling(speech, ["abc"], tokens, model, HotWords(["abc"]), config, {"hot_weight": (0.0, 1.0)})
     assert hot.config.hot_weight == 1.0 and hot.config.lm_weight == 0.0
+    letters = tune_spelling(speech, ["abc"], tokens, model, config=config, unit="characters")
+    assert letters.trials[0].errors == 1 and letters.trials[0].reference == 3 and letters.config.lm_weight > 0
     assert "word_score" not in tune_spelling(speech, ["abc"], Tokens(["x", "a", "b", "c"]), model).trials[0].weights
 
 
