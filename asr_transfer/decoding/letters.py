@@ -23,7 +23,7 @@ class Letters:
         count: number of letters.
         space: the letter between words, -1 for none.
         gap: the token that writes a space alone, -1 for none.
-        written: what each letter writes; nothing for the blank.
+        written: text of each letter; nothing for the blank.
         spaced: (tokens,) whether a token begins with a space.
         body: (tokens, width) the letters that follow, -1 behind the last.
     """
