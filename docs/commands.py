@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import asr_transfer.cli as command_line
+from asr_transfer.commands.evaluate import EvaluateCommand
 from asr_transfer.commands.train import TrainCommand
 from asr_transfer.config import to_record
 from asr_transfer.errors import ConfigError
@@ -26,6 +27,8 @@ from docs import records
 
 HOW = ("resume", "overwrite", "workers", "backend", "out", "corpora")
 """Options that say only how to go about a run, and where its folder and the manifests it prepares are."""
+_KINDS: Mapping[str, type[Any]] = {"evaluate": EvaluateCommand, "train": TrainCommand}
+"""Settings of the commands whose runs can be tables' records."""
 NEWER: dict[str, Any] = {"about": None, "noise": 0.0, "protocol.transductive": False}
 """Settings that records may be older than, by their dotted names, with the value under which all is as it was."""
 
@@ -75,7 +78,9 @@ def option(command: str, name: str) -> str | None:
 def makes_runs(command: str) -> bool:
     """Return whether a command is one whose run could be a table's record."""
     words = shlex.split(command)
-    return words[:2] == ["asr-transfer", "train"] or (words[0] == "python" and words[1].startswith("recipes/"))
+    return (words[0] == "asr-transfer" and words[1] in _KINDS) or (
+        words[0] == "python" and words[1].startswith("recipes/")
+    )
 
 
 @cache
@@ -89,8 +94,9 @@ def settings_of(command: str) -> dict[str, Any]:
     with _at(records.ROOT), contextlib.redirect_stderr(said):
         if words[0] == "asr-transfer":
             parser, parts = command_line.build_parser()
-            parsed = instantiated(parser, parser.parse_args(spell_out_flags(words[1:], parts)))["train"]
-            seen.append(TrainCommand(**{name: value for name, value in vars(parsed).items() if name != "config"}))
+            parsed = instantiated(parser, parser.parse_args(spell_out_flags(words[1:], parts)))[words[1]]
+            values = {name: value for name, value in vars(parsed).items() if name != "config"}
+            seen.append(_KINDS[words[1]](**values))
         else:
             recipe = _loaded(records.ROOT / words[1])
             recipe.script(recipe.Recipe, seen.append, words[2:])

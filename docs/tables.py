@@ -6,6 +6,7 @@ Most tables stand in a record as they are shown. A few join several records, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from asr_transfer.errors import DataError
@@ -120,6 +121,38 @@ def training(*runs: str) -> str:
     return "\n".join([found.markdown(), mean, "", *(f"- {made(values)}." for values in every)]) + "\n"
 
 
+def searches(*runs: str) -> str:
+    """Return the scores of models by what was searched for, of several models also their mean, and how they were made.
+
+    Args:
+        runs: Names of records of `evaluate`.
+    """
+    every = [record(own) for own in filter(measured, runs)]
+    scores = [values["scores"]["test"] for values in every]
+    found = Table.of(
+        every,
+        [
+            ("model", lambda values: f"`{Path(values['config']['model']).name}`"),
+            ("searched for", lambda values: _searched(values["config"])),
+            ("WER %", lambda values: percent(values["scores"]["test"]["wer"], 2)),
+            ("CER %", lambda values: percent(values["scores"]["test"]["cer"], 2)),
+        ],
+    )
+    lines = [found.markdown()]
+    if 1 < len({values["config"]["model"] for values in every}) == len(every):
+        means = (percent(sum(one[rate] for one in scores) / len(scores), 2) for rate in ("wer", "cer"))
+        lines.append(f"| mean | | {' | '.join(means)} |")
+    return "\n".join([*lines, "", *(f"- {made(values)}." for values in every)]) + "\n"
+
+
+def _searched(config: Mapping[str, Any]) -> str:
+    """Return what an `evaluate` searched for, in words."""
+    model = "" if config["lm"] is None else f", `{Path(config['lm']).name}`"
+    if config["lexicon"] is not None:
+        return ("sentences of a lexicon" if config["sentences"] else "words of a lexicon") + model
+    return f"any words{model}" if model else "the likeliest letters"
+
+
 def rates(name: str) -> str:
     """Return the error rate of each language of a trained model, with what the training cost and how it was made."""
     values = record(name)
@@ -185,6 +218,7 @@ JOINED: Mapping[str, Callable[..., str]] = {
     "hindsight": hindsight,
     "ideas": ideas,
     "rates": rates,
+    "searches": searches,
     "training": training,
 }
 """Tables that are not kept by one record as they are."""

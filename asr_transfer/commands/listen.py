@@ -22,7 +22,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
-from asr_transfer.decoding.decoders import HotWordDecoder, SentenceDecoder, WordDecoder
+from asr_transfer.decoding.decoders import SentenceDecoder, SpellingDecoder, WordDecoder
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.identify import Identified, accuracy, confusions, identify, told_confusions
 from asr_transfer.decoding.lexicon_search import explain
@@ -58,7 +58,7 @@ def load(
             command line's alone.
         lexicon: words that can be said, with their pronunciations.
         sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
-        lm: language model of the sentences, ARPA text.
+        lm: language model of the sentences, ARPA text; without a lexicon one of letters.
         hotwords: file of words or phrases to listen for.
         search: settings of the search for sentences and hot words.
         writing: settings by which a model of sequence to sequence writes.
@@ -119,9 +119,9 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
 
 def _of_many_languages(options: ListenOptions) -> Recogniser:
     """Load a model that writes many languages through one head."""
-    if options.lexicon is not None:
+    if (given := next((name for name in ("lexicon", "lm") if getattr(options, name) is not None), None)) is not None:
         raise ConfigError(
-            f"`lexicon` is searched for in the outputs of a model with CTC, but {options.model} writes its texts "
+            f"`{given}` is for a search in the outputs of a model with CTC, but {options.model} writes its texts "
             "token after token; leave it out, or take another model."
         )
     if options.writing.prompt and options.hotwords is None:
@@ -198,7 +198,8 @@ def _with_all_words(recogniser: Recogniser, options: ListenOptions) -> Recognise
     models = files_of("lm", options.lm, heads)
     hot = files_of("hotwords", options.hotwords, heads)
     for head in heads:
-        own = WordFiles(lexica.get(head), models.get(head) if head in lexica else None, hot.get(head))
+        used = options.lexicon is None or head in lexica
+        own = WordFiles(lexica.get(head), models.get(head) if used else None, hot.get(head))
         found = _with_words(recogniser.for_head(head), own, options)
         # Made once for all recordings: a decoder that is not given is made again whenever its head listens.
         recogniser = replace(found, decoder=found.decode)
@@ -207,8 +208,8 @@ def _with_all_words(recogniser: Recogniser, options: ListenOptions) -> Recognise
     if options.lexicon is not None:
         say_without("lexicon", options.lexicon, without, "so recordings in these are spelled without words")
     if options.lm is not None:
-        lacking = [head for head in heads if head in lexica and head not in models]
-        say_without("lm", options.lm, lacking, "so their sentences are searched for without a language model")
+        lacking = [head for head in heads if (options.lexicon is None or head in lexica) and head not in models]
+        say_without("lm", options.lm, lacking, "so their texts are searched for without a language model")
     if options.hotwords is not None:
         say_without(
             "hotwords", options.hotwords, [head for head in heads if head not in hot], "which have no hot words"
@@ -222,19 +223,20 @@ def _with_words(recogniser: Recogniser, files: WordFiles, options: ListenOptions
     hot = None if files.hotwords is None else HotWords.read(files.hotwords)
     if lexicon is not None and not options.sentences:
         return replace(recogniser, lexicon=lexicon)
+    model = None if files.lm is None else NgramModel.read(files.lm)
     if lexicon is not None:
-        model = None if files.lm is None else NgramModel.read(files.lm)
         if hot is not None:
             lexicon = hot.boosted(lexicon, options.search.hot_weight)
         search = SentenceSearch(lexicon, recogniser.tokens, options.search, model)
         return replace(recogniser, lexicon=lexicon, decoder=SentenceDecoder(search))
-    if hot is not None:
-        if spells_phones(recogniser.tokens.units):
+    if hot is not None or model is not None:
+        if hot is not None and spells_phones(recogniser.tokens.units):
             raise ConfigError(
                 f"{files.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
                 "give a --lexicon that holds them, with --sentences."
             )
-        return replace(recogniser, decoder=HotWordDecoder(PrefixSearch(recogniser.tokens, options.search, hot)))
+        search_letters = PrefixSearch(recogniser.tokens, options.search, hot, model=model)
+        return replace(recogniser, decoder=SpellingDecoder(search_letters))
     return recogniser
 
 

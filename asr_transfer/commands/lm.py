@@ -15,7 +15,8 @@ from rich.text import Text
 
 from asr_transfer.commands.options import Command, NewParser
 from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
-from asr_transfer.data.texts import read_texts, sentences_of
+from asr_transfer.data.subwords import MARK
+from asr_transfer.data.texts import read_texts, sentences_of, spelled
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.runs.console import require_free, show
 from asr_transfer.whitespace import words_of
@@ -29,12 +30,16 @@ SUMMARIES: Mapping[str, str] = {
     "words": "Write the words of sentences as a lexicon in letters, for models of characters.",
 }
 
+WORDS, LETTERS = 3, 8
+"""Lengths of the longest n-grams, of words and of letters, that are taken by default."""
+
 
 def make_model(
     texts: Sequence[Path],
     out: Path,
     *,
-    order: int = 3,
+    order: int | None = None,
+    letters: bool = False,
     lexicon: Path | None = None,
     limit: int | None = None,
     overwrite: bool = False,
@@ -45,7 +50,8 @@ def make_model(
     Args:
         texts: files with a sentence per line, or manifests.
         out: file to write.
-        order: length of the longest n-grams.
+        order: length of the longest n-grams; None for 3 words or 8 letters.
+        letters: whether the model is one of letters, which expects texts of any words.
         lexicon: file whose words the model shall list too.
         limit: number of the texts' commonest words to list; the others count as `<unk>`, unless the lexicon holds them.
             Of equally common words the first ones stay.
@@ -54,18 +60,21 @@ def make_model(
 
     Raises:
         DataError: a file is missing or damaged, the texts hold no words, or `out` exists.
-        ConfigError: the order or the limit is not at least 1.
+        ConfigError: the order or the limit is not at least 1, or a model of letters shall list words.
     """
     from asr_transfer.decoding.ngram import NgramModel
 
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1 word, got {limit}.")
+    if letters and (lexicon is not None or limit is not None):
+        raise ConfigError("a model of letters lists no words; leave --lexicon and --limit out, or --letters.")
     require_free(out, overwrite)
     sentences = read_texts(texts)
     more = [] if lexicon is None else Lexicon.read(lexicon).words
     counts = Counter(word for sentence in sentences for word in words_of(sentence))
     unlisted = set() if limit is None else {word for word, _ in counts.most_common()[limit:]}
-    model = NgramModel.from_texts(sentences, order, more, unlisted)
+    length = order if order is not None else LETTERS if letters else WORDS
+    model = NgramModel.from_texts(map(spelled, sentences) if letters else sentences, length, more, unlisted)
     model.write(out)
     show(
         Text(f"{out}: written, {_grams(model)} of {len(sentences):,} sentences, {sum(counts.values()):,} words"),
@@ -76,6 +85,8 @@ def make_model(
 
 def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None = None) -> int:
     """Print what a language model holds, and of each file of sentences its perplexity and the share of unlisted words.
+
+    A model of letters counts letters in place of words, and the ends of words.
 
     Raises:
         DataError: a file is missing or damaged, or holds no sentences.
@@ -93,7 +104,8 @@ def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None 
     ):
         table.add_column(heading, justify="right" if n else "left", overflow="fold")
     for path in texts:
-        fit = model.fit(sentences_of(path))
+        sentences = sentences_of(path)
+        fit = model.fit(map(spelled, sentences) if MARK in model else sentences)
         full = f"{fit.full_perplexity:,.1f}" if math.isfinite(fit.full_perplexity) else "–"
         numbers = (f"{fit.sentences:,}", f"{fit.words:,}", f"{fit.unlisted:,}", f"{100 * fit.oov:.1f}")
         table.add_row(Text(str(path)), *numbers, f"{fit.perplexity:,.1f}", full)
@@ -148,7 +160,12 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
         )
     part = parsers["make"]
     part.add_argument("--out", type=Path, required=True, help="ARPA file to write")
-    part.add_argument("--order", type=int, default=3, help="length of the longest n-grams")
+    part.add_argument(
+        "--order", type=int | None, default=None, help=f"length of the longest n-grams, by default {WORDS} or {LETTERS}"
+    )
+    part.add_argument(
+        "--letters", type=bool, default=False, help="whether to make a model of letters, which expects any words"
+    )
     part.add_argument("--lexicon", type=Path, default=None, help="lexicon whose words are listed too")
     part.add_argument("--limit", type=int | None, default=None, help="number of the texts' commonest words to list")
     part = parsers["words"]
@@ -167,7 +184,13 @@ def _run(arguments: Namespace) -> int:
     if name == "words":
         return write_words(given.texts, given.out, at_least=given.at_least, overwrite=given.overwrite)
     return make_model(
-        given.texts, given.out, order=given.order, lexicon=given.lexicon, limit=given.limit, overwrite=given.overwrite
+        given.texts,
+        given.out,
+        order=given.order,
+        letters=given.letters,
+        lexicon=given.lexicon,
+        limit=given.limit,
+        overwrite=given.overwrite,
     )
 
 

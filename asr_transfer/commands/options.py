@@ -117,7 +117,8 @@ class SearchOptions:
         profile: speaker's profile to put on the model: profile folder, or the run folder of `adapt`.
         lexicon: words that can be said, with their pronunciations: a file, or a folder of files named by language
             (`lexicon.en.txt`), as `--language auto` needs.
-        lm: language model of the sentences, ARPA text, or a folder of them (`lm.en.arpa`).
+        lm: language model of the sentences, ARPA text, or a folder of them (`lm.en.arpa`); without a lexicon one of
+            letters, which takes any words.
         hotwords: words or phrases to listen for, one per line, or a folder of such files (`hotwords.en.txt`).
         search: settings of the search for sentences and hot words.
     """
@@ -150,8 +151,10 @@ class ListenOptions(SearchOptions):
     def __post_init__(self) -> None:
         if self.sentences and self.lexicon is None:
             raise ConfigError("`sentences` are made of a lexicon's words; give one with --lexicon.")
-        if self.lm is not None and not self.sentences:
-            raise ConfigError("`lm` is a language model of sentences; give --sentences and a --lexicon with it.")
+        if self.lm is not None and self.lexicon is not None and not self.sentences:
+            raise ConfigError(
+                "with a lexicon each recording is one of its words, so that `lm` adds nothing; give --sentences too."
+            )
         if self.hotwords is not None and self.lexicon is not None and not self.sentences:
             raise ConfigError(
                 "with a lexicon each recording is one of its words, so hot words add nothing; leave one out or give "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import yaml
 from jsonargparse import Namespace
@@ -38,7 +38,7 @@ else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types o
 
 @dataclass(frozen=True, kw_only=True)
 class TuneCommand(SearchOptions):
-    """Choose the weights of the search for sentences or hot words by word errors on development speech.
+    """Choose the weights of the search for sentences or hot words by its errors on development speech.
 
     `search` holds the other settings, and the weights to begin with; some of the hot words should occur in `data`.
 
@@ -48,19 +48,21 @@ class TuneCommand(SearchOptions):
         language: head to listen with, where the model has several; by default that of the profile or of the manifest,
             else the one that the model was taught or adapted in last.
             `auto` takes the language that most recordings of a folder seem to be in.
+        unit: errors that are counted. A model of letters with the fewest word errors may make many more in characters.
         overwrite: whether to replace the file `out`.
     """
 
     data: Path
     out: Path
     language: str | None = None
+    unit: Literal["words", "characters"] = "words"
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.lexicon is None and self.hotwords is None:
-            raise ConfigError("there is nothing to tune; give a --lexicon for sentences, or --hotwords.")
-        if self.lm is not None and self.lexicon is None:
-            raise ConfigError("`lm` is a language model of sentences; give a --lexicon with it.")
+        if self.lexicon is None and self.hotwords is None and self.lm is None:
+            raise ConfigError("there is nothing to tune; give a --lexicon for sentences, an --lm or --hotwords.")
+        if self.unit == "characters" and self.lexicon is None and self.lm is None:
+            raise ConfigError("the weight of hot words alone is chosen by word errors; leave --unit out.")
         if self.language == "auto":
             raise ConfigError("weights are chosen for one language; name it with --language instead of auto.")
 
@@ -72,7 +74,7 @@ def tune_search(
 
     With a lexicon: `word_score`, `lm_weight` (where there is a language model), `unknown_score` (where that lists not
     all words and none is given) and `hot_weight` (where there are hot words) of the search for sentences. Without one:
-    `hot_weight` of the search for hot words.
+    `lm_weight` and `word_score` of a language model of letters, and `hot_weight` of hot words, as far as there are any.
 
     Args:
         command: options of the search, and where to write.
@@ -93,6 +95,7 @@ def tune_search(
         HOT_GRID,
         tune,
         tune_hot_words,
+        tune_spelling,
         unknown_scores,
     )
 
@@ -101,7 +104,7 @@ def tune_search(
     lexicon = None if files["lexicon"] is None else read_for(files["lexicon"], recogniser.tokens)
     hot = None if files["hotwords"] is None else HotWords.read(files["hotwords"])
     model = None if files["lm"] is None else NgramModel.read(files["lm"])
-    if lexicon is None and spells_phones(recogniser.tokens.units):
+    if lexicon is None and hot is not None and spells_phones(recogniser.tokens.units):
         raise ConfigError(
             f"{command.hotwords}: the tokens of the model are phones, so hot words need pronunciations; "
             "give a --lexicon that holds them."
@@ -119,9 +122,13 @@ def tune_search(
         grid = {**DEFAULT_GRID, **(HOT_GRID if hot is not None else {})}
         if model is not None and command.search.unknown_score is None and (tried := unknown_scores(model, lexicon)):
             grid["unknown_score"] = tried
-        tuned = tune(posteriors, references, lexicon, recogniser.tokens, model, command.search, grid, hot_words=hot)
+        tuned = tune(
+            posteriors, references, lexicon, recogniser.tokens, model, command.search, grid, False, hot, command.unit
+        )
+    elif model is not None:
+        tuned = tune_spelling(posteriors, references, recogniser.tokens, model, hot, command.search, None, command.unit)
     else:
-        assert hot is not None  # the command needs one of the two
+        assert hot is not None  # the command needs one of the three
         tuned = tune_hot_words(posteriors, references, recogniser.tokens, hot, None, command.search)
     write_tuned(command, recogniser.head, tuned)
     show(_trials(tuned), console)
@@ -129,7 +136,7 @@ def tune_search(
     weights = ", ".join(f"{name} {value:g}" for name, value in best.weights.items())
     show(
         Text(
-            f"{command.out}: written; {weights} make {best.errors:,} errors in {best.reference:,} words of "
+            f"{command.out}: written; {weights} make {best.errors:,} errors in {best.reference:,} {command.unit} of "
             f"{len(utterances):,} utterances ({100 * best.rate:.1f} %)"
         ),
         console,

@@ -1,10 +1,10 @@
-"""Searches for texts over tokens with a CTC prefix beam and an open vocabulary, with a bonus for hot words.
+"""Searches for texts over tokens with a CTC prefix beam and an open vocabulary, with hot words and letters expected.
 
 A text's score is the natural logarithm of the sum over all alignments that `Tokens.decode` turns into it, plus the
 bonus of the hot words in it: `hot_weight` · weight · letters for each occurrence. A letter is a token, and of pieces of
 words a character, so that a hot word is found however it is cut into pieces. While a text is being written, the letters
 matched so far have their bonus in advance; it is given back when the match is left unfinished. Where the letters have a
-space, a hot word must begin and end at a word's edge.
+space, a hot word must begin and end at a word's edge. A language model of letters adds its score (`letter_model`).
 
 Prefix search after Graves, "Supervised sequence labelling with recurrent neural networks" (2012) and Hannun et al.
 (2014); the bonus in advance after Zhao et al., "Shallow-fusion end-to-end contextual biasing" (2019).
@@ -34,8 +34,13 @@ from asr_transfer.decoding.hypotheses import (
     merge,
     placed,
 )
+from asr_transfer.decoding.letter_model import LetterModel
 from asr_transfer.decoding.letters import Letters
+from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.settings import SearchConfig
+
+MARGIN = math.log(4)
+"""How far below what is certainly within the beam a candidate may be without being dropped."""
 
 __all__ = ["PrefixSearch", "Spelling"]
 
@@ -46,7 +51,7 @@ class Spelling(NamedTuple):
     Attributes:
         text: text, as `Tokens.decode` returns it.
         score: score with the bonus, as the module describes it.
-        bonus: score of the hot words in it.
+        bonus: score of the hot words in it, and of the language model.
         posterior: its share of all texts that the beam held at the end.
         labels: token indices, of several spellings in pieces those that were likeliest on the way.
     """
@@ -67,6 +72,7 @@ class _Beam:
         last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
         node: node of the automaton.
         bonus: bonus so far, with what may have to be given back.
+        state: state of the language model.
         record: number of the last symbol's record that is no space, -1 for none.
         blank, symbol: log-probability of the alignments that end in a blank, and of the others.
     """
@@ -75,6 +81,7 @@ class _Beam:
     last: Integers
     node: Integers
     bonus: Floats
+    state: Integers
     record: Integers
     blank: Floats
     symbol: Floats
@@ -85,12 +92,13 @@ class PrefixSearch:
 
     Args:
         tokens: token set of the model's head; index 0 is the blank.
-        config: settings; of the weights only `hot_weight` counts.
+        config: settings; of the weights only `hot_weight` counts, and with a language model its own.
         hot_words: words to pull towards; None for none.
         lexicon: pronunciations of the hot words, for models of phones.
+        model: language model of the tokens' letters; None for none.
 
     Raises:
-        ConfigError, DataError: as of `HotWords.spelled`.
+        ConfigError, DataError: as of `HotWords.spelled` and `LetterModel`.
     """
 
     def __init__(
@@ -99,6 +107,7 @@ class PrefixSearch:
         config: SearchConfig | None = None,
         hot_words: HotWords | None = None,
         lexicon: Lexicon | None = None,
+        model: NgramModel | None = None,
     ) -> None:
         self.tokens, self.config = tokens, config or SearchConfig()
         self._letters = letters = Letters(tokens)
@@ -108,6 +117,8 @@ class PrefixSearch:
         self._kept = self.config.hot_weight * automaton.kept
         # The most that a single symbol can add: where it has several letters, hot words end at its space alone.
         self._most = float(self._potential.max() + max(0.0, self._kept.max()) - self._potential.min())
+        self._model = None if model is None else LetterModel(model, letters, self.config)
+        self._most += 0.0 if self._model is None else self._model.most
         self._several = tokens.model is not None  # spellings of a text
         # Behind these a space changes nothing: a space, and none (one beyond the tokens).
         self._idle = np.arange(len(tokens) + 1) == len(tokens)
@@ -127,6 +138,7 @@ class PrefixSearch:
             last=np.array([len(self.tokens)]),
             node=np.array([self._automaton.start]),
             bonus=np.zeros(1),
+            state=np.array([0 if self._model is None else self._model.start]),
             record=np.array([-1]),
             blank=np.zeros(1),
             symbol=np.array([-math.inf]),
@@ -147,7 +159,13 @@ class PrefixSearch:
         likely = 1 + np.flatnonzero(emitted[1:-1] >= emitted.max() - threshold - self._most)
         score = np.where(likely == beam.last[:, None], beam.blank[:, None], total[:, None]) + emitted[likely]
         node, gain = self._walk(beam, likely)
-        source, column = np.nonzero(score + (beam.bonus[:, None] + gain) >= limit)
+        if self._model is not None and old >= self.config.beam:  # what they are surpassed by is in the beam
+            limit = max(limit, (np.logaddexp(blank, again) + beam.bonus).min() - MARGIN)
+        if self._model is None:
+            source, column = np.nonzero(score + (beam.bonus[:, None] + gain) >= limit)
+            more, state = np.zeros(len(source)), beam.state[source]
+        else:
+            source, column, more, state = self._expected(beam, likely, score + (beam.bonus[:, None] + gain), limit)
         symbol = likely[column]
         key, record, spoken = beam.key[source], beam.record[source], symbol != letters.gap
         # A space counts once a letter stands behind it, and none before the first letter.
@@ -161,7 +179,8 @@ class PrefixSearch:
         key = np.concatenate([beam.key, key])
         candidates = np.full(len(key), -math.inf)
         candidates[:old] = blank
-        bonus = np.concatenate([beam.bonus, beam.bonus[source] + gain[source, column]])
+        bonus = np.concatenate([beam.bonus, beam.bonus[source] + gain[source, column] + more])
+        states = np.concatenate([beam.state, state])
         chosen, blank, symbols = merge(
             placed(key, last), candidates, np.concatenate([again, score[source, column]]), self._several
         )
@@ -173,7 +192,28 @@ class PrefixSearch:
         made = chosen[fresh] - old
         record[fresh] = records.add(record[fresh], symbol[made] + len(self.tokens) * preceded[made])
         nodes = np.concatenate([beam.node, node[source, column]])
-        return _Beam(key[chosen], last[chosen], nodes[chosen], bonus[chosen], record, blank[rows], symbols[rows])
+        return _Beam(
+            key[chosen], last[chosen], nodes[chosen], bonus[chosen], states[chosen], record, blank[rows], symbols[rows]
+        )
+
+    def _expected(
+        self, beam: _Beam, symbols: Integers, scores: Floats, limit: float
+    ) -> tuple[Integers, Integers, Floats, Integers]:
+        """Let the language model score the hypotheses made longer by each of (m,) symbols that may reach a limit.
+
+        Args:
+            scores: (n, m) with all but the language model's part.
+
+        Returns:
+            Of those that reach it the hypothesis, the symbol's place, what the language model adds and its state.
+        """
+        assert self._model is not None
+        source, column = np.nonzero(scores + self._model.most >= limit)
+        symbol = symbols[column]
+        ends = self._letters.spaced[symbol] & ~self._idle[beam.last[source]] & (beam.record[source] >= 0)
+        state, more = self._model.walk(beam.state[source], symbol, ends)
+        kept = np.flatnonzero(scores[source, column] + more >= limit)
+        return source[kept], column[kept], more[kept], state[kept]
 
     def _walk(self, beam: _Beam, symbols: Integers) -> tuple[Integers, Floats]:
         """Return the automaton's nodes behind each of (m,) symbols, (n, m), and how much each adds to the bonus."""
@@ -198,6 +238,8 @@ class PrefixSearch:
             open_ = ~self._idle[beam.last] & (beam.record >= 0)
             node = self._automaton.table[node, self._automaton.column[self._letters.space]]
             bonus = bonus + np.where(open_, self._kept[node], 0.0)
+        if self._model is not None:
+            bonus = bonus + self._model.finish(beam.state, ~self._idle[beam.last] & (beam.record >= 0))
         total = np.logaddexp(beam.blank, beam.symbol) + bonus
         rows, _, scores = merge(beam.key, np.full(len(total), -math.inf), total, likeliest=True)
         everything = np.logaddexp.reduce(scores)

@@ -93,8 +93,8 @@ class SentenceDecoder:
         ]
 
 
-class HotWordDecoder:
-    """Spells what is heard, with a bonus for a list of words.
+class SpellingDecoder:
+    """Spells what is heard, as a list of hot words or a language model of letters expects it.
 
     Args:
         search: search with its words and settings.

@@ -23,6 +23,7 @@ class Letters:
         count: number of letters.
         space: the letter between words, -1 for none.
         gap: the token that writes a space alone, -1 for none.
+        written: text of each letter; nothing for the blank.
         spaced: (tokens,) whether a token begins with a space.
         body: (tokens, width) the letters that follow, -1 behind the last.
     """
@@ -34,9 +35,10 @@ class Letters:
         bodies: list[tuple[int, ...]] = [(n,) for n in range(len(tokens))]
         self.count, self.space = len(tokens), self.gap
         self.spaced = np.array([symbol[0] == " " for symbol in symbols])
-        self._number: dict[str, int] = {}
+        self.written, self._number = ["", *symbols[1:]], dict[str, int]()
         if tokens.model is not None:
-            self._number = {letter: n for n, letter in enumerate(sorted(tokens.model.characters))}
+            self.written = sorted(tokens.model.characters)
+            self._number = {letter: n for n, letter in enumerate(self.written)}
             self.count, self.space = len(self._number), self._number[" "]
             bodies = [tuple(self._number[letter] for letter in symbol.lstrip(" ")) for symbol in ["", *symbols[1:]]]
         elif self.gap >= 0:

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -16,6 +17,7 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.hot_words import HotWords
+from asr_transfer.decoding.letters import Letters
 from asr_transfer.decoding.ngram import ROOT, NgramModel
 from asr_transfer.decoding.settings import SearchConfig
 from asr_transfer.errors import ConfigError, DataError
@@ -30,6 +32,7 @@ __all__ = [
     "Tuned",
     "tune",
     "tune_hot_words",
+    "tune_spelling",
     "unknown_scores",
 ]
 
@@ -41,6 +44,8 @@ HOT_GRID: Mapping[str, Sequence[float]] = {"hot_weight": (0.0, 0.25, 0.5, 1.0, 1
 
 WEIGHTS = ("lm_weight", "word_score", "unknown_score", "hot_weight")
 
+Unit = Literal["words", "characters"]
+"""What errors are counted in."""
 Posteriors = Sequence[torch.Tensor]
 """(frames, tokens) log-probabilities of each utterance."""
 
@@ -51,8 +56,8 @@ class Trial:
 
     Attributes:
         weights: weights by their name in `SearchConfig`.
-        errors: word errors on the development data.
-        reference: words in its references.
+        errors: word errors on the development data, or character errors.
+        reference: words in its references, or characters.
     """
 
     weights: Mapping[str, float]
@@ -61,7 +66,7 @@ class Trial:
 
     @property
     def rate(self) -> float:
-        """Errors per reference word."""
+        """Errors per word, or character, of the references."""
         return self.errors / self.reference
 
 
@@ -92,8 +97,9 @@ def tune(
     grid: Mapping[str, Sequence[float]] | None = None,
     exhaustive: bool = False,
     hot_words: HotWords | None = None,
+    unit: Unit = "words",
 ) -> Tuned:
-    """Choose the weights of the search for sentences by word errors on development data.
+    """Choose the weights of the search for sentences by its errors on development data.
 
     From the weights of the grid nearest to those of `config`, one weight after the other is set to its best value with
     the others as they are, until none changes (coordinate descent); or all combinations are tried.
@@ -107,6 +113,7 @@ def tune(
         exhaustive: whether to try all combinations.
         hot_words: words whose entries of the lexicon have a bonus, as `HotWords.boosted` gives it; without them
             `hot_weight` is left as it is.
+        unit: errors that are counted.
 
     Raises:
         ConfigError: the grid names what is no weight, or holds no or wrong values.
@@ -132,7 +139,7 @@ def tune(
         found = (search.best_sentences(p[None], torch.tensor([len(p)]))[0] for p in posteriors)
         return [best[0].text if best else "" for best in found]
 
-    return _descend(recognise, posteriors, references, config, grid, exhaustive)
+    return _descend(recognise, posteriors, references, config, grid, exhaustive, unit)
 
 
 def unknown_scores(model: NgramModel, lexicon: Lexicon) -> tuple[float, ...]:
@@ -177,6 +184,42 @@ def tune_hot_words(
     return _descend(recognise, posteriors, references, config or SearchConfig(), dict(grid or HOT_GRID), True)
 
 
+def tune_spelling(
+    posteriors: Posteriors,
+    references: Sequence[str],
+    tokens: Tokens,
+    model: NgramModel,
+    hot_words: HotWords | None = None,
+    config: SearchConfig | None = None,
+    grid: Mapping[str, Sequence[float]] | None = None,
+    unit: Unit = "words",
+) -> Tuned:
+    """Choose the weights of a language model of letters by its errors on development data, as `tune` does.
+
+    Args:
+        posteriors: posteriors of the development utterances.
+        references: text of each.
+        tokens, model, hot_words: arguments of `PrefixSearch`; without hot words `hot_weight` is left as it is.
+        config: the other settings.
+        grid: values to try; None for `DEFAULT_GRID`, with hot words `HOT_GRID` too. Where the tokens have no space,
+            `word_score` is left as it is.
+        unit: errors that are counted.
+
+    Raises:
+        ConfigError, DataError: as of `tune`; also where the model is not of letters, or a hot word cannot be spelled.
+    """
+    grid = dict({**DEFAULT_GRID, **(HOT_GRID if hot_words is not None else {})} if grid is None else grid)
+    if Letters(tokens).space < 0:
+        grid.pop("word_score", None)
+
+    def recognise(settings: SearchConfig) -> list[str]:
+        search = PrefixSearch(tokens, settings, hot_words, model=model)
+        found = (search.best_texts(p[None], torch.tensor([len(p)]))[0] for p in posteriors)
+        return [best[0].text if best else "" for best in found]
+
+    return _descend(recognise, posteriors, references, config or SearchConfig(), grid, False, unit)
+
+
 def _descend(
     recognise: Callable[[SearchConfig], list[str]],
     posteriors: Posteriors,
@@ -184,17 +227,18 @@ def _descend(
     config: SearchConfig,
     grid: dict[str, Sequence[float]],
     exhaustive: bool,
+    unit: Unit = "words",
 ) -> Tuned:
     _check(posteriors, references, grid)
-    words = [reference.split() for reference in references]
+    wanted = [_units(reference, unit) for reference in references]
     tried: dict[tuple[float, ...], Trial] = {}
 
     def errors(values: tuple[float, ...]) -> int:
         if values not in tried:
             weights = dict(zip(grid, values, strict=True))
             texts = recognise(dataclasses.replace(config, **weights))  # type: ignore[arg-type]
-            wrong = sum(Levenshtein.distance(a, b.split()) for a, b in zip(words, texts, strict=True))
-            tried[values] = Trial(weights, wrong, sum(map(len, words)))
+            wrong = sum(Levenshtein.distance(a, _units(b, unit)) for a, b in zip(wanted, texts, strict=True))
+            tried[values] = Trial(weights, wrong, sum(map(len, wanted)))
         return tried[values].errors
 
     if exhaustive:
@@ -212,6 +256,12 @@ def _descend(
     errors(best)
     chosen = min(tried.values(), key=lambda trial: trial.errors)
     return Tuned(dataclasses.replace(config, **chosen.weights), tuple(tried.values()))  # type: ignore[arg-type]
+
+
+def _units(text: str, unit: Unit) -> list[str]:
+    """Return the words of a text, or its characters with the spaces, as scores count them."""
+    words = text.split()
+    return words if unit == "words" else list(" ".join(words))
 
 
 def _check(posteriors: Posteriors, references: Sequence[str], grid: Mapping[str, Sequence[float]]) -> None:

@@ -120,7 +120,7 @@ def test_the_language_is_found_out(
     ("given", "message"),
     [
         ({"sentences": True}, "`sentences` are made of a lexicon's words"),
-        ({"lexicon": Path("a"), "lm": Path("b")}, "`lm` is a language model of sentences"),
+        ({"lexicon": Path("a"), "lm": Path("b")}, "so that `lm` adds nothing; give --sentences"),
         ({"lexicon": Path("a"), "hotwords": Path("b")}, "hot words add nothing"),
     ],
 )

@@ -62,7 +62,9 @@ def test_a_language_that_it_does_not_know_and_a_lexicon_are_refused(
     assert status == 1 and "--language: the model knows no language 'de'" in error and "Traceback" not in error
     (tmp_path / "words.txt").write_text("face\tf a c e\n")
     status, _, error = lines("transcribe", "--model", model, "--lexicon", tmp_path / "words.txt", word)
-    assert status == 1 and "`lexicon` is searched for in the outputs of a model with CTC" in error
+    assert status == 1 and "`lexicon` is for a search in the outputs of a model with CTC" in error
+    status, _, error = lines("transcribe", "--model", model, "--lm", tmp_path / "lm.arpa", word)
+    assert status == 1 and "`lm` is for a search in the outputs of a model with CTC" in error
 
 
 def test_a_long_recording_is_cut_into_windows(model: Path, tmp_path: Path, lines: Lines) -> None:

@@ -47,6 +47,16 @@ def test_texts_and_manifests_give_one_model(texts: list[Path], tmp_path: Path) -
     assert out.read_text("utf-8") == expected.read_text("utf-8")
 
 
+def test_a_model_of_letters_ends_every_word_with_a_mark(texts: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("ab  b\u0061\n", encoding="utf-8")
+    out, expected = tmp_path / "letters.arpa", tmp_path / "expected.arpa"
+    assert main(["lm", "make", "--texts", str(tmp_path / "own.txt"), "--letters", "true", "--out", str(out)]) == 0
+    NgramModel.from_texts(["a b ▁ b a ▁"], 8).write(expected)
+    assert out.read_text("utf-8") == expected.read_text("utf-8")
+    told = _printed(show_model, out, [tmp_path / "own.txt"])
+    assert told.splitlines()[-1].split()[1:4] == ["1", "6", "0"]
+
+
 def test_a_limit_keeps_the_commonest_words_and_a_lexicon_adds_its_own(texts: list[Path], tmp_path: Path) -> None:
     lexicon, out = tmp_path / "words.txt", tmp_path / "made.arpa"
     Lexicon.from_pairs([("f", "x"), ("g", "y")]).save(lexicon)
@@ -146,6 +156,7 @@ def test_mistakes_are_told_in_one_sentence(texts: list[Path], tmp_path: Path) ->
         (lambda: make_model([empty], tmp_path / "o"), "holds no sentences"),
         (lambda: make_model(texts, tmp_path / "o", limit=0), "--limit must be at least 1"),
         (lambda: make_model(texts, tmp_path / "o", order=0), "order of a language model"),
+        (lambda: make_model(texts, tmp_path / "o", limit=3, letters=True), "a model of letters lists no words"),
         (lambda: write_words(texts, tmp_path / "o", at_least=99), "no word of the texts occurs 99 times"),
         (lambda: write_words(texts, tmp_path / "o", at_least=0), "--at_least must be at least 1"),
         (lambda: show_model(tmp_path / "none.arpa"), "none.arpa"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -67,6 +68,21 @@ def test_hot_words_are_tuned_without_a_lexicon(
     assert main(["evaluate", "--config", str(out), *given[:2], "--out", str(tmp_path / "scores")]) == 0
 
 
+def test_a_model_of_letters_is_tuned_and_used_without_a_lexicon(
+    tone_run: Path, tone_corpus: dict[str, Path], tmp_path: Path
+) -> None:
+    out, lm, few = tmp_path / "tuned.yaml", tmp_path / "letters.arpa", tmp_path / "few.jsonl"
+    write_manifest(few, read_manifest(tone_corpus["dev"])[:5])
+    assert main(["lm", "make", "--texts", str(tone_corpus["train"]), "--letters", "true", "--out", str(lm)]) == 0
+    data = ["--data", str(few)]
+    given = ["--model", str(tone_run), *data, "--lm", str(lm), "--search.beam", "5", "--unit", "characters"]
+    assert main(["tune", *given, "--out", str(out)]) == 0
+    values = yaml.safe_load(out.read_text("utf-8"))
+    assert set(values) == {"model", "lm", "search"}
+    assert {"lm_weight", "word_score"} <= set(values["search"]) and "hot_weight" not in values["search"]
+    assert main(["evaluate", "--config", str(out), *data, "--out", str(tmp_path / "scores")]) == 0
+
+
 def test_a_fetched_model_is_named_by_its_whole_path(
     tone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,8 +107,13 @@ def test_the_head_of_the_manifest_is_tuned_for_and_named_in_the_file(languages_r
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [({}, "nothing to tune"), ({"lm": Path("l"), "hotwords": Path("h")}, "--lexicon with it")]
+    ("given", "message"),
+    [
+        ({}, "nothing to tune"),
+        ({"hotwords": Path("h"), "language": "auto"}, "for one language"),
+        ({"hotwords": Path("h"), "unit": "characters"}, "by word errors"),
+    ],
 )
-def test_options_that_do_not_go_together_are_refused(given: dict[str, Path], message: str) -> None:
+def test_options_that_do_not_go_together_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        TuneCommand(model=Path("m"), data=Path("d"), out=Path("o"), **given)  # type: ignore[arg-type]
+        TuneCommand(model=Path("m"), data=Path("d"), out=Path("o"), **given)

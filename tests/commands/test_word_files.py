@@ -84,7 +84,7 @@ def test_sentences_and_hot_words_have_their_files_too(tongues: Path, words: Path
         found = open_recogniser(given)
     assert [type(found.for_head(head).decode).__name__ for head in ("lc", "en", "ls")] == [
         "SentenceDecoder",
-        "HotWordDecoder",
+        "SpellingDecoder",
         "GreedyDecoder",
     ]
     assert found.for_head("lc").transcribe([word]) == found.for_head("en").transcribe([word]) == ["bade"]

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from asr_transfer.data.lexicon import Lexicon
+from asr_transfer.data.texts import spelled
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.settings import SearchConfig
-from asr_transfer.decoding.tuning import tune, tune_hot_words, unknown_scores
+from asr_transfer.decoding.tuning import tune, tune_hot_words, tune_spelling, unknown_scores
 from asr_transfer.errors import ConfigError, DataError
 
 TOKENS = Tokens(["a", "b", "c"], "phones")
@@ -76,6 +77,25 @@ def test_the_weight_of_hot_words_is_found() -> None:
     assert tuned.config.hot_weight > 0
     assert tuned.trials[0].errors > 0
     assert min(trial.errors for trial in tuned.trials) == 0
+
+
+def test_the_weight_of_a_model_of_letters_is_found() -> None:
+    tokens = Tokens([" ", "a", "b", "c"])
+    model = NgramModel.from_texts(map(spelled, ["abc", "abc abc", "ac"]), 3)
+    logits = torch.zeros(6, len(tokens))
+    logits[::2, 0] = 4.0
+    for n, symbol in enumerate("aac"):
+        logits[2 * n + 1, tokens.symbols.index(symbol)] = 4.0
+    logits[3, tokens.symbols.index("b")] = 3.5  # instead of the second a, a little less likely
+    speech, config = [logits.log_softmax(-1)], SearchConfig(lm_weight=0.0)
+    tuned = tune_spelling(speech, ["abc"], tokens, model, config=config)
+    assert tuned.trials[0].errors == 1 and tuned.config.lm_weight > 0
+    assert set(tuned.to_plain()[0]) == {"lm_weight", "word_score", "errors", "rate"}
+    hot = tune_spelling(speech, ["abc"], tokens, model, HotWords(["abc"]), config, {"hot_weight": (0.0, 1.0)})
+    assert hot.config.hot_weight == 1.0 and hot.config.lm_weight == 0.0
+    letters = tune_spelling(speech, ["abc"], tokens, model, config=config, unit="characters")
+    assert letters.trials[0].errors == 1 and letters.trials[0].reference == 3 and letters.config.lm_weight > 0
+    assert "word_score" not in tune_spelling(speech, ["abc"], Tokens(["x", "a", "b", "c"]), model).trials[0].weights
 
 
 def test_what_cannot_be_tuned_is_refused() -> None:

@@ -15,7 +15,7 @@ from asr_transfer.experiments.core.tables import Table
 from asr_transfer.runs.resuming import plain
 from docs import records
 from docs.inline_numbers import figure, fill_figures
-from docs.tables import brief, ideas, table, training
+from docs.tables import brief, ideas, searches, table, training
 from docs.tables_headline import headline, hindsight
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -110,6 +110,27 @@ def test_tables_say_commit_command_precision_and_resuming(results: Path) -> None
     more = {"training": {"cpu_seconds": 9.0, "audio_seconds_per_cpu_second": 3.0}, "config": {"trainer": {"seed": 0}}}
     _write(results, "an4-scratch-0", [], command="cli.py train --out runs/b", scores=score, **more)
     assert "- Made by `asr-transfer train --out runs/b` at commit `0123456789ab`." in training("an4-scratch-0")
+
+
+def test_searches_of_several_models_have_a_mean(results: Path) -> None:
+    plain: dict[str, object] = {"lexicon": None, "lm": None, "sentences": False}
+    letters, words = {**plain, "lm": "runs/l.arpa"}, {**plain, "lexicon": "runs/w.txt", "sentences": True}
+    for name, config, wer in (("a", plain, 0.3), ("b", letters, 0.2), ("c", words, 0.1)):
+        made_by = {
+            "command": f"asr-transfer evaluate --out runs/{name}",
+            "scores": {"test": {"wer": wer, "cer": wer / 2}},
+        }
+        _write(results, name, [], config={**config, "model": f"runs/of-{name}"}, **made_by)
+    rows = [line for line in searches("a", "b", "c").splitlines() if line.startswith("|")][2:]
+    assert rows == [
+        "| `of-a` | the likeliest letters | 30.00 | 15.00 |",
+        "| `of-b` | any words, `l.arpa` | 20.00 | 10.00 |",
+        "| `of-c` | sentences of a lexicon | 10.00 | 5.00 |",
+        "| mean | | 20.00 | 10.00 |",
+    ]
+    _write(results, "b", [], config={**letters, "model": "runs/of-a"}, **made_by)
+    text = searches("a", "b", "none")
+    assert "mean" not in text and "- Made by `asr-transfer evaluate --out runs/c` at commit" in text
 
 
 def test_experiments_without_a_record_are_named(results: Path) -> None:

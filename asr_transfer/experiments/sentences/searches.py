@@ -22,7 +22,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
-from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, HotWordDecoder, SentenceDecoder
+from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, SpellingDecoder
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser
@@ -126,8 +126,8 @@ def run_sentences(
     if _writes_words(tokens):
         ways = {
             GREEDY: GreedyDecoder(tokens),
-            BEAM: HotWordDecoder(PrefixSearch(tokens, config.search)),
-            HOT: HotWordDecoder(PrefixSearch(tokens, tuned[HOT].config, hot)),
+            BEAM: SpellingDecoder(PrefixSearch(tokens, config.search)),
+            HOT: SpellingDecoder(PrefixSearch(tokens, tuned[HOT].config, hot)),
             **ways,
         }
         pairs.append((HOT, BEAM, vocabulary.listed))
