@@ -110,7 +110,7 @@ def settle(
         choice = choose(model, device, batch_budget, threads)
         found = choice.precision
         if file is not None:
-            _note(file, choice)
+            _note(file, choice, device)
         if say is not None:
             say(str(choice))
     return get_args(Taken)[distributed.of_main(get_args(Taken).index(found) if found else 0, device)]  # type: ignore
@@ -297,6 +297,7 @@ def _noted(file: Path | None) -> Taken | None:
     return taken if taken in get_args(Taken) else None
 
 
-def _note(file: Path, choice: Choice) -> None:
-    noted = {"asked": "auto", "taken": choice.precision, "bf16_speed": choice.speed, "processor": _processor()}
+def _note(file: Path, choice: Choice, device: str) -> None:
+    where = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
+    noted = {"asked": "auto", "taken": choice.precision, "bf16_speed": choice.speed, "processor": where}
     textfiles.write_text(file, to_json(noted) + "\n")

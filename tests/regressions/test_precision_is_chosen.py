@@ -263,3 +263,13 @@ def test_several_processes_take_the_first_one_s_precision(tmp_path: Path) -> Non
         child.join(60)
     assert [child.exitcode for child in children] == [0, 0]
     assert [(tmp_path / str(rank)).read_text(encoding="utf-8") for rank in (0, 1)] == ["bf16", "bf16"]
+
+
+def test_a_training_on_a_graphics_card_is_recorded_as_made_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(precision.VARIABLE)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Card of {device}")
+    assert precision.settle(tmp_path, "auto", None, "cuda:1") == "bf16"
+    assert json.loads((tmp_path / precision.FILE).read_text(encoding="utf-8"))["processor"] == "Card of cuda:1"
