@@ -61,8 +61,7 @@ def test_mixing_in_needs_speech_of_other_languages(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("steps", "every"), [(1, 1), (8, 2), (50, 10), (300, 25), (600, 50), (5000, 416)])
 def test_a_way_that_gains_no_more_can_end_within_a_third_of_its_steps(steps: int, every: int) -> None:
-    settings = replace(SETTINGS, steps=steps)
-    trainer = settings.configured("all", "characters", False, "fp32").trainer
+    trainer = SETTINGS.configured("all", "characters", False, "fp32", steps).trainer
     assert trainer.validate_every == every
     if steps >= 120:
         assert 0 < trainer.patience * trainer.validate_every <= steps / 3
