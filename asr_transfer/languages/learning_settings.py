@@ -24,8 +24,14 @@ STEPS_APART = 10
 """Least steps between two validations, for each listens to all development speech."""
 FRAMES = 100
 """Frames of a second of speech, as `batch_budget` counts them."""
-PASSES = 25
-"""Passes over the training speech, where the number of steps is not given."""
+PASSES = 30
+"""Passes over the training speech, where the number of steps is not given.
+
+After twelve European languages, 1800 steps instead of 600 (30 passes instead of 10) left 3 % fewer errors of development
+speech in thirty minutes of Dutch, and 600 instead of 250 (30 instead of 12) 3 % fewer in ten minutes of Polish. In five
+minutes of it 250 steps (25 passes) left 45 %, 600 no fewer; in Greek these left 2 % fewer; with a source trained for less
+long, 1500 left more in Polish (one seed each).
+"""
 FEWEST = 250
 """Least number of such steps: the learning rate rises in a tenth of them."""
 MOST = 3000
