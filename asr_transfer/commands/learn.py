@@ -85,7 +85,7 @@ def learn(
     minutes: float | None = None,
     use_untranscribed: bool = True,
     confidences: tuple[float, ...] = (0.6, 0.9),
-    steps: int = 600,
+    steps: int | None = None,
     patience: int = 4,
     learning_rate: float = 3e-3,
     encoder_rate: float = 0.3,

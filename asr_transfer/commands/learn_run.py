@@ -87,6 +87,8 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
         )
     if planned.reason:
         tell(f"ways tried: {', '.join(planned.ways)}: {planned.reason}")
+    if said := command.explained(planned.steps, 60 * parts.minutes):
+        tell(said)
     train, dev, helping = Spoken(parts.train, store), Spoken(parts.dev, store), None
     outcome = learn_by_ways(
         source, planned, train, dev, beside, command, command.out, tell, record.log,

@@ -63,6 +63,7 @@ class Planned:
         known: whether the model has such a head, which grows.
         ways: names of the ways, in the order of trying.
         reason: one sentence that says why these; empty where the user named the way.
+        steps: number of optimiser steps of each way, where none gains no more before.
     """
 
     language: str
@@ -70,6 +71,7 @@ class Planned:
     known: bool
     ways: tuple[Mode, ...]
     reason: str
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def plan_learning(
     ways: tuple[Mode, ...] = plan.ways if settings.way == "auto" else (settings.way,)
     if "joint" in ways and not beside.replay:
         raise ConfigError("`joint` mixes speech of the model's other languages in; give some with --source.")
-    return Planned(language, units, known, ways, plan.reason if settings.way == "auto" else "")
+    steps = settings.steps_for(60 * minutes, bool(model.on_published()))
+    return Planned(language, units, known, ways, plan.reason if settings.way == "auto" else "", steps)
 
 
 def learn_by_ways(
@@ -224,7 +227,7 @@ def train_way(
     """
     precision = _precision(source, planned, settings, folder)
     published = bool(source.model.on_published())
-    config = settings.configured(way, planned.units, planned.known, precision, published)
+    config = settings.configured(way, planned.units, planned.known, precision, planned.steps, published)
     replay = beside.replay if WAYS[way].uses_source else None
     return learn_language(source, train, dev, config, folder / "ways" / name, log, replay, stored)
 

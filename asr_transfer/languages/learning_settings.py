@@ -22,6 +22,24 @@ With these and more dropout 3.9 % of the words of AN4's development speakers wer
 """
 STEPS_APART = 10
 """Least steps between two validations, for each listens to all development speech."""
+FRAMES = 100
+"""Frames of a second of speech, as `batch_budget` counts them."""
+PASSES = 30
+"""Passes over the training speech, where the number of steps is not given.
+
+On development speech after twelve European languages, 1800 steps instead of 600 (30 passes instead of 10) left 3 %
+fewer errors in thirty minutes of Dutch, and 600 instead of 250 (30 instead of 12) 4 % fewer in ten minutes of Polish.
+In five minutes, 600 instead of 250 (60 instead of 25) left 2 % more in Polish and 2 % fewer in Greek (one seed each).
+"""
+FEWEST = 250
+"""Least number of such steps.
+
+In one minute of Polish, 250 instead of 100 left 1 % more errors by all layers and 1 % fewer by the head alone.
+"""
+MOST = 3000
+"""Greatest number of such steps."""
+ON_PUBLISHED = 600
+"""Such steps on a published encoder, where no other number was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +50,7 @@ class LearningSettings(Ranged):
         way: way to learn. `auto` tries those that so much speech allows and takes the one that errs least on recordings
             that it holds out.
         pieces: number of pieces of words where units are `subwords`.
-        steps: number of optimiser steps of each way.
+        steps: number of optimiser steps of each way; None takes as many as the amount of speech asks for.
         patience: number of validations without a gain after which a way ends; 0 for never.
         learning_rate: peak of the learning rate of the new head.
         encoder_rate: factor on the learning rate of all other layers.
@@ -46,7 +64,7 @@ class LearningSettings(Ranged):
 
     way: Literal["auto", Mode] = "auto"
     pieces: Count | None = None
-    steps: Count = 600
+    steps: Count | None = None
     patience: CountOrNone = 4
     learning_rate: Positive = 3e-3
     encoder_rate: Positive = 0.3
@@ -57,8 +75,33 @@ class LearningSettings(Ranged):
     device: str = "auto"
     top: TopConfig = field(default_factory=TopConfig)
 
+    def steps_for(self, seconds: float, published: bool = False) -> int:
+        """Return the number of steps of each way.
+
+        Args:
+            seconds: length of the training speech.
+            published: whether own layers stand on a published encoder.
+        """
+        if self.steps is not None:
+            return self.steps
+        if published:
+            return ON_PUBLISHED
+        return min(MOST, max(FEWEST, round(PASSES * seconds * FRAMES / self.batch_budget)))
+
+    def explained(self, steps: int, seconds: float) -> str:
+        """Return one sentence on the number of steps; empty where the user gave it.
+
+        Args:
+            steps: number of steps of each way.
+            seconds: length of the training speech.
+        """
+        if self.steps is not None:
+            return ""
+        passes = steps * self.batch_budget / (FRAMES * seconds)
+        return f"at most {steps} steps of each way, {passes:.0f} passes over the training speech (--steps)"
+
     def configured(
-        self, way: Mode, units: Units, known: bool, precision: Precision, published: bool = False
+        self, way: Mode, units: Units, known: bool, precision: Precision, steps: int, published: bool = False
     ) -> LanguageConfig:
         """Return the settings of one way.
 
@@ -67,13 +110,14 @@ class LearningSettings(Ranged):
             units: kind of text that a token of the head is.
             known: whether the model has a head of the language, which grows.
             precision: number format of the training.
+            steps: number of optimiser steps.
             published: whether own layers stand on a published encoder, which asks for strong masks.
         """
         trainer = TrainerConfig(
-            steps=self.steps,
+            steps=steps,
             learning_rate=self.learning_rate,
             batch_budget=self.batch_budget,
-            validate_every=max(1, min(self.steps // 4, max(STEPS_APART, self.steps // VALIDATIONS))),
+            validate_every=max(1, min(steps // 4, max(STEPS_APART, steps // VALIDATIONS))),
             patience=self.patience,
             seed=self.seed,
             device=self.device,

@@ -96,7 +96,7 @@ def test_the_layers_on_a_bare_encoder_have_the_sizes_that_are_given(
 
 def test_masks_on_a_published_encoder_are_strong() -> None:
     settings = LearningSettings()
-    own, on_published = (settings.configured("top", "characters", False, "fp32", held) for held in (False, True))
+    own, on_published = (settings.configured("top", "characters", False, "fp32", 8, held) for held in (False, True))
     assert own.augment == SpecAugmentConfig() and on_published.augment == STRONG != SpecAugmentConfig()
 
 

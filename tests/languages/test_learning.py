@@ -61,8 +61,27 @@ def test_mixing_in_needs_speech_of_other_languages(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("steps", "every"), [(1, 1), (8, 2), (50, 10), (300, 25), (600, 50), (5000, 416)])
 def test_a_way_that_gains_no_more_can_end_within_a_third_of_its_steps(steps: int, every: int) -> None:
-    settings = replace(SETTINGS, steps=steps)
-    trainer = settings.configured("all", "characters", False, "fp32").trainer
+    trainer = SETTINGS.configured("all", "characters", False, "fp32", steps).trainer
     assert trainer.validate_every == every
     if steps >= 120:
         assert 0 < trainer.patience * trainer.validate_every <= steps / 3
+
+
+@pytest.mark.parametrize(
+    ("minutes", "published", "steps"),
+    [(1, False, 250), (5, False, 300), (10, False, 600), (30, False, 1800), (600, False, 3000), (1, True, 600)],
+)
+def test_steps_follow_the_amount_of_speech_and_the_model(minutes: float, published: bool, steps: int) -> None:
+    assert LearningSettings().steps_for(60 * minutes, published) == steps
+    assert LearningSettings(steps=7).steps_for(60 * minutes, published) == 7
+
+
+def test_a_plan_has_the_steps_for_its_minutes_and_says_why_only_where_they_are_not_given(tmp_path: Path) -> None:
+    model, usual = source(), LearningSettings()
+    nothing = Spoken([], build_store(french(tmp_path), model.model.inputs))
+    planned = plan_learning(model, "fr", "characters", 10.0, Beside(nothing, nothing, {}), usual)
+    assert planned.steps == 600
+    assert usual.explained(planned.steps, 600) == (
+        "at most 600 steps of each way, 30 passes over the training speech (--steps)"
+    )
+    assert SETTINGS.explained(1, 600) == ""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import SourceConfig, TrainerConfig, Units
 from asr_transfer.errors import ConfigError
+from asr_transfer.languages.choice import plan_ways
 from asr_transfer.languages.learning_settings import LearningSettings
 from asr_transfer.ranges import Count, CountOrNone, Filled, Positive, Ranged, Seeds
 from data_prep.made_up_languages import MadeUpLanguages
@@ -105,11 +106,16 @@ class OwnLanguageConfig(Ranged):
         if self.made_up is not None and (absent := sorted({*codes} - {*self.made_up.languages})):
             raise ConfigError(f"`made_up.languages` lacks '{absent[0]}', which is to be learnt; add it there.")
 
-    @property
-    def scratch_steps(self) -> int:
-        """Return the steps from scratch that read as much speech as the source's training and the learning together."""
+    def scratch_steps(self, minutes: float) -> int:
+        """Return the steps from scratch that read as much speech as the source's training and the learning together.
+
+        Args:
+            minutes: amount of speech, of which `learn` tries so many ways with so many steps each.
+        """
         before = self.source.trainer
-        return self.learn.steps + round(before.steps * before.batch_budget / self.learn.batch_budget)
+        ways = plan_ways(minutes, known=False, replayable=True).ways
+        learning = len(ways) * self.learn.steps_for(60 * minutes)
+        return learning + round(before.steps * before.batch_budget / self.learn.batch_budget)
 
     def shortened(self) -> "OwnLanguageConfig":
         """Return a small experiment of the same kind: one language, its first amount and seed, a tenth of the steps."""
@@ -122,7 +128,7 @@ class OwnLanguageConfig(Ranged):
             languages=(replace(first, amounts=amounts, adapted=adapted),),
             seeds=self.seeds[:1],
             source=replace(self.source, trainer=_short(self.source.trainer)),
-            learn=replace(self.learn, steps=max(10, self.learn.steps // 5)),
+            learn=replace(self.learn, steps=max(10, self.learn.steps_for(60 * amounts[0]) // 5)),
             tested=min(40, self.tested),
             keep_judged=min(8, self.keep_judged),
             made_up=small,

@@ -206,8 +206,8 @@ class Scratch(_Step):
 
     def run(self, record: RunRecord, data: Data) -> None:
         """Train and score it."""
-        target, learn = self.point.target, replace(self.point.learn, seed=self.point.seed, steps=self.steps)
-        config = replace(learn.configured("scratch", target.units, False, "auto"), model=self.network)
+        target, learn = self.point.target, replace(self.point.learn, seed=self.point.seed)
+        config = replace(learn.configured("scratch", target.units, False, "auto", self.steps), model=self.network)
         store = target.store(self.network.features, learn.speeds)
         train, dev = (Spoken(data[name][1] if name in data else [], store) for name in ("train", "dev"))
         learnt = learn_language(None, train, dev, config, record.folder, record.log)

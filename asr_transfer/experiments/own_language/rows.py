@@ -94,10 +94,12 @@ def path_table(config: OwnLanguageConfig, rows: Sequence[PathRow]) -> Table:
         ("taken", lambda row: ", ".join(dict.fromkeys(row.taken))),
     ]
     plural = "s" * (len(config.seeds) > 1)
+    scratch = sorted({config.scratch_steps(minutes) for one in config.languages for minutes in one.amounts})
+    budgets = "–".join(str(steps) for steps in dict.fromkeys((scratch[0], scratch[-1])))
     note = (
         f"{len(config.seeds)} seed{plural}, one source model of {config.source.trainer.steps} steps. `scratch` may "
         "read as much speech as the source's training and the learning together "
-        f"({config.scratch_steps} steps), and ends where the same development speech shows no more gain. `learn` is "
+        f"({budgets} steps), and ends where the same development speech shows no more gain. `learn` is "
         "what `asr-transfer learn` takes by itself; its steps and CPU-seconds are those of all ways that it tries. "
         f"`+ adapt` takes {config.sentences} sentences of the new speaker, `+ words` a lexicon of {config.lexicon} "
         "words. Words found are whole short recordings, spelled freely but for `+ words`. Intervals (95 %) are over "

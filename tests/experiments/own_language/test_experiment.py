@@ -104,7 +104,7 @@ def test_the_rows_are_the_steps_and_learning_is_the_way_that_it_took(ran: Ran) -
     before, after = rows["scratch"].new[0], learn.new[0]
     assert before and after is not None and learn.new_gain[0] == pytest.approx(1 - after / before)
     table = path_table(path_config(), ran[2])
-    assert len(table.rows) == 7 and f"({path_config().scratch_steps} steps)" in table.note
+    assert len(table.rows) == 7 and f"({path_config().scratch_steps(0.2)} steps)" in table.note
 
 
 def test_a_finished_path_trains_nothing_again(ran: Ran) -> None:
@@ -115,14 +115,16 @@ def test_a_finished_path_trains_nothing_again(ran: Ran) -> None:
 
 def test_a_start_from_scratch_reads_as_much_as_source_and_learning(ran: Ran) -> None:
     config = path_config()
-    frames = config.source.trainer.steps * config.source.trainer.batch_budget
-    assert config.scratch_steps * config.learn.batch_budget == frames + config.learn.steps * config.learn.batch_budget
+    before, learn = config.source.trainer, next(row for row in ran[2] if row.way == "learn")
+    assert learn.steps == 3 * 40, "of twelve seconds three ways are tried"
+    frames = before.steps * before.batch_budget + learn.steps * config.learn.batch_budget
+    assert config.scratch_steps(0.2) * config.learn.batch_budget == frames
 
 
 def test_a_finished_source_model_is_taken_with_its_budget(ran: Ran) -> None:
     other = replace(path_config().source, trainer=replace(path_config().source.trainer, steps=7))
     config = with_source(path_config(source=other), ran[0] / "run/source")
-    assert config.source.trainer.steps == 80 and config.scratch_steps == path_config().scratch_steps
+    assert config.source.trainer.steps == 80 and config.scratch_steps(5) == path_config().scratch_steps(5)
     jobs, _ = plan(config, ran[1], str(ran[0] / "run/source"))
     assert "source" not in [job.name for job in jobs]
     learnt = path_config(languages=(replace(path_config().languages[0], language="nl"),))
