@@ -161,7 +161,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         by_language = language_rates(heard, _phone_languages(recogniser))
         scores["test"] = {**total.to_plain(), "by_language": [one.to_plain() for one in by_language]}
         rates = f"\nErrors on speech that it was not trained on:\n\n{markdown(by_language)}"
-        update_card(command.out / "model", card + rates + remarks(kept))
+        update_card(command.out / "model", card + rates + remarks(kept) + recogniser.base_remark)
         say(f"test: {total}")
         if lacking := find_unwritable(heard, recogniser.written(by_head=True), recogniser.writes):
             say(f"test: {lacking.sentence(str(command.out))}")

@@ -34,6 +34,8 @@ def _moved(folder: Path, out: Path, *options: object) -> set[str]:
     assert run("train", *words, *SHORT, *options) == 0
     after = Recogniser.load(out, "fr").model
     assert after.head_names() == ["de", "fr"] and after.untrained() == []
+    assert Recogniser.load(out, "fr").origin["base_model"] == {"name": "whisper", "licence": "not told"}
+    assert "Base model: whisper; licence: not told" in (out / "model" / "README.md").read_text()
     assert {n for n, p in after.named_parameters() if not p.requires_grad} == {"front.positions"}
     before = open_pretrained(folder / "whisper", "ctc").model.state_dict()
     names = [n for n in before if not n.startswith("top")]
