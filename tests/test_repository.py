@@ -17,6 +17,7 @@ import yaml
 from asr_transfer.cli import build_parser, main
 from asr_transfer.parsing import spell_out_flags
 from docs.records import PAGES, page_name
+from tests.models.pretrained.whole_whisper import write_whisper
 from tests.real_runs import ROOT, load
 from tests.tones import make_speaker
 
@@ -133,23 +134,27 @@ def test_every_command_of_a_page_is_known_and_accepted(
     assert checked or "```sh" not in page.read_text(encoding="utf-8")
 
 
-def test_the_readmes_three_commands_adapt_to_ones_own_voice(
-    tone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_readmes_three_commands_adapt_a_fetched_model_to_ones_own_voice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     section = README.split("## Adapt to your own voice")[1].split("\n## ")[0]
     own = commands(section.split("```\n")[0] + "```\n")
-    assert len(own) == 3
-    for utterance in make_speaker(tmp_path / "raw", "me", 1.1, 6, seed=5):
+    assert len(own) == 3 and "fetch whisper-tiny" in own[0]
+    for utterance in make_speaker(tmp_path / "raw", "me", 1.1, 4, seed=5):
         target = tmp_path / "my_recordings" / Path(utterance.audio).name
         target.parent.mkdir(exist_ok=True)
         shutil.move(utterance.audio, target)
         target.with_suffix(".txt").write_text(utterance.text, encoding="utf-8")
     shutil.copy(next((tmp_path / "my_recordings").glob("*.wav")), tmp_path / "new.wav")
-    shutil.copytree(tone_run, tmp_path / "runs" / "demo" / "models" / "si")
+    fetched = tmp_path / "data" / "models" / "whisper-tiny"
+    write_whisper(fetched, 3)
+    (fetched / "fetched.json").write_text('{"licence": "MIT"}', encoding="utf-8")
+    monkeypatch.setenv("ASR_TRANSFER_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     for line in own:
         assert main(shlex.split(line)[1:]) == 0, line
     assert "new.wav\t" in capsys.readouterr().out
+    assert "Base model: whisper-tiny" in (tmp_path / "my_voice" / "model" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_declared_pythons_are_those_that_ci_runs() -> None:

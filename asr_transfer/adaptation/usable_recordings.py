@@ -62,7 +62,8 @@ def vet(
     kept = _without(spoken, dropped)
     if with_transcripts:
         _, report = learnable(kept.spelled(source.tokens, speeds), source.model)
-        dropped += [(name, "too short") for name, _ in report.dropped]
+        why = "too long" if source.can_run_away else "too short"
+        dropped += [(name, why) for name, _ in report.dropped]
         kept = _without(kept, dropped)
         take(suspicious_transcripts(source, kept), not keep_suspicious)
         kept = _without(kept, dropped)

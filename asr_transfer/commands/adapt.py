@@ -139,7 +139,7 @@ def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
     """
     from asr_transfer.commands.adapt_run import adapt_run
     from asr_transfer.commands.adapt_speech import Speech
-    from asr_transfer.commands.language import find_head, in_language
+    from asr_transfer.commands.language import AUTO, find_head, heard_language, in_language
     from asr_transfer.commands.listen import listening_for
     from asr_transfer.commands.profile import load_with_profile
     from asr_transfer.decoding.recogniser import speaks_many
@@ -154,7 +154,10 @@ def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
     base = load_with_profile(command.model, None, head)
     source = load_with_profile(command.model, command.profile, head) if command.profile else base
     if many:
-        base, source = listening_for(base, command.language), listening_for(source, command.language)
+        language = command.language
+        if language in (None, AUTO) and (unnamed := _in_no_known_language(command, base)):
+            language = heard_language(source, command.data, unnamed, say)
+        base, source = listening_for(base, language), listening_for(source, language)
     head = base.head
 
     def read(path: Path | None) -> list[Utterance]:
@@ -174,6 +177,24 @@ def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
     more = read(command.source)
     more = take(more, None, min(command.source_utterances, len(more)), command.seed) if more else []
     return adapt_run(command, base, source, Speech(own, test, read(command.others), more, untranscribed), say)
+
+
+def _in_no_known_language(command: AdaptCommand, base: Recogniser) -> list[Utterance]:
+    """Return the speaker's recordings if the language is to be heard: `auto`, or they name none that a model knows.
+
+    Args:
+        command: options of the run.
+        base: model that writes many languages through one head.
+    """
+    from asr_transfer.data.byte_pairs import BytePairTokens
+
+    if not isinstance(base.tokens, BytePairTokens) or not base.tokens.languages:
+        return []
+    read = read_speech(command.data, "", base.case(), labelled=False)
+    own = [u for u in read if command.speaker in (None, u.speaker)]
+    if command.language is None and any(base.tokens.language(u.language) for u in own):
+        return []
+    return own
 
 
 def _own(

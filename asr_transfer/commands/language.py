@@ -13,7 +13,7 @@ from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import UNKNOWN, Utterance, names_language
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.identify import identify
-from asr_transfer.decoding.recogniser import heads_in, model_folder
+from asr_transfer.decoding.recogniser import Recogniser, heads_in, model_folder
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
 from asr_transfer.language_codes import same_language
 from asr_transfer.models.folder import LAST_LANGUAGE, read_config
@@ -23,6 +23,10 @@ AUTO = "auto"
 
 SURE = 0.5
 """Share of a folder's recordings that must be taken for one language, and more than it, for all to be in it."""
+
+
+ASKED = 20
+"""Recordings that are listened to for their language, of a model that is slow to hear."""
 
 
 def require_a_head(model: Path, heads: Sequence[str]) -> None:
@@ -188,7 +192,24 @@ def _identified(model: Path, data: Path, utterances: Sequence[Utterance], heads:
     """Return the language that most recordings are taken for, by the model as it is on disk."""
     recogniser = load_with_profile(model, None, heads[0])
     found = identify(recogniser, Spoken(utterances, build_store(utterances, recogniser.model.inputs)))
-    ranked = Counter(name for name, _ in found).most_common()
+    return _of_most([name for name, _ in found], data, say)
+
+
+def heard_language(recogniser: Recogniser, data: Path, utterances: Sequence[Utterance], say: Say) -> str:
+    """Return the language that most recordings are taken for by a model that writes many through one head.
+
+    Of more than `ASKED` recordings so many are listened to, from all over them.
+
+    Raises:
+        DataError: they are taken for several languages.
+    """
+    chosen = utterances[:: max(1, len(utterances) // ASKED)][:ASKED]
+    spoken = Spoken(chosen, build_store(chosen, recogniser.model.inputs))
+    return _of_most(recogniser.languages_heard(spoken), data, say)
+
+
+def _of_most(found: Sequence[str], data: Path, say: Say) -> str:
+    ranked = Counter(found).most_common()
     counts = ", ".join(f"{name} {count}" for name, count in ranked)
     best, most = ranked[0]
     if most <= SURE * len(found):
@@ -196,5 +217,8 @@ def _identified(model: Path, data: Path, utterances: Sequence[Utterance], heads:
             f"{data}: its {len(found)} recordings are taken for several languages ({counts}), for none of them more "
             "than half; name the right one with --language."
         )
-    say(f"{data}: taken to be in '{best}', as {most} of {len(found)} recordings ({100 * most / len(found):.0f} %)")
+    say(
+        f"{data}: taken to be in '{best}', as {most} of {len(found)} recordings ({100 * most / len(found):.0f} %); "
+        "--language names another"
+    )
     return best

@@ -15,6 +15,7 @@ from asr_transfer.config import to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.judged import symbols_of_units
 from asr_transfer.data.speech import Spoken
+from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.clusters import reduction
@@ -23,6 +24,7 @@ from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import Hypothesis, align, write_scores
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.languages.choice import Chosen, Taken, mean_rise
+from asr_transfer.languages.heads import told_rows
 from asr_transfer.languages.held_out import divide
 from asr_transfer.languages.learning import (
     Beside,
@@ -35,6 +37,7 @@ from asr_transfer.languages.learning import (
     save_learnt,
 )
 from asr_transfer.languages.transfer import Learnt
+from asr_transfer.models.pretrained.provenance import BASE
 from asr_transfer.runs.console import show
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.session import hypotheses
@@ -78,6 +81,10 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
         record.log(line)
     tell = record.say
     tell(f"learning '{language}' from {parts.minutes:.1f} minutes in {len(parts.train)} recordings, in {units}")
+    if BASE in source.origin and units != "subwords":
+        spelled = Tokens.from_texts((u.spelled(units) for u in parts.train), units)
+        if rows := told_rows(language, source.tokens_by_head, spelled):
+            tell(rows)
     if parts.how:
         tell(parts.how)
     if len(rest) < len(given.untranscribed):

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asr_transfer.commands.options import Command
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.runs.attempts import describe_origin
 from asr_transfer.runs.console import say
 from asr_transfer.runs.record import read_record
@@ -131,7 +131,22 @@ def _head(folder: Path, record: Mapping[str, Any]) -> Text:
     commit = f", {origin}" if (origin := describe_origin(record).replace("`", "")) else ""
     ended = f", finished {record['finished']}" if record.get("finished") else ""
     text.append(f"started {record.get('started', 'unknown')}{ended}{commit}", style="dim")
+    if base := _base(folder):
+        text.append(f"\n{base}", style="dim")
     return text
+
+
+def _base(folder: Path) -> str:
+    """Say which pretrained model the run's model began with, and its licence; nothing where there is none."""
+    from asr_transfer.models.folder import read_config
+    from asr_transfer.models.pretrained.provenance import told_base
+
+    if not (folder / "model" / "config.yaml").is_file():
+        return ""
+    try:
+        return told_base(read_config(folder / "model")["origin"])
+    except ModelError:  # damaged; the record is worth showing nevertheless
+        return ""
 
 
 def _settings(config: Mapping[str, Any]) -> RenderableType | None:

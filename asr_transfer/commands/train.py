@@ -77,6 +77,8 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.evaluation.language_rates import language_rates, markdown
     from asr_transfer.models.folder import update_card
     from asr_transfer.models.kinds import network_inputs
+    from asr_transfer.models.pretrained.door import open_pretrained
+    from asr_transfer.models.pretrained.hub import local_folder
     from asr_transfer.training import distributed
     from asr_transfer.training.precision import precise
     from asr_transfer.training.session import hold_out_speakers, hypotheses, require_trainable, train_recogniser
@@ -133,6 +135,10 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     )
     if record is None:
         return None
+    if command.model.pretrained is not None:
+        new = ", ".join(f"'{name}' of {len(own)} rows" for name, own in recogniser.tokens_by_head.items())
+        for name, old in open_pretrained(local_folder(command.model.pretrained), "ctc").tokens.items():
+            record.say(f"vocabulary: the published head '{name}' of {len(old)} rows is left out; new: {new}")
     if calibration := dev or held.judged:
         recogniser = calibrated(recogniser, Spoken(calibration, store), say)
     languages = ", ".join(sorted({u.language for u in train}))
@@ -161,7 +167,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         by_language = language_rates(heard, _phone_languages(recogniser))
         scores["test"] = {**total.to_plain(), "by_language": [one.to_plain() for one in by_language]}
         rates = f"\nErrors on speech that it was not trained on:\n\n{markdown(by_language)}"
-        update_card(command.out / "model", card + rates + remarks(kept))
+        update_card(command.out / "model", card + rates + remarks(kept) + recogniser.base_remark)
         say(f"test: {total}")
         if lacking := find_unwritable(heard, recogniser.written(by_head=True), recogniser.writes):
             say(f"test: {lacking.sentence(str(command.out))}")

@@ -186,9 +186,16 @@ def _trials(tuned: Tuned) -> Table:
 def _run(arguments: Namespace) -> int:
     from asr_transfer.commands.language import find_head, in_language
     from asr_transfer.commands.profile import load_with_profile
+    from asr_transfer.decoding.recogniser import speaks_many
 
     command = settings_of(TuneCommand, arguments)
     require_free(command.out, command.overwrite)
+    if speaks_many(command.model):
+        raise ConfigError(
+            f"weights are chosen for models with CTC, but {command.model} writes its texts token after token; score "
+            "some values of --search.hot_weight by `asr-transfer evaluate --hotwords`, which tells the errors at the "
+            "hot words and at all others."
+        )
     head = find_head(command.model, command.language, say, profile=command.profile, data=command.data)
     recogniser = load_with_profile(command.model, command.profile, head)
     case = recogniser.case()

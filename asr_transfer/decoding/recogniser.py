@@ -31,6 +31,7 @@ from asr_transfer.models.folder import load_model, read_config, save_model
 from asr_transfer.models.kinds import PLAIN
 from asr_transfer.models.pretrained.door import criterion_of, is_foreign, open_pretrained, pretrained_heads
 from asr_transfer.models.pretrained.hub import local_folder
+from asr_transfer.models.pretrained.provenance import BASE, base_of, told_base
 from asr_transfer.models.replacing import restore
 from asr_transfer.models.weight_files import readable
 from asr_transfer.orthography import Case, case_of
@@ -155,10 +156,16 @@ class Recogniser:
         if not names and criterion is None:
             raise _bare(path)
         if not names:
-            return cls(found.model, Tokens([]), "", {})
+            return cls(found.model, Tokens([]), "", base_of(path))
         tokens = dict(found.tokens)
         name = _one_of(names, head, path)
-        return cls(found.model, tokens.pop(name), name, {}, others=tokens)
+        return cls(found.model, tokens.pop(name), name, base_of(path), others=tokens)
+
+    @property
+    def base_remark(self) -> str:
+        """Lines for the model's card on the pretrained model that it began with; empty where there is none."""
+        told = told_base(self.origin)
+        return f"\n{told[0].upper()}{told[1:]}.\n" if told else ""
 
     @property
     def tokens_by_head(self) -> dict[str, Tokens]:
@@ -201,8 +208,13 @@ class Recogniser:
         origin: Mapping[str, Any],
         more: Mapping[str, Callable[[Path], None]] | None = None,
     ) -> None:
-        """Write a model folder, with `more` files or folders in it; see `models.folder.save_model`."""
+        """Write a model folder, with `more` files or folders in it; see `models.folder.save_model`.
+
+        A pretrained model that this one began with is kept in `origin` and named on the card.
+        """
         origin = {name: value for name, value in origin.items() if name not in ("test_time", OFFSETS)}
+        if BASE in self.origin:
+            origin = {BASE: self.origin[BASE], **origin}
         if self.test_time is not None:
             origin["test_time"] = to_plain(self.test_time)
         if self.offsets:
@@ -212,7 +224,7 @@ class Recogniser:
         files: dict[str, Callable[[Path], None]] = {_file_of("tokens", name, names): every[name].save for name in names}
         for name, lexicon in self.lexica.items():
             files[_file_of("lexicon", name, names)] = lexicon.save
-        save_model(folder, self.model, card, {**files, **(more or {})}, origin)
+        save_model(folder, self.model, card + self.base_remark, {**files, **(more or {})}, origin)
 
     def reference(self, utterance: Utterance) -> str:
         """Return what a perfect recogniser would write: the transcript, or where it writes phones the pronunciation."""
@@ -356,6 +368,26 @@ class Recogniser:
         if self.language not in ("", AUTO):
             return self.tokens.require_language(self.language, "--language") if self.tokens.languages else None
         return None if self.language == AUTO else self.tokens.language(utterance.language)
+
+    @torch.no_grad()
+    def languages_heard(self, spoken: Spoken) -> list[str]:
+        """Return the language that each utterance's first piece is taken for, of a model of sequence to sequence.
+
+        Raises:
+            ConfigError: the model writes by CTC.
+        """
+        writer, data = self.writer(), Pieces(spoken, self.model.window)
+        first = [own[0] for own in data.of_utterances(range(len(data)))]
+        device = next(self.model.parameters()).device
+        found: list[str] = []
+        with Work("finding the language", len(first), "recording") as work:
+            for item in first:
+                batch = data.collate([item])
+                assert batch.lengths is not None
+                states, _ = self.model(batch.inputs.to(device), batch.lengths.to(device))
+                found += writer.languages_of(states)
+                work.advance(1)
+        return found
 
     def posteriors(self, spoken: Spoken) -> list[torch.Tensor]:
         """Return what the network makes of each utterance, (frames, tokens) log-probabilities, for many searches.

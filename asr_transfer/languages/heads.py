@@ -22,6 +22,10 @@ NEW_ROWS = 0.01
 """Deviation of new symbols' weights relative to that of the known ones: hardly ever emitted before training."""
 
 
+SHOWN = 12
+"""New symbols that are named."""
+
+
 @dataclass(frozen=True)
 class Beginning:
     """What a language's training begins with.
@@ -59,6 +63,28 @@ def begin(way: Way, source: Recogniser | None, language: str, train: Spoken, con
         source = extend_head(source, language, tokens).for_head(language)
         tokens = source.tokens
     return Beginning(source, {**known, language: tokens}, keep)
+
+
+def told_rows(head: str, old: Mapping[str, Tokens], new: Tokens) -> str:
+    """Say which symbols of a head are known and which are new, and what becomes of their rows; empty for no head.
+
+    Args:
+        head: Head that is trained.
+        old: Tokens of the heads that the model has.
+        new: Tokens that the texts to learn need.
+    """
+    if head in old:
+        known = set(old[head].symbols)
+        more = [symbol for symbol in new.symbols[1:] if symbol not in known]
+        named = f": {' '.join(more[:SHOWN])}{' …' * (len(more) > SHOWN)}" if more else ""
+        return f"vocabulary: the head '{head}' has {len(old[head])} rows, all of which are kept; {len(more)} are added{named}"
+    if not old:
+        return ""
+    heads = ", ".join(f"'{name}' ({len(tokens)})" for name, tokens in old.items())
+    return (
+        f"vocabulary: '{head}' is a new head of {len(new)} rows, none of which is taken from an old one; the rows of "
+        f"{heads} are kept beside it"
+    )
 
 
 def extend_head(recogniser: Recogniser, head: str, new_tokens: Tokens) -> Recogniser:

@@ -115,8 +115,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.yaml"
     with readable(file):
         if not file.is_file():
+            weights = ("*.safetensors", "pytorch_model*.bin")
+            foreign = any(any(folder.glob(name)) for name in weights)
             raise ModelError(
-                f"{folder}: is not a model folder (it holds no config.yaml); give a folder written by `train` or "
+                f"{folder}: holds weights but no config.json, which says what a pretrained model is; copy that file "
+                "from where the model is from."
+                if foreign
+                else f"{folder}: is not a model folder (it holds no config.yaml); give a folder written by `train` or "
                 "`adapt`."
             )
     config = read_yaml(file, FORMAT, "model")

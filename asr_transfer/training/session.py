@@ -21,6 +21,8 @@ from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.models.contract import Criterion, SpeechModel
 from asr_transfer.models.kinds import make_network
+from asr_transfer.models.pretrained.hub import local_folder
+from asr_transfer.models.pretrained.provenance import base_of
 from asr_transfer.training import criteria
 from asr_transfer.training.activations import Stored, above, stored_depth
 from asr_transfer.training.metrics import ErrorRate
@@ -111,7 +113,8 @@ def train_recogniser(
         spelled = {(u.text, " ".join(symbols[label] for label in spell(u, tokens[head]))) for u in train.utterances}
         lexicon = Lexicon.from_pairs(sorted(spelled))
     others = {language: tokens[language] for language in rest}
-    return Recogniser(model.cpu().eval(), tokens[head], head, {}, lexicon=lexicon, others=others), result, report
+    origin = {} if config.model.pretrained is None else base_of(local_folder(config.model.pretrained))
+    return Recogniser(model.cpu().eval(), tokens[head], head, origin, lexicon=lexicon, others=others), result, report
 
 
 def _encoder(model: SpeechModel) -> list[nn.Parameter]:

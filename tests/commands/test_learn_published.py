@@ -44,6 +44,7 @@ def test_a_bare_encoder_gets_a_top_and_then_follows(learnt: Ran) -> None:
     assert "ways tried: top, all: the encoder comes without output layers" in learnt.printed
     model = Recogniser.load(learnt.out).model
     assert model.head_names() == ["de"] and model.untrained() == []
+    assert Recogniser.load(learnt.out).origin["base_model"]["name"] == "whisper"
 
 
 def test_the_top_alone_leaves_the_encoder_as_it_is_and_runs_it_once(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.runs.record import read_record
+from tests.adapting import recordings
 from tests.commands.conftest import Lines
 from tests.models.pretrained.whole_whisper import write_whisper
 from tests.tones import make_speaker, speak
@@ -157,3 +159,44 @@ def test_methods_that_need_ctc_say_so(model: Path, manifest: Path, tmp_path: Pat
         )
         assert status == 1 and "Traceback" not in error and f"`{method}`" in error, error
         assert not (tmp_path / "voice").exists()
+
+
+def test_a_folder_that_names_no_language_is_adapted_in_the_one_that_is_heard(
+    model: Path, tmp_path: Path, lines: Lines
+) -> None:
+    """The language of its transcripts was the empty one, of which the model knew nothing."""
+    own = recordings(tmp_path / "own", "ann", 1.1, 4, 1)
+    options = ("--method", "lhuc", "--steps", "1", "--check", "false", "--keep_suspicious", "--precision", "fp32")
+    status, told, error = lines("adapt", "--model", model, "--data", own, "--out", tmp_path / "voice", *options)
+    assert status == 0, error
+    (line,) = (line for line in told if "taken to be in" in line)
+    recogniser = Recogniser.load(model)
+    utterances = [Utterance(f.stem, str(f), probe(f).duration, "", "", "") for f in sorted(own.glob("*.wav"))]
+    heard = recogniser.listen_for_languages(Spoken(utterances, build_store(utterances, recogniser.model.inputs)))[0]
+    most = max(set(heard), key=heard.count)
+    assert f"'{most}', as {heard.count(most)} of 4 recordings" in line and "--language names another" in line
+
+
+def test_weights_of_a_search_are_chosen_for_models_with_ctc_alone(
+    model: Path, manifest: Path, tmp_path: Path, lines: Lines
+) -> None:
+    (tmp_path / "hot.txt").write_text("face\n")
+    options = ("--data", manifest, "--hotwords", tmp_path / "hot.txt", "--out", tmp_path / "tuned.yaml")
+    for more in ((), ("--language", "en")):
+        status, _, error = lines("tune", "--model", model, *options, *more)
+        assert status == 1 and "writes its texts token after token" in error and "--search.hot_weight" in error
+
+
+def test_a_recording_longer_than_the_window_is_left_out_of_adapting_as_too_long(
+    model: Path, tmp_path: Path, lines: Lines
+) -> None:
+    """The record said that it was too short."""
+    long = replace(make_speaker(tmp_path, "ann", 1.1, 1, 1)[0], id="long", audio=str(tmp_path / "long.wav"))
+    soundfile.write(long.audio, speak("face bead abba cab deed face bead", 1.0, 5), SAMPLE_RATE)
+    long = replace(long, duration=probe(long.audio).duration)
+    write_manifest(tmp_path / "ann.jsonl", [*make_speaker(tmp_path, "ann", 1.1, 3, 1), long])
+    options = ("--method", "lhuc", "--steps", "1", "--check", "false", "--keep_suspicious", "--precision", "fp32")
+    given = ("--model", model, "--data", tmp_path / "ann.jsonl", "--language", "en", "--out", tmp_path / "voice")
+    status, _, error = lines("adapt", *given, *options)
+    assert status == 0 and "the model hears 2 s at once; cut it" in error
+    assert "long: too long" in read_record(tmp_path / "voice")["adaptation"]["left_out"]

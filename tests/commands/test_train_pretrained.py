@@ -13,6 +13,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.models.pretrained.door import open_pretrained
 from tests.adapting import run
 from tests.learning import manifest, speech
+from tests.models.pretrained.ctc_folders import write
 from tests.models.pretrained.published import whisper_folder
 
 SHORT = ("--trainer.steps", 3, "--trainer.batch_budget", 600, "--trainer.device", "cpu", "--trainer.precision", "fp32",
@@ -34,6 +35,8 @@ def _moved(folder: Path, out: Path, *options: object) -> set[str]:
     assert run("train", *words, *SHORT, *options) == 0
     after = Recogniser.load(out, "fr").model
     assert after.head_names() == ["de", "fr"] and after.untrained() == []
+    assert Recogniser.load(out, "fr").origin["base_model"] == {"name": "whisper", "licence": "not told"}
+    assert "Base model: whisper; licence: not told" in (out / "model" / "README.md").read_text()
     assert {n for n, p in after.named_parameters() if not p.requires_grad} == {"front.positions"}
     before = open_pretrained(folder / "whisper", "ctc").model.state_dict()
     names = [n for n in before if not n.startswith("top")]
@@ -78,3 +81,13 @@ def test_layers_of_phones_need_a_network_of_ones_own() -> None:
     model = ModelConfig(pretrained=Path("whisper"), units="phones")
     with pytest.raises(ConfigError, match="`outputs` phones needs a network of one's own; leave"):
         SourceConfig(model=model, outputs="phones")
+
+
+def test_a_published_head_that_is_left_out_is_told_with_the_new_ones(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "w2v", "wav2vec2", ["<pad>", "<unk>", "|", *"abcdef"], pad_token_id=0)
+    words = ("--train", folder / "train.jsonl", "--model.pretrained", tmp_path / "w2v", "--out", tmp_path / "out")
+    assert run("train", *words, *SHORT[:-4]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("vocabulary: "))
+    assert "the published head 'main' of 8 rows is left out; new: 'de' of " in line and "'fr' of " in line

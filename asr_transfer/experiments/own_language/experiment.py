@@ -91,7 +91,7 @@ def plan(config: OwnLanguageConfig, speech: Speech, source: str = "") -> tuple[l
         for seed in config.seeds
     ]
     # A start from scratch needs no source model, so that it runs beside its training.
-    jobs += [Scratch(point, config.source.model, config.scratch_steps(point.minutes)) for point in points]
+    jobs += [Scratch(point, config.source.model.own(), config.scratch_steps(point.minutes)) for point in points]
     for point in points:
         minutes = sum(u.duration for u in point.target.taught(point.minutes, point.seed)) / 60
         jobs += [Learn(point), *(Learn(point, way) for way in ways_beside(minutes))]

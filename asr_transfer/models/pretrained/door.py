@@ -86,10 +86,14 @@ def criterion_of(folder: str | Path, criterion: Criterion | None = None) -> Crit
 def _found(path: Path, model_type: object, criterion: Criterion | None) -> Family:
     able = [one for one in FAMILIES.values() if model_type in one.model_types]
     if not able:
-        known = sorted(set().union(*(one.model_types for one in FAMILIES.values())))
+        known = ", ".join(sorted(set().union(*(one.model_types for one in FAMILIES.values()))))
+        if model_type is None:
+            raise ModelError(
+                f"{path / CONFIG}: the field `model_type` is missing, which says the model's family; copy the model "
+                f"again. Families that can be opened: {known}."
+            )
         raise ModelError(
-            f"{path / CONFIG}: `model_type` is {model_type!r}, a family that cannot be opened; known are "
-            f"{', '.join(known)}."
+            f"{path / CONFIG}: `model_type` is {model_type!r}, a family that cannot be opened; known are {known}."
         )
     fitting = [one for one in able if criterion in (None, one.criterion)]
     if not fitting:

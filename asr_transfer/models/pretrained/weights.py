@@ -7,6 +7,7 @@ whatever else a pickle would run.
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
@@ -100,7 +101,9 @@ def _shards(folder: Path, name: str) -> list[Path]:
 def _unpickled(file: Path) -> dict[str, torch.Tensor]:
     with readable(file):
         try:
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # which asks users to write to PyTorch about foreign files
+                found = torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
             raise ModelError(
                 f"{file}: holds more than tensors, and code of strangers is not run; take a copy with {SAFE}."

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from asr_transfer.config import ModelConfig
 from asr_transfer.data.kept_source import load_summaries
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.speech import Spoken
@@ -17,7 +18,7 @@ from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.experiments.own_language.corpora import Speech
 from asr_transfer.experiments.own_language.experiment import plan, run_path, with_source
-from asr_transfer.experiments.own_language.jobs import LEXICON, found_words, looked_for
+from asr_transfer.experiments.own_language.jobs import LEXICON, Scratch, found_words, looked_for
 from asr_transfer.experiments.own_language.rows import PathRow, path_table
 from asr_transfer.languages.learning import load_any_head
 from asr_transfer.runs.record import read_record
@@ -119,6 +120,14 @@ def test_a_start_from_scratch_reads_as_much_as_source_and_learning(ran: Ran) -> 
     assert learn.steps == 3 * 40, "of twelve seconds three ways are tried"
     frames = before.steps * before.batch_budget + learn.steps * config.learn.batch_budget
     assert config.scratch_steps(0.2) * config.learn.batch_budget == frames
+
+
+def test_a_start_from_scratch_beside_a_pretrained_source_has_a_network_of_its_own(ran: Ran) -> None:
+    """It took the features of the pretrained network, and the features of its own settings beside them."""
+    source = replace(path_config().source, model=ModelConfig(pretrained=Path("whisper")))
+    jobs, _ = plan(path_config(source=source), ran[1], "")
+    (scratch,) = (job for job in jobs if isinstance(job, Scratch))
+    assert scratch.network == ModelConfig() and scratch.network.pretrained is None
 
 
 def test_a_finished_source_model_is_taken_with_its_budget(ran: Ran) -> None:

@@ -15,7 +15,7 @@ from asr_transfer.data.subwords import MARK, subwords_of
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser, heads_in
 from asr_transfer.errors import DataError, ModelError
-from asr_transfer.languages.heads import extend_head
+from asr_transfer.languages.heads import extend_head, told_rows
 from asr_transfer.models.pretrained.door import open_pretrained
 from asr_transfer.models.pretrained.tokenizer_files import read_vocabulary
 from tests.models.pretrained.ctc_folders import STABLE, SYMBOLS, WAVE, write, write_vocabulary
@@ -185,6 +185,10 @@ def test_a_published_head_grows_by_symbols_and_keeps_its_rows(tmp_path: Path) ->
     source = Recogniser.load(tmp_path / "model")
     grown = extend_head(source, "main", Tokens(["A", "Ä", "Z"]))
     assert grown.tokens.symbols == [*source.tokens.symbols, "Ä", "Z"]
+    told = told_rows("main", source.tokens_by_head, Tokens(["A", "Ä", "Z"]))
+    assert f"has {len(source.tokens)} rows, all of which are kept; 2 are added: Ä Z" in told
+    told = told_rows("de", source.tokens_by_head, Tokens(["A"]))
+    assert "'de' is a new head of 2 rows" in told and f"'main' ({len(source.tokens)}) are kept" in told
     old, new = (one.model.head("main").weight for one in (source, grown))
     assert torch.equal(new[: len(old)], old) and new[len(old) :].any()
     samples = torch.randn(1, 4000, 1, generator=torch.Generator().manual_seed(0))
