@@ -136,7 +136,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     if record is None:
         return None
     if command.model.pretrained is not None:
-        new = ", ".join(f"'{name}' of {len(own)} rows" for name, own in recogniser.tokens_by_head.items())
+        new = ", ".join(f"'{name}' of {len(own)} rows" for name, own in sorted(recogniser.tokens_by_head.items()))
         for name, old in open_pretrained(local_folder(command.model.pretrained), "ctc").tokens.items():
             record.say(f"vocabulary: the published head '{name}' of {len(old)} rows is left out; new: {new}")
     if calibration := dev or held.judged:

@@ -77,8 +77,8 @@ def told_rows(head: str, old: Mapping[str, Tokens], new: Tokens) -> str:
         known = set(old[head].symbols)
         more = [symbol for symbol in new.symbols[1:] if symbol not in known]
         named = f": {' '.join(more[:SHOWN])}{' …' * (len(more) > SHOWN)}" if more else ""
-        kept = f"the head '{head}' has {len(old[head])} rows, all of which are kept"
-        return f"vocabulary: {kept}; {len(more)} are added{named}"
+        rows = len(old[head])
+        return f"vocabulary: the head '{head}' has {rows} rows, all of which are kept; {len(more)} are added{named}"
     if not old:
         return ""
     heads = ", ".join(f"'{name}' ({len(tokens)})" for name, tokens in old.items())

@@ -115,15 +115,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.yaml"
     with readable(file):
         if not file.is_file():
-            weights = ("*.safetensors", "pytorch_model*.bin")
-            foreign = any(any(folder.glob(name)) for name in weights)
-            raise ModelError(
-                f"{folder}: holds weights but no config.json, which says what a pretrained model is; copy that file "
-                "from where the model is from."
-                if foreign
-                else f"{folder}: is not a model folder (it holds no config.yaml); give a folder written by `train` or "
-                "`adapt`."
+            weighed = any(any(folder.glob(name)) for name in ("*.safetensors", "pytorch_model*.bin"))
+            mend = (
+                "beside its weights there must be that file, or the config.json of a pretrained model; copy the model "
+                "again."
+                if weighed
+                else "give a folder written by `train` or `adapt`."
             )
+            raise ModelError(f"{folder}: is not a model folder (it holds no config.yaml); {mend}")
     config = read_yaml(file, FORMAT, "model")
     try:
         heads = checked(Mapping[str, int], config.get("heads"), str(file), "heads")

@@ -50,4 +50,4 @@ def test_weights_without_a_config_are_a_pretrained_model_cut_short(
     safetensors.torch.save_file({"one": torch.ones(1)}, tmp_path / "model.safetensors")
     (tmp_path / "a.wav").write_bytes(b"")
     assert run("transcribe", "--model", tmp_path, tmp_path / "a.wav") == 1
-    assert "holds weights but no config.json" in capsys.readouterr().err
+    assert "or the config.json of a pretrained model; copy the model again" in capsys.readouterr().err
