@@ -15,7 +15,7 @@ from asr_transfer.data.inputs.framed import Framed
 from asr_transfer.data.inputs.kind import register
 from asr_transfer.errors import ConfigError
 
-_FLOOR, _RANGE = 1e-10, 8.0
+_FLOOR, RANGE = 1e-10, 8.0
 """Least energy, and how many powers of ten under the loudest one others are raised to."""
 
 _FILTERBANKS: dict[int, torch.Tensor] = {}
@@ -85,7 +85,7 @@ class WhisperMel(Framed):
 
     def normalise(self, block: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """See `Inputs.normalise`."""
-        return (torch.maximum(block, first - _RANGE) + 4.0) / 4.0
+        return (torch.maximum(block, first - RANGE) + 4.0) / 4.0
 
 
 def _filterbank(mels: int) -> torch.Tensor:
