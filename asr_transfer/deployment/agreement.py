@@ -90,17 +90,22 @@ def agreement(heard: Hear, truth: Hear, longest: float | None = None, batched: b
     return Agreement(seconds, alone, batch, moved / frames, best / frames)
 
 
-def require_equal(found: Agreement, what: str) -> None:
+def require_equal(found: Agreement, what: str, tolerance: float = TOLERANCE) -> None:
     """Refuse a graph that hears otherwise than its model.
+
+    Args:
+        found: how far it is.
+        what: graph, for the message.
+        tolerance: difference of a logarithmic probability that is allowed.
 
     Raises:
         ModelError: it does.
     """
     worst = max([*found.alone, found.batch or 0.0])
-    if not worst <= TOLERANCE:
+    if not worst <= tolerance:
         raise ModelError(
             f"{what}: hears otherwise than the model (logarithmic probabilities differ by {worst:.3g}, allowed are "
-            f"{TOLERANCE:g}), so nothing was written; export to another target."
+            f"{tolerance:g}), so nothing was written; export to another target."
         )
 
 

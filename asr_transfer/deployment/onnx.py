@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -50,7 +50,7 @@ class Onnx(Target):
 
     runtime = "ONNX Runtime"
     takes: ClassVar[frozenset[str]] = frozenset({"int8"})
-    needs = {"onnx": "export", "onnxruntime": "export"}  # noqa: RUF012
+    needs: ClassVar[Mapping[str, str]] = {"onnx": "export", "onnxruntime": "export"}
     nearest = ("sherpa-onnx", "transformers", "faster-whisper")
 
     def refusal(self, source: Source, options: ExportOptions) -> str | None:
