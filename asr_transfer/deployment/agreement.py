@@ -90,22 +90,17 @@ def agreement(heard: Hear, truth: Hear, longest: float | None = None, batched: b
     return Agreement(seconds, alone, batch, moved / frames, best / frames)
 
 
-def require_equal(found: Agreement, what: str, tolerance: float = TOLERANCE) -> None:
+def require_equal(found: Agreement, what: str) -> None:
     """Refuse a graph that hears otherwise than its model.
-
-    Args:
-        found: how far it is.
-        what: graph, for the message.
-        tolerance: difference of a logarithmic probability that is allowed.
 
     Raises:
         ModelError: it does.
     """
     worst = max([*found.alone, found.batch or 0.0])
-    if not worst <= tolerance:
+    if not worst <= TOLERANCE:
         raise ModelError(
             f"{what}: hears otherwise than the model (logarithmic probabilities differ by {worst:.3g}, allowed are "
-            f"{tolerance:g}), so nothing was written; export to another target."
+            f"{TOLERANCE:g}), so nothing was written; export to another target."
         )
 
 
@@ -123,7 +118,7 @@ def require_close(found: Agreement, what: str) -> None:
 
 
 def noises(seconds: Sequence[float]) -> list[torch.Tensor]:
-    """Return recordings of coloured noise that swells and fades as syllables do, always the same."""
+    """Return recordings of coloured noise without offset that swells and fades as syllables do, always the same."""
     made = []
     for number, length in enumerate(seconds):
         random = np.random.default_rng(number)
@@ -132,7 +127,8 @@ def noises(seconds: Sequence[float]) -> list[torch.Tensor]:
         noise -= np.linspace(noise[0], noise[-1], count)
         noise = 0.3 * np.diff(noise, prepend=0.0) + 0.01 * random.standard_normal(count)
         swell = 0.55 + 0.45 * np.sin(2 * np.pi * 4.0 * np.arange(count) / audio.SAMPLE_RATE + number)
-        made.append(torch.as_tensor(noise * swell, dtype=torch.float32))
+        wave = noise * swell
+        made.append(torch.as_tensor(wave - wave.mean(), dtype=torch.float32))
     return made
 
 
