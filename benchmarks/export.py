@@ -37,7 +37,7 @@ from asr_transfer.deployment import TARGETS, ExportOptions, Source, export
 from asr_transfer.deployment.sherpa_onnx import hears_fbank
 from asr_transfer.deployment.tracing import run, session
 from asr_transfer.errors import AsrTransferError
-from asr_transfer.evaluation.scoring import Hypothesis, score
+from asr_transfer.evaluation.scoring import score
 
 Side = Callable[[torch.Tensor], str]
 """Maps (samples,) to a text."""
@@ -131,10 +131,7 @@ def measure(source: Source, target: str, options: ExportOptions, recordings: Seq
                 spent[side] += time.perf_counter() - before
                 texts[side].append(text)
     seconds = sum(one.duration for one in recordings)
-    rates = [
-        score([Hypothesis(u.id, u.speaker, u.language, u.text, text) for u, text in zip(recordings, own, strict=True)])
-        for own in texts
-    ]
+    rates = [score([one.text for one in recordings], own) for own in texts]
     size = (folder / "model.onnx").stat().st_size / 1e6
     equal = sum(a == b for a, b in zip(*texts, strict=True)) / len(recordings)
     name = f"{target}, int8" if options.int8 else target

@@ -67,7 +67,8 @@ class Spectra(nn.Module):
     def _features(self, samples: torch.Tensor) -> torch.Tensor:
         _, hop = self.inputs.window_and_hop()  # type: ignore[attr-defined]
         real, imaginary = nn.functional.conv1d(samples[:, None], self.kernel, stride=hop).chunk(2, dim=1)
-        energies = (real.square() + imaginary.square()).transpose(1, 2) @ self.filters
+        # As a convolution it stays as it is where the model's products of matrices become whole numbers.
+        energies = nn.functional.conv1d(real.square() + imaginary.square(), self.filters).transpose(1, 2)
         if isinstance(self.inputs, KaldiFbank):
             return energies.clamp(min=torch.finfo(torch.float32).eps).log()
         if isinstance(self.inputs, WhisperMel):
@@ -104,7 +105,7 @@ def can_be_computed(inputs: Inputs) -> bool:
 
 
 def _analysis(inputs: Framed) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the kernel of the spectrum's real and imaginary parts, (2 bins, 1, window), and (bins, mels) filters."""
+    """Return the kernel of the spectrum's real and imaginary parts, (2 bins, 1, window), and filters, (mels, bins, 1)."""
     window, _ = inputs.window_and_hop()
     points = 1 << (window - 1).bit_length()
     change = torch.eye(window, dtype=torch.float64)
@@ -128,4 +129,4 @@ def _analysis(inputs: Framed) -> tuple[torch.Tensor, torch.Tensor]:
     bins = torch.arange(points // 2 + 1, dtype=torch.float64)
     angles = 2 * math.pi / points * bins[:, None] * torch.arange(window, dtype=torch.float64)
     kernel = torch.cat([angles.cos(), angles.sin()]) @ (shape[:, None] * change)
-    return kernel.float()[:, None], filters.contiguous().float()
+    return kernel.float()[:, None], filters.T[:, :, None].float().contiguous()
