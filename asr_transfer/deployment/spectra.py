@@ -105,7 +105,7 @@ def can_be_computed(inputs: Inputs) -> bool:
 
 
 def _analysis(inputs: Framed) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the kernel of the spectrum's real and imaginary parts, (2 bins, 1, window), and filters, (mels, bins, 1)."""
+    """Return kernels of the spectrum's real and imaginary parts, (2 bins, 1, window), and of mels, (mels, bins, 1)."""
     window, _ = inputs.window_and_hop()
     points = 1 << (window - 1).bit_length()
     change = torch.eye(window, dtype=torch.float64)
