@@ -58,7 +58,7 @@ class Spectra(nn.Module):
         else:
             before, total = 0, count
         # A recording shorter than a window is a window of its last sample.
-        place = torch.arange(total.clamp(min=window)) - before
+        place = torch.arange(total.clamp(min=window)) - before  # type: ignore[call-overload]  # a number of the graph
         mirrored = inputs.mirrored
         place = torch.where(place < 0, mirrored - 1 - place, place)
         place = torch.where(place >= count, 2 * count - 1 - mirrored - place, place)
