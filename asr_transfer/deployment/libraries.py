@@ -1,0 +1,27 @@
+"""Imports the libraries that targets need where they need them: not before, for they are extras."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from asr_transfer.errors import ConfigError
+
+
+def library(module: str, extra: str, target: str) -> Any:
+    """Return a library.
+
+    Args:
+        module: module to import.
+        extra: extra of this package that installs it.
+        target: target that needs it, for the message.
+
+    Raises:
+        ConfigError: it is not installed, or cannot be imported.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f"--to {target} needs {module} ({error}); install it by: pip install 'asr-transfer[{extra}]'"
+        ) from None
