@@ -1,0 +1,88 @@
+"""Exports to folders that plain Transformers loads: Whisper's, and those of its CTC families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_transfer.deployment import whisper_files
+from asr_transfer.deployment.libraries import library, quiet
+from asr_transfer.deployment.source import Source
+from asr_transfer.deployment.target import ExportOptions, Report, Target, register
+from asr_transfer.deployment.whisper_check import MOST, Heard, compared, heard, language_of
+
+
+@register("transformers")
+class Transformers(Target):
+    """A folder for `from_pretrained`."""
+
+    runtime = "Transformers"
+    takes = frozenset({"fp16"})
+    needs = {"transformers": "pretrained"}  # noqa: RUF012  # declared as a class variable of the base
+    nearest = ("onnx",)
+
+    def refusal(self, source: Source, options: ExportOptions) -> str | None:
+        """See `Target.refusal`."""
+        return whisper_files.whisper_refusal(source)
+
+    def write(self, source: Source, folder: Path, options: ExportOptions) -> Report:
+        """See `Target.write`."""
+        lines = whisper_files.write_whisper(source, folder, options.fp16)
+        report = check_whisper(source, folder, 1e-2 if options.fp16 else 1e-4)
+        return Report(report.check, [*report.lines, *lines])
+
+    def usage(self, source: Source, options: ExportOptions) -> str:
+        """See `Target.usage`."""
+        return (
+            "```python\n"
+            "from transformers import pipeline\n\n"
+            'recognise = pipeline("automatic-speech-recognition", ".", chunk_length_s=30)\n'
+            'print(recognise("new.wav")["text"])\n'
+            "```\n\n"
+            "`pip install 'transformers>=5.24'` installs what it needs, ffmpeg reads the recordings."
+        )
+
+    def front_matter(self, source: Source, options: ExportOptions) -> Mapping[str, Any]:
+        """See `Target.front_matter`."""
+        return {"library_name": "transformers", "pipeline_tag": "automatic-speech-recognition"}
+
+
+def check_whisper(source: Source, folder: Path, tolerance: float) -> Report:
+    """Compare a Whisper folder in Transformers with the model; see `compared`.
+
+    Raises:
+        ModelError: It recognises otherwise.
+    """
+    made = library("transformers", "pretrained", "transformers")
+    with quiet(made):
+        return _compared(made, source, folder, tolerance)
+
+
+def _compared(made: Any, source: Source, folder: Path, tolerance: float) -> Report:
+    model = made.WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    features = made.WhisperFeatureExtractor.from_pretrained(folder)
+    language = language_of(source)
+
+    def inputs(one: Heard) -> torch.Tensor:
+        found = features(one.sound.numpy(), sampling_rate=16_000, return_tensors="pt").input_features
+        return torch.as_tensor(found)
+
+    @torch.no_grad()
+    def logits(one: Heard) -> torch.Tensor:
+        tokens = torch.tensor([[*one.prompt, *one.text]])
+        found: torch.Tensor = model(input_features=inputs(one), decoder_input_ids=tokens).logits[0]
+        return found[len(one.prompt) - 1 :]
+
+    @torch.no_grad()
+    def text(one: Heard) -> Sequence[int]:
+        asked = {} if language is None else {"language": language, "task": "transcribe"}
+        end = model.generation_config.eos_token_id
+        most = min(MOST, len(one.text) + 1)
+        found = model.generate(inputs(one), num_beams=1, do_sample=False, max_new_tokens=most, **asked)[0].tolist()
+        written = [token for token in found if token not in one.prompt]
+        return written[: written.index(end)] if end in written else written
+
+    return compared(heard(source), logits, text, "Transformers", tolerance)
