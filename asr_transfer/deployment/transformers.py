@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from asr_transfer.deployment import whisper_files
+from asr_transfer.deployment import ctc_files, whisper_files
 from asr_transfer.deployment.libraries import library, quiet
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import ExportOptions, Report, Target, register
 from asr_transfer.deployment.whisper_check import MOST, Heard, compared, heard, language_of
+from asr_transfer.models.pretrained.whisper import Whisper
 
 
 @register("transformers")
@@ -26,12 +27,19 @@ class Transformers(Target):
 
     def refusal(self, source: Source, options: ExportOptions) -> str | None:
         """See `Target.refusal`."""
-        return whisper_files.whisper_refusal(source)
+        if isinstance(source.recogniser.model, Whisper):
+            return whisper_files.whisper_refusal(source)
+        return ctc_files.ctc_refusal(source)
 
     def write(self, source: Source, folder: Path, options: ExportOptions) -> Report:
         """See `Target.write`."""
-        lines = whisper_files.write_whisper(source, folder, options.fp16)
-        report = check_whisper(source, folder, 1e-2 if options.fp16 else 1e-4)
+        tolerance = 5e-2 if options.fp16 else 1e-3
+        if isinstance(source.recogniser.model, Whisper):
+            lines = whisper_files.write_whisper(source, folder, options.fp16)
+            report = check_whisper(source, folder, tolerance)
+        else:
+            lines = ctc_files.write_ctc(source, folder, options.fp16)
+            report = ctc_files.check_ctc(source, folder, tolerance)
         return Report(report.check, [*report.lines, *lines])
 
     def usage(self, source: Source, options: ExportOptions) -> str:
