@@ -4,7 +4,7 @@ A target says what it cannot carry, writes its files, and tells how they are run
 the folder itself are the same for all (`export`).
 """
 
-from asr_transfer.deployment import transformers  # noqa: F401  # registers
+from asr_transfer.deployment import faster_whisper, transformers, whisper_cpp  # noqa: F401  # registers
 from asr_transfer.deployment.folder import Exported, export
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import TARGETS, ExportOptions, Report, Target, find_target, register

@@ -78,13 +78,14 @@ def write_ctc(source: Source, folder: Path, fp16: bool = False) -> list[str]:
     return []
 
 
-def check_ctc(source: Source, folder: Path, tolerance: float) -> Report:
+def check_ctc(source: Source, folder: Path, tolerance: float, least: int) -> Report:
     """Compare a folder in Transformers with the model, on generated sounds.
 
     Args:
         source: model on its way out.
         folder: folder that was written.
         tolerance: greatest difference of two logits, as a share of the greatest.
+        least: number of texts that must be equal.
 
     Raises:
         ModelError: it recognises otherwise.
@@ -102,7 +103,7 @@ def check_ctc(source: Source, folder: Path, tolerance: float) -> Report:
             found = found[: len(mine)]
             worst = max(worst, float((found - mine).abs().max() / mine.abs().max()))
             equal += " ".join(tokenizer.decode(found.argmax(-1).tolist()).split()) == text
-    return ctc_report("Transformers", len(sounds()), equal, worst, tolerance)
+    return ctc_report("Transformers", len(sounds()), equal, worst, tolerance, least)
 
 
 @torch.no_grad()
@@ -115,7 +116,7 @@ def ctc_logits(source: Source, sound: torch.Tensor) -> tuple[torch.Tensor, str]:
     return logits[0, : int(lengths[0])].cpu(), text
 
 
-def ctc_report(runtime: str, count: int, equal: int, worst: float, tolerance: float) -> Report:
+def ctc_report(runtime: str, count: int, equal: int, worst: float, tolerance: float, least: int) -> Report:
     """Return what a comparison found.
 
     Args:
@@ -123,7 +124,8 @@ def ctc_report(runtime: str, count: int, equal: int, worst: float, tolerance: fl
         count: number of sounds.
         equal: number of them that gave the same text.
         worst: greatest difference of two outputs, as a share of the greatest.
-        tolerance: greatest share that is rounding; up to 0.001 the texts must be equal too.
+        tolerance: greatest share that is rounding.
+        least: number of texts that must be equal.
 
     Raises:
         ModelError: it recognises otherwise.
@@ -132,7 +134,7 @@ def ctc_report(runtime: str, count: int, equal: int, worst: float, tolerance: fl
         f"{equal} of {count} generated sounds gave the same text in {runtime} as in the model itself",
         f"no output differs by more than {worst:.1g} of the greatest",
     ]
-    if not worst <= tolerance or (tolerance <= 1e-3 and equal < count):
+    if not worst <= tolerance or equal < least:
         raise ModelError(
             f"what was written for {runtime} recognises otherwise than the model: {'; '.join(lines)}; the installed "
             "version of the library may compute otherwise than those that were tried."

@@ -10,6 +10,7 @@ import torch
 
 from asr_transfer.deployment import ctc_files, whisper_files
 from asr_transfer.deployment.libraries import library, quiet
+from asr_transfer.deployment.sounds import SECONDS
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import ExportOptions, Report, Target, register
 from asr_transfer.deployment.whisper_check import MOST, Heard, compared, heard, language_of
@@ -33,13 +34,13 @@ class Transformers(Target):
 
     def write(self, source: Source, folder: Path, options: ExportOptions) -> Report:
         """See `Target.write`."""
-        tolerance = 5e-2 if options.fp16 else 1e-3
+        tolerance, least = (5e-2, 0) if options.fp16 else (1e-3, len(SECONDS))
         if isinstance(source.recogniser.model, Whisper):
             lines = whisper_files.write_whisper(source, folder, options.fp16)
-            report = check_whisper(source, folder, tolerance)
+            report = check_whisper(source, folder, tolerance, least)
         else:
             lines = ctc_files.write_ctc(source, folder, options.fp16)
-            report = ctc_files.check_ctc(source, folder, tolerance)
+            report = ctc_files.check_ctc(source, folder, tolerance, least)
         return Report(report.check, [*report.lines, *lines])
 
     def usage(self, source: Source, options: ExportOptions) -> str:
@@ -58,7 +59,7 @@ class Transformers(Target):
         return {"library_name": "transformers", "pipeline_tag": "automatic-speech-recognition"}
 
 
-def check_whisper(source: Source, folder: Path, tolerance: float) -> Report:
+def check_whisper(source: Source, folder: Path, tolerance: float, least: int) -> Report:
     """Compare a Whisper folder in Transformers with the model; see `compared`.
 
     Raises:
@@ -66,10 +67,10 @@ def check_whisper(source: Source, folder: Path, tolerance: float) -> Report:
     """
     made = library("transformers", "pretrained", "transformers")
     with quiet(made):
-        return _compared(made, source, folder, tolerance)
+        return _compared(made, source, folder, tolerance, least)
 
 
-def _compared(made: Any, source: Source, folder: Path, tolerance: float) -> Report:
+def _compared(made: Any, source: Source, folder: Path, tolerance: float, least: int) -> Report:
     model = made.WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     features = made.WhisperFeatureExtractor.from_pretrained(folder)
     language = language_of(source)
@@ -93,4 +94,4 @@ def _compared(made: Any, source: Source, folder: Path, tolerance: float) -> Repo
         written = [token for token in found if token not in one.prompt]
         return written[: written.index(end)] if end in written else written
 
-    return compared(heard(source), logits, text, "Transformers", tolerance)
+    return compared(heard(source), logits, text, "Transformers", tolerance, least)

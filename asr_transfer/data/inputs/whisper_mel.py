@@ -60,7 +60,7 @@ class WhisperMel(Framed):
         spectrum = torch.stft(
             samples, window, hop, window, torch.hann_window(window), center=False, return_complex=True
         )
-        return (_filterbank(self.mels).T @ spectrum.abs().square()).clamp(min=_FLOOR).log10().T
+        return (filterbank(self.mels).T @ spectrum.abs().square()).clamp(min=_FLOOR).log10().T
 
     def analyse(self, samples: torch.Tensor) -> torch.Tensor:
         """See `Inputs.analyse`."""
@@ -88,7 +88,7 @@ class WhisperMel(Framed):
         return (torch.maximum(block, first - _RANGE) + 4.0) / 4.0
 
 
-def _filterbank(mels: int) -> torch.Tensor:
+def filterbank(mels: int) -> torch.Tensor:
     """Return the (201, mels) triangular filters, made once per number."""
     if mels not in _FILTERBANKS:
         _FILTERBANKS[mels] = torchaudio.functional.melscale_fbanks(
