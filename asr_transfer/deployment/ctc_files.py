@@ -14,7 +14,7 @@ from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.greedy import greedy
 from asr_transfer.deployment.libraries import library, quiet
-from asr_transfer.deployment.sounds import sounds
+from asr_transfer.deployment.sounds import SECONDS, sounds
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import Report
 from asr_transfer.errors import ModelError
@@ -96,14 +96,14 @@ def check_ctc(source: Source, folder: Path, tolerance: float, least: int) -> Rep
         features = made.AutoFeatureExtractor.from_pretrained(folder)
         tokenizer = made.AutoTokenizer.from_pretrained(folder)
         worst, equal = 0.0, 0
-        for sound in sounds():
+        for sound in sounds(source.recogniser.model.window):
             given = features(sound.numpy(), sampling_rate=audio.SAMPLE_RATE, return_tensors="pt")
             found = theirs(**given).logits[0].float()
             mine, text = ctc_logits(source, sound)
             found = found[: len(mine)]
             worst = max(worst, float((found - mine).abs().max() / mine.abs().max()))
             equal += " ".join(tokenizer.decode(found.argmax(-1).tolist()).split()) == text
-    return ctc_report("Transformers", len(sounds()), equal, worst, tolerance, least)
+    return ctc_report("Transformers", len(SECONDS), equal, worst, tolerance, least)
 
 
 @torch.no_grad()

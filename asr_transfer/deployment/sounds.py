@@ -10,12 +10,16 @@ SECONDS = (1.3, 2.2, 3.1)
 """Durations of the sounds."""
 
 
-def sounds() -> list[torch.Tensor]:
+def sounds(window: float | None = None) -> list[torch.Tensor]:
     """Return a sound of each of `SECONDS`, (samples,) within ±1, always the same: voiced syllables between pauses.
 
     The harmonics of a voice of 100 to 180 Hz swell and fade four times a second around two resonances that move.
+
+    Args:
+        window: seconds that are heard at once, to which sounds are cut; None for any.
     """
-    return [_voiced(seconds, seed) for seed, seconds in enumerate(SECONDS)]
+    most = None if window is None else round(window * SAMPLE_RATE)
+    return [_voiced(seconds, seed)[:most] for seed, seconds in enumerate(SECONDS)]
 
 
 def _voiced(seconds: float, seed: int) -> torch.Tensor:

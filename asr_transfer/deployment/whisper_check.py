@@ -58,8 +58,7 @@ def heard(source: Source) -> list[Heard]:
     words = Vocabulary(model.head(source.recogniser.head), tokens.end, tokens.never, tokens.never_first)
     most = min(MOST, model.most_tokens - len(prompt) - 1)
     found = []
-    for sound in sounds():
-        sound = sound[: round(model.window * 16_000)]
+    for sound in sounds(model.window):
         features = model.inputs.compute(sound)
         states, _ = model(features[None], torch.tensor([len(features)]))
         text = write_greedily(model, words, states, [prompt], [most])[0].tokens
