@@ -4,8 +4,10 @@ A target says what it cannot carry, writes its files, and tells how they are run
 the folder itself are the same for all (`export`).
 """
 
-from asr_transfer.deployment import (  # noqa: F401  # registers
+from asr_transfer.deployment import (  # noqa: F401  # register themselves
     faster_whisper,
+    onnx,
+    sherpa_onnx,
     speechbrain_folder,
     transformers,
     whisper_cpp,

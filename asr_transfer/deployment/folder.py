@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr_transfer import __version__
 from asr_transfer.deployment.card import card
 from asr_transfer.deployment.libraries import library
 from asr_transfer.deployment.source import Source
@@ -18,6 +17,7 @@ from asr_transfer.models.adapters import adapter_specs
 from asr_transfer.models.folder import refuse_foreign
 from asr_transfer.models.replacing import replace_folder
 from asr_transfer.plain import to_json, to_plain
+from asr_transfer.runs.record import versions
 from asr_transfer.textfiles import require_writable_folder, write_text
 
 RECORD, FORMAT = "export.json", 1
@@ -40,9 +40,7 @@ class Exported:
     lines: Sequence[str]
 
 
-def export(
-    source: Source, to: str, out: Path, options: ExportOptions = ExportOptions(), overwrite: bool = False
-) -> Exported:
+def export(source: Source, to: str, out: Path, options: ExportOptions, overwrite: bool = False) -> Exported:
     """Write a model for a target.
 
     Args:
@@ -77,7 +75,7 @@ def export(
             "profile": source.profile,
             "head": source.recogniser.head,
             "options": to_plain(options),
-            "asr-transfer": __version__,
+            "versions": versions(),
             "check": report.check,
             "files": {path.relative_to(partial).as_posix(): path.stat().st_size for path in written},
             **report.facts,

@@ -17,7 +17,7 @@ from asr_transfer.data.inputs.kind import Inputs
 STD_FLOOR = 0.1
 """Keeps constant bands (band-limited recordings) from being blown up to noise of deviation 1."""
 
-_FIXED_MEAN, _FIXED_STD = -10.0, 3.5
+FIXED_MEAN, FIXED_STD = -10.0, 3.5
 """Mean and deviation of log-mel energies over all bands and frames of close-talk recordings (AN4 and FSDD, rounded)."""
 
 
@@ -142,7 +142,7 @@ class Framed(Inputs):
     def normalise(self, block: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """See `Inputs.normalise`."""
         if self.normalisation == "fixed":
-            return (block - _FIXED_MEAN) / _FIXED_STD
+            return (block - FIXED_MEAN) / FIXED_STD
         if self.normalisation == "none":
             return block
         return (block - first) / second if self.normalisation == "utterance" else block - first

@@ -12,7 +12,7 @@ from asr_transfer import audio
 from asr_transfer.data.inputs.framed import Framed
 from asr_transfer.data.inputs.kind import register
 
-_LOWEST, _BELOW_NYQUIST = 20.0, 400.0
+LOWEST, BELOW_NYQUIST = 20.0, 400.0
 """Hertz: where the bands begin, and how far below half the sampling rate they end."""
 
 
@@ -25,7 +25,7 @@ class KaldiFbank(Framed):
     """
 
     augmentation: ClassVar[frozenset[str]] = frozenset({"frequency_masks", "channel", "warp", "silence"})
-    band: ClassVar[tuple[float, float]] = (_LOWEST, audio.SAMPLE_RATE / 2 - _BELOW_NYQUIST)
+    band: ClassVar[tuple[float, float]] = (LOWEST, audio.SAMPLE_RATE / 2 - BELOW_NYQUIST)
 
     def edges(self, count: int) -> tuple[int, int]:
         """See `Framed.edges`: windows are centred, and there is a frame for every begun half hop."""
@@ -44,7 +44,7 @@ class KaldiFbank(Framed):
             frame_shift=self.hop_ms,
             sample_frequency=audio.SAMPLE_RATE,
             dither=0.0,
-            low_freq=_LOWEST,
-            high_freq=-_BELOW_NYQUIST,
+            low_freq=LOWEST,
+            high_freq=-BELOW_NYQUIST,
         )
         return frames

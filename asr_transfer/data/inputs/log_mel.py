@@ -13,7 +13,7 @@ from asr_transfer.data.inputs.framed import Framed
 from asr_transfer.data.inputs.kind import register
 from asr_transfer.data.inputs.vocal_tract import LOG_MELS
 
-_FLOOR = 1e-6
+FLOOR = 1e-6
 """Added to mel energies before the logarithm: about -60 dB below full scale, under any recording's own noise."""
 
 _FILTERBANKS: dict[tuple[int, int], torch.Tensor] = {}
@@ -38,10 +38,10 @@ class LogMel(Framed):
         pad = size - window
         padded = torch.nn.functional.pad(samples, (pad // 2, pad - pad // 2))
         spectrum = torch.stft(padded, size, hop, window, torch.hann_window(window), center=False, return_complex=True)
-        return torch.log(_filterbank(size, self.mels).T @ spectrum.abs().square() + _FLOOR).T
+        return torch.log(filterbank(size, self.mels).T @ spectrum.abs().square() + FLOOR).T
 
 
-def _filterbank(size: int, mels: int) -> torch.Tensor:
+def filterbank(size: int, mels: int) -> torch.Tensor:
     """Return the (size // 2 + 1, mels) triangular filters, made once per setting."""
     if (size, mels) not in _FILTERBANKS:
         _FILTERBANKS[(size, mels)] = torchaudio.functional.melscale_fbanks(

@@ -16,7 +16,7 @@ from asr_transfer.data.inputs.framed import Framed
 from asr_transfer.data.inputs.kind import register
 from asr_transfer.errors import ConfigError
 
-_EMPHASIS, _FLOOR, _LEAST_DEVIATION = 0.97, 2.0**-24, 1e-5
+_EMPHASIS, _FLOOR, LEAST_DEVIATION = 0.97, 2.0**-24, 1e-5
 _HEARD = 400
 """Samples of a window, in the middle of the 512 of its spectrum."""
 
@@ -76,7 +76,7 @@ class ParakeetMel(Framed):
         squares = torch.zeros(self.mels, dtype=torch.float64)
         for block in blocks():
             squares = squares + (block.double() - mean).square().sum(0)
-        return mean.float(), (squares / max(count - 1, 1)).sqrt().float() + _LEAST_DEVIATION
+        return mean.float(), (squares / max(count - 1, 1)).sqrt().float() + LEAST_DEVIATION
 
 
 def _emphasised(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:

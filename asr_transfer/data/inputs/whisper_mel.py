@@ -15,7 +15,7 @@ from asr_transfer.data.inputs.framed import Framed
 from asr_transfer.data.inputs.kind import register
 from asr_transfer.errors import ConfigError
 
-_FLOOR, _RANGE = 1e-10, 8.0
+FLOOR, RANGE = 1e-10, 8.0
 """Least energy, and how many powers of ten under the loudest one others are raised to."""
 
 _FILTERBANKS: dict[int, torch.Tensor] = {}
@@ -60,7 +60,7 @@ class WhisperMel(Framed):
         spectrum = torch.stft(
             samples, window, hop, window, torch.hann_window(window), center=False, return_complex=True
         )
-        return (filterbank(self.mels).T @ spectrum.abs().square()).clamp(min=_FLOOR).log10().T
+        return (filterbank(self.mels).T @ spectrum.abs().square()).clamp(min=FLOOR).log10().T
 
     def analyse(self, samples: torch.Tensor) -> torch.Tensor:
         """See `Inputs.analyse`."""
@@ -85,7 +85,7 @@ class WhisperMel(Framed):
 
     def normalise(self, block: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """See `Inputs.normalise`."""
-        return (torch.maximum(block, first - _RANGE) + 4.0) / 4.0
+        return (torch.maximum(block, first - RANGE) + 4.0) / 4.0
 
 
 def filterbank(mels: int) -> torch.Tensor:

@@ -34,7 +34,7 @@ class Joined(nn.LayerNorm):
         """Map (batch, time, dim) to ((batch, time / frames, frames * dim), (batch,) lengths); zeros fill the last."""
         x = super().forward(x) * valid_frames(lengths, x.shape[1])[:, :, None]
         x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.frames))
-        return x.reshape(len(x), -1, self.frames * x.shape[2]), (lengths - 1) // self.frames + 1
+        return x.reshape(x.shape[0], -1, self.frames * x.shape[2]), (lengths - 1) // self.frames + 1
 
 
 @register("whisper-encoder")
