@@ -14,6 +14,7 @@ from asr_transfer.data.subwords import MARK
 from asr_transfer.data.tokens import Tokens, spells_phones
 from asr_transfer.decoding.greedy import greedy
 from asr_transfer.deployment.libraries import library, quiet
+from asr_transfer.deployment.peft_folder import with_adapters
 from asr_transfer.deployment.sounds import SECONDS, sounds
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import Report
@@ -78,12 +79,13 @@ def write_ctc(source: Source, folder: Path, fp16: bool = False) -> list[str]:
     return []
 
 
-def check_ctc(source: Source, folder: Path, tolerance: float, least: int) -> Report:
+def check_ctc(source: Source, folder: Path, adapters: Path, tolerance: float, least: int) -> Report:
     """Compare a folder in Transformers with the model, on generated sounds.
 
     Args:
         source: model on its way out.
         folder: folder that was written.
+        adapters: folder of adapters to put on it; `folder` itself for none.
         tolerance: greatest difference of two logits, as a share of the greatest.
         least: number of texts that must be equal.
 
@@ -92,7 +94,8 @@ def check_ctc(source: Source, folder: Path, tolerance: float, least: int) -> Rep
     """
     made = library("transformers", "pretrained", "transformers")
     with quiet(made), torch.no_grad():
-        theirs = made.AutoModelForCTC.from_pretrained(folder, dtype=torch.float32).eval()
+        theirs = made.AutoModelForCTC.from_pretrained(folder, dtype=torch.float32)
+        theirs = (theirs if adapters == folder else with_adapters(theirs, adapters)).eval()
         features = made.AutoFeatureExtractor.from_pretrained(folder)
         tokenizer = made.AutoTokenizer.from_pretrained(folder)
         worst, equal = 0.0, 0

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.deployment.libraries import library, quiet
 from asr_transfer.deployment.sounds import SECONDS
 from asr_transfer.deployment.source import Source
@@ -62,7 +63,7 @@ class FasterWhisper(Target):
     def usage(self, source: Source, options: ExportOptions) -> str:
         """See `Target.usage`."""
         language = language_of(source) or "en"
-        kind = "int8" if options.int8 else "float32"
+        kind, window = "int8" if options.int8 else "float32", source.recogniser.model.window or 0.0
         return (
             "```python\n"
             "from faster_whisper import WhisperModel\n\n"
@@ -70,7 +71,10 @@ class FasterWhisper(Target):
             f'segments, _ = model.transcribe("new.wav", language="{language}")\n'
             'print(" ".join(segment.text.strip() for segment in segments))\n'
             "```\n\n"
-            "`pip install faster-whisper` installs what it needs. On a GPU take `float16` or `int8_float16`."
+            "`pip install faster-whisper` installs what it needs. On a GPU take `float16` or `int8_float16`.\n\n"
+            f"What a recording lacks of {window:g} seconds faster-whisper fills with features that are no silence, and "
+            "writes some texts otherwise for it. With silence behind the recording it writes what the model itself "
+            f"does: `numpy.pad(samples, (0, max(0, {round(window * SAMPLE_RATE)} - len(samples))))`."
         )
 
     def front_matter(self, source: Source, options: ExportOptions) -> Mapping[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from asr_transfer.deployment import ctc_files, whisper_files
+from asr_transfer.deployment import ctc_files, peft_folder, whisper_files
 from asr_transfer.deployment.libraries import library, quiet
 from asr_transfer.deployment.sounds import SECONDS
 from asr_transfer.deployment.source import Source
@@ -22,29 +23,33 @@ class Transformers(Target):
     """A folder for `from_pretrained`."""
 
     runtime = "Transformers"
-    takes = frozenset({"fp16"})
+    takes = frozenset({"fp16", "adapters"})
     needs = {"transformers": "pretrained"}  # noqa: RUF012  # declared as a class variable of the base
     nearest = ("onnx",)
 
     def refusal(self, source: Source, options: ExportOptions) -> str | None:
         """See `Target.refusal`."""
-        if isinstance(source.recogniser.model, Whisper):
-            return whisper_files.whisper_refusal(source)
-        return ctc_files.ctc_refusal(source)
+        whole = isinstance(source.recogniser.model, Whisper)
+        reason = whisper_files.whisper_refusal(source) if whole else ctc_files.ctc_refusal(source)
+        return reason or (peft_folder.peft_refusal(source, options.fp16) if options.adapters else None)
 
     def write(self, source: Source, folder: Path, options: ExportOptions) -> Report:
         """See `Target.write`."""
+        if options.adapters:
+            return _write_adapters(source, folder)
         tolerance, least = (5e-2, 0) if options.fp16 else (1e-3, len(SECONDS))
         if isinstance(source.recogniser.model, Whisper):
             lines = whisper_files.write_whisper(source, folder, options.fp16)
-            report = check_whisper(source, folder, tolerance, least)
+            report = check_whisper(source, folder, folder, tolerance, least)
         else:
             lines = ctc_files.write_ctc(source, folder, options.fp16)
-            report = ctc_files.check_ctc(source, folder, tolerance, least)
+            report = ctc_files.check_ctc(source, folder, folder, tolerance, least)
         return Report(report.check, [*report.lines, *lines])
 
     def usage(self, source: Source, options: ExportOptions) -> str:
         """See `Target.usage`."""
+        if options.adapters:
+            return peft_folder.usage(source)
         return (
             "```python\n"
             "from transformers import pipeline\n\n"
@@ -59,19 +64,42 @@ class Transformers(Target):
         return {"library_name": "transformers", "pipeline_tag": "automatic-speech-recognition"}
 
 
-def check_whisper(source: Source, folder: Path, tolerance: float, least: int) -> Report:
+def _write_adapters(source: Source, folder: Path) -> Report:
+    """Write the adapters alone, and compare them on their base with the model."""
+    with tempfile.TemporaryDirectory() as made:
+        plain = Path(made)
+        base = peft_folder.base_of(source)
+        if isinstance(source.recogniser.model, Whisper):
+            whisper_files.write_whisper(base, plain)
+        else:
+            ctc_files.write_ctc(base, plain)
+        peft_folder.write_peft(source, plain, folder)
+        check = check_whisper if isinstance(source.recogniser.model, Whisper) else ctc_files.check_ctc
+        return check(source, plain, folder, 1e-3, len(SECONDS))
+
+
+def check_whisper(source: Source, folder: Path, adapters: Path, tolerance: float, least: int) -> Report:
     """Compare a Whisper folder in Transformers with the model; see `compared`.
+
+    Args:
+        source: model on its way out.
+        folder: folder that was written.
+        adapters: folder of adapters to put on it; `folder` itself for none.
+        tolerance: greatest difference of two logits, as a share of the greatest.
+        least: number of texts that must be equal.
 
     Raises:
         ModelError: It recognises otherwise.
     """
     made = library("transformers", "pretrained", "transformers")
     with quiet(made):
-        return _compared(made, source, folder, tolerance, least)
+        model = made.WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        if adapters != folder:
+            model = peft_folder.with_adapters(model, adapters)
+        return _compared(made, model.eval(), source, folder, tolerance, least)
 
 
-def _compared(made: Any, source: Source, folder: Path, tolerance: float, least: int) -> Report:
-    model = made.WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+def _compared(made: Any, model: Any, source: Source, folder: Path, tolerance: float, least: int) -> Report:
     features = made.WhisperFeatureExtractor.from_pretrained(folder)
     language = language_of(source)
 

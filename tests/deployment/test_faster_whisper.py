@@ -19,7 +19,7 @@ TARGET = find_target("faster-whisper")
 
 def test_it_recognises_as_the_model_and_keeps_what_faster_whisper_reads(tmp_path: Path) -> None:
     source = sources.whisper(tmp_path / "published")
-    done = export(source, "faster-whisper", tmp_path / "out")
+    done = export(source, "faster-whisper", tmp_path / "out", ExportOptions())
     assert (done.check["sounds"], done.check["equal texts"]) == (3, 3)
     assert all((tmp_path / "out" / name).is_file() for name in (*BESIDE, "model.bin", "vocabulary.json"))
     config = json.loads((tmp_path / "out" / "config.json").read_text())
@@ -29,7 +29,7 @@ def test_it_recognises_as_the_model_and_keeps_what_faster_whisper_reads(tmp_path
 def test_faster_whisper_loads_it(tmp_path: Path) -> None:
     faster_whisper = pytest.importorskip("faster_whisper")
     source = sources.whisper(tmp_path / "published")
-    export(source, "faster-whisper", tmp_path / "out")
+    export(source, "faster-whisper", tmp_path / "out", ExportOptions())
     model = faster_whisper.WhisperModel(str(tmp_path / "out"), device="cpu", compute_type="float32", cpu_threads=1)
     assert model.feature_extractor.nb_max_frames == 200 and model.hf_tokenizer.get_vocab_size() == 265
 
@@ -44,6 +44,6 @@ def test_eight_bits_are_smaller(tmp_path: Path) -> None:
 
 def test_ctc_models_and_two_precisions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="takes models of Whisper.*and this is a TransformersCtc; give --to transf"):
-        export(sources.ctc(tmp_path / "ctc"), "faster-whisper", tmp_path / "out")
+        export(sources.ctc(tmp_path / "ctc"), "faster-whisper", tmp_path / "out", ExportOptions())
     both = ExportOptions(int8=True, fp16=True)
     assert TARGET.refusal(sources.whisper(tmp_path / "whisper"), both) == "weights have eight bits or sixteen"

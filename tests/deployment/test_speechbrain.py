@@ -12,7 +12,7 @@ from asr_transfer.config import ModelConfig
 from asr_transfer.data.subwords import MARK, subwords_of
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.deployment import Source, export
+from asr_transfer.deployment import ExportOptions, Source, export
 from asr_transfer.deployment.sounds import sounds
 from asr_transfer.errors import ConfigError
 from asr_transfer.models.acoustic import AcousticModel
@@ -21,6 +21,7 @@ from asr_transfer.models.contract import SpeechModel
 from tests.deployment import sources
 from tests.models.pretrained.published import random_encoder
 
+PLAIN = ExportOptions()
 PIECES = [(MARK + "a", -1.0), ("b", -2.0), ("a", -2.5), ("'", -1.5), (MARK, -3.0)]
 TOKENS = {
     "letters": Tokens(["a", " ", "<", "'", "\\"]),
@@ -46,7 +47,7 @@ def _acoustic(encoder: str, tokens: int) -> SpeechModel:
 )
 def test_our_own_models_give_the_same_texts(encoder: str, kind: str, tmp_path: Path) -> None:
     source = _source(_acoustic(encoder, len(TOKENS[kind])), TOKENS[kind], tmp_path)
-    done = export(source, "speechbrain", tmp_path / "out")
+    done = export(source, "speechbrain", tmp_path / "out", PLAIN)
     assert (done.check["sounds"], done.check["equal texts"]) == (3, 3)
 
 
@@ -57,12 +58,12 @@ def test_published_encoders_and_adapters_go_with_it(tmp_path: Path) -> None:
         for parameter in source.recogniser.model.adapters.parameters():  # type: ignore[operator, union-attr]
             parameter.add_(0.5)
     for name, own in (("ctc", source), ("whisper", _source(random_encoder({"en": 6}), TOKENS["letters"], tmp_path))):
-        assert export(own, "speechbrain", tmp_path / name / "out").check["equal texts"] == 3
+        assert export(own, "speechbrain", tmp_path / name / "out", PLAIN).check["equal texts"] == 3
 
 
 def test_recordings_of_a_batch_are_heard_to_their_own_ends(tmp_path: Path) -> None:
     source = _source(_acoustic("bilstm", 6), TOKENS["letters"], tmp_path)
-    export(source, "speechbrain", tmp_path / "out")
+    export(source, "speechbrain", tmp_path / "out", PLAIN)
     theirs = EncoderASR.from_hparams(str(tmp_path / "out"), savedir=str(tmp_path / "cache"))
     short, _, long = sounds()
     batch = torch.nn.utils.rnn.pad_sequence([short, long], batch_first=True)
@@ -75,4 +76,4 @@ def test_recordings_of_a_batch_are_heard_to_their_own_ends(tmp_path: Path) -> No
 
 def test_a_model_that_writes_token_after_token_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="EncoderASR decodes by CTC.*give --to transformers"):
-        export(sources.whisper(tmp_path / "whisper"), "speechbrain", tmp_path / "out")
+        export(sources.whisper(tmp_path / "whisper"), "speechbrain", tmp_path / "out", PLAIN)

@@ -50,3 +50,16 @@ def published_model(model: TransformersCtc, head: str) -> Any:
             # Kept there as a direction and a length (Salimans and Kingma 2016).
             module.weight = body.get_submodule(path).weight
     return whole.eval()
+
+
+def published_paths(model: TransformersCtc) -> dict[str, str]:
+    """Return the path in the library's model of every module that it has, by the module's path here.
+
+    Raises:
+        ModelError: transformers is not installed.
+    """
+    where = "the model"
+    family, body = make_whole(transformers(where), model.plain, where)
+    there = {module: path for path, module in body.named_modules()}
+    parts = TransformersCtc(model.plain, model.inputs, {}, where, (family, body))
+    return {path: there[module] for path, module in parts.named_modules() if module in there}

@@ -82,15 +82,19 @@ def _generation(folder: Path) -> dict[str, Any]:
     return read_json(file) if file.is_file() else {}
 
 
+def published_name(name: str) -> str:
+    """Return the name in published folders of a tensor or module here: `encoder.norm.bias` is
+    `model.encoder.layer_norm.bias`.
+    """
+    for there, here in _RENAMED.items():
+        if name.startswith(here):
+            return f"model.{there}{name.removeprefix(here)}"
+    return f"model.{name}"
+
+
 def published_tensors(model: Whisper) -> dict[str, torch.Tensor]:
     """Return the weights of a model by the names that published folders have them under."""
-    own = base_state(model)
-    back = {here: there for there, here in _RENAMED.items()}
-    found = {}
-    for name, tensor in own.items():
-        here = next((here for here in back if name.startswith(here)), "")
-        found[f"model.{back.get(here, '')}{name.removeprefix(here)}"] = tensor.detach().cpu()
-    return found
+    return {published_name(name): tensor.detach().cpu() for name, tensor in base_state(model).items()}
 
 
 def published_sizes(model: Whisper) -> dict[str, Any]:
