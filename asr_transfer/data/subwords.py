@@ -79,7 +79,7 @@ class SubwordModel:
 
     @property
     def merges(self) -> bool:
-        """Whether texts are spelled by merging neighbours, as `subwords_of` was told, and not in the likeliest pieces."""
+        """Whether texts are spelled by merging neighbours, as `subwords_of` was told, not in the likeliest pieces."""
         return self.data.endswith(_settings(True))
 
     @property

@@ -7,6 +7,7 @@ the folder itself are the same for all (`export`).
 from asr_transfer.deployment import (  # noqa: F401  # register themselves
     faster_whisper,
     onnx,
+    onnx_asr,
     sherpa_onnx,
     speechbrain_folder,
     transformers,

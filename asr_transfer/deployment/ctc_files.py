@@ -37,7 +37,7 @@ _PIECED = ("omniasr_ctc", "parakeet_ctc", "lasr_ctc")
 
 
 def ctc_refusal(source: Source) -> str | None:
-    """Return why a CTC model is none that Transformers has a class for, as what follows "because "; None where it is."""
+    """Return why Transformers has no class for a CTC model, as what follows "because "; None where it has."""
     model, tokens = source.recogniser.model, source.recogniser.tokens
     if not isinstance(model, TransformersCtc):
         return (

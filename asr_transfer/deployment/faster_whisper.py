@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ class FasterWhisper(Target):
     """A folder for `faster_whisper.WhisperModel`."""
 
     runtime = "faster-whisper"
-    takes = frozenset({"int8", "fp16"})
-    needs = {"ctranslate2": EXTRA, "transformers": EXTRA}  # noqa: RUF012  # declared as a class variable of the base
+    takes: ClassVar[frozenset[str]] = frozenset({"int8", "fp16"})
+    needs: ClassVar[Mapping[str, str]] = {"ctranslate2": EXTRA, "transformers": EXTRA}
     nearest = ("transformers", "onnx")
 
     def refusal(self, source: Source, options: ExportOptions) -> str | None:
@@ -101,7 +101,9 @@ def _checked(source: Source, folder: Path, options: ExportOptions) -> Report:
         return results[id(one)]
 
     def logits(one: Heard) -> torch.Tensor:
-        return torch.stack([torch.from_numpy(np.array(step.to(made.DataType.float32))) for step in result(one).logits[0][:1]])
+        return torch.stack(
+            [torch.from_numpy(np.array(step.to(made.DataType.float32))) for step in result(one).logits[0][:1]]
+        )
 
     def text(one: Heard) -> Sequence[int]:
         return [token for token in result(one).sequences_ids[0] if token != tokens.end][: len(one.text)]

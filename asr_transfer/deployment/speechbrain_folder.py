@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -50,7 +50,7 @@ class SpeechBrain(Target):
     """A folder for `EncoderASR.from_hparams`."""
 
     runtime = "SpeechBrain"
-    needs = {"speechbrain": "pretrained"}  # noqa: RUF012  # declared as a class variable of the base
+    needs: ClassVar[Mapping[str, str]] = {"speechbrain": "pretrained"}
     nearest = ("transformers", "onnx")
 
     def refusal(self, source: Source, options: ExportOptions) -> str | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -23,8 +23,8 @@ class Transformers(Target):
     """A folder for `from_pretrained`."""
 
     runtime = "Transformers"
-    takes = frozenset({"fp16", "adapters"})
-    needs = {"transformers": "pretrained"}  # noqa: RUF012  # declared as a class variable of the base
+    takes: ClassVar[frozenset[str]] = frozenset({"fp16", "adapters"})
+    needs: ClassVar[Mapping[str, str]] = {"transformers": "pretrained"}
     nearest = ("onnx",)
 
     def refusal(self, source: Source, options: ExportOptions) -> str | None:

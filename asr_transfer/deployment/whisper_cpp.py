@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class WhisperCpp(Target):
     """A ggml file for whisper.cpp and what is built on it."""
 
     runtime = "whisper.cpp"
-    takes = frozenset({"fp16"})
+    takes: ClassVar[frozenset[str]] = frozenset({"fp16"})
     nearest = ("faster-whisper", "transformers", "onnx")
 
     def refusal(self, source: Source, options: ExportOptions) -> str | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import safetensors.torch
-import torch
 
 from asr_transfer import audio
 from asr_transfer.data.byte_pairs import BytePairTokens
@@ -129,9 +128,7 @@ def _config(model: Whisper, tokens: BytePairTokens, published: Path | None, fp16
     }
 
 
-def _generation(
-    model: Whisper, tokens: BytePairTokens, published: Path | None, language: str | None
-) -> dict[str, Any]:
+def _generation(model: Whisper, tokens: BytePairTokens, published: Path | None, language: str | None) -> dict[str, Any]:
     known = read_json(published / GENERATION) if published is not None and (published / GENERATION).is_file() else {}
     index = {symbol: number for number, symbol in enumerate(tokens.symbols) if symbol}
     made: dict[str, Any] = {

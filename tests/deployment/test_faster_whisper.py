@@ -9,8 +9,8 @@ import pytest
 
 from asr_transfer.deployment import ExportOptions, find_target
 from asr_transfer.deployment.faster_whisper import BESIDE
-from asr_transfer.errors import ConfigError
 from asr_transfer.deployment.folder import export
+from asr_transfer.errors import ConfigError
 from tests.deployment import sources
 
 pytest.importorskip("ctranslate2")

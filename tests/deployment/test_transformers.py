@@ -18,15 +18,16 @@ from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import AdapterSpec, add_adapter
 from asr_transfer.models.pretrained.whisper import Whisper
 from tests.deployment import sources
-from tests.models.pretrained.published import random_encoder
 from tests.models.pretrained.ctc_folders import FAMILIES
+from tests.models.pretrained.published import random_encoder
 
 transformers = pytest.importorskip("transformers")
 TARGET = find_target("transformers")
+PLAIN = ExportOptions()
 WHOLE = {"sounds": 3, "equal texts": 3}
 
 
-def _written(source: Source, folder: Path, options: ExportOptions = ExportOptions()) -> dict[str, object]:
+def _written(source: Source, folder: Path, options: ExportOptions = PLAIN) -> dict[str, object]:
     folder.mkdir()
     assert TARGET.refusal(source, options) is None
     report = TARGET.write(source, folder, options)
@@ -138,15 +139,14 @@ def test_weights_that_recognise_otherwise_are_found(tmp_path: Path, monkeypatch:
 
 
 def test_layers_of_our_own_adapters_and_whole_words_are_refused(tmp_path: Path) -> None:
-    plain = ExportOptions()
     source = sources.ctc(tmp_path / "ctc")
     own = replace(source, recogniser=replace(source.recogniser, model=random_encoder({"main": 9})))
-    assert "WhisperEncoderModel, which has layers of its own" in str(TARGET.refusal(own, plain))
+    assert "WhisperEncoderModel, which has layers of its own" in str(TARGET.refusal(own, PLAIN))
     units: Units = "words"
     whole = replace(source, recogniser=replace(source.recogniser, tokens=Tokens(["yes", "no"], units)))
-    assert "whole words" in str(TARGET.refusal(whole, plain))
+    assert "whole words" in str(TARGET.refusal(whole, PLAIN))
     add_adapter(source.recogniser.model, AdapterSpec("lhuc"))
-    assert "the adapter lhuc cannot be folded" in str(TARGET.refusal(source, plain))
+    assert "the adapter lhuc cannot be folded" in str(TARGET.refusal(source, PLAIN))
     spoken = sources.whisper(tmp_path / "whisper")
     add_adapter(spoken.recogniser.model, AdapterSpec("lhuc"))
-    assert "the adapter lhuc cannot be folded" in str(TARGET.refusal(spoken, plain))
+    assert "the adapter lhuc cannot be folded" in str(TARGET.refusal(spoken, PLAIN))

@@ -41,7 +41,9 @@ def published_model(model: TransformersCtc, head: str) -> Any:
     load_weights(parts, state, where)
     for name, tensor in body.get_submodule(family.head).named_parameters():
         tensor.copy_(getattr(own, name).view_as(tensor))
-    whole: nn.Module = getattr(library, family.made_by)(library.CONFIG_MAPPING[network["model_type"]].from_dict(network))
+    whole: nn.Module = getattr(library, family.made_by)(
+        library.CONFIG_MAPPING[network["model_type"]].from_dict(network)
+    )
     known = whole.state_dict()
     found = {name: tensor for name, tensor in body.state_dict().items() if name in known}
     whole.load_state_dict(found, strict=False)
