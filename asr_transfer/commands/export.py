@@ -23,7 +23,8 @@ class ExportCommand(RunOptions):
 
     Attributes:
         model: model folder, or the run folder of `train`, `learn` or `adapt`.
-        to: program or format to write for: `onnx`, `sherpa-onnx`.
+        to: program or format to write for: `onnx`, `sherpa-onnx`, `transformers`, `faster-whisper`, `whisper.cpp`,
+            `speechbrain`, `onnx-asr`.
         out: folder to write.
         profile: speaker's profile to fold into the model: profile folder, or the run folder of `adapt`.
         language: head to write, where the model has several, by default that of the profile, else the one that the

@@ -7,15 +7,15 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.deployment.ctc_files import ctc_logits, ctc_report
-from asr_transfer.deployment.libraries import library
 from asr_transfer.deployment.sounds import SECONDS, sounds
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import ExportOptions, Report, Target, register
@@ -50,7 +50,6 @@ class SpeechBrain(Target):
     """A folder for `EncoderASR.from_hparams`."""
 
     runtime = "SpeechBrain"
-    needs: ClassVar[Mapping[str, str]] = {"speechbrain": "pretrained"}
     nearest = ("transformers", "onnx")
 
     def refusal(self, source: Source, options: ExportOptions) -> str | None:
@@ -114,7 +113,7 @@ def _quoted(text: str) -> str:
 
 def _checked(source: Source, folder: Path) -> Report:
     """Compare log-probabilities and texts in SpeechBrain with the model's."""
-    made = library("speechbrain.inference.ASR", "pretrained", "speechbrain")
+    made = import_module("speechbrain.inference.ASR")
     worst, equal = 0.0, 0
     with tempfile.TemporaryDirectory() as cache, torch.no_grad(), contextlib.redirect_stdout(None):
         theirs = made.EncoderASR.from_hparams(source=str(folder.resolve()), savedir=cache, run_opts={"device": "cpu"})
