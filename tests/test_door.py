@@ -21,6 +21,7 @@ from asr_transfer import ranges
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.compare import CompareCommand
 from asr_transfer.commands.evaluate import EvaluateCommand
+from asr_transfer.commands.export import ExportCommand
 from asr_transfer.commands.learn import LearnCommand
 from asr_transfer.commands.options import ListenOptions
 from asr_transfer.errors import ConfigError, ModelError
@@ -52,6 +53,7 @@ def folder(tone_run: Path, tone_corpus: dict[str, Path], tmp_path: Path, monkeyp
         (at.load, ListenOptions, set()),
         (at.adapt, AdaptCommand, set()),
         (at.evaluate, EvaluateCommand, set()),
+        (at.export, ExportCommand, set()),
         (at.learn, LearnCommand, set()),
         # The runs stand on the command line without a name; the old name of an option is no name of ours.
         (at.compare, CompareCommand, {"runs", "profile"}),
@@ -89,7 +91,7 @@ _RANGES = {
 
 def test_the_examples_of_the_docstrings_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checker, known = doctest.OutputChecker(), dict[str, Any]()
-    for function in (at.adapt, at.load, at.evaluate, at.compare, at.learn):
+    for function in (at.adapt, at.load, at.evaluate, at.compare, at.learn, at.export):
         if function is at.compare:
             shutil.copytree("my_scores", "other_scores")
         examples = doctest.DocTestParser().get_examples(inspect.getdoc(function) or "")
@@ -119,6 +121,7 @@ def test_the_example_files_run(
         "adapt.py": (["my_model", "my_recordings", "my_voice", "new.wav"], r"before: [a-f ]+\nafter: +[a-f ]+\n"),
         "learn.py": (["my_model", "my_language", "mk", "my_new_model", "new.wav"], r"mk: [а-е ]+\n"),
         "evaluate.py": (["my_model", "my_recordings", "my_scores"], r"\d+ errors in \d+ words: WER \d+\.\d%, CER"),
+        "export.py": (["my_voice", "onnx", "my_product"], r"The graph was held against the model .*\n"),
         "compare.py": (["report", "my_scores", "others"], r"my_scores: \d+\.\d%\nothers: \d+\.\d%\n"),
     }
     assert set(calls) == {path.name for path in EXAMPLES.iterdir() if path.suffix == ".py"}
@@ -131,7 +134,7 @@ def test_the_example_files_run(
 
 def test_the_package_is_loaded_at_once_and_its_functions_late() -> None:
     code = (
-        "import sys, asr_transfer as at; assert {'adapt', 'compare', 'evaluate', 'learn', 'load'} <= set(dir(at));"
+        "import sys, asr_transfer as at; assert {'adapt', 'compare', 'evaluate', 'export', 'load'} <= set(dir(at));"
         "assert not {'torch', 'numpy', 'jsonargparse'} & set(sys.modules); at.load; assert 'torch' in sys.modules"
     )
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -14,7 +14,7 @@ from asr_transfer.errors import ModelError
 
 SECONDS = (0.5, 1.2, 2.7, 5.3, 9.1)
 TOLERANCE = 1e-3
-"""Difference of logarithmic probabilities that float32 in another order of adding can make."""
+"""Difference of logarithmic probabilities that float32 in another order of adding can make, relative below -1."""
 
 QUANTISED = 0.1
 """Mean difference of a frame's probabilities, added up over tokens, up to which whole numbers stand for a model."""
@@ -29,7 +29,7 @@ class Agreement:
 
     Attributes:
         seconds: Lengths of the recordings.
-        alone: Greatest difference of a logarithmic probability, for each length alone.
+        alone: Greatest difference of a logarithmic probability, relative below -1, for each length alone.
         batch: The same in the batch of all; None where it takes one at a time.
         moved: Mean, over frames, of the differences of probabilities added up over tokens, at most 2.
         best: Share of frames whose likeliest token is the same.
@@ -138,4 +138,4 @@ def _difference(found: torch.Tensor, right: torch.Tensor) -> float:
             f"what was written hears {tuple(found.shape)} frames and tokens where the model hears "
             f"{tuple(right.shape)}, so nothing was written; export to another target."
         )
-    return float((found - right).abs().max())
+    return float(((found - right).abs() / right.abs().clamp(min=1.0)).max())

@@ -13,7 +13,8 @@ from asr_transfer.deployment.target import ExportOptions, Target
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.finished_run import profile_of, read_finished
 from asr_transfer.evaluation.foreign import read_hypotheses
-from asr_transfer.evaluation.scoring import Unit, align
+from asr_transfer.evaluation.normalisation import Unit
+from asr_transfer.evaluation.scoring import align
 from asr_transfer.evaluation.significance import error_rate
 from asr_transfer.textfiles import decoded, spelled
 
@@ -77,7 +78,9 @@ def run_figures(run: Path, language: str = "") -> list[str]:
     for unit in UNITS:
         if (rate := error_rate(align(found, unit, profile))) is None:
             continue
-        between = f" ({100 * rate.low:.1f} … {100 * rate.high:.1f})" if None not in (rate.low, rate.high) else ""
+        between = ""
+        if rate.low is not None and rate.high is not None:
+            between = f" ({100 * rate.low:.1f} … {100 * rate.high:.1f})"
         lines.append(f"errors in {unit}s: {100 * rate.value:.1f} %{between} of {len(found)} utterances of `{run}`")
     return lines
 

@@ -58,7 +58,7 @@ class Spectra(nn.Module):
         else:
             before, total = 0, count
         # A recording shorter than a window is a window of its last sample.
-        place = torch.arange(total.clamp(min=window)) - before
+        place = torch.arange(total.clamp(min=window)) - before  # type: ignore[call-overload]  # a number of the graph
         mirrored = inputs.mirrored
         place = torch.where(place < 0, mirrored - 1 - place, place)
         place = torch.where(place >= count, 2 * count - 1 - mirrored - place, place)
@@ -105,7 +105,7 @@ def can_be_computed(inputs: Inputs) -> bool:
 
 
 def _analysis(inputs: Framed) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the kernel of the spectrum's real and imaginary parts, (2 bins, 1, window), and filters, (mels, bins, 1)."""
+    """Return kernels of the spectrum's real and imaginary parts, (2 bins, 1, window), and of mels, (mels, bins, 1)."""
     window, _ = inputs.window_and_hop()
     points = 1 << (window - 1).bit_length()
     change = torch.eye(window, dtype=torch.float64)

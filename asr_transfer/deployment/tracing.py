@@ -175,7 +175,7 @@ def _attending(layer: nn.MultiheadAttention) -> Callable[..., tuple[torch.Tensor
         x: torch.Tensor, _key: torch.Tensor, _value: torch.Tensor, key_padding_mask: torch.Tensor, need_weights: bool
     ) -> tuple[torch.Tensor, None]:
         query, key, value = (
-            part.unflatten(2, (layer.num_heads, -1)).transpose(1, 2)
+            torch.unflatten(part, 2, (layer.num_heads, -1)).transpose(1, 2)
             for part in nn.functional.linear(x, layer.in_proj_weight, layer.in_proj_bias).chunk(3, dim=-1)
         )
         scores = query @ key.transpose(2, 3) * layer.head_dim**-0.5
