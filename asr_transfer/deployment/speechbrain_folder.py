@@ -91,7 +91,7 @@ def settings(description: Mapping[str, Any], head: str, tokens: Tokens) -> str:
     """Return the text of `hyperparams.yaml`.
 
     Args:
-        description: what `models.kinds.describe` returned.
+        description: result of `models.kinds.describe`.
         head: name of the head.
         tokens: tokens of the head.
     """

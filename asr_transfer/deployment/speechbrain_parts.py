@@ -22,7 +22,7 @@ class Encoder(nn.Module):
     """A model with one of its heads, from waveforms to log-probabilities, as `EncoderASR` calls it.
 
     Args:
-        description: JSON of what `models.kinds.describe` returned.
+        description: JSON of the result of `models.kinds.describe`.
         head: name of the head.
     """
 
@@ -63,7 +63,7 @@ class Speller:
 
     Args:
         symbols: symbols without the blank.
-        units: what they are, as a token file names it.
+        units: kind of the symbols, as a token file names it.
         pieces: SentencePiece model of subwords in base 64; empty for none.
     """
 

@@ -78,7 +78,7 @@ def compared(
     """Compare logits and texts.
 
     Args:
-        ours: what the model makes of the sounds.
+        ours: results of the model for the sounds.
         logits: function to the other program's logits, of the shape of `Heard.logits` or of its first rows; None where
             the program tells none.
         text: function to the tokens that it writes, at most `MOST`.

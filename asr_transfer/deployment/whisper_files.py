@@ -35,7 +35,7 @@ def whisper_refusal(source: Source, only: str = "models of Whisper, encoder and 
 
     Args:
         source: model on its way out.
-        only: what the target takes alone, for the message.
+        only: name of all that the target takes, for the message.
     """
     model = source.recogniser.model
     if not isinstance(model, Whisper) or not isinstance(source.recogniser.tokens, BytePairTokens):
