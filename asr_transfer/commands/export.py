@@ -32,6 +32,9 @@ class ExportCommand(RunOptions):
         int8: whether weights are whole numbers of eight bits.
         fp16: whether weights are floating-point numbers of sixteen bits.
         adapters: whether adapters are written apart from the model.
+        lexicon: words that alone can be said, with their pronunciations: a file, or a folder of files named by language
+            (`lexicon.en.txt`).
+        sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
         overwrite: whether to replace the export that `out` holds.
     """
 
@@ -42,6 +45,12 @@ class ExportCommand(RunOptions):
     int8: bool = False
     fp16: bool = False
     adapters: bool = False
+    lexicon: Path | None = None
+    sentences: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sentences and self.lexicon is None:
+            raise ConfigError("`sentences` are made of a lexicon's words; give one with --lexicon.")
 
 
 def export(
@@ -54,6 +63,8 @@ def export(
     int8: bool = False,
     fp16: bool = False,
     adapters: bool = False,
+    lexicon: str | Path | None = None,
+    sentences: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Write a model as another program takes it; the parameters are options of `asr-transfer export`.
@@ -67,6 +78,8 @@ def export(
         int8: whether weights are whole numbers of eight bits.
         fp16: whether weights are floating-point numbers of sixteen bits.
         adapters: whether adapters are written apart from the model.
+        lexicon: words that alone can be said, with their pronunciations.
+        sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
         overwrite: whether to replace the export that `out` holds.
 
     Returns:
@@ -89,16 +102,24 @@ def export_model(command: ExportCommand, say: Say) -> Exported:
     Raises:
         AsrTransferError: model, profile, options or the folder are wrong, or the target cannot carry the model.
     """
+    from asr_transfer.commands.word_files import file_of
     from asr_transfer.deployment import ExportOptions, export, find_target
     from asr_transfer.deployment.folder import require_place
 
     find_target(command.to)
     require_place(command.out, command.overwrite)
-    for source, what in ((command.model, "model"), (command.profile, "profile")):
-        if source is not None and source.resolve() in (command.out.resolve(), *command.out.resolve().parents):
+    for place, what in ((command.model, "model"), (command.profile, "profile")):
+        if place is not None and place.resolve() in (command.out.resolve(), *command.out.resolve().parents):
             raise ConfigError(f"{command.out}: lies in the folder of the {what} that is exported; give another --out.")
-    options = ExportOptions(int8=command.int8, fp16=command.fp16, adapters=command.adapters)
-    done = export(open_source(command, say), command.to, command.out, options, command.overwrite)
+    source = open_source(command, say)
+    options = ExportOptions(
+        int8=command.int8,
+        fp16=command.fp16,
+        adapters=command.adapters,
+        lexicon=file_of("lexicon", command.lexicon, source.recogniser.head),
+        sentences=command.sentences,
+    )
+    done = export(source, command.to, command.out, options, command.overwrite)
     for line in done.lines:
         say(line)
     say(f"{command.out}: written for {command.to}; its README.md says how it is run")

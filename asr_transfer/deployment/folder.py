@@ -12,7 +12,7 @@ from asr_transfer.deployment.card import card
 from asr_transfer.deployment.libraries import library
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import ExportOptions, find_target, require_carried
-from asr_transfer.errors import DataError, ModelError
+from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import adapter_specs
 from asr_transfer.models.folder import refuse_foreign
 from asr_transfer.models.replacing import replace_folder
@@ -52,6 +52,7 @@ def export(source: Source, to: str, out: Path, options: ExportOptions, overwrite
 
     Raises:
         ConfigError: the target is unknown, cannot carry the model or an option, or needs what is not installed.
+        DataError: a lexicon is damaged, or holds what the model cannot write.
         ModelError: `out` holds something else, cannot be written, or what was written recognises otherwise than the
             model; nothing is left behind then, and what stood there is untouched.
     """
@@ -85,7 +86,7 @@ def export(source: Source, to: str, out: Path, options: ExportOptions, overwrite
 
     try:
         replace_folder(out, write)
-    except (OSError, DataError) as error:
+    except OSError as error:
         raise ModelError(
             f"{out}: the export cannot be written ({error}); free space or choose another folder. "
             "What stood there before is untouched."

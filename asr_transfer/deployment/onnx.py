@@ -11,42 +11,49 @@ import torch
 from torch import nn
 
 from asr_transfer import audio
+from asr_transfer.data.inputs import Waveform
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.deployment.agreement import Hear, agreement, noises, require_close, require_equal
 from asr_transfer.deployment.normalised import Normalised, can_be_normalised
 from asr_transfer.deployment.quantised import quantise
 from asr_transfer.deployment.source import Source
+from asr_transfer.deployment.spectra import Spectra, can_be_computed
 from asr_transfer.deployment.target import ExportOptions, Report, Target, register
 from asr_transfer.deployment.tracing import Listening, graphed, run, session, write_graph
+from asr_transfer.errors import ModelError
 from asr_transfer.models.contract import SequenceModel, SpeechModel
 from asr_transfer.plain import to_plain
 from asr_transfer.textfiles import write_text
 
 INPUTS = {"features": {0: "N", 1: "T"}, "lengths": {0: "N"}}
 OUTPUTS = {"log_probs": {0: "N", 1: "frames"}, "log_probs_lengths": {0: "N"}}
+FEATURES_TOLERANCE = 0.01
+"""Difference of logarithmic energies: in quiet bands another order of adding is heard."""
 USAGE = """`model.onnx` takes `features`, (N, T, {dim}) float32, and `lengths`, (N,) int64, of recordings{limit}. It
 gives `log_probs`, (N, frames, {tokens}), a frame every {shift} ms, and `log_probs_lengths`, (N,). Token 0 is CTC's
 blank; `tokens.txt` has a symbol and its number on each line, `▁` for a space.
 
-The graph normalises the features itself. They are those of mono samples at {rate} Hz within ±1 that
-`inputs_from_plain(settings, "").analyse(samples)` of `asr_transfer.data.inputs` gives, with the settings
-
-```json
-{plain}
-```
+The graph normalises the features itself. {features}
 
 ```python
 import onnxruntime
 
-session = onnxruntime.InferenceSession("model.onnx")
-log_probs, lengths = session.run(None, {{"features": features, "lengths": lengths}})
+{code}log_probs, lengths = onnxruntime.InferenceSession("model.onnx").run(
+    None, {{"features": features, "lengths": lengths}}
+)
 ```
 """
+COMPUTED = """`features.onnx` computes them of one recording: `waveform`, (1, samples) float32, mono at {rate} Hz within
+±1, to `features` and `lengths`. Their settings are `{plain}`."""
+COMPUTING = """features, lengths = onnxruntime.InferenceSession("features.onnx").run(None, {"waveform": samples[None]})
+"""
+FED = """They are those of mono samples at {rate} Hz within ±1 that `inputs_from_plain(settings, "").analyse(samples)`
+of `asr_transfer.data.inputs` gives for the settings `{plain}`; of waveforms they are the samples themselves."""
 
 
 @register("onnx")
 class Onnx(Target):
-    """`model.onnx`: features and lengths to logarithmic probabilities, `tokens.txt`, and how features are computed."""
+    """`model.onnx`: features and lengths to logarithmic probabilities; `features.onnx` before it; `tokens.txt`."""
 
     runtime = "ONNX Runtime"
     takes: ClassVar[frozenset[str]] = frozenset({"int8"})
@@ -103,6 +110,10 @@ class Onnx(Target):
             lines.append(f"{found.line('In whole numbers the graph')}; it has {100 * share:.0f} % of the size")
             whole.unlink()
         write_tokens(recogniser.tokens, folder / "tokens.txt")
+        if computes_features(model):
+            found_features = write_features(model, folder / "features.onnx", metadata)
+            check["features"] = {"greatest_difference": float(f"{found_features:.2e}")}
+            lines.append(f"features of a recording differ by at most {found_features:.1e} from the model's own")
         return Report(check, lines, facts)
 
     def usage(self, source: Source, options: ExportOptions) -> str:
@@ -111,9 +122,44 @@ class Onnx(Target):
         plain = json.dumps(to_plain({"kind": model.inputs.kind, **model.inputs.plain()}))
         limit = "" if model.window is None else f" of at most {model.window:g} s"
         tokens, shift = len(source.recogniser.tokens), 1000 * model.frame_shift()
+        computed = computes_features(model)
+        features = (COMPUTED if computed else FED).format(rate=audio.SAMPLE_RATE, plain=plain)
         return USAGE.format(
-            dim=model.inputs.dim, limit=limit, tokens=tokens, shift=f"{shift:g}", rate=audio.SAMPLE_RATE, plain=plain
+            dim=model.inputs.dim,
+            limit=limit,
+            tokens=tokens,
+            shift=f"{shift:g}",
+            features=features,
+            code=COMPUTING if computed else "",
         )
+
+
+def computes_features(model: SpeechModel) -> bool:
+    """Return whether a graph of its own computes a model's features: they are no waveforms, and of a known kind."""
+    return can_be_computed(model.inputs) and not isinstance(model.inputs, Waveform)
+
+
+def write_features(model: SpeechModel, file: Path, metadata: Mapping[str, str]) -> float:
+    """Write a graph from a waveform to a model's features; return by how much they differ at most.
+
+    Raises:
+        ModelError: they are others than the model's own.
+    """
+    spectra = Spectra(model.inputs).eval()
+    results: dict[str, dict[int, str]] = {"features": {1: "T"}, "lengths": {}}
+    write_graph(spectra, (noises((1.6,))[0][None],), file, {"waveform": {1: "samples"}}, results, metadata)
+    made, worst = session(file), 0.0
+    for one in noises((0.5, 2.7)):
+        features, lengths = run(made, one[None])
+        own = model.inputs.analyse(one)
+        if lengths.tolist() != [len(own)] or features.shape[1:] != own.shape:
+            raise ModelError(
+                f"{file.name}: computes {int(lengths[0])} frames where the model's inputs have {len(own)}."
+            )
+        worst = max(worst, float((features[0] - own).abs().max()))
+    if not worst <= FEATURES_TOLERANCE:
+        raise ModelError(f"{file.name}: computes other features than the model's (they differ by {worst:.3g}).")
+    return worst
 
 
 def no_ctc(source: Source) -> str | None:

@@ -16,6 +16,7 @@ from torch import nn
 
 from asr_transfer import audio
 from asr_transfer.data.inputs import KaldiFbank
+from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.deployment.agreement import (
     Agreement,
@@ -32,8 +33,9 @@ from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.spectra import Spectra, Unscaled, can_be_computed
 from asr_transfer.deployment.target import ExportOptions, Report, Target, register
 from asr_transfer.deployment.tracing import Listening, graphed, run, session, write_graph
+from asr_transfer.deployment.word_graph import word_graph
 from asr_transfer.models.contract import SpeechModel
-from asr_transfer.textfiles import write_text
+from asr_transfer.textfiles import write_bytes, write_text
 
 FBANK_SHIFT, WAVE_SHIFT = 0.04, 0.02
 """Seconds that sherpa-onnx takes an output frame for, of Zipformer and of Omnilingual models."""
@@ -66,7 +68,7 @@ class SherpaOnnx(Target):
     """`model.onnx`, `tokens.txt` and a program of ten lines, `test.py`."""
 
     runtime = "sherpa-onnx"
-    takes: ClassVar[frozenset[str]] = frozenset({"int8"})
+    takes: ClassVar[frozenset[str]] = frozenset({"int8", "lexicon", "sentences"})
     needs: ClassVar[Mapping[str, str]] = {"onnx": "export", "onnxruntime": "export"}
     nearest = ("onnx", "faster-whisper", "whisper.cpp", "transformers")
 
@@ -80,6 +82,8 @@ class SherpaOnnx(Target):
             return f"features of the kind {inputs.kind} are not computed inside graphs"
         if reason := no_tokens(recogniser.tokens):
             return reason
+        if options.lexicon is not None and not hears_fbank(model):
+            return "sherpa-onnx searches a lexicon for models on Kaldi's filter banks alone, and this one hears others"
         if repeats(model) is None:
             shift, wanted = 1000 * model.frame_shift(), 1000 * (FBANK_SHIFT if hears_fbank(model) else WAVE_SHIFT)
             return f"it has a frame every {shift:g} ms, which sherpa-onnx cannot time: it counts {wanted:g} ms for each"
@@ -127,7 +131,10 @@ class SherpaOnnx(Target):
                 lines.append(f"{found.line('In whole numbers the graph')}; it has {share:.0f} % of the size")
                 whole.unlink()
         write_tokens(recogniser.tokens, folder / "tokens.txt")
-        write_text(folder / "test.py", PROGRAM.format(call=call(model)))
+        listening = call(model, options)
+        write_text(folder / "test.py", (WORDS_PROGRAM if options.lexicon else PROGRAM).format(call=listening))
+        if options.lexicon is not None:
+            lines.append(write_words(recogniser.tokens, options.lexicon, options.sentences, folder))
         if (same := written_there(source, folder)) is not None:
             check["same_texts"] = same
             lines.append(f"sherpa-onnx itself wrote the model's own text of {same['equal']} of {same['of']} of them")
@@ -141,7 +148,7 @@ class SherpaOnnx(Target):
         model = source.recogniser.model
         cut = f"It hears at most {model.window:g} s at once" if model.window else "Long recordings need much memory"
         fed = "batches" if hears_fbank(model) else "one recording at a time, whose features the graph computes itself"
-        return USAGE.format(call=call(model), cut=cut, fed=fed)
+        return USAGE.format(call=call(model, options), cut=cut, fed=fed)
 
     def _held(self, source: Source, file: Path) -> Agreement:
         """Hold a graph against the model, fed as sherpa-onnx feeds it."""
@@ -176,6 +183,13 @@ for name in sys.argv[1:]:
     print(name, stream.result.text.strip(), sep="\\t")
 '''
 
+WORDS_PROGRAM = (
+    PROGRAM.replace("model, tokens =", "model, tokens, graph, words =")
+    .replace('"tokens.txt"))', '"tokens.txt", "words.fst", "words.txt"))')
+    .replace("for name in sys", 'said = ["", *open(words, encoding="utf-8").read().split("\\n")]\nfor name in sys')
+    .replace("stream.result.text.strip()", '" ".join(said[number] for number in stream.result.words)')
+)
+
 USAGE = """```sh
 pip install sherpa-onnx soundfile
 python test.py my.wav
@@ -189,12 +203,32 @@ recogniser = sherpa_onnx.OfflineRecognizer.{call}
 
 and other languages have a function of that name. It takes {fed}. {cut}: cut them at pauses, as sherpa-onnx's voice
 activity detection does. It hears a whole recording and then writes; as a streaming recogniser (`OnlineRecognizer`) it
-cannot be used, for its layers hear forwards and backwards. sherpa-onnx takes no hot words for models with CTC.
+cannot be used, for its layers hear forwards and backwards. It takes no hot words for models with CTC; a closed
+vocabulary is written by `--lexicon` of `asr-transfer export`.
 """
 
 
-def call(model: SpeechModel) -> str:
+def write_words(tokens: Tokens, file: Path, sentences: bool, folder: Path) -> str:
+    """Write a lexicon as a graph, `words.fst`, and its words, one a line, as `words.txt`; return a sentence on it.
+
+    Raises:
+        DataError: the lexicon is damaged, or holds what the model cannot write.
+    """
+    lexicon = read_for(file, tokens)
+    entries = list(lexicon)
+    space = tokens.symbols.index(" ") if " " in tokens.symbols else None
+    costs = [-entry.weight for entry in entries]
+    graph = word_graph(lexicon.targets(tokens), costs, space, sentences)
+    write_bytes(folder / "words.fst", graph.binary())
+    write_text(folder / "words.txt", "".join(f"{entry.word}\n" for entry in entries))
+    what = "sentences of them" if sentences else "one of them in each recording"
+    return f"the {len(set(lexicon.words))} words of {file.name} alone are heard, {what}"
+
+
+def call(model: SpeechModel, options: ExportOptions) -> str:
     """Return the call that opens an exported model, with the names `model` and `tokens` for its files."""
+    if options.lexicon is not None:
+        return f"from_zipformer_ctc(model=model, tokens=tokens, feature_dim={model.inputs.dim}, ctc_graph=graph)"
     if hears_fbank(model):
         return f"from_zipformer_ctc(model=model, tokens=tokens, feature_dim={model.inputs.dim})"
     return "from_omnilingual_asr_ctc(model=model, tokens=tokens)"

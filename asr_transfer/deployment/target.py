@@ -20,11 +20,15 @@ class ExportOptions:
         int8: Whether weights are whole numbers of eight bits, a quarter of the size.
         fp16: Whether weights are floating-point numbers of sixteen bits, half of the size.
         adapters: Whether adapters are written apart, for the model that they belong to.
+        lexicon: File of the only words that can be said; None for any.
+        sentences: Whether a recording is a sentence of such words, instead of one of them.
     """
 
     int8: bool = False
     fp16: bool = False
     adapters: bool = False
+    lexicon: Path | None = None
+    sentences: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def test_the_record_names_files_options_and_checks(tmp_path: Path) -> None:
     done = export(source(acoustic("tdnn"), tmp_path), "onnx", tmp_path / "out", ExportOptions())
     record = json.loads((tmp_path / "out" / "export.json").read_text(encoding="utf-8"))
     assert record["target"] == done.target == "onnx" and record["model"] == "my_model" and record["head"] == "en"
-    assert set(record["files"]) == {"model.onnx", "tokens.txt"} and record["options"]["int8"] is False
+    assert set(record["files"]) == {"model.onnx", "features.onnx", "tokens.txt"} and record["options"]["int8"] is False
     assert record["check"] == done.check and record["versions"]["torch"]
 
 

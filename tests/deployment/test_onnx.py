@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,10 +65,24 @@ def test_whole_numbers_are_small_and_close(encoder: str, tmp_path: Path) -> None
     done = export(source(model, tmp_path), "onnx", tmp_path / "int8", ExportOptions(int8=True))
     assert done.check["int8"]["mean_difference_of_probabilities"] < 0.1
     names = {path.name for path in (tmp_path / "int8").iterdir()}
-    assert names == {"model.onnx", "tokens.txt", "README.md", "export.json"}
+    assert names == {"model.onnx", "features.onnx", "tokens.txt", "README.md", "export.json"}
     operators = {node.op_type for node in pytest.importorskip("onnx").load(tmp_path / "int8" / "model.onnx").graph.node}
     assert operators & {"DynamicQuantizeLSTM", "MatMulInteger"}
     assert ("Conv" in operators) == (encoder == "conformer")  # that of single channels stays as it is
+
+
+@pytest.mark.parametrize("kind", ["log-mel", "kaldi-fbank"])
+def test_the_code_on_the_card_goes_from_samples_to_tokens(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = acoustic("tdnn", kind=kind)
+    export(source(model, tmp_path), "onnx", tmp_path / "out", ExportOptions())
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text("utf-8"), re.DOTALL)
+    wave = 0.1 * torch.randn(12_345, generator=torch.Generator().manual_seed(0))
+    known: dict[str, Any] = {"samples": wave.numpy()}
+    monkeypatch.chdir(tmp_path / "out")
+    exec(compile(code, "README.md", "exec"), known)
+    assert (known["log_probs"][0].argmax(1) == heard(model, wave).argmax(1)).all()
 
 
 def test_adapters_that_cannot_be_folded_go_with_the_graph(tmp_path: Path) -> None:

@@ -141,3 +141,29 @@ def test_a_model_that_writes_token_after_token_is_refused(tmp_path: Path) -> Non
     for name in ("onnx", "sherpa-onnx"):
         with pytest.raises(ConfigError, match=f"my_whisper: cannot be exported to {name}, because it writes token"):
             export(whole, name, tmp_path / "out", ExportOptions())
+
+
+def test_a_lexicons_words_alone_are_heard_there(tmp_path: Path) -> None:
+    model = acoustic("tdnn", kind="kaldi-fbank")
+    (tmp_path / "lexicon.txt").write_text("cab\nabba\nb\n", encoding="utf-8")
+    (wave,) = noises((1.5,))
+    soundfile.write(tmp_path / "my.wav", wave.numpy(), 16000, subtype="FLOAT")
+    for sentences in (False, True):
+        options = ExportOptions(lexicon=tmp_path / "lexicon.txt", sentences=sentences)
+        out = tmp_path / f"out{sentences}"
+        done = export(source(model, tmp_path), "sherpa-onnx", out, options)
+        assert any("the 3 words of lexicon.txt alone are heard" in line for line in done.lines)
+        ran = subprocess.run([sys.executable, out / "test.py", tmp_path / "my.wav"], capture_output=True, text=True)
+        words = ran.stdout.split("\t")[1].split()
+        assert words and set(words) <= {"cab", "abba", "b"} and (len(words) > 1) == sentences, ran.stderr
+
+
+def test_a_lexicon_is_refused_where_it_is_not_searched(tmp_path: Path) -> None:
+    (tmp_path / "lexicon.txt").write_text("cab\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="searches a lexicon for models on Kaldi's filter banks alone"):
+        export(
+            source(acoustic("tdnn"), tmp_path),
+            "sherpa-onnx",
+            tmp_path / "out",
+            ExportOptions(lexicon=tmp_path / "lexicon.txt"),
+        )
