@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -13,7 +13,9 @@ from asr_transfer.commands.options import Command, RunOptions, Say, add_settings
 from asr_transfer.errors import ConfigError
 from asr_transfer.runs.console import say
 
-if TYPE_CHECKING:
+if not TYPE_CHECKING:
+    Exported = Source = Any
+else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types of the options below
     from asr_transfer.deployment import Exported, Source
 
 

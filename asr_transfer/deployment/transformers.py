@@ -50,6 +50,10 @@ class Transformers(Target):
         """See `Target.usage`."""
         if options.adapters:
             return peft_folder.usage(source)
+        beams = (
+            " The pipeline searches with five hypotheses; asr-transfer takes the likeliest token each time, as the "
+            "pipeline does with `generate_kwargs={'num_beams': 1}`."
+        )
         return (
             "```python\n"
             "from transformers import pipeline\n\n"
@@ -57,6 +61,7 @@ class Transformers(Target):
             'print(recognise("new.wav")["text"])\n'
             "```\n\n"
             "`pip install 'transformers>=5.24'` installs what it needs, ffmpeg reads the recordings."
+            f"{beams if isinstance(source.recogniser.model, Whisper) else ''}"
         )
 
     def front_matter(self, source: Source, options: ExportOptions) -> Mapping[str, Any]:
