@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -13,7 +13,9 @@ from asr_transfer.commands.options import Command, RunOptions, Say, add_settings
 from asr_transfer.errors import ConfigError
 from asr_transfer.runs.console import say
 
-if TYPE_CHECKING:
+if not TYPE_CHECKING:
+    Exported = Source = Any
+else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types of the options below
     from asr_transfer.deployment import Exported, Source
 
 
@@ -23,7 +25,8 @@ class ExportCommand(RunOptions):
 
     Attributes:
         model: model folder, or the run folder of `train`, `learn` or `adapt`.
-        to: program or format to write for: `onnx`, `sherpa-onnx`.
+        to: program or format to write for: `onnx`, `sherpa-onnx`, `transformers`, `faster-whisper`, `whisper.cpp`,
+            `speechbrain`, `onnx-asr`.
         out: folder to write.
         profile: speaker's profile to fold into the model: profile folder, or the run folder of `adapt`.
         language: head to write, where the model has several, by default that of the profile, else the one that the

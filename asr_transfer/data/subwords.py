@@ -78,6 +78,11 @@ class SubwordModel:
         return frozenset("".join(self.pieces).replace(MARK, " ")) | {" "}
 
     @property
+    def merges(self) -> bool:
+        """Whether texts are spelled by merging neighbours, as `subwords_of` was told, not in the likeliest pieces."""
+        return self.data.endswith(_settings(True))
+
+    @property
     def checksum(self) -> str:
         """SHA-256 of the file."""
         return hashlib.sha256(self.data).hexdigest()
@@ -151,8 +156,7 @@ def subwords_of(pieces: Sequence[tuple[str, float]], merges: bool = False) -> Su
         _field(1, _field(1, piece.encode()) + b"\x15" + struct.pack("<f", score) + b"\x18" + bytes([kind]))
         for piece, score, kind in listed
     )
-    # The way of spelling (field 3 of the trainer's settings), and texts left as they are.
-    model = SubwordModel(data + _field(2, bytes([0x18, 1 + merges])) + _field(3, _field(1, b"identity")))
+    model = SubwordModel(data + _settings(merges))
     try:
         found = model.pieces
     except DataError:
@@ -160,6 +164,11 @@ def subwords_of(pieces: Sequence[tuple[str, float]], merges: bool = False) -> Su
     if found != [piece for piece, _ in pieces]:
         raise DataError("the pieces of words cannot be those of a SentencePiece model; one of them may stand twice.")
     return model
+
+
+def _settings(merges: bool) -> bytes:
+    """Return the way of spelling (field 3 of the trainer's settings), and that texts are left as they are."""
+    return _field(2, bytes([0x18, 1 + merges])) + _field(3, _field(1, b"identity"))
 
 
 def _field(number: int, data: bytes) -> bytes:

@@ -4,7 +4,15 @@ A target says what it cannot carry, writes its files, and tells how they are run
 the folder itself are the same for all (`export`).
 """
 
-from asr_transfer.deployment import onnx, sherpa_onnx  # noqa: F401  # register themselves
+from asr_transfer.deployment import (  # noqa: F401  # register themselves
+    faster_whisper,
+    onnx,
+    onnx_asr,
+    sherpa_onnx,
+    speechbrain_folder,
+    transformers,
+    whisper_cpp,
+)
 from asr_transfer.deployment.folder import Exported, export
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import TARGETS, ExportOptions, Report, Target, find_target, register

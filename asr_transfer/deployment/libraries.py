@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -25,3 +27,18 @@ def library(module: str, extra: str, target: str) -> Any:
         raise ConfigError(
             f"--to {target} needs {module} ({error}); install it by: pip install 'asr-transfer[{extra}]'"
         ) from None
+
+
+@contextmanager
+def quiet(transformers: Any) -> Iterator[None]:
+    """Keep Transformers, the library that is given, from printing bars and hints for the length of a `with` block."""
+    logging = transformers.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

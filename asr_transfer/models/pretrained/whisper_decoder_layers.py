@@ -69,6 +69,8 @@ class DecoderSizes(Ranged, section="decoder"):
         tokens: Number of tokens.
         positions: Greatest number of tokens of a text, the prompt's included.
         prompt: Number of tokens that every text follows: 4 of a model of many languages, 2 of one of English alone.
+        alignment: Layer and attention head, counted from 0, of each head that tells when a word was said; other
+            programs find the times of words by them. None where nobody said which they are.
     """
 
     layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)]
@@ -77,6 +79,7 @@ class DecoderSizes(Ranged, section="decoder"):
     tokens: Annotated[int, Range(at_least=1, at_most=10_000_000)]
     positions: Annotated[int, Range(at_least=8, at_most=100_000)] = 448
     prompt: Count = 4
+    alignment: tuple[tuple[int, int], ...] = ()
 
 
 class Attention(nn.Module):

@@ -24,13 +24,14 @@ def write_whisper(folder: Path, seed: int = 0, **config: Any) -> Any:
     """Write the folder, and return Transformers' own model of it in evaluation mode."""
     transformers = pytest.importorskip("transformers")
     marks = {name: mark(name) for name in MARKS}
-    made = transformers.WhisperConfig(
+    usual = dict(
         vocab_size=FIRST_MARK + len(MARKS), num_mel_bins=80, d_model=16, encoder_layers=2, encoder_attention_heads=2,
         encoder_ffn_dim=24, decoder_layers=2, decoder_attention_heads=2, decoder_ffn_dim=24,
         max_source_positions=50 * SECONDS, max_target_positions=64, pad_token_id=marks["endoftext"],
         bos_token_id=marks["endoftext"], eos_token_id=marks["endoftext"],
-        decoder_start_token_id=marks["startoftranscript"], suppress_tokens=None, begin_suppress_tokens=None, **config,
+        decoder_start_token_id=marks["startoftranscript"], suppress_tokens=None, begin_suppress_tokens=None,
     )  # fmt: skip
+    made = transformers.WhisperConfig(**{**usual, **config})
     torch.manual_seed(seed)
     model = transformers.WhisperForConditionalGeneration(made).eval()
     with torch.no_grad():
