@@ -66,8 +66,8 @@ def agreement(heard: Hear, truth: Hear, longest: float | None = None, batched: b
     """Return how far what a graph hears is from what the model hears.
 
     Args:
-        heard: text and outputs of the graph.
-        truth: text and outputs of the model.
+        heard: function that runs the graph.
+        truth: function that runs the model.
         longest: seconds that it may hear at once; None for any.
         batched: whether the graph takes several recordings at once.
 
