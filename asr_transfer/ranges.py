@@ -181,6 +181,8 @@ def check(hint: Any, value: Any, name: str) -> None:
     elif hint in (int, float):
         _require_number(hint, value, name, Range())
     elif origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"`{name}` must hold lists, got {_shown(value)}.")
         parts = get_args(hint)
         for part, own in zip(parts[:1] * len(value) if parts[1:] == (...,) else parts, value, strict=False):
             _require_part(part, own, value, name)

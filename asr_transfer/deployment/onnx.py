@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -22,7 +21,7 @@ from asr_transfer.deployment.target import ExportOptions, Report, Target, regist
 from asr_transfer.deployment.tracing import Listening, graphed, run, session, write_graph
 from asr_transfer.errors import ModelError
 from asr_transfer.models.contract import SequenceModel, SpeechModel
-from asr_transfer.plain import to_plain
+from asr_transfer.plain import to_json, to_plain
 from asr_transfer.textfiles import write_text
 
 INPUTS = {"features": {0: "N", 1: "T"}, "lengths": {0: "N"}}
@@ -81,7 +80,7 @@ class Onnx(Target):
             "blank": 0,
             "longest_seconds": model.window,
         }
-        metadata = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
+        metadata = {name: value if isinstance(value, str) else to_json(value) for name, value in facts.items()}
         file = folder / "model.onnx"
         fed = nn.utils.rnn.pad_sequence([inputs.analyse(one) for one in reversed(noises((1.0, 1.6)))], batch_first=True)
         lengths = torch.tensor([fed.shape[1], len(inputs.analyse(noises((1.0,))[0]))])
@@ -119,7 +118,7 @@ class Onnx(Target):
     def usage(self, source: Source, options: ExportOptions) -> str:
         """See `Target.usage`."""
         model = source.recogniser.model
-        plain = json.dumps(to_plain({"kind": model.inputs.kind, **model.inputs.plain()}))
+        plain = to_json({"kind": model.inputs.kind, **model.inputs.plain()})
         limit = "" if model.window is None else f" of at most {model.window:g} s"
         tokens, shift = len(source.recogniser.tokens), 1000 * model.frame_shift()
         computed = computes_features(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +17,7 @@ from asr_transfer.deployment.onnx import hears, no_ctc
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import ExportOptions, Report, Target, register
 from asr_transfer.deployment.tracing import Listening, graphed, run, session, write_graph
+from asr_transfer.plain import to_json
 from asr_transfer.textfiles import write_text
 
 MODEL, VOCABULARY, SETTINGS = "model.onnx", "vocab.txt", "config.json"
@@ -80,7 +80,7 @@ class OnnxAsr(Target):
         require_equal(found, MODEL)
         write_text(folder / VOCABULARY, vocabulary(recogniser.tokens))
         about = {"model_type": KIND, "features_size": model.inputs.dim, "subsampling_factor": _factor(source)}
-        write_text(folder / SETTINGS, json.dumps(about, indent=2) + "\n")
+        write_text(folder / SETTINGS, to_json(about, indent=2) + "\n")
         return Report({"float32": found.plain()}, [found.line("The graph")])
 
     def usage(self, source: Source, options: ExportOptions) -> str:

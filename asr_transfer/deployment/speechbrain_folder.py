@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import tempfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -101,14 +100,14 @@ def settings(description: Mapping[str, Any], head: str, tokens: Tokens) -> str:
         # As a text, whose numbers and marks no reader of YAML takes for anything else.
         description=_quoted(to_json(description)),
         head=_quoted(head),
-        symbols=json.dumps(tokens.symbols[1:]),
+        symbols=to_json(tokens.symbols[1:]),
         units=_quoted(tokens.units),
         pieces=_quoted(pieces),
     )
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text)  # YAML reads every text as JSON writes it
+    return to_json(text)  # YAML reads every text as JSON writes it
 
 
 def _checked(source: Source, folder: Path) -> Report:

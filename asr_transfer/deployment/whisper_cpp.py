@@ -6,7 +6,6 @@ code, weights of sixteen bits, all in the byte order of small computers (`models
 
 from __future__ import annotations
 
-import json
 import struct
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from asr_transfer.deployment.whisper_check import MOST, Heard, compared, heard, 
 from asr_transfer.deployment.whisper_files import whisper_of, whisper_refusal
 from asr_transfer.errors import ModelError
 from asr_transfer.models.pretrained.whisper_folder import published_tensors
+from asr_transfer.plain import to_json
 
 FILE = "ggml-model.bin"
 RUNTIME = "pywhispercpp"
@@ -191,11 +191,11 @@ def _checked(source: Source, file: Path) -> Report:
     ours = heard(source)
     # In a process of its own, for what it does not take ends the process that it runs in.
     given = {"file": str(file), "language": language_of(source) or "en", "sounds": [one.sound.tolist() for one in ours]}
-    done = subprocess.run([sys.executable, "-c", _RUN], input=json.dumps(given), capture_output=True, text=True)
-    if done.returncode or not done.stdout.strip():
+    done = subprocess.run([sys.executable, "-c", _RUN], input=to_json(given), capture_output=True, text=True)
+    if done.returncode or len(done.stdout.splitlines()) < len(ours):
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
         raise ModelError(f"{source.model}: whisper.cpp does not take the file that was written ({reason}).")
-    written = dict(zip(map(id, ours), json.loads(done.stdout.splitlines()[-1]), strict=True))
+    written = dict(zip(map(id, ours), done.stdout.splitlines()[-len(ours) :], strict=True))
 
     def text(one: Heard) -> Sequence[int]:
         return one.text if " ".join(written[id(one)].split()) == tokens.decode(one.text) else (*one.text, -1)
@@ -214,9 +214,10 @@ model = Model(
 )
 texts = ["".join(one.text for one in model.transcribe(numpy.array(sound, "float32"))) for sound in given["sounds"]]
 print()
-print(json.dumps(texts))
+for text in texts:
+    print(" ".join(text.split()))
 """.replace("MOST", str(MOST))
-"""Program that writes the texts that whisper.cpp hears in sounds; it reads file, language and sounds as JSON."""
+"""Program that reads file, language and sounds as JSON, and writes a line with what whisper.cpp hears in each sound."""
 
 
 def _integers(stream: BinaryIO, count: int) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ WAV2VEC2 = {
 
 def acoustic(encoder: EncoderName = "bilstm", strides: tuple[int, int] = (2, 2), **features: object) -> AcousticModel:
     """Return a model of this house, with the features that are named."""
+    torch.manual_seed(1)
     config = FeatureConfig(**features)  # type: ignore[arg-type]
     sizes = ModelConfig(encoder, 2, dim=16, channels=16, strides=strides, features=config)
     return _moved(AcousticModel(sizes, HEADS))
@@ -45,6 +46,7 @@ def acoustic(encoder: EncoderName = "bilstm", strides: tuple[int, int] = (2, 2),
 
 def made(kind: str) -> SpeechModel:
     """Return a model by its kind."""
+    torch.manual_seed(1)
     if kind == "whisper":
         return _moved(WhisperEncoderModel(WhisperSizes(80, 16, 1, 2, 16), TopConfig(layers=1, dim=8), HEADS))
     if kind == "wav2vec2":

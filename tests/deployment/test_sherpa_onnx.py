@@ -146,7 +146,7 @@ def test_a_model_that_writes_token_after_token_is_refused(tmp_path: Path) -> Non
 def test_a_lexicons_words_alone_are_heard_there(tmp_path: Path) -> None:
     model = acoustic("tdnn", kind="kaldi-fbank")
     (tmp_path / "lexicon.txt").write_text("cab\nabba\nb\n", encoding="utf-8")
-    (wave,) = noises((1.5,))
+    (wave,) = noises((6.0,))
     soundfile.write(tmp_path / "my.wav", wave.numpy(), 16000, subtype="FLOAT")
     for sentences in (False, True):
         options = ExportOptions(lexicon=tmp_path / "lexicon.txt", sentences=sentences)
