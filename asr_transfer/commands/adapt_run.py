@@ -140,7 +140,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         learnt = beside(learnt, helping.spoken)
     settings = refit_settings(command, choice, command.choice if command.method == AUTO else None)
     adapted = adapt(source, learnt, choice.method, settings, command.out, record.log, Spoken(speech.source, store))
-    say(str(adapted.plan))
+    if choice.method != "none":
+        say(str(adapted.plan))
     scores = {
         name: before_and_after(name, source, adapted.recogniser, Spoken(part, store), record, say)
         for name, part in (("test", speech.test), ("others", speech.others))

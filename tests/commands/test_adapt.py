@@ -172,6 +172,7 @@ def test_a_single_recording_is_too_little_to_judge_on(tone_run: Path, tmp_path: 
     ran = adapt(tone_run, one, tmp_path / "auto", *QUICK, "--keep_suspicious")
     assert ran.record["adaptation"]["method"] == "none" and equal(weights(ran.out), weights(tone_run))
     assert "one recording leaves none to hold out, so the model stays as it is" in ran.printed
+    assert "Transfer plan" not in ran.printed, "there is none"
     named = adapt(tone_run, one, tmp_path / "named", "--method", "full", "--steps", 2, "--keep_suspicious")
     assert named.record["adaptation"]["method"] == "full" and "give --test" in named.printed
 
