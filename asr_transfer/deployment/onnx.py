@@ -12,9 +12,9 @@ from torch import nn
 from asr_transfer import audio
 from asr_transfer.data.inputs import Waveform
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.deployment.agreement import Hear, agreement, noises, require_close, require_equal
+from asr_transfer.deployment.agreement import Agreement, Hear, agreement, noises
 from asr_transfer.deployment.normalised import Normalised, can_be_normalised
-from asr_transfer.deployment.quantised import quantise
+from asr_transfer.deployment.quantised import finish_graph
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.spectra import Spectra, can_be_computed
 from asr_transfer.deployment.target import ExportOptions, Report, Target, register
@@ -87,27 +87,18 @@ class Onnx(Target):
         write_graph(listening, (fed, lengths), file, INPUTS, OUTPUTS, metadata, options.int8)
         truth = hears(model, recogniser.head)
 
-        def heard(recordings: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-            features = [inputs.analyse(one) for one in recordings]
-            sizes = torch.tensor([len(one) for one in features])
-            found, counts = run(made, nn.utils.rnn.pad_sequence(features, batch_first=True), sizes)
-            return [one[:count] for one, count in zip(found, counts.tolist(), strict=True)]
+        def held(graph: Path) -> Agreement:
+            made = session(graph)
 
-        made = session(file)
-        found = agreement(heard, truth, model.window)
-        require_equal(found, file.name)
-        check, lines = {"float32": found.plain()}, [found.line("The graph")]
-        if options.int8:
-            whole = file.with_name("float32.onnx")
-            file.rename(whole)
-            quantise(whole, file)
-            made = session(file)
-            found = agreement(heard, truth, model.window)
-            require_close(found, file.name)
-            check["int8"] = found.plain()
-            share = file.stat().st_size / whole.stat().st_size
-            lines.append(f"{found.line('In whole numbers the graph')}; it has {100 * share:.0f} % of the size")
-            whole.unlink()
+            def heard(recordings: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+                features = [inputs.analyse(one) for one in recordings]
+                sizes = torch.tensor([len(one) for one in features])
+                found, counts = run(made, nn.utils.rnn.pad_sequence(features, batch_first=True), sizes)
+                return [one[:count] for one, count in zip(found, counts.tolist(), strict=True)]
+
+            return agreement(heard, truth, model.window)
+
+        check, lines = finish_graph(file, held, options.int8)
         write_tokens(recogniser.tokens, folder / "tokens.txt")
         if computes_features(model):
             found_features = write_features(model, folder / "features.onnx", metadata)

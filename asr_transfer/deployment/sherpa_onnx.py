@@ -7,6 +7,7 @@ the waveform, as its Omnilingual models do: their features are computed inside t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,12 +24,10 @@ from asr_transfer.deployment.agreement import (
     Hear,
     agreement,
     noises,
-    require_close,
-    require_equal,
 )
 from asr_transfer.deployment.normalised import Normalised, can_be_normalised
 from asr_transfer.deployment.onnx import hears, no_ctc, spelled_tokens, write_tokens
-from asr_transfer.deployment.quantised import quantise
+from asr_transfer.deployment.quantised import finish_graph
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.spectra import Spectra, Unscaled, can_be_computed
 from asr_transfer.deployment.target import ExportOptions, Report, Target, register
@@ -117,19 +116,7 @@ class SherpaOnnx(Target):
                     metadata,
                     options.int8,
                 )
-            found = self._held(source, file)
-            require_equal(found, file.name)
-            check, lines = {"float32": found.plain()}, [found.line("The graph")]
-            if options.int8:
-                whole = file.with_name("float32.onnx")
-                file.rename(whole)
-                quantise(whole, file)
-                found = self._held(source, file)
-                require_close(found, file.name)
-                check["int8"] = found.plain()
-                share = 100 * file.stat().st_size / whole.stat().st_size
-                lines.append(f"{found.line('In whole numbers the graph')}; it has {share:.0f} % of the size")
-                whole.unlink()
+            check, lines = finish_graph(file, partial(self._held, source), options.int8)
         write_tokens(recogniser.tokens, folder / "tokens.txt")
         listening = call(model, options)
         write_text(folder / "test.py", (WORDS_PROGRAM if options.lexicon else PROGRAM).format(call=listening))
