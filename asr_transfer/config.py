@@ -355,6 +355,7 @@ _LATER = (
     ("pretrained_rate", 0.0),
     ("published_rate", 0.01),
     ("token_by_token", ["lora", "lhuc"]),
+    ("on_published", ["full", "first-layers"]),
     ("title", ""),
     ("settings", None),
     ("strength", None),

@@ -187,10 +187,7 @@ class Judge:
         return self._answers(model, OWN, depth, held)
 
     def lost(self, model: Recogniser, depth: int = 0) -> Loss:
-        """Return the estimated rise of the character error rate on `check`; see `own` for the arguments.
-
-        Half of it is counted, half follows from the loss: errors are taken to rise as it does.
-        """
+        """Return the estimated rise of the character error rate on `check`; see `own` and `rise`."""
         return self._lost(model, CHECK, depth)
 
     def lost_abroad(self, model: Recogniser, depth: int = 0) -> dict[str, Loss]:
@@ -198,16 +195,8 @@ class Judge:
         return {head: self._lost(model, head, depth) for head in self._abroad}
 
     def _lost(self, model: Recogniser, part: str, depth: int) -> Loss:
-        after, before = self._answers(model, part, depth), self._judged_before[part]
-        rate = before.errors.sum() / before.units.sum()
-        counted = (after.errors.sum() - before.errors.sum()) / before.units.sum()
-        ratio = after.losses.sum() / max(before.losses.sum(), 1e-9)
-        risen = float(0.5 * counted + 0.5 * rate * (ratio - 1))
-        if not math.isfinite(risen):
-            return Loss(1.0, None)
-        own = residuals(after.errors - before.errors, before.units)
-        own = own + rate * residuals(after.losses - before.losses, np.maximum(before.losses, 1e-9))
-        return Loss(risen, standard_error(0.5 * own, [u.speaker for u in self._parts[part].utterances]))
+        speakers = [utterance.speaker for utterance in self._parts[part].utterances]
+        return rise(self._answers(model, part, depth), self._judged_before[part], speakers)
 
     def forgetting(self, model: Recogniser, depth: int = 0) -> float:
         """Return what `lost` estimates, without its error."""
@@ -294,6 +283,26 @@ class Judge:
 
     def _shares(self, found: Answers, held: Sequence[int]) -> Floats:
         return shares_of(found, self._before[held])
+
+
+def rise(after: Answers, before: Answers, speakers: Sequence[str]) -> Loss:
+    """Return the estimated rise of the character error rate: half of it is counted, half follows from the loss.
+
+    Errors are taken to rise as the loss does, which tells more of few utterances than their few errors.
+
+    Args:
+        after, before: answers of an adapted model and of the one that it was adapted from.
+        speakers: Speaker of each utterance, over whom the standard error is.
+    """
+    rate = before.errors.sum() / before.units.sum()
+    counted = (after.errors.sum() - before.errors.sum()) / before.units.sum()
+    ratio = after.losses.sum() / max(before.losses.sum(), 1e-9)
+    risen = float(0.5 * counted + 0.5 * rate * (ratio - 1))
+    if not math.isfinite(risen):
+        return Loss(1.0, None)
+    own = residuals(after.errors - before.errors, before.units)
+    own = own + rate * residuals(after.losses - before.losses, np.maximum(before.losses, 1e-9))
+    return Loss(risen, standard_error(0.5 * own, speakers))
 
 
 def shares_of(found: Answers, before: Answers) -> Floats:

@@ -76,13 +76,21 @@ def candidates(choice: ChoiceConfig, with_source: bool, model: Model | None = No
         ConfigError: a method is unknown or trains nothing.
     """
     names = choice.with_source if with_source else choice.without_source
-    if isinstance(model, SequenceModel):
-        names = tuple(f"{name}+replay" if with_source else name for name in choice.token_by_token)
+    special = _special(choice, model)
+    if special:
+        names = tuple(f"{name}+replay" if with_source else name for name in special)
     for name in names:
         if not default_learning_rate(name):
             raise ConfigError(f"`{name}` trains nothing, so there is nothing to try; take it out of `choice`.")
     rates = {name: default_learning_rate(name, model) for name in names}
     return [Candidate(name, factor * rates[name]) for name in names for factor in choice.rates]
+
+
+def _special(choice: ChoiceConfig, model: Model | None) -> tuple[str, ...]:
+    """Return the methods of a kind of model that has its own; none for a model that was trained here throughout."""
+    if isinstance(model, SequenceModel):
+        return choice.token_by_token
+    return choice.on_published if isinstance(model, SpeechModel) and model.published() else ()
 
 
 def trial_settings(settings: MethodSettings, model: SpeechModel) -> MethodSettings:

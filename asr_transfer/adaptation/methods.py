@@ -358,7 +358,8 @@ def uses_source(name: str) -> bool:
 
 
 FASTER_WITH_SOURCE = 2.0
-"""With source utterances in every batch a model may move faster: they hold what it knows."""
+"""With source utterances in every batch a model may move faster: they hold what it knows. Published weights may not:
+twice their rate made 751 errors in 3,883 characters of three development speakers where the rate itself made 723."""
 
 
 def default_learning_rate(name: str, model: Model | None = None) -> float:
@@ -371,6 +372,6 @@ def default_learning_rate(name: str, model: Model | None = None) -> float:
     found = find_methods(name)
     deciding = [method for method in found if method.role in ("layers", "added")] or found
     rate = min(method.learning_rate for method in deciding)
-    if model is not None and not any(method.role == "added" for method in deciding):
-        rate *= model.pace
+    if model is not None and model.pace < 1 and not any(method.role == "added" for method in deciding):
+        return rate * model.pace
     return rate * FASTER_WITH_SOURCE if needs_source(name) else rate

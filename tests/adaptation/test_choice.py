@@ -28,6 +28,7 @@ from asr_transfer.decoding.greedy import greedy
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, TrainingError
 from asr_transfer.training.session import train_recogniser
+from tests.models.pretrained.published import random_encoder
 from tests.small import different, snapshot
 from tests.tones import make_speaker
 
@@ -316,6 +317,19 @@ def test_every_method_is_tried_at_every_multiple_of_its_rate(with_source: bool) 
     assert candidates(choice, with_source) == wanted
     # What stands in the defaults exists, and needs no source utterances where there are none.
     assert len(candidates(ChoiceConfig(), with_source)) >= 3
+
+
+@pytest.mark.parametrize("with_source", [True, False])
+def test_published_layers_have_methods_of_their_own_and_source_speech_does_not_speed_them(with_source: bool) -> None:
+    model = random_encoder({"text": 5})
+    tried = candidates(ChoiceConfig(), with_source, model)
+    added = "+replay" if with_source else ""
+    assert [one.method for one in tried] == [name + added for name in ChoiceConfig().on_published]
+    for one in tried:
+        assert one.learning_rate == pytest.approx(default_learning_rate(one.method.split("+")[0], model))
+        assert one.learning_rate < default_learning_rate(one.method.split("+")[0])
+    # What is added to a model starts from nothing, whoever trained the rest.
+    assert default_learning_rate("lora+replay", model) == default_learning_rate("lora+replay")
 
 
 def test_the_chosen_method_learns_from_everything(

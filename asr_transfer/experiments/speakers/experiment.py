@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
+from asr_transfer.adaptation.candidates import answers, rise
+from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import KEEP_SOURCE, ModelConfig, SourceConfig, to_record
@@ -395,12 +396,26 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
     rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
     unit, profile = shop.config.protocol.unit, recogniser.normalisation
     counted, beside = (Counted.of(heard, unit, profile, recogniser.can_run_away) for heard in (own, rest))
+    letters = Counted.of(rest, "characters", profile, recogniser.can_run_away)
     return Trial(
         fold.name, draw.speaker, draw.number, amount, called, rate,
         counted.errors, counted.reference, beside.errors, beside.reference,
         round(seconds, 3), {h.id: h.hypothesis for h in own}, chosen, unit, profile,
         counted.capped, beside.capped, counted.over,
+        None if recogniser is source else _risen(shop, fold, recogniser),
+        letters.errors if letters.capped is None else letters.capped, letters.reference,
     )  # fmt: skip
+
+
+def _risen(shop: Workshop, fold: Fold, recogniser: Recogniser) -> float | None:
+    """Return what others are predicted to lose, as `auto` predicts it, on source speech that was held out."""
+    if not fold.judged:
+        return None
+    known, source = shop.utterances(), shop.source(fold.name)
+    judged = lasting([known[name] for name in fold.judged], shop.config.choice.check_seconds)
+    spoken = Spoken(judged, shop.store()).spelled(source.tokens)
+    after, before = (answers(model, spoken, range(len(spoken))) for model in (recogniser, source))
+    return rise(after, before, [utterance.speaker for utterance in judged]).risen
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from asr_transfer.evaluation import clusters
-from asr_transfer.evaluation.percentages import percent, span
+from asr_transfer.evaluation.percentages import NONE, percent, span
 from asr_transfer.experiments.core.tables import Column, Table
 from asr_transfer.experiments.speakers.experiment import choose_rates
 from asr_transfer.experiments.speakers.protocol import Fold
@@ -41,6 +41,9 @@ class Row:
             can run away; None of others.
         capped_reduction, capped_low, capped_high: reduction of those errors, with its interval.
         over, clips: number of test utterances with more errors than characters, and of all.
+        predicted, measured: mean predicted rise of others' character error rate, and mean counted one; None where
+            nothing was predicted.
+        missed_by: mean distance of the two over trials.
     """
 
     method: str
@@ -67,6 +70,9 @@ class Row:
     capped_high: float | None = None
     over: int | None = None
     clips: int | None = None
+    predicted: float | None = None
+    measured: float | None = None
+    missed_by: float | None = None
 
 
 def summarise(folds: Sequence[Fold], trials: Iterable[Trial]) -> list[Row]:
@@ -85,6 +91,7 @@ def adaptation_table(rows: Sequence[Row], title: str = "") -> Table:
     """Return the table of the rows; errors are of words or of characters.
 
     Of models that can run away it also has errors capped at each utterance's reference, and how often they ran away.
+    Where speech was held out to predict on what others lose, it has the prediction beside what was counted.
     """
     rate = "CER" if rows and rows[0].unit == "characters" else "WER"
     bounded: list[Column[Row]] = [
@@ -93,6 +100,10 @@ def adaptation_table(rows: Sequence[Row], title: str = "") -> Table:
         ("95 % interval", lambda row: span(row.capped_low, row.capped_high)),
         ("runaways", lambda row: f"{row.over} of {row.clips}"),
         (f"capped {rate} others %", lambda row: percent(row.capped_others, 2)),
+    ]
+    predicted: list[Column[Row]] = [
+        ("others' CER, points", lambda row: percent(row.measured, 2, "+")),
+        ("predicted (off by)", _predicted),
     ]
     return Table.of(
         rows,
@@ -106,11 +117,16 @@ def adaptation_table(rows: Sequence[Row], title: str = "") -> Table:
             ("speakers harmed %", lambda row: percent(row.harmed, 0)),
             (f"{rate} others % (before)", lambda row: f"{percent(row.others, 2)} ({percent(row.others_before, 2)})"),
             *(bounded if any(row.capped is not None for row in rows) else []),
+            *(predicted if any(row.predicted is not None for row in rows) else []),
             ("CPU-s", lambda row: f"{row.cpu_seconds:.1f}" if row.method != "none" else "–"),
             ("learning rate, or chosen", _settings),
         ],
         title,
     )
+
+
+def _predicted(row: Row) -> str:
+    return NONE if row.predicted is None else f"{percent(row.predicted, 2, '+')} ({percent(row.missed_by, 2)})"
 
 
 def _interval(row: Row) -> str:
@@ -166,6 +182,7 @@ def _row(method: str, amount: int, group: list[Trial], before: dict[tuple[str, i
         _chosen(group),
         sums,
         **_capped(group, before),
+        **_forgotten(group, before),
     )  # fmt: skip
 
 
@@ -190,6 +207,20 @@ def _capped(group: Sequence[Trial], before: Mapping[tuple[str, int], Trial]) -> 
         "over": sum(t.over or 0 for t in group),
         "clips": sum(len(t.hypotheses) for t in group),
     }
+
+
+def _forgotten(group: Sequence[Trial], before: Mapping[tuple[str, int], Trial]) -> dict[str, Any]:
+    """Return the fields of a row about what others lose in characters, predicted and counted."""
+    told = []
+    for t in group:
+        first, last = before[t.speaker, t.draw].other_character_errors, t.other_character_errors
+        if t.predicted is not None and t.other_characters and first is not None and last is not None:
+            told.append((t.predicted, (last - first) / t.other_characters))
+    if not told:
+        return {}
+    predicted, measured = np.array(told).T
+    off = float(np.abs(predicted - measured).mean())
+    return {"predicted": float(predicted.mean()), "measured": float(measured.mean()), "missed_by": off}
 
 
 def _chosen(group: Sequence[Trial]) -> tuple[str, ...]:

@@ -58,6 +58,10 @@ class Trial:
         profile: normalisation under which texts were compared.
         capped, other_capped: errors with those of each utterance capped at its reference, of a model that can run away.
         over: number of the speaker's test utterances that have more errors than characters, of such a model.
+        predicted: estimated rise of others' character error rate, as `auto` judges it, on source speech that nothing
+            was trained on; None where none was held out, and of the source model.
+        other_character_errors, other_characters: character errors on the other speakers, capped where the model can run
+            away, and characters of their texts; older lines lack them.
     """
 
     fold: str
@@ -78,6 +82,9 @@ class Trial:
     capped: int | None = None
     other_capped: int | None = None
     over: int | None = None
+    predicted: float | None = None
+    other_character_errors: int | None = None
+    other_characters: int | None = None
 
     @property
     def bounded(self) -> int:

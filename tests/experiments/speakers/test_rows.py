@@ -117,6 +117,21 @@ def test_what_an_automatic_method_chose_is_counted() -> None:
     assert line.split("|")[-2].strip().startswith("full 3, ")
 
 
+def test_what_others_lose_stands_beside_what_was_predicted() -> None:
+    def told(draw: int, errors: int, predicted: float) -> Trial:
+        own = trial("a", draw, "full", 0.1, 20)
+        return replace(own, predicted=predicted, other_character_errors=errors, other_characters=200)
+
+    before = [
+        replace(trial("a", draw, "none", 0.0, 40), other_character_errors=10, other_characters=200) for draw in (0, 1)
+    ]
+    rows = summarise([fold(("a",))], [*before, told(0, 14, 0.01), told(1, 10, 0.01)])
+    assert rows[0].predicted is None
+    assert (rows[1].predicted, rows[1].measured, rows[1].missed_by) == pytest.approx((0.01, 0.01, 0.01))
+    assert "| +1.00 | +1.00 (1.00) |" in adaptation_table(rows).markdown()
+    assert "predicted" not in adaptation_table(summarise([fold(("a",))], before)).markdown()
+
+
 def test_runaways_are_counted_and_bounded_beside_plain_errors() -> None:
     def away(t: Trial, capped: int, over: int) -> Trial:
         return replace(t, capped=capped, other_capped=5, over=over, hypotheses={"a": "", "b": ""}, unit="characters")
