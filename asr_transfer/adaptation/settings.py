@@ -101,7 +101,7 @@ class ChoiceConfig(Ranged, section="choice"):
         token_by_token: methods tried on a model of sequence to sequence, the usual choice first; where source
             utterances are given, with `replay`. Unless `settings` say otherwise they adapt the decoder alone, so that
             the encoder runs once for each recording.
-        on_published: methods tried on a published encoder under layers or heads of our own, the usual choice first; where
+        on_published: methods tried on a published encoder under our own layers or heads, the usual choice first; where
             source utterances are given, with `replay`. On 70 recordings of each of three development characters of a
             game, Whisper-tiny's encoder with replay, `full` left 723 of 3,883 characters wrong, the encoder's first
             two layers 769, `front-end` 884.
