@@ -260,6 +260,19 @@ def test_help_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+def test_who_listens_loads_nothing_that_trains() -> None:
+    """SpeechBrain and scipy's statistics took half of the time in which one recording was transcribed."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from asr_transfer.commands import listen, language; from asr_transfer.training import hypotheses; "
+        "assert 'torch' in sys.modules; assert not {'speechbrain', 'scipy', 'transformers'} & set(sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 def test_tones_differ_by_letter() -> None:
     """The toy corpus itself: different letters give different spectra, so that a failing model is not its fault."""
     first, second = (torch.fft.rfft(torch.from_numpy(speak(letter * 3, 1.0, 0))).abs().argmax() for letter in "ab")

@@ -13,7 +13,7 @@ from asr_transfer.evaluation.scoring import Hypothesis, Score, align, score, wri
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
 from asr_transfer.evaluation.unwritable import find_unwritable
 from asr_transfer.runs.record import RunRecord
-from asr_transfer.training.session import hypotheses
+from asr_transfer.training.hypotheses import hypotheses
 
 
 def before_and_after(

@@ -132,7 +132,7 @@ def evaluate_run(
     from asr_transfer.commands.listen import by_found_language, hot_words_of, told_identification, told_way
     from asr_transfer.data.features import build_store
     from asr_transfer.data.speech import Spoken
-    from asr_transfer.training.session import hypotheses
+    from asr_transfer.training.hypotheses import hypotheses
 
     record.data("test", command.data, utterances)
     spoken = Spoken(utterances, build_store(utterances, recogniser.model.inputs))

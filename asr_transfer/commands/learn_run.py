@@ -40,7 +40,7 @@ from asr_transfer.languages.transfer import Learnt
 from asr_transfer.models.pretrained.provenance import BASE
 from asr_transfer.runs.console import show
 from asr_transfer.runs.record import RunRecord
-from asr_transfer.training.session import hypotheses
+from asr_transfer.training.hypotheses import hypotheses
 
 
 def learn_run(command: LearnCommand, say: Say) -> Recogniser:

@@ -34,7 +34,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.normalisation import normalise
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.runs.console import say
-from asr_transfer.training.session import paired
+from asr_transfer.training.hypotheses import paired
 
 
 def load(

@@ -80,8 +80,9 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.models.pretrained.door import open_pretrained
     from asr_transfer.models.pretrained.hub import local_folder
     from asr_transfer.training import distributed
+    from asr_transfer.training.hypotheses import hypotheses
     from asr_transfer.training.precision import precise
-    from asr_transfer.training.session import hold_out_speakers, hypotheses, require_trainable, train_recogniser
+    from asr_transfer.training.session import hold_out_speakers, require_trainable, train_recogniser
 
     if distributed.is_main():
         require_writable_folder(command.out)

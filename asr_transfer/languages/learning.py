@@ -31,9 +31,9 @@ from asr_transfer.languages.ways import WAYS
 from asr_transfer.models.folder import LAST_LANGUAGE, read_config
 from asr_transfer.training import distributed
 from asr_transfer.training.activations import Stored
+from asr_transfer.training.hypotheses import hypotheses
 from asr_transfer.training.precision import Taken as Settled
 from asr_transfer.training.precision import settle
-from asr_transfer.training.session import hypotheses
 
 Say = Callable[[str], None]
 

@@ -18,7 +18,6 @@ from asr_transfer.data.speech import Spoken, spell
 from asr_transfer.data.tokens import Tokens, language_tokens, piece_remarks
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.models.contract import Criterion, SpeechModel
 from asr_transfer.models.kinds import make_network
 from asr_transfer.models.pretrained.hub import local_folder
@@ -254,28 +253,3 @@ def hold_out_speakers(
         raise ConfigError(f"`dev_speakers` is {speakers} but the manifest has {len(names)} speakers; hold out fewer.")
     chosen = set(random.Random(seed).sample(names, speakers))
     return [u for u in utterances if u.speaker not in chosen], [u for u in utterances if u.speaker in chosen]
-
-
-def hypotheses(recogniser: Recogniser, spoken: Spoken, by_head: bool = False) -> list[Hypothesis]:
-    """Recognise utterances and pair the results with their references.
-
-    A reference that the tokens cannot spell is still scored: what the model cannot write is its error.
-
-    Args:
-        recogniser: Model that listens.
-        spoken: Speech to listen to.
-        by_head: Choice to listen to each utterance through the head of its language, where the model has one.
-    """
-    heads = [recogniser.head] * len(spoken)
-    if by_head:
-        heads = [u.language if u.language in recogniser.others else recogniser.head for u in spoken.utterances]
-    return paired(recogniser, spoken, heads, recogniser.listen(spoken, heads))
-
-
-def paired(recogniser: Recogniser, spoken: Spoken, heads: Sequence[str], texts: Sequence[str]) -> list[Hypothesis]:
-    """Return texts as hypotheses, each beside what a perfect recogniser would write through its head."""
-    by_name = {name: recogniser if name == recogniser.head else recogniser.for_head(name) for name in set(heads)}
-    return [
-        Hypothesis(u.id, u.speaker, u.language, by_name[head].reference(u), text)
-        for u, head, text in zip(spoken.utterances, heads, texts, strict=True)
-    ]

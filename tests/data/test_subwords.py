@@ -42,7 +42,8 @@ from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.heads import extend_head
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.orthography import tidied
-from asr_transfer.training.session import hypotheses, train_recogniser
+from asr_transfer.training.hypotheses import hypotheses
+from asr_transfer.training.session import train_recogniser
 from tests.tones import WORDS, make_speaker
 
 TEXTS = ["so it goes", "as it goes so it went", "l'été a été", "你好 吗 你好", "going gone goes", "e\u0301te\u0301"]

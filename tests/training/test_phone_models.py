@@ -21,8 +21,9 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.attributes import AttributeLayer, PhoneModel
+from asr_transfer.training.hypotheses import hypotheses
 from asr_transfer.training.phone_models import add_language, for_lexicon, make_phone_model, read_allophones
-from asr_transfer.training.session import hypotheses, train_recogniser
+from asr_transfer.training.session import train_recogniser
 from tests.small import MELS, different, snapshot
 from tests.tones import make_speaker
 

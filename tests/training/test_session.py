@@ -17,7 +17,8 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.training.session import hypotheses, speech_task, train_recogniser
+from asr_transfer.training.hypotheses import hypotheses
+from asr_transfer.training.session import speech_task, train_recogniser
 from asr_transfer.training.trainer import Trainer
 from tests.small import different, snapshot
 from tests.tones import make_speaker

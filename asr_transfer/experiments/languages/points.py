@@ -35,7 +35,7 @@ from asr_transfer.models.folder import read_config
 from asr_transfer.plain import to_plain
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.textfiles import read_text
-from asr_transfer.training.session import hypotheses
+from asr_transfer.training.hypotheses import hypotheses
 
 SourceSplits = tuple[tuple[str, ...], str]
 """The manifests of a source corpus that are trained on, and the one that is not."""

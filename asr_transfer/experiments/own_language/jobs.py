@@ -47,7 +47,8 @@ from asr_transfer.languages.transfer import learn_language
 from asr_transfer.models.kinds import network_inputs
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.textfiles import read_text, write_text
-from asr_transfer.training.session import hypotheses, train_recogniser
+from asr_transfer.training.hypotheses import hypotheses
+from asr_transfer.training.session import train_recogniser
 
 SOURCE = "source"
 """Run folder of the source model."""

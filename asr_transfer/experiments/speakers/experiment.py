@@ -39,8 +39,9 @@ from asr_transfer.progress import Work
 from asr_transfer.ranges import Count, Positive, Ranged, Share
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
+from asr_transfer.training.hypotheses import hypotheses
 from asr_transfer.training.precision import precise
-from asr_transfer.training.session import hypotheses, train_recogniser
+from asr_transfer.training.session import train_recogniser
 
 WITHOUT_SOURCE = "auto-without-source"
 AUTOMATIC = (AUTO, WITHOUT_SOURCE)

@@ -22,7 +22,7 @@ from asr_transfer.experiments.own_language.jobs import LEXICON, Scratch, found_w
 from asr_transfer.experiments.own_language.rows import PathRow, path_table
 from asr_transfer.languages.learning import load_any_head
 from asr_transfer.runs.record import read_record
-from asr_transfer.training.session import hypotheses
+from asr_transfer.training.hypotheses import hypotheses
 from tests.own_paths import make_speech, path_config
 
 Ran = tuple[Path, Speech, list[PathRow]]
