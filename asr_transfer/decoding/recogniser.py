@@ -345,7 +345,7 @@ class Recogniser:
                 found.update(zip(items, writer.write(batch.inputs, batch.lengths, seconds, languages), strict=True))
                 work.advance(len(items))
         if away := sum(written.ran_away for written in found.values()):
-            remark(f"in {away} of {len(found)} recordings the decoder ran away; these were searched again, or cut")
+            remark(f"in {away} of {len(found)} pieces the decoder ran away; these were searched again, or cut")
         return data.of_utterances([found[number] for number in range(len(data))])
 
     def writer(self) -> Writer:

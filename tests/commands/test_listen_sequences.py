@@ -197,7 +197,7 @@ def test_a_recording_longer_than_the_window_whose_words_are_in_doubt_is_left_out
     options = ("--method", "lhuc", "--steps", "1", "--check", "false", "--keep_suspicious", "--precision", "fp32")
     given = ("--model", model, "--data", tmp_path / "ann.jsonl", "--language", "en", "--out", tmp_path / "voice")
     status, told, error = lines("adapt", *given, *options)
-    assert status == 0 and not error
+    assert status == 0 and "cut it" not in error
     assert any(line.startswith("long: lasts") and "0.0 of" in line and "are used, in 0 pieces" in line for line in told)
     (left,) = read_record(tmp_path / "voice")["adaptation"]["left_out"]
     assert left.startswith("long@0.00-") and left.endswith("it is in doubt which words of the text belong to it")
