@@ -66,9 +66,14 @@ def require_code(code: str) -> None:
     known = NAMES.get(code.lower())
     if known is not None:
         raise ConfigError(f"`language` is '{code}', which is a name; give its code, '{known}'.")
-    first = code.partition("-")[0]
-    if not _FORM.fullmatch(code) or (len(first) == 2 and first not in CODES):
+    if not is_code(code):
         raise ConfigError(f"`language` is '{code}', which is no ISO 639 code; give one such as 'de' or 'yue'.")
+
+
+def is_code(text: str) -> bool:
+    """Return whether a text is a language code, three letters being taken for one of the thousands that have them."""
+    first = text.partition("-")[0]
+    return bool(_FORM.fullmatch(text)) and (len(first) != 2 or first in CODES)
 
 
 def same_language(code: str, known: Iterable[str]) -> str:

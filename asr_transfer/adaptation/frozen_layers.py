@@ -7,12 +7,11 @@ it is the source model's posteriors, which `kld` holds the outputs to.
 
 from __future__ import annotations
 
-import torch
-
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.training.activations import Activations, frozen_depth
+from asr_transfer.training.views import Views
 
 
 class Shared:
@@ -26,12 +25,12 @@ class Shared:
 
     def __init__(self, source: Recogniser, store: FeatureStore, once: bool = True) -> None:
         self.source, self.store, self._once = source, store, once
-        self._posteriors: dict[tuple[str, float], torch.Tensor] = {}
+        self._posteriors = Views(half=False)
         self._activations: dict[int, Activations] = {}
 
-    def posteriors(self) -> dict[tuple[str, float], torch.Tensor]:
+    def posteriors(self) -> Views:
         """Return those of the source model that are known, (frames, tokens) by utterance id and speed."""
-        return self._posteriors if self._once else {}
+        return self._posteriors if self._once else Views(half=False)
 
     def depth(self, model: SpeechModel, augmented: bool, taps: bool) -> int:
         """Return up to which depth an adapted model can be trained on activations; 0 where it needs features.

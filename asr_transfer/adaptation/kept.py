@@ -17,7 +17,7 @@ from pathlib import Path
 
 from asr_transfer.adaptation.choice import lasting
 from asr_transfer.adaptation.settings import ChoiceConfig
-from asr_transfer.data.kept_source import JUDGED, Summary, load_summaries, summary_folder
+from asr_transfer.data.kept_source import JUDGED, Summary, judged_apart, load_summaries, summary_folder
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.decoding.recogniser import Recogniser
 
@@ -113,7 +113,7 @@ def judged_speech(
         many = f"{speakers} speaker{'s' if speakers > 1 else ''}"
         whose = (
             f"of {many} that the model was not trained on"
-            if source.origin.get(JUDGED) == "speakers"
+            if judged_apart(source.origin, source.head)
             else f"that the model was not trained on, of {many} that it was trained on"
         )
         return Judged(own, f"{len(own)} utterances {whose}", abroad=abroad)

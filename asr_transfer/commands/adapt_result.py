@@ -51,9 +51,9 @@ def save_adapted(
     )
     card = f"# Speech recogniser ({base.head}), adapted\n\n{how}; see `../run.json`.\n"
     checksum = record.values["data"]["adapt"]["checksum"]
-    origin = {**base.origin, "adapted_to": checksum, "method": choice.method, LAST_LANGUAGE: source.head}
+    came = {"adapted_to": checksum, "method": choice.method, LAST_LANGUAGE: source.head}
     # Kept with the adapted model too, for going on from there.
-    adapted.recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
+    adapted.recogniser.save(command.out / "model", card + remarks(kept), came, writers(kept))
     if not adapted.end and adapted.recogniser.test_time == source.test_time:
         if command.profile:
             say(f"{command.profile}: stays the speaker's profile, for nothing was learnt")

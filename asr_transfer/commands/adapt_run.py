@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from asr_transfer.adaptation.kept import (
     mixed_in_trials,
     without_judged,
 )
+from asr_transfer.adaptation.long_recordings import cut_long
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
 from asr_transfer.adaptation.untranscribed import beside
 from asr_transfer.adaptation.usable_recordings import vet
@@ -91,9 +93,13 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             f"{offered - len(speech.source)} utterances of --source are not mixed in: the model keeps them to judge on"
         )
     speech = distinct(speech if labelled else replace(speech, own=[replace(u, text="") for u in speech.own]))
-    everything = [*speech.own, *speech.untranscribed, *speech.test, *speech.others, *speech.source]
     refit = command.choice.refit_speeds if command.method == AUTO else ()
     speeds = tuple(dict.fromkeys((*command.speeds, *refit)))
+    cut_out: Sequence[tuple[str, str]] = ()
+    if labelled:
+        cut = cut_long(source, speech.own, speeds, note)
+        speech, cut_out = replace(speech, own=cut.utterances), cut.left_out
+    everything = [*speech.own, *speech.untranscribed, *speech.test, *speech.others, *speech.source]
     store = build_store(everything, source.model.inputs, speeds)
     place = summary_folder(command.model) if replayed else command.source
     if replayed:
@@ -176,7 +182,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             **({"untranscribed": helping.to_plain()} if helping else {}),
             "ladder": [rung.to_plain() for rung in choice.ladder],
             "voice": voice.to_plain(),
-            "left_out": [f"{name}: {reason}" for name, reason in [*vetted.dropped, *adapted.report.dropped]],
+            "left_out": [f"{name}: {reason}" for name, reason in [*cut_out, *vetted.dropped, *adapted.report.dropped]],
         },
     )
     spent = choice.cpu_seconds + (helping.cpu_seconds if helping else 0) + adapted.result.cpu_seconds

@@ -35,6 +35,8 @@ class LearnCommand(LearningSettings, ResumableOptions):
         data: manifest, or folder of recordings, of the language. Where only some have a transcript, the others are
             used where that helps on held-out ones.
         language: ISO 639 code of the language; may be left out where a manifest says it.
+        head: name of a head that does not say its language, such as `main` of a model published with one; it is taken
+            for that of `language` and grows. Without it the language gets a head of its own beside that one.
         units: kind of text that a token of the new head is; by default the head's where the model knows the language,
             else characters.
         scheme: notation of pronunciations where units are phones and the recordings have none.
@@ -52,6 +54,7 @@ class LearnCommand(LearningSettings, ResumableOptions):
     model: Path
     data: Path
     language: str | None = None
+    head: str | None = None
     units: Units | None = None
     scheme: Scheme = "ipa"
     dev: Path | None = None
@@ -64,6 +67,8 @@ class LearnCommand(LearningSettings, ResumableOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.head is not None and self.language is None:
+            raise ConfigError("`head` is taken for that of the language; give its code with --language.")
         if self.pieces is not None and self.units != "subwords":
             raise ConfigError("`pieces` is for --units subwords; leave it out.")
 
@@ -74,6 +79,7 @@ def learn(
     out: str | Path,
     *,
     language: str | None = None,
+    head: str | None = None,
     way: Literal["auto", Mode] = "auto",
     units: Units | None = None,
     pieces: int | None = None,

@@ -23,8 +23,9 @@ from asr_transfer.evaluation.language_rates import LanguageRate, language_rates
 from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import Hypothesis, align, write_scores
 from asr_transfer.experiments.core.tables import Table
+from asr_transfer.language_codes import require_code
 from asr_transfer.languages.choice import Chosen, Taken, mean_rise
-from asr_transfer.languages.heads import told_rows
+from asr_transfer.languages.heads import renamed, told_rows
 from asr_transfer.languages.held_out import divide
 from asr_transfer.languages.learning import (
     Beside,
@@ -57,6 +58,10 @@ def learn_run(command: LearnCommand, say: Say) -> Recogniser:
         AsrTransferError: model, recordings, settings or the folder are wrong.
     """
     source = load_source(command.model, command.top)
+    if command.head is not None and command.language is not None:
+        require_code(command.language)
+        source = renamed(source, command.head, command.language)
+        say(f"the head '{command.head}' is taken for that of '{command.language}'")
     given = read_given(command, source, say)
     language, units, known = given.language, given.units, given.known
     if known:

@@ -18,7 +18,7 @@ from asr_transfer.data.subsets import nested_subsets
 from asr_transfer.data.tokens import Tokens, pieces_of, spells_phones
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.language_codes import require_code, same_language, varieties
+from asr_transfer.language_codes import is_code, require_code, same_language, varieties
 from asr_transfer.orthography import Case
 
 FOREIGN = 0.3
@@ -137,13 +137,20 @@ def _language(command: LearnCommand, source: Recogniser, say: Say) -> tuple[str,
 
 
 def _tell_names(given: str, language: str, heads: Collection[str], say: Say) -> None:
-    """Tell where a code is another one of a language that the model knows, or of another variety of one."""
+    """Tell where a code is another one of a language that the model knows, of another variety of one, or may be that
+    of a head that does not say its language.
+    """
     if given != language and language in heads:
         say(f"'{given}' is the language of the model's head '{language}', which is taught")
     elif language not in heads and (others := varieties(language, heads)):
         say(
             f"the model knows another variety of the language, '{others[0]}'; '{language}' gets a head of its own "
             f"beside it (--language {others[0]} would teach that one)"
+        )
+    elif language not in heads and (unnamed := [head for head in heads if not is_code(head)]):
+        say(
+            f"the model's head '{unnamed[0]}' does not say its language, so '{language}' gets a head of its own beside "
+            f"it (--head {unnamed[0]} --language {language} would take that head for it and let it grow)"
         )
 
 

@@ -283,12 +283,12 @@ def merge_profile(
         f"them. {''.join(f'{part[0].upper()}{part[1:]}. ' for part in parts)}".rstrip()
         + "\n"
     )
-    origin = {**recogniser.origin, "method": facts.method, "base": loaded.base, "profile": loaded.checksum}
+    came = {"method": facts.method, "base": loaded.base, "profile": loaded.checksum}
     test_time = facts.test_time or recogniser.test_time
     kept_speech = load_summaries(model, whole.inputs)
     offsets = offsets_with(recogniser, loaded)
     adapted = replace(recogniser, model=whole, test_time=test_time, offsets=offsets)
-    adapted.save(out, card + remarks(kept_speech), origin, writers(kept_speech))
+    adapted.save(out, card + remarks(kept_speech), came, writers(kept_speech))
     say(f"{out}: written, a model that needs no profile{''.join(f'; {part}' for part in parts)}")
 
 

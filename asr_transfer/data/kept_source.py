@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -246,6 +246,32 @@ def even_shares(there: Mapping[str, int], count: int) -> dict[str, int]:
 def judged_origin(held: HeldOut) -> dict[str, str]:
     """Return what a model folder's `origin` says of the utterances to judge on; nothing where there are none."""
     return {JUDGED: "speakers" if held.apart else "utterances"} if held.judged else {}
+
+
+def judged_apart(origin: Mapping[str, Any], head: str) -> bool:
+    """Return whether `origin` says that the utterances to judge on are of speakers whom the model was not trained on.
+
+    Args:
+        origin: What a model folder says; of all heads as one, or by head where they were learnt one after the other.
+        head: Head that listens to the utterances.
+    """
+    said = origin.get(JUDGED)
+    return (said.get(head) if isinstance(said, Mapping) else said) == "speakers"
+
+
+def judged_by_head(origin: Mapping[str, Any], heads: Iterable[str], head: str, apart: bool) -> dict[str, str]:
+    """Return what `origin` says of each head's utterances to judge on when some of `head` are added.
+
+    Args:
+        origin: What it says of the others.
+        heads: Heads of the model.
+        head: Head whose utterances are added.
+        apart: Whether these are of speakers whom the model was not trained on.
+    """
+    said = origin.get(JUDGED)
+    found = {name: said.get(name) if isinstance(said, Mapping) else said for name in heads}
+    found[head] = "speakers" if apart and found.get(head) != "utterances" else "utterances"
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def _drawn(utterances: Sequence[Utterance], store: FeatureStore, count: int, seed: int) -> Summary:

@@ -78,6 +78,11 @@ class Pieces:
         """Return the utterance that a piece belongs to."""
         return self._spoken.utterance(self._items[piece])
 
+    def begin(self, piece: int) -> float:
+        """Return the second of its utterance that a piece begins at."""
+        inputs = self._spoken.store.inputs
+        return inputs.seconds(self._parts[piece][0] // inputs.step)
+
     def seconds(self, piece: int) -> float:
         """Return how long a piece lasts, of a whole utterance without silence that its inputs have behind it."""
         first, last = self._parts[piece]

@@ -31,7 +31,7 @@ from asr_transfer.models.folder import load_model, read_config, save_model
 from asr_transfer.models.kinds import PLAIN
 from asr_transfer.models.pretrained.door import criterion_of, is_foreign, open_pretrained, pretrained_heads
 from asr_transfer.models.pretrained.hub import local_folder
-from asr_transfer.models.pretrained.provenance import BASE, base_of, told_base
+from asr_transfer.models.pretrained.provenance import base_of, told_base
 from asr_transfer.models.replacing import restore
 from asr_transfer.models.weight_files import readable
 from asr_transfer.orthography import Case, case_of
@@ -205,16 +205,18 @@ class Recogniser:
         self,
         folder: str | Path,
         card: str,
-        origin: Mapping[str, Any],
+        facts: Mapping[str, Any],
         more: Mapping[str, Callable[[Path], None]] | None = None,
     ) -> None:
-        """Write a model folder, with `more` files or folders in it; see `models.folder.save_model`.
+        """Write a model folder; what it keeps of how the model came to be is its `origin` with `facts` in addition.
 
-        A pretrained model that this one began with is kept in `origin` and named on the card.
+        Args:
+            folder: Folder to write; see `models.folder.save_model`.
+            card: Text of its README.md, to which the pretrained model is added that this one began with.
+            facts: Plain values that `origin` does not say yet, or that are others now.
+            more: Functions that write further files or folders, by their names.
         """
-        origin = {name: value for name, value in origin.items() if name not in ("test_time", OFFSETS)}
-        if BASE in self.origin:
-            origin = {BASE: self.origin[BASE], **origin}
+        origin = {n: value for n, value in {**self.origin, **facts}.items() if n not in ("test_time", OFFSETS)}
         if self.test_time is not None:
             origin["test_time"] = to_plain(self.test_time)
         if self.offsets:
@@ -343,7 +345,7 @@ class Recogniser:
                 found.update(zip(items, writer.write(batch.inputs, batch.lengths, seconds, languages), strict=True))
                 work.advance(len(items))
         if away := sum(written.ran_away for written in found.values()):
-            remark(f"in {away} of {len(found)} recordings the decoder ran away; these were searched again, or cut")
+            remark(f"in {away} of {len(found)} pieces the decoder ran away; these were searched again, or cut")
         return data.of_utterances([found[number] for number in range(len(data))])
 
     def writer(self) -> Writer:

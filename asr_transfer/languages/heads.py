@@ -11,6 +11,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
+from asr_transfer.language_codes import is_code
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.ways import Way
 from asr_transfer.models.attributes import PhoneModel
@@ -128,6 +129,39 @@ def extend_head(recogniser: Recogniser, head: str, new_tokens: Tokens) -> Recogn
     model.load_state_dict(state)
     others = {name: tokens for name, tokens in every.items() if name != recogniser.head}
     return replace(recogniser, model=model.eval(), tokens=every[recogniser.head], others=others, offsets={})
+
+
+def renamed(recogniser: Recogniser, head: str, language: str) -> Recogniser:
+    """Return a copy of `recogniser` whose head `head`, which does not say its language, is that of `language`.
+
+    All weights keep their values bit for bit.
+
+    Raises:
+        ModelError: There is no such head.
+        ConfigError: The head is named by a language, or there is a head of that language already.
+    """
+    recogniser.model.head(head)
+    every = dict(recogniser.tokens_by_head)
+    if is_code(head):
+        raise ConfigError(
+            f"`head` is '{head}', which is the language of that head; name one that does not say its language, or "
+            "leave --head out."
+        )
+    if language in every:
+        raise ConfigError(f"the model has a head '{language}' already, which grows; leave --head out.")
+    names = {name: language if name == head else name for name in every}
+    model = fresh(recogniser.model, {names[name]: len(every[name]) for name in recogniser.model.heads})
+    old, new = f"heads.{head}.", f"heads.{language}."
+    state = recogniser.model.state_dict()
+    model.load_state_dict({new + n.removeprefix(old) if n.startswith(old) else n: t for n, t in state.items()})
+    return replace(
+        recogniser,
+        model=model.eval(),
+        head=names[recogniser.head],
+        others={names[name]: tokens for name, tokens in recogniser.others.items()},
+        other_lexica={names[name]: lexicon for name, lexicon in recogniser.other_lexica.items()},
+        offsets={},
+    )
 
 
 def fresh(model: SpeechModel, heads: Mapping[str, int] | None = None) -> SpeechModel:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asr_transfer.config import Units
 from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, load_summaries, remarks, writers
+from asr_transfer.data.kept_source import FOLDER, JUDGED, Summary, judged_by_head, load_summaries, remarks, writers
 from asr_transfer.data.manifest import checksum
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
@@ -36,6 +36,9 @@ from asr_transfer.training.precision import Taken as Settled
 from asr_transfer.training.precision import settle
 
 Say = Callable[[str], None]
+
+LEARNT = "learnt_from"
+"""Where a model's `origin` keeps the checksum of what each language was learnt from, beside what the source says."""
 
 
 @dataclass(frozen=True)
@@ -288,12 +291,11 @@ def save_learnt(
     summaries = {
         name: _together(beside.kept.get(name), summary, final) for name, summary in own.items() if summary.utterances
     }
-    apart = parts.apart and final.origin.get(JUDGED) != "utterances"
-    origin = {
-        **final.origin,
-        "trained_on": checksum(parts.train),
+    learnt = final.origin.get(LEARNT)
+    facts = {
+        LEARNT: {**(learnt if isinstance(learnt, Mapping) else {}), final.head: checksum(parts.train)},
         LAST_LANGUAGE: final.head,
-        JUDGED: "speakers" if apart else "utterances",
+        JUDGED: judged_by_head(final.origin, final.model.head_names(), final.head, parts.apart),
     }
     heads = ", ".join(sorted(final.model.head_names()))
     table = f"\n\nErrors on recordings that it was not trained on:\n\n{markdown(figures)}" if figures else "\n"
@@ -302,7 +304,7 @@ def save_learnt(
         f"minutes in {len(parts.train)} recordings, beginning with `{began}`, by the way `{way}`: "
         f"{outcome.chosen.reason}; see `../run.json`.{table}"
     )
-    final.save(folder, card + remarks(summaries), origin, writers(summaries))
+    final.save(folder, card + remarks(summaries), facts, writers(summaries))
 
 
 def phone_heads(recogniser: Recogniser) -> list[str]:

@@ -22,7 +22,6 @@ from asr_transfer.languages.phases import Learner, Phase, joined
 from asr_transfer.languages.ways import WAYS, Way
 from asr_transfer.models.contract import SpeechModel, require_ctc
 from asr_transfer.models.kinds import make_network
-from asr_transfer.models.pretrained.provenance import BASE
 from asr_transfer.models.progressive import ProgressiveModel
 from asr_transfer.training.activations import Stored, above, stored_depth
 from asr_transfer.training.objective import Objective, Weight
@@ -138,8 +137,7 @@ def learn_language(
     known = {} if start.source is None else start.source.lexica
     # The words of the language that is learnt may be new ones, which a lexicon of the old would hide.
     lexica = {name: own for name, own in known.items() if name in others}
-    begun = {} if start.source is None else start.source.origin
-    origin = {name: begun[name] for name in (BASE,) if name in begun}
+    origin = {} if start.source is None else start.source.origin
     recogniser = Recogniser(
         final.cpu().eval(), start.tokens[language], language, origin, others=others, other_lexica=lexica
     )

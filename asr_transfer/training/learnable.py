@@ -25,7 +25,9 @@ def learnable(spoken: Spoken, model: SpeechModel) -> tuple[Spoken, Report]:
         tokens = len(spoken.target(number))
         if longest > model.window:
             report.drop(
-                utterance.id, f"it lasts {longest:.1f} s, but the model hears {model.window:g} s at once; cut it"
+                utterance.id,
+                f"it lasts {longest:.1f} s, but the model hears {model.window:g} s at once; cut it, with a text for "
+                "each part",
             )
         elif tokens > model.most_tokens:
             report.drop(utterance.id, f"its text has {tokens} tokens, but the model writes {model.most_tokens}; cut it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Hashable, Iterator
 from typing import IO
 
 import torch
@@ -18,7 +19,7 @@ IN_HALF = True
 
 
 class Views:
-    """Matrices by number, each kept once.
+    """Matrices by key, each kept once: by number, or by what they are of.
 
     The file has no name, so that it takes no place any longer when the process ends, whatever ends it. Reading it goes
     through the system's cache of files.
@@ -30,21 +31,35 @@ class Views:
 
     def __init__(self, half: bool, limit: int | None = None) -> None:
         self._half, self._limit = half and IN_HALF, IN_MEMORY if limit is None else limit
-        self._memory: dict[int, torch.Tensor] = {}
-        self._filed: dict[int, tuple[int, torch.Size, torch.dtype]] = {}
+        self._memory: dict[Hashable, torch.Tensor] = {}
+        self._filed: dict[Hashable, tuple[int, torch.Size, torch.dtype]] = {}
         self._file: IO[bytes] | None = None
         self._bytes = self._end = 0
 
-    def __contains__(self, number: int) -> bool:
-        return number in self._memory or number in self._filed
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._memory or key in self._filed
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """Yield the keys."""
+        yield from self._memory
+        yield from self._filed
+
+    def __len__(self) -> int:
+        """Return the number of matrices."""
+        return len(self._memory) + len(self._filed)
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes of the matrices that are kept in memory."""
+        return self._bytes
 
     @property
     def filed(self) -> int:
         """Number of matrices in the file."""
         return len(self._filed)
 
-    def keep(self, number: int, matrix: torch.Tensor) -> None:
-        """Keep a float32 matrix.
+    def keep(self, key: Hashable, matrix: torch.Tensor) -> None:
+        """Keep a matrix of float32 or float64 on the processor.
 
         Raises:
             DataError: The file cannot be written.
@@ -55,7 +70,7 @@ class Views:
         size = kept.numel() * kept.element_size()
         if self._bytes + size <= self._limit:
             self._bytes += size
-            self._memory[number] = kept
+            self._memory[key] = kept
             return
         folder = cache_folder()
         try:
@@ -65,22 +80,26 @@ class Views:
             self._file.flush()
         except OSError as error:
             raise DataError(
-                f"{folder}: states of an encoder cannot be written ({error.strerror}); free space or set "
+                f"{folder}: what was computed once cannot be kept ({error.strerror}); free space or set "
                 "ASR_TRANSFER_CACHE to another folder."
             ) from error
-        self._filed[number] = self._end, kept.shape, kept.dtype
+        self._filed[key] = self._end, kept.shape, kept.dtype
         self._end += size
 
-    def get(self, number: int) -> torch.Tensor:
-        """Return a matrix that is kept, in float32.
+    def get(self, key: Hashable) -> torch.Tensor:
+        """Return a matrix that is kept, as it was given; one in float16 in float32.
 
         Raises:
             KeyError: It is not.
         """
-        if number in self._memory:
-            return self._memory[number].float()
-        begin, shape, dtype = self._filed[number]
+        if key in self._memory:
+            return _whole(self._memory[key])
+        begin, shape, dtype = self._filed[key]
         assert self._file is not None
         self._file.seek(begin)
         data = bytearray(self._file.read(shape.numel() * dtype.itemsize))
-        return torch.frombuffer(data, dtype=dtype).reshape(shape).float()
+        return _whole(torch.frombuffer(data, dtype=dtype).reshape(shape))
+
+
+def _whole(matrix: torch.Tensor) -> torch.Tensor:
+    return matrix.float() if matrix.dtype == torch.float16 else matrix

@@ -32,6 +32,7 @@ from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training.activations import Activations, Suffix, above, frozen_depth
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
+from asr_transfer.training.views import Views
 from asr_transfer.transfer.distillation import Distillation
 from tests.small import MELS, different, settings, small_model, snapshot, speech_task
 from tests.tones import Speech, two_speakers
@@ -142,7 +143,7 @@ def test_a_cache_is_what_the_objective_uses_and_what_a_direct_run_gives(world: S
     source = _source("tdnn")
     data = Spoken(world.own, world.store, source.tokens, SPEEDS)
     task = replace(speech_task(data, name="s"), head="en")
-    cache: dict[tuple[str, float], torch.Tensor] = {}
+    cache, key = Views(half=False), (world.own[1].id, 1.0)
     cached = Distillation(source.model, "s", cache=cache)
     plain = Distillation(source.model, "s")
     for objective in (cached, plain):
@@ -150,15 +151,15 @@ def test_a_cache_is_what_the_objective_uses_and_what_a_direct_run_gives(world: S
     items = torch.tensor([3, 0, 11])
     torch.testing.assert_close(cached.target(items, 60), plain.target(items, 60), rtol=1e-4, atol=1e-6)
     # Item 3 is the second utterance at the second speed.
-    assert torch.equal(cached.target(items[:1], len(cache[world.own[1].id, 1.0]))[0], cache[world.own[1].id, 1.0])
-    cache[world.own[1].id, 1.0] = torch.full_like(cache[world.own[1].id, 1.0], 0.5)
+    assert torch.equal(cached.target(items[:1], len(cache.get(key)))[0], cache.get(key))
+    cache.keep(key, torch.full_like(cache.get(key), 0.5))
     again = Distillation(source.model, "s", cache=cache)
     again.setup(source.model, {"s": task})
     assert again.target(items[:1], 5).unique().tolist() == [0.5]
 
 
 def test_a_cache_needs_utterances() -> None:
-    objective = Distillation(None, "speaker", cache={})
+    objective = Distillation(None, "speaker", cache=Views(half=False))
     with pytest.raises(ConfigError, match="the stream 'speaker' holds none; leave it out"):
         Trainer(small_model(), [speech_task()], [(1.0, objective)], config=settings())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 import asr_transfer as at
 import asr_transfer.adaptation.kept as kept
 from asr_transfer.data.kept_source import FOLDER, JUDGED, load_summaries
-from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.decoding.recogniser import OFFSETS, Recogniser
+from asr_transfer.languages.learning import LEARNT
 from asr_transfer.languages.ways import WAYS
+from asr_transfer.models.folder import update_origin
 from asr_transfer.training.trainer import Trainer
 from tests.adapting import Ran, adapt, equal, run
 from tests.learning import QUICK, Languages, in_folder, learn, manifest, speech
@@ -90,7 +93,27 @@ def test_the_new_model_keeps_speech_of_all_languages_for_what_comes_next(
     later = learn(learnt.out, languages.further, tmp_path / "el", "--way", "joint", "--keep_source", 5)
     assert [row["language"] for row in later.record["learning"]["others"]] == ["de", "fr", "mk"]
     assert _languages(later.out, FOLDER) == {**before, "mk": 128, "el": 5}
-    assert Recogniser.load(later.out, "mk").origin[JUDGED] == "speakers"
+    origin = Recogniser.load(later.out, "mk").origin
+    assert origin[JUDGED] == {"de": "utterances", "el": "speakers", "fr": "utterances", "mk": "speakers"}
+    assert list(origin[LEARNT]) == ["mk", "el"]
+    assert origin[LEARNT]["mk"] == learnt.record["data"]["train"]["checksum"] != origin[LEARNT]["el"]
+
+
+def test_where_a_model_comes_from_is_kept_by_all_that_goes_on_from_it(languages: Languages, tmp_path: Path) -> None:
+    """Learning kept nothing of it but the published base."""
+    told = {"trained_on": "earlier", "adapted_to": "somebody", "base_model": {"name": "b/c"}}
+    base = Path(shutil.copytree(languages.base / "model", tmp_path / "base"))
+    update_origin(base, told)
+    learnt = learn(base, languages.more, tmp_path / "learnt", "--way", "head", "--steps", 4)
+    origin = Recogniser.load(learnt.out, "de").origin
+    assert {name: origin[name] for name in told} == told
+    assert origin[JUDGED] == {"de": "utterances", "fr": "utterances"}, "the base was trained on their speakers"
+    assert list(origin[LEARNT]) == ["de"]
+    own = in_folder(tmp_path / "mine", speech(tmp_path, "de", 2, 1, seed=78))
+    adapted = adapt(learnt.out, own, tmp_path / "voice", "--method", "lhuc", "--steps", 1, "--check", "false")
+    after = Recogniser.load(adapted.out, "de").origin
+    changed = {name for name, value in after.items() if origin.get(name) != value}
+    assert after.keys() >= origin.keys() and changed == {"adapted_to", "method", OFFSETS}
 
 
 def test_the_card_says_what_was_learnt_and_how_well(learnt: Ran) -> None:

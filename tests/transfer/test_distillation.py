@@ -19,6 +19,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.errors import ConfigError
+from asr_transfer.training import views
 from asr_transfer.training.criteria import cross_entropy, ctc
 from asr_transfer.training.forward import run
 from asr_transfer.training.streams import Output, Stream, Task
@@ -216,6 +217,22 @@ def test_cached_posteriors_equal_direct_ones_in_any_batch(items: list[int]) -> N
     target = objective.target(output.batch.items, output.require_logits().shape[1])
     direct = output.require_logits().softmax(-1) * output.valid()[:, :, None]
     torch.testing.assert_close(target, direct, rtol=1e-9, atol=1e-12)
+
+
+def test_of_many_posteriors_memory_holds_few_and_a_file_the_rest_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them were held in memory: seven gigabytes of an hour and ten thousand tokens."""
+    data, tokens = ToySpeech(items=40, dtype=torch.float64), 5
+    teacher, task = small_model(seed=3, dtype=torch.float64).eval(), speech_task(data)
+    whole, filed = Distillation(teacher, "speaker"), Distillation(teacher, "speaker")
+    whole.setup(teacher, {"speaker": task})
+    monkeypatch.setattr(views, "IN_MEMORY", 4_000)
+    filed.setup(teacher, {"speaker": task})
+    assert whole._kept is not None and filed._kept is not None
+    assert len(filed._kept) == len(whole._kept) == 40 and filed._kept.filed > 20 and whole._kept.filed == 0
+    assert filed._kept.in_memory <= 4_000 < whole._kept.in_memory
+    frames = whole._kept.in_memory // (8 * tokens)
+    assert torch.equal(filed.target(torch.arange(40), frames), whole.target(torch.arange(40), frames))
+    assert filed.target(torch.tensor([39]), 3).dtype == torch.float64
 
 
 def test_speed_copies_have_their_own_posteriors(tmp_path: Path, make_audio: Callable[..., Path]) -> None:

@@ -344,9 +344,9 @@ class Adapt(_Step):
             record.folder, record.log, Spoken(judged, store),
         )  # fmt: skip
         self.hear(record, "adapt", adapted.recogniser, self.beside(experiment, source).judged)
-        origin = {**source.origin, "adapted_to": record.values["data"]["adapt"]["checksum"], "method": choice.method}
+        facts = {"adapted_to": record.values["data"]["adapt"]["checksum"], "method": choice.method}
         card = f"# Adapted to {len(vetted.spoken)} sentences by `{AUTO}`\n\n{choice.reason}\n" + remarks(kept)
-        adapted.recogniser.save(record.folder / "model", card, origin, writers(kept))
+        adapted.recogniser.save(record.folder / "model", card, facts, writers(kept))
         spent = choice.cpu_seconds + adapted.result.cpu_seconds
         training = {"cpu_seconds": round(spent, 2), "steps": adapted.result.steps}
         record.finish(
