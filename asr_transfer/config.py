@@ -66,6 +66,8 @@ class FeatureConfig(Ranged, section="features"):
             known ones (0.8 against 4.8 % errors) and wrong more often for new ones (40 against 30 %).
         kind: `log-mel` energies, or for models that shall run elsewhere Kaldi's filter banks (`kaldi-fbank`, with the
             normalisation `none` as sherpa-onnx computes them) or Whisper's log-mels (`whisper-mel`).
+        remove_offset: whether log-mels are of windows without their mean, so that a recording's constant offset is not
+            heard, which programs such as sherpa-onnx take out. Kaldi's filter banks never hear it.
     """
 
     mels: Annotated[int, Range(at_least=1, at_most=1000)] = 80
@@ -73,11 +75,16 @@ class FeatureConfig(Ranged, section="features"):
     hop_ms: Milliseconds = 10.0
     normalisation: Normalisation = "utterance-mean"
     kind: str = "log-mel"
+    remove_offset: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kind not in FEATURE_KINDS:
             raise ConfigError(f"`features.kind` is '{self.kind}'.{nearest_hint(self.kind, FEATURE_KINDS)}")
+        if self.remove_offset and self.kind != "log-mel":
+            raise ConfigError(
+                f"`features.remove_offset` is for log-mels; {self.kind} is computed as its makers do, so leave it out."
+            )
         if self.normalisation == "fixed" and self.kind != "log-mel":
             raise ConfigError(
                 f"`features.normalisation` fixed shifts and scales log-mels, not {self.kind}; give another, or none."
@@ -354,6 +361,7 @@ _LATER = (
     ("top", as_values(TopConfig())),
     ("pretrained_rate", 0.0),
     ("published_rate", 0.01),
+    ("remove_offset", False),
     ("token_by_token", ["lora", "lhuc"]),
     ("on_published", ["full", "first-layers"]),
     ("title", ""),

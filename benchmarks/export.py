@@ -5,7 +5,9 @@ of speech takes, one recording at a time. ONNX Runtime hears features that are c
 sherpa-onnx hears the recordings, as the whole recogniser then does. The two sides take turns at every recording, so
 that a machine whose speed drifts slows both alike.
 
-    python benchmarks/export.py DIR PATH [--language xx] [--profile DIR] [--most 130] [--out FILE]
+    python benchmarks/export.py --models '[DIR, …]' --data PATH --out DIR [--language xx] [--most 130]
+
+The run folder's `run.json`, copied to `docs/results/export.json`, fills the table of `docs/export.md`.
 """
 
 from __future__ import annotations
@@ -14,20 +16,17 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch starts its threads
 
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import jsonargparse
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from asr_transfer import audio
 from asr_transfer.commands.export import ExportCommand, open_source
@@ -37,7 +36,10 @@ from asr_transfer.deployment import TARGETS, ExportOptions, Source, export
 from asr_transfer.deployment.sherpa_onnx import hears_fbank
 from asr_transfer.deployment.tracing import run, session
 from asr_transfer.errors import AsrTransferError
+from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import score
+from asr_transfer.experiments.core.tables import Table, show
+from asr_transfer.runs.record import RunRecord
 
 Side = Callable[[torch.Tensor], str]
 """Maps (samples,) to a text."""
@@ -48,20 +50,24 @@ class Row:
     """What was measured of a target.
 
     Attributes:
+        model: name of the model.
         target: name of the target, with the number format.
         megabytes: size of its graph.
         share: the same, over that of the float32 graph.
-        equal: share of recordings with the model's own text.
+        equal: number of recordings with the model's own text.
+        recordings: number of recordings.
         wer: word error rate.
         own_wer: word error rate of the model itself.
         factor: seconds of processing for a second of speech.
         ratio: the same, over that of PyTorch.
     """
 
+    model: str
     target: str
     megabytes: float
     share: float
-    equal: float
+    equal: int
+    recordings: int
     wer: float
     own_wer: float
     factor: float
@@ -133,56 +139,78 @@ def measure(source: Source, target: str, options: ExportOptions, recordings: Seq
     seconds = sum(one.duration for one in recordings)
     rates = [score([one.text for one in recordings], own) for own in texts]
     size = (folder / "model.onnx").stat().st_size / 1e6
-    equal = sum(a == b for a, b in zip(*texts, strict=True)) / len(recordings)
-    name = f"{target}, int8" if options.int8 else target
-    return Row(name, size, 1.0, equal, rates[0].wer, rates[1].wer, spent[0] / seconds, spent[0] / spent[1])
+    equal = sum(a == b for a, b in zip(*texts, strict=True))
+    name, ratio = f"{target}, int8" if options.int8 else target, spent[0] / spent[1]
+    own = (rates[0].wer, rates[1].wer, spent[0] / seconds, ratio)
+    return Row(model_name(source), name, size, 1.0, equal, len(recordings), *own)
+
+
+def model_name(source: Source) -> str:
+    """Return what a model is called in the table: the last folder that is not `model`."""
+    parts = [part for part in Path(source.model).parts if part != "model"]
+    return parts[-1] if parts else source.model
+
+
+def tabled(rows: Sequence[Row]) -> Table:
+    """Return the table of what was measured."""
+    return Table.of(
+        rows,
+        [
+            ("model", lambda row: row.model),
+            ("target", lambda row: row.target),
+            ("MB", lambda row: f"{row.megabytes:.1f}"),
+            ("of float32, %", lambda row: percent(row.share, 0)),
+            ("equal texts", lambda row: f"{row.equal} of {row.recordings}"),
+            ("WER %, here", lambda row: percent(row.own_wer, 2)),
+            ("WER %, there", lambda row: percent(row.wer, 2)),
+            ("real-time factor", lambda row: f"{row.factor:.4f}"),
+            ("over PyTorch's", lambda row: f"{row.ratio:.2f}"),
+        ],
+    )
+
+
+def measured(model: Path, data: Path, language: str | None, most: int | None) -> list[Row]:
+    """Measure every target that is here, as float32 and int8, on a model."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        source = open_source(ExportCommand(model=model, to="onnx", out=Path(scratch), language=language), print)
+        speech = read_speech(data, source.recogniser.speaks, source.recogniser.case())
+        recordings = take(speech, None, most, 0)
+        for target in (name for name in SIDES if name in TARGETS):
+            whole = measure(source, target, ExportOptions(), recordings, Path(scratch) / target)
+            small = measure(source, target, ExportOptions(int8=True), recordings, Path(scratch) / target)
+            rows += [whole, replace(small, share=small.megabytes / whole.megabytes)]
+    return rows
 
 
 def main(
-    model: Path,
+    models: list[Path],
     data: Path,
+    out: Path,
     language: str | None = None,
-    profile: Path | None = None,
     most: int | None = None,
-    out: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Measure every target that is here, as float32 and int8.
 
     Args:
-        model: model folder, or a run folder.
+        models: model folders, or run folders.
         data: manifest or folder of recordings with transcripts.
-        language: head to export, where the model has several.
-        profile: speaker's profile to fold in.
+        out: run folder to write.
+        language: head to export, where a model has several.
         most: most recordings to hear; None for all.
-        out: JSON file for the figures.
+        overwrite: whether to replace the run that `out` holds.
     """
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as scratch:
-        command = ExportCommand(model=model, to="onnx", out=Path(scratch), language=language, profile=profile)
-        source = open_source(command, print)
-        speech = read_speech(data, source.recogniser.speaks, source.recogniser.case())
-        recordings = take(speech, None, most, 0)
-        rows: list[Row] = []
-        for target in (name for name in SIDES if name in TARGETS):
-            whole = measure(source, target, ExportOptions(), recordings, Path(scratch) / target)
-            small = measure(source, target, ExportOptions(int8=True), recordings, Path(scratch) / target)
-            rows += [whole, Row(**{**asdict(small), "share": small.megabytes / whole.megabytes})]
-    table = Table(title=f"{model} on {len(recordings)} recordings, one at a time, one thread", box=None)
-    headings = ("MB", "of float32", "equal texts", "WER", "of the model", "real-time factor", "of torch's")
-    table.add_column("target")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for row in rows:
-        percent = (f"{100 * value:.1f} %" for value in (row.share, row.equal, row.wer, row.own_wer))
-        table.add_row(row.target, f"{row.megabytes:.1f}", *percent, f"{row.factor:.4f}", f"{row.ratio:.2f}")
-    Console(width=140).print(table)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps([asdict(row) for row in rows], indent=2), encoding="utf-8")
+    record = RunRecord(out, {"models": models, "data": data, "language": language, "most": most}, overwrite=overwrite)
+    rows = [row for model in models for row in measured(model, data, language, most)]
+    table = tabled(rows)
+    show([table])
+    record.finish(scores={"exports": [asdict(row) for row in rows]}, tables={"exports": [table.to_plain()]})
 
 
 if __name__ == "__main__":
     try:
-        jsonargparse.auto_cli(main)
+        jsonargparse.auto_cli(main, as_positional=False)
     except AsrTransferError as error:
         sys.exit(f"export.py: {error}")

@@ -43,12 +43,12 @@ def printed(values: Mapping[str, Any]) -> str:
 
 
 def _script(name: str, config: Mapping[str, Any]) -> Path:
-    """Return the recipe of a script's name; of several, the one that has most of the settings.
+    """Return the recipe of a script's name, else the benchmark; of several, the one that has most of the settings.
 
     Raises:
         ConfigError: there is none.
     """
-    found = sorted(records.ROOT.glob(f"recipes/*/{name}"))
+    found = sorted(records.ROOT.glob(f"recipes/*/{name}")) or sorted(records.ROOT.glob(f"benchmarks/{name}"))
     if not found:
         raise ConfigError(f"{name}: there is no such recipe.")
     if len(found) == 1:

@@ -10,7 +10,7 @@ from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.runs.attempts import describe_origin, is_older
 from asr_transfer.runs.resuming import plain
-from docs.commands import differences, leaves, printed, settings_of
+from docs.commands import differences, leaves, makes_runs, printed, settings_of
 
 NAMED = 3
 """Settings that a page names where several differ."""
@@ -19,9 +19,13 @@ _NOT_THE_METHOD = ("adapt.precision", "adapt.seed", "adapt.device")
 
 
 def changed(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return how today's settings of a record's printed command differ from the record's, in words by name."""
+    """Return how today's settings of a record's printed command differ from the record's, in words by name.
+
+    Benchmarks are no recipes, and have nothing to set but what they measure.
+    """
     try:
-        return differences(settings_of(printed(values)), values)
+        command = printed(values)
+        return differences(settings_of(command), values) if makes_runs(command) else {}
     except AsrTransferError as error:
         return {"command": f"refused today: {error}"}
 

@@ -58,7 +58,8 @@ def cheapest() -> str | None:
     able = []
     for name in records.names():
         values = records.record(name)
-        if not older(values) and "attempts" in values and not _absent(printed(values)):
+        command = printed(values)
+        if not older(values) and "attempts" in values and makes_runs(command) and not _absent(command):
             able.append((values["time"]["cpu_seconds"], name))
     return min(able)[1] if able else None
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import yaml
 
+from asr_transfer.deployment.losses import lost_by_others
 from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import ExportOptions, Target
-from asr_transfer.errors import DataError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.finished_run import profile_of, read_finished
 from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.normalisation import Unit
 from asr_transfer.evaluation.scoring import align
 from asr_transfer.evaluation.significance import error_rate
+from asr_transfer.language_codes import require_code
 from asr_transfer.textfiles import decoded, spelled
 
 UNITS: tuple[Unit, ...] = ("word", "character")
@@ -41,21 +43,33 @@ def card(source: Source, target: Target, options: ExportOptions, lines: Sequence
     base += f", adapted by `{method}`" if isinstance(method, str) else ""
     base += f", with the profile `{source.profile}` folded in: {source.profile_facts}" if source.profile else ""
     parts = [
-        f"# Speech recogniser ({recogniser.head or 'any language'}) for {target.runtime}",
+        f"# Speech recogniser{_languages(source)} for {target.runtime}",
         f"Written by `asr-transfer export --to {target.name}`. {base}.",
         "## How to run it",
         target.usage(source, options).strip(),
     ]
     if lines:
         parts += ["## What was checked", "\n".join(f"- {line[0].upper()}{line[1:]}." for line in lines)]
-    figures = [line for run in source.runs for line in run_figures(run, recogniser.head)]
+    figures = [line for run in source.runs for line in run_figures(run, recogniser.speaks)]
     parts += ["## Errors", "\n".join(f"- {line}" for line in figures) or "No run record states any."]
+    if lost := [line for run in source.runs for line in lost_by_others(run)]:
+        parts += ["## What others lost", "\n".join(f"- {line}" for line in lost)]
     parts += ["## Licences", licence]
     if own:
         parts += ["## Card of the model that it was made from", own]
     front = dict(target.front_matter(source, options))
     head = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n" if front else ""
     return head + spelled("\n\n".join(parts)) + "\n"
+
+
+def _languages(source: Source) -> str:
+    """Return the languages that an export writes, in brackets; empty where they are not known, or too many to name."""
+    name = source.recogniser.speaks
+    try:
+        require_code(name)
+    except ConfigError:
+        return ""
+    return f" ({name})"
 
 
 def run_figures(run: Path, language: str = "") -> list[str]:

@@ -1,6 +1,9 @@
 """Holds a graph against its model, and turns its weights into whole numbers of eight bits where that is wanted.
 
-What passes through such a graph is turned into whole numbers while it runs.
+What passes through such a graph is turned into whole numbers while it runs, by one scale for all frames. Transformers
+have single frames with values a hundred times as great as all others (Sun et al., Massive activations in large language
+models, 2024), beside which these would be rounded to nothing. So every frame is divided by its greatest value before a
+product of matrices, and multiplied by it after; and every output's weights have a scale of their own.
 """
 
 from __future__ import annotations
@@ -11,10 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asr_transfer.deployment.agreement import Agreement, require_close, require_equal
 from asr_transfer.deployment.libraries import library
 
 OPERATORS = ("MatMul", "LSTM")
+_LEAST = 1e-9
+"""Number that a frame is divided by at least, as one of zeros is."""
 
 
 def finish_graph(file: Path, held: Callable[[Path], Agreement], int8: bool) -> tuple[dict[str, Any], list[str]]:
@@ -49,11 +56,44 @@ def finish_graph(file: Path, held: Callable[[Path], Agreement], int8: bool) -> t
 
 def quantise(file: Path, out: Path) -> None:
     """Write a graph with whole numbers in place of its products of matrices and its recurrences."""
+    onnx = library("onnx", "export", "onnx")
     quantisation = library("onnxruntime.quantization", "export", "onnx")
+    made = onnx.load(str(file))
+    _scale_frames(made.graph, onnx)
     with _quiet():
         quantisation.quantize_dynamic(
-            str(file), str(out), op_types_to_quantize=list(OPERATORS), weight_type=quantisation.QuantType.QInt8
+            made,
+            str(out),
+            op_types_to_quantize=list(OPERATORS),
+            weight_type=quantisation.QuantType.QInt8,
+            per_channel=True,
         )
+
+
+def _scale_frames(graph: Any, onnx: Any) -> None:
+    """Divide each frame by its greatest value before it is multiplied by a matrix of weights, and undo it after."""
+    node, weights = onnx.helper.make_node, {one.name for one in graph.initializer}
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(_LEAST, dtype=np.float32), "least_scale"))
+    nodes: list[Any] = []
+    scaled: set[str] = set()
+    for one in graph.node:
+        if one.op_type != "MatMul" or one.input[1] not in weights:
+            nodes.append(one)
+            continue
+        fed, result = one.input[0], one.output[0]
+        size, greatest, scale, small = (f"{fed}_{name}" for name in ("size", "greatest", "scale", "scaled"))
+        if fed not in scaled:
+            scaled.add(fed)
+            nodes += [
+                node("Abs", [fed], [size]),
+                node("ReduceMax", [size], [greatest], axes=[-1], keepdims=1),
+                node("Max", [greatest, "least_scale"], [scale]),
+                node("Div", [fed, scale], [small]),
+            ]
+        one.input[0], one.output[0] = small, f"{result}_scaled_product"
+        nodes += [one, node("Mul", [one.output[0], scale], [result])]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 @contextlib.contextmanager

@@ -16,15 +16,10 @@ import torch
 from torch import nn
 
 from asr_transfer import audio
-from asr_transfer.data.inputs import KaldiFbank
+from asr_transfer.data.inputs import Inputs, KaldiFbank, LogMel, Waveform
 from asr_transfer.data.lexicon import read_for
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.deployment.agreement import (
-    Agreement,
-    Hear,
-    agreement,
-    noises,
-)
+from asr_transfer.deployment.agreement import Agreement, Hear, agreement, noises
 from asr_transfer.deployment.normalised import Normalised, can_be_normalised
 from asr_transfer.deployment.onnx import hears, no_ctc, spelled_tokens, write_tokens
 from asr_transfer.deployment.quantised import finish_graph
@@ -125,7 +120,7 @@ class SherpaOnnx(Target):
         if (same := written_there(source, folder)) is not None:
             check["same_texts"] = same
             lines.append(f"sherpa-onnx itself wrote the model's own text of {same['equal']} of {same['of']} of them")
-        if not fbank:
+        if hears_offset(inputs):
             lines.append("sherpa-onnx takes a constant offset out of a recording, which the model otherwise hears")
         door = "from_zipformer_ctc" if fbank else "from_omnilingual_asr_ctc"
         return Report(check, lines, {"door": door, "frames_repeated": times})
@@ -229,6 +224,13 @@ def hears_fbank(model: SpeechModel) -> bool:
         and (inputs.window_ms, inputs.hop_ms) == (25.0, 10.0)
         and _times(model.frame_shift(), FBANK_SHIFT) is not None
     )
+
+
+def hears_offset(inputs: Inputs) -> bool:
+    """Return whether inputs of a recording are others where a constant is added to its samples."""
+    if isinstance(inputs, Waveform):
+        return not inputs.normalised
+    return not isinstance(inputs, KaldiFbank) and not (isinstance(inputs, LogMel) and inputs.remove_offset)
 
 
 def repeats(model: SpeechModel) -> int | None:

@@ -126,6 +126,8 @@ def _analysis(inputs: Framed) -> tuple[torch.Tensor, torch.Tensor]:
     else:
         filters = log_mels.filterbank(points, inputs.mels)
         shape = torch.hann_window(window, dtype=torch.float64)
+        if isinstance(inputs, LogMel) and inputs.remove_offset:
+            change = change - 1.0 / window
     bins = torch.arange(points // 2 + 1, dtype=torch.float64)
     angles = 2 * math.pi / points * bins[:, None] * torch.arange(window, dtype=torch.float64)
     kernel = torch.cat([angles.cos(), angles.sin()]) @ (shape[:, None] * change)

@@ -84,18 +84,7 @@ def _write_adapters(source: Source, folder: Path) -> Report:
 
 
 def check_whisper(source: Source, folder: Path, adapters: Path, tolerance: float, least: int) -> Report:
-    """Compare a Whisper folder in Transformers with the model; see `compared`.
-
-    Args:
-        source: model on its way out.
-        folder: folder that was written.
-        adapters: folder of adapters to put on it; `folder` itself for none.
-        tolerance: greatest difference of two logits, as a share of the greatest.
-        least: number of texts that must be equal.
-
-    Raises:
-        ModelError: It recognises otherwise.
-    """
+    """Compare a Whisper folder in Transformers with the model, as `check_ctc` does a folder with CTC."""
     made = library("transformers", "pretrained", "transformers")
     with quiet(made):
         model = made.WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)

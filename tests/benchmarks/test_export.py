@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import export
+from docs.commands import printed
+from docs.origin import changed
+from docs.tables import kept
 
 
 def test_every_target_is_measured_whole_and_in_whole_numbers(
@@ -15,10 +18,19 @@ def test_every_target_is_measured_whole_and_in_whole_numbers(
 ) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("sherpa_onnx")
-    out = tmp_path / "figures" / "export.json"
-    export.main(tone_run, tone_corpus["test"], most=4, out=out)
-    rows = json.loads(out.read_text(encoding="utf-8"))
+    out = tmp_path / "export"
+    export.main([tone_run], tone_corpus["test"], out, most=4)
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    rows = record["scores"]["exports"]
     assert [row["target"] for row in rows] == ["onnx", "onnx, int8", "sherpa-onnx", "sherpa-onnx, int8"]
-    assert rows[0]["equal"] == rows[2]["equal"] == 1.0 and rows[0]["wer"] == rows[0]["own_wer"]
+    assert rows[0]["equal"] == rows[2]["equal"] == 4 and rows[0]["wer"] == rows[0]["own_wer"]
     assert all(row["factor"] > 0 and row["ratio"] > 0 for row in rows) and rows[1]["share"] < 1
     assert "real-time factor" in capsys.readouterr().out
+    (table,) = kept({**record, "name": "export"}, "exports")
+    assert table.markdown().count("4 of 4") >= 2 and record["status"] == "finished"
+
+
+def test_a_page_prints_the_benchmarks_command() -> None:
+    values = {"command": "export.py --models [runs/a] --data data/b.jsonl --out runs/c", "config": {}}
+    assert printed(values) == "python benchmarks/export.py --models [runs/a] --data data/b.jsonl --out runs/c"
+    assert changed(values) == {}  # it has no settings that a page could print otherwise

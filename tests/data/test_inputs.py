@@ -45,6 +45,7 @@ from tests.tones import make_corpus
 
 EVERY = [
     LogMel(20),
+    LogMel(24, remove_offset=True),
     KaldiFbank(40, normalisation="none"),
     KaldiFbank(normalisation="speech-mean"),
     WhisperMel(),
@@ -139,6 +140,22 @@ def test_log_mels_have_the_key_that_they_had_before_there_were_others() -> None:
         {"mels": 80, "window_ms": 25.0, "hop_ms": 10.0, "normalisation": "utterance-mean"}
     )
     assert without_later(to_plain(ModelConfig()))["features"] == LogMel().plain()
+
+
+def test_log_mels_without_the_windows_means_hear_no_offset() -> None:
+    samples = _samples(8000)
+    removing, hearing = LogMel(remove_offset=True), LogMel()
+    torch.testing.assert_close(removing.analyse(samples + 0.1), removing.analyse(samples), rtol=0, atol=1e-3)
+    assert (hearing.analyse(samples + 0.1) - hearing.analyse(samples)).abs().max() > 1
+    first = samples[:400] - samples[:400].mean()
+    torch.testing.assert_close(removing.analyse(samples)[0], hearing.analyse(first)[0], rtol=0, atol=1e-4)
+
+
+def test_an_offset_is_removed_by_log_mels_alone() -> None:
+    assert as_inputs(FeatureConfig(remove_offset=True)) == LogMel(remove_offset=True)
+    assert LogMel(remove_offset=True).plain() == {**LogMel().plain(), "remove_offset": True}
+    with pytest.raises(ConfigError, match=r"`features\.remove_offset` is for log-mels; kaldi-fbank is computed as"):
+        FeatureConfig(kind="kaldi-fbank", remove_offset=True)
 
 
 def test_a_store_of_log_mels_is_found_where_it_was(make: Callable[[str, float], Utterance], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.deployment import TARGETS, ExportOptions, Source
 from asr_transfer.deployment.card import card, run_figures
+from tests.deployment import sources
 from tests.deployment.models import acoustic, source
 
 
@@ -37,3 +38,9 @@ def test_a_run_without_figures_is_passed_over(damage: str, tmp_path: Path) -> No
     if damage == "no hypotheses":
         (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     assert run_figures(tmp_path) == []
+
+
+def test_a_whispers_card_names_the_language_that_was_asked_for_or_none(tmp_path: Path) -> None:
+    for language, heading in ((None, "# Speech recogniser for"), ("zh", "# Speech recogniser (zh) for")):
+        made = sources.whisper(tmp_path / str(language), language)
+        assert card(made, TARGETS["transformers"], ExportOptions(), []).partition("---\n\n")[2].startswith(heading)

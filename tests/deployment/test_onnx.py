@@ -12,6 +12,8 @@ import torch
 
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.deployment import ExportOptions, export
+from asr_transfer.deployment.quantised import quantise
+from asr_transfer.deployment.tracing import write_graph
 from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import AdapterSpec, add_adapter
 from asr_transfer.models.contract import SpeechModel
@@ -69,6 +71,22 @@ def test_whole_numbers_are_small_and_close(encoder: str, tmp_path: Path) -> None
     operators = {node.op_type for node in pytest.importorskip("onnx").load(tmp_path / "int8" / "model.onnx").graph.node}
     assert operators & {"DynamicQuantizeLSTM", "MatMulInteger"}
     assert ("Conv" in operators) == (encoder == "conformer")  # that of single channels stays as it is
+
+
+def test_one_loud_frame_does_not_silence_the_others_in_whole_numbers(tmp_path: Path) -> None:
+    """A frame a thousand times as loud, as Transformers have them inside, has a scale of its own."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(64, 8).eval()
+    frames = torch.randn(1, 50, 64)
+    frames[0, 7] *= 1000.0
+    axes = {"frames": {1: "T"}}, {"products": {1: "T"}}
+    write_graph(layer, (frames,), tmp_path / "float.onnx", *axes, {})
+    quantise(tmp_path / "float.onnx", tmp_path / "int8.onnx")
+    found = onnxruntime.InferenceSession(str(tmp_path / "int8.onnx")).run(None, {"frames": frames.numpy()})[0]
+    difference = np.abs(found - layer(frames).detach().numpy())[0]
+    assert np.delete(difference, 7, axis=0).max() < 0.05 and difference[7].max() < 50
+    silence = onnxruntime.InferenceSession(str(tmp_path / "int8.onnx")).run(None, {"frames": 0 * frames.numpy()})[0]
+    np.testing.assert_allclose(silence, layer(0 * frames).detach().numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["log-mel", "kaldi-fbank"])

@@ -16,6 +16,7 @@ from asr_transfer.deployment import ExportOptions, Source, export
 from asr_transfer.deployment.agreement import noises
 from asr_transfer.deployment.sherpa_onnx import as_sherpa_scales, no_tokens
 from asr_transfer.deployment.spectra import Unscaled
+from asr_transfer.deployment.tracing import run, session
 from asr_transfer.errors import ConfigError
 from asr_transfer.models.contract import SpeechModel
 from tests.deployment.models import HEADS, acoustic, made, source
@@ -101,6 +102,22 @@ def test_whole_numbers_spare_the_features(tmp_path: Path) -> None:
     done = export(target, "sherpa-onnx", tmp_path / "out", ExportOptions(int8=True))
     assert done.check["int8"]["mean_difference_of_probabilities"] < 0.05
     assert "% of the size" in " ".join(done.lines)
+
+
+@pytest.mark.parametrize(("removed", "hears"), [(True, False), (False, True)])
+def test_a_model_that_removes_offsets_hears_what_sherpa_onnx_hears(removed: bool, hears: bool, tmp_path: Path) -> None:
+    """Of a recording with an offset, which sherpa-onnx takes out before the graph sees it."""
+    model = acoustic("bilstm", remove_offset=removed)
+    done = export(source(model, tmp_path), "sherpa-onnx", tmp_path / "out", ExportOptions())
+    assert any("constant offset" in line for line in done.lines) == hears
+    (wave,) = noises((3.3,))
+    graph = session(tmp_path / "out" / "model.onnx")
+    (found,) = run(graph, as_sherpa_scales(0.1 * wave + 0.05)[None])
+    with torch.no_grad():
+        fed = model.inputs.compute(0.1 * wave + 0.05)
+        own = model.head("en")(model(fed[None], torch.tensor([len(fed)]))[0]).log_softmax(-1)[0]
+    difference = float((found[0] - own.repeat_interleave(2, dim=0)).abs().max())
+    assert (difference > 0.5) == hears and (hears or difference < 0.05)
 
 
 def test_loudness_is_told_from_what_the_scaling_leaves() -> None:

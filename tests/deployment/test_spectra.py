@@ -9,7 +9,18 @@ from asr_transfer.data.inputs import Inputs, KaldiFbank, LasrMel, LogMel, Wavefo
 from asr_transfer.deployment.spectra import Spectra, can_be_computed
 
 
-@pytest.mark.parametrize("inputs", [LogMel(), LogMel(mels=40, window_ms=20.0), KaldiFbank(), WhisperMel(), Waveform()])
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        LogMel(),
+        LogMel(mels=40, window_ms=20.0),
+        LogMel(remove_offset=True),
+        LogMel(mels=40, window_ms=20.0, remove_offset=True),
+        KaldiFbank(),
+        WhisperMel(),
+        Waveform(),
+    ],
+)
 @pytest.mark.parametrize("count", [4_000, 16_000, 16_079, 16_080, 16_159])
 def test_a_graph_computes_the_same_features(inputs: Inputs, count: int) -> None:
     wave = 0.1 * torch.randn(count, generator=torch.Generator().manual_seed(count)) + 0.001

@@ -134,7 +134,9 @@ def as_inputs(wanted: Wanted) -> Inputs:
     """Return the inputs that settings describe, or inputs as they are."""
     if isinstance(wanted, Inputs):
         return wanted
-    return inputs_from_plain(asdict(wanted), "features")
+    # Kinds that have no such setting are never asked to.
+    plain = {name: value for name, value in asdict(wanted).items() if name != "remove_offset" or value}
+    return inputs_from_plain(plain, "features")
 
 
 def inputs_from_plain(plain: Mapping[str, Any], where: str) -> Inputs:

@@ -58,7 +58,7 @@ def relative_bias(first: tuple[nn.Module], hidden: torch.Tensor, mask: torch.Ten
     """
     (attention,) = first
     bias = attention.compute_bias(hidden.shape[1], hidden.shape[1])  # type: ignore[operator]
-    bias = bias[None].expand(len(hidden), -1, -1, -1).reshape(-1, *bias.shape[1:])
+    bias = bias[None].expand(hidden.shape[0], -1, -1, -1).flatten(0, 1)  # not `len`, which a graph would keep
     return {"attention_mask": mask, "position_bias": bias}
 
 
