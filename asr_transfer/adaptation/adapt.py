@@ -13,9 +13,17 @@ from typing import Concatenate, ParamSpec
 import torch
 
 from asr_transfer.adaptation.frozen_layers import Shared
-from asr_transfer.adaptation.methods import STREAM, build, default_learning_rate, find_methods, require_fitting
+from asr_transfer.adaptation.methods import (
+    STREAM,
+    build,
+    default_learning_rate,
+    find_methods,
+    reads_transcripts,
+    require_fitting,
+)
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
+from asr_transfer.adaptation.warp import Warped, find_warp, with_warp
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report
@@ -50,6 +58,7 @@ class Adapted:
         report: utterances left out.
         start, end: trained tensors by name, before and after.
         depth: number of frozen layers whose activations it was trained on; 0 where it was trained on features.
+        warp: warp that was chosen; None where none was looked for.
     """
 
     recogniser: Recogniser
@@ -59,6 +68,7 @@ class Adapted:
     start: Mapping[str, torch.Tensor]
     end: Mapping[str, torch.Tensor]
     depth: int = 0
+    warp: Warped | None = None
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
@@ -140,6 +150,13 @@ def adapt(
     """
     names = [found.name for found in find_methods(method)]
     require_fitting(method, source.model)
+    warp = None
+    if any(found.role == "inputs" for found in find_methods(method)):
+        warp = _chosen_warp(source, spoken, config, "warp" in names and reads_transcripts(method))
+        # All else goes on from the warped model, as if it had been adapted by the warp before.
+        source, shared = with_warp(source, warp.factor), None
+        if log:
+            log(warp.describe())
     recipe = build(method, source.model, config.settings, source.head)
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
@@ -147,7 +164,7 @@ def adapt(
         _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
         adapted = replace(source, model=model, test_time=test_time)
-        return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {})
+        return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {}, warp=warp)
     report = Report()
     if "pseudo-label" in names:
         teacher = labeller(source, config.settings, config.suta)
@@ -203,9 +220,20 @@ def adapt(
     end = _trained(model)
     _trainable_as(model, source.model)
     recogniser = replace(source, model=model.cpu().eval(), offsets={})
-    outcome = Adapted(recogniser, result, applied, report, start, end, depth)
+    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp)
     outcome.at_strength(config.strength)
     return outcome
+
+
+def _chosen_warp(source: Recogniser, spoken: Spoken, config: AdaptConfig, read: bool) -> Warped:
+    """Choose a warp on what can be heard: transcripts that CTC cannot spell tell nothing."""
+    usable = learnable(spoken.spelled(source.tokens), source.model)[0] if read else spoken
+    if not usable:
+        raise DataError(
+            "no recording is long enough for its transcript, so there is nothing to choose a warp by; record more, or "
+            "take `warp-untranscribed`, which reads none."
+        )
+    return find_warp(source, usable, config.settings.warps, config.settings.warp_width, read)
 
 
 def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:
