@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,10 +23,13 @@ from scipy import stats
 from scipy.special import logsumexp
 from torch.nn import functional
 
+from asr_transfer.adaptation.settings import MethodSettings
+from asr_transfer.data.features import FeatureStore
+from asr_transfer.data.manifest import Report, Utterance, by_speaker
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Frames, Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError
-from asr_transfer.models.adapters import AdapterSpec, add_adapter, adapter_specs
+from asr_transfer.models.adapters import AdapterSpec, adapter_specs, add_adapter
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.ranges import Count, Ranged, Weight
@@ -46,6 +50,9 @@ sentences of an ordinary adult of AN4 give up to 2."""
 SURE = 0.84
 """Least chance that further recordings gain too, where there are several to tell from: a standard error above 0. The
 gain of a transcript is often that of one word, which makes a larger error of true ones as well."""
+
+LEAST_SPEAKERS, MOST_SPEAKERS, EACH = 8, 32, 3
+"""Training speakers that a prior is estimated from, and utterances of each."""
 
 LEAST_SECONDS = 0.3
 """Less speech tells nothing of a vocal tract."""
@@ -78,8 +85,9 @@ class WarpPrior(Ranged, section="warp"):
         try:
             return from_plain(cls, plain if isinstance(plain, Mapping) else {}, f"config.yaml: `origin.{ORIGIN}`")
         except ConfigError as error:
-            raise ModelError(f"{error} Take it out, then speakers' warps are thought to be usual; or copy the model "
-                             "again.") from None
+            raise ModelError(
+                f"{error} Take it out, then speakers' warps are thought to be usual; or copy the model again."
+            ) from None
 
     def origin(self) -> dict[str, Any]:
         """Return what a model folder's `origin` says of it."""
@@ -255,6 +263,41 @@ def _ctc(chances: torch.Tensor, frames: Frames) -> torch.Tensor:
     assert frames.batch.target_lengths is not None
     targets, counts = (part.to(chances.device) for part in (frames.batch.targets, frames.batch.target_lengths))
     return functional.ctc_loss(chances.transpose(0, 1), targets, frames.lengths, counts, reduction="none")
+
+
+def prior_of_training(
+    source: Recogniser, utterances: Sequence[Utterance], report: Report, store: FeatureStore, seed: int
+) -> dict[str, Any]:
+    """Return what a model folder's `origin` says of its training speakers' factors, from a few utterances of each.
+
+    Args:
+        source: the model.
+        utterances: what it was trained on; each language is listened to through its own head.
+        report: utterances that training left out.
+        store: inputs of the utterances.
+        seed: random seed by which speakers and utterances are drawn.
+
+    Returns:
+        Nothing of a model that cannot be warped, or that was trained on fewer than `LEAST_SPEAKERS` speakers.
+    """
+    if source.model.inputs.scale is None or source.model.criterion != "ctc":
+        return {}
+    left_out = {name for name, _ in report.dropped}
+    own = by_speaker([u for u in utterances if store.holds(u.id) and u.id not in left_out])
+    if len(own) < LEAST_SPEAKERS:
+        return {}
+    draw = random.Random(seed)
+    names = sorted(draw.sample(sorted(own), min(MOST_SPEAKERS, len(own))))
+    drawn = [u for name in names for u in draw.sample(own[name], min(EACH, len(own[name])))]
+    factors = MethodSettings().warps
+    nats = {name: np.zeros(len(factors)) for name in names}
+    for head in source.tokens_by_head:
+        part = [u for u in drawn if (u.language if u.language in source.others else source.head) == head]
+        if part:
+            found = evidence(source.for_head(head), Spoken(part, store), factors, True)
+            for utterance, column in zip(part, found.nats.T, strict=True):
+                nats[utterance.speaker] += column
+    return estimate_prior(nats, factors).origin()
 
 
 def estimate_prior(speakers: Mapping[str, np.ndarray], factors: Sequence[float]) -> WarpPrior:

@@ -149,7 +149,6 @@ class Framed(Inputs):
             return block
         return (block - first) / second if self.normalisation == "utterance" else block - first
 
-
     def warped(self, inputs: torch.Tensor, lengths: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """See `Inputs.warped`.
 
