@@ -23,7 +23,7 @@ from asr_transfer.adaptation.methods import (
 )
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
-from asr_transfer.adaptation.warp import Warped, find_warp, with_warp
+from asr_transfer.adaptation.warp import Warped, find_warp, set_warp, warp_of, with_warp
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report
@@ -59,6 +59,7 @@ class Adapted:
         start, end: trained tensors by name, before and after.
         depth: number of frozen layers whose activations it was trained on; 0 where it was trained on features.
         warp: warp that was chosen; None where none was looked for.
+        warp_before: factor of the source's own warp; 1 for none.
     """
 
     recogniser: Recogniser
@@ -69,9 +70,12 @@ class Adapted:
     end: Mapping[str, torch.Tensor]
     depth: int = 0
     warp: Warped | None = None
+    warp_before: float = 1.0
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
+
+        The factor of a warp moves with them.
 
         Interpolating fine-tuned with original weights keeps more of what the model knew (Wortsman et al. 2022).
         """
@@ -80,6 +84,10 @@ class Adapted:
                 if name in self.end:
                     value = torch.lerp(self.start[name], self.end[name], strength) if strength < 1 else self.end[name]
                     parameter.copy_(value)
+        if self.warp is not None:
+            end = self.warp.factor
+            factor = self.warp_before + strength * (end - self.warp_before) if strength < 1 else end
+            set_warp(self.recogniser.model, factor)
         return self.recogniser
 
 
@@ -150,7 +158,7 @@ def adapt(
     """
     names = [found.name for found in find_methods(method)]
     require_fitting(method, source.model)
-    warp = None
+    warp, before = None, warp_of(source.model)
     if any(found.role == "inputs" for found in find_methods(method)):
         warp = _chosen_warp(source, spoken, config, "warp" in names and reads_transcripts(method))
         # All else goes on from the warped model, as if it had been adapted by the warp before.
@@ -164,7 +172,10 @@ def adapt(
         _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
         adapted = replace(source, model=model, test_time=test_time)
-        return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {}, warp=warp)
+        nothing = Result([], None, 0, 0, 0.0, 0.0, 0)
+        outcome = Adapted(adapted, nothing, applied, Report(), {}, {}, warp=warp, warp_before=before)
+        outcome.at_strength(config.strength)
+        return outcome
     report = Report()
     if "pseudo-label" in names:
         teacher = labeller(source, config.settings, config.suta)
@@ -220,7 +231,7 @@ def adapt(
     end = _trained(model)
     _trainable_as(model, source.model)
     recogniser = replace(source, model=model.cpu().eval(), offsets={})
-    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp)
+    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before)
     outcome.at_strength(config.strength)
     return outcome
 

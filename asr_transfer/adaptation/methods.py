@@ -153,7 +153,7 @@ def _added(kind: str, size: Callable[[MethodSettings], int]) -> Callable[..., In
 
 def _warp(source: Model, settings: MethodSettings) -> Ingredients:
     # `adapt` chooses the factor and sets it before the plan is applied, for it is no weight that could be trained.
-    return Ingredients([Add(AdapterSpec("warp"))])
+    return Ingredients([Add(AdapterSpec("warp")), Freeze("adapters.warp")])
 
 
 METHODS: dict[str, Method] = {

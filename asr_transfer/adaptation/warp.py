@@ -163,9 +163,14 @@ def with_warp(source: Recogniser, factor: float) -> Recogniser:
     model = copy.deepcopy(source.model)
     if not any(spec.kind == KIND for spec in adapter_specs(model)):
         add_adapter(model, AdapterSpec(KIND))
-    found = replace(source, model=model)
-    _set(found, factor)
-    return found
+    set_warp(model, factor)
+    return replace(source, model=model.eval())
+
+
+def set_warp(model: SpeechModel, factor: float) -> None:
+    """Give a model that carries the adapter another factor."""
+    adapters: Any = model.adapters
+    adapters[KIND].factor.fill_(factor)
 
 
 def find_warp(
@@ -243,7 +248,7 @@ def evidence(source: Recogniser, spoken: Spoken, factors: Sequence[float], read:
     heard = spoken.spelled(source.tokens) if read else spoken
     table = np.zeros((len(factors), len(spoken), 3))
     for number, factor in enumerate(factors):
-        _set(trial, factor)
+        set_warp(trial.model, factor)
         found = trial.listen_with(partial(_weigh, read), heard, whole=read, label=f"warp {factor:.2f}")
         table[number] = [np.sum(pieces, axis=0) for pieces in found]
     return Evidence(table[..., 0], table[..., 1], table[0, :, 2])
@@ -320,8 +325,3 @@ def estimate_prior(speakers: Mapping[str, np.ndarray], factors: Sequence[float])
     likeliest = (found + log_prior(factors, width)).argmax(1).tolist()
     named = {name: factors[number] for name, number in zip(speakers, likeliest, strict=True)}
     return WarpPrior(round(width, 4), len(named), named)
-
-
-def _set(source: Recogniser, factor: float) -> None:
-    adapters: Any = source.model.adapters
-    adapters[KIND].factor.fill_(factor)
