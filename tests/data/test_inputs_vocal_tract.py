@@ -172,7 +172,5 @@ def test_a_tone_moves_by_the_factor_on_every_scale(kind: Inputs) -> None:
 
 
 def test_waveforms_have_no_bands() -> None:
-    with pytest.raises(
-        ConfigError, match=r"moves bands in mel, which inputs of the kind kaldi-fbank, .*, not waveform"
-    ):
+    with pytest.raises(ConfigError, match=r"moves bands in mel, which inputs of the kind .*, not waveform"):
         Waveform().warped(torch.zeros(1, 400, 1), torch.tensor([400]), torch.tensor(0.9))

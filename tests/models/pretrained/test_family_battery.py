@@ -44,6 +44,7 @@ CONFIG = AdaptConfig(
 LETTERS = "abcdef"
 SYMBOLS = ["<pad>", "<unk>", "|", *LETTERS]
 
+_COMPUTE_BY_CTC = ("ewc", "suta", "pseudo-label", "warp", "warp-untranscribed")
 ADDED = ("lhuc", "lin", "lora", "residual-adapter", "speaker-code")
 REFUSED = {"head": "`head` trains the output layer alone, but that of Whisper has no weights of its own"}
 REFUSED |= {
