@@ -247,7 +247,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "warp",
-            "warp the frequencies by one factor, chosen by the source model's own CTC loss (Lee and Rose 1996)",
+            "warp the frequencies by one factor, chosen by the source model's own evidence (Lee and Rose 1996)",
             "inputs",
             0.0,
             _warp,

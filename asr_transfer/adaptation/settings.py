@@ -35,7 +35,7 @@ class MethodSettings(Ranged, section="settings"):
             to each recording first. Its plain texts teach it little, for they are what it does already.
         warps: factors on all frequencies that `warp` tries, besides 1.
         warp_width: deviation of the logarithms of the factors that speakers have, around no warp; None takes that of
-            the training speakers, which comes with the model, or 0.1 where none does. 0 leaves no warp possible.
+            the training speakers, which comes with the model, and at least 0.1. 0 leaves no warp possible.
     """
 
     first: CountOrNone = 1

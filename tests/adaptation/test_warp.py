@@ -16,6 +16,7 @@ from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.adaptation.warp import (
     BROAD,
     DOUBT,
+    DOUBT_READ,
     Evidence,
     WarpPrior,
     choose,
@@ -48,7 +49,7 @@ def _evidence(gains: dict[float, list[float]], sureness: dict[float, float] | No
     sure = np.zeros_like(nats)
     for factor, value in (sureness or {}).items():
         sure[WARPS.index(factor)] = value
-    return Evidence(nats, sure, np.full(count, 50.0))
+    return Evidence(nats, sure, np.full(count, 50.0), DOUBT_READ)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_factor_must_be_likelier_than_chance_has_it(
 
 def test_odds_are_gain_and_prior() -> None:
     found = choose(WARPS, _evidence({0.8: [12.0]}), 0.1)
-    assert found.odds == pytest.approx(12.0 - (np.log(0.8) / 0.1) ** 2 / 2) and found.odds > DOUBT
+    assert found.odds == pytest.approx(12.0 - (np.log(0.8) / 0.1) ** 2 / 2) and found.odds > DOUBT_READ > DOUBT
     assert found.gain == pytest.approx(12.0 / 50)
     assert np.exp(log_prior(WARPS, 0.1)).sum() == pytest.approx(1)
     none = log_prior(WARPS, 0.0)
@@ -214,7 +215,9 @@ def test_a_prior_comes_with_the_model_and_is_kept(speech: Speech, tmp_path: Path
     again = Recogniser.load(tmp_path / "model", "en")
     prior = WarpPrior.of(again)
     assert prior is not None and prior.width == origin["warp"]["width"] > 0
-    assert find_warp(again, Spoken(speech.own, speech.store), WARPS).width == prior.width
+    wide = replace(again, origin={"warp": {**origin["warp"], "width": 0.17}})
+    for model, width in ((again, max(BROAD, prior.width)), (wide, 0.17)):
+        assert find_warp(model, Spoken(speech.own, speech.store), WARPS).width == width
     assert WarpPrior.of(source) is None
     for plain in ({"width": -1, "speakers": 9}, "broad", {"width": 0.1}):
         with pytest.raises(ModelError, match=r"origin\.warp.*"):
