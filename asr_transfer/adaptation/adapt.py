@@ -23,7 +23,7 @@ from asr_transfer.adaptation.methods import (
 )
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
-from asr_transfer.adaptation.warp import Warped, find_warp, set_warp, warp_of, with_warp
+from asr_transfer.adaptation.warp import Warped, WarpedStore, find_warp, set_warp, warp_of, with_warp
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report
@@ -180,12 +180,19 @@ def adapt(
     if "pseudo-label" in names:
         teacher = labeller(source, config.settings, config.suta)
         spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
+    factor = warp_of(source.model)
+    if factor != 1:
+        # The speaker alone is heard through the warp while it trains: mixed in, others would teach what nobody says.
+        spoken = spoken.fed(WarpedStore(spoken.store, factor, [utterance.id for utterance in spoken.utterances]))
+        source, shared = with_warp(source, 1.0), None
     kept, infeasible = learnable(spoken.spelled(source.tokens, config.speeds, config.augment), source.model)
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)
     if not kept:
         raise DataError(f"no utterance can be learnt from, so there is nothing to adapt to. {report}")
     shared = _fitting(shared, source, spoken.store)
     applied = recipe.plan.apply(model)
+    if factor != 1:
+        set_warp(model, 1.0)
     depth = shared.depth(model, config.augment is not None, any(objective.taps for _, objective in recipe.objectives))
     for _, objective in recipe.objectives:
         if isinstance(objective, Distillation):
@@ -230,6 +237,8 @@ def adapt(
     result = trainer.train()
     end = _trained(model)
     _trainable_as(model, source.model)
+    if factor != 1:
+        set_warp(model, factor)
     recogniser = replace(source, model=model.cpu().eval(), offsets={})
     outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before)
     outcome.at_strength(config.strength)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -178,6 +178,29 @@ def set_warp(model: SpeechModel, factor: float) -> None:
     """Give a model that carries the adapter another factor."""
     adapters: Any = model.adapters
     adapters[KIND].factor.fill_(factor)
+
+
+class WarpedStore(FeatureStore):
+    """A feature store some of whose utterances are warped when they are read.
+
+    Args:
+        store: features.
+        factor: factor on all frequencies.
+        names: utterances that are warped, at all their speeds.
+    """
+
+    def __init__(self, store: FeatureStore, factor: float, names: Collection[str]) -> None:
+        vars(self).update(vars(store))
+        self._below, self._factor = store, torch.tensor(factor)
+        chosen = set(names)
+        self._warped = {row for (name, _), row in self._views.items() if name in chosen}
+
+    def load(self, view: int) -> torch.Tensor:
+        """Return the normalised inputs of a view, (frames, dim) float32."""
+        block = self._below.load(view)
+        if view not in self._warped:
+            return block
+        return self.inputs.warped(block[None], torch.tensor([len(block)]), self._factor)[0]
 
 
 def find_warp(

@@ -18,6 +18,7 @@ from asr_transfer.adaptation.warp import (
     DOUBT,
     DOUBT_READ,
     Evidence,
+    WarpedStore,
     WarpPrior,
     choose,
     estimate_prior,
@@ -222,3 +223,14 @@ def test_a_prior_comes_with_the_model_and_is_kept(speech: Speech, tmp_path: Path
     for plain in ({"width": -1, "speakers": 9}, "broad", {"width": 0.1}):
         with pytest.raises(ModelError, match=r"origin\.warp.*"):
             WarpPrior.of(replace(source, origin={"warp": plain}))
+
+
+def test_others_are_not_heard_through_the_speakers_warp(speech: Speech) -> None:
+    """Mixed in, warped speech of others is speech that nobody says."""
+    own, other = speech.own[0], speech.more[0]
+    store = WarpedStore(speech.store, 0.8, [own.id])
+    plain = [speech.store.load(speech.store.view(u.id)) for u in (own, other)]
+    warped = [store.load(store.view(u.id)) for u in (own, other)]
+    assert torch.equal(warped[1], plain[1]) and not torch.allclose(warped[0], plain[0], atol=0.1)
+    inputs = speech.store.inputs
+    assert torch.equal(warped[0], inputs.warped(plain[0][None], torch.tensor([len(plain[0])]), torch.tensor(0.8))[0])
