@@ -2,9 +2,9 @@
 
 That is vocal tract length normalisation (Lee and Rose 1996) by a search over few factors. The evidence for a factor is
 how sure the model is of what it hears, the entropy of its outputs, and where transcripts are read how likely they are
-under it, by CTC. It is weighed against what factors speakers have: a Gaussian around no warp over their logarithms, as wide as the training
-speakers' own factors lie (`WarpPrior`), which comes with the source model: flat evidence would drift to an end of the
-search. In doubt there is no warp.
+under it, by CTC. It is weighed against what factors speakers have: a Gaussian around no warp over their logarithms, as
+wide as the training speakers' own factors lie (`WarpPrior`), which comes with the source model. Flat evidence would
+drift to an end of the search without, and in doubt there is no warp.
 """
 
 from __future__ import annotations
