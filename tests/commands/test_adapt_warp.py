@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from asr_transfer.adaptation.profile import Profile
 from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.data.manifest import write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from tests.adapting import Ran, adapt, recordings, run
+from tests.tones import TINY, make_speaker
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +76,18 @@ def test_more_is_learnt_on_top_of_a_warp(tone_run: Path, voice: Path, warped: Ra
     one, other = (Profile.load(ran.out / "profile").tensors for ran in (later, at_once))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert len(one) > 1 and "adapters.warp.factor" in one
+
+
+def test_train_keeps_how_widely_its_speakers_lie_and_adapt_hands_it_on(
+    voice: Path, feature_cache: Path, tmp_path: Path
+) -> None:
+    speakers = [make_speaker(tmp_path / "wav", f"s{n}", 0.93 + 0.02 * n, 3, 50 + n) for n in range(8)]
+    write_manifest(tmp_path / "train.jsonl", [u for own in speakers for u in own])
+    tiny = [*TINY, "--trainer.steps", 3, "--trainer.validate_every", 0, "--keep_source", 0, "--keep_judged", 0]
+    assert run("train", "--train", tmp_path / "train.jsonl", "--out", tmp_path / "si", *tiny) == 0
+    kept = yaml.safe_load((tmp_path / "si/model/config.yaml").read_text(encoding="utf-8"))["origin"]["warp"]
+    assert kept["speakers"] == 8 and kept["width"] >= 0 and set(kept["factors"]) == {f"s{n}" for n in range(8)}
+    ran = adapt(tmp_path / "si", voice, tmp_path / "out", "--method", "warp", "--keep_suspicious")
+    assert ran.record["adaptation"]["warp"]["width"] == max(0.1, kept["width"])
+    again = yaml.safe_load((ran.out / "model/config.yaml").read_text(encoding="utf-8"))["origin"]
+    assert again["warp"] == kept and again["method"] == "warp"
