@@ -13,9 +13,17 @@ from typing import Concatenate, ParamSpec
 import torch
 
 from asr_transfer.adaptation.frozen_layers import Shared
-from asr_transfer.adaptation.methods import STREAM, build, default_learning_rate, find_methods, require_fitting
+from asr_transfer.adaptation.methods import (
+    STREAM,
+    build,
+    default_learning_rate,
+    find_methods,
+    reads_transcripts,
+    require_fitting,
+)
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
+from asr_transfer.adaptation.warp import Warped, WarpedStore, find_warp, set_warp, warp_of, with_warp
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report
@@ -50,6 +58,8 @@ class Adapted:
         report: utterances left out.
         start, end: trained tensors by name, before and after.
         depth: number of frozen layers whose activations it was trained on; 0 where it was trained on features.
+        warp: warp that was chosen; None where none was looked for.
+        warp_before: factor of the source's own warp; 1 for none.
     """
 
     recogniser: Recogniser
@@ -59,9 +69,13 @@ class Adapted:
     start: Mapping[str, torch.Tensor]
     end: Mapping[str, torch.Tensor]
     depth: int = 0
+    warp: Warped | None = None
+    warp_before: float = 1.0
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
+
+        The factor of a warp moves with them.
 
         Interpolating fine-tuned with original weights keeps more of what the model knew (Wortsman et al. 2022).
         """
@@ -70,6 +84,10 @@ class Adapted:
                 if name in self.end:
                     value = torch.lerp(self.start[name], self.end[name], strength) if strength < 1 else self.end[name]
                     parameter.copy_(value)
+        if self.warp is not None:
+            end = self.warp.factor
+            factor = self.warp_before + strength * (end - self.warp_before) if strength < 1 else end
+            set_warp(self.recogniser.model, factor)
         return self.recogniser
 
 
@@ -140,6 +158,13 @@ def adapt(
     """
     names = [found.name for found in find_methods(method)]
     require_fitting(method, source.model)
+    warp, before = None, warp_of(source.model)
+    if any(found.role == "inputs" for found in find_methods(method)):
+        warp = _chosen_warp(source, spoken, config, "warp" in names and reads_transcripts(method))
+        # All else goes on from the warped model, as if it had been adapted by the warp before.
+        source, shared = with_warp(source, warp.factor), None
+        if log:
+            log(warp.describe())
     recipe = build(method, source.model, config.settings, source.head)
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
@@ -147,17 +172,27 @@ def adapt(
         _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
         adapted = replace(source, model=model, test_time=test_time)
-        return Adapted(adapted, Result([], None, 0, 0, 0.0, 0.0, 0), applied, Report(), {}, {})
+        nothing = Result([], None, 0, 0, 0.0, 0.0, 0)
+        outcome = Adapted(adapted, nothing, applied, Report(), {}, {}, warp=warp, warp_before=before)
+        outcome.at_strength(config.strength)
+        return outcome
     report = Report()
     if "pseudo-label" in names:
         teacher = labeller(source, config.settings, config.suta)
         spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
+    factor = warp_of(source.model)
+    if factor != 1:
+        # The speaker alone is heard through the warp while it trains: mixed in, others would teach what nobody says.
+        spoken = spoken.fed(WarpedStore(spoken.store, factor, [utterance.id for utterance in spoken.utterances]))
+        source, shared = with_warp(source, 1.0), None
     kept, infeasible = learnable(spoken.spelled(source.tokens, config.speeds, config.augment), source.model)
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)
     if not kept:
         raise DataError(f"no utterance can be learnt from, so there is nothing to adapt to. {report}")
     shared = _fitting(shared, source, spoken.store)
     applied = recipe.plan.apply(model)
+    if factor != 1:
+        set_warp(model, 1.0)
     depth = shared.depth(model, config.augment is not None, any(objective.taps for _, objective in recipe.objectives))
     for _, objective in recipe.objectives:
         if isinstance(objective, Distillation):
@@ -202,10 +237,23 @@ def adapt(
     result = trainer.train()
     end = _trained(model)
     _trainable_as(model, source.model)
+    if factor != 1:
+        set_warp(model, factor)
     recogniser = replace(source, model=model.cpu().eval(), offsets={})
-    outcome = Adapted(recogniser, result, applied, report, start, end, depth)
+    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before)
     outcome.at_strength(config.strength)
     return outcome
+
+
+def _chosen_warp(source: Recogniser, spoken: Spoken, config: AdaptConfig, read: bool) -> Warped:
+    """Choose a warp on what can be heard: transcripts that CTC cannot spell tell nothing."""
+    usable = learnable(spoken.spelled(source.tokens), source.model)[0] if read else spoken
+    if not usable:
+        raise DataError(
+            "no recording is long enough for its transcript, so there is nothing to choose a warp by; record more, or "
+            "take `warp-untranscribed`, which reads none."
+        )
+    return find_warp(source, usable, config.settings.warps, config.settings.warp_width, read)
 
 
 def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:

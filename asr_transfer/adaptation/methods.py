@@ -41,8 +41,9 @@ class Ingredients:
     source_weight: float = 0.0
 
 
-Role = Literal["nothing", "layers", "added", "held", "data", "test-time"]
-"""What a method decides: which layers are trained, what is added and trained alone, what is held, what is learnt."""
+Role = Literal["nothing", "layers", "added", "held", "data", "inputs", "test-time"]
+"""What a method decides: which layers are trained, what is added and trained alone, what is held, what is learnt, and
+what the model is fed."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,12 @@ class Method:
         name: name that `--method` takes.
         summary: description in one line, with its paper.
         role: side of the adaptation that it decides; methods of different roles combine.
-        learning_rate: default learning rate, chosen on development speakers; 0 where nothing is trained.
+        learning_rate: default learning rate, chosen on development speakers; 0 where it trains nothing.
         build: function that makes its ingredients for a source model.
         needs_source: whether it works only with utterances of the source domain.
         uses_source: whether it reads them at all, where there are some.
         needs_ctc: whether it computes with CTC's alignments, so that models of sequence to sequence have to do without.
+        reads: whether it reads the transcripts of what it adapts to.
     """
 
     name: str
@@ -68,10 +70,7 @@ class Method:
     needs_source: bool = False
     uses_source: bool = False
     needs_ctc: bool = False
-
-
-def _nothing(source: Model, settings: MethodSettings) -> Ingredients:
-    return Ingredients([Freeze("**")])
+    reads: bool = True
 
 
 def _everything(source: Model, settings: MethodSettings) -> Ingredients:
@@ -152,10 +151,15 @@ def _added(kind: str, size: Callable[[MethodSettings], int]) -> Callable[..., In
     return ingredients
 
 
+def _warp(source: Model, settings: MethodSettings) -> Ingredients:
+    # `adapt` chooses the factor and sets it before the plan is applied, for it is no weight that could be trained.
+    return Ingredients([Add(AdapterSpec("warp")), Freeze("adapters.warp")])
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("none", "leave the source model as it is", "nothing", 0.0, _nothing),
+        Method("none", "leave the source model as it is", "nothing", 0.0, _everything),
         Method("full", "train all layers from the source model's weights", "layers", 2e-4, _everything),
         Method(
             "front-end",
@@ -239,14 +243,33 @@ METHODS: dict[str, Method] = {
             1e-4,
             _everything,
             needs_ctc=True,
+            reads=False,
+        ),
+        Method(
+            "warp",
+            "warp the frequencies by one factor, chosen by the source model's own evidence (Lee and Rose 1996)",
+            "inputs",
+            0.0,
+            _warp,
+            needs_ctc=True,
+        ),
+        Method(
+            "warp-untranscribed",
+            "`warp`, chosen by how sure the source model is; transcripts are not read",
+            "inputs",
+            0.0,
+            _warp,
+            needs_ctc=True,
+            reads=False,
         ),
         Method(
             "suta",
             "adapt to each utterance alone while recognising it (Lin et al. 2022); nothing is trained before",
             "test-time",
             0.0,
-            _nothing,
+            _everything,
             needs_ctc=True,
+            reads=False,
         ),
     )
 }
@@ -268,6 +291,9 @@ def find_methods(name: str) -> list[Method]:
     alone = [method for method in found if method.role in ("nothing", "test-time")]
     if alone and len(found) > 1:
         raise ConfigError(f"'{name}': `{alone[0].name}` trains nothing, so nothing combines with it; name it alone.")
+    inputs = [method for method in found if method.role == "inputs"]
+    if len(inputs) > 1:
+        raise ConfigError(f"'{name}': `{inputs[0].name}` and `{inputs[1].name}` are two ways to one; name one of them.")
     layers = [method for method in found if method.role == "layers"]
     added = [method for method in found if method.role == "added"]
     if len(layers) > 1 or (layers and added):
@@ -317,7 +343,9 @@ def build(name: str, source: Model, settings: MethodSettings, head: str | None =
         task_weight *= ingredients.task_weight
         source_weight += ingredients.source_weight
     left = [*source.held(), *([] if head is None else _of_other_heads(source, head))]
-    if left:
+    if not default_learning_rate(name):
+        actions.append(Freeze("**"))
+    elif left:
         actions.append(Freeze(" | ".join(left)))
     return BuiltMethod(TransferPlan(*actions), objectives, task_weight, source_weight)
 
@@ -348,8 +376,14 @@ def needs_source(name: str) -> bool:
 
 
 def reads_transcripts(name: str) -> bool:
-    """Return whether a method or combination reads the transcripts of what it adapts to."""
-    return not any(method.name in ("pseudo-label", "suta") for method in find_methods(name))
+    """Return whether a method or combination reads the transcripts of what it adapts to.
+
+    Where `pseudo-label` makes the texts, other methods learn from those. A warp that reads none lets others do so.
+    """
+    found = find_methods(name)
+    if any(not method.reads and method.role != "inputs" for method in found):
+        return False
+    return any(method.reads for method in found)
 
 
 def uses_source(name: str) -> bool:
@@ -370,7 +404,8 @@ def default_learning_rate(name: str, model: Model | None = None) -> float:
         model: model that is to be adapted; None for one made by `train`.
     """
     found = find_methods(name)
-    deciding = [method for method in found if method.role in ("layers", "added")] or found
+    deciding = [method for method in found if method.role in ("layers", "added")]
+    deciding = deciding or [method for method in found if method.role != "inputs"] or found
     rate = min(method.learning_rate for method in deciding)
     if model is not None and model.pace < 1 and not any(method.role == "added" for method in deciding):
         return rate * model.pace

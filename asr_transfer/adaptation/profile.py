@@ -206,7 +206,7 @@ class Profile:
     def describe(self) -> str:
         """Return one line on what the profile is and was made from."""
         changed = [tensor for name, tensor in self.tensors.items() if not name.startswith(PREFIX)]
-        parts = [str(spec) for spec in self.specs]
+        parts = [self._described(spec) for spec in self.specs]
         parts += [f"{len(changed)} changed tensors of the base"] if changed else []
         parts += ["adaptation to each utterance"] if self.facts.test_time else []
         values = sum(tensor.numel() for tensor in self.tensors.values())
@@ -216,6 +216,10 @@ class Profile:
             f"{self.facts.created}: {' and '.join(parts) or 'nothing changed'}; {values:,} values, "
             f"{self.size_bytes / 1000:.1f} kB; profile {self.checksum[:12]} of the base {self.base[:12]}{source}"
         )
+
+    def _described(self, spec: AdapterSpec) -> str:
+        factor = self.tensors.get(f"{PREFIX}{spec.kind}.factor")
+        return str(spec) if factor is None else f"{spec} of {float(factor):.2f}"
 
     def _require_base(self, model: SpeechModel, mend: str) -> None:
         found = base_checksum(model)

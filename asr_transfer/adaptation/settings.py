@@ -33,6 +33,9 @@ class MethodSettings(Ranged, section="settings"):
         confidence: least confidence of the source model, from 0 to 1, in an utterance that `pseudo-label` keeps.
         labels: way in which the source model makes the texts of `pseudo-label`: `plain`, as it is, or `suta`, adapted
             to each recording first. Its plain texts teach it little, for they are what it does already.
+        warps: factors on all frequencies that `warp` tries, besides 1.
+        warp_width: deviation of the logarithms of the factors that speakers have, around no warp; None takes that of
+            the training speakers, which comes with the model, and at least 0.1. 0 leaves no warp possible.
     """
 
     first: CountOrNone = 1
@@ -47,6 +50,10 @@ class MethodSettings(Ranged, section="settings"):
     replay: Share = 0.5
     confidence: Share = 0.8
     labels: Literal["plain", "suta"] = "suta"
+    warps: Annotated[tuple[Annotated[float, Range(at_least=0.5, at_most=2)], ...], Filled(rising=True)] = (
+        0.72, 0.76, 0.80, 0.84, 0.88, 0.92, 0.96, 1.00, 1.04, 1.08, 1.12, 1.16, 1.20, 1.24, 1.28, 1.32, 1.36, 1.40,
+    )  # fmt: skip
+    warp_width: Weight | None = None
 
 
 @dataclass(frozen=True)

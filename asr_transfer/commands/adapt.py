@@ -226,9 +226,16 @@ def _own(
         raise DataError(
             f"{command.data}: no recording has a transcript, which `{command.method}` learns from; write some, in a "
             ".txt file beside each recording or in one table with the columns `file` and `text`, or take `--method "
-            "auto`, which then chooses among methods that read none."
+            f"{_reading_none(command.method)}."
         )
     return [], take(bare, command.speaker, command.utterances, command.seed)
+
+
+def _reading_none(method: str) -> str:
+    """Return which method needs no transcripts in place of one that does."""
+    if method == "warp":
+        return "warp-untranscribed`, which reads none"
+    return "auto`, which then chooses among methods that read none"
 
 
 def _run(arguments: Namespace) -> int:

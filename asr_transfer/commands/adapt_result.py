@@ -42,10 +42,11 @@ def save_adapted(
         say: function that prints a line.
     """
     left_out = {name for name, _ in adapted.report.dropped}
-    learnt = [u for u in spoken.utterances if u.id not in left_out] if adapted.end else []
+    changed = bool(adapted.end) or adapted.warp is not None
+    learnt = [u for u in spoken.utterances if u.id not in left_out] if changed else []
     how = (
         f"Adapted from `{command.model}` to {len(learnt)} utterances by `{choice.method}`"
-        if adapted.end
+        if changed
         else f"The weights of `{command.model}`{' with the profile' * bool(command.profile)}, for `{choice.method}` "
         "trains nothing"
     )
@@ -54,7 +55,7 @@ def save_adapted(
     came = {"adapted_to": checksum, "method": choice.method, LAST_LANGUAGE: source.head}
     # Kept with the adapted model too, for going on from there.
     adapted.recogniser.save(command.out / "model", card + remarks(kept), came, writers(kept))
-    if not adapted.end and adapted.recogniser.test_time == source.test_time:
+    if not changed and adapted.recogniser.test_time == source.test_time:
         if command.profile:
             say(f"{command.profile}: stays the speaker's profile, for nothing was learnt")
         return

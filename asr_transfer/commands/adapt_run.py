@@ -37,6 +37,7 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.voice import diagnose
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.plain import to_plain
 from asr_transfer.runs.emptying import in_use
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import settle
@@ -148,6 +149,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     adapted = adapt(source, learnt, choice.method, settings, command.out, record.log, Spoken(speech.source, store))
     if choice.method != "none":
         say(str(adapted.plan))
+    if adapted.warp:
+        say(adapted.warp.describe())
     scores = {
         name: before_and_after(name, source, adapted.recogniser, Spoken(part, store), record, say)
         for name, part in (("test", speech.test), ("others", speech.others))
@@ -177,6 +180,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             "plan": adapted.plan.rows(),
             "method": choice.method,
             "reason": choice.reason,
+            **({"warp": to_plain(adapted.warp)} if adapted.warp else {}),
             **about,
             **({"head": source.head, "other_languages": abroad} if source.others else {}),
             **({"untranscribed": helping.to_plain()} if helping else {}),

@@ -69,6 +69,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     Raises:
         AsrTransferError: manifests, audio, settings or the folder are wrong.
     """
+    from asr_transfer.adaptation.warp import prior_of_training
     from asr_transfer.data.features import FeatureStore, build_store
     from asr_transfer.data.judged import hold_out, symbols_of
     from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
@@ -149,7 +150,11 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     )
     card += f"\n{about}" if about else ""
     kept = keep(held, report, store, command.keep_source, command.trainer.seed)
-    origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
+    origin = {
+        "trained_on": record.values["data"]["train"]["checksum"],
+        **judged_origin(held),
+        **prior_of_training(recogniser, train, report, store, command.trainer.seed),
+    }
     recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
     training = {
         "cpu_seconds": round(result.cpu_seconds, 2),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
 from asr_transfer import audio
-from asr_transfer.config import FeatureConfig, SpecAugmentConfig
+from asr_transfer.config import FeatureConfig, Normalisation, SpecAugmentConfig
 from asr_transfer.data.features import model_input
-from asr_transfer.data.inputs import LogMel
+from asr_transfer.data.inputs import Inputs, KaldiFbank, LasrMel, LogMel, ParakeetMel, Waveform, WhisperMel
 from asr_transfer.data.inputs.spec_augment import mask_spectrum
 from asr_transfer.data.inputs.vocal_tract import warp_bands
 from asr_transfer.errors import ConfigError
@@ -114,3 +115,62 @@ def test_the_mean_of_speech_does_not_move_with_silence() -> None:
     assert float((model_input(long, usual)[inside] - model_input(short, usual)[10:50]).mean()) > 3
     # Frames at the edges are softer and count as well.
     assert abs(float(model_input(short, own)[10:50].mean())) < 0.3
+
+
+MADE = [
+    *(LogMel(normalisation=name) for name in get_args(Normalisation)),
+    KaldiFbank(),
+    WhisperMel(),
+    ParakeetMel(),
+    LasrMel(),
+]
+
+
+def _own_inputs(kind: Inputs, seed: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what a kind makes of two recordings, padded, in float64, and their lengths."""
+    blocks = []
+    for number, seconds in enumerate((1.2, 0.7)):
+        noise = torch.randn(int(seconds * audio.SAMPLE_RATE), generator=torch.Generator().manual_seed(seed + number))
+        blocks.append(kind.compute(0.1 * noise * torch.linspace(0.1, 1, len(noise))).double())
+    return torch.nn.utils.rnn.pad_sequence(blocks, batch_first=True), torch.tensor([len(block) for block in blocks])
+
+
+@pytest.mark.parametrize("kind", MADE, ids=lambda kind: f"{kind.kind}-{kind.normalisation}")
+def test_a_factor_of_one_changes_no_bit_and_another_leaves_normalised_inputs(kind: Inputs) -> None:
+    inputs, lengths = _own_inputs(kind)
+    assert torch.equal(kind.warped(inputs, lengths, torch.tensor(1.0)), inputs)
+    warped = kind.warped(inputs, lengths, torch.tensor(0.85))
+    alone = kind.warped(inputs[1:, : lengths[1]], lengths[1:], torch.tensor(0.85))
+    assert torch.allclose(warped[1, : lengths[1]], alone[0], atol=1e-9), "padding is not listened to"
+    assert not torch.allclose(warped, inputs, atol=0.05) and not warped[1, lengths[1] :].any()
+    for before, after, length in zip(inputs, warped, lengths, strict=True):
+        if kind.normalisation in ("utterance", "utterance-mean"):
+            assert float(after[:length].mean(0).abs().max()) < 1e-5
+        if kind.normalisation == "utterance":
+            deviations = [block[:length].std(0, correction=0) for block in (before, after)]
+            assert torch.allclose(*deviations, atol=0.02), "interpolated bands alone would have smaller ones"
+    if isinstance(kind, WhisperMel):
+        quiet = inputs.clone()
+        quiet[:, 5] = inputs.max() - 2  # the least value that there can be
+        found = kind.warped(quiet, lengths, torch.tensor(0.85))
+        for own, length in zip(found, lengths, strict=True):
+            assert float(own[:length].min()) >= float(own[:length].max()) - 2
+
+
+@pytest.mark.parametrize("kind", [WhisperMel(), ParakeetMel(), LasrMel(), KaldiFbank(normalisation="none")])
+def test_a_tone_moves_by_the_factor_on_every_scale(kind: Inputs) -> None:
+    time = torch.arange(8000) / audio.SAMPLE_RATE
+
+    def peak(hertz: float, by: float = 1.0) -> int:
+        heard = kind.analyse(0.3 * torch.sin(2 * math.pi * hertz * time))[None]
+        band, scale = kind.band, kind.scale
+        assert scale is not None
+        return int(warp_bands(heard, torch.tensor([by]), band, scale)[0].mean(0).argmax())
+
+    for hertz, factor in ((600.0, 1.25), (1200.0, 0.8), (2500.0, 1.25), (3000.0, 0.8)):
+        assert abs(peak(hertz, factor) - peak(hertz * factor)) <= 1 < abs(peak(hertz) - peak(hertz * factor))
+
+
+def test_waveforms_have_no_bands() -> None:
+    with pytest.raises(ConfigError, match=r"moves bands in mel, which inputs of the kind .*, not waveform"):
+        Waveform().warped(torch.zeros(1, 400, 1), torch.tensor([400]), torch.tensor(0.9))

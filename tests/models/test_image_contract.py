@@ -26,7 +26,7 @@ from asr_transfer.transfer.plan import Copy, Freeze, TransferPlan
 from tests.small import different, settings, snapshot
 
 LAYERS = (5, 6, 4)
-LISTENING = ("lin", "pseudo-label", "suta", "replay", "none")
+LISTENING = ("lin", "pseudo-label", "suta", "warp", "warp-untranscribed", "replay", "none")
 """Methods that are about speech, or nothing to train."""
 TRAINED = {
     "front-end": ("encoder.layers.0.",),

@@ -13,6 +13,7 @@ import torch
 from asr_transfer import audio
 from asr_transfer.config import Normalisation
 from asr_transfer.data.inputs.kind import Inputs
+from asr_transfer.data.inputs.vocal_tract import Scale, warp_bands
 
 STD_FLOOR = 0.1
 """Keeps constant bands (band-limited recordings) from being blown up to noise of deviation 1."""
@@ -39,6 +40,7 @@ class Framed(Inputs):
     normalisation: Normalisation = "utterance-mean"
 
     mirrored: ClassVar[int] = 0
+    scale: ClassVar[Scale] = "htk"
 
     @property
     def dim(self) -> int:
@@ -146,6 +148,28 @@ class Framed(Inputs):
         if self.normalisation == "none":
             return block
         return (block - first) / second if self.normalisation == "utterance" else block - first
+
+    def warped(self, inputs: torch.Tensor, lengths: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """See `Inputs.warped`.
+
+        A mean of each band moves with the band. Where each has a deviation of 1 too, a warped one, a mixture of two,
+        has less, and is given what the two have.
+        """
+        factors = factor.reshape(1)
+        found = warp_bands(inputs, factors, self.band, self.scale)
+        if self.normalisation != "utterance":
+            return found
+        valid = (torch.arange(inputs.shape[1], device=inputs.device) < lengths[:, None])[:, :, None]
+        wanted = warp_bands(_deviations(inputs, valid), factors, self.band, self.scale)
+        scaled = found * (wanted / _deviations(found, valid).clamp(min=1e-5))
+        return torch.where(factor == 1, inputs, scaled)
+
+
+def _deviations(inputs: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Return the (batch, 1, dim) deviations of the bands over (batch, time, 1) valid frames."""
+    count = valid.sum(1, keepdim=True).clamp(min=1)
+    centred = (inputs - (inputs * valid).sum(1, keepdim=True) / count) * valid
+    return (centred.square().sum(1, keepdim=True) / count).sqrt()
 
 
 def _up_to_two(blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:

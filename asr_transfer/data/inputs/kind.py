@@ -12,6 +12,7 @@ import torch
 
 from asr_transfer.config import FeatureConfig, SpecAugmentConfig
 from asr_transfer.data.inputs.spec_augment import mask_spectrum
+from asr_transfer.data.inputs.vocal_tract import Scale
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.plain import from_plain
 
@@ -29,7 +30,8 @@ class Inputs(ABC):
         step: Time steps that cost as much as a hundredth of a second of features.
         augmentation: Parts of SpecAugment that it allows besides time masks: `frequency_masks`, `channel`, `warp` and
             `silence`.
-        band: Lowest and highest frequency in Hertz, between which bands lie evenly in mel, for `warp`.
+        band: Lowest and highest frequency in Hertz, between which bands lie evenly in mel.
+        scale: Way to count mel; None where there are no bands in mel.
     """
 
     kind: ClassVar[str]
@@ -37,6 +39,7 @@ class Inputs(ABC):
     step: ClassVar[int] = 1
     augmentation: ClassVar[frozenset[str]] = frozenset()
     band: ClassVar[tuple[float, float]] = (0.0, 8000.0)
+    scale: ClassVar[Scale | None] = None
 
     @property
     @abstractmethod
@@ -88,6 +91,37 @@ class Inputs(ABC):
     def loudness(self, block: torch.Tensor) -> torch.Tensor:
         """Map (time, dim) inputs that are not normalised to how loud each unit of cost is, (cost,)."""
         return block.mean(1)
+
+    def require_bands(self, what: str) -> None:
+        """Refuse to change bands where there are none.
+
+        Args:
+            what: Whoever changes them, for the message.
+
+        Raises:
+            ConfigError: The inputs have no bands in mel.
+        """
+        if self.scale is None:
+            able = ", ".join(sorted(kind for kind, cls in KINDS.items() if cls.scale))
+            raise ConfigError(
+                f"{what} moves bands in mel, which inputs of the kind {able} have, not {self.kind} as this model "
+                "takes; name another method."
+            )
+
+    def warped(self, inputs: torch.Tensor, lengths: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """Return (batch, time, dim) normalised inputs as if the vocal tracts were of another length.
+
+        Args:
+            inputs: Inputs of recordings, or of pieces of them.
+            lengths: (batch,) valid time steps.
+            factor: Single number above 0, by which all frequencies are multiplied (`warp_bands`); 1 leaves the inputs
+                as they are, bit for bit.
+
+        Raises:
+            ConfigError: The inputs have no bands in mel.
+        """
+        self.require_bands("a warp")
+        raise NotImplementedError(f"{type(self).__name__} has bands and must say how they are warped.")
 
     def require_augmentation(self, config: SpecAugmentConfig) -> None:
         """Refuse what these inputs do not allow; masks of bands are left out where there are none.

@@ -32,6 +32,7 @@ class LasrMel(Framed):
     normalisation: Normalisation = "none"
 
     augmentation: ClassVar[frozenset[str]] = frozenset({"frequency_masks"})
+    band: ClassVar[tuple[float, float]] = (_LOWEST, _HIGHEST)
 
     def __post_init__(self) -> None:
         if (self.window_ms, self.hop_ms, self.normalisation) != (25.0, 10.0, "none"):

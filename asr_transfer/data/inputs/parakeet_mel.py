@@ -14,6 +14,7 @@ from asr_transfer import audio
 from asr_transfer.config import Normalisation
 from asr_transfer.data.inputs.framed import Framed
 from asr_transfer.data.inputs.kind import register
+from asr_transfer.data.inputs.vocal_tract import Scale
 from asr_transfer.errors import ConfigError
 
 _EMPHASIS, _FLOOR, LEAST_DEVIATION = 0.97, 2.0**-24, 1e-5
@@ -35,6 +36,7 @@ class ParakeetMel(Framed):
     normalisation: Normalisation = "utterance"
 
     augmentation: ClassVar[frozenset[str]] = frozenset({"frequency_masks"})
+    scale: ClassVar[Scale] = "slaney"
 
     def __post_init__(self) -> None:
         if (self.window_ms, self.hop_ms, self.normalisation) != (32.0, 10.0, "utterance"):

@@ -13,6 +13,7 @@ from asr_transfer import audio
 from asr_transfer.config import Normalisation
 from asr_transfer.data.inputs.framed import Framed
 from asr_transfer.data.inputs.kind import register
+from asr_transfer.data.inputs.vocal_tract import Scale
 from asr_transfer.errors import ConfigError
 
 FLOOR, RANGE = 1e-10, 8.0
@@ -38,6 +39,7 @@ class WhisperMel(Framed):
 
     augmentation: ClassVar[frozenset[str]] = frozenset({"frequency_masks"})
     mirrored: ClassVar[int] = 1
+    scale: ClassVar[Scale] = "slaney"
 
     def __post_init__(self) -> None:
         if self.mels not in (80, 128):
@@ -86,6 +88,13 @@ class WhisperMel(Framed):
     def normalise(self, block: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """See `Inputs.normalise`."""
         return (torch.maximum(block, first - RANGE) + 4.0) / 4.0
+
+    def warped(self, inputs: torch.Tensor, lengths: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """See `Inputs.warped`: the greatest value may be another one, and with it the least."""
+        found = super().warped(inputs, lengths, factor)
+        padding = (torch.arange(inputs.shape[1], device=inputs.device) >= lengths[:, None])[:, :, None]
+        least = found.masked_fill(padding, -torch.inf).amax((1, 2), keepdim=True) - RANGE / 4.0
+        return torch.where((factor == 1) | padding, found, torch.maximum(found, least))
 
 
 def filterbank(mels: int) -> torch.Tensor:

@@ -19,6 +19,7 @@ from asr_transfer.adaptation.candidates import answers, rise
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
+from asr_transfer.adaptation.warp import prior_of_training
 from asr_transfer.config import KEEP_SOURCE, ModelConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.inputs import Inputs
@@ -358,7 +359,11 @@ class TrainFold(Job):
         card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{self.fold.name}'.\n"
         held = HeldOut(train, judged, "")
         kept = keep(held, report, store, KEEP_SOURCE, config.trainer.seed)
-        origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
+        origin = {
+            "trained_on": record.values["data"]["train"]["checksum"],
+            **judged_origin(held),
+            **prior_of_training(recogniser, train, report, store, config.trainer.seed),
+        }
         recogniser.save(record.folder / "model", card + remarks(kept), origin, writers(kept))
         training = {"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)}
         record.finish(history=result.history, training=training)

@@ -3,7 +3,7 @@
 Each kind has a file here and is registered by being imported at this door.
 """
 
-from asr_transfer.models.adapters import input_network, lhuc, lora, residual, speaker_code  # noqa: F401  # registers
+from asr_transfer.models.adapters import input_network, lhuc, lora, residual, speaker_code, warp  # noqa: F401  # registers
 from asr_transfer.models.adapters.attached import (
     adapter_specs,
     adapter_state,

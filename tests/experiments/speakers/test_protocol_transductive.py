@@ -25,10 +25,11 @@ def test_another_test_for_every_amount_or_third_is_refused(change: dict[str, obj
         ProtocolConfig(transductive=True, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["full", "lhuc+replay", "auto", "auto-without-source"])
+@pytest.mark.parametrize("name", ["full", "lhuc+replay", "warp", "auto", "auto-without-source"])
 def test_methods_that_read_transcripts_are_refused(name: str) -> None:
     protocol = ProtocolConfig(amounts=(4,), transductive=True)
     with pytest.raises(ConfigError, match="reads transcripts, and `protocol.transductive`"):
         ExperimentConfig(protocol, methods=(MethodGrid(name, (1e-4,)),))
-    allowed = (MethodGrid("none"), MethodGrid("suta"), MethodGrid("pseudo-label+lin", (1e-3,)))
+    unread = (MethodGrid("suta"), MethodGrid("pseudo-label+lin", (1e-3,)), MethodGrid("warp-untranscribed"))
+    allowed = (MethodGrid("none"), *unread)
     assert ExperimentConfig(protocol, methods=allowed).methods == allowed

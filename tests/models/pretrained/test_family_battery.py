@@ -44,9 +44,12 @@ CONFIG = AdaptConfig(
 LETTERS = "abcdef"
 SYMBOLS = ["<pad>", "<unk>", "|", *LETTERS]
 
+_COMPUTE_BY_CTC = ("ewc", "suta", "pseudo-label", "warp", "warp-untranscribed")
 ADDED = ("lhuc", "lin", "lora", "residual-adapter", "speaker-code")
 REFUSED = {"head": "`head` trains the output layer alone, but that of Whisper has no weights of its own"}
-REFUSED |= {name: f"`{name}` needs a model with CTC" for name in ("ewc", "suta", "pseudo-label")}
+REFUSED |= {
+    name: f"`{name}` needs a model with CTC" for name in ("ewc", "suta", "pseudo-label", "warp", "warp-untranscribed")
+}
 """What a whole Whisper is not adapted by, and the beginning of the sentence that says so."""
 
 HELD = "decoder.embedding."
@@ -88,7 +91,15 @@ OPENED: dict[str, Callable[[Path], Recogniser]] = {
     "whisper-encoder": _encoder,
     "whisper": _whisper,
 }
-CASES = [(family, method) for family in OPENED for method in METHODS if not (family == "whisper" and method in REFUSED)]
+BANDS = ("lasr", "parakeet", "whisper-encoder")
+"""Families that are fed bands in mel, and no waveforms, so that they can be warped."""
+
+CASES = [
+    (family, method)
+    for family in OPENED
+    for method in METHODS
+    if not (family == "whisper" and method in REFUSED) and (family in BANDS or METHODS[method].role != "inputs")
+]
 
 
 class Opened:
@@ -121,6 +132,8 @@ def _trained(source: Recogniser, method: str) -> tuple[str, ...]:
     chosen = {
         "none": [],
         "suta": [],
+        "warp": ["adapters.warp"],
+        "warp-untranscribed": ["adapters.warp"],
         "head": heads,
         "front-end": [block.path for block in model.front_end()],
         "first-layers": paths[:behind],
@@ -143,7 +156,7 @@ def test_a_method_trains_exactly_what_it_says_and_what_it_made_is_kept(
     moved = {name for name in after if name not in before or not torch.equal(after[name], before[name])}
     assert not moved - trained
     assert not [name for name in trained - moved if not UNFELT.search(name)]
-    assert not moved & adapted.plan.frozen
+    assert not moved & adapted.plan.frozen - {"adapters.warp.factor"}, "which is chosen, and then held"
     folder = save_profile(tmp_path / "profile", model, adapted.recogniser.model, ProfileFacts(method, 2, 1.0))
     with Profile.load(folder).applied(model) as again:
         assert not different(snapshot(again), after)
@@ -163,6 +176,14 @@ def test_what_a_whole_whisper_is_not_adapted_by_is_refused_in_a_sentence(
     with pytest.raises(ConfigError, match=f"^{REFUSED[method]}"):
         opened("whisper").done(method)
     assert not different(snapshot(opened("whisper").source.model), before)
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "torchaudio"])
+def test_waveforms_have_no_bands_to_warp(family: str, opened: Callable[[str], Opened]) -> None:
+    before = snapshot(opened(family).source.model)
+    with pytest.raises(ConfigError, match=r"^`warp` moves bands in mel, which inputs of the kind .*, not waveform as"):
+        opened(family).done("warp+lhuc")
+    assert not different(snapshot(opened(family).source.model), before)
 
 
 @pytest.mark.parametrize("family", OPENED)
