@@ -354,6 +354,11 @@ class SourceConfig(Ranged):
         return replace(self, units_of=units, subwords=subwords)
 
 
+WARPS = (
+    0.72, 0.76, 0.80, 0.84, 0.88, 0.92, 0.96, 1.00, 1.04, 1.08, 1.12, 1.16, 1.20, 1.24, 1.28, 1.32, 1.36, 1.40,
+)  # fmt: skip
+"""Factors on all frequencies, as vocal tracts of other lengths have them, that are tried for a speaker."""
+
 _LATER = (
     ("blocks", ""),
     ("kind", "log-mel"),
@@ -364,6 +369,8 @@ _LATER = (
     ("remove_offset", False),
     ("token_by_token", ["lora", "lhuc"]),
     ("on_published", ["full", "first-layers"]),
+    ("warps", list(WARPS)),
+    ("warp_width", None),
     ("title", ""),
     ("settings", None),
     ("strength", None),

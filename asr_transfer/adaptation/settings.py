@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from asr_transfer.config import Precision, SpecAugmentConfig
+from asr_transfer.config import WARPS, Precision, SpecAugmentConfig
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.ranges import Count, CountOrNone, Filled, Positive, Range, Ranged, Seed, Share, Speed, Speeds, Weight
@@ -50,9 +50,7 @@ class MethodSettings(Ranged, section="settings"):
     replay: Share = 0.5
     confidence: Share = 0.8
     labels: Literal["plain", "suta"] = "suta"
-    warps: Annotated[tuple[Annotated[float, Range(at_least=0.5, at_most=2)], ...], Filled(rising=True)] = (
-        0.72, 0.76, 0.80, 0.84, 0.88, 0.92, 0.96, 1.00, 1.04, 1.08, 1.12, 1.16, 1.20, 1.24, 1.28, 1.32, 1.36, 1.40,
-    )  # fmt: skip
+    warps: Annotated[tuple[Annotated[float, Range(at_least=0.5, at_most=2)], ...], Filled(rising=True)] = WARPS
     warp_width: Weight | None = None
 
 
