@@ -307,7 +307,7 @@ def prior_of_training(
 
     Args:
         source: the model.
-        utterances: what it was trained on; each language is listened to through its own head.
+        utterances: Speech that it was trained on; each language is listened to through its own head.
         report: utterances that training left out.
         store: inputs of the utterances.
         seed: random seed by which speakers and utterances are drawn.

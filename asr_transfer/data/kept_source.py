@@ -252,7 +252,7 @@ def judged_apart(origin: Mapping[str, Any], head: str) -> bool:
     """Return whether `origin` says that the utterances to judge on are of speakers whom the model was not trained on.
 
     Args:
-        origin: What a model folder says; of all heads as one, or by head where they were learnt one after the other.
+        origin: Facts of a model folder; of all heads as one, or by head, of heads that were learnt one after the other.
         head: Head that listens to the utterances.
     """
     said = origin.get(JUDGED)
@@ -263,7 +263,7 @@ def judged_by_head(origin: Mapping[str, Any], heads: Iterable[str], head: str, a
     """Return what `origin` says of each head's utterances to judge on when some of `head` are added.
 
     Args:
-        origin: What it says of the others.
+        origin: Facts of a model folder.
         heads: Heads of the model.
         head: Head whose utterances are added.
         apart: Whether these are of speakers whom the model was not trained on.

@@ -30,9 +30,7 @@ def warped(tone_run: Path, voice: Path, tmp_path_factory: pytest.TempPathFactory
     return adapt(tone_run, voice, out, "--method", "warp", "--test", test, "--keep_suspicious")
 
 
-def test_the_profile_is_one_number_that_is_put_on_and_taken_off(
-    tone_run: Path, voice: Path, warped: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_profile_is_one_number(warped: Ran) -> None:
     found = warped.record["adaptation"]["warp"]
     assert 0.84 <= found["factor"] <= 0.92 and f"warp: {found['factor']:.2f}, for" in warped.printed
     scores = warped.record["scores"]["test"]
@@ -41,7 +39,12 @@ def test_the_profile_is_one_number_that_is_put_on_and_taken_off(
     assert profile.tensors["adapters.warp.factor"] == torch.tensor(found["factor"], dtype=torch.float32)
     assert len(profile.tensors) == 1 and profile.size_bytes < 2000 and profile.facts.utterances == 6
     assert f"warp of {found['factor']:.2f}" in profile.describe()
-    files = sorted(voice.glob("*.wav"))
+
+
+def test_the_profile_is_put_on_merged_and_taken_off(
+    tone_run: Path, voice: Path, warped: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile, files = Profile.load(warped.out / "profile"), sorted(voice.glob("*.wav"))
     plain, own = Recogniser.load(tone_run), Recogniser.load(warped.out)
     expected = own.transcribe(files)
     assert expected != plain.transcribe(files)
