@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.adapt import adapt, spelled_by_head
 from asr_transfer.adaptation.candidates import answers, rise
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
@@ -418,8 +418,12 @@ def _risen(shop: Workshop, fold: Fold, recogniser: Recogniser) -> float | None:
     if not fold.judged:
         return None
     known, source = shop.utterances(), shop.source(fold.name)
-    judged = lasting([known[name] for name in fold.judged], shop.config.choice.check_seconds)
-    spoken = Spoken(judged, shop.store()).spelled(source.tokens)
+    # What CTC cannot write has an infinite loss, and tells nothing of what others lose.
+    heard = spelled_by_head(source, Spoken([known[name] for name in fold.judged], shop.store())).get(source.head)
+    if heard is None:
+        return None
+    judged = lasting(heard.utterances, shop.config.choice.check_seconds)
+    spoken = heard.subset(range(len(judged)))
     after, before = (answers(model, spoken, range(len(spoken))) for model in (recogniser, source))
     return rise(after, before, [utterance.speaker for utterance in judged]).risen
 
