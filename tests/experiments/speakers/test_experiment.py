@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig, to_record
-from asr_transfer.data.manifest import read_manifest
+from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.speakers.experiment import (
@@ -18,6 +20,8 @@ from asr_transfer.experiments.speakers.experiment import (
     ExperimentConfig,
     MethodGrid,
     Trial,
+    Workshop,
+    _risen,
     only_rate,
     run_experiment,
 )
@@ -103,6 +107,25 @@ def test_a_damaged_line_is_named(done: Path, tone_corpus: dict[str, Path], featu
     (tmp_path / "trials.jsonl").write_text("\n".join([lines[0], "nonsense", lines[1]]) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"trials.jsonl line 2: is no trial"):
         run_experiment(tone_corpus, CONFIG, tmp_path, 1, lambda line: None)
+
+
+def test_what_ctc_cannot_write_tells_nothing_of_what_others_lose(
+    done: Path, tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    utterances = read_manifest(tone_corpus["train"])
+    endless = replace(utterances[0], id="endless", text=20 * utterances[0].text)
+    write_manifest(tmp_path / "train.jsonl", [*utterances, endless])
+    shop = Workshop({"train": str(tmp_path / "train.jsonl")}, str(done), CONFIG)
+    (fold,) = speaker_folds({name: read_manifest(path) for name, path in tone_corpus.items()}, CONFIG.protocol)
+    source, writable = shop.source(fold.name), tuple(u.id for u in utterances[:4])
+    other = replace(source, model=copy.deepcopy(source.model))
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.mul_(0.3)
+    with_it, without = (_risen(shop, replace(fold, judged=ids), other) for ids in ((*writable, "endless"), writable))
+    assert with_it is not None and with_it == without and 0 < with_it < 1, "or nothing was lost, or all"
+    assert _risen(shop, replace(fold, judged=("endless",)), other) is None
+    assert _risen(shop, replace(fold, judged=()), other) is None
 
 
 @pytest.fixture(scope="module")
