@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec
@@ -23,7 +23,7 @@ from asr_transfer.adaptation.methods import (
 )
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
-from asr_transfer.adaptation.warp import Warped, WarpedStore, find_warp, set_warp, warp_of, with_warp
+from asr_transfer.adaptation.warp import Warped, WarpedStore, find_warp, set_warp, unwarped, warp_of, with_warp
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report
@@ -57,7 +57,7 @@ class Adapted:
         plan: plan by which it copied, added and froze.
         report: utterances left out.
         start, end: trained tensors by name, before and after.
-        depth: number of frozen layers whose activations it was trained on; 0 where it was trained on features.
+        depth: number of first layers that give what the source's give; 0 where it was trained on features.
         warp: warp that was chosen; None where none was looked for.
         warp_before: factor of the source's own warp; 1 for none.
     """
@@ -75,7 +75,7 @@ class Adapted:
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
 
-        The factor of a warp moves with them.
+        A warp moves with them where it is all that was done; what was trained on top of one went on from all of it.
 
         Interpolating fine-tuned with original weights keeps more of what the model knew (Wortsman et al. 2022).
         """
@@ -84,11 +84,20 @@ class Adapted:
                 if name in self.end:
                     value = torch.lerp(self.start[name], self.end[name], strength) if strength < 1 else self.end[name]
                     parameter.copy_(value)
-        if self.warp is not None:
+        if self.warp is not None and not self.end:
             end = self.warp.factor
             factor = self.warp_before + strength * (end - self.warp_before) if strength < 1 else end
             set_warp(self.recogniser.model, factor)
         return self.recogniser
+
+    @property
+    def is_warped(self) -> bool:
+        """Whether the speaker was given a warp."""
+        return self.warp is not None and self.warp.factor != self.warp_before
+
+    def unwarped(self) -> AbstractContextManager[Recogniser]:
+        """Return the recogniser as others are to be heard by it, for so long: without this speaker's own warp."""
+        return unwarped(self.recogniser, self.warp_before)
 
 
 @contextmanager
@@ -160,7 +169,7 @@ def adapt(
     require_fitting(method, source.model)
     warp, before = None, warp_of(source.model)
     if any(found.role == "inputs" for found in find_methods(method)):
-        warp = _chosen_warp(source, spoken, config, "warp" in names and reads_transcripts(method))
+        warp = chosen_warp(source, spoken, config, "warp" in names and reads_transcripts(method), shared)
         # All else goes on from the warped model, as if it had been adapted by the warp before.
         source, shared = with_warp(source, warp.factor), None
         if log:
@@ -241,19 +250,29 @@ def adapt(
         set_warp(model, factor)
     recogniser = replace(source, model=model.cpu().eval(), offsets={})
     outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before)
+    if outcome.is_warped:  # what it feeds to the layers has not been computed before
+        outcome = replace(outcome, depth=0)
     outcome.at_strength(config.strength)
     return outcome
 
 
-def _chosen_warp(source: Recogniser, spoken: Spoken, config: AdaptConfig, read: bool) -> Warped:
-    """Choose a warp on what can be heard: transcripts that CTC cannot spell tell nothing."""
+def chosen_warp(
+    source: Recogniser, spoken: Spoken, config: AdaptConfig, read: bool, shared: Shared | None = None
+) -> Warped:
+    """Choose a warp on what can be heard: transcripts that CTC cannot spell tell nothing.
+
+    Raises:
+        DataError: there is too little speech.
+        ConfigError: the model cannot be warped.
+    """
     usable = learnable(spoken.spelled(source.tokens), source.model)[0] if read else spoken
     if not usable:
         raise DataError(
             "no recording is long enough for its transcript, so there is nothing to choose a warp by; record more, or "
             "take `warp-untranscribed`, which reads none."
         )
-    return find_warp(source, usable, config.settings.warps, config.settings.warp_width, read)
+    known = None if shared is None else _fitting(shared, source, spoken.store).weighed()
+    return find_warp(source, usable, config.settings.warps, config.settings.warp_width, read, known)
 
 
 def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:

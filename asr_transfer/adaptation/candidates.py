@@ -16,6 +16,7 @@ from scipy import stats
 
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.settings import ChoiceConfig
+from asr_transfer.adaptation.warp import unwarped, warp_of
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.evaluation.capped import capped_errors
@@ -149,6 +150,8 @@ class Entry:
 class Judge:
     """Compares models with the source model on the same utterances.
 
+    Others are heard without a warp that a model was given for the speaker.
+
     Args:
         source: the model that all are adapted from.
         own: Recordings of the speaker.
@@ -169,6 +172,7 @@ class Judge:
         self._parts |= {head: part.spelled(source.tokens_for(head)) for head, part in (abroad or {}).items()}
         self._abroad = tuple(abroad or ())
         self._shared = shared or Shared(source, own.store)
+        self._factor = warp_of(source.model)
         self._data: dict[tuple[str, int], Spoken] = {}
         self._before = self._answers(source, OWN)
         self._judged_before = {
@@ -215,7 +219,11 @@ class Judge:
         if depth:
             model = copy.copy(model)  # not `replace`, which would build a lexicon's tree anew
             model.model = above(model.model, depth)
-        return answers(model, self._data[part, depth], range(len(self._parts[part])) if items is None else items)
+        heard, chosen = self._data[part, depth], range(len(self._parts[part])) if items is None else items
+        if part == OWN:
+            return answers(model, heard, chosen)
+        with unwarped(model, self._factor):
+            return answers(model, heard, chosen)
 
     def listen_to_others(self, entry: Entry, strength: float, model: Recogniser, depth: int = 0) -> None:
         """Note what others lose by an entry at a strength; see `own` for the arguments."""
@@ -437,8 +445,9 @@ def ladder_table(rungs: Sequence[Rung]) -> Table:
     if refused:
         table.add_column("refused", overflow="fold")
     for rung in rungs:
+        rate = f"{rung.learning_rate:g}" if rung.learning_rate else "–"
         cells = [
-            rung.method, f"{rung.learning_rate:g}", f"{rung.strength:g}", str(rung.folds), f"{rung.score:.3f}",
+            rung.method, rate, f"{rung.strength:g}", str(rung.folds), f"{rung.score:.3f}",
             f"{rung.source_errors} → {rung.errors} of {rung.units}", _others(rung),
         ]  # fmt: skip
         cells += [_abroad(rung)] if abroad else []

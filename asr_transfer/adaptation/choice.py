@@ -4,7 +4,8 @@ Every candidate (a method at a learning rate) is adapted to all folds but one an
 cross-validation). What the candidates share is computed once: features, the source model's answers and posteriors, its
 activations below all that a candidate trains, and one training for all strengths, since a strength only moves the
 weights between the source's and the adapted ones (Wortsman et al. 2022). From the second fold on, what is unlikely to
-be chosen in the end is not run on (`trials`), and others are listened to only where it could be chosen.
+be chosen in the end is not run on (`trials`), and others are listened to only where it could be chosen. A speaker who
+is clearly better understood through a warp of his frequencies is given one first, and all else is tried on top of it.
 
 The criterion is smoothed, because a handful of utterances holds few errors: half the character errors, half the CTC
 loss, each relative to the source model's; 1 is the source model, less is better.
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from asr_transfer.adaptation.adapt import Adapted, adapt, spelled_by_head
+from asr_transfer.adaptation.adapt import Adapted, adapt, chosen_warp, spelled_by_head
 from asr_transfer.adaptation.candidates import SURE, Candidate, Floats, Judge, Rung, describe
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
@@ -27,6 +28,7 @@ from asr_transfer.adaptation.methods import default_learning_rate, needs_source
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.trials import Trials
 from asr_transfer.adaptation.verdicts import difference, is_sure, is_worse, usual_of
+from asr_transfer.adaptation.warp import LEAST_SECONDS, WarpPrior, warp_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
@@ -34,7 +36,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.models.contract import Model, SequenceModel, SpeechModel
 from asr_transfer.training.learnable import learnable
 
-AUTO, NONE = "auto", "none"
+AUTO, NONE, WARP = "auto", "none", "warp"
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,50 @@ def candidates(choice: ChoiceConfig, with_source: bool, model: Model | None = No
             raise ConfigError(f"`{name}` trains nothing, so there is nothing to try; take it out of `choice`.")
     rates = {name: default_learning_rate(name, model) for name in names}
     return [Candidate(name, factor * rates[name]) for name in names for factor in choice.rates]
+
+
+def tried_through_warp(
+    tried: Sequence[Candidate],
+    source: Recogniser,
+    spoken: Spoken,
+    config: AdaptConfig,
+    choice: ChoiceConfig,
+    shared: Shared | None = None,
+) -> list[Candidate]:
+    """Return the candidates on top of a warp, and the warp by itself, where the speaker has one; else as they are.
+
+    Every trial looks for the warp anew on what it adapts to, so that nothing is chosen on what is held out.
+
+    Args:
+        tried: the candidates.
+        source: the model to adapt.
+        spoken: speech of the speaker.
+        config: budget of one adaptation, with the factors that are looked at.
+        choice: settings that say whether a warp is looked for.
+        shared: activations and evidence that are computed once.
+    """
+    if not has_warp(source, spoken, config, choice, True, shared):
+        return list(tried)
+    return [*(Candidate(f"{WARP}+{one.method}", one.learning_rate) for one in tried), Candidate(WARP, 0.0)]
+
+
+def has_warp(
+    source: Recogniser,
+    spoken: Spoken,
+    config: AdaptConfig,
+    choice: ChoiceConfig,
+    read: bool,
+    shared: Shared | None = None,
+) -> bool:
+    """Return whether a speaker is better understood through a warp; see `tried_through_warp` for the arguments.
+
+    That is asked only of a model that knows how its training speakers differ (`WarpPrior`).
+    """
+    if not choice.warp or WarpPrior.of(source) is None:
+        return False
+    if sum(utterance.duration for utterance in spoken.utterances) < LEAST_SECONDS:
+        return False
+    return chosen_warp(source, spoken, config, read, shared).factor != warp_of(source.model)
 
 
 def _special(choice: ChoiceConfig, model: Model | None) -> tuple[str, ...]:
@@ -153,8 +199,10 @@ def choose(
     ties = groups if groups is not None else range(len(spoken))
     folds = held_out_folds(spoken.utterances, choice.folds, config.seed, ties)
     if len(folds) < 2:
-        reason = "one recording leaves none to hold out, so the model stays as it is; record more"
-        return Choice(NONE, None, 1.0, reason, (), time.process_time() - begin)
+        method = WARP if any(candidate.method == WARP for candidate in tried) else NONE
+        left = "nothing is trained but the frequencies are warped" if method == WARP else "the model stays as it is"
+        reason = f"one recording leaves none to hold out, so {left}; record more"
+        return Choice(method, None, 1.0, reason, (), time.process_time() - begin)
     parts = spelled_by_head(source, judged) if judged else {}
     check = parts.pop(source.head, spoken.subset(()))
     check = check.subset(range(len(lasting(check.utterances, choice.check_seconds))))
@@ -166,7 +214,7 @@ def choose(
 
     def train(candidate: Candidate, held: Sequence[int]) -> Adapted:
         rest = spoken.subset(n for n in range(len(spoken)) if n not in set(held))
-        settings = replace(config, learning_rate=candidate.learning_rate)
+        settings = replace(config, learning_rate=candidate.learning_rate or None)
         return adapt(source, rest, candidate.method, settings, source_speech=source_speech, shared=shared)
 
     trials = Trials(judge, folds, tried, train, choice, usual_strength(tried[0].method, choice))
@@ -179,7 +227,7 @@ def choose(
     options = [rung for entry in entries if entry.folds == most for rung in judge.all(entry, choice)]
     before = judge.source_shares(next(entry.held for entry in entries if entry.folds == most))
     method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice, source.can_run_away)
-    return Choice(method, rate, strength, reason, tuple(ladder), time.process_time() - begin)
+    return Choice(method, rate or None, strength, reason, tuple(ladder), time.process_time() - begin)
 
 
 def adapt_by_choice(
@@ -206,8 +254,9 @@ def adapt_by_choice(
     left = {name for name, _ in report.dropped}
     kept = [number for number, utterance in enumerate(spoken.utterances) if utterance.id not in left]
     groups = None if groups is None else [groups[number] for number in kept]
-    shared = Shared(source, spoken.store)
-    chosen = choose(source, spoken.subset(kept), config, choice, tried, source_speech, groups, log, shared, judged)
+    shared, own = Shared(source, spoken.store), spoken.subset(kept)
+    tried = tried_through_warp(tried, source, own, config, choice, shared)
+    chosen = choose(source, own, config, choice, tried, source_speech, groups, log, shared, judged)
     settings = refit_settings(config, chosen, choice)
     adapted = adapt(source, spoken, chosen.method, settings, folder, log, source_speech, shared)
     return adapted, chosen

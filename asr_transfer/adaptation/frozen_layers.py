@@ -27,6 +27,11 @@ class Shared:
         self.source, self.store, self._once = source, store, once
         self._posteriors = Views(half=False)
         self._activations: dict[int, Activations] = {}
+        self._weighed: dict[tuple[bool, float, str], tuple[float, float, float]] = {}
+
+    def weighed(self) -> dict[tuple[bool, float, str], tuple[float, float, float]]:
+        """Return what is known of the evidence for warps, by whether transcripts are read, factor and utterance."""
+        return self._weighed if self._once else {}
 
     def posteriors(self) -> Views:
         """Return those of the source model that are known, (frames, tokens) by utterance id and speed."""

@@ -125,6 +125,9 @@ class ChoiceConfig(Ranged, section="choice"):
             on all of it.
         confidences: least confidences, from 0 to 1, of the model's own texts that are tried for recordings without
             transcript.
+        warp: whether a warp of the speaker's frequencies is looked for first, by a model that knows how its training
+            speakers differ. Where it clearly understands him better through one, that is tried by itself, and
+            everything else is tried on top of it.
     """
 
     folds: Annotated[int, Range(at_least=2)] = 4
@@ -147,6 +150,7 @@ class ChoiceConfig(Ranged, section="choice"):
     tolerance: Annotated[float, Range(infinite=True)] = 0.01
     check_seconds: Positive = 120.0
     confidences: Annotated[tuple[Share, ...], Filled()] = (0.6, 0.9)
+    warp: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

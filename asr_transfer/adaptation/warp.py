@@ -12,7 +12,8 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -59,6 +60,10 @@ LEAST_SPEAKERS, MOST_SPEAKERS, EACH = 8, 32, 3
 
 LEAST_SECONDS = 0.3
 """Less speech tells nothing of a vocal tract."""
+
+
+Weighed = dict[tuple[bool, float, str], tuple[float, float, float]]
+"""Evidence, sureness and frames by whether transcripts are read, factor and utterance."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,19 @@ def set_warp(model: SpeechModel, factor: float) -> None:
     adapters[KIND].factor.fill_(factor)
 
 
+@contextmanager
+def unwarped(recogniser: Recogniser, factor: float = 1.0) -> Iterator[Recogniser]:
+    """Let others be heard by a speaker's model: through the factor that it had before him, for his own is his alone."""
+    held = warp_of(recogniser.model)
+    if held != factor:
+        set_warp(recogniser.model, factor)
+    try:
+        yield recogniser
+    finally:
+        if held != factor:
+            set_warp(recogniser.model, held)
+
+
 class WarpedStore(FeatureStore):
     """A feature store some of whose utterances are warped when they are read.
 
@@ -204,7 +222,12 @@ class WarpedStore(FeatureStore):
 
 
 def find_warp(
-    source: Recogniser, spoken: Spoken, factors: Sequence[float], width: float | None = None, read: bool = True
+    source: Recogniser,
+    spoken: Spoken,
+    factors: Sequence[float],
+    width: float | None = None,
+    read: bool = True,
+    known: Weighed | None = None,
 ) -> Warped:
     """Choose a speaker's factor.
 
@@ -214,6 +237,7 @@ def find_warp(
         factors: factors to try; 1 is always among them.
         width: width of the prior; None for that which comes with the model, else `BROAD`.
         read: whether the transcripts are read.
+        known: evidence of this model and these features that was found before, to which this adds.
 
     Raises:
         ConfigError: what the model hears has no bands in mel, or it has no CTC.
@@ -229,7 +253,7 @@ def find_warp(
         prior = WarpPrior.of(source)
         width = BROAD if prior is None else max(BROAD, prior.width)
     tried = sorted({*factors, 1.0})
-    return choose(tried, evidence(source, spoken, tried, read), width)
+    return choose(tried, evidence(source, spoken, tried, read, known), width)
 
 
 def choose(factors: Sequence[float], found: Evidence, width: float) -> Warped:
@@ -265,7 +289,9 @@ def log_prior(factors: Sequence[float], width: float) -> np.ndarray:
     return chances
 
 
-def evidence(source: Recogniser, spoken: Spoken, factors: Sequence[float], read: bool) -> Evidence:
+def evidence(
+    source: Recogniser, spoken: Spoken, factors: Sequence[float], read: bool, known: Weighed | None = None
+) -> Evidence:
     """Listen to speech under each factor.
 
     Args:
@@ -273,14 +299,21 @@ def evidence(source: Recogniser, spoken: Spoken, factors: Sequence[float], read:
         spoken: speech, which CTC can spell where its transcripts are read.
         factors: factors to try.
         read: whether the transcripts are read.
+        known: evidence of this model and these features that was found before, to which this adds.
     """
-    trial = with_warp(source, 1.0)
-    heard = spoken.spelled(source.tokens) if read else spoken
-    table = np.zeros((len(factors), len(spoken), 3))
-    for number, factor in enumerate(factors):
-        set_warp(trial.model, factor)
-        found = trial.listen_with(partial(_weigh, read), heard, whole=read, label=f"warp {factor:.2f}")
-        table[number] = [np.sum(pieces, axis=0) for pieces in found]
+    known = {} if known is None else known
+    names = [utterance.id for utterance in spoken.utterances]
+    new = [n for n, name in enumerate(names) if any((read, factor, name) not in known for factor in factors)]
+    if new:
+        trial, part = with_warp(source, 1.0), spoken.subset(new)
+        heard = part.spelled(source.tokens) if read else part
+        for factor in factors:
+            set_warp(trial.model, factor)
+            found = trial.listen_with(partial(_weigh, read), heard, whole=read, label=f"warp {factor:.2f}")
+            for number, pieces in zip(new, found, strict=True):
+                nats, sureness, frames = np.sum(pieces, axis=0).tolist()
+                known[read, factor, names[number]] = (nats, sureness, frames)
+    table = np.array([[known[read, factor, name] for name in names] for factor in factors])
     return Evidence(table[..., 0], table[..., 1], table[0, :, 2], DOUBT_READ if read else DOUBT)
 
 

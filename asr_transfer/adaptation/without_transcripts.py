@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.candidates import WORST, Answers, Rung, describe, is_gain, shares_of
-from asr_transfer.adaptation.choice import NONE, Choice
+from asr_transfer.adaptation.choice import NONE, Choice, has_warp
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
@@ -30,7 +30,7 @@ from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.progress import Work
 from asr_transfer.training.learnable import learnable
 
-TEST_TIME = "suta"
+TEST_TIME, WARP = "suta", "warp-untranscribed"
 UNSURE = 0.9
 """Median confidence below which test-time adaptation is chosen unseen. On AN4 sentences of development speakers it took
 a quarter of the word errors away with noise, where all medians were below, and a tenth without, where all were above
@@ -64,13 +64,19 @@ def choose_without_transcripts(
     """
     begin = time.process_time()
     judged, _ = learnable(transcribed.spelled(source.tokens), source.model)
+    shared = shared or Shared(source, spoken.store)
+    warped = has_warp(source, spoken, config, choice, False, shared)
     if len(judged) < 2:
-        method, reason = _unseen(source, spoken, choice)
+        method, reason = _unseen(source, spoken, choice, warped)
         return Choice(method, None, 1.0, reason, (), time.process_time() - begin)
-    before, shared = answers_as_heard(source, judged), shared or Shared(source, spoken.store)
+    before = answers_as_heard(source, judged)
     tried: list[tuple[Rung, Answers | None]] = []
-    for place, method in enumerate(choice.without_transcripts, start=1):
-        with Work(f"candidate {place} of {len(choice.without_transcripts)} ({method})", bar=False):
+    methods = choice.without_transcripts
+    if warped:
+        trained = (method for method in methods if default_learning_rate(method))
+        methods = (*methods, WARP, *(f"{WARP}+{method}" for method in trained))
+    for place, method in enumerate(methods, start=1):
+        with Work(f"candidate {place} of {len(methods)} ({method})", bar=False):
             tried.append(_best(source, spoken, judged, before, method, config, choice, shared))
         if log:
             log(describe(tried[-1][0]))
@@ -152,8 +158,18 @@ def _rung(method: str, rate: float, strength: float, before: Answers, after: Ans
     )  # fmt: skip
 
 
-def _unseen(source: Recogniser, spoken: Spoken, choice: ChoiceConfig) -> tuple[str, str]:
-    """Return a method and the reason where there is no transcript to see on what it gains."""
+def _unseen(source: Recogniser, spoken: Spoken, choice: ChoiceConfig, warped: bool) -> tuple[str, str]:
+    """Return a method and the reason where there is no transcript to see on what it gains.
+
+    Args:
+        source: model to adapt.
+        spoken: speech of the speaker.
+        choice: methods that may be taken.
+        warped: whether the model is clearly surer of what it hears through a warp.
+    """
+    if warped:
+        clear = "without any transcript nothing shows what a method gains, but the model is clearly surer of what it"
+        return WARP, f"{clear} hears through a warp of the frequencies; {NO_RATE}"
     with torch.no_grad():
         guesses = guess(source, spoken)
     sure = float(np.median([found.confidence for found in guesses]))

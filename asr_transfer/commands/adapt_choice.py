@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.adaptation.candidates import Candidate, ladder_table
-from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting
+from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, tried_through_warp
+from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.kept import (
     Judged,
     mixed_in_trials,
@@ -38,9 +39,11 @@ def choose_method(
     log: Say,
 ) -> Choice:
     """Choose among `auto`'s candidates, or between the named method and leaving the model alone."""
+    shared = Shared(source, vetted.spoken.store)
     named = Choice(command.method, command.learning_rate, command.strength, "named by the user", (), 0.0)
     if command.method == AUTO:
         tried, settings = candidates(command.choice, bool(more), source.model), command.choice
+        tried = tried_through_warp(tried, source, vetted.spoken, command, settings, shared)
     elif not is_checked(command):
         return named
     elif len(set(vetted.groups)) < 2:
@@ -55,7 +58,7 @@ def choose_method(
     mixed = mixed_in_trials(more, judged)
     store = vetted.spoken.store
     others, unheard = Spoken(mixed, store), Spoken(judged.everything, store)
-    choice = choose(source, vetted.spoken, command, settings, tried, others, vetted.groups, log, None, unheard)
+    choice = choose(source, vetted.spoken, command, settings, tried, others, vetted.groups, log, shared, unheard)
     if choice.ladder:
         print_table(ladder_table(choice.ladder))
         part = len(lasting(judged.utterances, settings.check_seconds))

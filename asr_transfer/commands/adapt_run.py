@@ -151,23 +151,27 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         say(str(adapted.plan))
     if adapted.warp:
         say(adapted.warp.describe())
-    scores = {
-        name: before_and_after(name, source, adapted.recogniser, Spoken(part, store), record, say)
-        for name, part in (("test", speech.test), ("others", speech.others))
-        if part
-    }
+    scores = {}
+    if speech.test:
+        scores["test"] = before_and_after("test", source, adapted.recogniser, Spoken(speech.test, store), record, say)
+    if adapted.is_warped:
+        say("others: heard without the warp, which is this speaker's own; with it they would be understood worse")
     about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
-    if about and source.head in unheard:
-        spoken = Spoken(unheard[source.head], store)
-        lost = before_and_after("judged", source, adapted.recogniser, spoken, record, say, judged.what)
-        scores["judged"] = lost
-        if command.method == AUTO and (line := excess(lost["before"]["cer"], lost["after"]["cer"], command.choice)):
-            tell(line)
-    elif about and not speech.others:
-        say(f"others: {about['others']}")
     abroad: dict[str, Any] = {}
-    if adapted.end and source.others:
-        abroad = lost_abroad(command, source, adapted, judged.abroad, store, record, tell)
+    with adapted.unwarped() as for_others:
+        if speech.others:
+            heard = Spoken(speech.others, store)
+            scores["others"] = before_and_after("others", source, for_others, heard, record, say)
+        if about and source.head in unheard:
+            heard = Spoken(unheard[source.head], store)
+            scores["judged"] = before_and_after("judged", source, for_others, heard, record, say, judged.what)
+            before, after = (scores["judged"][when]["cer"] for when in ("before", "after"))
+            if command.method == AUTO and (line := excess(before, after, command.choice)):
+                tell(line)
+        elif about and not speech.others:
+            say(f"others: {about['others']}")
+        if adapted.end and source.others:
+            abroad = lost_abroad(command, source, adapted, judged.abroad, store, record, tell)
     if adapted.end and (source.offsets or base.offsets):
         adapted = replace(adapted, recogniser=recalibrated(adapted.recogniser, unheard, store, tell))
     save_adapted(command, base, source, adapted, learnt, choice, kept, record, say)

@@ -97,6 +97,7 @@ class Puppet:
     heard: frozenset[str]
     strength: float = 1.0
     rate: float = 0.0
+    model: None = None
 
 
 @dataclass

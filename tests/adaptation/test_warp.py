@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.choice import adapt_by_choice
 from asr_transfer.adaptation.methods import reads_transcripts
-from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
+from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.warp import (
     BROAD,
     DOUBT,
@@ -27,6 +28,7 @@ from asr_transfer.adaptation.warp import (
     prior_of_training,
     warp_of,
 )
+from asr_transfer.adaptation.without_transcripts import choose_without_transcripts
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.features import build_store, model_input
 from asr_transfer.data.inputs import LogMel
@@ -223,6 +225,56 @@ def test_a_prior_comes_with_the_model_and_is_kept(speech: Speech, tmp_path: Path
     for plain in ({"width": -1, "speakers": 9}, "broad", {"width": 0.1}):
         with pytest.raises(ModelError, match=r"origin\.warp.*"):
             WarpPrior.of(replace(source, origin={"warp": plain}))
+
+
+def _knowing(source: Recogniser) -> Recogniser:
+    """Return a model that says how its training speakers differ."""
+    return replace(source, origin=WarpPrior(0.1, 8).origin())
+
+
+def test_auto_goes_on_from_a_warp_where_the_speaker_has_one(tones: tuple[Recogniser, dict[float, Spoken]]) -> None:
+    source, spoken = _knowing(tones[0]), tones[1]
+    own, usual = spoken[1.16], spoken[1.0]
+    choice = ChoiceConfig(folds=2, strengths=(0.5, 1.0), without_source=("lhuc",))
+    adapted, chosen = adapt_by_choice(source, own, CONFIG, choice, judged=usual)
+    assert {rung.method for rung in chosen.ladder} == {"warp", "warp+lhuc"} and chosen.method.startswith("warp")
+    assert all(rung.errors < rung.source_errors for rung in chosen.ladder), "fold by fold, each with a warp of its own"
+    alone = next(rung for rung in chosen.ladder if rung.method == "warp")
+    assert alone.forgetting == 0, "others are heard without it"
+    assert adapted.is_warped and abs(np.log(warp_of(adapted.recogniser.model) * 1.16)) < 0.08
+    # Who has none is adapted as ever, and so is everybody where none is looked for.
+    none = ((source, usual, choice), (source, own, replace(choice, warp=False)), (tones[0], own, choice))
+    for model, speech, settings in none:
+        _, other = adapt_by_choice(model, speech, CONFIG, settings)
+        assert {rung.method for rung in other.ladder} == {"lhuc"}
+
+
+def test_one_recording_is_enough_for_a_warp(tones: tuple[Recogniser, dict[float, Spoken]]) -> None:
+    source, spoken = _knowing(tones[0]), tones[1]
+    adapted, chosen = adapt_by_choice(source, spoken[1.16].subset([0]), CONFIG, ChoiceConfig())
+    assert (chosen.method, chosen.ladder) == ("warp", ()) and "nothing is trained" in chosen.reason
+    assert adapted.is_warped and "one recording" in chosen.reason
+    unread = choose_without_transcripts(source, spoken[1.16], CONFIG, ChoiceConfig(), spoken[1.16].subset(()))
+    assert unread.method == "warp-untranscribed" and "that is no error rate" in unread.reason
+
+
+def test_evidence_that_is_known_is_not_gathered_again(tones: tuple[Recogniser, dict[float, Spoken]]) -> None:
+    source, spoken = tones
+    own, known = spoken[0.84], dict[tuple[bool, float, str], tuple[float, float, float]]()
+    for part in (own.subset([0, 1]), own, own.subset([2, 0])):
+        assert find_warp(source, part, WARPS, known=known) == find_warp(source, part, WARPS)
+    assert len(known) == len(own) * len(WARPS)
+
+
+def test_a_speakers_warp_is_taken_off_for_others_and_put_back(speech: Speech) -> None:
+    source, own = make_source(), Spoken(speech.own, speech.store)
+    adapted = adapt(source, own, "warp", CONFIG)
+    assert adapted.is_warped
+    through = outputs(adapted.recogniser, speech)
+    with adapted.unwarped() as for_others:
+        assert torch.equal(outputs(for_others, speech), outputs(source, speech))
+    assert torch.equal(outputs(adapted.recogniser, speech), through)
+    assert not torch.equal(through, outputs(source, speech))
 
 
 def test_others_are_not_heard_through_the_speakers_warp(speech: Speech) -> None:

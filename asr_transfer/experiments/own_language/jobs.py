@@ -180,6 +180,10 @@ class _Step(Job):
         store = self.point.target.store(recogniser.model.inputs, self.point.learn.speeds)
         for name, test in self.point.target.tests().items():
             write_scores(record.folder / "heard" / row / name, hypotheses(recogniser, Spoken(test, store)))
+        self.hear_others(record, row, recogniser, others)
+
+    def hear_others(self, record: RunRecord, row: str, recogniser: Recogniser, others: Spoken | None) -> None:
+        """Write what a model hears in recordings of the other languages, where there are some."""
         if others:
             write_scores(record.folder / "heard" / row / "others", hypotheses(recogniser, others, by_head=True))
 
@@ -343,7 +347,9 @@ class Adapt(_Step):
             source, vetted.spoken, settings, self.choice, Spoken(mixed, store), vetted.groups,
             record.folder, record.log, Spoken(judged, store),
         )  # fmt: skip
-        self.hear(record, "adapt", adapted.recogniser, self.beside(experiment, source).judged)
+        self.hear(record, "adapt", adapted.recogniser, None)
+        with adapted.unwarped() as heard_by_others:
+            self.hear_others(record, "adapt", heard_by_others, self.beside(experiment, source).judged)
         facts = {"adapted_to": record.values["data"]["adapt"]["checksum"], "method": choice.method}
         card = f"# Adapted to {len(vetted.spoken)} sentences by `{AUTO}`\n\n{choice.reason}\n" + remarks(kept)
         adapted.recogniser.save(record.folder / "model", card, facts, writers(kept))

@@ -19,7 +19,7 @@ from asr_transfer.adaptation.candidates import answers, rise
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
-from asr_transfer.adaptation.warp import prior_of_training
+from asr_transfer.adaptation.warp import prior_of_training, unwarped, warp_of
 from asr_transfer.config import KEEP_SOURCE, ModelConfig, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.inputs import Inputs
@@ -381,7 +381,7 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
     known, store, source = shop.utterances(), shop.store(), shop.source(fold.name)
     grid = next((grid for grid in shop.config.methods if grid.called == called), None)
     method = "none" if grid is None else grid.name
-    seconds, recogniser, chosen = 0.0, source, ""
+    seconds, recogniser, chosen, before = 0.0, source, "", warp_of(source.model)
     if grid is not None and method != "none":
         settings = replace(grid.adapting(shop.config.adapt), learning_rate=rate or None, seed=draw.number)
         speech = Spoken([known[name] for name in draw.pool[:amount]], store)
@@ -399,7 +399,9 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
         recogniser = replace(recogniser, writing=grid.writing)
     others = others_of(fold, draw.speaker, shop.config.protocol)
     own = hypotheses(recogniser, Spoken([known[name] for name in draw.test], store))
-    rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
+    with unwarped(recogniser, before):
+        rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
+        risen = None if recogniser is source else _risen(shop, fold, recogniser)
     unit, profile = shop.config.protocol.unit, recogniser.normalisation
     counted, beside = (Counted.of(heard, unit, profile, recogniser.can_run_away) for heard in (own, rest))
     letters = Counted.of(rest, "characters", profile, recogniser.can_run_away)
@@ -408,7 +410,7 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
         counted.errors, counted.reference, beside.errors, beside.reference,
         round(seconds, 3), {h.id: h.hypothesis for h in own}, chosen, unit, profile,
         counted.capped, beside.capped, counted.over,
-        None if recogniser is source else _risen(shop, fold, recogniser),
+        risen,
         letters.errors if letters.capped is None else letters.capped, letters.reference,
     )  # fmt: skip
 
