@@ -371,6 +371,7 @@ _LATER = (
     ("on_published", ["full", "first-layers"]),
     ("warps", list(WARPS)),
     ("warp_width", None),
+    ("online_profile", None),
     ("warp", True),  # of models of that time, which keep no training speakers' factors, there is none to look for
     ("title", ""),
     ("settings", None),

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import Namespace
 
 from asr_transfer.commands.options import (
     Command,
-    ListenOptions,
+    OnlineOptions,
     RunOptions,
     Say,
     add_settings,
@@ -39,7 +39,7 @@ else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types o
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateCommand(ListenOptions, RunOptions):
+class EvaluateCommand(OnlineOptions, RunOptions):
     """Score a model on a manifest or folder; hypotheses and scores are in the run folder.
 
     Attributes:
@@ -66,6 +66,7 @@ def evaluate(
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
     writing: WritingConfig = WritingConfig(),
+    online_profile: Literal["warp"] | None = None,
     overwrite: bool = False,
 ) -> Score:
     """Score a model, as `asr-transfer evaluate` does: the parameters are its options, described in `--help`.
@@ -129,10 +130,17 @@ def evaluate_run(
     With the language to be found out, how well it was found is said and recorded too, under `identification`.
     """
     from asr_transfer.commands.language import AUTO
-    from asr_transfer.commands.listen import by_found_language, hot_words_of, told_identification, told_way
+    from asr_transfer.commands.listen import (
+        by_found_language,
+        hot_words_of,
+        listen,
+        open_session,
+        told_identification,
+        told_way,
+    )
     from asr_transfer.data.features import build_store
     from asr_transfer.data.speech import Spoken
-    from asr_transfer.training.hypotheses import hypotheses
+    from asr_transfer.training.hypotheses import hypotheses, paired
 
     record.data("test", command.data, utterances)
     spoken = Spoken(utterances, build_store(utterances, recogniser.model.inputs))
@@ -142,6 +150,11 @@ def evaluate_run(
         found, identification = by_found_language(recogniser, spoken)
         more = {"identification": identification}
         say(told_identification(identification))
+    elif session := open_session(recogniser, command):
+        found = paired(recogniser, spoken, *listen(recogniser, spoken, None, session))
+        more["online_profile"] = {"factors": session.factors()}
+        for line in session.describe():
+            say(line)
     else:
         found = hypotheses(recogniser, spoken)
     total = write_scores(record.folder, found, recogniser.normalisation)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from asr_transfer import audio
 from asr_transfer.commands.language import AUTO, find_head, require_a_head
-from asr_transfer.commands.options import ListenOptions, settings_from
+from asr_transfer.commands.options import ListenOptions, OnlineOptions, settings_from
 from asr_transfer.commands.profile import load_with_profile, open_profile, put_on
 from asr_transfer.commands.word_files import file_of, files_of, say_without
 from asr_transfer.data.byte_pairs import BytePairTokens
@@ -35,6 +35,9 @@ from asr_transfer.evaluation.normalisation import normalise
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.runs.console import say
 from asr_transfer.training.hypotheses import paired
+
+if TYPE_CHECKING:
+    from asr_transfer.adaptation.online import Session
 
 
 def load(
@@ -240,7 +243,22 @@ def _with_words(recogniser: Recogniser, files: WordFiles, options: ListenOptions
     return recogniser
 
 
-def listen(recogniser: Recogniser, spoken: Spoken, language: str | None) -> tuple[list[str], list[str]]:
+def open_session(recogniser: Recogniser, options: OnlineOptions) -> Session | None:
+    """Begin a sitting in which speakers are adapted to while they are listened to, where the options ask for one.
+
+    Raises:
+        ConfigError: the model has no CTC or no bands, or holds a warp already.
+    """
+    if options.online_profile is None:
+        return None
+    from asr_transfer.adaptation.online import Session  # loads scipy, which nothing else needs to listen
+
+    return Session(recogniser)
+
+
+def listen(
+    recogniser: Recogniser, spoken: Spoken, language: str | None, session: Session | None = None
+) -> tuple[list[str], list[str]]:
     """Return the language that each utterance was taken to be in, and what was heard.
 
     Args:
@@ -248,7 +266,10 @@ def listen(recogniser: Recogniser, spoken: Spoken, language: str | None) -> tupl
         spoken: speech to recognise; its texts are not read and may be empty.
         language: `auto` finds it out, with the offsets that the model keeps, else by the heads' scores as they are;
             otherwise it is the recogniser's head.
+        session: sitting in which speakers are adapted to, of `open_session`.
     """
+    if session is not None:
+        return [recogniser.head] * len(spoken), session.listen(spoken)
     if recogniser.can_run_away:
         return recogniser.listen_for_languages(spoken)
     if language != AUTO:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -159,4 +159,24 @@ class ListenOptions(SearchOptions):
             raise ConfigError(
                 "with a lexicon each recording is one of its words, so hot words add nothing; leave one out or give "
                 "--sentences."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineOptions(ListenOptions):
+    """How a model listens that may adapt while it does.
+
+    Attributes:
+        online_profile: adaptation to each speaker while he is listened to, from recording to recording and without
+            transcripts: `warp`, a factor on all frequencies, where the model is surely surer through one.
+    """
+
+    online_profile: Literal["warp"] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.online_profile is not None and self.language == "auto":
+            raise ConfigError(
+                "`online_profile` adapts the head that listens, which --language auto looks for anew in each "
+                "recording; name it."
             )

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from asr_transfer.commands.options import Command, ListenOptions, add_settings, settings_of
+from asr_transfer.commands.options import Command, OnlineOptions, add_settings, settings_of
 from asr_transfer.commands.speech import read_speech
 from asr_transfer.errors import ConfigError, DataError, one_line
 from asr_transfer.progress import tracked
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranscribeCommand(ListenOptions):
+class TranscribeCommand(OnlineOptions):
     """Print the text of recordings, or of those that a manifest names.
 
     Attributes:
@@ -45,14 +45,14 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
         AsrTransferError: model, lexicon or options are wrong.
     """
     from asr_transfer.commands.language import AUTO
-    from asr_transfer.commands.listen import explained, listen, open_recogniser, recordings, told_way
+    from asr_transfer.commands.listen import explained, listen, open_recogniser, open_session, recordings, told_way
     from asr_transfer.data.features import build_store
     from asr_transfer.data.speech import Spoken
 
     recogniser = open_recogniser(command)
     if command.language == AUTO:
         print(f"asr-transfer: {told_way(recogniser)}", file=sys.stderr)
-    failed = 0
+    session, failed = open_session(recogniser, command), 0
     for file in tracked(files, "recordings", len(files), bar=False):
         try:
             head, path = recogniser.speaks, Path(file)
@@ -60,7 +60,7 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
             utterances = read_speech(path, head, "kept", labelled=False) if manifest else recordings([file], head)
             spoken = Spoken(utterances, build_store(utterances, recogniser.model.inputs))
             for utterance, language, text in zip(
-                utterances, *listen(recogniser, spoken, command.language), strict=True
+                utterances, *listen(recogniser, spoken, command.language, session), strict=True
             ):
                 told = f"{language}\t" if command.language == AUTO else ""
                 print(f"{one_line(utterance.id)}\t{told}{text}", flush=True)
@@ -70,6 +70,8 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
             # The other recordings are still worth having.
             print(f"asr-transfer: {error}", file=sys.stderr)
             failed += 1
+    for line in session.describe() if session else ():
+        print(f"asr-transfer: {line}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -19,7 +19,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.runs.record import read_record
 from tests.commands.conftest import Lines
 from tests.small import small_model
-from tests.tones import TINY, WORDS, speak
+from tests.tones import TINY, WORDS, make_speaker, speak
 
 
 @pytest.fixture
@@ -129,9 +129,28 @@ def test_options_that_do_not_go_together_are_refused(given: dict[str, object], m
         EvaluateCommand(model=Path("m"), data=Path("d"), out=Path("o"), **given)  # type: ignore[arg-type]
 
 
+def test_who_is_adapted_to_while_listening_is_heard_in_a_named_language() -> None:
+    with pytest.raises(ConfigError, match=r"`online_profile` adapts the head that listens.* name it\.$"):
+        TranscribeCommand(model=Path("m"), language="auto", online_profile="warp")
+
+
 def test_only_a_word_of_a_lexicon_can_be_explained() -> None:
     with pytest.raises(ConfigError, match="`explain` tells about a word of a lexicon"):
         TranscribeCommand(model=Path("m"), explain="face")
+
+
+def test_speakers_are_adapted_to_while_they_are_listened_to(tone_run: Path, tmp_path: Path, lines: Lines) -> None:
+    made = make_speaker(tmp_path, "child", 1.16, 6, 7)
+    write_manifest(tmp_path / "child.jsonl", made)
+    model = ("--model", tone_run)
+    code, texts, said = lines("transcribe", *model, "--online_profile", "warp", tmp_path / "child.jsonl")
+    assert code == 0 and "child: warp 0." in said and len(texts) == 6
+    assert texts != lines("transcribe", *model, tmp_path / "child.jsonl")[1]
+    scored = lines("evaluate", *model, "--data", tmp_path / "child.jsonl", "--out", tmp_path / "out",
+                   "--online_profile", "warp")  # fmt: skip
+    assert scored[0] == 0 and any(line.startswith("child: warp 0.") for line in scored[1])
+    record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert record["online_profile"]["factors"]["child"] < 1
 
 
 def test_a_damaged_lexicon_or_list_gives_one_sentence(tone_run: Path, word: Path, tmp_path: Path, lines: Lines) -> None:
