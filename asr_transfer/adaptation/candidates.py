@@ -237,6 +237,13 @@ class Judge:
         """Return whether it is known what others lose by an entry at a strength, or there are none to listen to."""
         return strength in entry.heard or not (self._parts[CHECK] or self._abroad)
 
+    def refusal(self, entry: Entry, strength: float, choice: ChoiceConfig) -> str:
+        """Return why others lose too much by an entry at a strength, as far as that is known; else nothing."""
+        lost = entry.lost.get(strength)
+        if lost is not None and lost.risen > choice.tolerance:
+            return f"others would be {100 * lost.risen:.1f} points worse, more than {100 * choice.tolerance:g}"
+        return costly(entry.abroad.get(strength, {}), choice.tolerance)
+
     def best(self, entry: Entry, choice: ChoiceConfig) -> Rung:
         """Return an entry at its best strength, preferring those that do not forget too much.
 
@@ -273,10 +280,7 @@ class Judge:
         losses = np.concatenate([part.losses for part in parts])
         before = self._before[entry.held]
         lost, abroad = entry.lost.get(strength), entry.abroad.get(strength, {})
-        refused = ""
-        if lost is not None and lost.risen > choice.tolerance:
-            refused = f"others would be {100 * lost.risen:.1f} points worse, more than {100 * choice.tolerance:g}"
-        refused = refused or costly(abroad, choice.tolerance)
+        refused = self.refusal(entry, strength, choice)
         shares = self._shares(Answers(errors, before.units, losses), entry.held)
         # One error more on both sides: none of none is no gain, and one of one no certainty.
         score = float(shares.sum() + 0.5 / (before.errors.sum() + 1))

@@ -15,7 +15,7 @@ import torch
 from asr_transfer import progress
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.candidates import Candidate, Rung, answers
+from asr_transfer.adaptation.candidates import Candidate, Judge, Rung, answers
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import Choice, _decide, adapt_by_choice, candidates, choose
 from asr_transfer.adaptation.methods import default_learning_rate
@@ -232,6 +232,25 @@ def test_one_utterance_or_copies_of_one_leave_the_model_as_it_is(world: World) -
         assert "one recording leaves none to hold out" in found.reason
         assert torch.equal(_outputs(adapted.recogniser, world), _outputs(world.source, world))
     assert _choose(world, GOOD, own=world.own[:2]).ladder[0].folds == 2
+
+
+def test_of_one_recording_the_usual_is_taken_where_source_speech_holds_the_rest(world: World) -> None:
+    choice = replace(CHOICE, with_source=("full+replay", "head+replay"), rates=(3.0,))
+    source, judged, one = world.train[::4], world.train[2::4], world.own[:1]
+    given: dict[str, Any] = {"source_speech": Spoken(source, world.store), "judged": Spoken(judged, world.store)}
+    adapted, found = adapt_by_choice(world.source, Spoken(one, world.store), CONFIG, choice, **given)
+    assert (found.method, found.strength, found.ladder) == ("full+replay", 1.0, ()) and "unseen" in found.reason
+    assert adapted.result.steps == round(CONFIG.steps * choice.refit)
+    # Others decide how far it goes, and whether.
+    none = replace(choice, tolerance=-1.0)
+    assert adapt_by_choice(world.source, Spoken(one, world.store), CONFIG, none, **given)[1].method == "none"
+    rate = replace(CONFIG, learning_rate=found.learning_rate)
+    once = adapt(world.source, Spoken(one, world.store), "full+replay", rate, source_speech=given["source_speech"])
+    judge = Judge(world.source, Spoken(one, world.store), given["judged"])
+    risen = {strength: judge.forgetting(once.at_strength(strength)) for strength in choice.strengths}
+    middle = replace(choice, tolerance=(risen[0.5] + risen[1.0]) / 2)
+    expected = 0.5 if risen[0.5] < risen[1.0] else 1.0
+    assert adapt_by_choice(world.source, Spoken(one, world.store), CONFIG, middle, **given)[1].strength == expected
 
 
 def test_a_candidate_that_ruins_the_source_is_refused_and_says_so(world: World) -> None:
