@@ -40,6 +40,7 @@ from asr_transfer.deployment import TARGETS, ExportOptions, Source, export
 from asr_transfer.deployment.sherpa_onnx import hears_fbank
 from asr_transfer.deployment.tracing import run, session
 from asr_transfer.deployment.whisper_check import language_of
+from asr_transfer.deployment.whisper_files import whisper_of
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import score
@@ -128,13 +129,15 @@ def transformers_side(source: Source, folder: Path) -> Pair:
     model = made.WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     features = made.WhisperFeatureExtractor.from_pretrained(folder)
     tokens = made.WhisperTokenizer.from_pretrained(folder)
+    own, marks = whisper_of(source)
     language = language_of(source)
     asked = {} if language is None else {"language": language, "task": "transcribe"}
+    most = own.most_tokens - len(marks.prompt(language)) - 1  # as many as PyTorch writes where no text ends
 
     @torch.no_grad()
     def there(samples: torch.Tensor) -> str:
         fed = features(samples.numpy(), sampling_rate=audio.SAMPLE_RATE, return_tensors="pt").input_features
-        written = model.generate(fed, num_beams=1, do_sample=False, **asked)[0]
+        written = model.generate(fed, num_beams=1, do_sample=False, max_new_tokens=most, **asked)[0]
         return str(tokens.decode(written, skip_special_tokens=True)).strip()
 
     return there, whisper_here(source), lambda samples: samples
