@@ -2,12 +2,15 @@
 
 For each target: how large its files are, how many texts are equal, what the word error rate is, and how long a second
 of speech takes, one recording at a time. ONNX Runtime hears features that are computed before, as PyTorch then does;
-sherpa-onnx hears the recordings, as the whole recogniser then does. The two sides take turns at every recording, so
-that a machine whose speed drifts slows both alike.
+all others hear the recordings, as the whole recogniser then does. The two sides take turns at every recording, so that
+a machine whose speed drifts slows both alike.
+
+Models with CTC go to ONNX Runtime and sherpa-onnx, a whole Whisper to Transformers and faster-whisper. Both sides take
+the likeliest token each time.
 
     python benchmarks/export.py --models '[DIR, …]' --data PATH --out DIR [--language xx] [--most 130]
 
-The run folder's `run.json`, copied to `docs/results/export.json`, fills the table of `docs/export.md`.
+The run folder's `run.json`, copied to `docs/results`, fills a table of `docs/export.md`.
 """
 
 from __future__ import annotations
@@ -32,9 +35,12 @@ from asr_transfer import audio
 from asr_transfer.commands.export import ExportCommand, open_source
 from asr_transfer.commands.speech import read_speech, take
 from asr_transfer.data.manifest import read_audio
+from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.deployment import TARGETS, ExportOptions, Source, export
 from asr_transfer.deployment.sherpa_onnx import hears_fbank
 from asr_transfer.deployment.tracing import run, session
+from asr_transfer.deployment.whisper_check import language_of
+from asr_transfer.deployment.whisper_files import whisper_of
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.evaluation.percentages import percent
 from asr_transfer.evaluation.scoring import score
@@ -43,6 +49,8 @@ from asr_transfer.runs.record import RunRecord
 
 Side = Callable[[torch.Tensor], str]
 """Maps (samples,) to a text."""
+Pair = tuple[Side, Side, Callable[[torch.Tensor], torch.Tensor]]
+"""What hears there, what hears here, and what both are fed of (samples,)."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,8 @@ class Row:
     Attributes:
         model: name of the model.
         target: name of the target, with the number format.
-        megabytes: size of its graph.
-        share: the same, over that of the float32 graph.
+        megabytes: size of its graph or weights.
+        share: the same, over that in float32.
         equal: number of recordings with the model's own text.
         recordings: number of recordings.
         wer: word error rate.
@@ -74,7 +82,7 @@ class Row:
     ratio: float
 
 
-def onnx_side(source: Source, folder: Path) -> tuple[Side, Side, Callable[[torch.Tensor], torch.Tensor]]:
+def onnx_side(source: Source, folder: Path) -> Pair:
     """Return what ONNX Runtime writes, what PyTorch writes of the same features, and how both are computed."""
     recogniser = source.recogniser
     model, head, made = recogniser.model, recogniser.model.head(recogniser.head), session(folder / "model.onnx")
@@ -91,7 +99,7 @@ def onnx_side(source: Source, folder: Path) -> tuple[Side, Side, Callable[[torch
     return there, here, model.inputs.analyse
 
 
-def sherpa_side(source: Source, folder: Path) -> tuple[Side, Side, Callable[[torch.Tensor], torch.Tensor]]:
+def sherpa_side(source: Source, folder: Path) -> Pair:
     """Return what sherpa-onnx and PyTorch write of recordings, which both hear as they are."""
     recogniser = source.recogniser
     model, door = recogniser.model, import_module("sherpa_onnx").OfflineRecognizer
@@ -115,7 +123,66 @@ def sherpa_side(source: Source, folder: Path) -> tuple[Side, Side, Callable[[tor
     return there, here, lambda samples: samples
 
 
-SIDES = {"onnx": onnx_side, "sherpa-onnx": sherpa_side}
+def transformers_side(source: Source, folder: Path) -> Pair:
+    """Return what Transformers and PyTorch write of recordings, which both hear as they are."""
+    made = import_module("transformers")
+    model = made.WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    features = made.WhisperFeatureExtractor.from_pretrained(folder)
+    tokens = made.WhisperTokenizer.from_pretrained(folder)
+    own, marks = whisper_of(source)
+    language = language_of(source)
+    asked = {} if language is None else {"language": language, "task": "transcribe"}
+    most = own.most_tokens - len(marks.prompt(language)) - 1  # as many as PyTorch writes where no text ends
+
+    @torch.no_grad()
+    def there(samples: torch.Tensor) -> str:
+        fed = features(samples.numpy(), sampling_rate=audio.SAMPLE_RATE, return_tensors="pt").input_features
+        written = model.generate(fed, num_beams=1, do_sample=False, max_new_tokens=most, **asked)[0]
+        return str(tokens.decode(written, skip_special_tokens=True)).strip()
+
+    return there, whisper_here(source), lambda samples: samples
+
+
+def faster_whisper_side(source: Source, folder: Path) -> Pair:
+    """Return what faster-whisper and PyTorch write of recordings, with silence behind them as the card says."""
+    model = import_module("faster_whisper").WhisperModel(
+        str(folder), device="cpu", compute_type="default", cpu_threads=1
+    )
+    language, window = language_of(source) or "en", round((source.recogniser.model.window or 0.0) * audio.SAMPLE_RATE)
+    # Texts that look bad are neither written again nor dropped.
+    unguarded = dict.fromkeys(("compression_ratio_threshold", "log_prob_threshold", "no_speech_threshold"))
+
+    def there(samples: torch.Tensor) -> str:
+        padded = torch.nn.functional.pad(samples, (0, max(0, window - len(samples)))).numpy()
+        segments, _ = model.transcribe(
+            padded, language=language, beam_size=1, temperature=0.0, without_timestamps=True, **unguarded
+        )
+        return "".join(segment.text for segment in segments).strip()
+
+    return there, whisper_here(source), lambda samples: samples
+
+
+def whisper_here(source: Source) -> Side:
+    """Return what PyTorch writes of recordings with a whole Whisper, without the guard against loops."""
+    recogniser = replace(source.recogniser, writing=WritingConfig(guard=False))
+    model, writer, language = recogniser.model, recogniser.writer(), language_of(source)
+
+    @torch.no_grad()
+    def here(samples: torch.Tensor) -> str:
+        fed = model.inputs.compute(samples)
+        seconds = len(samples) / audio.SAMPLE_RATE
+        return writer.write(fed[None], torch.tensor([len(fed)]), [seconds], [language])[0].text.strip()
+
+    return here
+
+
+CTC: dict[str, Callable[[Source, Path], Pair]] = {"onnx": onnx_side, "sherpa-onnx": sherpa_side}
+WHISPER: dict[str, Callable[[Source, Path], Pair]] = {
+    "transformers": transformers_side,
+    "faster-whisper": faster_whisper_side,
+}
+WEIGHTS = {"transformers": "model.safetensors", "faster-whisper": "model.bin"}
+"""Files whose size is told, where it is no `model.onnx`."""
 
 
 def decoded(source: Source, outputs: torch.Tensor) -> str:
@@ -126,7 +193,7 @@ def decoded(source: Source, outputs: torch.Tensor) -> str:
 def measure(source: Source, target: str, options: ExportOptions, recordings: Sequence[Any], folder: Path) -> Row:
     """Export a model, and hear recordings with both."""
     export(source, target, folder, options, overwrite=True)
-    there, here, prepared = SIDES[target](source, folder)
+    there, here, prepared = {**CTC, **WHISPER}[target](source, folder)
     spent, texts = [0.0, 0.0], ([], [])  # type: tuple[list[float], tuple[list[str], list[str]]]
     for number, utterance in enumerate([recordings[0], *recordings]):
         fed = prepared(torch.as_tensor(read_audio(utterance)))
@@ -137,8 +204,9 @@ def measure(source: Source, target: str, options: ExportOptions, recordings: Seq
                 spent[side] += time.perf_counter() - before
                 texts[side].append(text)
     seconds = sum(one.duration for one in recordings)
-    rates = [score([one.text for one in recordings], own) for own in texts]
-    size = (folder / "model.onnx").stat().st_size / 1e6
+    profile = source.recogniser.normalisation
+    rates = [score([one.text for one in recordings], own, profile) for own in texts]
+    size = (folder / WEIGHTS.get(target, "model.onnx")).stat().st_size / 1e6
     equal = sum(a == b for a, b in zip(*texts, strict=True))
     name, ratio = f"{target}, int8" if options.int8 else target, spent[0] / spent[1]
     own = (rates[0].wer, rates[1].wer, spent[0] / seconds, ratio)
@@ -170,16 +238,18 @@ def tabled(rows: Sequence[Row]) -> Table:
 
 
 def measured(model: Path, data: Path, language: str | None, most: int | None) -> list[Row]:
-    """Measure every target that is here, as float32 and int8, on a model."""
+    """Measure every target that takes a model, as float32 and where it can as int8."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         source = open_source(ExportCommand(model=model, to="onnx", out=Path(scratch), language=language), print)
         speech = read_speech(data, source.recogniser.speaks, source.recogniser.case())
         recordings = take(speech, None, most, 0)
-        for target in (name for name in SIDES if name in TARGETS):
+        for target in WHISPER if source.recogniser.can_run_away else CTC:
             whole = measure(source, target, ExportOptions(), recordings, Path(scratch) / target)
-            small = measure(source, target, ExportOptions(int8=True), recordings, Path(scratch) / target)
-            rows += [whole, replace(small, share=small.megabytes / whole.megabytes)]
+            rows.append(whole)
+            if "int8" in TARGETS[target].takes:
+                small = measure(source, target, ExportOptions(int8=True), recordings, Path(scratch) / target)
+                rows.append(replace(small, share=small.megabytes / whole.megabytes))
     return rows
 
 
@@ -191,7 +261,7 @@ def main(
     most: int | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Measure every target that is here, as float32 and int8.
+    """Measure every target that takes each model, as float32 and where it can as int8.
 
     Args:
         models: model folders, or run folders.

@@ -62,7 +62,12 @@ def can_be_normalised(inputs: Inputs) -> bool:
 
 
 def _moments(x: torch.Tensor, keep: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return means and variances over the frames that are kept, (batch, 1, dim)."""
-    count = keep.sum(1, keepdim=True)
-    mean = torch.where(keep, x, 0.0).sum(1, keepdim=True) / count
-    return mean, torch.where(keep, x - mean, 0.0).square().sum(1, keepdim=True) / count
+    """Return means and variances over the frames that are kept, (batch, 1, dim).
+
+    In float64: ONNX Runtime adds frame after frame to one sum, where PyTorch adds pairs and pairs of pairs. In float32
+    that is wrong by 1e-4 over half a minute of samples.
+    """
+    count, whole = keep.sum(1, keepdim=True), x.double()
+    mean = torch.where(keep, whole, 0.0).sum(1, keepdim=True) / count
+    variance = torch.where(keep, whole - mean, 0.0).square().sum(1, keepdim=True) / count
+    return mean.to(x.dtype), variance.to(x.dtype)

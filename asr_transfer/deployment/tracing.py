@@ -196,11 +196,13 @@ def _multiplied(layer: nn.Conv1d) -> Callable[[torch.Tensor], torch.Tensor]:
     matrix = layer.weight.detach().permute(2, 1, 0).flatten(0, 1).contiguous()
     bias = None if layer.bias is None else layer.bias.detach()
 
+    # Ends are counted from the back, so that a graph need not compute them from the length.
+    ends = [dilation * (n + 1 - size) or None for n in range(size)]
+
     def forward(x: torch.Tensor) -> torch.Tensor:
-        padded = nn.functional.pad(x, (padding, padding))  # type: ignore[arg-type]
-        last = (padded.shape[2] - dilation * (size - 1) - 1) // stride * stride
-        beside = [padded[:, :, n * dilation : n * dilation + last + 1 : stride] for n in range(size)]
-        product = torch.cat(beside, dim=1).transpose(1, 2) @ matrix
+        padded = nn.functional.pad(x.transpose(1, 2), (0, 0, padding, padding))  # type: ignore[arg-type]
+        beside = [padded[:, n * dilation : end : stride] for n, end in enumerate(ends)]
+        product = torch.cat(beside, dim=2) @ matrix
         return (product if bias is None else product + bias).transpose(1, 2)
 
     return forward

@@ -11,6 +11,7 @@ from benchmarks import export
 from docs.commands import printed
 from docs.origin import changed
 from docs.tables import kept
+from tests.models.pretrained import whole_whisper
 
 
 def test_every_target_is_measured_whole_and_in_whole_numbers(
@@ -28,6 +29,19 @@ def test_every_target_is_measured_whole_and_in_whole_numbers(
     assert "real-time factor" in capsys.readouterr().out
     (table,) = kept({**record, "name": "export"}, "exports")
     assert table.markdown().count("4 of 4") >= 2 and record["status"] == "finished"
+
+
+def test_a_whole_whisper_is_heard_by_transformers(
+    tone_corpus: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faster-whisper hears thirty seconds at least, which the small model cannot."""
+    whole_whisper.write_whisper(tmp_path / "published")
+    monkeypatch.setattr(export, "WHISPER", {"transformers": export.transformers_side})
+    export.main([tmp_path / "published"], tone_corpus["test"], tmp_path / "out", language="en", most=3)
+    record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    (row,) = record["scores"]["exports"]
+    assert (row["target"], row["equal"], row["recordings"]) == ("transformers", 3, 3)
+    assert row["wer"] == row["own_wer"] and 0 < row["megabytes"] < 1
 
 
 def test_a_page_prints_the_benchmarks_command() -> None:
