@@ -158,6 +158,7 @@ class Judge:
         check: source speech to see on what others lose, with inputs in the same store; none of it may be trained on.
         shared: results that trainings compute once.
         abroad: errors on other languages, as `check` has them, by the head that listens.
+        doubt: standard errors by which what others lose must pass what is tolerated.
     """
 
     def __init__(
@@ -167,12 +168,13 @@ class Judge:
         check: Spoken,
         shared: Shared | None = None,
         abroad: Mapping[str, Spoken] | None = None,
+        doubt: float = 0.0,
     ) -> None:
         self._parts = {OWN: own.spelled(source.tokens), CHECK: check.spelled(source.tokens)}
         self._parts |= {head: part.spelled(source.tokens_for(head)) for head, part in (abroad or {}).items()}
         self._abroad = tuple(abroad or ())
         self._shared = shared or Shared(source, own.store)
-        self._factor = warp_of(source.model)
+        self._factor, self._doubt = warp_of(source.model), doubt
         self._data: dict[tuple[str, int], Spoken] = {}
         self._before = self._answers(source, OWN)
         self._judged_before = {
@@ -240,7 +242,7 @@ class Judge:
     def refusal(self, entry: Entry, strength: float, choice: ChoiceConfig) -> str:
         """Return why others lose too much by an entry at a strength, as far as that is known; else nothing."""
         lost = entry.lost.get(strength)
-        if lost is not None and lost.risen > choice.tolerance:
+        if lost is not None and lost.risen - self._doubt * (lost.error or 0.0) > choice.tolerance:
             return f"others would be {100 * lost.risen:.1f} points worse, more than {100 * choice.tolerance:g}"
         return costly(entry.abroad.get(strength, {}), choice.tolerance)
 

@@ -27,7 +27,7 @@ from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.trials import Train, Trials
-from asr_transfer.adaptation.verdicts import difference, is_sure, is_worse, usual_of
+from asr_transfer.adaptation.verdicts import KNOWN, Expectation, difference, is_sure, is_worse, usual_of
 from asr_transfer.adaptation.warp import LEAST_SECONDS, WarpPrior, warp_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
@@ -37,6 +37,11 @@ from asr_transfer.models.contract import Model, SequenceModel, SpeechModel
 from asr_transfer.training.learnable import learnable
 
 AUTO, NONE, WARP = "auto", "none", "warp"
+
+
+DOUBT_OF_LOSS = 1.0
+"""Standard errors by which what others lose must pass what is tolerated, on models that are trained here. After the few
+steps of a trial others seem to lose a point on single digits, and after those of the last training they lose none."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,7 @@ def choose(
     log: Callable[[str], None] | None = None,
     shared: Shared | None = None,
     judged: Spoken | None = None,
+    expected: Expectation | None = None,
 ) -> Choice:
     """Choose among candidates by cross-validation within the speaker's utterances.
 
@@ -183,6 +189,7 @@ def choose(
         judged: Speech of the source domain, to judge on what is forgotten, with inputs in the same store; none of it
             may be trained on, by the source model or here. Without any, that is not measured, and nothing is refused
             for it. What is in the language of another head of the model is judged through that.
+        expected: what was known of the candidates before; see `expectation`.
 
     Raises:
         ConfigError: there is no candidate, or one needs source utterances that are not there.
@@ -205,7 +212,7 @@ def choose(
     each = choice.check_seconds / max(1, len(parts))
     abroad = {head: part.subset(range(len(lasting(part.utterances, each)))) for head, part in parts.items()}
     shared = shared or Shared(source, spoken.store)
-    judge = Judge(source, spoken, check, shared, abroad)
+    judge = Judge(source, spoken, check, shared, abroad, DOUBT_OF_LOSS if expected else 0.0)
 
     def train(candidate: Candidate, held: Sequence[int]) -> Adapted:
         rest = spoken.subset(n for n in range(len(spoken)) if n not in set(held))
@@ -216,7 +223,7 @@ def choose(
         method, rate, strength, why = _unseen(tried, train, judge, choice, source)
         reason = f"one recording leaves none to hold out, so {why}; record more"
         return Choice(method, rate, strength, reason, (), time.process_time() - begin)
-    trials = Trials(judge, folds, tried, train, choice, usual_strength(tried[0].method, choice))
+    trials = Trials(judge, folds, tried, train, choice, usual_strength(tried[0].method, choice), expected)
     trials.run()
     entries = trials.entries
     ladder = sorted((judge.best(entry, choice) for entry in entries), key=lambda rung: (-rung.folds, rung.score))
@@ -225,7 +232,7 @@ def choose(
     most = max(entry.folds for entry in entries)
     options = [rung for entry in entries if entry.folds == most for rung in judge.all(entry, choice)]
     before = judge.source_shares(next(entry.held for entry in entries if entry.folds == most))
-    method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice, source.can_run_away)
+    method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice, source.can_run_away, expected)
     return Choice(method, rate or None, strength, reason, tuple(ladder), time.process_time() - begin)
 
 
@@ -255,7 +262,8 @@ def adapt_by_choice(
     groups = None if groups is None else [groups[number] for number in kept]
     shared, own = Shared(source, spoken.store), spoken.subset(kept)
     tried = tried_through_warp(tried, source, own, config, choice, shared)
-    chosen = choose(source, own, config, choice, tried, source_speech, groups, log, shared, judged)
+    known = expectation(source.model)
+    chosen = choose(source, own, config, choice, tried, source_speech, groups, log, shared, judged, known)
     settings = refit_settings(config, chosen, choice)
     adapted = adapt(source, spoken, chosen.method, settings, folder, log, source_speech, shared)
     return adapted, chosen
@@ -266,6 +274,11 @@ def refit_settings(config: AdaptConfig, chosen: Choice, choice: ChoiceConfig | N
     steps = round(config.steps * choice.refit) if choice and needs_source(chosen.method) else config.steps
     speeds = choice.refit_speeds if choice and choice.refit_speeds else config.speeds
     return replace(config, learning_rate=chosen.learning_rate, strength=chosen.strength, steps=steps, speeds=speeds)
+
+
+def expectation(model: SpeechModel) -> Expectation | None:
+    """Return what is known of `auto`'s candidates before the speaker is heard; None of published models."""
+    return None if isinstance(model, SequenceModel) or model.published() else KNOWN
 
 
 def usual_choice(choice: ChoiceConfig, with_source: bool, model: Model | None = None) -> Choice:
@@ -287,6 +300,7 @@ def _decide(
     ladder: Sequence[Rung],
     choice: ChoiceConfig,
     doubtful: bool = False,
+    expected: Expectation | None = None,
 ) -> tuple[str, float | None, float, str]:
     """Return method, learning rate, strength and reason.
 
@@ -298,14 +312,16 @@ def _decide(
     if not options:
         reason = f"every candidate was refused ({ladder[0].method}: {ladder[0].refused}), so the model stays as it is"
         return NONE, None, 1.0, reason
-    safe = [rung for rung in options if not is_worse(rung, before) and not (doubtful and _is_chance(rung, before))]
+    safe = [
+        rung for rung in options if not is_worse(rung, before, expected) and not (doubtful and _is_chance(rung, before))
+    ]
     best = min(safe or options, key=lambda rung: rung.score)
     if not safe:
         reason = f"the best candidate, {_found(best)}; that is no gain{' beyond chance' * doubtful}, so the model "
         reason += "stays as it is"
         return NONE, None, 1.0, reason
     first = [rung for rung in safe if (rung.method, rung.learning_rate) == (prior.method, prior.learning_rate)]
-    usual = usual_of(first, usual_strength(prior.method, choice), before) or best
+    usual = usual_of(first, usual_strength(prior.method, choice), before, expected) or best
     gain, error = difference(usual.shares, best.shares)
     chosen, why = (best, "the best by more than chance") if is_sure(gain, error) else (usual, "the usual choice")
     return chosen.method, chosen.learning_rate, chosen.strength, f"{why}: {_found(chosen)}"

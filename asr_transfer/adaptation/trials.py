@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.candidates import Candidate, Entry, Floats, Judge, Rung
 from asr_transfer.adaptation.settings import ChoiceConfig
-from asr_transfer.adaptation.verdicts import is_hopeless, is_settled, usual_of
+from asr_transfer.adaptation.verdicts import Expectation, is_hopeless, is_settled, usual_of
 from asr_transfer.errors import TrainingError
 from asr_transfer.progress import Work
 
@@ -33,6 +33,7 @@ class Trials:
         train: training of a candidate.
         choice: strengths and limits.
         usual_strength: strength of the first candidate that is taken when nothing speaks against it.
+        expected: what was known of the candidates before.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Trials:
         train: Train,
         choice: ChoiceConfig,
         usual_strength: float,
+        expected: Expectation | None = None,
     ) -> None:
         self._judge, self._folds, self._train, self._choice = judge, folds, train, choice
-        self._usual_strength = usual_strength
+        self._usual_strength, self._expected = usual_strength, expected
         self.entries = [Entry(candidate) for candidate in tried]
         self._first, *self._others = self.entries
         self._ends = [sum(map(len, folds[: number + 1])) for number in range(len(folds))]
@@ -108,11 +110,13 @@ class Trials:
             return True
         # Of a single candidate there is nothing to choose, and its figure is what is wanted.
         now = self._usual() or self._judge.best(self._first, self._choice)
-        return bool(self._others) and is_settled(now, self._before(self._first), self._seen(number))
+        return bool(self._others) and is_settled(now, self._before(self._first), self._seen(number), self._expected)
 
     def _is_hopeless(self, entry: Entry, number: int, rivals: Sequence[Rung] = ()) -> bool:
         usual = self._usual() if self._first.held == entry.held else None
-        return is_hopeless(self._permitted(entry), usual, rivals, self._before(entry), self._seen(number))
+        return is_hopeless(
+            self._permitted(entry), usual, rivals, self._before(entry), self._seen(number), self._expected
+        )
 
     def _in_question(self, entry: Entry) -> float | None:
         """Return a strength that would be chosen, of those at which it is not known what others lose."""
@@ -128,7 +132,7 @@ class Trials:
     def _usual(self) -> Rung | None:
         if self._first.failed:
             return None
-        return usual_of(self._permitted(self._first), self._usual_strength, self._before(self._first))
+        return usual_of(self._permitted(self._first), self._usual_strength, self._before(self._first), self._expected)
 
     def _before(self, entry: Entry) -> Floats:
         return self._judge.source_shares(entry.held)

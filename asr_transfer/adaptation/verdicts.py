@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -25,22 +26,69 @@ SETTLED = 0.9
 """Chance, of helping in the end or of not doing so, from which the only candidate left is not run on."""
 
 
+SPREAD, COUNTED = 0.6, 3
+"""Usual deviation among a speaker's utterances of what they add to a difference, times their number, and the number of
+utterances that this counts as. Two or three utterances may agree by luck, which would make any difference sure."""
+
+GREATEST = 2.0
+"""Greatest part of a difference that one utterance decides, times their number. A ruined model's losses have no bound,
+and by one of them alone it would seem merely uncertain."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is known of a candidate's gain before the speaker is heard.
+
+    Attributes:
+        mean: mean over speakers of the criterion's fall, at full strength.
+        deviation: deviation of speakers around it.
+    """
+
+    mean: float
+    deviation: float
+
+    def least(self, error: float, strength: float) -> float:
+        """Return from which gain on a candidate is expected to help: its posterior mean is then above 0.
+
+        Args:
+            error: standard error of the gain.
+            strength: strength of the candidate.
+        """
+        return -self.mean * strength * (error / self.deviation) ** 2
+
+
+KNOWN = Expectation(0.3, 0.3)
+"""Of the candidates of `auto` on models that are trained here. On two and three digits of two development speakers
+(22 draws) deciding with it left 36 % fewer errors, where 25 had been without, and others no worse."""
+
+
 def difference(one: Sequence[float] | Floats, other: Sequence[float] | Floats) -> tuple[float, float]:
     """Return how much smaller the criterion of `other` is, and the standard error of that.
 
     Args:
         one, other: (n,) contributions of the same utterances to the criterion; of one utterance the error is infinite.
     """
-    differences = np.asarray(one) - np.asarray(other)
-    if len(differences) < 2:
+    count = len(one)
+    differences = np.clip(np.asarray(one) - np.asarray(other), -GREATEST / count, GREATEST / count)
+    if count < 2:
         return float(differences.sum()), float("inf")
-    return float(differences.sum()), float(np.sqrt(len(differences)) * differences.std(ddof=1))
+    usual = COUNTED * (SPREAD / count) ** 2
+    variance = (usual + (count - 1) * differences.var(ddof=1)) / (COUNTED + count - 1)
+    return float(differences.sum()), float(np.sqrt(count * variance))
 
 
-def is_worse(rung: Rung, before: Floats) -> bool:
-    """Return whether held-out utterances got worse than with the source model, whose contributions are `before`."""
+def is_worse(rung: Rung, before: Floats, expected: Expectation | None = None) -> bool:
+    """Return whether a candidate makes the speaker worse, by what held-out utterances show and what was known before.
+
+    Args:
+        rung: the candidate.
+        before: contributions of the held-out utterances to the source model's criterion.
+        expected: what was known; None for nothing, then no more errors and no loss beyond chance are demanded.
+    """
     loss, error = difference(rung.shares, before)
-    return rung.errors > rung.source_errors or loss > error
+    if expected is None:
+        return rung.errors > rung.source_errors or loss > error
+    return loss >= -expected.least(error, rung.strength)
 
 
 def is_sure(gain: float, error: float) -> bool:
@@ -48,9 +96,11 @@ def is_sure(gain: float, error: float) -> bool:
     return gain > DOUBT * error**2
 
 
-def usual_of(rungs: Sequence[Rung], strength: float, before: Floats) -> Rung | None:
+def usual_of(
+    rungs: Sequence[Rung], strength: float, before: Floats, expected: Expectation | None = None
+) -> Rung | None:
     """Return a candidate at the strength nearest to its usual one, of those that make nothing worse; else None."""
-    safe = [rung for rung in rungs if not is_worse(rung, before)]
+    safe = [rung for rung in rungs if not is_worse(rung, before, expected)]
     return min(safe, key=lambda rung: abs(rung.strength - strength), default=None)
 
 
@@ -75,14 +125,21 @@ def chance(gain: float, error: float, count: int, seen: float, bar: float) -> fl
     return float(stats.t.sf((bar - gain) / spread, count - 1))
 
 
-def chance_of_help(rung: Rung, before: Floats, seen: float) -> float:
-    """Return the chance that a candidate makes held-out utterances no worse in the end; see `chance`."""
+def chance_of_help(rung: Rung, before: Floats, seen: float, expected: Expectation | None = None) -> float:
+    """Return the chance that a candidate is not found to make the speaker worse in the end; see `chance`."""
     gain, error = difference(before, rung.shares)
-    return chance(gain, error, len(rung.shares), seen, -error * math.sqrt(seen))
+    end = error * math.sqrt(seen)
+    bar = expected.least(end, rung.strength) if expected and math.isfinite(end) else -end
+    return chance(gain, error, len(rung.shares), seen, bar)
 
 
 def is_hopeless(
-    options: Sequence[Rung], usual: Rung | None, rivals: Sequence[Rung], before: Floats, seen: float
+    options: Sequence[Rung],
+    usual: Rung | None,
+    rivals: Sequence[Rung],
+    before: Floats,
+    seen: float,
+    expected: Expectation | None = None,
 ) -> bool:
     """Return whether a candidate is unlikely to be chosen, at whichever strength.
 
@@ -94,6 +151,7 @@ def is_hopeless(
         rivals: other candidates at their best strengths.
         before: contributions of the held-out utterances to the source model's criterion.
         seen: share of the utterances that are to be held out in all.
+        expected: what was known of the candidates before.
     """
 
     def against(rung: Rung, other: Rung, doubt: float) -> float:
@@ -103,13 +161,13 @@ def is_hopeless(
         return chance(gain, error, len(rung.shares), seen, bar)
 
     def chosen(rung: Rung) -> float:
-        chances = [chance_of_help(rung, before, seen), *(against(rung, rival, 0.0) for rival in rivals)]
+        chances = [chance_of_help(rung, before, seen, expected), *(against(rung, rival, 0.0) for rival in rivals)]
         return min([*chances, against(rung, usual, DOUBT)] if usual else chances)
 
     return max((chosen(rung) for rung in options), default=0.0) < HOPELESS
 
 
-def is_settled(usual: Rung, before: Floats, seen: float) -> bool:
+def is_settled(usual: Rung, before: Floats, seen: float, expected: Expectation | None = None) -> bool:
     """Return whether it is clear that the only candidate left helps, or that it does not."""
-    helps = chance_of_help(usual, before, seen)
+    helps = chance_of_help(usual, before, seen, expected)
     return 1 - helps > SETTLED or (helps > SETTLED and usual.errors <= usual.source_errors)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.adaptation.candidates import Candidate, ladder_table
-from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, lasting, tried_through_warp
+from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, expectation, lasting, tried_through_warp
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.kept import (
     Judged,
@@ -40,6 +40,7 @@ def choose_method(
 ) -> Choice:
     """Choose among `auto`'s candidates, or between the named method and leaving the model alone."""
     shared = Shared(source, vetted.spoken.store)
+    known = expectation(source.model) if command.method == AUTO else None
     named = Choice(command.method, command.learning_rate, command.strength, "named by the user", (), 0.0)
     if command.method == AUTO:
         tried, settings = candidates(command.choice, bool(more), source.model), command.choice
@@ -58,7 +59,7 @@ def choose_method(
     mixed = mixed_in_trials(more, judged)
     store = vetted.spoken.store
     others, unheard = Spoken(mixed, store), Spoken(judged.everything, store)
-    choice = choose(source, vetted.spoken, command, settings, tried, others, vetted.groups, log, shared, unheard)
+    choice = choose(source, vetted.spoken, command, settings, tried, others, vetted.groups, log, shared, unheard, known)
     if choice.ladder:
         print_table(ladder_table(choice.ladder))
         part = len(lasting(judged.utterances, settings.check_seconds))

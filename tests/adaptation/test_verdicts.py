@@ -8,6 +8,11 @@ from scipy import stats
 
 from asr_transfer.adaptation.candidates import Rung
 from asr_transfer.adaptation.verdicts import (
+    COUNTED,
+    GREATEST,
+    KNOWN,
+    SPREAD,
+    Expectation,
     chance,
     chance_of_help,
     difference,
@@ -47,17 +52,51 @@ def test_the_difference_is_a_sum_with_its_standard_error() -> None:
     one, other = [0.3, 0.1, 0.2, 0.4], [0.1, 0.1, 0.3, 0.1]
     value, error = difference(one, other)
     assert value == pytest.approx(0.4)
-    assert error == pytest.approx(4 * stats.sem(np.array(one) - other))
+    # The variance is that of three more utterances that differ as much as is usual.
+    own = np.var(np.array(one) - other, ddof=1)
+    assert error == pytest.approx(np.sqrt(4 * (3 * own + COUNTED * (SPREAD / 4) ** 2) / (3 + COUNTED)))
     assert difference([0.5], [0.2])[1] == float("inf")
+
+
+def test_of_many_utterances_the_error_is_their_own() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.uniform(0, 0.01, (2, 200))
+    assert difference(one, other)[1] == pytest.approx(200 * stats.sem(one - other), rel=0.02)
+    assert difference([0.3, 0.3], [0.1, 0.1])[1] > 0.2, "two that agree are no certainty"
+
+
+def test_no_single_utterance_decides() -> None:
+    ruined = _rung([9.0, 0.1, 0.1, 0.1])
+    loss, error = difference(ruined.shares, BEFORE)
+    assert loss == pytest.approx(GREATEST / 4 - 3 * 0.15) and error < 1
+    assert is_worse(_rung([9.0, 40.0, 3.0, 0.9]), BEFORE, KNOWN) and is_worse(_rung([9.0, 40.0, 3.0, 0.9]), BEFORE)
+
+
+def test_what_was_known_before_is_weighed_with_what_is_seen() -> None:
+    """The posterior mean of a Gaussian: it is above 0 from `least` on."""
+    expected = Expectation(0.2, 0.5)
+    for error, strength in ((0.1, 1.0), (0.4, 0.5)):
+        least = expected.least(error, strength)
+        weights = np.array([error**-2, expected.deviation**-2])
+        assert weights @ [least, expected.mean * strength] == pytest.approx(0)
+    little = _rung([0.26, 0.255, 0.245, 0.26])
+    assert not is_worse(little, BEFORE, expected) and is_worse(_rung([0.4] * 4), BEFORE, expected)
+    assert is_worse(little, BEFORE, Expectation(0.0, 0.5))
+    assert not is_worse(_rung([0.1] * 4, errors=11), BEFORE, expected), "errors are a part of the criterion"
+    assert usual_of([little], 1.0, BEFORE, expected) is little
+    assert usual_of([little], 1.0, BEFORE, Expectation(0, 1)) is None
+    helps = [chance_of_help(little, BEFORE, 0.5, known) for known in (Expectation(0, 0.5), expected)]
+    assert helps[0] < helps[1] and not is_settled(little, BEFORE, 0.2, expected)
 
 
 def test_what_is_worse_is_no_help() -> None:
     better, worse = _rung([0.1, 0.12, 0.11, 0.1]), _rung([0.3, 0.31, 0.29, 0.3])
     assert not is_worse(better, BEFORE) and chance_of_help(better, BEFORE, 0.5) > 0.99
-    assert is_worse(worse, BEFORE) and chance_of_help(worse, BEFORE, 0.5) < 0.05
+    assert chance_of_help(worse, BEFORE, 0.5) < chance_of_help(_rung([0.25] * 4), BEFORE, 0.5) < 0.9
+    assert is_worse(_rung([0.4, 0.41, 0.39, 0.4]), BEFORE)
     assert is_worse(_rung([0.1] * 4, errors=11), BEFORE), "errors count, whatever the loss"
-    assert usual_of([_rung([0.3, 0.31, 0.29, 0.3], 0.5), better], 0.5, BEFORE) is better
-    assert usual_of([worse], 0.5, BEFORE) is None
+    assert usual_of([_rung([0.4, 0.41, 0.39, 0.4], 0.5), better], 0.5, BEFORE) is better
+    assert usual_of([_rung([0.4, 0.41, 0.39, 0.4])], 0.5, BEFORE) is None
 
 
 def test_a_candidate_is_hopeless_where_it_will_hardly_be_chosen() -> None:
@@ -77,11 +116,14 @@ def test_a_candidate_is_hopeless_where_it_will_hardly_be_chosen() -> None:
 
 def test_as_good_as_the_usual_one_is_not_good_enough_where_it_varies() -> None:
     """What replaces the usual one must be better by more than the error at the end will explain."""
-    usual = _rung([0.1, 0.4, 0.1, 0.4])
-    alike, calmer = _rung([0.4, 0.1, 0.4, 0.1]), _rung([0.11, 0.39, 0.1, 0.4])
+    usual = _rung([0.01, 0.04] * 20)
+    alike, calmer = _rung([0.04, 0.01] * 20), _rung([0.011, 0.039] * 20)
     assert difference(usual.shares, alike.shares)[0] == pytest.approx(0)
-    assert is_hopeless([alike], usual, [], np.full(4, 0.5), 0.9)
-    assert not is_hopeless([calmer], usual, [], np.full(4, 0.5), 0.9)
+    assert is_hopeless([alike], usual, [], np.full(40, 0.05), 0.9)
+    assert not is_hopeless([calmer], usual, [], np.full(40, 0.05), 0.9)
+    # Four utterances are too few to replace it by anything that is no more than alike.
+    few = [_rung(list(rung.shares[:4])) for rung in (usual, calmer)]
+    assert is_hopeless([few[1]], few[0], [], np.full(4, 0.05), 0.9)
 
 
 def test_it_is_settled_when_the_last_one_surely_helps_or_surely_does_not() -> None:
