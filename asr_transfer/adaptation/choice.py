@@ -32,7 +32,7 @@ from asr_transfer.adaptation.warp import LEAST_SECONDS, WarpPrior, warp_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import ConfigError, DataError, TrainingError
 from asr_transfer.models.contract import Model, SequenceModel, SpeechModel
 from asr_transfer.training.learnable import learnable
 
@@ -220,7 +220,7 @@ def choose(
         return adapt(source, rest, candidate.method, settings, source_speech=source_speech, shared=shared)
 
     if len(folds) < 2:
-        method, rate, strength, why = _unseen(tried, train, judge, choice, source)
+        method, rate, strength, why = _unseen(tried, train, judge, choice, expected)
         reason = f"one recording leaves none to hold out, so {why}; record more"
         return Choice(method, rate, strength, reason, (), time.process_time() - begin)
     trials = Trials(judge, folds, tried, train, choice, usual_strength(tried[0].method, choice), expected)
@@ -324,11 +324,13 @@ def _decide(
     usual = usual_of(first, usual_strength(prior.method, choice), before, expected) or best
     gain, error = difference(usual.shares, best.shares)
     chosen, why = (best, "the best by more than chance") if is_sure(gain, error) else (usual, "the usual choice")
+    if is_worse(chosen, before):
+        why += ", since these few recordings do not outweigh what it gave other speakers"
     return chosen.method, chosen.learning_rate, chosen.strength, f"{why}: {_found(chosen)}"
 
 
 def _unseen(
-    tried: Sequence[Candidate], train: Train, judge: Judge, choice: ChoiceConfig, source: Recogniser
+    tried: Sequence[Candidate], train: Train, judge: Judge, choice: ChoiceConfig, expected: Expectation | None
 ) -> tuple[str, float | None, float, str]:
     """Return method, learning rate, strength and reason where no recording can be held out.
 
@@ -338,8 +340,11 @@ def _unseen(
     gain, so nothing is trained.
     """
     first = tried[0]
-    if needs_source(first.method) and not source.can_run_away and not source.model.published():
-        adapted = train(first, ())
+    if needs_source(first.method) and expected is not None:
+        try:
+            adapted = train(first, ())
+        except TrainingError:
+            return NONE, None, 1.0, "the model stays as it is, for training on it did not stay finite"
         for strength in sorted(choice.strengths, reverse=True):
             entry = Entry(first)
             judge.listen_to_others(entry, strength, adapted.at_strength(strength), adapted.depth)

@@ -17,9 +17,10 @@ from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.candidates import Candidate, Judge, Rung, answers
 from asr_transfer.adaptation.checks import held_out_folds
-from asr_transfer.adaptation.choice import Choice, _decide, adapt_by_choice, candidates, choose
+from asr_transfer.adaptation.choice import Choice, _decide, adapt_by_choice, candidates, choose, expectation
 from asr_transfer.adaptation.methods import default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
+from asr_transfer.adaptation.verdicts import KNOWN
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
@@ -29,7 +30,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, TrainingError
 from asr_transfer.training.session import train_recogniser
 from tests.models.pretrained.published import random_encoder
-from tests.small import different, snapshot
+from tests.small import different, small_model, snapshot
 from tests.tones import make_speaker
 
 CONFIG = AdaptConfig(steps=15, precision="fp32", device="cpu")
@@ -221,6 +222,16 @@ def test_the_usual_is_taken_unless_another_is_better_by_more_than_chance() -> No
     assert decided(worse)[0] == "none" and "10 → 11" in decided(worse)[3]
     surely = _rung("full", [0.3, 0.31, 0.29, 0.3, 0.3])
     assert decided(surely)[0] == "none"
+
+
+def test_what_the_usual_choice_gave_others_counts_where_little_is_seen() -> None:
+    before, choice, prior = np.full(3, 1 / 3), ChoiceConfig(prior_strength=0.75), Candidate("full", 1e-3)
+    little, surely = _rung("full", [0.36, 0.30, 0.36], errors=11), _rung("full", [0.6, 0.61, 0.6], errors=30)
+    for rung, expected, method in ((little, KNOWN, "full"), (little, None, "none"), (surely, KNOWN, "none")):
+        found = _decide([rung], prior, before, [rung], choice, expected=expected)
+        assert found[0] == method, (rung, expected)
+        assert ("what it gave other speakers" in found[3]) == (method == "full")
+    assert expectation(random_encoder()) is None and expectation(small_model()) is KNOWN
 
 
 def test_one_utterance_or_copies_of_one_leave_the_model_as_it_is(world: World) -> None:
