@@ -19,6 +19,7 @@ CORPORA = {
     "an4_folds": "AN4, all speakers",
     "fsdd": "spoken digits (FSDD)",
     "queen": "a game's characters (English)",
+    "whisper_tiny_queen": "a game's characters on Whisper-tiny",
     "fillets": "a game's voice (Czech)",
 }
 """Records of the speaker adaptation recipe that the front page sums up, and what they are called there."""

@@ -21,6 +21,9 @@ MARK = "†"
 CHOSEN_ON = {name: ("george", "jackson") for name in ("fsdd", "fsdd_methods", "fsdd_words")}
 """Test speakers of records on whom settings were chosen, with other draws of their recordings."""
 
+SHOWN = 4
+"""Greatest number of amounts of a corpus on the front page, spread over all that were run."""
+
 Row = Mapping[str, Any]
 """A method at an amount, as the record of an adaptation experiment has it."""
 
@@ -38,11 +41,10 @@ def headline() -> str:
         if to_repeat := _to_repeat(record(corpus)):
             notes.append(f"{title} {MARK}: {to_repeat}.")
         name = f"{title} {MARK}" if to_repeat else title
-        lines += [(name, row) for row in automatic]
+        lines += [(name, row) for row in _spread(automatic)]
         notes += [f"{title}: {text}" for text in [untouched(corpus, rows)] if text]
-    if missing:
-        notes.append(f"Not run with `auto` yet: {'; '.join(missing)}.")
-    notes.append(f"No interval is given for fewer than {FEWEST} speakers.")
+    lacking = f" Not run with `auto` yet: {'; '.join(missing)}." if missing else ""
+    notes.append(f"No interval is given for fewer than {FEWEST} speakers.{lacking}")
     table = Table.of(
         lines,
         [
@@ -61,6 +63,13 @@ def headline() -> str:
         ],
     )
     return "\n".join([table.markdown(), "", *(f"- {note}" for note in notes)]) + "\n"
+
+
+def _spread(rows: Sequence[Row]) -> list[Row]:
+    """Return rows as evenly spread as can be, with the first and the last; all of them where they are few."""
+    if len(rows) <= SHOWN:
+        return list(rows)
+    return [rows[round(place * (len(rows) - 1) / (SHOWN - 1))] for place in range(SHOWN)]
 
 
 def hindsight() -> str:
