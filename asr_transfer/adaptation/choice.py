@@ -46,6 +46,8 @@ class Choice:
         reason: one sentence.
         ladder: candidates that were considered, best first.
         cpu_seconds: processor time of the choosing.
+        tried: the chosen candidate on held-out recordings, or the best one where the model is left alone; None where
+            nothing was tried.
     """
 
     method: str
@@ -54,6 +56,7 @@ class Choice:
     reason: str
     ladder: tuple[Rung, ...]
     cpu_seconds: float
+    tried: Rung | None = None
 
     def summary(self) -> str:
         """Return the answer in a few words."""
@@ -179,7 +182,9 @@ def choose(
     options = [rung for entry in entries if entry.folds == most for rung in judge.all(entry, choice)]
     before = judge.source_shares(next(entry.held for entry in entries if entry.folds == most))
     method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice, source.can_run_away)
-    return Choice(method, rate, strength, reason, tuple(ladder), time.process_time() - begin)
+    chosen = (rung for rung in options if (rung.method, rung.learning_rate, rung.strength) == (method, rate, strength))
+    best = next(chosen, min(options, key=lambda rung: rung.score, default=None))
+    return Choice(method, rate, strength, reason, tuple(ladder), time.process_time() - begin, best)
 
 
 def adapt_by_choice(
