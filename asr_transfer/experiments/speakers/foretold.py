@@ -119,7 +119,7 @@ def run_foretold(
     Raises:
         ConfigError: a speaker is named who is none of the test speakers.
     """
-    shop, folds = train_sources(manifests, config, folder, workers, log, backend)
+    shop, folds = train_sources(manifests, config, folder, workers, log, backend, config.speakers)
     draws = [(fold, draw) for fold in folds for draw in fold.test]
     known = {draw.speaker for _, draw in draws}
     if strangers := sorted({*config.speakers, *config.development} - known):
