@@ -24,9 +24,9 @@ from tests.tones import make_speaker
 SETTINGS = sorted(
     path
     for path in (ROOT / "recipes" / "speaker_adaptation" / "hparams").glob("*.yaml")
-    if not path.stem.startswith("forgetting")
+    if not path.stem.startswith(("forgetting", "calibration"))
 )
-"""Those of the other recipes, and of the one about forgetting, have tests beside their own."""
+"""Those of the other recipes, and of those about forgetting and calibration, have tests beside their own."""
 RECIPES = [path for path in SETTINGS if "corpus:" in path.read_text(encoding="utf-8")]
 CHANGES = [path for path in SETTINGS if path not in RECIPES and "methods:" in path.read_text(encoding="utf-8")]
 TRAININGS = [path for path in SETTINGS if path not in RECIPES + CHANGES]

@@ -13,8 +13,10 @@ import sys
 from dataclasses import dataclass
 
 from asr_transfer.cli import script
+from asr_transfer.experiments.speakers.calibrated import calibration_plot, calibration_table
 from asr_transfer.experiments.speakers.foretold import ForetoldConfig, run_foretold
 from asr_transfer.experiments.speakers.options import SpeakerRun
+from asr_transfer.textfiles import write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +25,11 @@ class Recipe(ForetoldConfig, SpeakerRun):
 
 
 def run(recipe: Recipe) -> None:
-    """Run the experiment and write `table.md`, `cases.jsonl` and `run.json`."""
+    """Run the experiment and write `table.md`, `calibration.svg`, `cases.jsonl` and `run.json`."""
     ledger, manifests, _ = recipe.begin()
     cases = run_foretold(manifests, recipe, ledger.folder, recipe.workers, ledger.say, recipe.backend)
-    ledger.publish({"cases": cases}, {})
+    write_text(ledger.folder / "calibration.svg", calibration_plot({recipe.corpus: cases}).svg())
+    ledger.publish({"cases": cases}, {"calibration": [calibration_table({recipe.corpus: cases})]})
 
 
 if __name__ == "__main__":
