@@ -321,9 +321,10 @@ def judgements(held: Sequence[int], before: Answers, after: Answers) -> tuple[Ju
         before, after: answers of the source model and of the adapted one on them.
     """
     columns = (before.units, before.errors, after.errors, before.losses, after.losses)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    units, first, second, loss_first, loss_second = (column.tolist() for column in columns)
     texts = after.texts or ("",) * len(held)
-    return tuple(Judgement(number, *row, text) for number, row, text in zip(held, rows, texts, strict=True))
+    rows = zip(held, units, first, second, loss_first, loss_second, texts, strict=True)
+    return tuple(Judgement(*row) for row in rows)
 
 
 def rise(after: Answers, before: Answers, speakers: Sequence[str]) -> Loss:

@@ -143,15 +143,12 @@ def run_foretold(
 
 def read_cases(values: Iterable[Mapping[str, Any]]) -> list[Foretold]:
     """Return cases that a file or a record holds as plain values."""
-    return [
-        Foretold(
-            **{
-                **{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()},
-                "measured": {int(amount): Measured(**found) for amount, found in own["measured"].items()},
-            }
-        )
-        for own in values
-    ]
+    cases = []
+    for own in values:
+        plain: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in own.items()}
+        plain["measured"] = {int(amount): Measured(**found) for amount, found in own["measured"].items()}
+        cases.append(Foretold(**plain))
+    return cases
 
 
 def run_draw(task: Task) -> list[Foretold]:
