@@ -72,6 +72,11 @@ def spoken(texts: Sequence[str]) -> list[Utterance]:
     return [Utterance(f"u{n}", f"u{n}.wav", 1.0, text, "kim", "en") for n, text in enumerate(texts)]
 
 
+def percent(rate: float) -> str:
+    """Return a share in per cent, as lines have it."""
+    return f"{100 * rate:.0f}" if rate >= 0.0995 else f"{100 * rate:.1f}"
+
+
 def foretold(source: Source, texts: Sequence[str], choice: Choice) -> Forecast:
     """Return the forecast of recordings of some texts."""
     return forecast(cast(Recogniser, source), spoken(texts), choice)
@@ -176,11 +181,12 @@ def test_the_line_says_now_ten_and_fifty_more_what_it_is_worth_and_what_to_recor
     ten, fifty = found.more
     assert found.now.rate > ten.rate > fifty.rate and ten.low < ten.rate < ten.high
     law = f"{found.exponent:.2f} of the errors, of single words usually ^-{WORDS.exponent:.2f}"
+    now, then, later = (percent(one.rate) for one in (found.now, ten, fifty))
+    (low, high), (least, most) = ((percent(one.low), percent(one.high)) for one in found.more)
     assert str(found) == (
-        f"10 more recordings: {100 * found.now.rate:.0f} → {100 * ten.rate:.1f} % ({100 * ten.low:.1f} … "
-        f"{100 * ten.high:.0f}) of characters wrong; 50 more: {100 * fifty.rate:.1f} % ({100 * fifty.low:.1f} … "
-        f"{100 * fifty.high:.1f}); worth it; record next the words xyz and bad (never recorded) (80 % intervals; n "
-        f"recordings leave (1 + n/{WORDS.knee:g})^-{law} ± {WORDS.exponent_spread:.2f})"
+        f"10 more recordings: {now} → {then} % ({low} … {high}) of characters wrong; 50 more: {later} % ({least} … "
+        f"{most}); worth it; record next the words xyz and bad (never recorded) (80 % intervals; n recordings "
+        f"leave (1 + n/{WORDS.knee:g})^-{law} ± {WORDS.exponent_spread:.2f})"
     )
 
 

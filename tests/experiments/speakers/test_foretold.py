@@ -56,7 +56,7 @@ def case(
 
 
 def test_a_speaker_who_follows_the_law_is_held() -> None:
-    told = judge(case("ann", 0.5))
+    told = judge(case("ann", KINDS["words"].exponent))
     assert [(one.start, one.more) for one in told] == [(8, 10), (8, 50)]
     for one in told:
         assert one.rate == pytest.approx(one.measured, rel=0.1) and one.low < one.measured < one.high
