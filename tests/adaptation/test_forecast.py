@@ -197,6 +197,8 @@ def test_a_forecast_comes_back_from_a_record() -> None:
     assert nothing.to_plain() == {"reason": nothing.reason, "recordings": 1}
     assert Forecast.from_plain(nothing.to_plain(), "run.json") == nothing
     assert "before forecasts were kept" in str(Forecast.from_plain(None, "run.json"))
+    with pytest.raises(ConfigError, match=r"run\.json.*recordings"):
+        Forecast.from_plain({"recordings": "many"}, "run.json: `adaptation.forecast`")
 
 
 def test_a_model_that_stays_as_it_is_keeps_its_error_now() -> None:
