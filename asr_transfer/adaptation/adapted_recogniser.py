@@ -13,7 +13,7 @@ class AdaptedRecogniser(Recogniser):
     """A recogniser as `adapt` returns it.
 
     Attributes:
-        forecast: what more recordings of the speaker would give; `str` makes a sentence of it. Not saved with the
+        forecast: error with more recordings of the speaker; `str` makes a sentence of it. Not saved with the
             model, but in the run's record.
     """
 

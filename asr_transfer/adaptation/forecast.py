@@ -218,9 +218,9 @@ class Forecast:
         now: error of the model that was handed out; None where nothing can be said.
         more: error with some more recordings.
         exponent, exponent_spread: exponent of the speaker's power law, and its standard deviation.
-        verdict: what that is worth, in words.
+        verdict: worth of that, in words.
         constants: constants of the kind of recordings.
-        record_next: what to record next; empty where nobody can tell.
+        record_next: words, letters or sounds to record next; None where nothing can be said.
     """
 
     reason: str = ""
