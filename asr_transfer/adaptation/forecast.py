@@ -178,14 +178,17 @@ def observe(held: Sequence[Judgement], amount: float, constants: Constants) -> O
     counted = (after.sum() + HALF) / errors
     # What each recording adds to either logarithm, to the first order.
     level = (before - before.sum() / units.sum() * units) / errors
-    ratio, fall = counted, (after - counted * before) / errors
+    ratio, fall, told = counted, (after - counted * before) / errors, 1.0
     if 0 < (losses := loss_before.sum()) < math.inf and math.isfinite(loss_after.sum()):
         followed = loss_after.sum() / losses
         ratio, fall = 0.5 * (counted + followed), 0.5 * (fall + (loss_after - followed * loss_before) / losses)
+        told = 0.5 * counted / ratio
     fall = fall / ratio
     parts = np.stack([level, level + fall])
     own = count * np.cov(parts) if count > 1 else np.zeros((2, 2))
-    first, both = constants.clump / errors, constants.noise**2 / count
+    # Errors that could have been made, though none were, are in no recording's part.
+    first = constants.clump / errors
+    both = told**2 * constants.clump / (after.sum() + HALF) + constants.noise**2 / count
     usual = np.array([[first, first], [first, first + both]])
     weights = np.array([count - 1, FEW])
     covariance = (weights[0] * own + weights[1] * usual) / weights.sum()

@@ -114,6 +114,11 @@ def test_recordings_that_disagree_widen_the_interval() -> None:
     assert widths[0] < widths[1] and widths[0] < widths[2]
 
 
+def test_no_errors_of_few_recordings_are_not_taken_for_none_at_all() -> None:
+    few, many = (observe(judged([4, 0] * count, [0] * 2 * count), 8, WORDS).covariance[1, 1] for count in (5, 100))
+    assert few > 0.5 > 2 * many
+
+
 def test_losses_that_are_not_finite_leave_the_counted_errors() -> None:
     held = [replace(one, loss_after=math.inf) for one in judged([4, 4, 4], [1, 1, 1])]
     assert np.exp(observe(held, 2, WORDS).logs[1]) == pytest.approx(3.5 / 12.5 * 12.5 / 30)
