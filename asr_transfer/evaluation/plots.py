@@ -192,8 +192,8 @@ def shares_of_levels(series: Sequence[Series], caption: str) -> Plot:
             axes.vlines(x, one.low, one.high, color=colour, linewidth=1.6, alpha=0.75)
             marker = MARKERS[number % len(MARKERS)]
             axes.plot(x, one.values, color=colour, marker=marker, markersize=5.5, label=shorten(one.name))
-        axes.set_xlim(0, 100)
-        axes.set_ylim(0, 100)
+        axes.set_xlim(-3, 103)
+        axes.set_ylim(-3, 103)
         axes.set_xlabel("level of the intervals, %")
         axes.set_ylabel("intervals that hold, %")
         axes.grid(color=palette.grid, linewidth=0.8)

@@ -92,6 +92,12 @@ def test_a_curve_that_follows_the_law_is_forecast_exactly(exponent: float) -> No
         assert found.low == pytest.approx(found.rate, rel=1e-4) and found.high == pytest.approx(found.rate, rel=1e-4)
 
 
+def test_the_folds_show_the_error_with_a_part_less_and_now_is_that_with_all() -> None:
+    before, after = (10 * law(amount, WORDS, 0.3, WORDS.exponent) for amount in (0, 300))
+    found = foretold(Source(), ["abc"] * 400, chosen(judged([before] * 400, [after] * 400), folds=4))
+    assert found.now is not None and found.now.rate == pytest.approx(law(400, WORDS, 0.3, WORDS.exponent), rel=0.05)
+
+
 def test_what_tells_nothing_leaves_what_is_known_of_other_speakers() -> None:
     curve = fit(Observed(8, np.array([0.0, 3.0]), np.eye(2) * 1e9), WORDS)
     assert curve.mean == pytest.approx([WORDS.level, WORDS.exponent], abs=1e-6)
