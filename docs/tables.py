@@ -12,6 +12,8 @@ from typing import Any
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.percentages import NONE, percent
 from asr_transfer.experiments.core.tables import Table, markdown
+from asr_transfer.experiments.speakers.calibrated import calibration_table
+from asr_transfer.experiments.speakers.foretold import read_cases as read_foretold
 from asr_transfer.experiments.speakers.predicted import forgetting_table, read_cases
 from docs.origin import made
 from docs.records import CORPORA, measured, record
@@ -183,6 +185,18 @@ def forgetting(*runs: str) -> str:
     return f"{markdown([forgetting_table(cases, tolerance)])}\n{origins}"
 
 
+def calibration(*runs: str) -> str:
+    """Return how many intervals of forecasts held, by the constants of today, and how what was measured was made."""
+    cases: dict[str, list[Any]] = {}
+    origins = ""
+    for name in filter(measured, runs):
+        values = record(name)
+        title = CORPORA[values["config"]["corpus"]]
+        cases.setdefault(title, []).extend(read_foretold(values["scores"]["cases"]))
+        origins += f"- {title}: m{made(values)[1:]}.\n"
+    return f"{markdown([calibration_table(cases)])}\n{origins}"
+
+
 def _how(kind: str, values: Mapping[str, Any]) -> str:
     """Return what is said of how a table was made, behind the command."""
     config = values["config"]
@@ -213,6 +227,7 @@ def _listed(seeds: Sequence[int]) -> str:
 
 JOINED: Mapping[str, Callable[..., str]] = {
     "brief": brief,
+    "calibration": calibration,
     "forgetting": forgetting,
     "headline": headline,
     "hindsight": hindsight,

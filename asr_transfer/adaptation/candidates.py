@@ -66,6 +66,27 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """A held-out recording before and after an adaptation to others of the speaker.
+
+    Attributes:
+        number: number of the utterance.
+        units: characters of its reference.
+        before, after: character errors of the source model and of the adapted one.
+        loss_before, loss_after: their losses.
+        text: text that the adapted model heard.
+    """
+
+    number: int
+    units: float
+    before: float
+    after: float
+    loss_before: float
+    loss_after: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Rung:
     """A candidate at its best strength, as it did on held-out utterances.
 
@@ -82,6 +103,7 @@ class Rung:
         forgetting_error: standard error of `forgetting`; None where it is not known.
         abroad: estimated rise of the character error rate of each other language of the model, by its head; empty
             where it was not measured.
+        held: held-out recordings one by one, in the order of `shares`.
     """
 
     method: str
@@ -97,10 +119,11 @@ class Rung:
     shares: tuple[float, ...] = field(default=(), repr=False)
     forgetting_error: float | None = None
     abroad: Mapping[str, Loss] = field(default_factory=dict)
+    held: tuple[Judgement, ...] = field(default=(), repr=False)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the rung for a run record, without the shares, and without other languages where there are none."""
-        left = {"shares"} if self.abroad else {"shares", "abroad"}
+        """Return the rung for a run record: without single recordings, or other languages where there are none."""
+        left = {"shares", "held"} if self.abroad else {"shares", "held", "abroad"}
         return {name: value for name, value in to_plain(self).items() if name not in left}
 
 
@@ -111,14 +134,17 @@ class Answers:
     Attributes:
         errors, units, losses: (n,) character errors, reference characters and CTC losses; of a model of sequence to
             sequence errors stand for losses, and each clip has at most as many as it has characters.
+        texts: (n,) texts that were heard; empty where nobody asks for them.
     """
 
     errors: Floats
     units: Floats
     losses: Floats
+    texts: tuple[str, ...] = ()
 
     def __getitem__(self, index: Sequence[int]) -> Answers:
-        return Answers(self.errors[index], self.units[index], self.losses[index])
+        texts = tuple(self.texts[n] for n in index) if self.texts else ()
+        return Answers(self.errors[index], self.units[index], self.losses[index], texts)
 
 
 @dataclass
@@ -280,6 +306,7 @@ class Judge:
         parts = entry.answers[strength]
         errors = np.concatenate([part.errors for part in parts])
         losses = np.concatenate([part.losses for part in parts])
+        texts = tuple(text for part in parts for text in part.texts)
         before = self._before[entry.held]
         lost, abroad = entry.lost.get(strength), entry.abroad.get(strength, {})
         refused = self.refusal(entry, strength, choice)
@@ -293,10 +320,25 @@ class Judge:
             lost.risen if lost else None, refused,
             tuple(np.nan_to_num(shares, nan=WORST, posinf=WORST).tolist()), lost.error if lost else None,
             abroad,
+            judgements(entry.held, before, Answers(errors, before.units, losses, texts)),
         )  # fmt: skip
 
     def _shares(self, found: Answers, held: Sequence[int]) -> Floats:
         return shares_of(found, self._before[held])
+
+
+def judgements(held: Sequence[int], before: Answers, after: Answers) -> tuple[Judgement, ...]:
+    """Return held-out recordings one by one.
+
+    Args:
+        held: their numbers, (n,).
+        before, after: answers of the source model and of the adapted one on them.
+    """
+    columns = (before.units, before.errors, after.errors, before.losses, after.losses)
+    units, first, second, loss_first, loss_second = (column.tolist() for column in columns)
+    texts = after.texts or ("",) * len(held)
+    rows = zip(held, units, first, second, loss_first, loss_second, texts, strict=True)
+    return tuple(Judgement(*row) for row in rows)
 
 
 def rise(after: Answers, before: Answers, speakers: Sequence[str]) -> Loss:
@@ -391,7 +433,10 @@ def answers(recogniser: Recogniser, spoken: Spoken, items: Sequence[int]) -> Ans
         "character",
     )
     return Answers(
-        aligned.errors.astype(float), aligned.reference.astype(float), losses.cpu().numpy().astype(np.float64)
+        aligned.errors.astype(float),
+        aligned.reference.astype(float),
+        losses.cpu().numpy().astype(np.float64),
+        tuple(found.text for found in heard),
     )
 
 
@@ -410,7 +455,7 @@ def _written(recogniser: Recogniser, spoken: Spoken, items: Sequence[int]) -> An
     ]
     aligned = align(rows, "character", recogniser.normalisation)
     errors, units = capped_errors(aligned).astype(float), aligned.reference.astype(float)
-    return Answers(errors, units, errors + SMOOTH * units)
+    return Answers(errors, units, errors + SMOOTH * units, tuple(one.text for one in written))
 
 
 def describe(rung: Rung) -> str:

@@ -53,6 +53,8 @@ class Choice:
         reason: one sentence.
         ladder: candidates that were considered, best first.
         cpu_seconds: processor time of the choosing.
+        tried: the chosen candidate on held-out recordings, or the best one where the model is left alone; None where
+            nothing was tried.
     """
 
     method: str
@@ -61,6 +63,7 @@ class Choice:
     reason: str
     ladder: tuple[Rung, ...]
     cpu_seconds: float
+    tried: Rung | None = None
 
     def summary(self) -> str:
         """Return the answer in a few words."""
@@ -189,7 +192,7 @@ def choose(
         judged: Speech of the source domain, to judge on what is forgotten, with inputs in the same store; none of it
             may be trained on, by the source model or here. Without any, that is not measured, and nothing is refused
             for it. What is in the language of another head of the model is judged through that.
-        expected: what was known of the candidates before; see `expectation`.
+        expected: knowledge of the candidates from other speakers; see `expectation`.
 
     Raises:
         ConfigError: there is no candidate, or one needs source utterances that are not there.
@@ -233,7 +236,9 @@ def choose(
     options = [rung for entry in entries if entry.folds == most for rung in judge.all(entry, choice)]
     before = judge.source_shares(next(entry.held for entry in entries if entry.folds == most))
     method, rate, strength, reason = _decide(options, tried[0], before, ladder, choice, source.can_run_away, expected)
-    return Choice(method, rate or None, strength, reason, tuple(ladder), time.process_time() - begin)
+    chosen = (rung for rung in options if (rung.method, rung.learning_rate, rung.strength) == (method, rate, strength))
+    best = next(chosen, min(options, key=lambda rung: rung.score, default=None))
+    return Choice(method, rate or None, strength, reason, tuple(ladder), time.process_time() - begin, best)
 
 
 def adapt_by_choice(

@@ -33,7 +33,7 @@ class Trials:
         train: training of a candidate.
         choice: strengths and limits.
         usual_strength: strength of the first candidate that is taken when nothing speaks against it.
-        expected: what was known of the candidates before.
+        expected: knowledge of the candidates from other speakers.
     """
 
     def __init__(

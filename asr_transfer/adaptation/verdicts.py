@@ -83,7 +83,8 @@ def is_worse(rung: Rung, before: Floats, expected: Expectation | None = None) ->
     Args:
         rung: the candidate.
         before: contributions of the held-out utterances to the source model's criterion.
-        expected: what was known; None for nothing, then no more errors and no loss beyond chance are demanded.
+        expected: knowledge from other speakers; None for none, then no more errors and no loss beyond chance are
+            demanded.
     """
     loss, error = difference(rung.shares, before)
     if expected is None:
@@ -151,7 +152,7 @@ def is_hopeless(
         rivals: other candidates at their best strengths.
         before: contributions of the held-out utterances to the source model's criterion.
         seen: share of the utterances that are to be held out in all.
-        expected: what was known of the candidates before.
+        expected: knowledge of the candidates from other speakers.
     """
 
     def against(rung: Rung, other: Rung, doubt: float) -> float:

@@ -23,6 +23,7 @@ from asr_transfer.textfiles import require_writable_folder
 if not TYPE_CHECKING:
     pass
 else:  # not of `if TYPE_CHECKING`, which the parser runs to resolve the types of the options below
+    from asr_transfer.adaptation.adapted_recogniser import AdaptedRecogniser
     from asr_transfer.data.manifest import Utterance
     from asr_transfer.decoding.recogniser import Recogniser
 
@@ -110,13 +111,13 @@ def adapt(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
-) -> Recogniser:
+) -> AdaptedRecogniser:
     """Adapt a model to a speaker, as `asr-transfer adapt` does: the parameters are its options, described in `--help`.
 
     Prints what the command prints: what was tried and chosen, what changed, and the scores before and after.
 
     Returns:
-        The adapted model, which also lies in `out`.
+        The adapted model, which also lies in `out`; `forecast` says what more recordings would give.
 
     Raises:
         AsrTransferError: model, recordings, options or the folder are wrong; the message says how to mend it.
@@ -131,7 +132,7 @@ def adapt(
         return adapt_from(settings_from(AdaptCommand, locals()), say)
 
 
-def adapt_from(command: AdaptCommand, say: Say) -> Recogniser:
+def adapt_from(command: AdaptCommand, say: Say) -> AdaptedRecogniser:
     """Read the model and the recordings that the options name, adapt, and return the adapted model.
 
     Raises:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.adapted_recogniser import AdaptedRecogniser
 from asr_transfer.adaptation.before_after import before_and_after
 from asr_transfer.adaptation.choice import AUTO, refit_settings, trial_settings
+from asr_transfer.adaptation.forecast import Forecast, forecast
 from asr_transfer.adaptation.kept import (
     NOT_MEASURED,
     excess,
@@ -38,12 +40,14 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.data.voice import diagnose
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.plain import to_plain
-from asr_transfer.runs.emptying import in_use
+from asr_transfer.runs.emptying import RECORD, in_use
 from asr_transfer.training import distributed
 from asr_transfer.training.precision import settle
 
 
-def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speech: Speech, say: Say) -> Recogniser:
+def adapt_run(
+    command: AdaptCommand, base: Recogniser, source: Recogniser, speech: Speech, say: Say
+) -> AdaptedRecogniser:
     """Adapt `source` to a speaker and write a run folder with the adapted model and the speaker's profile.
 
     Args:
@@ -81,7 +85,9 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     record = open_record(command, speech) if in_use(command.out) and (command.resume or not command.overwrite) else None
     if record is not None and record.finished_before:
         say(f"{command.out}: the run is finished already; nothing to do")
-        return Recogniser.load(command.out, source.head)
+        told = record.values.get("adaptation", {}).get("forecast")
+        found = Forecast.from_plain(told, f"{command.out / RECORD}: `adaptation.forecast`")
+        return AdaptedRecogniser.of(Recogniser.load(command.out, source.head), found)
     given = speech
     lines: list[str] = []
 
@@ -140,6 +146,10 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
         choice = choose_unread(command, source, vetted, Spoken(speech.test, store), tell, record.log)
     else:
         choice = choose_method(command, source, vetted, speech.source, judged, tell, record.log)
+    if labelled:
+        foretold = forecast(source, vetted.spoken.utterances, choice)
+    else:
+        foretold = Forecast("without transcripts nobody knows how many errors there are")
     learnt, helping = vetted.spoken, None
     if rest:
         mixed = Spoken(mixed_in_trials(speech.source, judged), store)
@@ -174,6 +184,8 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             abroad = lost_abroad(command, source, adapted, judged.abroad, store, record, tell)
     if adapted.end and (source.offsets or base.offsets):
         adapted = replace(adapted, recogniser=recalibrated(adapted.recogniser, unheard, store, tell))
+    if labelled:
+        tell(str(foretold))
     save_adapted(command, base, source, adapted, learnt, choice, kept, record, say)
     record.finish(
         scores=scores,
@@ -188,6 +200,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
             **about,
             **({"head": source.head, "other_languages": abroad} if source.others else {}),
             **({"untranscribed": helping.to_plain()} if helping else {}),
+            "forecast": foretold.to_plain(),
             "ladder": [rung.to_plain() for rung in choice.ladder],
             "voice": voice.to_plain(),
             "left_out": [f"{name}: {reason}" for name, reason in [*cut_out, *vetted.dropped, *adapted.report.dropped]],
@@ -195,7 +208,7 @@ def adapt_run(command: AdaptCommand, base: Recogniser, source: Recogniser, speec
     )
     spent = choice.cpu_seconds + (helping.cpu_seconds if helping else 0) + adapted.result.cpu_seconds
     say(f"{command.out / 'model'}: written after {spent:.1f} CPU-seconds of adaptation")
-    return adapted.recogniser
+    return AdaptedRecogniser.of(adapted.recogniser, foretold)
 
 
 def _settled(command: AdaptCommand, source: Recogniser, say: Say) -> AdaptCommand:

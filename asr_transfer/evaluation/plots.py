@@ -181,6 +181,33 @@ def curves(series: Sequence[Series], start: tuple[str, float] | None, label: str
     return Plot("curve", caption, alt, 7.4, 4.2, draw)
 
 
+def shares_of_levels(series: Sequence[Series], caption: str) -> Plot:
+    """Return the share of intervals that hold against their level, both in per cent; the diagonal is what they say."""
+
+    def draw(axes: Axes, palette: Palette) -> None:
+        axes.plot([0, 100], [0, 100], color=palette.ink, linewidth=1, linestyle="--", label="as they say")
+        for number, one in enumerate(series):
+            colour = palette.series[number % len(palette.series)]
+            x = [level + number - (len(series) - 1) / 2 for level in one.amounts]
+            axes.vlines(x, one.low, one.high, color=colour, linewidth=1.6, alpha=0.75)
+            marker = MARKERS[number % len(MARKERS)]
+            axes.plot(x, one.values, color=colour, marker=marker, markersize=5.5, label=shorten(one.name))
+        axes.set_xlim(-3, 103)
+        axes.set_ylim(-3, 103)
+        axes.set_xlabel("level of the intervals, %")
+        axes.set_ylabel("intervals that hold, %")
+        axes.grid(color=palette.grid, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9, labelcolor=palette.ink)
+
+    listed = "; ".join(
+        f"{one.name}: "
+        + ", ".join(f"{value:.0f} at {level}" for value, level in zip(one.values, one.amounts, strict=True))
+        for one in series
+    )
+    return Plot("calibration", caption, f"Intervals that hold, in per cent, by their level. {listed}", 6.4, 4.2, draw)
+
+
 def shorten(name: str, most: int = 32) -> str:
     """Return a name that leaves room for the plot, cut in the middle when it is too long."""
     half = (most - 1) // 2

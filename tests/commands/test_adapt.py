@@ -16,6 +16,8 @@ import soundfile
 import torch
 import yaml
 
+import asr_transfer as at
+from asr_transfer.adaptation.forecast import KINDS, Forecast
 from asr_transfer.adaptation.profile import Profile, base_checksum
 from asr_transfer.commands.profile import load_with_profile
 from asr_transfer.data.manifest import Utterance, write_manifest
@@ -338,3 +340,23 @@ def test_folders_that_name_their_files_alike_are_kept_apart(tone_run: Path, kim:
         assert ran.record["scores"][name]["before"] == alone == ran.record["scores"][name]["after"]
     lines = (ran.out / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()
     assert {json.loads(line)["id"] for line in lines} == {f"kim-{n}" for n in range(4)}, "compared runs share ids"
+
+
+def test_what_more_recordings_would_give_is_said_and_kept(adapted: Ran) -> None:
+    lines = [line for line in adapted.printed.splitlines() if line.startswith("10 more recordings: ")]
+    assert len(lines) == 1 and "; 50 more: " in lines[0] and "worth it" in lines[0]
+    kept = adapted.record["adaptation"]["forecast"]
+    assert str(Forecast.from_plain(kept, "run.json")) == lines[0]
+    assert kept["recordings"] == 10 and [one["more"] for one in kept["more"]] == [10, 50]
+
+
+def test_python_is_told_what_more_recordings_would_give(
+    tone_run: Path, kim: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"method": "full", "steps": 3, "device": "cpu", "use_summary": False, "keep_suspicious": True}
+    made = at.adapt(tone_run, kim, tmp_path / "named", **asked)
+    assert str(made.forecast) in capsys.readouterr().out and made.forecast.constants == KINDS["sentences"]
+    again = at.adapt(tone_run, kim, tmp_path / "named", **asked, resume=True)
+    assert again.forecast == made.forecast
+    single = at.adapt(tone_run, kim, tmp_path / "single", **asked, utterances=1)
+    assert single.forecast.reason == "one recording leaves none to hold out; record more"

@@ -8,6 +8,14 @@ ROOM = "asr_transfer/adaptation"
 
 MUTANTS = (
     Mutant(
+        "folds-heard-everything",
+        f"{ROOM}/forecast.py",
+        "amount = count - len(tried.held) / tried.folds",
+        "amount = float(count)",
+        "a forecast takes what the folds gained for the gain of all recordings, and expects too much to come",
+        ("tests/adaptation/test_forecast.py",),
+    ),
+    Mutant(
         "adapts-on-its-test-utterances",
         "asr_transfer/experiments/speakers/experiment.py",
         "speech = Spoken([known[name] for name in draw.pool[:amount]], store)",

@@ -50,7 +50,7 @@ def test_what_was_fetched_needs_no_root(own: Path, tmp_path: Path) -> None:
         prepare("queen", None, tmp_path / "out")
 
 
-@pytest.mark.parametrize("recipe", ["run", "forgetting"])
+@pytest.mark.parametrize("recipe", ["run", "forgetting", "calibration"])
 def test_a_wrong_corpus_is_refused_before_a_run_is_begun(
     recipe: str, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -245,14 +245,19 @@ def train_sources(
     workers: int,
     log: Callable[[str], None],
     backend: Backend = "processes",
+    speakers: Collection[str] = (),
 ) -> tuple[Workshop, list[Fold]]:
-    """Make the folds and their source models; see `run_experiment` for the arguments.
+    """Make the folds and their source models; see `run_experiment` for the other arguments.
+
+    Args:
+        speakers: test speakers of whom one at least must be in a fold, for it to be made; none stands for all.
 
     Raises:
         DataError: a source model is given that may have been trained on what is judged on.
     """
     splits = {name: read_manifest(path) for name, path in manifests.items()}
     folds = speaker_folds(splits, config.protocol)
+    folds = [fold for fold in folds if not speakers or any(draw.speaker in speakers for draw in fold.test)]
     for fold in folds:
         for speaker, draw in {d.speaker: d for d in fold.test}.items():
             missing = [n for n in config.protocol.amounts if n > len(draw.pool)]
