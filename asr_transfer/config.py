@@ -286,6 +286,24 @@ class SubwordConfig(Ranged, section="subwords"):
 
 
 @dataclass(frozen=True)
+class SpeakerAdaptiveConfig(Ranged, section="speaker_adaptive"):
+    """Speaker-adaptive training: a share of the speech is heard by what is its speaker's own, trained with the model.
+
+    Attributes:
+        kind: part that each training speaker has of his own: `lhuc`, scales of the hidden units (Swietojanski et al.
+            2016), or `speaker-code`, a vector that shifts every layer, whose matrices are kept with the model.
+        share: share of the utterances of each batch that are heard so; the rest keep the model good for everybody.
+        code: numbers in a `speaker-code`.
+        pace: factor on the learning rate of what is the speakers' own.
+    """
+
+    kind: Literal["lhuc", "speaker-code"] = "lhuc"
+    share: Share = 0.5
+    code: Count = 32
+    pace: Positive = 3.0
+
+
+@dataclass(frozen=True)
 class SourceConfig(Ranged):
     """How a speaker-independent model is made.
 
@@ -305,6 +323,7 @@ class SourceConfig(Ranged):
             layer of phones, of which each language has some; `attributes` the same, each phone scored from its
             articulatory features.
         allophones: YAML file with the allophones, by language, of phonemes that are not a phone of their own.
+        speaker_adaptive: speaker-adaptive training, of a model that is made to be adapted; None for none.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -317,6 +336,7 @@ class SourceConfig(Ranged):
     alpha: Share = 0.5
     outputs: Outputs = "heads"
     allophones: Path | None = None
+    speaker_adaptive: SpeakerAdaptiveConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -375,6 +395,7 @@ _LATER = (
     ("settings", None),
     ("strength", None),
     ("writing", None),
+    ("speaker_adaptive", None),
 )
 """Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
 runs go on and earlier models keep their checksums."""

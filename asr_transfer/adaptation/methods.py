@@ -13,6 +13,7 @@ from typing import Literal
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters import AdapterSpec
+from asr_transfer.models.adapters.codes import CODES, codes_of
 from asr_transfer.models.contract import Block, Model, SequenceModel, SpeechModel, paths_with_tensors, require_ctc
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
@@ -144,11 +145,18 @@ def _replay(source: Model, settings: MethodSettings) -> Ingredients:
     return Ingredients(task_weight=1.0 - settings.replay, source_weight=settings.replay)
 
 
-def _added(kind: str, size: Callable[[MethodSettings], int]) -> Callable[..., Ingredients]:
+def _added(kind: str, size: Callable[[MethodSettings], int]) -> Callable[[Model, MethodSettings], Ingredients]:
     def ingredients(source: Model, settings: MethodSettings) -> Ingredients:
         return Ingredients([Add(AdapterSpec(kind, size(settings)), settings.blocks), Freeze("** - adapters")])
 
     return ingredients
+
+
+def _speaker_code(source: Model, settings: MethodSettings) -> Ingredients:
+    # Where codes were trained with the model, nothing but a new speaker's code is learnt.
+    trained = codes_of(source)
+    size = settings.code if trained is None else trained.size
+    return _added("speaker-code", lambda _: size)(source, settings)
 
 
 def _warp(source: Model, settings: MethodSettings) -> Ingredients:
@@ -233,7 +241,7 @@ METHODS: dict[str, Method] = {
             "add a vector that shifts every layer (Abdel-Hamid and Jiang 2013)",
             "added",
             1e-2,
-            _added("speaker-code", lambda settings: settings.code),
+            _speaker_code,
         ),
         Method("replay", "mix source utterances into every batch", "data", 1e-4, _replay, True, True),
         Method(
@@ -342,7 +350,11 @@ def build(name: str, source: Model, settings: MethodSettings, head: str | None =
         objectives += ingredients.objectives
         task_weight *= ingredients.task_weight
         source_weight += ingredients.source_weight
-    left = [*source.held(), *([] if head is None else _of_other_heads(source, head))]
+    left = [
+        *source.held(),
+        *([] if codes_of(source) is None else [CODES]),
+        *([] if head is None else _of_other_heads(source, head)),
+    ]
     if not default_learning_rate(name):
         actions.append(Freeze("**"))
     elif left:

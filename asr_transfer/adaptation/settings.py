@@ -26,7 +26,7 @@ class MethodSettings(Ranged, section="settings"):
         fisher: pull of `ewc` towards the source weights, times each weight's Fisher information on source utterances.
         rank: rank of the matrices of `lora`.
         bottleneck: hidden units of a `residual-adapter`.
-        code: numbers in a `speaker-code`.
+        code: numbers in a `speaker-code`; on a model that was trained with codes there are as many as it has.
         blocks: selector of the blocks that `lhuc`, `lora`, `residual-adapter` and `speaker-code` act on, such as
             `encoder.layers[:2]`; empty for all that the kind can act on.
         replay: share of the loss that source utterances have in `replay`.

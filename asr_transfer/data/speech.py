@@ -69,6 +69,10 @@ class Spoken:
         """Return the utterance that `item` is a view of."""
         return self.utterances[item // len(self.speeds)]
 
+    def speakers(self) -> list[str]:
+        """Return the speaker of each item."""
+        return [utterance.speaker for utterance in self.utterances for _ in self.speeds]
+
     def target(self, number: int) -> list[int]:
         """Return the labels of the utterance of this number."""
         labels: list[int] = self._targets[number].tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,12 +95,14 @@ class Stream:
         data: data set to read.
         budget: padded cost of a batch; None takes the trainer's.
         augment: whether batches are randomly augmented.
+        together: label of each item, such as its speaker: a batch then holds items of one label; None mixes all items.
     """
 
     name: str
     data: Data
     budget: int | None = field(default=None, kw_only=True)
     augment: bool = field(default=True, kw_only=True)
+    together: Sequence[str] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ class Mixture:
     def __post_init__(self) -> None:
         if not self.tasks:
             raise ConfigError(f"the mixture '{self.name}' has no tasks; give at least one.")
+        if any(task.together is not None for task in self.tasks):
+            raise ConfigError(f"the mixture '{self.name}' mixes tasks in a batch, so none of them can be `together`.")
         if not 0 <= self.alpha <= 1:
             raise ConfigError(f"the mixture '{self.name}' needs an `alpha` from 0 to 1, got {self.alpha}.")
         if self.shares is not None:
@@ -182,7 +186,7 @@ def make_buckets(group: Stream | Mixture, budget: int, seed: int, rank: int = 0,
     if isinstance(group, Mixture):
         costs = [task.data.costs() for task in group.tasks]
         return MixedBuckets(costs, list(group.sampling().values()), group.budget or budget, seed, rank, world)
-    return LengthBuckets(group.data.costs(), group.budget or budget, seed, rank, world)
+    return LengthBuckets(group.data.costs(), group.budget or budget, seed, rank, world, group.together)
 
 
 def deal(group: Stream | Mixture, items: np.ndarray) -> Iterator[tuple[Stream, list[int]]]:

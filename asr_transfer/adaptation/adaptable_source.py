@@ -1,0 +1,40 @@
+"""Trains source models as their settings say, those that are made to be adapted included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from asr_transfer.config import ModelConfig, SourceConfig
+from asr_transfer.data.manifest import Report
+from asr_transfer.data.speech import Spoken
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.kinds import make_network
+from asr_transfer.training.objective import Objective, Weight
+from asr_transfer.training.session import train_recogniser
+from asr_transfer.training.trainer import Result
+from asr_transfer.transfer.speaker_adaptive import SpeakerAdaptive
+
+
+def train_source(
+    train: Spoken,
+    dev: Spoken,
+    config: SourceConfig,
+    folder: Path | None = None,
+    log: Callable[[str], None] | None = None,
+    objectives: Sequence[tuple[Weight, Objective]] = (),
+    make_model: Callable[[ModelConfig, Mapping[str, int]], SpeechModel] = make_network,
+) -> tuple[Recogniser, Result, Report]:
+    """Train a source model as `config` says; see `train_recogniser` for arguments and results.
+
+    Raises:
+        DataError, ConfigError: see there; or there is one speaker alone where several are needed.
+    """
+    asked = config.speaker_adaptive
+    adaptive = None if asked is None else SpeakerAdaptive(asked.kind, asked.share, asked.code, asked.pace)
+    added: list[tuple[Weight, Objective]] = [] if adaptive is None else [(1.0, adaptive)]
+    recogniser, result, report = train_recogniser(train, dev, config, folder, log, [*objectives, *added], make_model)
+    if adaptive is not None:
+        adaptive.settle(recogniser.model)
+    return recogniser, result, report
