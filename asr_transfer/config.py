@@ -304,6 +304,39 @@ class SpeakerAdaptiveConfig(Ranged, section="speaker_adaptive"):
 
 
 @dataclass(frozen=True)
+class MetaConfig(Ranged, section="meta"):
+    """Meta-learning behind the plain training: each batch is judged after an adaptation to other speech of its speaker.
+
+    Attributes:
+        way: gradient that is taken: `fomaml`, that of the model behind the adaptation (first-order MAML, Finn et al.
+            2017), or `reptile`, the way to there (Nichol et al. 2018).
+        method: method of `adapt` that the model is made for.
+        inner_steps: number of the adaptation's steps; 0 is plain training.
+        inner_rate: peak of the adaptation's learning rate; None takes the method's.
+        recordings: number of recordings that it adapts to.
+        steps: number of optimiser steps.
+        speakers: number of speakers in each.
+        batch_budget: frames of each speaker's batch behind the adaptation.
+        learning_rate: peak of the learning rate.
+        learn_rates: whether to learn a factor on the adaptation's learning rate for each block (Meta-SGD, Li et al.
+            2017), which `adapt` takes as `settings.rates`.
+        rates_pace: factor on the learning rate at which these are learnt.
+    """
+
+    way: Literal["fomaml", "reptile"] = "fomaml"
+    method: str = "full"
+    inner_steps: CountOrNone = 5
+    inner_rate: Positive | None = None
+    recordings: Count = 5
+    steps: Count = 100
+    speakers: Count = 4
+    batch_budget: Count = 500
+    learning_rate: Positive = 3e-4
+    learn_rates: bool = False
+    rates_pace: Positive = 100.0
+
+
+@dataclass(frozen=True)
 class SourceConfig(Ranged):
     """How a speaker-independent model is made.
 
@@ -324,6 +357,7 @@ class SourceConfig(Ranged):
             articulatory features.
         allophones: YAML file with the allophones, by language, of phonemes that are not a phone of their own.
         speaker_adaptive: speaker-adaptive training, of a model that is made to be adapted; None for none.
+        meta: meta-learning behind the plain training, of a model that is made to be adapted; None for none.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -337,10 +371,13 @@ class SourceConfig(Ranged):
     outputs: Outputs = "heads"
     allophones: Path | None = None
     speaker_adaptive: SpeakerAdaptiveConfig | None = None
+    meta: MetaConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_outputs()
+        if self.meta is not None and self.meta.way == "reptile" and self.meta.learn_rates:
+            raise ConfigError("`meta.learn_rates` needs `meta.way` fomaml: Reptile judges nothing after an adaptation.")
         if self.isolated_words and self.model.units == "characters":
             raise ConfigError(
                 "`isolated_words` needs `model.units` of phones, words or their pieces; characters spell any text."
@@ -396,6 +433,8 @@ _LATER = (
     ("strength", None),
     ("writing", None),
     ("speaker_adaptive", None),
+    ("meta", None),
+    ("rates", {}),
 )
 """Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
 runs go on and earlier models keep their checksums."""

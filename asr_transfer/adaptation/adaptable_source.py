@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from asr_transfer.adaptation.meta_training import require_one_to_adapt, train_to_be_adapted
 from asr_transfer.config import ModelConfig, SourceConfig
 from asr_transfer.data.manifest import Report
 from asr_transfer.data.speech import Spoken
@@ -31,10 +32,26 @@ def train_source(
     Raises:
         DataError, ConfigError: see there; or there is one speaker alone where several are needed.
     """
+    if config.meta is not None:
+        require_one_to_adapt(train, config.meta)
     asked = config.speaker_adaptive
     adaptive = None if asked is None else SpeakerAdaptive(asked.kind, asked.share, asked.code, asked.pace)
     added: list[tuple[Weight, Objective]] = [] if adaptive is None else [(1.0, adaptive)]
     recogniser, result, report = train_recogniser(train, dev, config, folder, log, [*objectives, *added], make_model)
     if adaptive is not None:
         adaptive.settle(recogniser.model)
+    if config.meta is not None:
+        place = None if folder is None else folder / "checkpoints" / "meta"
+        recogniser, more = train_to_be_adapted(recogniser, train, config.meta, config, place, log)
+        result = _together(result, more)
     return recogniser, result, report
+
+
+def _together(first: Result, second: Result) -> Result:
+    """Return what two trainings did, one after the other; the best weights are none's, for the second has no choice."""
+    history = [*first.history, *({**entry, "step": entry["step"] + first.steps} for entry in second.history)]
+    sums = {
+        name: getattr(first, name) + getattr(second, name)
+        for name in ("steps", "skipped", "cpu_seconds", "loading_seconds", "cost")
+    }
+    return Result(history=history, best=first.best, **sums)

@@ -19,7 +19,7 @@ from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC
 from asr_transfer.transfer.l2sp import L2SP
-from asr_transfer.transfer.plan import Action, Add, Copy, Freeze, FreezeStatistics, TransferPlan
+from asr_transfer.transfer.plan import Action, Add, Copy, Freeze, FreezeStatistics, LearningRate, TransferPlan
 
 STREAM = "speaker"
 """Name of the task that holds the new speaker's utterances."""
@@ -359,6 +359,7 @@ def build(name: str, source: Model, settings: MethodSettings, head: str | None =
         actions.append(Freeze("**"))
     elif left:
         actions.append(Freeze(" | ".join(left)))
+    actions += [LearningRate(selector, factor) for selector, factor in settings.rates.items()]
     return BuiltMethod(TransferPlan(*actions), objectives, task_weight, source_weight)
 
 
