@@ -311,6 +311,7 @@ class MetaConfig(Ranged, section="meta"):
         way: gradient that is taken: `fomaml`, that of the model behind the adaptation (first-order MAML, Finn et al.
             2017), or `reptile`, the way to there (Nichol et al. 2018).
         method: method of `adapt` that the model is made for.
+        share: share of the batches that are judged behind an adaptation; the rest keep the model good without any.
         inner_steps: number of the adaptation's steps; 0 is plain training.
         inner_rate: peak of the adaptation's learning rate; None takes the method's.
         recordings: number of recordings that it adapts to.
@@ -325,6 +326,7 @@ class MetaConfig(Ranged, section="meta"):
 
     way: Literal["fomaml", "reptile"] = "fomaml"
     method: str = "full"
+    share: Share = 0.5
     inner_steps: CountOrNone = 5
     inner_rate: Positive | None = None
     recordings: Count = 5

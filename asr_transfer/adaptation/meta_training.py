@@ -68,6 +68,7 @@ def train_to_be_adapted(
         config.recordings,
         config.learn_rates,
         config.rates_pace,
+        config.share,
     )
     settings = replace(
         source.trainer,

@@ -140,6 +140,7 @@ class Mixture:
         shares: share of each task in the frames, by its name, instead of `alpha`; normalised to add up to 1.
         weight: weight of the mixture's mean loss in the total.
         budget: padded cost of a batch; None takes the trainer's.
+        apart: whether a batch holds items of one task alone.
     """
 
     name: str
@@ -148,6 +149,7 @@ class Mixture:
     shares: Mapping[str, float] | None = field(default=None, kw_only=True)
     weight: float = field(default=1.0, kw_only=True)
     budget: int | None = field(default=None, kw_only=True)
+    apart: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -185,7 +187,8 @@ def make_buckets(group: Stream | Mixture, budget: int, seed: int, rank: int = 0,
     """Return what orders the items of a stream, or of all tasks of a mixture numbered through, into batches."""
     if isinstance(group, Mixture):
         costs = [task.data.costs() for task in group.tasks]
-        return MixedBuckets(costs, list(group.sampling().values()), group.budget or budget, seed, rank, world)
+        names = [task.name for task, own in zip(group.tasks, costs, strict=True) for _ in own] if group.apart else None
+        return MixedBuckets(costs, list(group.sampling().values()), group.budget or budget, seed, rank, world, names)
     return LengthBuckets(group.data.costs(), group.budget or budget, seed, rank, world, group.together)
 
 

@@ -51,6 +51,8 @@ class Meta(TrainedObjective):
         items: number of items that are adapted to.
         learn_rates: whether to learn, for each block, the factor on the adaptation's learning rate; they start at 1.
         pace: factor on the learning rate at which these are learnt.
+        share: share of the batches that are run behind an adaptation, drawn for each; the others are plain training,
+            which keeps the model good for those who are not adapted to.
 
     Attributes:
         places: block, head or adapter of each moved parameter, by its name.
@@ -67,6 +69,7 @@ class Meta(TrainedObjective):
         items: int = 5,
         learn_rates: bool = False,
         pace: float = 1.0,
+        share: float = 1.0,
     ) -> None:
         super().__init__()
         if way not in ("fomaml", "reptile"):
@@ -80,27 +83,26 @@ class Meta(TrainedObjective):
             raise ConfigError("the adaptation moves nothing, so there is nothing to learn for it; name another method.")
         self.way, self.moved, self.steps, self.learning_rate = way, tuple(moved), steps, learning_rate
         self.course = replace(course, steps=max(1, steps + (way == "reptile")))
-        self.items, self.learn_rates, self.pace = items, learn_rates, pace
+        self.items, self.learn_rates, self.pace, self.share = items, learn_rates, pace, share
         self.places: dict[str, str] = {}
         self.logarithms: nn.Parameter | None = None
         self._labels: dict[str, np.ndarray] = {}
 
     def setup(self, model: nn.Module, streams: Mapping[str, Stream]) -> None:
-        """Find the block of each parameter and the label of each item.
-
-        Raises:
-            ConfigError: a task's items have no labels.
-        """
-        for name, stream in streams.items():
-            if isinstance(stream, Task):
-                if stream.together is None:
-                    raise ConfigError(f"the task '{name}' must keep items of one label together to be adapted to.")
-                self._labels[name] = np.asarray(stream.together)
+        """Find the block of each parameter and the label of each item."""
+        self.label(streams)
         assert isinstance(model, Model)
         self.places = {name: place_of(name, model) for name in self.moved}
         if self.learn_rates:
             like = next(model.parameters())
             self.logarithms = nn.Parameter(torch.zeros(len(self._listed()), device=like.device, dtype=like.dtype))
+
+    def label(self, streams: Mapping[str, Stream]) -> None:
+        """Find the label of each item of tasks; those of a task without labels have one."""
+        for name, stream in streams.items():
+            if isinstance(stream, Task):
+                own = [name] * len(stream.data.costs()) if stream.together is None else stream.together
+                self._labels[name] = np.asarray(own)
 
     def _listed(self) -> list[str]:
         return list(dict.fromkeys(self.places.values()))
@@ -118,7 +120,8 @@ class Meta(TrainedObjective):
     def around(self, model: nn.Module, parts: Mapping[str, tuple[Stream, Batch]], share: float) -> Iterator[None]:
         """See `TrainedObjective.around`."""
         tasks = {name: (stream, batch) for name, (stream, batch) in parts.items() if isinstance(stream, Task)}
-        if not self.steps or not tasks:
+        plain = not self.steps or not tasks or not self.share
+        if plain or (self.share < 1 and float(torch.rand(())) >= self.share):
             yield
             return
         own = dict(model.named_parameters())

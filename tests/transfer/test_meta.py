@@ -55,6 +55,19 @@ def test_an_inner_rate_of_0_leaves_the_start_where_it_is() -> None:
     assert not different(plain, _trained(model, _meta(model, rate=0.0)))
 
 
+def test_a_share_of_0_is_plain_training_and_a_share_between_is_neither() -> None:
+    plain, model = _trained(_model()), _model()
+    meta = _meta(model)
+    meta.share = 0.0
+    assert not different(plain, _trained(model, meta))
+    some, every = _model(), _model()
+    half = _meta(some)
+    half.share = 0.5
+    assert different(plain, _trained(some, half, steps=12)) and different(
+        _trained(every, _meta(every), steps=12), snapshot(some)
+    )
+
+
 def test_constant_rates_are_first_order_maml() -> None:
     first, second = _model(), _model()
     learnt = _meta(second, learn=True)
@@ -192,8 +205,6 @@ def test_several_batches_of_a_step_add_up() -> None:
 
 def test_mistakes_are_told() -> None:
     model = _model()
-    with pytest.raises(ConfigError, match="one label together"):
-        Trainer(model, [speech_task(ToySpeech(dtype=torch.float64))], [(1.0, _meta(model))], config=settings())
     with pytest.raises(ConfigError, match="fewer than the 3 to adapt to; take smaller batches"):
         _trained(model, _meta(model), batch_budget=10_000)
     with pytest.raises(ConfigError, match="no rates are learnt"):
