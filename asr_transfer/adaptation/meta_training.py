@@ -138,5 +138,4 @@ def by_speaker(spoken: Spoken, head: str, least: int) -> Task:
     """
     names = [utterance.speaker for utterance in spoken.utterances]
     kept = spoken.subset(number for number, name in enumerate(names) if names.count(name) >= least)
-    labels = [f"{one.speaker} × {speed:g}" for one in kept.utterances for speed in kept.speeds]
-    return replace(speech_task("train", kept, head), together=labels)
+    return replace(speech_task("train", kept, head), together=kept.speakers())

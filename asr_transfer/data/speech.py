@@ -70,8 +70,12 @@ class Spoken:
         return self.utterances[item // len(self.speeds)]
 
     def speakers(self) -> list[str]:
-        """Return the speaker of each item."""
-        return [utterance.speaker for utterance in self.utterances for _ in self.speeds]
+        """Return the speaker of each item; at another speed it is somebody else's voice, as in Kaldi's recipes."""
+        return [
+            utterance.speaker if speed == 1 else f"sp{speed:g}-{utterance.speaker}"
+            for utterance in self.utterances
+            for speed in self.speeds
+        ]
 
     def target(self, number: int) -> list[int]:
         """Return the labels of the utterance of this number."""

@@ -30,6 +30,9 @@ from asr_transfer.training.streams import Output, Stream, Task, mean_loss
 
 Way = Literal["fomaml", "reptile"]
 
+HEADS = "heads"
+"""Place of the weights of all heads, of which an adaptation moves one."""
+
 ELSEWHERE = "elsewhere"
 """Place of weights that belong to no block and no head."""
 
@@ -55,7 +58,7 @@ class Meta(TrainedObjective):
             which keeps the model good for those who are not adapted to.
 
     Attributes:
-        places: block, head or adapter of each moved parameter, by its name.
+        places: block of each moved parameter, or `heads`, by its name.
         logarithms: logarithm of the factor of each place, in the order of `factors`; None where none is learnt.
     """
 
@@ -226,9 +229,9 @@ def _statistics_held(model: nn.Module) -> Iterator[None]:
 
 
 def place_of(name: str, model: Model) -> str:
-    """Return the block that a parameter of a model or of an adapter on it belongs to, or the head."""
+    """Return the block that a parameter of a model or of an adapter on it belongs to, or `heads` for all of these."""
     own = re.sub(rf"^{re.escape(PREFIX)}[^.]+\.", "", name)  # an adapter's parameter stands at its module's path
     inside = [block.path for block in model.blocks() if own.startswith(f"{block.path}.")]
     if inside:
         return inside[0]
-    return ".".join(own.split(".")[:2]) if own.startswith("heads.") else ELSEWHERE
+    return HEADS if own.startswith(f"{HEADS}.") else ELSEWHERE

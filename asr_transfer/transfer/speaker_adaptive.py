@@ -51,22 +51,23 @@ class SpeakerAdaptive(TrainedObjective):
         self._speakers: dict[str, torch.Tensor] = {}
 
     def setup(self, model: nn.Module, streams: Mapping[str, Stream]) -> None:
-        """Give every speaker of the tasks what is his own.
+        """Give every speaker of the tasks what is his own; a speaker at another speed is another one.
 
         Raises:
             ConfigError: there are not two speakers.
         """
-        named = {
-            name: stream.data.speakers()
+        heard = {
+            name: stream.data
             for name, stream in streams.items()
             if isinstance(stream, Task) and isinstance(stream.data, Spoken)
         }
-        self.names = tuple(sorted({speaker for speakers in named.values() for speaker in speakers}))
-        if len(self.names) < 2:
+        if len(people := {one.speaker for spoken in heard.values() for one in spoken.utterances}) < 2:
             raise ConfigError(
-                f"speaker-adaptive training needs several speakers, but there is {'one' if self.names else 'none'} to "
+                f"speaker-adaptive training needs several speakers, but there is {'one' if people else 'none'} to "
                 "train on; name the speakers in the manifest, or train plainly."
             )
+        named = {name: spoken.speakers() for name, spoken in heard.items()}
+        self.names = tuple(sorted({speaker for speakers in named.values() for speaker in speakers}))
         assert isinstance(model, Model)
         self.many = MANY[self.kind](model, len(self.names), self.size)
         numbers = {speaker: number for number, speaker in enumerate(self.names)}

@@ -61,7 +61,7 @@ def test_meta_learning_leaves_a_plain_model_and_says_what_rates_it_learnt(
     assert not {"codes", "adapters"} & config.keys()
     rates = config["origin"]["learning_rates"]
     assert {"frontend", "encoder.layers.0"} <= rates.keys() and set(rates.values()) != {1.0}
-    assert "heads.en" in rates or method == "lhuc"
+    assert "heads" in rates or method == "lhuc"
     assert read_record(out)["training"]["steps"] == 8
 
 

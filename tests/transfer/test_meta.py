@@ -135,7 +135,7 @@ def test_the_gradient_of_the_rates_is_that_of_the_loss_behind_one_step() -> None
         "encoder.layers.0",
         "encoder.layers.1",
         "encoder.norm",
-        "heads.main",
+        "heads",
     ]
     for row in range(len(gradient)):
         sides = []
@@ -215,4 +215,4 @@ def test_places_are_blocks_and_heads() -> None:
     model = _model()
     assert place_of("frontend.layers.1.norm.bias", model) == "frontend"
     assert place_of("adapters.lhuc.encoder.layers.1.r", model) == "encoder.layers.1"
-    assert place_of("heads.main.weight", model) == "heads.main"
+    assert place_of("heads.main.weight", model) == "heads"
