@@ -300,7 +300,7 @@ class SpeakerAdaptiveConfig(Ranged, section="speaker_adaptive"):
     kind: Literal["lhuc", "speaker-code"] = "lhuc"
     share: Share = 0.5
     code: Count = 32
-    pace: Positive = 3.0
+    pace: Positive = 10.0
 
 
 @dataclass(frozen=True)
@@ -327,10 +327,10 @@ class MetaConfig(Ranged, section="meta"):
     way: Literal["fomaml", "reptile"] = "fomaml"
     method: str = "full"
     share: Share = 0.5
-    inner_steps: CountOrNone = 5
+    inner_steps: CountOrNone = 10
     inner_rate: Positive | None = None
     recordings: Count = 5
-    steps: Count = 100
+    steps: Count = 70
     speakers: Count = 4
     batch_budget: Count = 500
     learning_rate: Positive = 3e-4
