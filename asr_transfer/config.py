@@ -378,6 +378,9 @@ class SourceConfig(Ranged):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_outputs()
+        for name in ("speaker_adaptive", "meta"):
+            if getattr(self, name) is not None and self.model.pretrained is not None:
+                raise ConfigError(f"`{name}` needs a network of one's own; leave it or `model.pretrained` out.")
         if self.meta is not None and self.meta.way == "reptile" and self.meta.learn_rates:
             raise ConfigError("`meta.learn_rates` needs `meta.way` fomaml: Reptile judges nothing after an adaptation.")
         if self.isolated_words and self.model.units == "characters":

@@ -12,10 +12,11 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.kinds import make_network
+from asr_transfer.training import session
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.session import train_recogniser
 from asr_transfer.training.trainer import Result
-from asr_transfer.transfer.speaker_adaptive import SpeakerAdaptive
+from asr_transfer.transfer.speaker_adaptive import SpeakerAdaptive, require_speakers
 
 
 def train_source(
@@ -32,8 +33,7 @@ def train_source(
     Raises:
         DataError, ConfigError: see there; or there is one speaker alone where several are needed.
     """
-    if config.meta is not None:
-        require_one_to_adapt(train, config.meta)
+    _require_adaptable(train, config)
     asked = config.speaker_adaptive
     adaptive = None if asked is None else SpeakerAdaptive(asked.kind, asked.share, asked.code, asked.pace)
     added: list[tuple[Weight, Objective]] = [] if adaptive is None else [(1.0, adaptive)]
@@ -45,6 +45,23 @@ def train_source(
         recogniser, more = train_to_be_adapted(recogniser, train, config.meta, config, place, log)
         result = _together(result, more)
     return recogniser, result, report
+
+
+def require_trainable(train: Spoken, dev: Spoken, config: SourceConfig) -> None:
+    """Refuse utterances and settings as `train_source` does, before a folder is made for it; arguments as there.
+
+    Raises:
+        DataError, ConfigError: as there.
+    """
+    session.require_trainable(train, dev, config)
+    _require_adaptable(train, config)
+
+
+def _require_adaptable(train: Spoken, config: SourceConfig) -> None:
+    if config.speaker_adaptive is not None:
+        require_speakers(train.utterances)
+    if config.meta is not None:
+        require_one_to_adapt(train, config.meta)
 
 
 def _together(first: Result, second: Result) -> Result:

@@ -41,9 +41,10 @@ class Meta(TrainedObjective):
     """Runs each batch of a task at the weights that an adaptation to other items of its label leads to.
 
     The adaptation is what `adapt` does: some steps of its optimiser on one batch of a few items, with normalisation
-    statistics held, after which the model is given back as it was. With `fomaml` the gradient there is that of the
-    model's weights, to the first order; with `reptile` the batch is the adaptation's last step, and the gradient is the
-    way gone in units of the learning rate. With no step before the batch both are plain training, bit for bit.
+    statistics held and in full precision, after which the model is given back as it was. With `fomaml` the gradient
+    there is that of the model's weights, to the first order; with `reptile` the batch is the adaptation's last step,
+    and the gradient is the way gone in units of the learning rate. With no step before the batch both are plain
+    training, bit for bit.
 
     Args:
         way: `fomaml` or `reptile`.

@@ -7,13 +7,14 @@ by what is their speaker's, the rest by the model as it is for everybody, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from asr_transfer.data.batching import Batch
+from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters.many_speakers import MANY, ManySpeakers
@@ -61,11 +62,7 @@ class SpeakerAdaptive(TrainedObjective):
             for name, stream in streams.items()
             if isinstance(stream, Task) and isinstance(stream.data, Spoken)
         }
-        if len(people := {one.speaker for spoken in heard.values() for one in spoken.utterances}) < 2:
-            raise ConfigError(
-                f"speaker-adaptive training needs several speakers, but there is {'one' if people else 'none'} to "
-                "train on; name the speakers in the manifest, or train plainly."
-            )
+        require_speakers(one for spoken in heard.values() for one in spoken.utterances)
         named = {name: spoken.speakers() for name, spoken in heard.items()}
         self.names = tuple(sorted({speaker for speakers in named.values() for speaker in speakers}))
         assert isinstance(model, Model)
@@ -102,3 +99,16 @@ class SpeakerAdaptive(TrainedObjective):
         """Leave with the trained model what an adaptation to further speakers begins with."""
         assert self.many is not None
         self.many.settle(model)
+
+
+def require_speakers(utterances: Iterable[Utterance]) -> None:
+    """Refuse speech of fewer than two speakers.
+
+    Raises:
+        ConfigError: there are not two.
+    """
+    if len(people := {utterance.speaker for utterance in utterances}) < 2:
+        raise ConfigError(
+            f"speaker-adaptive training needs several speakers, but there is {'one' if people else 'none'} to train "
+            "on; name the speakers in the manifest, or train plainly."
+        )

@@ -9,6 +9,7 @@ import yaml
 
 from asr_transfer.adaptation.profile import Profile
 from asr_transfer.cli import main
+from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.runs.record import read_record
 from tests.adapting import adapt, equal, recordings, run, weights
 from tests.tones import TINY
@@ -71,5 +72,10 @@ def test_what_cannot_be_done_is_told(
     command = ["train", "--train", str(tone_corpus["train"]), "--out", str(tmp_path / "run"), *TINY, *QUICK]
     assert run(*command, "--meta.method", "none") != 0
     assert "`meta.method` is 'none', which trains nothing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "nothing is begun, and nothing overwritten"
+    one = tmp_path / "one.jsonl"
+    write_manifest(one, [u for u in read_manifest(tone_corpus["train"]) if u.speaker == "anna"])
+    assert run("train", "--train", one, "--out", tmp_path / "run", *TINY, "--speaker_adaptive.kind", "lhuc") != 0
+    assert "needs several speakers, but there is one to train on" in capsys.readouterr().err
     assert run(*command, "--meta.way", "reptile", "--meta.learn_rates", "true") != 0
     assert "`meta.learn_rates` needs `meta.way` fomaml" in capsys.readouterr().err
