@@ -421,7 +421,7 @@ WARPS = (
 )  # fmt: skip
 """Factors on all frequencies, as vocal tracts of other lengths have them, that are tried for a speaker."""
 
-_LATER = (
+_LATER: tuple[tuple[str, Any], ...] = (
     ("blocks", ""),
     ("kind", "log-mel"),
     ("pretrained", None),

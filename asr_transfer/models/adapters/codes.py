@@ -42,11 +42,13 @@ class Codes(nn.Module):
         return self.get_parameter(self._names[path])
 
 
-def add_codes(model: Model, size: int) -> None:
-    """Give a model matrices for codes of a length, all 0."""
+def add_codes(model: Model, size: int) -> Codes:
+    """Give a model matrices for codes of a length, all 0, and return them."""
     like = next(model.parameters())
     dims = {place.path: place.dim for place in KINDS["speaker-code"].places(model)}
-    model.codes = Codes(dims, size).to(like.device, like.dtype)
+    codes = Codes(dims, size).to(like.device, like.dtype)
+    model.codes = codes
+    return codes
 
 
 def codes_of(model: nn.Module) -> Codes | None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from asr_transfer.models.adapters.codes import Codes, add_codes
+from asr_transfer.models.adapters.codes import add_codes
 from asr_transfer.models.adapters.kind import KINDS, PREFIX, SEED
 from asr_transfer.models.contract import Block, Model
 
@@ -111,14 +111,15 @@ class ManyCodes(ManySpeakers):
         like = next(model.parameters())
         codes = torch.randn(speakers, size, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
         self.codes = nn.Parameter(codes.to(like.device, like.dtype))
-        self.matrices = Codes({place.path: place.dim for place in self.places}, size).to(like.device, like.dtype)
-        for matrix in self.matrices.parameters():
+        # The matrices are the model's: what is kept of it, such as its best weights, has those that go with it.
+        self.shared = (add_codes(model, size),)
+        for matrix in self.shared[0].parameters():
             matrix.requires_grad_(True)
 
     def act(self, number: int, hidden: torch.Tensor, speakers: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
         """See `ManySpeakers.act`."""
         codes = torch.where(own[:, None], self.codes[speakers], 0.0)
-        shifts = (self.matrices.of(self.places[number].path) * codes[:, None, :]).sum(2)
+        shifts = (self.shared[0].of(self.places[number].path) * codes[:, None, :]).sum(2)
         return hidden + _rows(shifts, hidden)
 
     def own(self, speaker: int) -> dict[str, torch.Tensor]:
@@ -126,9 +127,9 @@ class ManyCodes(ManySpeakers):
         return {f"{PREFIX}{self.kind}.code": self.codes[speaker].detach()}
 
     def settle(self, model: Model) -> None:
-        """Leave the matrices with the model, of which the code 0 makes nothing."""
-        add_codes(model, self.codes.shape[1])
-        model.codes.load_state_dict(self.matrices.state_dict())  # type: ignore[union-attr]
+        """Hold the matrices as they are, of which the code 0 makes nothing."""
+        for matrix in self.shared[0].parameters():
+            matrix.requires_grad_(False)
 
 
 MANY: dict[str, type[ManyLhuc] | type[ManyCodes]] = {kind.kind: kind for kind in (ManyLhuc, ManyCodes)}
