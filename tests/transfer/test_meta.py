@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import speechbrain as sb
 import torch
@@ -216,3 +218,30 @@ def test_places_are_blocks_and_heads() -> None:
     assert place_of("frontend.layers.1.norm.bias", model) == "frontend"
     assert place_of("adapters.lhuc.encoder.layers.1.r", model) == "encoder.layers.1"
     assert place_of("heads.main.weight", model) == "heads"
+
+
+def test_stopped_midway_and_resumed_it_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(folder: Path) -> tuple[AcousticModel, Meta, Trainer]:
+        model = small_model(dtype=torch.float64)
+        meta = _meta(model, learn=True)
+        meta.share = 0.5
+        options = settings(batch_budget=90, steps=6, checkpoint_every=2, accumulate=2)
+        plan = TransferPlan(FreezeStatistics())
+        return model, meta, Trainer(model, [_task()], [(1.0, meta)], plan, config=options, folder=folder)
+
+    whole, learnt, trainer = made(tmp_path / "whole")
+    trainer.train()
+    _, _, trainer = made(tmp_path / "parts")
+    load = trainer._load
+
+    def failing(step: int) -> object:
+        if step == 5:
+            raise RuntimeError("power cut")
+        return load(step)
+
+    monkeypatch.setattr(trainer, "_load", failing)
+    with pytest.raises(RuntimeError, match="power cut"):
+        trainer.train()
+    resumed, again, trainer = made(tmp_path / "parts")
+    trainer.train()
+    assert not different(snapshot(whole), snapshot(resumed)) and learnt.factors() == again.factors()
