@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import speechbrain as sb
@@ -172,8 +172,7 @@ class Trainer(sb.Brain):
         factors = dict(self.applied.learning_rate_factors) if self.applied else {}
         beside = list(self.trained.named_parameters(prefix="objectives"))
         for name, _ in beside:
-            objective = self.trained[int(name.split(".")[1])]
-            factors[name] = objective.pace
+            factors[name] = cast(TrainedObjective, self.trained[int(name.split(".")[1])]).pace
         self.optimizer = make_optimizer(self.model, self.config, factors, beside)
         self.optimizers_dict = {"optimizer": self.optimizer}
         if self.checkpointer is not None:

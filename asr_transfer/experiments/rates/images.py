@@ -30,7 +30,7 @@ def image_rates(config: ImageRates, seed: int) -> tuple[ImageModel, Task, Task]:
     Raises:
         ConfigError: there are too few digits, or unlike many classes to learn on and to try on.
     """
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # scikit-learn comes with librosa
 
     if config.learn != config.test or config.learn + config.test > 8:
         raise ConfigError(
