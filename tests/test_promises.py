@@ -87,7 +87,7 @@ def test_the_source_model_of_a_fold_learns_its_training_utterances_alone(
     def caught(train: Spoken, dev: Spoken, *rest: Any) -> None:
         raise Learnt([u.id for u in train.utterances], dev.utterances)
 
-    monkeypatch.setattr(experiment, "train_recogniser", caught)
+    monkeypatch.setattr(experiment, "train_source", caught)
     with pytest.raises(Learnt) as found:
         run_job(tmp_path, TrainFold(_shop(tmp_path), _fold()))
     assert found.value.args == (["f", "g"], [])

@@ -5,6 +5,7 @@ A reason stands beside each default; figures are from the project's own developm
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -26,9 +27,11 @@ class MethodSettings(Ranged, section="settings"):
         fisher: pull of `ewc` towards the source weights, times each weight's Fisher information on source utterances.
         rank: rank of the matrices of `lora`.
         bottleneck: hidden units of a `residual-adapter`.
-        code: numbers in a `speaker-code`.
+        code: numbers in a `speaker-code`; on a model that was trained with codes there are as many as it has.
         blocks: selector of the blocks that `lhuc`, `lora`, `residual-adapter` and `speaker-code` act on, such as
             `encoder.layers[:2]`; empty for all that the kind can act on.
+        rates: factor on the learning rate by selector, such as `encoder.layers[0]`, of what a method trains; those that
+            `train` learnt stand in the model's `config.yaml`.
         replay: share of the loss that source utterances have in `replay`.
         confidence: least confidence of the source model, from 0 to 1, in an utterance that `pseudo-label` keeps.
         labels: way in which the source model makes the texts of `pseudo-label`: `plain`, as it is, or `suta`, adapted
@@ -47,6 +50,7 @@ class MethodSettings(Ranged, section="settings"):
     bottleneck: Count = 16
     code: Count = 32
     blocks: str = ""
+    rates: Mapping[str, Positive] = field(default_factory=dict)
     replay: Share = 0.5
     confidence: Share = 0.8
     labels: Literal["plain", "suta"] = "suta"

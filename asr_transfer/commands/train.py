@@ -69,6 +69,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     Raises:
         AsrTransferError: manifests, audio, settings or the folder are wrong.
     """
+    from asr_transfer.adaptation.adaptable_source import require_trainable, train_source
     from asr_transfer.adaptation.warp import prior_of_training
     from asr_transfer.data.features import FeatureStore, build_store
     from asr_transfer.data.judged import hold_out, symbols_of
@@ -83,7 +84,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.training import distributed
     from asr_transfer.training.hypotheses import hypotheses
     from asr_transfer.training.precision import precise
-    from asr_transfer.training.session import hold_out_speakers, require_trainable, train_recogniser
+    from asr_transfer.training.session import hold_out_speakers
 
     if distributed.is_main():
         require_writable_folder(command.out)
@@ -132,7 +133,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         command, trainer=precise(command.trainer, command.out, command.model, record.say if record else None)
     )
     store = store or computed()
-    recogniser, result, report = train_recogniser(
+    recogniser, result, report = train_source(
         Spoken(train, store), Spoken(dev, store), command, command.out, record.log if record else None
     )
     if record is None:

@@ -88,14 +88,24 @@ class LengthBuckets:
         budget: greatest padded cost of a batch; an item above it makes a batch alone.
         seed: random seed of jitter and order.
         rank, world: this process's share under `torchrun`: each takes every world-th batch.
+        labels: label of each item, such as its speaker, where a batch is to hold items of one; None mixes them.
     """
 
     JITTER = 0.02
     """Relative: enough to vary who shares a batch, little enough to keep padding under a few per cent."""
 
-    def __init__(self, costs: np.ndarray, budget: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        costs: np.ndarray,
+        budget: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        labels: Sequence[str] | None = None,
+    ) -> None:
         if len(costs) == 0:
             raise ValueError("there are no items to make batches of.")
+        self._labels = None if labels is None else np.asarray(labels)
         self._costs, self._budget, self._seed = np.asarray(costs), budget, seed
         self._rank, self._world = rank, world
         self._epochs: list[list[np.ndarray]] = []
@@ -119,7 +129,11 @@ class LengthBuckets:
         items = self._items(number)
         jitter = 1 + self.JITTER * random.standard_normal(len(items))
         order = items[np.lexsort((random.random(len(items)), self._costs[items] * jitter))]
-        batches = cut(order, self._costs, self._budget)
+        parts = [order]
+        if self._labels is not None:
+            own = self._labels[order]
+            parts = [order[own == label] for label in np.unique(own)]
+        batches = [batch for part in parts for batch in cut(part, self._costs, self._budget)]
         return [batches[index] for index in random.permutation(len(batches))]
 
     def _items(self, number: int) -> np.ndarray:

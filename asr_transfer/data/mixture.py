@@ -36,6 +36,7 @@ class MixedBuckets(LengthBuckets):
         budget: greatest padded cost of a batch; an item above it makes a batch alone.
         seed: random seed of jitter and order.
         rank, world: this process's share under `torchrun`.
+        labels: label of each item, through all sets, where a batch is to hold items of one; None mixes them.
     """
 
     BATCHES = 20
@@ -50,8 +51,9 @@ class MixedBuckets(LengthBuckets):
         seed: int,
         rank: int = 0,
         world: int = 1,
+        labels: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(np.concatenate(list(costs)), budget, seed, rank, world)
+        super().__init__(np.concatenate(list(costs)), budget, seed, rank, world, labels)
         amounts = [int(np.sum(part)) for part in costs]
         wanted = [(amount, share) for amount, share in zip(amounts, shares, strict=True) if share > 0]
         once = min(amount / share for amount, share in wanted)

@@ -69,6 +69,14 @@ class Spoken:
         """Return the utterance that `item` is a view of."""
         return self.utterances[item // len(self.speeds)]
 
+    def speakers(self) -> list[str]:
+        """Return the speaker of each item; at another speed it is somebody else's voice, as in Kaldi's recipes."""
+        return [
+            utterance.speaker if speed == 1 else f"sp{speed:g}-{utterance.speaker}"
+            for utterance in self.utterances
+            for speed in self.speeds
+        ]
+
     def target(self, number: int) -> list[int]:
         """Return the labels of the utterance of this number."""
         labels: list[int] = self._targets[number].tolist()

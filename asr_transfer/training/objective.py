@@ -5,12 +5,14 @@ The trainer knows nothing else of any method.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
 from torch import nn
 
+from asr_transfer.data.batching import Batch
 from asr_transfer.training.streams import Output, Stream
 
 Weight = float | Callable[[float], float]
@@ -42,17 +44,19 @@ class Objective(Protocol):
 class TrainedObjective(nn.Module):
     """Base of objectives with parameters of their own, such as a discriminator, or with figures to show.
 
-    The trainer trains these parameters with its one optimiser at the full learning rate, keeps them in checkpoints
-    and never makes them a part of the model. A subclass defines `setup` and `forward`.
+    The trainer trains these parameters with its one optimiser, keeps them in checkpoints and never makes them a part
+    of the model. A subclass defines `setup` and `forward`, and `around` where it acts on the model while a batch runs.
 
     Attributes:
         progress: progress of the training, from 0 to 1; the trainer sets it before each `forward`.
+        pace: factor on the learning rate of its parameters.
     """
 
     streams: Sequence[str] = ()
     taps: Sequence[str] = ()
     replaces_weight_decay: bool = False
     progress: float = 0.0
+    pace: float = 1.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,6 +64,17 @@ class TrainedObjective(nn.Module):
 
     def setup(self, model: nn.Module, streams: Mapping[str, Stream]) -> None:
         """See `Objective.setup`."""
+
+    @contextmanager
+    def around(self, model: nn.Module, parts: Mapping[str, tuple[Stream, Batch]], share: float) -> Iterator[None]:
+        """Enclose the forward and the backward pass of a batch in training: do nothing.
+
+        Args:
+            model: model that is trained; it must be afterwards as it was, but for its gradients.
+            parts: stream and batch, on the model's device, by name.
+            share: share of the optimiser's step that the batch has.
+        """
+        yield
 
     def note(self, name: str, value: torch.Tensor) -> None:
         """Keep a scalar of this step for `figures`."""

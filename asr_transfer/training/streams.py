@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,12 +95,14 @@ class Stream:
         data: data set to read.
         budget: padded cost of a batch; None takes the trainer's.
         augment: whether batches are randomly augmented.
+        together: label of each item, such as its speaker: a batch then holds items of one label; None mixes all items.
     """
 
     name: str
     data: Data
     budget: int | None = field(default=None, kw_only=True)
     augment: bool = field(default=True, kw_only=True)
+    together: Sequence[str] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class Mixture:
         shares: share of each task in the frames, by its name, instead of `alpha`; normalised to add up to 1.
         weight: weight of the mixture's mean loss in the total.
         budget: padded cost of a batch; None takes the trainer's.
+        apart: whether a batch holds items of one task alone.
     """
 
     name: str
@@ -146,10 +149,13 @@ class Mixture:
     shares: Mapping[str, float] | None = field(default=None, kw_only=True)
     weight: float = field(default=1.0, kw_only=True)
     budget: int | None = field(default=None, kw_only=True)
+    apart: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.tasks:
             raise ConfigError(f"the mixture '{self.name}' has no tasks; give at least one.")
+        if any(task.together is not None for task in self.tasks):
+            raise ConfigError(f"the mixture '{self.name}' mixes tasks in a batch, so none of them can be `together`.")
         if not 0 <= self.alpha <= 1:
             raise ConfigError(f"the mixture '{self.name}' needs an `alpha` from 0 to 1, got {self.alpha}.")
         if self.shares is not None:
@@ -181,8 +187,9 @@ def make_buckets(group: Stream | Mixture, budget: int, seed: int, rank: int = 0,
     """Return what orders the items of a stream, or of all tasks of a mixture numbered through, into batches."""
     if isinstance(group, Mixture):
         costs = [task.data.costs() for task in group.tasks]
-        return MixedBuckets(costs, list(group.sampling().values()), group.budget or budget, seed, rank, world)
-    return LengthBuckets(group.data.costs(), group.budget or budget, seed, rank, world)
+        names = [task.name for task, own in zip(group.tasks, costs, strict=True) for _ in own] if group.apart else None
+        return MixedBuckets(costs, list(group.sampling().values()), group.budget or budget, seed, rank, world, names)
+    return LengthBuckets(group.data.costs(), group.budget or budget, seed, rank, world, group.together)
 
 
 def deal(group: Stream | Mixture, items: np.ndarray) -> Iterator[tuple[Stream, list[int]]]:

@@ -8,10 +8,11 @@ signal to stop (`interruption`) is heeded between two batches: a checkpoint is w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import speechbrain as sb
@@ -168,8 +169,10 @@ class Trainer(sb.Brain):
 
     def on_fit_start(self) -> None:
         """Make the optimiser and load the newest checkpoint."""
-        factors = self.applied.learning_rate_factors if self.applied else {}
-        beside = self.trained.named_parameters(prefix="objectives")
+        factors = dict(self.applied.learning_rate_factors) if self.applied else {}
+        beside = list(self.trained.named_parameters(prefix="objectives"))
+        for name, _ in beside:
+            factors[name] = cast(TrainedObjective, self.trained[int(name.split(".")[1])]).pace
         self.optimizer = make_optimizer(self.model, self.config, factors, beside)
         self.optimizers_dict = {"optimizer": self.optimizer}
         if self.checkpointer is not None:
@@ -196,14 +199,10 @@ class Trainer(sb.Brain):
             if loss is not None:
                 total = total + loss
         if training:
-            progress = self.optimizer_step / self.config.steps
-            for weight, objective in self.objectives:
-                factor = weight(progress) if callable(weight) else weight
-                # A batch of a mixture may lack all the streams that an objective reads.
-                if factor and (not objective.streams or any(name in predictions for name in objective.streams)):
-                    if isinstance(objective, TrainedObjective):
-                        objective.progress = progress
-                    total = total + factor * objective.forward(self.model, predictions)
+            for factor, objective in self._active(predictions):
+                if isinstance(objective, TrainedObjective):
+                    objective.progress = self.optimizer_step / self.config.steps
+                total = total + factor * objective.forward(self.model, predictions)
         return total
 
     def fit_batch(self, batch: Sequence[Mapping[str, Batch]]) -> torch.Tensor:
@@ -213,11 +212,13 @@ class Trainer(sb.Brain):
         set_learning_rate(self.optimizer, config.learning_rate * scale_at(self.optimizer_step, config))
         statistics = [buffer.clone() for buffer in self.model.buffers()]
         total = torch.zeros((), device=self.device)
-        for part in batch:
-            with self.training_ctx:
-                outputs = self.compute_forward(part, sb.Stage.TRAIN)
-            loss = self.compute_objectives(outputs, part, sb.Stage.TRAIN) / len(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+        for loaded in batch:
+            part = {name: own.to(self.device) for name, own in loaded.items()}
+            with self._around(part, 1 / len(batch)):
+                with self.training_ctx:
+                    outputs = self.compute_forward(part, sb.Stage.TRAIN)
+                loss = self.compute_objectives(outputs, part, sb.Stage.TRAIN) / len(batch)
+                loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         distributed.average_gradients(parameters)
@@ -301,6 +302,25 @@ class Trainer(sb.Brain):
         # Processes that train together stop behind the same step, whichever was asked.
         self._stopping = distributed.greatest(requested(), self.device)
         return self._stopping > 0
+
+    def _active(self, names: Container[str]) -> list[tuple[float, Objective]]:
+        """Return the objectives that count in this step, with their weights, of a batch with streams of these names."""
+        progress = self.optimizer_step / self.config.steps
+        weighed = [
+            (weight(progress) if callable(weight) else weight, objective) for weight, objective in self.objectives
+        ]
+        # A batch of a mixture may lack all the streams that an objective reads.
+        return [(w, o) for w, o in weighed if w and (not o.streams or any(name in names for name in o.streams))]
+
+    @contextmanager
+    def _around(self, batch: Mapping[str, Batch], share: float) -> Iterator[None]:
+        """Let objectives act on the model while a batch runs."""
+        parts = {name: (self.streams[name], part) for name, part in batch.items()}
+        with ExitStack() as stack:
+            for _, objective in self._active(batch):
+                if isinstance(objective, TrainedObjective):
+                    stack.enter_context(objective.around(self.model, parts, share))
+            yield
 
     def _seed(self, *parts: int) -> int:
         entropy = [self.config.seed, *(part % 2**32 for part in parts)]

@@ -22,7 +22,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import ConfigError, DataError, SelectionError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import adapter_specs, add_adapter, base_state
 from asr_transfer.plain import from_plain, to_plain
@@ -382,3 +382,18 @@ def test_offsets_of_languages_are_kept_where_no_weight_moves(name: str, kept: di
     source = replace(make_source(), offsets={"main": 0.5})
     assert adapt(source, Spoken(speech.own, speech.store), name, CONFIG).recogniser.offsets == kept
     assert source.offsets == {"main": 0.5}
+
+
+def test_rates_of_blocks_are_factors_on_the_learning_rate(source: Recogniser, speech: Speech) -> None:
+    settings = replace(CONFIG.settings, rates={"frontend": 0.5, "heads": 2.0})
+    plan = build("full", source.model, settings).plan
+    factors = plan.apply(copy.deepcopy(source.model)).learning_rate_factors
+    assert {factor for name, factor in factors.items() if name.startswith("frontend.")} == {0.5}
+    assert {factor for name, factor in factors.items() if name.startswith("heads.")} == {2.0}
+    assert not [name for name in factors if name.startswith("encoder.")]
+
+
+def test_rates_of_a_block_that_is_not_there_are_refused(source: Recogniser) -> None:
+    plan = build("full", source.model, MethodSettings(rates={"encoder.nowhere": 2.0})).plan
+    with pytest.raises(SelectionError, match="encoder.nowhere"):
+        plan.apply(copy.deepcopy(source.model))

@@ -43,7 +43,7 @@ def _point(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[], 
 
 def _source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[], object], list[Path], Path]:
     monkeypatch.setattr(sources, "source_store", lambda *arguments: None)
-    monkeypatch.setattr(sources, "train_recogniser", _begun)
+    monkeypatch.setattr(sources, "train_source", _begun)
     manifests = [_manifest(folder, name) for name in ("one", "two")]
     corpora = Corpora({path.stem: str(path) for path in manifests})
     job = TrainSource(corpora, SourceModel("all-0", (), None, source_config()))
@@ -52,7 +52,7 @@ def _source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[],
 
 def _fold(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[], object], list[Path], Path]:
     monkeypatch.setattr(Workshop, "store", lambda self: None)
-    monkeypatch.setattr(experiment, "train_recogniser", _begun)
+    monkeypatch.setattr(experiment, "train_source", _begun)
     manifest = _manifest(folder, "train")
     shop = Workshop({"train": str(manifest)}, str(folder), ExperimentConfig())
 

@@ -139,7 +139,7 @@ def test_a_training_is_resumed_where_it_was_moved_to(
     def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asr_transfer.training.session.train_recogniser", stop)
+    monkeypatch.setattr("asr_transfer.adaptation.adaptable_source.train_source", stop)
 
     def train(manifest: Path, out: Path, *more: str) -> int:
         return main(["train", "--train", str(manifest), "--dev", str(tone_corpus["dev"]), "--out", str(out), *more])

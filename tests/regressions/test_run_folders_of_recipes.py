@@ -180,7 +180,7 @@ def _train(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
     monkeypatch.setattr("asr_transfer.data.features.build_store", lambda *arguments: None)
     monkeypatch.setattr("asr_transfer.training.session.require_trainable", lambda *arguments: None)
     monkeypatch.setattr("asr_transfer.training.precision.precise", lambda trainer, *arguments: trainer)
-    monkeypatch.setattr("asr_transfer.training.session.train_recogniser", _begun)
+    monkeypatch.setattr("asr_transfer.adaptation.adaptable_source.train_source", _begun)
     corpus = _write(folder, "chars", "cmn")
     given = [word for split in ("train", "dev", "test") for word in (f"--{split}", str(corpus / f"{split}.jsonl"))]
     return Ways(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from asr_transfer.errors import ConfigError, ModelError, TrainingError
 from asr_transfer.training.criteria import cross_entropy
 from asr_transfer.training.forward import run
 from asr_transfer.training.metrics import ClassificationError
+from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.optimisation import make_optimizer, scale_at
 from asr_transfer.training.progress import Progress
-from asr_transfer.training.streams import Output, Stream, Task
+from asr_transfer.training.streams import Mixture, Output, Stream, Task
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.l2sp import L2SP
 from asr_transfer.transfer.plan import Freeze, TransferPlan
@@ -356,3 +358,50 @@ def test_bf16_trains_and_keeps_weights_in_full_precision() -> None:
     assert result.skipped == 0
     assert different(before, snapshot(model))
     assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+class _Around(TrainedObjective):
+    """An objective with a number of its own, which notes when it is asked for what."""
+
+    def __init__(self, pace: float = 1.0) -> None:
+        super().__init__()
+        self.own, self.pace = nn.Parameter(torch.zeros((), dtype=torch.float64)), pace
+        self.noted: list[str] = []
+
+    @contextmanager
+    def around(self, model: nn.Module, parts: Mapping[str, tuple[Stream, Batch]], share: float) -> Iterator[None]:
+        """Note the beginning and the end."""
+        self.noted.append(f"{'+'.join(parts)} {share}")
+        yield
+        self.noted.append("end" if next(model.parameters()).grad is not None else "no gradient")
+
+    def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
+        """Pull the number up."""
+        self.noted.append("forward")
+        return -self.own
+
+
+def test_an_objective_encloses_both_passes_of_every_batch_where_its_weight_is_not_zero() -> None:
+    every, never = _Around(), _Around()
+    Trainer(HeadOnly(4, 3), [_task()], [(1.0, every), (0.0, never)], config=settings(steps=1, accumulate=2)).train()
+    assert every.noted == ["t 0.5", "forward", "end"] * 2 and never.noted == []
+
+
+def test_an_objective_s_pace_is_a_factor_on_the_rate_of_its_own_parameters() -> None:
+    slow, fast = _Around(), _Around(3.0)
+    Trainer(HeadOnly(4, 3), [_task()], [(1.0, slow), (1.0, fast)], config=settings(steps=2)).train()
+    assert slow.own.item() == pytest.approx(2 * 0.05) and fast.own.item() == pytest.approx(3 * 2 * 0.05)
+
+
+def test_a_mixture_apart_has_one_task_in_every_batch() -> None:
+    tasks = (_task(_classes(9), "a"), _task(_classes(14, 1), "b"))
+    trainer = Trainer(HeadOnly(4, 3), [Mixture("m", tasks, alpha=1.0, apart=True)], config=settings(batch_budget=5))
+    seen = [batch for step in range(5) for batch in trainer._load(step)]
+    assert all(len(batch) == 1 for batch in seen) and {name for batch in seen for name in batch} == {"a", "b"}
+    assert sum(len(part.items) for batch in seen for part in batch.values()) == 23
+
+
+def test_tasks_that_are_mixed_keep_nothing_together() -> None:
+    labelled = _task(together=["x"] * 40)
+    with pytest.raises(ConfigError, match="so none of them can be `together`"):
+        Mixture("m", (labelled,))

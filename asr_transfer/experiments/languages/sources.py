@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from asr_transfer import ranges
+from asr_transfer.adaptation.adaptable_source import train_source
 from asr_transfer.config import ModelConfig, SourceConfig, to_record
 from asr_transfer.data.manifest import Utterance, by_language
 from asr_transfer.data.speech import Spoken
@@ -28,7 +29,6 @@ from asr_transfer.models.shared_private import PrivateConfig, SharedPrivateModel
 from asr_transfer.plain import to_plain
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.objective import Objective, Weight
-from asr_transfer.training.session import train_recogniser
 from asr_transfer.transfer.adversarial import DomainAdversarial
 from asr_transfer.transfer.orthogonality import Orthogonality
 
@@ -130,7 +130,7 @@ class TrainSource(Job):
     def _train(self, record: RunRecord, train: list[Utterance]) -> None:
         source, path, languages = self.source, record.folder, list(by_language(train))
         store = source_store(self.corpora, network_inputs(source.config.model), source.config.speeds)
-        recogniser, result, report = train_recogniser(
+        recogniser, result, report = train_source(
             Spoken(train, store),
             Spoken([], store),
             source.config,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from asr_transfer.adaptation.adaptable_source import train_source
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice
 from asr_transfer.adaptation.kept import in_its_languages, kept_speech
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
@@ -48,7 +49,6 @@ from asr_transfer.models.kinds import network_inputs
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.textfiles import read_text, write_text
 from asr_transfer.training.hypotheses import hypotheses
-from asr_transfer.training.session import train_recogniser
 
 SOURCE = "source"
 """Run folder of the source model."""
@@ -96,7 +96,7 @@ class TrainSource(Job):
         config, every = self.config, list(data["train"][1])
         held = hold_out(every, [], self.keep_judged, config.trainer.seed, symbols_of(config))
         store = build_store(every, network_inputs(config.model), stored_speeds(config.speeds))
-        recogniser, result, report = train_recogniser(
+        recogniser, result, report = train_source(
             Spoken(held.train, store), Spoken([], store), config, record.folder, record.log
         )
         if held.judged:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_transfer.adaptation.adapt import adapt, spelled_by_head
+from asr_transfer.adaptation.adaptable_source import train_source
 from asr_transfer.adaptation.candidates import answers, rise
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
@@ -42,7 +43,6 @@ from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
 from asr_transfer.training.hypotheses import hypotheses
 from asr_transfer.training.precision import precise
-from asr_transfer.training.session import train_recogniser
 
 WITHOUT_SOURCE = "auto-without-source"
 AUTOMATIC = (AUTO, WITHOUT_SOURCE)
@@ -358,7 +358,7 @@ class TrainFold(Job):
         """Train it, and keep with it what was held out."""
         config, store = self.shop.config.source, self.shop.store()
         train, judged = (list(data[name][1]) if name in data else [] for name in ("train", "judged"))
-        recogniser, result, report = train_recogniser(
+        recogniser, result, report = train_source(
             Spoken(train, store), Spoken([], store), config, record.folder, record.log
         )
         card = f"# Speaker-independent model\n\nTrained on {len(train)} utterances, fold '{self.fold.name}'.\n"

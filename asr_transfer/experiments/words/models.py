@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from asr_transfer.adaptation.adaptable_source import train_source
 from asr_transfer.config import ModelConfig, Outputs, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.inputs import Wanted
@@ -34,7 +35,6 @@ from asr_transfer.models.pretrained.door import is_foreign
 from asr_transfer.ranges import Ranged, Seeds
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.precision import precise
-from asr_transfer.training.session import train_recogniser
 
 CONTROL = "control"
 """Name of the control's model."""
@@ -163,7 +163,7 @@ class TrainListener(Job):
             raise ConfigError(f"models of {', '.join(languages)} are trained without `source`; give `learn.model`.")
         else:
             config = replace(learn.as_source(), outputs=self._outputs)
-            recogniser, result, _ = train_recogniser(
+            recogniser, result, _ = train_source(
                 Spoken(spoken, store), Spoken(dev, store), config, record.folder, record.log
             )
         card = f"# Phones of {', '.join(languages)}\n\nA model of the zero-shot words recipe; see `../run.json`.\n"

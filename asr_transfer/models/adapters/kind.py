@@ -100,8 +100,12 @@ class Adapter(nn.Module):
     ) -> None:
         """Place `module` at `path` and let it, or `act`, map the output of the model's module there."""
         self.place(path, module)
+        self.behind(model, path, act or module)
+
+    def behind(self, model: nn.Module, path: str, act: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Let `act` map the output of the model's module at `path`."""
         # Copies of the model get copies of the hook, bound to their own parameters: `partial` is copied deeply.
-        hook = partial(_map_output, act or module)
+        hook = partial(_map_output, act)
         self.handles.append(model.get_submodule(path).register_forward_hook(hook))
 
 

@@ -8,17 +8,20 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from asr_transfer.errors import ConfigError
+from asr_transfer.models.adapters.codes import codes_of
 from asr_transfer.models.adapters.kind import Adapter, channels_last, register
 from asr_transfer.models.contract import Block, Model
 
 
 @register("speaker-code")
 class SpeakerCode(Adapter):
-    """A speaker code s and a matrix per layer: h + B_l s (Abdel-Hamid and Jiang 2013); B_l = 0, s random.
+    """A speaker code s and a matrix per layer: h + B_l s (Abdel-Hamid and Jiang 2013).
 
     The authors train the matrices on many speakers, each with a code of his own, and learn only the new speaker's
-    code. Without a source model trained so, both are learnt from the new speaker alone, and this amounts to adapting
-    biases of all layers that share a low rank.
+    code. So does this on a model that has such matrices (`Codes`); s is then 0 at the start, and nothing else is added.
+    On others both are learnt from the new speaker alone, B_l from 0 and s from a random start, which amounts to
+    adapting biases of all layers that share a low rank.
     """
 
     measure: ClassVar[str] = "length"
@@ -30,19 +33,38 @@ class SpeakerCode(Adapter):
 
     def build(self, model: Model, generator: torch.Generator) -> None:
         """See `Adapter.build`."""
+        trained = codes_of(model)
+        if trained is not None and trained.size != self.size:
+            raise ConfigError(
+                f"the model was trained with speaker codes of {trained.size} numbers, which a code of {self.size} does "
+                f"not fit; give {trained.size}."
+            )
+        self.trained = (trained,)  # in a tuple, for it is the model's
         self.code = nn.Parameter(torch.empty(self.size, dtype=torch.float64))
         self.reset_parameters(generator)
         for block in self.chosen(model):
-            spread = _Spread(block.dim, self.size)
-            self.after(model, block.path, spread, channels_last(partial(self.shift, spread), block.axis))
+            if trained is None:
+                spread = _Spread(block.dim, self.size)
+                self.after(model, block.path, spread, channels_last(partial(self.shift, spread), block.axis))
+            else:
+                self.behind(model, block.path, channels_last(partial(self.shift_by, block.path), block.axis))
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw a new code."""
-        nn.init.normal_(self.code, generator=generator)
+        """Draw a new code, or begin with that of nobody where the model was trained with codes."""
+        if self.trained[0] is None:
+            nn.init.normal_(self.code, generator=generator)
+        else:
+            nn.init.zeros_(self.code)
 
     def shift(self, spread: _Spread, hidden: torch.Tensor) -> torch.Tensor:
         """Return (batch, time, dim) `hidden` with the layer's bias added."""
         return hidden + (spread.weight * self.code).sum(1)  # a product of matrices would round in mixed precision
+
+    def shift_by(self, path: str, hidden: torch.Tensor) -> torch.Tensor:
+        """Return `hidden` with the bias added that the model's own matrix makes of the code."""
+        (trained,) = self.trained
+        assert trained is not None
+        return hidden + (trained.of(path) * self.code).sum(1)
 
 
 class _Spread(nn.Module):

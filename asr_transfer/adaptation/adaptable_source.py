@@ -1,0 +1,74 @@
+"""Trains source models as their settings say, those that are made to be adapted included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from asr_transfer.adaptation.meta_training import require_one_to_adapt, train_to_be_adapted
+from asr_transfer.config import ModelConfig, SourceConfig
+from asr_transfer.data.manifest import Report
+from asr_transfer.data.speech import Spoken
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.kinds import make_network
+from asr_transfer.training import session
+from asr_transfer.training.objective import Objective, Weight
+from asr_transfer.training.session import train_recogniser
+from asr_transfer.training.trainer import Result
+from asr_transfer.transfer.speaker_adaptive import SpeakerAdaptive, require_speakers
+
+
+def train_source(
+    train: Spoken,
+    dev: Spoken,
+    config: SourceConfig,
+    folder: Path | None = None,
+    log: Callable[[str], None] | None = None,
+    objectives: Sequence[tuple[Weight, Objective]] = (),
+    make_model: Callable[[ModelConfig, Mapping[str, int]], SpeechModel] = make_network,
+) -> tuple[Recogniser, Result, Report]:
+    """Train a source model as `config` says; see `train_recogniser` for arguments and results.
+
+    Raises:
+        DataError, ConfigError: see there; or there is one speaker alone where several are needed.
+    """
+    _require_adaptable(train, config)
+    asked = config.speaker_adaptive
+    adaptive = None if asked is None else SpeakerAdaptive(asked.kind, asked.share, asked.code, asked.pace)
+    added: list[tuple[Weight, Objective]] = [] if adaptive is None else [(1.0, adaptive)]
+    recogniser, result, report = train_recogniser(train, dev, config, folder, log, [*objectives, *added], make_model)
+    if adaptive is not None:
+        adaptive.settle(recogniser.model)
+    if config.meta is not None:
+        place = None if folder is None else folder / "checkpoints" / "meta"
+        recogniser, more = train_to_be_adapted(recogniser, train, config.meta, config, place, log)
+        result = _together(result, more)
+    return recogniser, result, report
+
+
+def require_trainable(train: Spoken, dev: Spoken, config: SourceConfig) -> None:
+    """Refuse utterances and settings as `train_source` does, before a folder is made for it; arguments as there.
+
+    Raises:
+        DataError, ConfigError: as there.
+    """
+    session.require_trainable(train, dev, config)
+    _require_adaptable(train, config)
+
+
+def _require_adaptable(train: Spoken, config: SourceConfig) -> None:
+    if config.speaker_adaptive is not None:
+        require_speakers(train.utterances)
+    if config.meta is not None:
+        require_one_to_adapt(train, config.meta)
+
+
+def _together(first: Result, second: Result) -> Result:
+    """Return what two trainings did, one after the other; the best weights are none's, for the second has no choice."""
+    history = [*first.history, *({**entry, "step": entry["step"] + first.steps} for entry in second.history)]
+    sums = {
+        name: getattr(first, name) + getattr(second, name)
+        for name in ("steps", "skipped", "cpu_seconds", "loading_seconds", "cost")
+    }
+    return Result(history=history, best=first.best, **sums)

@@ -1,0 +1,114 @@
+"""Trains a model together with what each training speaker has of his own: speaker-adaptive training.
+
+Hidden units that are scaled for each speaker (SAT-LHUC; Swietojanski, Li and Renals 2016), or a code of each speaker
+that shifts the layers by shared matrices (Abdel-Hamid and Jiang 2013; Xue et al. 2014). A share of the items is heard
+by what is their speaker's, the rest by the model as it is for everybody, so that it stays good without any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from asr_transfer.data.batching import Batch
+from asr_transfer.data.manifest import Utterance
+from asr_transfer.data.speech import Spoken
+from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.models.adapters.many_speakers import MANY, ManySpeakers
+from asr_transfer.models.contract import Model
+from asr_transfer.training.objective import TrainedObjective
+from asr_transfer.training.streams import Output, Stream, Task
+
+
+class SpeakerAdaptive(TrainedObjective):
+    """Adapts a share of each batch to its speakers; adds nothing to the loss.
+
+    After the training the model is a plain one. `settle` leaves with it what speakers to come need.
+
+    Args:
+        kind: `lhuc` or `speaker-code`.
+        share: share of the items that are adapted to their speaker, from 0 to 1, drawn anew in each batch; 0 is plain
+            training, bit for bit.
+        size: numbers in a speaker code; no matter for `lhuc`.
+        pace: factor on the learning rate of what is the speakers' own.
+
+    Attributes:
+        names: speakers in order, as the rows of `many` have them.
+        many: what is theirs.
+    """
+
+    def __init__(self, kind: str, share: float = 0.5, size: int = 32, pace: float = 1.0) -> None:
+        super().__init__()
+        if kind not in MANY:
+            raise ConfigError(f"The 'kind' of speaker-adaptive training is '{kind}'.{nearest_hint(kind, MANY)}")
+        if not 0 <= share <= 1:
+            raise ConfigError(f"The 'share' of speaker-adaptive training must be from 0 to 1, got {share}.")
+        self.kind, self.share, self.size, self.pace = kind, share, size, pace
+        self.names: tuple[str, ...] = ()
+        self.many: ManySpeakers | None = None
+        self._speakers: dict[str, torch.Tensor] = {}
+
+    def setup(self, model: nn.Module, streams: Mapping[str, Stream]) -> None:
+        """Give every speaker of the tasks what is his own; a speaker at another speed is another one.
+
+        Raises:
+            ConfigError: there are not two speakers.
+        """
+        heard = {
+            name: stream.data
+            for name, stream in streams.items()
+            if isinstance(stream, Task) and isinstance(stream.data, Spoken)
+        }
+        require_speakers(one for spoken in heard.values() for one in spoken.utterances)
+        named = {name: spoken.speakers() for name, spoken in heard.items()}
+        self.names = tuple(sorted({speaker for speakers in named.values() for speaker in speakers}))
+        assert isinstance(model, Model)
+        self.many = MANY[self.kind](model, len(self.names), self.size)
+        numbers = {speaker: number for number, speaker in enumerate(self.names)}
+        self._speakers = {
+            name: torch.tensor([numbers[speaker] for speaker in speakers]) for name, speakers in named.items()
+        }
+
+    @contextmanager
+    def around(self, model: nn.Module, parts: Mapping[str, tuple[Stream, Batch]], share: float) -> Iterator[None]:
+        """See `TrainedObjective.around`."""
+        if not self.share:
+            yield
+            return
+        assert isinstance(model, Model) and self.many is not None
+        device = next(model.parameters()).device
+        # The streams' rows stand in this order in a joint batch; a stream of nobody is heard by the model as it is.
+        nobody = torch.tensor(-1)
+        rows = [
+            self._speakers[name][batch.items] if name in self._speakers else nobody.expand(len(batch.items))
+            for name, (_, batch) in parts.items()
+        ]
+        speakers = torch.cat(rows)
+        own = (torch.rand(len(speakers)) < self.share) & (speakers >= 0)
+        with self.many.on(model, speakers.clamp(min=0).to(device), own.to(device)):
+            yield
+
+    def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
+        """Return 0: what it does is done while the model runs."""
+        return torch.zeros((), device=next(model.parameters()).device)
+
+    def settle(self, model: Model) -> None:
+        """Leave with the trained model what an adaptation to further speakers begins with."""
+        assert self.many is not None
+        self.many.settle(model)
+
+
+def require_speakers(utterances: Iterable[Utterance]) -> None:
+    """Refuse speech of fewer than two speakers.
+
+    Raises:
+        ConfigError: there are not two.
+    """
+    if len(people := {utterance.speaker for utterance in utterances}) < 2:
+        raise ConfigError(
+            f"speaker-adaptive training needs several speakers, but there is {'one' if people else 'none'} to train "
+            "on; name the speakers in the manifest, or train plainly."
+        )

@@ -1,0 +1,81 @@
+"""`asr-transfer train` makes sources that are made to be adapted, which everything else reads like any model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from asr_transfer.adaptation.profile import Profile
+from asr_transfer.cli import main
+from asr_transfer.data.manifest import read_manifest, write_manifest
+from asr_transfer.runs.record import read_record
+from tests.adapting import adapt, equal, recordings, run, weights
+from tests.tones import TINY
+
+QUICK = ("--trainer.steps", "6", "--trainer.validate_every", "0")
+
+
+def _train(corpus: dict[str, Path], out: Path, *options: str) -> Path:
+    assert main(["train", "--train", str(corpus["train"]), "--out", str(out), *TINY, *QUICK, *options]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def coded(tone_corpus: dict[str, Path], feature_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run folder of a model that was trained with speaker codes."""
+    out = tmp_path_factory.mktemp("coded") / "run"
+    return _train(tone_corpus, out, "--speaker_adaptive.kind", "speaker-code", "--speaker_adaptive.code", "3")
+
+
+def test_a_model_trained_with_codes_is_adapted_by_a_profile_of_one_code(coded: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((coded / "model" / "config.yaml").read_text())
+    assert config["codes"] == 3 and "adapters" not in config
+    kim = recordings(tmp_path, "kim", 1.17, 4, 7)
+    ran = adapt(coded, kim, tmp_path / "run", "--method", "speaker-code", "--steps", 4, "--keep_suspicious")
+    profile = Profile.load(ran.out / "profile")
+    assert list(profile.tensors) == ["adapters.speaker-code.code"]
+    assert profile.tensors["adapters.speaker-code.code"].abs().max() > 0
+    assert equal(weights(coded, ran.out / "profile"), weights(ran.out))
+
+
+def test_scales_of_speakers_leave_a_plain_model(
+    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    out = _train(tone_corpus, tmp_path / "run", "--speaker_adaptive.kind", "lhuc")
+    config = yaml.safe_load((out / "model" / "config.yaml").read_text())
+    assert not {"codes", "adapters"} & config.keys()
+    assert read_record(out)["config"]["speaker_adaptive"]["share"] == 0.5
+
+
+@pytest.mark.parametrize("method", ["full", "lhuc"])
+def test_meta_learning_leaves_a_plain_model_and_says_what_rates_it_learnt(
+    method: str, tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    meta = ("--meta.steps", "2", "--meta.speakers", "2", "--meta.recordings", "2", "--meta.inner_steps", "2")
+    out = _train(
+        tone_corpus, tmp_path / "run", *meta, "--meta.method", method, "--meta.learn_rates", "true",
+        "--meta.batch_budget", "200",
+    )  # fmt: skip
+    config = yaml.safe_load((out / "model" / "config.yaml").read_text())
+    assert not {"codes", "adapters"} & config.keys()
+    rates = config["origin"]["learning_rates"]
+    assert {"frontend", "encoder.layers.0"} <= rates.keys() and set(rates.values()) != {1.0}
+    assert "heads" in rates or method == "lhuc"
+    assert read_record(out)["training"]["steps"] == 8
+
+
+def test_what_cannot_be_done_is_told(
+    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--train", str(tone_corpus["train"]), "--out", str(tmp_path / "run"), *TINY, *QUICK]
+    assert run(*command, "--meta.method", "none") != 0
+    assert "`meta.method` is 'none', which trains nothing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "nothing is begun, and nothing overwritten"
+    one = tmp_path / "one.jsonl"
+    write_manifest(one, [u for u in read_manifest(tone_corpus["train"]) if u.speaker == "anna"])
+    assert run("train", "--train", one, "--out", tmp_path / "run", *TINY, "--speaker_adaptive.kind", "lhuc") != 0
+    assert "needs several speakers, but there is one to train on" in capsys.readouterr().err
+    assert run(*command, "--meta.way", "reptile", "--meta.learn_rates", "true") != 0
+    assert "`meta.learn_rates` needs `meta.way` fomaml" in capsys.readouterr().err
