@@ -354,6 +354,9 @@ class SourceConfig(Ranged):
         return replace(self, units_of=units, subwords=subwords)
 
 
+ProfileKind = Literal["lhuc", "lin", "lora"]
+"""Kinds of adapters that the profiles of training speakers are of."""
+
 WARPS = (
     0.72, 0.76, 0.80, 0.84, 0.88, 0.92, 0.96, 1.00, 1.04, 1.08, 1.12, 1.16, 1.20, 1.24, 1.28, 1.32, 1.36, 1.40,
 )  # fmt: skip
@@ -371,6 +374,10 @@ _LATER = (
     ("on_published", ["full", "first-layers"]),
     ("warps", list(WARPS)),
     ("warp_width", None),
+    ("speaker_profiles", None),
+    ("directions", None),
+    ("prior", 1.0),
+    ("softness", 0.1),
     ("title", ""),
     ("settings", None),
     ("strength", None),

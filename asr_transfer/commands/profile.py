@@ -33,7 +33,7 @@ DIGITS = 12
 """So many hex digits of a checksum are shown."""
 
 _MODEL_FILES = re.compile(
-    r"model\.safetensors|config\.yaml|README\.md|(tokens|lexicon)(\.[\w-]+)?\.txt|tokens(\.[\w-]+)?\.(model|json)"
+    r"(model|speakers)\.safetensors|config\.yaml|README\.md|(tokens|lexicon)(\.[\w-]+)?\.txt|tokens(\.[\w-]+)?\.(model|json)"
 )
 
 

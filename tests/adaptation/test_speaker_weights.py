@@ -1,0 +1,159 @@
+"""A new speaker is a few weights of the training speakers' directions: identities in float64, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
+from asr_transfer.adaptation.speaker_profiles import space_of
+from asr_transfer.adaptation.speaker_weights import (
+    EIGEN,
+    MEAN,
+    MIXTURE,
+    NEAREST,
+    UNREAD,
+    Likelihood,
+    describe_speaker,
+    likely_speakers,
+    most_likely,
+)
+from asr_transfer.config import FeatureConfig
+from asr_transfer.data.speech import Spoken
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError, ModelError
+from asr_transfer.models.adapters import AdapterSpec, adapter_state, add_adapter, base_checksum
+from asr_transfer.models.speaker_space import SpeakerSpace, flat, names_of
+from tests.adaptation.test_methods import make_source
+from tests.small import MELS, different, small_model, snapshot
+from tests.spaces import give_space, made_up_profiles
+from tests.tones import Speech, two_speakers
+
+CONFIG = AdaptConfig(steps=2, learning_rate=0.01, precision="fp32", device="cpu")
+KINDS = pytest.mark.parametrize("kind", ["lhuc", "lin", "lora"])
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
+    """Return recordings of two tone speakers."""
+    return two_speakers(tmp_path_factory.mktemp("speech"), FeatureConfig(mels=MELS))
+
+
+@pytest.fixture(scope="module")
+def source() -> Recogniser:
+    """Return a model in float64 with directions of nine made-up speakers; no test may change it."""
+    made = make_source(torch.float64)
+    give_space(made.model)
+    return made
+
+
+def _space(source: Recogniser) -> SpeakerSpace:
+    assert source.model.speakers is not None
+    return source.model.speakers
+
+
+def _likelihood(source: Recogniser, speech: Speech) -> Likelihood:
+    return Likelihood(source, _space(source), Spoken(speech.own, speech.store).spelled(source.tokens))
+
+
+@KINDS
+def test_directions_are_those_of_the_profiles(kind: str) -> None:
+    model = small_model(dtype=torch.float64)
+    spec = AdapterSpec(kind, 2 if kind == "lora" else 0)
+    profiles = made_up_profiles(model, spec)
+    space = space_of(spec, base_checksum(model), profiles)
+    vectors = torch.stack([flat(list(profile.values())) for profile in profiles.values()])
+    assert len(space.deviations) == 8, "nine speakers around their mean have eight directions"
+    unit = torch.eye(8, dtype=torch.float64)
+    torch.testing.assert_close(space.directions @ space.directions.T, unit, rtol=0, atol=1e-12)
+    torch.testing.assert_close(space.vector(torch.zeros(0)), vectors.mean(0), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(space.vector(torch.zeros(8)), vectors.mean(0), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(space.weights.std(0), space.deviations, rtol=1e-9, atol=1e-12)
+    assert bool((space.deviations[:-1] >= space.deviations[1:]).all())
+    for vector, weights in zip(vectors, space.weights, strict=True):
+        torch.testing.assert_close(space.vector(weights), vector, rtol=1e-9, atol=1e-12)
+        left_out = vector - space.vector(weights[:3])
+        assert float(left_out.norm()) == pytest.approx(float(weights[3:].norm()), rel=1e-9)
+
+
+@KINDS
+def test_profiles_without_effect_have_a_mean_without_effect(kind: str) -> None:
+    model = small_model(dtype=torch.float64)
+    spec = AdapterSpec(kind, 2 if kind == "lora" else 0)
+    plain = copy.deepcopy(model)
+    add_adapter(plain, spec)
+    own = names_of(spec, adapter_state(plain))
+    space = space_of(spec, base_checksum(model), {f"s{number}": own for number in range(8)})
+    assert len(space.deviations) == 0 and space.used == 0
+    twin = copy.deepcopy(model)
+    space.put_on(twin, torch.zeros(0))
+    held, wanted = snapshot(twin), snapshot(plain)
+    assert held.keys() == wanted.keys()
+    for name in held:
+        torch.testing.assert_close(held[name], wanted[name], rtol=1e-12, atol=0)
+    x, lengths = torch.randn(2, 30, MELS, dtype=torch.float64), torch.tensor([30, 21])
+    assert torch.equal(twin.eval()(x, lengths)[0], model.eval()(x, lengths)[0])
+
+
+def test_no_weights_are_the_mean_profile(source: Recogniser, speech: Speech) -> None:
+    spoken = Spoken(speech.own, speech.store)
+    mean = adapt(source, spoken, MEAN, CONFIG).recogniser.model
+    none = adapt(source, spoken, EIGEN, replace(CONFIG, settings=MethodSettings(directions=0))).recogniser.model
+    held = adapt(source, spoken, EIGEN, replace(CONFIG, settings=MethodSettings(prior=float("inf")))).recogniser.model
+    assert not different(snapshot(mean), snapshot(none)) and not different(snapshot(mean), snapshot(held))
+    space = _space(source)
+    torch.testing.assert_close(flat(list(names_of(space.spec, adapter_state(mean)).values())), space.mean.double())
+    found = most_likely(_likelihood(source, speech), 4, 1e9)
+    assert float(found.abs().max()) < 1e-6, "a prior without end leaves the mean"
+
+
+def test_slopes_are_those_of_the_loss(source: Recogniser, speech: Speech) -> None:
+    likelihood = _likelihood(source, speech)
+    weights = torch.linspace(-0.4, 0.5, 5, dtype=torch.float64)
+    loss, slope = likelihood.slope(weights)
+    assert loss == pytest.approx(likelihood.loss(weights), rel=1e-12)
+    for number in range(5):
+        step = torch.zeros(5, dtype=torch.float64)
+        step[number] = 1e-5
+        by_hand = (likelihood.loss(weights + step) - likelihood.loss(weights - step)) / 2e-5
+        assert float(slope[number]) == pytest.approx(by_hand, rel=1e-5, abs=1e-6)
+
+
+def test_the_weights_are_the_likeliest_given_speech_and_prior(source: Recogniser, speech: Speech) -> None:
+    likelihood, widths = _likelihood(source, speech), _space(source).deviations[:3].double()
+    for prior in (1.0, 10.0):
+        found = most_likely(likelihood, 3, prior)
+
+        def cost(weights: torch.Tensor, prior: float = prior) -> float:
+            return likelihood.loss(weights) + prior / 2 * float((weights / widths).square().sum())
+
+        least = cost(found)
+        assert least < cost(torch.zeros(3, dtype=torch.float64))
+        for number in range(3):
+            for step in (0.1, -0.1):
+                moved = found.clone()
+                moved[number] += step * widths[number]
+                assert cost(moved) > least
+
+
+def test_the_nearest_is_the_speaker_under_whom_speech_is_likeliest(source: Recogniser, speech: Speech) -> None:
+    likelihood, space = _likelihood(source, speech), _space(source)
+    losses = torch.tensor([likelihood.loss(weights) for weights in space.weights])
+    spoken = Spoken(speech.own, speech.store).spelled(source.tokens)
+    nearest = describe_speaker(source, spoken, NEAREST, MethodSettings())
+    assert nearest.speakers == [space.speakers[int(losses.argmin())]]
+    assert torch.equal(nearest.weights, space.weights[int(losses.argmin())].double())
+    assert nearest.gain == pytest.approx((likelihood.before - float(losses.min())) / likelihood.frames)
+    chances = likely_speakers(likelihood, 3, 0.1)
+    assert chances.sum() == pytest.approx(1) and (chances > 0).sum() == 3
+    assert set(chances.argsort()[-3:]) == set(losses.argsort()[:3].tolist())
+    first, second = losses.sort().values[:2].tolist()
+    assert sorted(chances)[-1] / sorted(chances)[-2] == pytest.approx(float(torch.tensor(0.1 * (second - first)).exp()))
+    sharp = describe_speaker(source, spoken, MIXTURE, MethodSettings(softness=1e6))
+    torch.testing.assert_close(sharp.weights, nearest.weights)
+    even = describe_speaker(source, spoken, MIXTURE, MethodSettings(softness=0.0))
+    torch.testing.assert_close(even.weights, space.weights[losses.argsort()[:8]].double().mean(0))
