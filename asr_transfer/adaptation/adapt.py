@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -185,6 +186,7 @@ def adapt(
         teacher = labeller(source, config.settings, config.suta)
         spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
     described, no_op, profile = None, dict[str, torch.Tensor](), dict[str, torch.Tensor]()
+    begin = time.process_time()
     if (start_method := starting(method)) is not None:
         described = _described(source, spoken, start_method, config)
         source, no_op, profile = _started(source, described)
@@ -199,7 +201,8 @@ def adapt(
         test_time = config.suta if "suta" in names else source.test_time
         offsets = source.offsets if described is None else {}
         adapted = replace(source, model=model, test_time=test_time, offsets=offsets)
-        nothing = Result([], None, 0, 0, 0.0, 0.0, 0)
+        spent = 0.0 if described is None else time.process_time() - begin
+        nothing = Result([], None, 0, 0, spent, 0.0, 0)
         outcome = Adapted(adapted, nothing, applied, report, no_op, profile, 0, warp, before, described)
         outcome.at_strength(config.strength)
         return outcome
