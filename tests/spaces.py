@@ -6,10 +6,15 @@ import copy
 
 import torch
 
+from asr_transfer.adaptation.methods import METHODS
 from asr_transfer.adaptation.speaker_profiles import space_of
 from asr_transfer.models.adapters import AdapterSpec, adapter_state, add_adapter, base_checksum
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.speaker_space import names_of
+
+
+STARTS = tuple(name for name, method in METHODS.items() if method.role == "start")
+"""Methods that describe a speaker by weights of such directions."""
 
 
 def made_up_profiles(

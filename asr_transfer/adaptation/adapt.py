@@ -308,7 +308,7 @@ def _started(
     names = space.profile(described.weights).keys()
     no_op = {name: model.get_parameter(name).detach().cpu().clone() for name in names}
     space.put_on(model, described.weights)
-    return replace(source, model=model), no_op, {n: model.get_parameter(n).detach().cpu().clone() for n in names}
+    return replace(source, model=model.eval()), no_op, {n: model.get_parameter(n).detach().cpu().clone() for n in names}
 
 
 def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:
