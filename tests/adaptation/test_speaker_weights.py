@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.profile import WEIGHTS, Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.adaptation.speaker_profiles import space_of
 from asr_transfer.adaptation.speaker_weights import (
@@ -25,9 +27,10 @@ from asr_transfer.adaptation.speaker_weights import (
 from asr_transfer.config import FeatureConfig
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError, ModelError
+from asr_transfer.errors import DataError, ModelError
 from asr_transfer.models.adapters import AdapterSpec, adapter_state, add_adapter, base_checksum
 from asr_transfer.models.speaker_space import SpeakerSpace, flat, names_of
+from asr_transfer.training.learnable import learnable
 from tests.adaptation.test_methods import make_source
 from tests.small import MELS, different, small_model, snapshot
 from tests.spaces import give_space, made_up_profiles
@@ -157,3 +160,93 @@ def test_the_nearest_is_the_speaker_under_whom_speech_is_likeliest(source: Recog
     torch.testing.assert_close(sharp.weights, nearest.weights)
     even = describe_speaker(source, spoken, MIXTURE, MethodSettings(softness=0.0))
     torch.testing.assert_close(even.weights, space.weights[losses.argsort()[:8]].double().mean(0))
+
+
+def test_without_transcripts_the_texts_have_no_influence(source: Recogniser, speech: Speech) -> None:
+    for name, read in ((UNREAD, False), (MEAN, False), (EIGEN, True), (NEAREST, True), (MIXTURE, True)):
+        other = [replace(utterance, text="dab ace") for utterance in speech.own]
+        first, second = (
+            adapt(source, Spoken(own, speech.store), name, CONFIG).described for own in (speech.own, other)
+        )
+        assert first is not None and second is not None
+        assert (first.gain != second.gain) == read, name
+
+
+def test_too_little_speech_is_refused_in_a_sentence(source: Recogniser, speech: Speech) -> None:
+    short = [replace(speech.own[0], duration=0.2)]
+    for name in (EIGEN, UNREAD, NEAREST, MIXTURE):
+        with pytest.raises(DataError, match=rf"^`{name}` has 0\.2 s of speech to go by.*take `mean-profile`") as caught:
+            adapt(source, Spoken(short, speech.store), name, CONFIG)
+        assert "\n" not in str(caught.value)
+    assert adapt(source, Spoken(short, speech.store), MEAN, CONFIG).described is not None
+
+
+def test_what_is_spoken_too_fast_or_not_recognised_is_refused_in_a_sentence(source: Recogniser, speech: Speech) -> None:
+    long = [replace(speech.own[0], text="abcdef " * 40)]
+    with pytest.raises(DataError, match="no recording is long enough for its transcript, so there is nothing that `eigen"):
+        adapt(source, Spoken(long, speech.store), EIGEN, CONFIG)
+    deaf = replace(source, model=copy.deepcopy(source.model))
+    with torch.no_grad():
+        deaf.model.head("en").bias[0] += 1e3  # type: ignore[union-attr,operator,index]
+    give_space(deaf.model)
+    with pytest.raises(DataError, match="the model recognises nothing in any recording, so there is nothing to describe"):
+        adapt(deaf, Spoken(speech.own, speech.store), UNREAD, CONFIG)
+
+
+def test_directions_of_other_weights_are_refused(source: Recogniser, speech: Speech) -> None:
+    spoken = Spoken(speech.own, speech.store)
+    bare = replace(source, model=copy.deepcopy(source.model))
+    bare.model.speakers = None
+    moved = replace(source, model=copy.deepcopy(source.model))
+    with torch.no_grad():
+        next(moved.model.parameters()).add_(1e-3)
+    for model, message in ((bare, "and this one has none; make them with `asr-transfer profile speakers`"),
+                           (moved, "goes by profiles of other weights than this model's, which was adapted")):  # fmt: skip
+        with pytest.raises(ModelError, match=message) as caught:
+            adapt(model, spoken, f"{MEAN}+front-end", CONFIG)
+        assert "\n" not in str(caught.value)
+    once = adapt(source, spoken, EIGEN, CONFIG).recogniser
+    with pytest.raises(ModelError, match="has a profile of the kind `lhuc` already, which `mean-profile` would replace"):
+        adapt(once, spoken, MEAN, CONFIG)
+
+
+def test_a_profile_of_weights_needs_the_very_directions(source: Recogniser, speech: Speech, tmp_path: Path) -> None:
+    adapted = adapt(source, Spoken(speech.own, speech.store), EIGEN, CONFIG)
+    assert adapted.described is not None
+    facts = {"method": EIGEN, "utterances": 5, "seconds": 3.0}
+    folder = save_profile(tmp_path / "p", source.model, adapted.recogniser.model, facts, adapted.described.weights)
+    profile, wanted = Profile.load(folder), snapshot(adapted.recogniser.model)
+    assert set(profile.tensors) == {WEIGHTS} and profile.size_bytes < 4000
+    model = copy.deepcopy(source.model)
+    with profile.applied(model) as again:
+        assert not different(snapshot(again), wanted)
+    assert not different(snapshot(model), snapshot(source.model))
+    give_space(model, "lin")
+    with pytest.raises(ModelError, match=r"weights of the directions \w{12} of training speakers, but the model has others"):
+        profile.apply(model)
+    model.speakers = None
+    with pytest.raises(ModelError, match="but the model has none; copy the model again, with speakers.safetensors"):
+        profile.apply(model)
+    assert not different(snapshot(model), snapshot(source.model))
+    half = adapt(source, Spoken(speech.own, speech.store), EIGEN, replace(CONFIG, strength=0.5)).recogniser.model
+    whole = Profile.load(save_profile(tmp_path / "half", source.model, half, facts, adapted.described.weights))
+    assert WEIGHTS not in whole.tensors, "half of the way the adapter is another than the weights make"
+
+
+def test_a_training_speaker_is_found_again(speech: Speech) -> None:
+    """Speech that is made likely by one profile is nearest to that, and its weights point there."""
+    source = make_source(torch.float64)
+    give_space(source.model, speakers=12)
+    space = _space(source)
+    spoken = Spoken([*speech.own, *speech.more], speech.store)
+    for number in (2, 7):
+        model = copy.deepcopy(source.model)
+        space.put_on(model, space.weights[number])
+        texts = replace(source, model=model.eval()).listen(spoken)
+        heard = [replace(u, text=text) for u, text in zip(spoken.utterances, texts, strict=True)]
+        usable, _ = learnable(Spoken([u for u in heard if u.text], speech.store).spelled(source.tokens), model)
+        found = describe_speaker(source, usable, NEAREST, MethodSettings())
+        assert found.speakers == [space.speakers[number]]
+        weights = describe_speaker(source, usable, EIGEN, MethodSettings()).weights
+        likeness = torch.nn.functional.cosine_similarity(space.weights[:, : len(weights)], weights[None], dim=1)
+        assert int(likeness.argmax()) == number
