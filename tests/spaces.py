@@ -12,7 +12,6 @@ from asr_transfer.models.adapters import AdapterSpec, adapter_state, add_adapter
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.speaker_space import names_of
 
-
 STARTS = tuple(name for name, method in METHODS.items() if method.role == "start")
 """Methods that describe a speaker by weights of such directions."""
 

@@ -247,7 +247,7 @@ class Profile:
             lack = "has none" if space is None else f"has others, {space.digest[:12]}"
             raise ModelError(
                 f"{self.folder}: the profile is {self.tensors[WEIGHTS].numel()} weights of the directions {digest[:12]} "
-                f"of training speakers, but the model {lack}; copy the model again, with {SPEAKERS}, or adapt it anew."
+                f"of training speakers, but the model {lack}; copy it again with its {SPEAKERS}, or adapt it anew."
             )
         rest = {name: tensor for name, tensor in self.tensors.items() if name != WEIGHTS}
         return {**rest, **_expanded(model, space, self.tensors[WEIGHTS])}

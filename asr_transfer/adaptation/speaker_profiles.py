@@ -25,8 +25,8 @@ from asr_transfer.data.manifest import Utterance, by_speaker
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.adapters import AdapterSpec, adapter_specs, adapter_state, base_checksum
-from asr_transfer.models.speaker_space import SpeakerSpace, flat, names_of
 from asr_transfer.models.contract import require_ctc
+from asr_transfer.models.speaker_space import SpeakerSpace, flat, names_of
 from asr_transfer.progress import Work
 from asr_transfer.training.learnable import learnable
 

@@ -1,9 +1,9 @@
 """Describes a new speaker by what the training speakers have in common: a few weights of their profiles' directions.
 
 A few seconds of speech cannot tell thousands of weights, but they can tell a few numbers. `eigen-profile` takes the
-weights that are likeliest given the speech and how the training speakers' own weights lie, a Gaussian (MAP; eigenvoices,
-Kuhn et al. 2000): the speech speaks by its CTC loss, the prior by the widths of the directions, both in nats of all
-speech, and the maximum of so few numbers is found by second-order steps (L-BFGS) on all of the speech at once.
+weights that are likeliest given the speech and how the training speakers' own weights lie, a Gaussian (MAP;
+eigenvoices, Kuhn et al. 2000): the speech speaks by its CTC loss, the prior by the widths of the directions, both in
+nats of all speech, and the maximum of so few numbers is found by second-order steps (L-BFGS) on all speech at once.
 `mean-profile` reads nothing, `nearest-profile` is the training speaker under whose profile the speech is likeliest, and
 `mixture-profile` the mean of the nearest, each as likely as his profile makes the speech.
 """
@@ -231,7 +231,9 @@ def most_likely(likelihood: Likelihood, count: int, prior: float) -> torch.Tenso
     def cost(whitened: np.ndarray) -> tuple[float, np.ndarray]:
         loss, slope = likelihood.slope(widths * torch.from_numpy(whitened))
         if not np.isfinite(loss):
-            raise TrainingError("the loss of the speech under the speakers' profiles is not finite; look for damaged recordings.")
+            raise TrainingError(
+                "the loss of the speech under the speakers' profiles is not finite; look for damaged recordings."
+            )
         return loss + prior / 2 * float(whitened @ whitened), (widths * slope).numpy() + prior * whitened
 
     found = minimize(cost, zero, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS})

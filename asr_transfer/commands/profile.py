@@ -424,7 +424,9 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     )
     part.add_argument("--kind", type=ProfileKind, default="lhuc", help="kind of the profiles")
     part.add_argument("--seed", type=int, default=0, help="random seed by which speakers and recordings are drawn")
-    part.add_argument("--device", type=str, default="auto", help="device to compute on; `auto` takes a GPU if there is one")
+    part.add_argument(
+        "--device", type=str, default="auto", help="device to compute on; `auto` takes a GPU if there is one"
+    )
     return parsers
 
 
@@ -444,4 +446,6 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
-COMMAND = Command("list, show, merge or remove the profiles of speakers, or make those of training speakers", _run, below=_parsers)
+COMMAND = Command(
+    "list, show, merge or remove the profiles of speakers, or make those of training speakers", _run, below=_parsers
+)

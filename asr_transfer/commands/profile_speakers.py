@@ -49,15 +49,15 @@ def keep_speakers(
     recogniser = Recogniser.load(folder, heads_in(folder)[0])
     if adapter_specs(recogniser.model):
         raise ModelError(
-            f"{folder}: is adapted to a speaker already; take the model that it was adapted from, for profiles of others "
-            "would go on from that speaker's."
+            f"{folder}: is adapted to a speaker already; take the model that it was adapted from, for other profiles "
+            "would go on from that one."
         )
     utterances = named_as(read_speech(data, recogniser.head, recogniser.case()), recogniser.tokens_by_head)
     speakers = len({utterance.speaker for utterance in utterances})
     if speakers < LEAST_SPEAKERS:
         raise DataError(
             f"{data}: is of {speakers} speaker{'s' if speakers != 1 else ''}, and directions among speakers need at "
-            f"least {LEAST_SPEAKERS}; give the recordings that the model was trained on, with `speaker` in the manifest."
+            f"least {LEAST_SPEAKERS}; give what the model was trained on, with each `speaker` in the manifest."
         )
     store = build_store(utterances, recogniser.model.inputs)
     place = str(distributed.join(device))

@@ -183,13 +183,17 @@ def test_too_little_speech_is_refused_in_a_sentence(source: Recogniser, speech: 
 
 def test_what_is_spoken_too_fast_or_not_recognised_is_refused_in_a_sentence(source: Recogniser, speech: Speech) -> None:
     long = [replace(speech.own[0], text="abcdef " * 40)]
-    with pytest.raises(DataError, match="no recording is long enough for its transcript, so there is nothing that `eigen"):
+    with pytest.raises(
+        DataError, match="no recording is long enough for its transcript, so there is nothing that `eigen"
+    ):
         adapt(source, Spoken(long, speech.store), EIGEN, CONFIG)
     deaf = replace(source, model=copy.deepcopy(source.model))
     with torch.no_grad():
         deaf.model.head("en").bias[0] += 1e3  # type: ignore[union-attr,operator,index]
     give_space(deaf.model)
-    with pytest.raises(DataError, match="the model recognises nothing in any recording, so there is nothing to describe"):
+    with pytest.raises(
+        DataError, match="the model recognises nothing in any recording, so there is nothing to describe"
+    ):
         adapt(deaf, Spoken(speech.own, speech.store), UNREAD, CONFIG)
 
 
@@ -206,7 +210,9 @@ def test_directions_of_other_weights_are_refused(source: Recogniser, speech: Spe
             adapt(model, spoken, f"{MEAN}+front-end", CONFIG)
         assert "\n" not in str(caught.value)
     once = adapt(source, spoken, EIGEN, CONFIG).recogniser
-    with pytest.raises(ModelError, match="has a profile of the kind `lhuc` already, which `mean-profile` would replace"):
+    with pytest.raises(
+        ModelError, match="has a profile of the kind `lhuc` already, which `mean-profile` would replace"
+    ):
         adapt(once, spoken, MEAN, CONFIG)
 
 
@@ -222,10 +228,10 @@ def test_a_profile_of_weights_needs_the_very_directions(source: Recogniser, spee
         assert not different(snapshot(again), wanted)
     assert not different(snapshot(model), snapshot(source.model))
     give_space(model, "lin")
-    with pytest.raises(ModelError, match=r"weights of the directions \w{12} of training speakers, but the model has others"):
+    with pytest.raises(ModelError, match=r"weights of the directions \w{12} of .*, but the model has others"):
         profile.apply(model)
     model.speakers = None
-    with pytest.raises(ModelError, match="but the model has none; copy the model again, with speakers.safetensors"):
+    with pytest.raises(ModelError, match="but the model has none; copy it again with its speakers.safetensors"):
         profile.apply(model)
     assert not different(snapshot(model), snapshot(source.model))
     half = adapt(source, Spoken(speech.own, speech.store), EIGEN, replace(CONFIG, strength=0.5)).recogniser.model

@@ -23,7 +23,9 @@ SHIFTS = {f"s{number}": 0.9 + 0.025 * number for number in range(9)}
 def speakers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a manifest of nine speakers."""
     folder = tmp_path_factory.mktemp("speakers")
-    made = [u for number, (name, shift) in enumerate(SHIFTS.items()) for u in make_speaker(folder, name, shift, 4, number)]
+    made = [
+        u for number, (name, shift) in enumerate(SHIFTS.items()) for u in make_speaker(folder, name, shift, 4, number)
+    ]
     write_manifest(folder / "train.jsonl", made)
     return folder / "train.jsonl"
 
@@ -55,7 +57,8 @@ def test_the_file_lies_beside_the_weights_and_changes_nothing_of_them(model: Pat
     assert space.speakers == tuple(sorted(SHIFTS)) and len(space.deviations) == 8 and 0 <= space.used <= 8
     plain, own = Recogniser.load(tone_run), Recogniser.load(model)
     assert own.model.speakers is not None and own.model.speakers.digest == space.digest and plain.model.speakers is None
-    assert all(torch.equal(a, b) for a, b in zip(plain.model.state_dict().values(), own.model.state_dict().values()))
+    before, after = plain.model.state_dict(), own.model.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     assert (model / FILE).stat().st_size < 200_000
 
 
@@ -140,7 +143,10 @@ def test_directions_of_other_weights_are_refused_or_left_out(model: Path, voice:
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
-    [(lambda text: text[:-40], "is cut off or no safetensors file"), (lambda text: text.replace(b"lhuc", b"lhuX"), "is damaged")],
+    [
+        (lambda text: text[:-40], "is cut off or no safetensors file"),
+        (lambda text: text.replace(b"lhuc", b"lhuX"), "is damaged"),
+    ],
 )
 def test_a_damaged_file_is_named(damage: object, reason: str, model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"

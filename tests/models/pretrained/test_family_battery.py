@@ -48,9 +48,7 @@ SYMBOLS = ["<pad>", "<unk>", "|", *LETTERS]
 _COMPUTE_BY_CTC = ("ewc", "suta", "pseudo-label", "warp", "warp-untranscribed", *STARTS)
 ADDED = ("lhuc", "lin", "lora", "residual-adapter", "speaker-code")
 REFUSED = {"head": "`head` trains the output layer alone, but that of Whisper has no weights of its own"}
-REFUSED |= {
-    name: f"`{name}` needs a model with CTC" for name in _COMPUTE_BY_CTC
-}
+REFUSED |= {name: f"`{name}` needs a model with CTC" for name in _COMPUTE_BY_CTC}
 """What a whole Whisper is not adapted by, and the beginning of the sentence that says so."""
 
 HELD = "decoder.embedding."
@@ -138,7 +136,7 @@ def _trained(source: Recogniser, method: str) -> tuple[str, ...]:
         "suta": [],
         "warp": ["adapters.warp"],
         "warp-untranscribed": ["adapters.warp"],
-        **dict.fromkeys(STARTS, ["adapters.lhuc"]),
+        **{name: ["adapters.lhuc"] for name in STARTS},
         "head": heads,
         "front-end": [block.path for block in model.front_end()],
         "first-layers": paths[:behind],
