@@ -230,7 +230,7 @@ class Profile:
 
     def _described(self, spec: AdapterSpec) -> str:
         if WEIGHTS in self.tensors and not any(name.startswith(f"{PREFIX}{spec.kind}.") for name in self.tensors):
-            return f"{spec} by {self.tensors[WEIGHTS].numel()} weights of training speakers' directions"
+            return f"{spec} by {len(self.tensors[WEIGHTS])} weights of training speakers' directions"
         factor = self.tensors.get(f"{PREFIX}{spec.kind}.factor")
         return str(spec) if factor is None else f"{spec} of {float(factor):.2f}"
 
@@ -246,7 +246,7 @@ class Profile:
         if space is None or space.digest != digest:
             lack = "has none" if space is None else f"has others, {space.digest[:12]}"
             raise ModelError(
-                f"{self.folder}: the profile is {self.tensors[WEIGHTS].numel()} weights of the directions {digest[:12]} "
+                f"{self.folder}: the profile is {len(self.tensors[WEIGHTS])} weights of the directions {digest[:12]} "
                 f"of training speakers, but the model {lack}; copy it again with its {SPEAKERS}, or adapt it anew."
             )
         rest = {name: tensor for name, tensor in self.tensors.items() if name != WEIGHTS}

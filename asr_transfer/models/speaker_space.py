@@ -1,7 +1,8 @@
 """Holds what the profiles of a model's training speakers have in common: their mean and main directions.
 
-These are the eigenvoices of Kuhn et al. (2000), of adapters instead of Gaussians. A speaker's profile is a few weights there: profile = mean + weights · directions. It comes with the model as one small
-file beside its weights, which belongs to exactly these weights. Loading executes no code from it.
+These are the eigenvoices of Kuhn et al. (2000), of adapters instead of Gaussians. A speaker's profile is a few weights
+there: profile = mean + weights · directions. It comes with the model as one small file beside its weights, and belongs
+to exactly these. Loading executes no code from it.
 """
 
 from __future__ import annotations

@@ -204,8 +204,10 @@ def test_directions_of_other_weights_are_refused(source: Recogniser, speech: Spe
     moved = replace(source, model=copy.deepcopy(source.model))
     with torch.no_grad():
         next(moved.model.parameters()).add_(1e-3)
-    for model, message in ((bare, "and this one has none; make them with `asr-transfer profile speakers`"),
-                           (moved, "goes by profiles of other weights than this model's, which was adapted")):  # fmt: skip
+    for model, message in (
+        (bare, "and this one has none; make them with `asr-transfer profile speakers`"),
+        (moved, "goes by profiles of other weights than this model's, which was adapted"),
+    ):
         with pytest.raises(ModelError, match=message) as caught:
             adapt(model, spoken, f"{MEAN}+front-end", CONFIG)
         assert "\n" not in str(caught.value)
