@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from math import prod
 
 import torch
 
@@ -18,27 +19,19 @@ STARTS = tuple(name for name, method in METHODS.items() if method.role == "start
 
 def made_up_profiles(
     model: SpeechModel, spec: AdapterSpec, speakers: int = 9, seed: int = 7
-) -> dict[str, dict[str, torch.Tensor]]:
-    """Return profiles of so many speakers, drawn at random around one that is not without effect."""
+) -> tuple[dict[str, tuple[int, ...]], dict[str, torch.Tensor]]:
+    """Return the adapter's shapes, and profiles of so many speakers, drawn at random around one with an effect."""
     twin = copy.deepcopy(model)
     add_adapter(twin, spec)
-    random = torch.Generator().manual_seed(seed)
-    shared = {
-        name: 0.2 * torch.randn(value.shape, generator=random, dtype=torch.float64)
-        for name, value in names_of(spec, adapter_state(twin)).items()
-    }
-    return {
-        f"speaker{number}": {
-            name: (value + 0.3 * torch.randn(value.shape, generator=random, dtype=torch.float64)).to(
-                next(model.parameters()).dtype
-            )
-            for name, value in shared.items()
-        }
-        for number in range(speakers)
-    }
+    shapes = {name: tuple(value.shape) for name, value in names_of(spec, adapter_state(twin)).items()}
+    random, values = torch.Generator().manual_seed(seed), sum(map(prod, shapes.values()))
+    shared = 0.2 * torch.randn(values, generator=random, dtype=torch.float64)
+    draws = 0.3 * torch.randn(speakers, values, generator=random, dtype=torch.float64)
+    return shapes, {f"speaker{number}": shared + draw for number, draw in enumerate(draws)}
 
 
 def give_space(model: SpeechModel, kind: str = "lhuc", speakers: int = 9, seed: int = 7) -> None:
     """Let a model have directions of made-up training speakers."""
     spec = AdapterSpec(kind, 2 if kind == "lora" else 0)
-    model.speakers = space_of(spec, base_checksum(model), made_up_profiles(model, spec, speakers, seed))
+    made = made_up_profiles(model, spec, speakers, seed)
+    model.speakers = space_of(spec, base_checksum(model), *made, next(model.parameters()).dtype)

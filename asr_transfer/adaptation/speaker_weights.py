@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from scipy.special import softmax
-from torch.nn import functional
 
+from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood, most_likely_under
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.adaptation.unsupervised import guess, surest
-from asr_transfer.data.batching import Batch, sequential
+from asr_transfer.data.batching import sequential
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
-from asr_transfer.errors import DataError, ModelError, TrainingError
-from asr_transfer.models.adapters import PREFIX, adapter_specs, base_checksum
+from asr_transfer.errors import DataError, ModelError
+from asr_transfer.models.adapters import adapter_specs, base_checksum
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.speaker_space import MAKING, SpeakerSpace
 
@@ -92,54 +91,25 @@ class Likelihood:
         device: device to compute on.
 
     Attributes:
-        before: loss of the speech under the model itself.
+        before: loss of the speech under the model itself, in nats of all of it.
         frames: output frames of the speech.
     """
 
     def __init__(
         self, source: Recogniser, space: SpeakerSpace, spoken: Spoken, device: torch.device | str = "cpu"
     ) -> None:
-        self.space, self._head = space, source.head
-        self._model = copy.deepcopy(source.model).to(device).eval().requires_grad_(False)
-        self._batches = [batch.to(device) for batch in sequential(spoken, BATCH_FRAMES)]
-        with torch.no_grad():
-            found = [self._loss(batch) for batch in self._batches]
-        self.before, self.frames = sum(float(loss) for loss, _ in found), sum(count for _, count in found)
-        space.put_on(self._model, torch.zeros(0))
-        self._parameters = [self._model.get_parameter(f"{PREFIX}{space.spec.kind}.{name}") for name in space.shapes]
+        self.space = space
+        self._adapter = AdapterLikelihood(source, space.spec, list(sequential(spoken, BATCH_FRAMES)), device)
+        self.before, self.frames = self._adapter.before, self._adapter.frames
 
     def loss(self, weights: torch.Tensor) -> float:
-        """Return the loss of the speech under a profile: its negative log-likelihood in nats, of all of it."""
-        self.space.put_on(self._model, weights)
-        with torch.no_grad():
-            return sum(float(self._loss(batch)[0]) for batch in self._batches)
+        """Return the loss of the speech under the profile of some weights, in nats of all of it."""
+        return self._adapter.loss(self.space.vector(weights))
 
     def slope(self, weights: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Return the loss and its (directions,) derivatives by the weights, in float64."""
-        self.space.put_on(self._model, weights)
-        total = 0.0
-        sums = [torch.zeros_like(parameter, dtype=torch.float64) for parameter in self._parameters]
-        # cuDNN's recurrent layers cannot go backward in evaluation mode; torch's own can.
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            for parameter in self._parameters:
-                parameter.requires_grad_(True)
-            for batch in self._batches:
-                loss, _ = self._loss(batch)
-                for held, found in zip(sums, torch.autograd.grad(loss, self._parameters), strict=True):
-                    held += found
-                total += float(loss.detach())
-            for parameter in self._parameters:
-                parameter.requires_grad_(False)
-        whole = torch.cat([part.reshape(-1) for part in sums]).cpu()
-        return total, self.space.directions[: len(weights)].double() @ whole
-
-    def _loss(self, batch: Batch) -> tuple[torch.Tensor, int]:
-        """Return the summed loss of a batch, and its output frames."""
-        assert batch.lengths is not None and batch.target_lengths is not None
-        hidden, lengths = self._model(batch.inputs, batch.lengths)
-        chances = self._model.head(self._head)(hidden).log_softmax(-1).transpose(0, 1)
-        loss = functional.ctc_loss(chances, batch.targets, lengths, batch.target_lengths, reduction="sum")
-        return loss, int(lengths.sum())
+        loss, whole = self._adapter.slope(self.space.vector(weights))
+        return loss, self.space.directions[: len(weights)].double() @ whole
 
 
 def describe_speaker(
@@ -213,31 +183,16 @@ def with_weights(source: Recogniser, weights: torch.Tensor) -> Recogniser:
 def most_likely(likelihood: Likelihood, count: int, prior: float) -> torch.Tensor:
     """Return the (count,) weights that are likeliest given the speech and the training speakers' Gaussian.
 
-    They minimise loss(w) + prior / 2 · Σ (w / σ)², both in nats of all the speech, over the whitened w / σ.
-
     Args:
         likelihood: the speech.
         count: number of directions.
-        prior: weight of the prior; 1 is Bayes' own, infinite gives the mean.
+        prior: weight of the Gaussian; 1 is Bayes' own, infinite gives the mean profile.
 
     Raises:
         TrainingError: the loss is not finite.
     """
     widths = likelihood.space.deviations[:count].double()
-    zero = np.zeros(count)
-    if not count or np.isinf(prior):
-        return torch.from_numpy(zero)
-
-    def cost(whitened: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, slope = likelihood.slope(widths * torch.from_numpy(whitened))
-        if not np.isfinite(loss):
-            raise TrainingError(
-                "the loss of the speech under the speakers' profiles is not finite; look for damaged recordings."
-            )
-        return loss + prior / 2 * float(whitened @ whitened), (widths * slope).numpy() + prior * whitened
-
-    found = minimize(cost, zero, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS})
-    return widths * torch.from_numpy(np.asarray(found.x))
+    return most_likely_under(likelihood.slope, widths, prior, ITERATIONS)
 
 
 def likely_speakers(likelihood: Likelihood, nearest: int, softness: float) -> np.ndarray:

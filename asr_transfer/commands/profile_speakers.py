@@ -34,6 +34,8 @@ def keep_speakers(
     """
     from asr_transfer.adaptation.speaker_profiles import LEAST_SPEAKERS, space_of_training
     from asr_transfer.data.features import build_store
+    from asr_transfer.data.kept_source import JUDGED, load_summaries
+    from asr_transfer.data.speech import Spoken
     from asr_transfer.decoding.recogniser import Recogniser, heads_in, model_folder
     from asr_transfer.models.adapters import adapter_specs
     from asr_transfer.models.pretrained.door import is_foreign
@@ -60,8 +62,9 @@ def keep_speakers(
             f"least {LEAST_SPEAKERS}; give what the model was trained on, with each `speaker` in the manifest."
         )
     store = build_store(utterances, recogniser.model.inputs)
-    place = str(distributed.join(device))
-    space = space_of_training(recogniser, utterances, store, kind, seed, say, device=place)
+    kept = load_summaries(folder, recogniser.model.inputs).get(JUDGED)
+    unseen = Spoken(kept.utterances, kept.store) if kept else None
+    space = space_of_training(recogniser, utterances, store, kind, seed, say, unseen, distributed.join(device))
     if space is None:
         raise DataError(f"{data}: holds too few speakers with two recordings or more, so {folder} stays as it is.")
     with tempfile.TemporaryDirectory() as scratch:

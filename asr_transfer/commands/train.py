@@ -164,7 +164,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         left_out = {name for name, _ in report.dropped}
         recogniser.model.speakers = space_of_training(
             recogniser, [u for u in train if u.id not in left_out], store, command.speaker_profiles,
-            command.trainer.seed, record.say, command.trainer.precision, str(device),
+            command.trainer.seed, record.say, Spoken(held.judged, store), device,
         )  # fmt: skip
     recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
     training = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,9 +68,9 @@ def _likelihood(source: Recogniser, speech: Speech) -> Likelihood:
 def test_directions_are_those_of_the_profiles(kind: str) -> None:
     model = small_model(dtype=torch.float64)
     spec = AdapterSpec(kind, 2 if kind == "lora" else 0)
-    profiles = made_up_profiles(model, spec)
-    space = space_of(spec, base_checksum(model), profiles)
-    vectors = torch.stack([flat(list(profile.values())) for profile in profiles.values()])
+    shapes, profiles = made_up_profiles(model, spec)
+    space = space_of(spec, base_checksum(model), shapes, profiles, torch.float64)
+    vectors = torch.stack(list(profiles.values()))
     assert len(space.deviations) == 8, "nine speakers around their mean have eight directions"
     unit = torch.eye(8, dtype=torch.float64)
     torch.testing.assert_close(space.directions @ space.directions.T, unit, rtol=0, atol=1e-12)
@@ -90,7 +91,9 @@ def test_profiles_without_effect_have_a_mean_without_effect(kind: str) -> None:
     plain = copy.deepcopy(model)
     add_adapter(plain, spec)
     own = names_of(spec, adapter_state(plain))
-    space = space_of(spec, base_checksum(model), {f"s{number}": own for number in range(8)})
+    shapes, vector = {name: tuple(value.shape) for name, value in own.items()}, flat(list(own.values()))
+    same = {f"s{number}": vector for number in range(8)}
+    space = space_of(spec, base_checksum(model), shapes, same, torch.float64)
     assert len(space.deviations) == 0 and space.used == 0
     twin = copy.deepcopy(model)
     space.put_on(twin, torch.zeros(0))
@@ -155,7 +158,7 @@ def test_the_nearest_is_the_speaker_under_whom_speech_is_likeliest(source: Recog
     assert chances.sum() == pytest.approx(1) and (chances > 0).sum() == 3
     assert set(chances.argsort()[-3:]) == set(losses.argsort()[:3].tolist())
     first, second = losses.sort().values[:2].tolist()
-    assert sorted(chances)[-1] / sorted(chances)[-2] == pytest.approx(float(torch.tensor(0.1 * (second - first)).exp()))
+    assert sorted(chances)[-1] / sorted(chances)[-2] == pytest.approx(math.exp(0.1 * (second - first)))
     sharp = describe_speaker(source, spoken, MIXTURE, MethodSettings(softness=1e6))
     torch.testing.assert_close(sharp.weights, nearest.weights)
     even = describe_speaker(source, spoken, MIXTURE, MethodSettings(softness=0.0))

@@ -41,6 +41,7 @@ from asr_transfer.progress import Work
 from asr_transfer.ranges import Count, Positive, Ranged, Share
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
+from asr_transfer.training import distributed
 from asr_transfer.training.hypotheses import hypotheses
 from asr_transfer.training.precision import precise
 from asr_transfer.training.session import train_recogniser
@@ -378,7 +379,7 @@ class TrainFold(Job):
             left_out = {name for name, _ in report.dropped}
             recogniser.model.speakers = space_of_training(
                 recogniser, [u for u in train if u.id not in left_out], store, self.shop.config.speaker_profiles,
-                config.trainer.seed, record.log, config.trainer.precision, config.trainer.device,
+                config.trainer.seed, record.log, Spoken(judged, store), distributed.join(config.trainer.device),
             )  # fmt: skip
         recogniser.save(record.folder / "model", card + remarks(kept), origin, writers(kept))
         training = {"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)}
