@@ -18,7 +18,7 @@ STARTS = tuple(name for name, method in METHODS.items() if method.role == "start
 
 
 def made_up_profiles(
-    model: SpeechModel, spec: AdapterSpec, speakers: int = 9, seed: int = 7
+    model: SpeechModel, spec: AdapterSpec, speakers: int = 9, seed: int = 7, spread: float = 0.3
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, torch.Tensor]]:
     """Return the adapter's shapes, and profiles of so many speakers, drawn at random around one with an effect."""
     twin = copy.deepcopy(model)
@@ -26,12 +26,12 @@ def made_up_profiles(
     shapes = {name: tuple(value.shape) for name, value in names_of(spec, adapter_state(twin)).items()}
     random, values = torch.Generator().manual_seed(seed), sum(map(prod, shapes.values()))
     shared = 0.2 * torch.randn(values, generator=random, dtype=torch.float64)
-    draws = 0.3 * torch.randn(speakers, values, generator=random, dtype=torch.float64)
+    draws = spread * torch.randn(speakers, values, generator=random, dtype=torch.float64)
     return shapes, {f"speaker{number}": shared + draw for number, draw in enumerate(draws)}
 
 
-def give_space(model: SpeechModel, kind: str = "lhuc", speakers: int = 9, seed: int = 7) -> None:
+def give_space(model: SpeechModel, kind: str = "lhuc", speakers: int = 9, seed: int = 7, spread: float = 0.3) -> None:
     """Let a model have directions of made-up training speakers."""
     spec = AdapterSpec(kind, 2 if kind == "lora" else 0)
-    made = made_up_profiles(model, spec, speakers, seed)
+    made = made_up_profiles(model, spec, speakers, seed, spread)
     model.speakers = space_of(spec, base_checksum(model), *made, next(model.parameters()).dtype)

@@ -114,14 +114,13 @@ def most_likely_under(
         prior: weight of the Gaussian; 1 is Bayes' own, infinite gives 0.
         steps: greatest number of steps.
     """
-    zero = np.zeros(len(widths))
     if not len(widths) or np.isinf(prior):
-        return torch.from_numpy(zero)
+        return torch.zeros(len(widths), dtype=torch.float64)
 
     def cost(whitened: np.ndarray) -> tuple[float, np.ndarray]:
         loss, found = slope(widths * torch.from_numpy(whitened))
         return loss + prior / 2 * float(whitened @ whitened), (widths * found).numpy() + prior * whitened
 
     options = {"maxiter": steps, "maxfun": 2 * steps}
-    best = minimize(cost, zero, jac=True, method="L-BFGS-B", options=options)
+    best = minimize(cost, np.zeros(len(widths)), jac=True, method="L-BFGS-B", options=options)
     return widths * torch.from_numpy(np.asarray(best.x))

@@ -148,7 +148,7 @@ def test_the_weights_are_the_likeliest_given_speech_and_prior(source: Recogniser
 
 def test_the_nearest_is_the_speaker_under_whom_speech_is_likeliest(source: Recogniser, speech: Speech) -> None:
     likelihood, space = _likelihood(source, speech), _space(source)
-    losses = torch.tensor([likelihood.loss(weights) for weights in space.weights])
+    losses = torch.tensor([likelihood.loss(weights) for weights in space.weights], dtype=torch.float64)
     spoken = Spoken(speech.own, speech.store).spelled(source.tokens)
     nearest = describe_speaker(source, spoken, NEAREST, MethodSettings())
     assert nearest.speakers == [space.speakers[int(losses.argmin())]]
@@ -247,7 +247,7 @@ def test_a_profile_of_weights_needs_the_very_directions(source: Recogniser, spee
 def test_a_training_speaker_is_found_again(speech: Speech) -> None:
     """Speech that is made likely by one profile is nearest to that, and its weights point there."""
     source = make_source(torch.float64)
-    give_space(source.model, speakers=12)
+    give_space(source.model, speakers=12, spread=1.0)
     space = _space(source)
     spoken = Spoken([*speech.own, *speech.more], speech.store)
     for number in (2, 7):
