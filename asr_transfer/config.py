@@ -376,7 +376,7 @@ _LATER = (
     ("warp_width", None),
     ("speaker_profiles", None),
     ("directions", None),
-    ("prior", 1.0),
+    ("prior", 0.1),
     ("softness", 0.1),
     ("title", ""),
     ("settings", None),
