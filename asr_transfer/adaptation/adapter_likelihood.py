@@ -18,7 +18,7 @@ from asr_transfer.data.batching import Batch
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import TrainingError
 from asr_transfer.models.adapters import PREFIX, AdapterSpec, adapter_state, add_adapter
-from asr_transfer.models.speaker_space import flat, names_of
+from asr_transfer.models.speaker_space import flat, names_of, parts_of
 
 
 class AdapterLikelihood:
@@ -88,9 +88,9 @@ class AdapterLikelihood:
 
     @torch.no_grad()
     def _set(self, vector: torch.Tensor) -> None:
-        parts = vector.split([parameter.numel() for parameter in self._parameters])
+        parts = parts_of(vector, list(self.shapes.values()))
         for parameter, part in zip(self._parameters, parts, strict=True):
-            parameter.copy_(part.view_as(parameter))
+            parameter.copy_(part)
 
     def _loss(self, batch: Batch) -> tuple[torch.Tensor, int]:
         """Return the summed loss of a batch, and its output frames."""

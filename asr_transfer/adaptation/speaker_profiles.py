@@ -173,8 +173,10 @@ def space_of(
     directions = directions[:count]
     deviations = sizes[:count] / max(1, len(vectors) - 1) ** 0.5
     weights = (vectors - mean) @ directions.T
-    parts = (part.to(dtype) for part in (mean, directions, deviations))
-    return SpeakerSpace(spec, base, shapes, *parts, tuple(profiles), weights.to(dtype), count)
+    return SpeakerSpace(
+        spec, base, shapes, mean.to(dtype), directions.to(dtype), deviations.to(dtype),
+        tuple(profiles), weights.to(dtype), count,
+    )  # fmt: skip
 
 
 def left_out(

@@ -77,11 +77,8 @@ class SpeakerSpace:
 
     def profile(self, weights: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the profile of some weights as the adapter's parameters by their names in a model, in float64."""
-        parts = self.vector(weights).split([prod(shape) for shape in self.shapes.values()])
-        return {
-            f"{PREFIX}{self.spec.kind}.{name}": part.view(shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        parts = parts_of(self.vector(weights), list(self.shapes.values()))
+        return {f"{PREFIX}{self.spec.kind}.{name}": part for name, part in zip(self.shapes, parts, strict=True)}
 
     @torch.no_grad()
     def put_on(self, model: SpeechModel, weights: torch.Tensor) -> None:
@@ -133,7 +130,7 @@ class SpeakerSpace:
             (spec,) = specs_from_plain([facts["adapter"]], str(file))
             shapes = {str(name): tuple(int(n) for n in shape) for name, shape in facts["shapes"]}
             found = cls(
-                spec, str(facts["base"]), shapes, *(tensors[name] for name in _TENSORS[:3]),
+                spec, str(facts["base"]), shapes, tensors["mean"], tensors["directions"], tensors["deviations"],
                 tuple(map(str, facts["speakers"])), tensors["weights"], int(facts["used"]),
             )  # fmt: skip
             found._require_sound()
@@ -174,6 +171,15 @@ def names_of(spec: AdapterSpec, adapters: Mapping[str, torch.Tensor]) -> dict[st
     """Return an adapter's parameters by their names within it, in the order in which a profile is one vector."""
     start = f"{PREFIX}{spec.kind}."
     return {name.removeprefix(start): adapters[name] for name in sorted(adapters) if name.startswith(start)}
+
+
+def parts_of(vector: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
+    """Return the parts of a vector in these shapes."""
+    parts, first = [], 0
+    for shape in shapes:
+        parts.append(vector[first : first + prod(shape)].view(shape))
+        first += prod(shape)
+    return parts
 
 
 def flat(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
