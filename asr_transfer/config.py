@@ -423,6 +423,9 @@ class SourceConfig(Ranged):
         return replace(self, units_of=units, subwords=subwords)
 
 
+ProfileKind = Literal["lhuc", "lin", "lora"]
+"""Kinds of adapters that the profiles of training speakers are of."""
+
 WARPS = (
     0.72, 0.76, 0.80, 0.84, 0.88, 0.92, 0.96, 1.00, 1.04, 1.08, 1.12, 1.16, 1.20, 1.24, 1.28, 1.32, 1.36, 1.40,
 )  # fmt: skip
@@ -442,6 +445,10 @@ _LATER: tuple[tuple[str, Any], ...] = (
     ("warp_width", None),
     ("online_profile", None),
     ("warp", True),  # of models of that time, which keep no training speakers' factors, there is none to look for
+    ("speaker_profiles", None),
+    ("directions", None),
+    ("prior", 0.1),
+    ("softness", 0.1),
     ("title", ""),
     ("settings", None),
     ("strength", None),

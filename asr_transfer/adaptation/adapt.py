@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -14,14 +15,24 @@ import torch
 
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import (
+    METHODS,
     STREAM,
     build,
     default_learning_rate,
     find_methods,
     reads_transcripts,
     require_fitting,
+    starting,
 )
 from asr_transfer.adaptation.settings import AdaptConfig
+from asr_transfer.adaptation.speaker_weights import (
+    MEAN,
+    Described,
+    describe_speaker,
+    recognised,
+    require_space,
+    require_speech,
+)
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
 from asr_transfer.adaptation.warp import Warped, WarpedStore, find_warp, set_warp, unwarped, warp_of, with_warp
 from asr_transfer.config import TrainerConfig
@@ -30,8 +41,10 @@ from asr_transfer.data.manifest import Report
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
+from asr_transfer.models.adapters import add_adapter
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel
 from asr_transfer.remarks import remark
+from asr_transfer.training import distributed
 from asr_transfer.training.activations import above
 from asr_transfer.training.learnable import learnable
 from asr_transfer.training.objective import Objective
@@ -60,6 +73,7 @@ class Adapted:
         depth: number of first layers that give what the source's give; 0 where it was trained on features.
         warp: warp that was chosen; None where none was looked for.
         warp_before: factor of the source's own warp; 1 for none.
+        described: weights of the training speakers' directions that it starts from; None for none.
     """
 
     recogniser: Recogniser
@@ -71,6 +85,7 @@ class Adapted:
     depth: int = 0
     warp: Warped | None = None
     warp_before: float = 1.0
+    described: Described | None = None
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
@@ -163,6 +178,7 @@ def adapt(
     Raises:
         DataError: a transcript cannot be spelled, no utterance is long enough for CTC, or the method needs source
             utterances and there are none.
+        ModelError: the method goes by profiles of training speakers, which the model lacks.
         ConfigError: the method is unknown, its settings do not fit the model, or it needs CTC, which the model lacks.
     """
     names = [found.name for found in find_methods(method)]
@@ -174,21 +190,31 @@ def adapt(
         source, shared = with_warp(source, warp.factor), None
         if log:
             log(warp.describe())
+    report = Report()
+    if "pseudo-label" in names:
+        teacher = labeller(source, config.settings, config.suta)
+        spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
+    described, no_op, profile = None, dict[str, torch.Tensor](), dict[str, torch.Tensor]()
+    begin = time.process_time()
+    if (start_method := starting(method)) is not None:
+        described = _described(source, spoken, start_method, config)
+        source, no_op, profile = _started(source, described)
+        shared = None
+        if log:
+            log(described.describe())
     recipe = build(method, source.model, config.settings, source.head)
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
         applied = recipe.plan.apply(model)
         _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
-        adapted = replace(source, model=model, test_time=test_time)
-        nothing = Result([], None, 0, 0, 0.0, 0.0, 0)
-        outcome = Adapted(adapted, nothing, applied, Report(), {}, {}, warp=warp, warp_before=before)
+        offsets = source.offsets if described is None else {}
+        adapted = replace(source, model=model, test_time=test_time, offsets=offsets)
+        spent = 0.0 if described is None else time.process_time() - begin
+        nothing = Result([], None, 0, 0, spent, 0.0, 0)
+        outcome = Adapted(adapted, nothing, applied, report, no_op, profile, 0, warp, before, described)
         outcome.at_strength(config.strength)
         return outcome
-    report = Report()
-    if "pseudo-label" in names:
-        teacher = labeller(source, config.settings, config.suta)
-        spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
     factor = warp_of(source.model)
     if factor != 1:
         # The speaker alone is heard through the warp while it trains: mixed in, others would teach what nobody says.
@@ -249,7 +275,8 @@ def adapt(
     if factor != 1:
         set_warp(model, factor)
     recogniser = replace(source, model=model.cpu().eval(), offsets={})
-    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before)
+    start, end = {**start, **no_op}, {**profile, **end}
+    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before, described)
     if outcome.is_warped:  # what it feeds to the layers has not been computed before
         outcome = replace(outcome, depth=0)
     outcome.at_strength(config.strength)
@@ -273,6 +300,34 @@ def chosen_warp(
         )
     known = None if shared is None else _fitting(shared, source, spoken.store).weighed()
     return find_warp(source, usable, config.settings.warps, config.settings.warp_width, read, known)
+
+
+def _described(source: Recogniser, spoken: Spoken, method: str, config: AdaptConfig) -> Described:
+    """Describe a speaker by what can be heard: texts that CTC cannot spell tell nothing."""
+    usable = spoken
+    if method != MEAN:
+        require_speech(spoken, method)
+        read = spoken if METHODS[method].reads else recognised(source, spoken)
+        usable = learnable(read.spelled(source.tokens), source.model)[0]
+        if not usable:
+            raise DataError(
+                f"no recording is long enough for its transcript, so there is nothing that `{method}` could go by; "
+                f"record more, or take `{MEAN}`, which reads none."
+            )
+    return describe_speaker(source, usable, method, config.settings, distributed.join(config.device))
+
+
+def _started(
+    source: Recogniser, described: Described
+) -> tuple[Recogniser, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return the source with a speaker's profile on it, and the profile's parameters without effect and as they are."""
+    model = copy.deepcopy(source.model)
+    space = require_space(model, described.method)
+    add_adapter(model, space.spec)
+    names = space.profile(described.weights).keys()
+    no_op = {name: model.get_parameter(name).detach().cpu().clone() for name in names}
+    space.put_on(model, described.weights)
+    return replace(source, model=model.eval()), no_op, {n: model.get_parameter(n).detach().cpu().clone() for n in names}
 
 
 def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:

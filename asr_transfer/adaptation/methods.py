@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from asr_transfer.adaptation.settings import MethodSettings
+from asr_transfer.adaptation.speaker_weights import EIGEN, MEAN, MIXTURE, NEAREST, UNREAD, require_space
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.adapters.codes import CODES, codes_of
@@ -42,9 +43,12 @@ class Ingredients:
     source_weight: float = 0.0
 
 
-Role = Literal["nothing", "layers", "added", "held", "data", "inputs", "test-time"]
-"""What a method decides: which layers are trained, what is added and trained alone, what is held, what is learnt, and
-what the model is fed."""
+Role = Literal["nothing", "layers", "added", "held", "data", "inputs", "start", "test-time"]
+"""What a method decides: which layers are trained, what is added and trained alone, what is held, what is learnt, what
+the model is fed, and the profile from which all else goes on."""
+
+CHOSEN = ("inputs", "start")
+"""Roles of what is no weight to train: `adapt` chooses it before."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,12 @@ def _warp(source: Model, settings: MethodSettings) -> Ingredients:
     return Ingredients([Add(AdapterSpec("warp")), Freeze("adapters.warp")])
 
 
+def _start(source: Model, settings: MethodSettings) -> Ingredients:
+    # `adapt` puts the profile on before the plan is applied; what else is trained goes on from there.
+    space = source.speakers if isinstance(source, SpeechModel) else None
+    return Ingredients([Add(space.spec)] if space else [])
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -271,6 +281,48 @@ METHODS: dict[str, Method] = {
             reads=False,
         ),
         Method(
+            EIGEN,
+            "describe the speaker by a few weights of the training speakers' main directions (MAP; Kuhn et al. 2000)",
+            "start",
+            0.0,
+            _start,
+            needs_ctc=True,
+        ),
+        Method(
+            UNREAD,
+            "`eigen-profile` by what the source model recognises; transcripts are not read",
+            "start",
+            0.0,
+            _start,
+            needs_ctc=True,
+            reads=False,
+        ),
+        Method(
+            MEAN,
+            "the mean of the training speakers' profiles; no recording is read",
+            "start",
+            0.0,
+            _start,
+            needs_ctc=True,
+            reads=False,
+        ),
+        Method(
+            NEAREST,
+            "the profile of the training speaker under which the recordings are likeliest",
+            "start",
+            0.0,
+            _start,
+            needs_ctc=True,
+        ),
+        Method(
+            MIXTURE,
+            "the mean of the nearest training speakers' profiles, each as likely as the recordings are under it",
+            "start",
+            0.0,
+            _start,
+            needs_ctc=True,
+        ),
+        Method(
             "suta",
             "adapt to each utterance alone while recognising it (Lin et al. 2022); nothing is trained before",
             "test-time",
@@ -299,9 +351,10 @@ def find_methods(name: str) -> list[Method]:
     alone = [method for method in found if method.role in ("nothing", "test-time")]
     if alone and len(found) > 1:
         raise ConfigError(f"'{name}': `{alone[0].name}` trains nothing, so nothing combines with it; name it alone.")
-    inputs = [method for method in found if method.role == "inputs"]
-    if len(inputs) > 1:
-        raise ConfigError(f"'{name}': `{inputs[0].name}` and `{inputs[1].name}` are two ways to one; name one of them.")
+    for role in CHOSEN:
+        same = [method.name for method in found if method.role == role]
+        if len(same) > 1:
+            raise ConfigError(f"'{name}': `{same[0]}` and `{same[1]}` are two ways to one; name one of them.")
     layers = [method for method in found if method.role == "layers"]
     added = [method for method in found if method.role == "added"]
     if len(layers) > 1 or (layers and added):
@@ -355,6 +408,10 @@ def build(name: str, source: Model, settings: MethodSettings, head: str | None =
         *([] if codes_of(source) is None else [CODES]),
         *([] if head is None else _of_other_heads(source, head)),
     ]
+    if starting(name) and isinstance(source, SpeechModel) and source.speakers:
+        # The profile of a few weights stays as it is, unless what it is of is trained further.
+        kind = source.speakers.spec.kind
+        left += [] if kind in name.split("+") else [f"adapters.{kind}"]
     if not default_learning_rate(name):
         actions.append(Freeze("**"))
     elif left:
@@ -377,10 +434,18 @@ def require_fitting(name: str, model: SpeechModel) -> None:
 
     Raises:
         ConfigError: it does, or it is unknown.
+        ModelError: it goes by profiles of training speakers, which the model lacks.
     """
     for method in find_methods(name):
         if method.needs_ctc or (method.role != "nothing" and not isinstance(model, SequenceModel)):
             require_ctc(model, f"`{method.name}`")
+        if method.role == "start":
+            require_space(model, method.name)
+
+
+def starting(name: str) -> str | None:
+    """Return the method of a combination that describes the speaker by weights of training speakers' directions."""
+    return next((method.name for method in find_methods(name) if method.role == "start"), None)
 
 
 def needs_source(name: str) -> bool:
@@ -391,10 +456,11 @@ def needs_source(name: str) -> bool:
 def reads_transcripts(name: str) -> bool:
     """Return whether a method or combination reads the transcripts of what it adapts to.
 
-    Where `pseudo-label` makes the texts, other methods learn from those. A warp that reads none lets others do so.
+    Where `pseudo-label` makes the texts, other methods learn from those. A warp or a start that reads none lets others
+    do so.
     """
     found = find_methods(name)
-    if any(not method.reads and method.role != "inputs" for method in found):
+    if any(not method.reads and method.role not in CHOSEN for method in found):
         return False
     return any(method.reads for method in found)
 
@@ -421,7 +487,7 @@ def default_learning_rate(name: str, model: Model | None = None) -> float:
     """
     found = find_methods(name)
     deciding = [method for method in found if method.role in ("layers", "added")]
-    deciding = deciding or [method for method in found if method.role != "inputs"] or found
+    deciding = deciding or [method for method in found if method.role not in CHOSEN] or found
     rate = min(method.learning_rate for method in deciding)
     if model is not None and codes_of(model) is not None and [method.name for method in deciding] == ["speaker-code"]:
         rate *= FASTER_WITH_CODES

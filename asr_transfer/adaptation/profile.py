@@ -1,18 +1,19 @@
 """Stores speaker profiles, which hold only what an adaptation changed, and puts them on the same base model again.
 
 A profile folder holds `profile.safetensors`, which has the added tensors and those of the base that changed, and
-`profile.yaml`, which has facts in plain values. Base and profile give the adapted model's outputs bit for bit. Loading
-executes no code from the folder, and a folder is replaced only when the new one is complete.
+`profile.yaml`, which has facts in plain values. Base and profile give the adapted model's outputs bit for bit. Where an
+adapter is what few weights of the training speakers' directions make of it, only these weights are stored, and the base
+must have the directions. Loading executes no code from the folder, and a folder is replaced only when the new one is
+complete.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from asr_transfer.models.adapters import (
     adapter_specs,
     adapter_state,
     add_adapter,
+    base_checksum,
     base_state,
     merge_adapters,
     remove_adapters,
@@ -37,13 +39,18 @@ from asr_transfer.models.adapters import (
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.folder import read_yaml, refuse_foreign
 from asr_transfer.models.replacing import replace_folder, restore
-from asr_transfer.models.weight_files import read_weights, readable, write_weights
+from asr_transfer.models.speaker_space import FILE as SPEAKERS
+from asr_transfer.models.speaker_space import SpeakerSpace
+from asr_transfer.models.weight_files import bytes_of, checksum, read_weights, readable, write_weights
 from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.ranges import CountOrNone, Ranged, Weight
 from asr_transfer.textfiles import write_text
 
 FORMAT = 1
 TENSORS, FACTS = "profile.safetensors", "profile.yaml"
+
+WEIGHTS = f"{PREFIX}speaker_weights"
+"""Stands in a profile for the adapter that these weights of the base's directions make."""
 
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
@@ -81,6 +88,7 @@ class ProfileFacts(Ranged):
     test_time: SutaConfig | None = None
     head: str | None = None
     offsets: Mapping[str, float] = field(default_factory=dict)
+    directions: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,6 +97,8 @@ class ProfileFacts(Ranged):
                 raise ConfigError(f"`{name}` of a profile must not be empty.")
         if self.parent is not None and not _is_checksum(self.parent):
             raise ConfigError(f"`parent` of a profile must be a profile's checksum, got {self.parent!r}.")
+        if self.directions is not None and not _is_checksum(self.directions):
+            raise ConfigError(f"`directions` of a profile must be a checksum, got {self.directions!r}.")
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,7 @@ class Profile:
         except ConfigError as error:
             reason = str(error).removeprefix(f"{file}: ")
             raise ModelError(f"{file}: is damaged: {reason}") from None
-        if _checksum(tensors) != plain["checksum"]:
+        if checksum(tensors) != plain["checksum"] or (facts.directions is None) != (WEIGHTS not in tensors):
             raise ModelError(f"{path / TENSORS}: differs from what {FACTS} says of it; copy the profile again.")
         size = sum((path / name).stat().st_size for name in (TENSORS, FACTS))
         return cls(path, facts, plain["base"], specs, tensors, plain["checksum"], size)
@@ -155,13 +165,14 @@ class Profile:
                 "belongs to first."
             )
         self._require_base(model, "load the model that it was made from, or adapt this one anew")
+        tensors = self._whole(model)
         try:
             for spec in self.specs:
                 add_adapter(model, spec)
             state = model.state_dict()
-            stored = {name for name in self.tensors if name.startswith(PREFIX)}
+            stored = {name for name in tensors if name.startswith(PREFIX)}
             wrong = sorted(stored ^ adapter_state(model).keys())
-            wrong += [name for name, tensor in self.tensors.items() if not _alike(state.get(name), tensor)]
+            wrong += [name for name, tensor in tensors.items() if not _alike(state.get(name), tensor)]
             if wrong:
                 raise ModelError(
                     f"{self.folder / TENSORS}: '{wrong[0]}' is missing, unknown or of another shape than the model's; "
@@ -170,7 +181,7 @@ class Profile:
         except ModelError:
             remove_adapters(model)
             raise
-        _overwrite(model, self.tensors)
+        _overwrite(model, tensors)
 
     def remove(self, model: SpeechModel, base: SpeechModel | Mapping[str, torch.Tensor]) -> None:
         """Make `model` the base again, bit for bit.
@@ -218,8 +229,28 @@ class Profile:
         )
 
     def _described(self, spec: AdapterSpec) -> str:
+        if WEIGHTS in self.tensors and not any(name.startswith(f"{PREFIX}{spec.kind}.") for name in self.tensors):
+            return f"{spec} by {len(self.tensors[WEIGHTS])} weights of training speakers' directions"
         factor = self.tensors.get(f"{PREFIX}{spec.kind}.factor")
         return str(spec) if factor is None else f"{spec} of {float(factor):.2f}"
+
+    def _whole(self, model: SpeechModel) -> Mapping[str, torch.Tensor]:
+        """Return its tensors, with the adapter that weights of the model's directions stand for.
+
+        Raises:
+            ModelError: the model has no such directions.
+        """
+        if WEIGHTS not in self.tensors:
+            return self.tensors
+        space, digest = model.speakers, self.facts.directions or ""
+        if space is None or space.digest != digest:
+            lack = "has none" if space is None else f"has others, {space.digest[:12]}"
+            raise ModelError(
+                f"{self.folder}: the profile is {len(self.tensors[WEIGHTS])} weights of the directions {digest[:12]} "
+                f"of training speakers, but the model {lack}; copy it again with its {SPEAKERS}, or adapt it anew."
+            )
+        rest = {name: tensor for name, tensor in self.tensors.items() if name != WEIGHTS}
+        return {**rest, **_expanded(model, space, self.tensors[WEIGHTS])}
 
     def _require_base(self, model: SpeechModel, mend: str) -> None:
         found = base_checksum(model)
@@ -231,7 +262,11 @@ class Profile:
 
 
 def save_profile(
-    folder: str | Path, base: SpeechModel, adapted: SpeechModel, facts: ProfileFacts | Mapping[str, Any]
+    folder: str | Path,
+    base: SpeechModel,
+    adapted: SpeechModel,
+    facts: ProfileFacts | Mapping[str, Any],
+    weights: torch.Tensor | None = None,
 ) -> Path:
     """Write what distinguishes `adapted` from `base`: its adapters whole, and the base's tensors that changed.
 
@@ -240,6 +275,8 @@ def save_profile(
         base: the model as it was before any profile; adapters that it carries are not looked at.
         adapted: a model of the same architecture.
         facts: facts about how it came about, or a mapping with the fields of `ProfileFacts`.
+        weights: weights of the base's directions of training speakers, which stand for the adapter of their kind where
+            it is still exactly what they make of it.
 
     Returns:
         The folder.
@@ -260,16 +297,21 @@ def save_profile(
                 "alone; save a whole model folder instead."
             )
     tensors = adapter_state(adapted)
-    tensors.update({name: after[name] for name in after if _bytes(after[name]) != _bytes(before[name])})
+    tensors.update({name: after[name] for name in after if bytes_of(after[name]) != bytes_of(before[name])})
+    if weights is not None and (space := base.speakers) is not None:
+        meant = _expanded(adapted, space, weights)
+        if all(name in tensors and torch.equal(tensors[name], value) for name, value in meant.items()):
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in meant} | {WEIGHTS: weights}
+            facts = replace(facts, directions=space.digest)
     about = to_plain(facts)
-    for name in ("test_time", "head", "offsets"):
+    for name in ("test_time", "head", "offsets", "directions"):
         # A profile without it is as profiles were before there was any.
         if not about[name]:
             del about[name]
     plain = {
         "format": FORMAT,
         "base": base_checksum(base),
-        "checksum": _checksum(tensors),
+        "checksum": checksum(tensors),
         "adapters": [spec.plain() for spec in adapter_specs(adapted)],
         **about,
     }
@@ -306,30 +348,18 @@ def merged(model: SpeechModel, profile: Profile) -> SpeechModel:
     return result
 
 
-def base_checksum(model: SpeechModel) -> str:
-    """Return the SHA-256 of the names, types, shapes and bytes of the model's own tensors, whatever its adapters."""
-    return _checksum(base_state(model))
-
-
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(_bytes(tensor))
-    return digest.hexdigest()
-
-
-def _bytes(tensor: torch.Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
 def _is_checksum(value: Any) -> bool:
     return isinstance(value, str) and _CHECKSUM.fullmatch(value) is not None
 
 
 def _alike(own: torch.Tensor | None, other: torch.Tensor) -> bool:
     return own is not None and own.shape == other.shape and own.dtype == other.dtype
+
+
+def _expanded(model: SpeechModel, space: SpeakerSpace, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the adapter that weights make, in the model's own precision."""
+    like = next(model.parameters())
+    return {name: value.to(like.device, like.dtype) for name, value in space.profile(weights).items()}
 
 
 @torch.no_grad()

@@ -234,8 +234,8 @@ def _own(
 
 def _reading_none(method: str) -> str:
     """Return which method needs no transcripts in place of one that does."""
-    if method == "warp":
-        return "warp-untranscribed`, which reads none"
+    if method in ("warp", "eigen-profile"):
+        return f"{method}-untranscribed`, which reads none"
     return "auto`, which then chooses among methods that read none"
 
 

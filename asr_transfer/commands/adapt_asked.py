@@ -78,6 +78,12 @@ def trains(command: AdaptCommand) -> bool:
     return command.method == AUTO or (bool(default_learning_rate(command.method)) and command.strength > 0)
 
 
+def changes(command: AdaptCommand) -> bool:
+    """Return whether others can be heard otherwise afterwards: by trained weights, or by a speaker's profile."""
+    described = command.method != AUTO and methods.starting(command.method) is not None
+    return trains(command) or (described and command.strength > 0)
+
+
 def is_checked(command: AdaptCommand) -> bool:
     """Return whether a named method is tried on held-out recordings before it is used."""
     return command.method != AUTO and command.check and trains(command) and reads_transcripts(command.method)

@@ -69,5 +69,6 @@ def save_adapted(
         head=source.head,
         offsets=adapted.recogniser.offsets if adapted.end else {},
     )
-    folder = save_profile(command.out / "profile", base.model, adapted.recogniser.model, facts)
+    weights = adapted.described.weights if adapted.described else None
+    folder = save_profile(command.out / "profile", base.model, adapted.recogniser.model, facts, weights)
     say(f"{folder}: written, a profile of what changed, {Profile.load(folder).size_bytes / 1000:.0f} kB")

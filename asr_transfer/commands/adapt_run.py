@@ -25,7 +25,7 @@ from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
 from asr_transfer.adaptation.untranscribed import beside
 from asr_transfer.adaptation.usable_recordings import vet
 from asr_transfer.commands.adapt import AdaptCommand
-from asr_transfer.commands.adapt_asked import reads_transcripts, refuse_impossible, takes_source, trains
+from asr_transfer.commands.adapt_asked import changes, reads_transcripts, refuse_impossible, takes_source
 from asr_transfer.commands.adapt_choice import choose_method, choose_unread, print_table
 from asr_transfer.commands.adapt_languages import lost_abroad, recalibrated
 from asr_transfer.commands.adapt_result import save_adapted
@@ -79,7 +79,7 @@ def adapt_run(
         replayed = [u for own in of_languages.values() for u in own]
     if replayed:
         replayed = take(replayed, None, min(command.source_utterances, len(replayed)), command.seed)
-    unheard = in_its_languages(kept, JUDGED, command.model, source) if trains(command) else {}
+    unheard = in_its_languages(kept, JUDGED, command.model, source) if changes(command) else {}
     refuse_impossible(command, source, replace(speech, source=[*speech.source, *replayed]), labelled)
     # A folder in use is refused or gone on with at once; a run is replaced only by one that has recordings to learn.
     record = open_record(command, speech) if in_use(command.out) and (command.resume or not command.overwrite) else None
@@ -161,6 +161,8 @@ def adapt_run(
         say(str(adapted.plan))
     if adapted.warp:
         say(adapted.warp.describe())
+    if adapted.described:
+        say(adapted.described.describe())
     scores = {}
     if speech.test:
         scores["test"] = before_and_after("test", source, adapted.recogniser, Spoken(speech.test, store), record, say)
@@ -197,6 +199,7 @@ def adapt_run(
             "method": choice.method,
             "reason": choice.reason,
             **({"warp": to_plain(adapted.warp)} if adapted.warp else {}),
+            **({"speaker": adapted.described.plain()} if adapted.described else {}),
             **about,
             **({"head": source.head, "other_languages": abroad} if source.others else {}),
             **({"untranscribed": helping.to_plain()} if helping else {}),

@@ -16,7 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from asr_transfer.commands.options import Command, NewParser, Say
+from asr_transfer.commands.profile_speakers import keep_speakers
 from asr_transfer.commands.show import flat
+from asr_transfer.config import ProfileKind
 from asr_transfer.errors import ModelError
 from asr_transfer.plain import to_plain
 from asr_transfer.remarks import remark
@@ -33,7 +35,7 @@ DIGITS = 12
 """So many hex digits of a checksum are shown."""
 
 _MODEL_FILES = re.compile(
-    r"model\.safetensors|config\.yaml|README\.md|(tokens|lexicon)(\.[\w-]+)?\.txt|tokens(\.[\w-]+)?\.(model|json)"
+    r"(model|speakers)\.safetensors|config\.yaml|README\.md|(tokens|lexicon)(\.[\w-]+)?\.txt|tokens(\.[\w-]+)?\.(model|json)"
 )
 
 
@@ -393,6 +395,7 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
             ("show", "Print everything about one profile."),
             ("merge", "Write a model folder that holds base and profile and needs neither."),
             ("remove", "Delete profile folders; the base model stays as it is."),
+            ("speakers", "Make profiles of a model's training speakers and keep what they have in common with it."),
         )
     }
     parsers["list"].add_argument(
@@ -414,6 +417,16 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     )
     part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the model that --out holds")
     parsers["remove"].add_argument("profiles", nargs="+", type=Path, help="profile folders, or run folders of `adapt`")
+    part = parsers["speakers"]
+    part.add_argument("--model", type=Path, required=True, help="model folder, or the run folder of `train`")
+    part.add_argument(
+        "--data", type=Path, required=True, help="manifest that it was trained on, with the speakers' names"
+    )
+    part.add_argument("--kind", type=ProfileKind, default="lhuc", help="kind of the profiles")
+    part.add_argument("--seed", type=int, default=0, help="random seed by which speakers and recordings are drawn")
+    part.add_argument(
+        "--device", type=str, default="auto", help="device to compute on; `auto` takes a GPU if there is one"
+    )
     return parsers
 
 
@@ -426,9 +439,13 @@ def _run(arguments: Namespace) -> int:
         return show_profile(given.profile, given.model)
     if name == "merge":
         merge_profile(given.model, given.profile, given.out, say, head=given.language, overwrite=given.overwrite)
+    elif name == "speakers":
+        keep_speakers(given.model, given.data, say, kind=given.kind, seed=given.seed, device=given.device)
     else:
         remove_profiles(given.profiles, say)
     return 0
 
 
-COMMAND = Command("list, show, merge or remove the profiles of speakers", _run, below=_parsers)
+COMMAND = Command(
+    "list, show, merge or remove the profiles of speakers, or make those of training speakers", _run, below=_parsers
+)

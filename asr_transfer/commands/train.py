@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from asr_transfer.commands.options import Command, ResumableOptions, Say, add_settings, settings_of
-from asr_transfer.config import KEEP_JUDGED, KEEP_SOURCE, SourceConfig, to_record
+from asr_transfer.config import KEEP_JUDGED, KEEP_SOURCE, ProfileKind, SourceConfig, to_record
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.scoring import Score, write_scores
@@ -45,6 +45,9 @@ class TrainCommand(SourceConfig, ResumableOptions):
             most a tenth of the training utterances is taken, and none where that is too few; 0 for none.
         about: text file that goes on the model's card, such as the corpora and their licences that `asr-transfer
             prepare languages` lists.
+        speaker_profiles: kind of the profiles, `lhuc`, `lin` or `lora`, that are made of the training speakers when the
+            model is trained; what they have in common comes with the model, for `adapt` to describe new speakers by few
+            numbers. None makes none.
     """
 
     train: Path
@@ -54,6 +57,7 @@ class TrainCommand(SourceConfig, ResumableOptions):
     keep_source: CountOrNone = KEEP_SOURCE
     keep_judged: CountOrNone = KEEP_JUDGED
     about: Path | None = None
+    speaker_profiles: ProfileKind | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +74,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         AsrTransferError: manifests, audio, settings or the folder are wrong.
     """
     from asr_transfer.adaptation.adaptable_source import require_trainable, train_source
+    from asr_transfer.adaptation.speaker_profiles import space_of_training
     from asr_transfer.adaptation.warp import prior_of_training
     from asr_transfer.data.features import FeatureStore, build_store
     from asr_transfer.data.judged import hold_out, symbols_of
@@ -156,6 +161,12 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         **judged_origin(held),
         **prior_of_training(recogniser, train, report, store, command.trainer.seed),
     }
+    if command.speaker_profiles is not None:
+        left_out = {name for name, _ in report.dropped}
+        recogniser.model.speakers = space_of_training(
+            recogniser, [u for u in train if u.id not in left_out], store, command.speaker_profiles,
+            command.trainer.seed, record.say, Spoken(held.judged, store), device,
+        )  # fmt: skip
     recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
     training = {
         "cpu_seconds": round(result.cpu_seconds, 2),

@@ -20,6 +20,7 @@ from asr_transfer.models.heads import Headed
 
 if TYPE_CHECKING:  # models of images need no library of audio
     from asr_transfer.data.inputs import Inputs
+    from asr_transfer.models.speaker_space import SpeakerSpace
 
 Role = Literal["front-end", "layer", "between"]
 """`front-end` hears what is fed, `layer` is one of those that are counted, `between` is neither, such as a norm."""
@@ -181,9 +182,11 @@ class SpeechModel(Model):
 
     Attributes:
         criterion: Loss that its heads are trained by; what needs another refuses the model (`require_ctc`).
+        speakers: Mean and directions of its training speakers' profiles; None where nothing was kept of them.
     """
 
     criterion: ClassVar[Criterion] = "ctc"
+    speakers: SpeakerSpace | None = None
 
     @property
     @abstractmethod

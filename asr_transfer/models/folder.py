@@ -23,10 +23,13 @@ from asr_transfer.models import (  # noqa: F401  # registers their kinds
     progressive,
     shared_private,
 )
+from asr_transfer.models.adapters import base_checksum
 from asr_transfer.models.contract import Model, SpeechModel
 from asr_transfer.models.kinds import describe, make, require_speech
 from asr_transfer.models.pretrained import door  # noqa: F401  # likewise
 from asr_transfer.models.replacing import replace_folder, restore
+from asr_transfer.models.speaker_space import FILE as SPEAKERS
+from asr_transfer.models.speaker_space import SpeakerSpace
 from asr_transfer.models.weight_files import load_weights, read_weights, readable, write_weights
 from asr_transfer.plain import checked
 
@@ -63,6 +66,8 @@ def save_model(
         write_weights(partial / "model.safetensors", model.state_dict())
         textfiles.write_text(partial / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         textfiles.write_text(partial / "README.md", card)
+        if isinstance(model, SpeechModel) and model.speakers and model.speakers.base == base_checksum(model):
+            model.speakers.save(partial / SPEAKERS)  # of other weights, which were trained since, it says nothing
         for name, save in files.items():
             save(partial / name)
 
@@ -102,6 +107,8 @@ def load_any(folder: str | Path) -> Model:
         reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
         raise ModelError(f"{file}: is damaged ({reason}); copy the model again.") from None
     load_weights(model, read_weights(path / "model.safetensors"), str(path))
+    if isinstance(model, SpeechModel) and (path / SPEAKERS).is_file():
+        model.speakers = SpeakerSpace.load(path / SPEAKERS)
     return model.eval()
 
 

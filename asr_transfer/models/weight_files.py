@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -68,3 +71,20 @@ def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor], where: 
         more = f" and {len(problems) - 3} more differences" if len(problems) > 3 else ""
         raise ModelError(f"{where}: the weights are of another architecture: {'; '.join(problems[:3])}{more}.")
     module.load_state_dict(dict(weights))
+
+
+def checksum(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any] | None = None) -> str:
+    """Return the SHA-256 of the names, types, shapes and bytes of tensors, and of plain facts where some are given."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(bytes_of(tensor))
+    if facts is not None:
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def bytes_of(tensor: torch.Tensor) -> bytes:
+    """Return the bytes of a tensor of any device."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -37,7 +37,7 @@ class SpeakerAdaptive(TrainedObjective):
 
     Attributes:
         names: speakers in order, as the rows of `many` have them.
-        many: what is theirs.
+        many: parameters that are theirs.
     """
 
     def __init__(self, kind: str, share: float = 0.5, size: int = 32, pace: float = 1.0) -> None:

@@ -29,14 +29,16 @@ from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 from tests.small import MELS, different, snapshot
+from tests.spaces import STARTS, give_space
 from tests.tones import Speech, two_speakers
 
 COMBINATIONS = [
     "full+replay", "first-layers+kld", "lora+kld", "lhuc+replay", "full+l2sp+replay", "lora+lhuc", "lora+ewc",
     "pseudo-label+l2sp", "head+pseudo-label+replay", "first-layers+warp+replay",
+    "mean-profile+front-end+replay", "eigen-profile+lhuc", "warp+nearest-profile",
 ]  # fmt: skip
 NAMES = [*METHODS, *COMBINATIONS]
-UNTRAINED = ["none", "suta", "warp", "warp-untranscribed"]
+UNTRAINED = ["none", "suta", "warp", "warp-untranscribed", *STARTS, "warp+nearest-profile"]
 TRAINED = [name for name in NAMES if name not in UNTRAINED]
 every = pytest.mark.parametrize("name", NAMES)
 # The layer between the front end and the encoder's first comes before all that `last-layers` should train.
@@ -79,7 +81,8 @@ def make_source(dtype: torch.dtype = torch.float32) -> Recogniser:
     # Float64 is for identities: features are float32, so they are converted at the door.
     model.register_forward_pre_hook(lambda module, arguments: (arguments[0].to(dtype), *arguments[1:]))
     others = {"other": Tokens(["x", "y"])}
-    return Recogniser(model.to(dtype).eval(), tokens, "en", {"trained_on": "nothing"}, others=others)
+    give_space(model.to(dtype).eval())
+    return Recogniser(model, tokens, "en", {"trained_on": "nothing"}, others=others)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def _expected(name: str, model: AcousticModel) -> set[str]:
     parts = name.split("+")
     kinds = [part for part in parts if part in ("lhuc", "lin", "lora", "residual-adapter", "speaker-code")]
     prefixes: tuple[str, ...] = ("frontend.", "encoder.", "heads.en.")
-    if parts[0] in UNTRAINED:
+    if name in UNTRAINED:
         return set()
     if kinds:
         prefixes = tuple(f"adapters.{kind}." for kind in kinds)
@@ -135,7 +138,17 @@ def _expected(name: str, model: AcousticModel) -> set[str]:
 
 def _chosen(name: str) -> set[str]:
     """Return the tensors that a method chooses without training them."""
-    return {"adapters.warp.factor" for part in name.split("+") if METHODS[part].role == "inputs"}
+    parts = name.split("+")
+    chosen = {"adapters.warp.factor" for part in parts if METHODS[part].role == "inputs"}
+    starts = [part for part in parts if METHODS[part].role == "start" and "lhuc" not in parts]
+    return chosen | (_profile() if starts else set())
+
+
+@functools.cache
+def _profile() -> frozenset[str]:
+    space = make_source().model.speakers
+    assert space is not None
+    return frozenset(space.profile(torch.zeros(0)))
 
 
 @exactly
@@ -160,8 +173,9 @@ def test_exactly_what_the_method_trains_has_changed(
     changed = _changed(source, model)
     kinds = {part for part in name.split("+") if METHODS[part].role == "added"}
     kinds |= {"warp" for part in name.split("+") if METHODS[part].role == "inputs"}
+    kinds |= {"lhuc" for part in name.split("+") if METHODS[part].role == "start"}
     assert {spec.kind for spec in adapter_specs(model)} == kinds
-    assert changed == _expected(name, model)
+    assert changed - _chosen(name) == _expected(name, model) and _chosen(name) <= changed | {"adapters.warp.factor"}
     before, buffers = snapshot(source.model), dict(model.named_buffers())
     buffers.pop("adapters.warp.factor", None)
     assert len(buffers) == 12 and all(torch.equal(tensor, before[key]) for key, tensor in buffers.items())
@@ -172,7 +186,8 @@ def test_the_result_says_what_has_changed(name: str, source: Recogniser, done: C
     """Of the heads that are not the speaker's it says only that nothing held them."""
     adapted = done(name)
     state = snapshot(adapted.recogniser.model)
-    assert set(adapted.end) == set(adapted.start) == {k for k in state if k not in adapted.plan.frozen}
+    moved = _chosen(name) - {"adapters.warp.factor"}
+    assert set(adapted.end) == set(adapted.start) == {k for k in state if k not in adapted.plan.frozen} | moved
     told = {key for key in adapted.end if not key.startswith("heads.other.")}
     assert told == _changed(source, adapted.recogniser.model)
     assert all(torch.equal(tensor, state[key]) for key, tensor in adapted.end.items())

@@ -16,13 +16,16 @@ from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from tests.small import different, small_model, snapshot
+from tests.spaces import give_space
 from tests.tones import make_speaker
 
 
 @pytest.fixture(scope="module")
 def source(languages_run: Path) -> Recogniser:
     """Return the model of two languages, listening in the second."""
-    return Recogniser.load(languages_run, "nl")
+    made = Recogniser.load(languages_run, "nl")
+    give_space(made.model)
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from asr_transfer.adaptation.methods import (
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError
 from tests.small import small_model
+from tests.spaces import STARTS
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,7 @@ from tests.small import small_model
         ("kld+replay+kld", "'kld' stands twice"),
         ("warp+none", "`none` trains nothing"),
         ("warp+lhuc+warp-untranscribed", "`warp` and `warp-untranscribed` are two ways to one; name one of them"),
+        ("eigen-profile+lhuc+mean-profile", "`eigen-profile` and `mean-profile` are two ways to one; name one of them"),
     ],
 )
 def test_what_does_not_exist_or_go_together_is_refused_in_one_sentence(name: str, message: str) -> None:
@@ -85,12 +87,13 @@ def test_the_learning_rate_is_that_of_the_method_that_says_what_is_trained() -> 
     rates = {name: method.learning_rate for name, method in METHODS.items()}
     for name, rate in rates.items():
         assert default_learning_rate(name) == pytest.approx(rate * (FASTER_WITH_SOURCE if name == "replay" else 1))
-        assert (rate == 0) == (name in ("none", "suta", "warp", "warp-untranscribed"))
+        assert (rate == 0) == (name in ("none", "suta", "warp", "warp-untranscribed", *STARTS))
     assert len({rates["full"], rates["lora"], rates["lhuc"], rates["l2sp"]}) == 4, "or nothing is told apart"
     for name, wanted in {
         "full+replay": "full", "replay+full": "full", "lora+kld": "lora", "lhuc+l2sp": "lhuc", "lora+lhuc": "lora",
         "first-layers+kld": "first-layers", "full+l2sp+replay": "full", "head+pseudo-label+replay": "head",
         "warp+lhuc": "lhuc", "warp+kld": "kld", "replay+warp-untranscribed": "replay",
+        "eigen-profile+lhuc": "lhuc", "warp+mean-profile+kld": "kld", "eigen-profile+replay": "replay",
     }.items():  # fmt: skip
         faster = FASTER_WITH_SOURCE if "replay" in name else 1
         assert default_learning_rate(name) == pytest.approx(rates[wanted] * faster), name

@@ -13,11 +13,18 @@ import yaml
 from torch import nn
 
 from asr_transfer.adaptation import profile as profiles
-from asr_transfer.adaptation.profile import Profile, ProfileFacts, base_checksum, merged, save_profile
+from asr_transfer.adaptation.profile import Profile, ProfileFacts, merged, save_profile
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.adapters import AdapterSpec, adapter_specs, add_adapter, base_state, remove_adapters
+from asr_transfer.models.adapters import (
+    AdapterSpec,
+    adapter_specs,
+    add_adapter,
+    base_checksum,
+    base_state,
+    remove_adapters,
+)
 from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.plan import Action, Add, Freeze, FreezeStatistics, TransferPlan

@@ -18,6 +18,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.acoustic import AcousticModel
 from benchmarks import adaptation, adaptation_sharing
 from tests.small import MELS
+from tests.spaces import STARTS
 from tests.tones import make_speaker
 
 
@@ -106,7 +107,7 @@ def test_the_default_model_needs_no_training_and_every_method_is_measured(tmp_pa
     source, own, more = place.load()
     assert "untrained" in what and source.model.config == ModelConfig()
     assert (len(own), len(more)) == (3, 2) and not {u.speaker for u in own} & {u.speaker for u in more}
-    assert set(adaptation.TRAINED) == set(METHODS) - {"none", "suta", "warp", "warp-untranscribed"}
+    assert set(adaptation.TRAINED) == set(METHODS) - {"none", "suta", "warp", "warp-untranscribed", *STARTS}
 
 
 @pytest.mark.parametrize(

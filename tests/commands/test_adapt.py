@@ -18,12 +18,13 @@ import yaml
 
 import asr_transfer as at
 from asr_transfer.adaptation.forecast import KINDS, Forecast
-from asr_transfer.adaptation.profile import Profile, base_checksum
+from asr_transfer.adaptation.profile import Profile
 from asr_transfer.commands.profile import load_with_profile
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.evaluation.standard_error import in_points
+from asr_transfer.models.adapters import base_checksum
 from tests.adapting import QUICK, Ran, adapt, equal, recordings, run, weights
 from tests.tones import make_speaker
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 import yaml
 
-from asr_transfer.adaptation.profile import FACTS, TENSORS, Profile, base_checksum, save_profile
+from asr_transfer.adaptation.profile import FACTS, TENSORS, Profile, save_profile
 from asr_transfer.cli import main
 from asr_transfer.commands.profile import find_profiles, load_with_profile
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.adapters import PREFIX, AdapterSpec, adapter_specs, add_adapter
+from asr_transfer.models.adapters import PREFIX, AdapterSpec, adapter_specs, add_adapter, base_checksum
 from asr_transfer.models.folder import load_model
 from tests.small import different, small_model, snapshot
 

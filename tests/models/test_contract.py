@@ -41,9 +41,10 @@ from asr_transfer.training import precision
 from asr_transfer.training.activations import frozen_depth
 from tests.models.stranger import Stranger, StrangerConfig
 from tests.small import MELS, different, small_model, snapshot
+from tests.spaces import STARTS, give_space
 from tests.tones import Speech, two_speakers
 
-UNTRAINED = ("none", "suta", "warp", "warp-untranscribed")
+UNTRAINED = ("none", "suta", "warp", "warp-untranscribed", *STARTS)
 CONFIG = AdaptConfig(
     steps=3,
     learning_rate=0.01,
@@ -76,7 +77,8 @@ def _source() -> Recogniser:
     with torch.no_grad():
         model.get_parameter("heads.en.weight").mul_(4)
         model.get_parameter("heads.en.bias")[0] = -2  # hears something
-    return Recogniser(model.eval(), tokens, "en", {})
+    give_space(model.eval())
+    return Recogniser(model, tokens, "en", {})
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def _trained(name: str, model: nn.Module) -> set[str]:
 
 
 def test_there_are_as_many_methods_as_the_contract_was_tried_on() -> None:
-    assert len(METHODS) == 19
+    assert len(METHODS) == 24
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -121,6 +123,7 @@ def test_every_method_trains_exactly_what_it_says(
     # Attention does not feel a bias of the keys: its gradient is round-off at best.
     wanted = {n for n in _trained(name, model) if not n.endswith("k_proj.bias")}
     chosen = {"adapters.warp.factor"} if name.startswith("warp") else set()
+    chosen |= {n for n in after if n.startswith("adapters.lhuc.")} if name in STARTS else set()
     assert {n for n in moved if not n.endswith("k_proj.bias")} == wanted | chosen
     assert not different(snapshot(source.model), before)
 

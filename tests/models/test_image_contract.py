@@ -24,9 +24,10 @@ from asr_transfer.training.streams import Task
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.plan import Copy, Freeze, TransferPlan
 from tests.small import different, settings, snapshot
+from tests.spaces import STARTS
 
 LAYERS = (5, 6, 4)
-LISTENING = ("lin", "pseudo-label", "suta", "warp", "warp-untranscribed", "replay", "none")
+LISTENING = ("lin", "pseudo-label", "suta", "warp", "warp-untranscribed", "replay", "none", *STARTS)
 """Methods that are about speech, or nothing to train."""
 TRAINED = {
     "front-end": ("encoder.layers.0.",),

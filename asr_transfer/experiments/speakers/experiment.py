@@ -18,10 +18,11 @@ from asr_transfer.adaptation.adapt import adapt, spelled_by_head
 from asr_transfer.adaptation.adaptable_source import train_source
 from asr_transfer.adaptation.candidates import answers, rise
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
-from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts
+from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts, starting
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
+from asr_transfer.adaptation.speaker_profiles import space_of_training
 from asr_transfer.adaptation.warp import prior_of_training, unwarped, warp_of
-from asr_transfer.config import KEEP_SOURCE, ModelConfig, SourceConfig, to_record
+from asr_transfer.config import KEEP_SOURCE, ModelConfig, ProfileKind, SourceConfig, to_record
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.judged import HeldOut
@@ -41,6 +42,7 @@ from asr_transfer.progress import Work
 from asr_transfer.ranges import Count, Positive, Ranged, Share
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
+from asr_transfer.training import distributed
 from asr_transfer.training.hypotheses import hypotheses
 from asr_transfer.training.precision import precise
 
@@ -112,6 +114,8 @@ class ExperimentConfig(Ranged):
         adapt: budget of one adaptation, the same for every method.
         choice: settings of the choice by `auto`, which is given source utterances, `auto-without-source` is not.
         methods: methods with their learning rates.
+        speaker_profiles: kind of the profiles, `lhuc`, `lin` or `lora`, that are made of each source model's training
+            speakers, for methods that go by them. None makes none.
     """
 
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
@@ -120,6 +124,7 @@ class ExperimentConfig(Ranged):
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     methods: tuple[MethodGrid, ...] = (MethodGrid("full"),)
+    speaker_profiles: ProfileKind | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -144,6 +149,11 @@ class ExperimentConfig(Ranged):
         for name in (grid.name for grid in self.methods):
             if name not in AUTOMATIC:
                 find_methods(name)
+                if starting(name) and self.speaker_profiles is None and self.model is None:
+                    raise ConfigError(
+                        f"`methods`: {name} goes by the profiles of the training speakers, which no source model here "
+                        "has; give `speaker_profiles`, such as lhuc."
+                    )
             if self.protocol.transductive and name != "none" and (name in AUTOMATIC or reads_transcripts(name)):
                 raise ConfigError(
                     f"`methods`: {name} reads transcripts, and `protocol.transductive` tests on the utterances that it "
@@ -346,7 +356,8 @@ class TrainFold(Job):
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the source model."""
-        return to_record(self.shop.config.source)
+        kind = self.shop.config.speaker_profiles
+        return {**to_record(self.shop.config.source), **({"speaker_profiles": kind} if kind else {})}
 
     def data(self) -> Data:
         """Return what it is trained on, and what is held out to judge on."""
@@ -369,6 +380,12 @@ class TrainFold(Job):
             **judged_origin(held),
             **prior_of_training(recogniser, train, report, store, config.trainer.seed),
         }
+        if self.shop.config.speaker_profiles is not None:
+            left_out = {name for name, _ in report.dropped}
+            recogniser.model.speakers = space_of_training(
+                recogniser, [u for u in train if u.id not in left_out], store, self.shop.config.speaker_profiles,
+                config.trainer.seed, record.log, Spoken(judged, store), distributed.join(config.trainer.device),
+            )  # fmt: skip
         recogniser.save(record.folder / "model", card + remarks(kept), origin, writers(kept))
         training = {"cpu_seconds": round(result.cpu_seconds, 2), "steps": result.steps, "left_out": len(report.dropped)}
         record.finish(history=result.history, training=training)

@@ -12,6 +12,7 @@ from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.adapters.kind import KINDS, PREFIX, Adapter
 from asr_transfer.models.adapters.spec import AdapterSpec
 from asr_transfer.models.contract import Model
+from asr_transfer.models.weight_files import checksum
 
 
 def add_adapter(model: Model, spec: AdapterSpec) -> None:
@@ -74,6 +75,11 @@ def merge_adapters(model: Model) -> tuple[AdapterSpec, ...]:
 def base_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return the model's state without adapters; the tensors are the model's own."""
     return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(PREFIX)}
+
+
+def base_checksum(model: nn.Module) -> str:
+    """Return the SHA-256 of the names, types, shapes and bytes of the model's own tensors, whatever its adapters."""
+    return checksum(base_state(model))
 
 
 def adapter_state(model: nn.Module) -> dict[str, torch.Tensor]:
