@@ -56,7 +56,7 @@ def _fold(**changes: Any) -> Fold:
 
 def _shop(folder: Path | None = None) -> Any:
     known = {name: Utterance(name, "", 1.0, "a", "s", "en") for name in "abcdefghij"}
-    source = SimpleNamespace(normalisation=DEFAULT, can_run_away=False)
+    source = SimpleNamespace(normalisation=DEFAULT, can_run_away=False, model=None)
     config = replace(ExperimentConfig(), methods=tuple(MethodGrid(name) for name in ("full", *AUTOMATIC)))
     return SimpleNamespace(
         utterances=lambda: known, store=lambda: None, source=lambda fold: source, config=config, folder=str(folder)

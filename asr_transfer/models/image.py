@@ -60,3 +60,13 @@ class ImageModel(Model):
         """See `Model.from_plain`."""
         channels: list[int] = checked(list[int], plain.get("channels"), where, "channels")
         return cls(tuple(channels), heads, checked(int, plain.get("inputs"), where, "inputs"))
+
+
+def image_network(channels: tuple[int, ...], heads: Mapping[str, int]) -> Model:
+    """Make a small network for grey images, with initial weights.
+
+    Args:
+        channels: output channels of each encoder layer.
+        heads: number of classes of each head, by name.
+    """
+    return ImageModel(channels, heads)

@@ -199,7 +199,7 @@ class Trainer(sb.Brain):
             if loss is not None:
                 total = total + loss
         if training:
-            for factor, objective in self._active(predictions):
+            for factor, objective in self._active(self.objectives, predictions):
                 if isinstance(objective, TrainedObjective):
                     objective.progress = self.optimizer_step / self.config.steps
                 total = total + factor * objective.forward(self.model, predictions)
@@ -303,12 +303,12 @@ class Trainer(sb.Brain):
         self._stopping = distributed.greatest(requested(), self.device)
         return self._stopping > 0
 
-    def _active(self, names: Container[str]) -> list[tuple[float, Objective]]:
-        """Return the objectives that count in this step, with their weights, of a batch with streams of these names."""
+    def _active(
+        self, objectives: Sequence[tuple[Weight, Objective]], names: Container[str]
+    ) -> list[tuple[float, Objective]]:
+        """Return those that count in this step, with their weights, of a batch with streams of these names."""
         progress = self.optimizer_step / self.config.steps
-        weighed = [
-            (weight(progress) if callable(weight) else weight, objective) for weight, objective in self.objectives
-        ]
+        weighed = [(weight(progress) if callable(weight) else weight, objective) for weight, objective in objectives]
         # A batch of a mixture may lack all the streams that an objective reads.
         return [(w, o) for w, o in weighed if w and (not o.streams or any(name in names for name in o.streams))]
 
@@ -316,10 +316,11 @@ class Trainer(sb.Brain):
     def _around(self, batch: Mapping[str, Batch], share: float) -> Iterator[None]:
         """Let objectives act on the model while a batch runs."""
         parts = {name: (self.streams[name], part) for name, part in batch.items()}
+        own = [(weight, objective) for weight, objective in self.objectives if isinstance(objective, TrainedObjective)]
         with ExitStack() as stack:
-            for _, objective in self._active(batch):
-                if isinstance(objective, TrainedObjective):
-                    stack.enter_context(objective.around(self.model, parts, share))
+            for _, objective in self._active(own, batch):
+                assert isinstance(objective, TrainedObjective)
+                stack.enter_context(objective.around(self.model, parts, share))
             yield
 
     def _seed(self, *parts: int) -> int:

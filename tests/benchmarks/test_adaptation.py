@@ -57,9 +57,10 @@ def test_a_quick_run_measures_both_sides(speech: dict[str, Path], counted: list[
     assert row["method"] == "head" and row["cpu_seconds"] > 0 and 0 < row["profile_kb"] < 5
     assert row["peak_mb"] is None or row["peak_mb"] > row["growth_mb"] > 0
     alone, replayed = figures["auto"].values()
-    assert alone["trainings"] == 2 * 3 and alone["naive_trainings"] == 2 * 2 * 3
+    # What is unlikely to be chosen is not trained on every fold.
+    assert 2 * 2 <= alone["trainings"] <= 2 * 3 and alone["naive_trainings"] == 2 * 2 * 3
     assert alone["ratio"] == pytest.approx(alone["naive"] / (alone["features"] + alone["choosing"]))
-    assert replayed["trainings"] == 2 * 3 and replayed["naive"] is None
+    assert 2 * 2 <= replayed["trainings"] <= 2 * 3 and replayed["naive"] is None
     # Naive trainings, and for each of the two runs one that warms up and the last one.
     assert len(counted) == 2 * 2 * 3 + 2 * 2
     assert sum(method.endswith("+replay") for method in counted) == 2

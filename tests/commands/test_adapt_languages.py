@@ -34,7 +34,8 @@ def piet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def adapted(languages_run: Path, piet: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Return the run of `auto` on that manifest, whose language is found from it."""
-    quick = (*QUICK, "--choice.folds", 2, "--choice.with_source", "[full+replay]", "--choice.rates", "[10.0]")
+    quick = (*QUICK, "--choice.folds", 2, "--choice.with_source", "[full+replay]", "--choice.rates", "[10.0]",
+             "--choice.warp", "false")  # fmt: skip
     return adapt(languages_run, piet, tmp_path_factory.mktemp("runs") / "piet", *quick)
 
 

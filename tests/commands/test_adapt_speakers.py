@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,17 +101,23 @@ def test_more_is_learnt_from_there(model: Path, voice: Path, tmp_path: Path) -> 
     assert WEIGHTS in names and all(name == WEIGHTS or name.startswith("frontend.") for name in names)
 
 
-def test_what_it_needs_is_named(
-    tone_run: Path, model: Path, described: Ran, voice: Path, speakers: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    def refused(*given: object) -> str:
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return a function that runs a command which is refused, and returns its one sentence."""
+
+    def told(*given: object) -> str:
         capsys.readouterr()
         assert run(*given) == 1
         said = capsys.readouterr().err.strip()
         assert "\n" not in said and "Traceback" not in said
         return said
 
+    return told
+
+
+def test_what_a_speaker_is_described_by_is_named_where_it_lacks(
+    tone_run: Path, model: Path, described: Ran, voice: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
     given = ("--data", voice, "--out", tmp_path / "out", "--keep_suspicious")
     said = refused("adapt", "--model", tone_run, *given, "--method", "eigen-profile")
     assert "goes by the profiles of the speakers" in said and "`asr-transfer profile speakers`" in said
@@ -121,6 +128,12 @@ def test_what_it_needs_is_named(
     assert f"is 3 weights of the directions {digest[:12]} of training speakers, but the model has none" in said
     said = refused("adapt", "--model", model, *given, "--method", "eigen-profile", "--profile", described.out)
     assert "has a profile of the kind `lhuc` already, which `eigen-profile` would replace" in said
+
+
+def test_speech_that_gives_no_directions_is_named(
+    tone_run: Path, model: Path, described: Ran, voice: Path, speakers: Path, tmp_path: Path,
+    refused: Callable[..., str],
+) -> None:  # fmt: skip
     said = refused("profile", "speakers", "--model", tone_run, "--data", voice.parent / "voice")
     assert "there is neither" in said
     write_manifest(tmp_path / "few.jsonl", make_speaker(tmp_path, "solo", 1.0, 3, 1))

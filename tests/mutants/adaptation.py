@@ -130,8 +130,8 @@ MUTANTS = (
     Mutant(
         "tolerance-in-points",
         f"{ROOM}/candidates.py",
-        "lost.risen > choice.tolerance:",
-        "lost.risen > 100 * choice.tolerance:",
+        "lost.risen - self._doubt * (lost.error or 0.0) > choice.tolerance:",
+        "lost.risen - self._doubt * (lost.error or 0.0) > 100 * choice.tolerance:",
         "a candidate may make others a hundred times worse than is tolerated",
         ("tests/adaptation/test_choice.py",),
     ),

@@ -13,7 +13,8 @@ import torch
 from asr_transfer.data.batching import ArrayData
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.rates.config import ImageRates
-from asr_transfer.models.image import ImageModel
+from asr_transfer.models.contract import Model
+from asr_transfer.models.image import image_network
 from asr_transfer.training.criteria import cross_entropy
 from asr_transfer.training.streams import Task
 from asr_transfer.training.trainer import Trainer
@@ -22,7 +23,7 @@ MOST_ORDERS = 24
 """Orders of the classes that count as tasks of their own."""
 
 
-def image_rates(config: ImageRates, seed: int) -> tuple[ImageModel, Task, Task]:
+def image_rates(config: ImageRates, seed: int) -> tuple[Model, Task, Task]:
     """Train a source model of some digits, and return tasks of others, to learn on and to try on, with a new head.
 
     A task is an order of the classes, so that only the images that are adapted to tell which class is which.
@@ -43,7 +44,7 @@ def image_rates(config: ImageRates, seed: int) -> tuple[ImageModel, Task, Task]:
     first = 10 - config.learn - config.test
     seen, learn, test = order[:first], order[first : first + config.learn], order[first + config.learn :]
     torch.manual_seed(seed)
-    model = ImageModel(config.channels, {"seen": len(seen), "new": config.learn})
+    model = image_network(config.channels, {"seen": len(seen), "new": config.learn})
     settings = replace(config.training(seed), steps=config.source_steps, learning_rate=0.01, accumulate=1)
     Trainer(model, [_task("seen", [_pick(pixels, labels, seen)], "seen")], config=settings).train()
 
