@@ -19,6 +19,10 @@ class DataError(AsrTransferError):
     """A corpus, manifest, transcript or audio file cannot be used as it is."""
 
 
+class NothingUsable(DataError):
+    """There are recordings, but of none of them can anything be learnt."""
+
+
 class ConfigError(AsrTransferError):
     """An option or configuration field is unknown, of the wrong type or in conflict with another."""
 

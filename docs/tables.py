@@ -155,7 +155,7 @@ def _searched(config: Mapping[str, Any]) -> str:
     return f"any words{model}" if model else "the likeliest letters"
 
 
-def rates(name: str) -> str:
+def language_rates(name: str) -> str:
     """Return the error rate of each language of a trained model, with what the training cost and how it was made."""
     values = record(name)
     found = Table.of(
@@ -232,7 +232,7 @@ JOINED: Mapping[str, Callable[..., str]] = {
     "headline": headline,
     "hindsight": hindsight,
     "ideas": ideas,
-    "rates": rates,
+    "language-rates": language_rates,
     "searches": searches,
     "training": training,
 }

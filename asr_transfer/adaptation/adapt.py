@@ -40,7 +40,7 @@ from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import DataError
+from asr_transfer.errors import DataError, NothingUsable
 from asr_transfer.models.adapters import add_adapter
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel
 from asr_transfer.remarks import remark
@@ -223,7 +223,7 @@ def adapt(
     kept, infeasible = learnable(spoken.spelled(source.tokens, config.speeds, config.augment), source.model)
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)
     if not kept:
-        raise DataError(f"no utterance can be learnt from, so there is nothing to adapt to. {report}")
+        raise NothingUsable(f"no utterance can be learnt from, so there is nothing to adapt to. {report}")
     shared = _fitting(shared, source, spoken.store)
     applied = recipe.plan.apply(model)
     if factor != 1:
@@ -294,7 +294,7 @@ def chosen_warp(
     """
     usable = learnable(spoken.spelled(source.tokens), source.model)[0] if read else spoken
     if not usable:
-        raise DataError(
+        raise NothingUsable(
             "no recording is long enough for its transcript, so there is nothing to choose a warp by; record more, or "
             "take `warp-untranscribed`, which reads none."
         )
@@ -310,7 +310,7 @@ def _described(source: Recogniser, spoken: Spoken, method: str, config: AdaptCon
         read = spoken if METHODS[method].reads else recognised(source, spoken)
         usable = learnable(read.spelled(source.tokens), source.model)[0]
         if not usable:
-            raise DataError(
+            raise NothingUsable(
                 f"no recording is long enough for its transcript, so there is nothing that `{method}` could go by; "
                 f"record more, or take `{MEAN}`, which reads none."
             )

@@ -32,7 +32,7 @@ from asr_transfer.adaptation.warp import LEAST_SECONDS, WarpPrior, warp_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError, TrainingError
+from asr_transfer.errors import ConfigError, NothingUsable, TrainingError
 from asr_transfer.models.contract import Model, SequenceModel, SpeechModel
 from asr_transfer.training.learnable import learnable
 
@@ -261,7 +261,7 @@ def adapt_by_choice(
     config = replace(config, settings=trial_settings(config.settings, source.model))
     usable, report = learnable(spoken.spelled(source.tokens, config.speeds), source.model)
     if not usable:
-        raise DataError(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
+        raise NothingUsable(f"no utterance is long enough for CTC, so there is nothing to adapt to. {report}")
     left = {name for name, _ in report.dropped}
     kept = [number for number, utterance in enumerate(spoken.utterances) if utterance.id not in left]
     groups = None if groups is None else [groups[number] for number in kept]

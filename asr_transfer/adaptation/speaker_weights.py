@@ -25,7 +25,7 @@ from asr_transfer.adaptation.unsupervised import guess, surest
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
-from asr_transfer.errors import DataError, ModelError
+from asr_transfer.errors import DataError, ModelError, NothingUsable
 from asr_transfer.models.adapters import adapter_specs, base_checksum
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.speaker_space import MAKING, SpeakerSpace
@@ -220,7 +220,7 @@ def recognised(source: Recogniser, spoken: Spoken) -> Spoken:
     with torch.no_grad():
         kept, _ = surest(source, spoken, guess(source, spoken), 0.0)
     if not kept:
-        raise DataError(
+        raise NothingUsable(
             "the model recognises nothing in any recording, so there is nothing to describe the speaker by; transcribe "
             "some of them, or take `mean-profile`, which reads nothing."
         )

@@ -29,7 +29,7 @@ from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report, Utterance, by_speaker
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Frames, Recogniser
-from asr_transfer.errors import ConfigError, DataError, ModelError
+from asr_transfer.errors import ConfigError, ModelError, NothingUsable
 from asr_transfer.models.adapters import AdapterSpec, adapter_specs, add_adapter
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.plain import from_plain, to_plain
@@ -245,7 +245,7 @@ def find_warp(
     """
     seconds = sum(utterance.duration for utterance in spoken.utterances)
     if seconds < LEAST_SECONDS:
-        raise DataError(
+        raise NothingUsable(
             f"`warp` has {seconds:.1f} s of speech to go by, which tells nothing of a vocal tract; give at least "
             f"{LEAST_SECONDS:g} s."
         )

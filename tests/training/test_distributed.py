@@ -107,7 +107,7 @@ def test_torchrun_trains_without_any_change(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     for _ in range(3):  # a port that torchrun found free may be taken before it listens there
         run = subprocess.run(
-            [*torchrun, str(here), str(tmp_path)], timeout=120, capture_output=True, text=True, env=environment
+            [*torchrun, str(here), str(tmp_path)], timeout=300, capture_output=True, text=True, env=environment
         )
         if "address already in use" not in run.stderr.lower() and "EADDRINUSE" not in run.stderr:
             break

@@ -31,7 +31,7 @@ from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser, model_folder
 from asr_transfer.decoding.settings import WritingConfig
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import ConfigError, DataError, NothingUsable
 from asr_transfer.experiments.core.jobs import Job, run_jobs, run_tasks
 from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.speakers.protocol import Draw, Fold, ProtocolConfig, others_of, speaker_folds
@@ -40,6 +40,7 @@ from asr_transfer.models.kinds import network_inputs
 from asr_transfer.models.pretrained.door import is_foreign
 from asr_transfer.progress import Work
 from asr_transfer.ranges import Count, Positive, Ranged, Share
+from asr_transfer.remarks import remark
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
 from asr_transfer.training import distributed
@@ -48,6 +49,8 @@ from asr_transfer.training.precision import precise
 
 WITHOUT_SOURCE = "auto-without-source"
 AUTOMATIC = (AUTO, WITHOUT_SOURCE)
+UNUSABLE = "nothing usable"
+"""What `auto` chose where it had nothing to choose by."""
 """Methods that choose among the others on the speaker's own utterances, with and without source utterances."""
 
 
@@ -409,13 +412,18 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
         speech = Spoken([known[name] for name in draw.pool[:amount]], store)
         more = Spoken([known[name] for name in fold.source] if method != WITHOUT_SOURCE else [], store)
         begin = time.process_time()
-        if method in AUTOMATIC:
-            judged = Spoken([known[name] for name in fold.judged] if method != WITHOUT_SOURCE else [], store)
-            adapted, choice = adapt_by_choice(source, speech, settings, shop.config.choice, more, judged=judged)
-            chosen = choice.summary()
-        else:
-            adapted = adapt(source, speech, method, settings, source_speech=more)
-        recogniser = adapted.recogniser
+        try:
+            if method in AUTOMATIC:
+                judged = Spoken([known[name] for name in fold.judged] if method != WITHOUT_SOURCE else [], store)
+                adapted, choice = adapt_by_choice(source, speech, settings, shop.config.choice, more, judged=judged)
+                chosen = choice.summary()
+            else:
+                adapted = adapt(source, speech, method, settings, source_speech=more)
+            recogniser = adapted.recogniser
+        except NothingUsable as error:
+            # Who has drawn one recording that cannot be learnt from is heard by the model as it is, and still counts.
+            remark(f"{draw.speaker}, {called} on {amount}: stays with the source model, for {error}")
+            chosen = UNUSABLE if method in AUTOMATIC else ""
         seconds = time.process_time() - begin
     if grid is not None and grid.writing is not None:
         recogniser = replace(recogniser, writing=grid.writing)

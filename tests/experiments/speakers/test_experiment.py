@@ -14,7 +14,8 @@ from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSe
 from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig, to_record
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.settings import WritingConfig
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import ConfigError, DataError, NothingUsable
+from asr_transfer.experiments.speakers import experiment
 from asr_transfer.experiments.speakers.experiment import (
     AUTOMATIC,
     ExperimentConfig,
@@ -247,3 +248,23 @@ def test_unknown_and_doubled_methods_are_refused() -> None:
         ExperimentConfig(methods=(MethodGrid("ful"),))
     with pytest.raises(ConfigError, match="each once"):
         ExperimentConfig(methods=(MethodGrid("full"), MethodGrid("full")))
+
+
+@pytest.mark.parametrize("method", ["full", "auto"])
+def test_who_drew_nothing_usable_stays_with_the_source_model_and_counts(
+    method: str, done: Path, tone_corpus: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, methods=(MethodGrid(method, (0.001,)),))
+    shop = Workshop({name: str(path) for name, path in tone_corpus.items()}, str(done), config)
+    fold = speaker_folds({name: read_manifest(path) for name, path in tone_corpus.items()}, config.protocol)[0]
+
+    def nothing(*given: object, **named: object) -> None:
+        raise NothingUsable("no utterance can be learnt from, so there is nothing to adapt to.")
+
+    monkeypatch.setattr(experiment, "adapt", nothing)
+    monkeypatch.setattr(experiment, "adapt_by_choice", nothing)
+    with pytest.warns(UserWarning, match=rf"{method} on 3: stays with the source model, for no utterance"):
+        trial = experiment._run_trial((shop, fold, (fold.name, fold.test[0], 3, method, 0.001)))
+    plain = experiment._run_trial((shop, fold, (fold.name, fold.test[0], 0, "none", 0.0)))
+    assert (trial.errors, trial.other_errors) == (plain.errors, plain.other_errors)
+    assert trial.chosen == ("nothing usable" if method == "auto" else "")
