@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.candidates import Judge
 from asr_transfer.adaptation.choice import adapt_by_choice
 from asr_transfer.adaptation.methods import reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
@@ -275,6 +276,17 @@ def test_a_speakers_warp_is_taken_off_for_others_and_put_back(speech: Speech) ->
         assert torch.equal(outputs(for_others, speech), outputs(source, speech))
     assert torch.equal(outputs(adapted.recogniser, speech), through)
     assert not torch.equal(through, outputs(source, speech))
+
+
+def test_a_judge_hears_the_speaker_through_it_and_others_without(speech: Speech) -> None:
+    source, own, others = make_source(), Spoken(speech.own, speech.store), Spoken(speech.more, speech.store)
+    adapted = adapt(source, own, "warp", CONFIG)
+    assert adapted.is_warped
+    judge = Judge(source, own, others)
+    assert judge.lost(adapted.recogniser).risen == 0 and judge.counted(adapted.recogniser)[0] == 0
+    everybody = range(len(own))
+    through, plain = (judge.own(model, everybody).losses for model in (adapted.recogniser, source))
+    assert not np.allclose(through, plain, rtol=1e-3)
 
 
 def test_others_are_not_heard_through_the_speakers_warp(speech: Speech) -> None:
