@@ -27,6 +27,14 @@ def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
     if choice:
         given, known = choice.group(1), re.findall(r"[\w-]+", choice.group(2))
         return f"'{given}' is not known.{nearest_hint(given, known)}"
+    named = re.search(
+        r'key "([^"]+)": (?:Expected a |.* Subtypes: \[)typing\.Literal\[([^\]]+)\]'
+        r"(?:\.|, <class 'NoneType'>\] .*) (?:Got value|Given value): (.+)$",
+        text,
+    )
+    if named:
+        known = re.findall(r"'([^']+)'", named.group(2))
+        return f"`{named.group(1)}` is '{named.group(3)}', which it cannot be; it takes {', '.join(known)}."
     single = re.search(r'key "([^"]+)": Expected a <class .tuple.>\. Got value: (.+)', text)
     if single:
         return f"`{single.group(1)}` takes a list, in brackets also where it has one entry; give [{single.group(2)}]."

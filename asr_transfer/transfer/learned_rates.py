@@ -46,7 +46,7 @@ def learn_rates(
     Args:
         model: model that is adapted; its weights and statistics are afterwards as they were.
         learn: task or mixture to learn the rates on, whose batches hold items of one label.
-        test: the same of other labels.
+        test: task or mixture of other labels to measure on.
         meta: adaptation, with rates that are to be learnt.
         config: training of the rates; of each step, `accumulate` is the number of labels.
         batches: number of batches that are measured.
