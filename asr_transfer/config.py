@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.plain import as_values
-from asr_transfer.ranges import Count, CountOrNone, Positive, Range, Ranged, Seed, Share, Speeds, Weight
+from asr_transfer.ranges import Count, CountOrNone, Filled, Positive, Range, Ranged, Seed, Share, Speeds, Weight
 
 Units = Literal["characters", "subwords", "words", "phones", "toneless-phones"]
 EncoderName = Literal["bilstm", "tdnn", "conformer"]
@@ -220,9 +220,11 @@ class TrainerConfig(Ranged, section="trainer"):
             minute of speech trains faster and better than half of one (AN4, equal CPU-seconds), two leave CTC late.
         learning_rate: peak of the learning rate.
         warmup: fraction of the steps with a linearly rising learning rate.
-        schedule: course of the learning rate after the warm-up: `cosine` to zero, or `constant`.
+        schedule: course of the learning rate after the warm-up: `cosine` to zero, `constant`, or `inverse`, which is
+            (1 + 10 p)^-0.75 at progress p (Ganin et al. 2016).
         weight_decay: weight decay of AdamW, on matrices only.
-        optimizer: optimiser: `adamw`, or plain `sgd` for exact gradient tests.
+        optimizer: optimiser: `adamw`, or `sgd`, which without `momentum` is plain, for exact gradient tests.
+        momentum: momentum of `sgd`.
         max_gradient_norm: greatest norm of the model's gradients and, apart from them, of those of what objectives
             train of their own; longer ones are clipped, 0 switches clipping off.
         accumulate: number of batches per optimiser step.
@@ -243,9 +245,10 @@ class TrainerConfig(Ranged, section="trainer"):
     batch_budget: Count = 6000
     learning_rate: Positive = 3e-3
     warmup: Annotated[float, Range(at_least=0, below=1)] = 0.1
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "inverse"] = "cosine"
     weight_decay: Weight = 0.01
     optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: Annotated[float, Range(at_least=0, below=1)] = 0.0
     max_gradient_norm: Weight = 1.0
     accumulate: Count = 1
     precision: Precision = "auto"
@@ -261,6 +264,61 @@ class TrainerConfig(Ranged, section="trainer"):
         super().__post_init__()
         if self.patience and not self.validate_every:
             raise ConfigError("`trainer.patience` needs `trainer.validate_every` above 0: it counts validations.")
+        if self.momentum and self.optimizer != "sgd":
+            raise ConfigError("`trainer.momentum` is that of `sgd`; set `trainer.optimizer` to it, or leave it out.")
+
+
+@dataclass(frozen=True)
+class ImageConfig(Ranged, section="model"):
+    """A convolutional network for images.
+
+    Attributes:
+        channels: output channels of each convolution.
+        inputs: channels of the images: 1 for grey, 3 for colour ones.
+        size: pixels of a side of the images, where there are dense layers.
+        kernel: width of the convolutions.
+        halving: way in which a layer halves the resolution: by its `stride`, or by `pool`, the greatest of four.
+        halve: numbers of the layers that halve it, the first being 0; None for all but the first.
+        norm: whether there is a BatchNorm behind each convolution and dense layer.
+        dense: units of the dense layers behind the convolutions, the first over all positions of the last map; without
+            any the map is averaged over its positions.
+    """
+
+    channels: Annotated[tuple[Channels, ...], Filled()] = (32, 48)
+    inputs: Annotated[int, Range(at_least=1, at_most=4)] = 1
+    size: Annotated[int, Range(at_least=1, at_most=1024)] = 28
+    kernel: Annotated[int, Range(at_least=1, at_most=15)] = 3
+    halving: Literal["stride", "pool"] = "stride"
+    halve: tuple[CountOrNone, ...] | None = None
+    norm: bool = True
+    dense: tuple[Channels, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kernel % 2 == 0:
+            raise ConfigError(f"`model.kernel` must be odd, got {self.kernel}: a layer's maps then keep their size.")
+        if self.halve is not None and max(self.halve, default=0) >= len(self.channels):
+            raise ConfigError(
+                f"`model.halve` names layer {max(self.halve)}, but `model.channels` has {len(self.channels)}; the "
+                "first is 0."
+            )
+
+    def halves_at(self, number: int) -> bool:
+        """Return whether a layer halves the resolution."""
+        return number > 0 if self.halve is None else number in self.halve
+
+
+@dataclass(frozen=True)
+class ImageTrainerConfig(TrainerConfig, section="trainer"):
+    """How a model of images is trained; see `TrainerConfig`. Small convolutions are no faster in bf16."""
+
+    batch_budget: Count = 64
+    learning_rate: Positive = 2e-3
+    warmup: Annotated[float, Range(at_least=0, below=1)] = 0.0
+    max_gradient_norm: Weight = 5.0
+    precision: Precision = "fp32"
+    validate_every: CountOrNone = 0
+    checkpoint_every: CountOrNone = 0
 
 
 @dataclass(frozen=True)
@@ -456,6 +514,7 @@ _LATER: tuple[tuple[str, Any], ...] = (
     ("speaker_adaptive", None),
     ("meta", None),
     ("rates", {}),
+    ("momentum", 0.0),
 )
 """Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
 runs go on and earlier models keep their checksums."""

@@ -179,7 +179,7 @@ def our_side(
     seed: int = 0,
 ) -> Side:
     """Return our trainer; with an objective, at equal weight beside the task; `seed` decides the batches."""
-    task = Task("train", corpus.data(corpus.train), criteria.ctc, "en", weight=0.5 if objective else 1.0)
+    task = Task("train", corpus.data(corpus.train), criteria.ctc, head="en", weight=0.5 if objective else 1.0)
     config = TrainerConfig(steps=SCHEDULE, precision=precision, batch_budget=100 * SECONDS, validate_every=0, seed=seed)
     trainer = PacedTrainer(
         new_model(model, corpus),

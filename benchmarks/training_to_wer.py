@@ -77,7 +77,7 @@ def run_ours(corpus: Corpus, target: float, entry: Entry, seed: int) -> Finish:
     """Train with our trainer until the target."""
     trainer = _Racer(
         new_model(entry.model, corpus, seed),
-        [Task("train", corpus.data(corpus.train, entry.speeds), criteria.ctc, "en")],
+        [Task("train", corpus.data(corpus.train, entry.speeds), criteria.ctc, head="en")],
         config=TrainerConfig(
             steps=entry.steps,
             learning_rate=entry.learning_rate,
@@ -85,7 +85,9 @@ def run_ours(corpus: Corpus, target: float, entry: Entry, seed: int) -> Finish:
             validate_every=EVERY,
             seed=seed,
         ),
-        validation=[Task("dev", corpus.data(corpus.dev), criteria.ctc, "en", metric=lambda: ErrorRate(corpus.tokens))],
+        validation=[
+            Task("dev", corpus.data(corpus.dev), criteria.ctc, head="en", metric=lambda: ErrorRate(corpus.tokens))
+        ],
         monitor="wer",
         durations=[utterance.duration / speed for utterance in corpus.train for speed in entry.speeds],
     )

@@ -5,7 +5,7 @@ Nothing here keeps state: the batch of step k is the same whether training ran f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -56,25 +56,42 @@ class Data(Protocol):
         ...
 
 
+Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+"""Changes (batch, ...) float inputs at random; the generator decides."""
+
+
 class ArrayData:
     """Items without a time axis, such as images, held in memory.
 
     Args:
-        inputs: (items, ...) float tensor.
-        targets: (items,) class indices.
+        inputs: (items, ...) float tensor; or uint8 of 0 to 255, which batches hold as floats from 0 to 1.
+        targets: (items,) class indices, or (items, ...) what another criterion needs; None for items without labels,
+            whose batches have the label -1, which no loss of classes takes.
+        augment: Change of a batch in training; None for none.
     """
 
-    def __init__(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-        self.inputs, self.targets = inputs, targets
+    def __init__(
+        self, inputs: torch.Tensor, targets: torch.Tensor | None = None, augment: Augment | None = None
+    ) -> None:
+        self.inputs = inputs
+        self.targets = torch.full((len(inputs),), -1) if targets is None else targets
+        if len(self.targets) != len(inputs):
+            raise ValueError(f"{len(inputs)} inputs have {len(self.targets)} targets; give one each.")
+        self.augment = augment
 
     def costs(self) -> np.ndarray:
         """Return a cost of 1 for every item."""
         return np.ones(len(self.inputs), dtype=np.int64)
 
     def collate(self, items: Sequence[int], augment: torch.Generator | None = None) -> Batch:
-        """Return the batch of `items`; there is no augmentation."""
+        """Return the batch of `items`, changed at random where there is a generator and a way to."""
         index = torch.as_tensor(items)
-        return Batch(index, self.inputs[index], self.targets[index])
+        inputs = self.inputs[index]
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.float() / 255
+        if augment is not None and self.augment is not None:
+            inputs = self.augment(inputs, augment)
+        return Batch(index, inputs, self.targets[index])
 
 
 class LengthBuckets:

@@ -17,7 +17,7 @@ def refuse_conflicts(
     streams: Sequence[Stream | Mixture],
     objectives: Sequence[tuple[Weight, Objective]],
     validation: Sequence[Task | Mixture],
-    monitor: str,
+    monitor: str | None,
 ) -> None:
     """Check what a trainer is given.
 
@@ -46,8 +46,10 @@ def refuse_conflicts(
             problems.append(f"{method} replaces weight decay; set `trainer.weight_decay` to 0")
     if config.patience and not validation:
         problems.append("`trainer.patience` needs validation data")
+    if config.patience and validation and monitor is None:
+        problems.append("`trainer.patience` needs a figure to monitor, but the validation is only watched")
     known = ["train_loss", *validation_figures([Tally(task) for task in tasks], validation)]
-    if validation and monitor not in known:
+    if validation and monitor is not None and monitor not in known:
         problems.append(f"the validation gives no figure '{monitor}' to monitor.{nearest_hint(monitor, known)}")
     if problems:
         raise ConfigError("; ".join(problem.rstrip(".") for problem in problems) + ".")

@@ -12,6 +12,7 @@ from torch import nn
 
 from asr_transfer.data.batching import Batch
 from asr_transfer.models.contract import Model
+from asr_transfer.models.domains import normalised_for
 from asr_transfer.training.streams import Output, Stream, Task
 
 MANY = 3
@@ -20,7 +21,7 @@ a product in bf16, which took 2 ms per part and step where the small product its
 
 
 def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()) -> Output:
-    """Run a batch through the model and, for a task, its head.
+    """Run a batch through the model and the stream's head, where it has one.
 
     Args:
         model: model under the contract.
@@ -28,7 +29,7 @@ def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()
         batch: batch on the model's device.
         taps: dotted paths of modules whose outputs are kept.
     """
-    with _keeping(model, taps) as kept:
+    with normalised_for(model, stream.domain), _keeping(model, taps) as kept:
         hidden, lengths = model(batch.inputs, batch.lengths)
         hidden, lengths = _answered(model, stream, batch, hidden, lengths)
         return Output(_logits(model, stream, hidden), lengths, kept, batch)
@@ -37,26 +38,43 @@ def run(model: nn.Module, stream: Stream, batch: Batch, taps: Sequence[str] = ()
 def run_together(
     model: nn.Module, parts: Mapping[str, tuple[Stream, Batch]], taps: Mapping[str, Sequence[str]]
 ) -> dict[str, Output]:
-    """Run the batches of several streams through the model in one pass, and each through its own head.
+    """Run the batches of several streams through the model, those of a domain in one pass, each through its own head.
 
     One pass over a joint batch costs a little less than a pass each, where batches are small and of like lengths.
-    Normalisation layers that are not frozen take the statistics of all streams together. Batches whose inputs do not
-    fit beside each other, such as speech and images, are run one by one.
+    Normalisation layers that are not frozen take the statistics of all streams together that share a pass. Batches
+    whose inputs do not fit beside each other, such as speech and images, are run one by one.
 
     Args:
         model: model under the contract.
         parts: stream and batch (on the model's device) by name.
         taps: dotted paths of modules whose outputs are kept, by name of the stream.
     """
+    passes: dict[tuple[str | None, str | None], dict[str, tuple[Stream, Batch]]] = {}
+    for name, (stream, batch) in parts.items():
+        passes.setdefault((stream.domain, None if stream.joint else name), {})[name] = stream, batch
+    outputs: dict[str, Output] = {}
+    for (domain, _), own in passes.items():
+        outputs.update(_run_joint(model, own, taps, domain))
+    return {name: outputs[name] for name in parts}
+
+
+def _run_joint(
+    model: nn.Module,
+    parts: Mapping[str, tuple[Stream, Batch]],
+    taps: Mapping[str, Sequence[str]],
+    domain: str | None,
+) -> dict[str, Output]:
+    """Run batches of one domain in one pass, where they fit beside each other."""
     batches = [batch for _, batch in parts.values()]
     if len(batches) == 1 or not _fit(batches):
         return {name: run(model, stream, batch, taps[name]) for name, (stream, batch) in parts.items()}
     joint = _join(batches)
-    with _keeping(model, [tap for wanted in taps.values() for tap in wanted]) as kept:
+    wanted = [tap for name in parts for tap in taps[name]]
+    with normalised_for(model, domain), _keeping(model, wanted) as kept:
         hidden, lengths = model(joint.inputs, joint.lengths)
     outputs, first = {}, 0
     for name, (stream, batch) in parts.items():
-        rows = slice(first, first + len(batch.items))
+        rows = slice(first, first + len(batch.inputs))  # an item may be an episode of several images
         own = None if lengths is None else lengths[rows]
         # Frames beyond a stream's own longest item are padding of the joint batch.
         frames = slice(None) if own is None else slice(int(own.max()))
@@ -100,7 +118,7 @@ def _answered(
 
 
 def _logits(model: nn.Module, stream: Stream, hidden: torch.Tensor, full: bool = False) -> torch.Tensor | None:
-    if not isinstance(stream, Task):
+    if stream.head is None:
         return None
     head: nn.Module = model.head(stream.head)  # type: ignore[operator]
     if full and isinstance(head, nn.Linear) and hidden.device.type == "cpu" and hidden.dtype != torch.float64:

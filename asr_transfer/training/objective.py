@@ -45,7 +45,8 @@ class TrainedObjective(nn.Module):
     """Base of objectives with parameters of their own, such as a discriminator, or with figures to show.
 
     The trainer trains these parameters with its one optimiser, keeps them in checkpoints and never makes them a part
-    of the model. A subclass defines `setup` and `forward`, and `around` where it acts on the model while a batch runs.
+    of the model. A subclass defines `setup` and `forward`, `around` where it acts on the model while a batch runs, and
+    `stepped` where it follows the model.
 
     Attributes:
         progress: progress of the training, from 0 to 1; the trainer sets it before each `forward`.
@@ -75,6 +76,13 @@ class TrainedObjective(nn.Module):
             share: share of the optimiser's step that the batch has.
         """
         yield
+
+    def stepped(self, model: nn.Module) -> None:
+        """Follow a step of the optimiser, such as a teacher whose weights are a moving average: do nothing.
+
+        It does not follow a step that was skipped. What it changes must be a parameter or buffer of this objective, for
+        these are kept in checkpoints.
+        """
 
     def note(self, name: str, value: torch.Tensor) -> None:
         """Keep a scalar of this step for `figures`."""

@@ -44,7 +44,7 @@ def make_optimizer(
         for (factor, decay), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(listed, lr=config.learning_rate)
+        return torch.optim.SGD(listed, lr=config.learning_rate, momentum=config.momentum)
     return torch.optim.AdamW(listed, lr=config.learning_rate, fused=True)
 
 
@@ -55,7 +55,10 @@ def scale_at(step: int, config: TrainerConfig) -> float:
         return (step + 1) / (math.ceil(warm) + 1)
     if config.schedule == "constant":
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, config.steps - warm)))
+    progress = (step - warm) / max(1.0, config.steps - warm)
+    if config.schedule == "inverse":
+        return float((1 + 10 * progress) ** -0.75)
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -236,8 +236,8 @@ def speech_task(name: str, spoken: Spoken, head: str, weight: float = 1.0, crite
     tokens = spoken.tokens
     assert tokens is not None
     if criterion == "cross-entropy":
-        return Task(name, spoken, criteria.next_token, head, weight)
-    return Task(name, spoken, criteria.ctc, head, weight, lambda: ErrorRate(tokens))
+        return Task(name, spoken, criteria.next_token, weight, head=head)
+    return Task(name, spoken, criteria.ctc, weight, lambda: ErrorRate(tokens), head=head)
 
 
 def hold_out_speakers(

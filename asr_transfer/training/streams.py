@@ -42,9 +42,9 @@ class Output:
         return self.valid().sum()
 
     def require_logits(self) -> torch.Tensor:
-        """Return the logits of a labelled stream."""
+        """Return the logits of a stream with a head."""
         if self.logits is None:
-            raise ValueError("this stream has no head and therefore no logits; use a Task.")
+            raise ValueError("this stream has no head and therefore no logits; give it a `head`.")
         return self.logits
 
     def vectors(self, tap: str, level: str) -> torch.Tensor:
@@ -96,6 +96,12 @@ class Stream:
         budget: padded cost of a batch; None takes the trainer's.
         augment: whether batches are randomly augmented.
         together: label of each item, such as its speaker: a batch then holds items of one label; None mixes all items.
+        domain: domain whose statistics BatchNorm takes and keeps, apart from those of other domains, while scales and
+            shifts are shared; None for the model's own statistics. Streams of different domains run in passes of their
+            own. The trainer makes the statistics; see `models.domains`.
+        joint: whether batches may share a pass with those of other streams of the same domain; False keeps them out of
+            the others' statistics in training.
+        head: name of the model's head that gives logits, for objectives to read; None for none.
     """
 
     name: str
@@ -103,6 +109,9 @@ class Stream:
     budget: int | None = field(default=None, kw_only=True)
     augment: bool = field(default=True, kw_only=True)
     together: Sequence[str] | None = field(default=None, kw_only=True)
+    domain: str | None = field(default=None, kw_only=True)
+    joint: bool = field(default=True, kw_only=True)
+    head: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ class Task(Stream):
     """
 
     criterion: Criterion
-    head: str
+    head: str = field(kw_only=True)
     weight: float = 1.0
     metric: Callable[[], Metric] | None = None
 

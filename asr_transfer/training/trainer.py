@@ -24,6 +24,7 @@ from asr_transfer.data.batching import Batch, sequential
 from asr_transfer.errors import TrainingError
 from asr_transfer.interruption import Stopped, deferring, requested
 from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.domains import keep_domains
 from asr_transfer.progress import Work
 from asr_transfer.training import distributed
 from asr_transfer.training.checkpoints import AtomicCheckpointer
@@ -72,7 +73,8 @@ class Trainer(sb.Brain):
         config: budget, optimiser, precision, seed.
         validation: tasks and mixtures whose data is read whole at each validation.
         monitor: figure of the validation that is improved: `loss` or one of the metrics', prefixed by the task's name
-            when there are several tasks. Of a single mixture, the mean over its tasks has the name without prefix.
+            when there are several tasks. Of a single mixture, the mean over its tasks has the name without prefix. None
+            watches only: nothing is selected, and the model keeps the weights of the last step.
         folder: folder of `checkpoints/`; without it nothing is written and nothing can be resumed.
         log: function that is called with a line at each validation.
 
@@ -88,7 +90,7 @@ class Trainer(sb.Brain):
         plan: Plan | None = None,
         config: TrainerConfig | None = None,
         validation: Sequence[Task | Mixture] = (),
-        monitor: str = "loss",
+        monitor: str | None = "loss",
         folder: Path | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
@@ -105,9 +107,11 @@ class Trainer(sb.Brain):
         self.config = precise(self.config, folder, network, self._log)
         model.to(self.device)
         self.applied = plan.apply(model) if plan else None
-        for task in [*self.streams.values(), *self.validation]:
-            if isinstance(task, Task):
-                model.head(task.head)  # type: ignore[operator]  # raises when there is none
+        flat = [*self.streams.values(), *self.validation]
+        keep_domains(model, sorted({stream.domain for stream in flat if stream.domain is not None}))
+        for stream in flat:
+            if stream.head is not None:
+                model.head(stream.head)  # type: ignore[operator]  # raises when there is none
         # Before objectives remember weights or run a teacher: these must be the same in every process.
         distributed.share_weights(model)
         for _, objective in self.objectives:
@@ -227,6 +231,8 @@ class Trainer(sb.Brain):
         total = distributed.mean(total)
         if all(bool(torch.isfinite(value)) for value in (*norms, total)):  # the same in every process
             self.optimizer.step()
+            for objective in self.trained:
+                cast(TrainedObjective, objective).stepped(self.model)
         else:
             for buffer, before in zip(self.model.buffers(), statistics, strict=True):
                 buffer.copy_(before)  # a non-finite input has already spoilt BatchNorm's running statistics
@@ -270,7 +276,7 @@ class Trainer(sb.Brain):
             if isinstance(objective, TrainedObjective):
                 figures.update(objective.figures())
         figures.update(validation_figures(self._metrics, self._checks))
-        if self.validation:
+        if self.validation and self.monitor is not None:
             self.progress.note(figures, self.monitor, self.model)
         else:
             self.progress.history.append(figures)
@@ -386,8 +392,9 @@ class Trainer(sb.Brain):
     def _status(self) -> str:
         """Return what is told while training: this step's loss, the last validation, and whether one is going on."""
         parts = [f"loss {float(self._loss):.3f}"] if self.optimizer_step else []
-        if self.validation and self.progress.history and self.monitor in self.progress.history[-1]:
-            parts.append(f"{self.monitor} {self.progress.history[-1][self.monitor]:.3g} at the last validation")
+        watched = self.monitor or "train_loss"
+        if self.validation and self.progress.history and watched in self.progress.history[-1]:
+            parts.append(f"{watched} {self.progress.history[-1][watched]:.3g} at the last validation")
         return ", ".join([*parts, "validating"] if self._validating else parts)
 
 

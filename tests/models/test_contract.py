@@ -18,7 +18,7 @@ from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
 from asr_transfer.adaptation.profile import Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
-from asr_transfer.config import SpecAugmentConfig
+from asr_transfer.config import ImageConfig, SpecAugmentConfig
 from asr_transfer.data.features import build_store
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
@@ -274,8 +274,12 @@ def _house() -> list[Model]:
         SharedPrivateModel(acoustic.config, {"main": 3}),
         PhoneModel(acoustic.config, inventory, {"main": None}),
         ProgressiveModel(acoustic, acoustic.config, {"new": 3}),
-        ImageModel((4, 6), {"digits": 5}),
-        ProgressiveImageModel(ImageModel((4, 6), {"digits": 5}), ImageModel((3, 2), {"letters": 4}), rank=2),
+        ImageModel(ImageConfig(channels=(4, 6)), {"digits": 5}),
+        ProgressiveImageModel(
+            ImageModel(ImageConfig(channels=(4, 6)), {"digits": 5}),
+            ImageModel(ImageConfig(channels=(3, 2)), {"letters": 4}),
+            rank=2,
+        ),
         Stranger(StrangerConfig(), {"en": 3}),
         ProgressiveModel(Stranger(StrangerConfig(), {"en": 3}), Stranger(StrangerConfig(4), {"fr": 3}), rank=2),
     ]
@@ -319,7 +323,7 @@ def test_a_description_makes_the_same_architecture(model: Model, tmp_path: Path)
 @pytest.mark.parametrize("kind", ["lhuc", "residual-adapter", "speaker-code", "lora"])
 def test_images_take_adapters_too(kind: Any) -> None:
     torch.manual_seed(0)
-    model, images = ImageModel((4, 6), {"digits": 5}).eval(), torch.randn(3, 1, 8, 8)
+    model, images = ImageModel(ImageConfig(channels=(4, 6)), {"digits": 5}).eval(), torch.randn(3, 1, 8, 8)
     before = model(images)[0]
     add_adapter(model, AdapterSpec(kind, 0 if kind == "lhuc" else 2))
     torch.testing.assert_close(model(images)[0], before, rtol=0, atol=0)
@@ -368,7 +372,7 @@ class _Shift(nn.Module):
 
 def test_an_input_network_on_images_is_refused() -> None:
     with pytest.raises(ConfigError, match="`lin` transforms the features of speech, but ImageModel"):
-        add_adapter(ImageModel((4, 6), {"digits": 5}), AdapterSpec("lin"))
+        add_adapter(ImageModel(ImageConfig(channels=(4, 6)), {"digits": 5}), AdapterSpec("lin"))
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "none"])

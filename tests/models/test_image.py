@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from asr_transfer.config import ImageConfig
 from asr_transfer.data.batching import ArrayData
 from asr_transfer.errors import ModelError
 from asr_transfer.models.image import ImageModel
@@ -44,7 +45,7 @@ def _few(seed: int) -> tuple[ArrayData, ArrayData]:
 
 def _model(seed: int) -> ImageModel:
     torch.manual_seed(seed)
-    return ImageModel((16, 32, 32), {"digits": 5})
+    return ImageModel(ImageConfig(channels=(16, 32, 32)), {"digits": 5})
 
 
 def _task(data: ArrayData, **options: Any) -> Task:

@@ -13,6 +13,7 @@ from torch import nn
 
 from asr_transfer.adaptation.methods import METHODS, STREAM, build
 from asr_transfer.adaptation.settings import MethodSettings
+from asr_transfer.config import ImageConfig
 from asr_transfer.data.batching import ArrayData
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.folder import load_any, load_model, save_model
@@ -63,7 +64,7 @@ def _task(data: ArrayData, name: str = STREAM, head: str = "shapes") -> Task:
 
 def _source() -> ImageModel:
     torch.manual_seed(1)
-    model = ImageModel(LAYERS, {"shapes": 3})
+    model = ImageModel(ImageConfig(channels=LAYERS), {"shapes": 3})
     config = settings(steps=60, batch_budget=24, optimizer="adamw", learning_rate=0.02)
     result = Trainer(model, [_task(_pictures(48))], config=config, validation=[_task(_pictures(48, 9))]).train()
     assert result.history[-1]["error"] < 0.1
@@ -118,7 +119,7 @@ def test_biases_alone_are_a_plan_of_selectors(source: ImageModel) -> None:
     plan = TransferPlan(Copy("**", source), Freeze("** - **.bias"))
     Trainer(model, [_task(data)], plan=plan, config=settings(steps=3, batch_budget=24)).train()
     moved = different(snapshot(model), snapshot(source))
-    assert moved == {*(f"encoder.layers.{n}.1.bias" for n in range(3)), "heads.shapes.bias"}
+    assert moved == {*(f"encoder.layers.{n}.norm.bias" for n in range(3)), "heads.shapes.bias"}
 
 
 def test_adapters_of_pictures_stand_on_selected_layers(source: ImageModel) -> None:
@@ -134,7 +135,7 @@ def test_an_input_network_is_for_speech(source: ImageModel) -> None:
 
 def _column(source: ImageModel) -> ProgressiveImageModel:
     torch.manual_seed(3)
-    return ProgressiveImageModel(source, ImageModel((3, 8, 5), {"faint": 3}), rank=4)
+    return ProgressiveImageModel(source, ImageModel(ImageConfig(channels=(3, 8, 5)), {"faint": 3}), rank=4)
 
 
 def test_a_column_of_other_widths_listens_to_maps(source: ImageModel) -> None:
@@ -202,8 +203,11 @@ def test_a_model_of_images_is_a_folder_like_others(
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (ImageModel((3, 8), {"faint": 3}), "has 1 places .* the base has 2; give it as many layers"),
-        (ImageModel(LAYERS, {"shapes": 3}), "the base has a head 'shapes' already"),
+        (
+            ImageModel(ImageConfig(channels=(3, 8)), {"faint": 3}),
+            "has 1 places .* the base has 2; give it as many layers",
+        ),
+        (ImageModel(ImageConfig(channels=LAYERS), {"shapes": 3}), "the base has a head 'shapes' already"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(column: ImageModel, message: str, source: ImageModel) -> None:

@@ -130,7 +130,7 @@ def test_training_leaves_the_base_and_its_heads_as_they_were_and_uses_the_latera
     base = _base(dropout=0.4)
     before, given = snapshot(base), base.training
     model = _column(base, _config(dropout=0.2))
-    old = Task("old", ToySpeech(seed=2, dtype=DOUBLE), ctc, "es", weight=0.0, augment=False)
+    old = Task("old", ToySpeech(seed=2, dtype=DOUBLE), ctc, head="es", weight=0.0, augment=False)
     batch = old.data.collate([0, 1])
     with torch.no_grad():
         logits = [run(m.eval(), old, batch).require_logits() for m in (copy.deepcopy(base), model)]
@@ -156,7 +156,7 @@ def test_the_base_stays_in_evaluation_mode_and_gets_no_gradient() -> None:
     model = _listening(_column(_base(dropout=0.5), _config(dropout=0.5))).train()
     assert model.encoder.norm.training and not any(m.training for m in model.base.modules())
     assert not any(p.requires_grad for p in model.base.parameters())
-    task, old = speech_task(ToySpeech(dtype=DOUBLE)), Task("old", ToySpeech(dtype=DOUBLE), ctc, "en")
+    task, old = speech_task(ToySpeech(dtype=DOUBLE)), Task("old", ToySpeech(dtype=DOUBLE), ctc, head="en")
     assert not any(name.startswith("base.") for name in _gradients(model, task))
     assert not any(gradient.any() for gradient in _gradients(model, old).values())
     batch = old.data.collate([0, 2])
@@ -169,7 +169,7 @@ def test_what_the_base_has_learnt_is_heard_and_a_random_base_is_the_control() ->
     data = _Marked()
     base = small_model(3, heads={"en": 5}, dropout=0.0)
     config = settings(steps=150, batch_budget=400, optimizer="adamw", learning_rate=0.01)
-    Trainer(base, [Task("base", data, ctc, "en", augment=False)], config=config).train()
+    Trainer(base, [Task("base", data, ctc, head="en", augment=False)], config=config).train()
     losses = []
     for below in (base, small_model(5, heads={"en": 5})):
         torch.manual_seed(1)

@@ -33,7 +33,7 @@ def _model(encoder: Any = "tdnn", dropout: float = 0.0, dtype: torch.dtype = DOU
 
 
 def _tasks(dtype: torch.dtype = DOUBLE) -> list[Task]:
-    return [Task(name, ToySpeech(8, seed, dtype), ctc, name, augment=False) for seed, name in enumerate(HEADS)]
+    return [Task(name, ToySpeech(8, seed, dtype), ctc, head=name, augment=False) for seed, name in enumerate(HEADS)]
 
 
 def _parts(tasks: list[Task]) -> dict[str, tuple[Stream, Any]]:

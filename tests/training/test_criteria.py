@@ -26,7 +26,7 @@ def test_the_next_tokens_loss_is_that_of_transformers_over_the_texts(tmp_path: P
         torch.full((3,), 200),
         torch.tensor([len(target) for target in targets]),
     )
-    task = Task("speaker", None, next_token, "text")  # type: ignore[arg-type]
+    task = Task("speaker", None, next_token, head="text")  # type: ignore[arg-type]
     with torch.no_grad():
         loss, count = next_token(run(found.model, task, batch))
         expected = 0.0
@@ -46,7 +46,7 @@ def test_streams_together_give_what_each_gives_alone(tmp_path: Path) -> None:
     write_whisper(tmp_path / "published", 2)
     found = open_pretrained(tmp_path / "published")
     target = torch.tensor([found.tokens["text"].targets("abc", "en")])
-    task = Task("speaker", None, next_token, "text")  # type: ignore[arg-type]
+    task = Task("speaker", None, next_token, head="text")  # type: ignore[arg-type]
     batches = [
         Batch(torch.arange(1), features(1, seed), target[:, :long], torch.tensor([200]), torch.tensor([long]))
         for seed, long in ((0, target.shape[1]), (1, target.shape[1] - 2))

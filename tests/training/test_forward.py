@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from asr_transfer.config import EncoderName
+from asr_transfer.config import EncoderName, ImageConfig
 from asr_transfer.data.batching import ArrayData, Batch
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.image import ImageModel
@@ -45,7 +45,7 @@ def _parts() -> Parts:
         # By length, so that no two streams have the same longest item.
         order = data.lengths.argsort().tolist()
         batch = data.collate([order[item] for item in items])
-        made[name] = (Task(name, data, ctc, head) if head else Stream(name, data), batch)
+        made[name] = (Task(name, data, ctc, head=head) if head else Stream(name, data), batch)
     longest = [int(batch.lengths.max()) for _, batch in made.values() if batch.lengths is not None]
     assert len(set(longest)) == len(made), "streams must differ in length"
     return made
@@ -151,12 +151,12 @@ def test_one_stream_is_run_exactly_as_alone_in_training_too(encoder: Any) -> Non
 
 def test_images_of_one_size_share_a_pass_and_others_do_not() -> None:
     torch.manual_seed(0)
-    model = ImageModel((4, 6), {"first": 3, "second": 2}).double().eval()
+    model = ImageModel(ImageConfig(channels=(4, 6)), {"first": 3, "second": 2}).double().eval()
     sizes = {"a": (8, "first"), "b": (8, "second"), "c": (12, "first")}
     parts: Parts = {}
     for name, (size, head) in sizes.items():
         data = ArrayData(torch.rand(3, 1, size, size, dtype=torch.float64), torch.tensor([0, 1, 1]))
-        parts[name] = (Task(name, data, cross_entropy, head), data.collate([2, 0]))
+        parts[name] = (Task(name, data, cross_entropy, head=head), data.collate([2, 0]))
     for names, passes in ((("a", "b"), [4]), (("a", "c"), [2, 2]), (("a", "b", "c"), [2, 2, 2])):
         chosen = {name: parts[name] for name in names}
         taps = {name: ("encoder.layers.0",) for name in names}
@@ -179,8 +179,8 @@ def test_speech_and_images_are_run_one_by_one(shape: tuple[int, ...]) -> None:
     sizes = [spoken.inputs.shape[1] if size < 0 else size for size in shape]
     images = ArrayData(torch.rand(sizes, dtype=torch.float64), torch.zeros(3, dtype=torch.long))
     parts: Parts = {
-        "speech": (Task("speech", speech, ctc, "main"), spoken),
-        "images": (Task("images", images, cross_entropy, "main"), images.collate([0, 1, 2])),
+        "speech": (Task("speech", speech, ctc, head="main"), spoken),
+        "images": (Task("images", images, cross_entropy, head="main"), images.collate([0, 1, 2])),
     }
     taps: dict[str, tuple[str, ...]] = {"speech": (), "images": ()}
     with _passes(model) as rows:
@@ -200,7 +200,7 @@ def test_inputs_of_different_width_or_precision_are_run_one_by_one() -> None:
     narrow = data.collate([0])
     wide = Batch(narrow.items, narrow.inputs.repeat(1, 1, 2), narrow.targets, narrow.lengths, narrow.target_lengths)
     coarse = ToySpeech().collate([0])
-    task = Task("a", data, ctc, "main")
+    task = Task("a", data, ctc, head="main")
     for other, passes in ((narrow, [2]), (wide, [1, 1]), (coarse, [1, 1])):
         with _passes(model) as rows:
             outputs = run_together(model, {"a": (task, narrow), "b": (task, other)}, {"a": (), "b": ()})

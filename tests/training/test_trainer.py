@@ -328,7 +328,7 @@ def test_unlabelled_streams_and_taps_reach_the_objective() -> None:
     assert len(objective.outputs) == 5
     assert objective.outputs[0].logits is None
     assert set(objective.outputs[0].taps) == {"encoder.layers.1", "frontend"}
-    with pytest.raises(ValueError, match="use a Task"):
+    with pytest.raises(ValueError, match="give it a `head`"):
         objective.outputs[0].require_logits()
     assert not any(module._forward_hooks for module in model.modules())
 

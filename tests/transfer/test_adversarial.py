@@ -215,7 +215,7 @@ def test_training_against_the_discriminator_keeps_to_what_both_domains_share() -
 
     right = []
     for strength in (0.0, 1.0):
-        model, streams = TwoNumbers(), [Task("source", domain(False, 1), cross_entropy, "main")]
+        model, streams = TwoNumbers(), [Task("source", domain(False, 1), cross_entropy, head="main")]
         unlabelled = Stream("target", domain(True, 2))
         objective = DomainAdversarial("body", ("source", "target"), strength=ramp(strength), width=32)
         options = {"steps": 300, "batch_budget": 64, "optimizer": "adamw", "learning_rate": 0.003}
