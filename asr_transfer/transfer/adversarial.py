@@ -20,6 +20,7 @@ from asr_transfer.models.modes import evaluating
 from asr_transfer.training.forward import run
 from asr_transfer.training.objective import TrainedObjective, Weight
 from asr_transfer.training.streams import Output, Stream
+from asr_transfer.transfer.discriminator import discriminator
 
 Level = Literal["utterance", "frames"]
 
@@ -105,16 +106,7 @@ class DomainAdversarial(TrainedObjective):
         like = next(model.parameters())
         stream = streams[self.streams[0]]
         vectors = next(_vectors(model, stream, self.tap, self.level, [stream.data.collate([0])]))
-        # Random numbers of its own: training with λ = 0 then takes the very steps of training without.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.discriminator = nn.Sequential(
-                nn.Linear(vectors.shape[1], self.width),
-                nn.ReLU(),
-                nn.Linear(self.width, self.width),
-                nn.ReLU(),
-                nn.Linear(self.width, len(self.streams)),
-            ).to(like.device, like.dtype)
+        self.discriminator = discriminator(vectors.shape[1], len(self.streams), self.width, self.seed, like)
 
     def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
         """Return L_d; of a mixture's batch that lacks a stream, the other streams' parts of it."""
