@@ -277,7 +277,7 @@ class ImageConfig(Ranged, section="model"):
         inputs: channels of the images: 1 for grey, 3 for colour ones.
         size: pixels of a side of the images, where there are dense layers.
         kernel: width of the convolutions.
-        padding: whether the maps keep their size, zeros standing around them; without it a kernel's width is lost but one.
+        padding: whether zeros around the maps keep their size.
         halving: way in which a layer halves the resolution: by its `stride`, or by `pool`, the greatest of four.
         halve: numbers of the layers that halve it, the first being 0; None for all but the first.
         norm: whether there is a BatchNorm behind each convolution and dense layer.
