@@ -240,7 +240,7 @@ class Row:
         error: share of the target's test images that are wrong, with its interval over the seeds.
         change: change of it against `source-only`.
         worse: seeds in which it is worse than `source-only`.
-        gap: share of the gap from `source-only` to `target-trained` that it closes; None where one of them is missing.
+        gap: share of the gap from `source-only` to `target-trained` that it closes; None where there is none.
         source_error: mean share of the source's test images that are wrong.
         a_distance: mean proxy A-distance of the domains.
         cpu_seconds: mean processor time of its training.
@@ -285,14 +285,14 @@ def run_domains(config: DomainConfig, folder: Path, workers: int, backend: Backe
     for name in config.methods:
         scores = [record["scores"] for record in records[name]]
         before = [record["scores"]["error"] for record in records[BASE]]
-        bound = rates.get("target-trained")
+        bound = rates.get("target-trained", rates[BASE])
         rows.append(
             Row(
                 name,
                 error_over_seeds(found[name]),
                 change_over_seeds(found[BASE], found[name]),
                 sum(one["error"] > other for one, other in zip(scores, before, strict=True)),
-                None if bound is None else (rates[BASE] - rates[name]) / (rates[BASE] - bound),
+                None if bound == rates[BASE] else (rates[BASE] - rates[name]) / (rates[BASE] - bound),
                 sum(one["source_error"] for one in scores) / len(scores),
                 sum(one["a_distance"] for one in scores) / len(scores),
                 sum(record["training"]["cpu_seconds"] for record in records[name]) / len(scores),
