@@ -27,7 +27,7 @@ MODULES = (
 """Modules that declare a corpus. Experiments take corpora in this order, which their results depend on: new ones go to
 the end."""
 
-BESIDE = ("folder", "languages", "noisy")
+BESIDE = ("folder", "languages", "noisy", "telephone")
 """Modules whose `prepare` the command line offers as well, without there being a corpus."""
 
 _CODE = re.compile(r"[a-z]{2,3}(?:[_@-][A-Za-z0-9]+)*")

@@ -66,6 +66,7 @@ class DomainAdversarial(TrainedObjective):
         level: whether a vector is a frame, or the mean over an `utterance`.
         strength: λ, or a schedule of it over the progress of the training.
         width: units in each of the discriminator's two hidden layers.
+        pace: factor on the discriminator's learning rate.
         seed: random seed of the discriminator's initial weights.
 
     Raises:
@@ -79,6 +80,7 @@ class DomainAdversarial(TrainedObjective):
         level: Level = "utterance",
         strength: Weight | None = None,
         width: int = 128,
+        pace: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class DomainAdversarial(TrainedObjective):
             )
         if width < 1:
             raise ConfigError(f"The 'width' parameter of DomainAdversarial must be at least 1, got {width}.")
-        self.tap, self.level, self.width, self.seed = tap, level, width, seed
+        self.tap, self.level, self.width, self.pace, self.seed = tap, level, width, pace, seed
         self.streams, self.taps = tuple(streams), (tap,)
         self.strength: Weight = ramp() if strength is None else strength
         self.discriminator: nn.Module = nn.Identity()

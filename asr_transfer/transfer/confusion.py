@@ -29,6 +29,7 @@ class DomainConfusion(TrainedObjective):
         streams: names of the source and of the target.
         level: whether a vector is a frame, or the mean over an `utterance`.
         width: units in each of the discriminator's two hidden layers.
+        pace: factor on the discriminator's learning rate.
         seed: random seed of its initial weights.
 
     Raises:
@@ -36,11 +37,17 @@ class DomainConfusion(TrainedObjective):
     """
 
     def __init__(
-        self, tap: str, streams: Sequence[str], level: str = "utterance", width: int = 128, seed: int = 0
+        self,
+        tap: str,
+        streams: Sequence[str],
+        level: str = "utterance",
+        width: int = 128,
+        pace: float = 1.0,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.streams, self.taps = two_streams("DomainConfusion", streams), (tap,)
-        self.tap, self.level, self.width, self.seed = tap, level, width, seed
+        self.tap, self.level, self.width, self.pace, self.seed = tap, level, width, pace, seed
         self.discriminator: nn.Module = nn.Identity()
 
     def setup(self, model: nn.Module, streams: Mapping[str, Stream]) -> None:

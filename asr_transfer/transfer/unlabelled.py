@@ -36,15 +36,15 @@ class EntropyMinimisation(TrainedObjective):
 
 
 class SelfTraining(TrainedObjective):
-    """Cross-entropy to a teacher's best class where the teacher is sure of it (French et al. 2018; Sohn et al. 2020).
+    """Cross-entropy to a teacher's best answer where the teacher is sure of it (French et al. 2018; Sohn et al. 2020).
 
     The teacher is a moving average of the model (Tarvainen and Valpola 2017). It sees the items as they are, the model
     as its stream augments them, so that the model learns to say of a changed item what is said of it unchanged. The
-    sum is divided by all items of the batch: few sure answers count little.
+    sum is divided by all output positions of the batch, items or frames: few sure answers count little.
 
     Args:
-        stream: name of an unlabelled stream with a head that gives one answer an item.
-        confidence: least probability of the teacher's best class.
+        stream: name of an unlabelled stream with a head; its augmentation leaves frames in their places.
+        confidence: least probability of the teacher's best answer.
         decay: share of the average that stays at a step; 0 makes the model its own teacher.
 
     Raises:
@@ -65,17 +65,17 @@ class SelfTraining(TrainedObjective):
         self.teacher, self._stream = copy.deepcopy(model).requires_grad_(False), streams[self.streams[0]]
 
     def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
-        """Return the cross-entropy to sure answers, per item of the batch."""
+        """Return the cross-entropy to sure answers, per output position of the batch."""
         assert self._stream is not None
         output = outputs[self.streams[0]]
-        logits = output.require_logits()
+        valid, logits = output.valid(), output.require_logits()
         plain = self._stream.data.collate(output.batch.items.tolist()).to(logits.device)
         with torch.no_grad(), evaluating(self.teacher):
-            answers = run(self.teacher, self._stream, plain).require_logits().softmax(-1)
-        sure, best = answers.max(-1)
+            answers = run(self.teacher, self._stream, plain).require_logits()
+        sure, best = answers[valid].softmax(-1).max(-1)
         taken = sure >= self.confidence
         self.note("taken", taken.float().mean())
-        loss = nn.functional.cross_entropy(logits, best, reduction="none")
+        loss = nn.functional.cross_entropy(logits[valid], best, reduction="none")
         return torch.where(taken, loss, 0.0).mean()
 
     @torch.no_grad()

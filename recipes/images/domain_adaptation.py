@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from asr_transfer.cli import script
 from asr_transfer.experiments.core.options import ExperimentRun
-from asr_transfer.experiments.images.domain_adaptation import DomainConfig, domain_plot, domain_table, run_domains
+from asr_transfer.experiments.domains.digits import DomainConfig, domain_plot, domain_table, run_domains
 from asr_transfer.textfiles import write_text
 
 

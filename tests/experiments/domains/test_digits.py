@@ -14,9 +14,10 @@ from asr_transfer.data.augmentation import dimmed, flipped, shifted, shifted_and
 from asr_transfer.data.images import Images
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.classes import read_predictions
-from asr_transfer.experiments.images import domain_adaptation, sets
-from asr_transfer.experiments.images.domain_adaptation import AdaptDomain, DomainConfig, domain_table, run_domains
-from asr_transfer.experiments.images.domain_methods import METHODS
+from asr_transfer.experiments.domains import digits as experiment
+from asr_transfer.experiments.domains.digits import AdaptDomain, DomainConfig, domain_table, run_domains
+from asr_transfer.experiments.domains.methods import METHODS
+from asr_transfer.experiments.images import sets
 
 CONFIG = DomainConfig(
     images=40,
@@ -39,7 +40,7 @@ def _made_up(name: str, split: str) -> Images:
 
 @pytest.fixture(autouse=True)
 def _sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(domain_adaptation, "digits", _made_up)
+    monkeypatch.setattr(experiment, "digits", _made_up)
 
 
 def test_every_way_trains_predicts_and_is_compared(tmp_path: Path) -> None:

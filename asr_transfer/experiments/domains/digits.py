@@ -14,7 +14,7 @@ from asr_transfer.config import ImageConfig, ImageTrainerConfig, to_record
 from asr_transfer.data.augmentation import shifted_and_dimmed
 from asr_transfer.data.batching import ArrayData
 from asr_transfer.data.images import Images
-from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.classes import (
     FILE,
     Prediction,
@@ -28,7 +28,7 @@ from asr_transfer.evaluation.plots import Plot, Point, intervals
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, ItemData, read_finished
 from asr_transfer.experiments.core.tables import Table
-from asr_transfer.experiments.images.domain_methods import FEW, METHODS, SOURCE, TAP, TARGET, DomainMethod
+from asr_transfer.experiments.domains.methods import FEW, METHODS, SOURCE, TAP, TARGET, DomainMethod, require_known
 from asr_transfer.experiments.images.sets import DigitSet, digits, draw, noted
 from asr_transfer.models.image import ImageModel
 from asr_transfer.models.weight_files import load_weights, read_weights, write_weights
@@ -82,9 +82,7 @@ class DomainConfig(Ranged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in self.methods:
-            if name not in METHODS:
-                raise ConfigError(f"`methods` has '{name}', which is not known.{nearest_hint(name, METHODS)}")
+        require_known(self.methods)
         if self.source == self.target:
             raise ConfigError(f"`source` and `target` are both '{self.source}'; take two sets.")
 
@@ -166,24 +164,25 @@ class AdaptDomain(Job):
         if not method.recalibrated:
             plan = TransferPlan(Freeze(f"heads.{HEAD}")) if method.held else None
             trainer = replace(config.trainer, seed=self.seed)
-            result = Trainer(model, streams, method.objectives(self.seed), plan, trainer, log=record.log).train()
+            result = Trainer(
+                model, streams, method.objectives(self.seed, "utterance"), plan, trainer, log=record.log
+            ).train()
             history = result.history
         else:
-            recalibrate(model, streams[-1].data)
+            recalibrate(model, ArrayData(self._train(TARGET).pixels), TARGET)
         seconds = time.process_time() - begin
         if self.method == BASE:
             write_weights(record.folder / WEIGHTS, model.state_dict())
-        apart = method.statistics == "apart"
         errors = {}
         for side in (SOURCE, TARGET):
             images = self._test(side)
-            best = predict(model, ArrayData(images.pixels), HEAD, side if apart else None).argmax(1)
+            best = predict(model, ArrayData(images.pixels), HEAD, method.domain(side)).argmax(1)
             own = _predictions(images, best, self._set(side))
             errors[side] = sum(one.wrong for one in own) / len(own)
             if side == TARGET:
                 score = write_predictions(record.folder, own)
         probes = [
-            Stream(side, ArrayData(self._train(side).pixels[: config.probe_images]), domain=side if apart else None)
+            Stream(side, ArrayData(self._train(side).pixels[: config.probe_images]), domain=method.domain(side))
             for side in (SOURCE, TARGET)
         ]
         distance = a_distance(domain_features(model, probes, TAP), self.seed)
@@ -195,13 +194,12 @@ class AdaptDomain(Job):
 
     def _streams(self, method: DomainMethod) -> list[Stream]:
         """Return the streams of a way: the source's task, the target without labels, and what labels it has."""
-        apart = method.statistics == "apart"
-        domains = {side: side if apart else None for side in (SOURCE, TARGET)}
+        domains = method.streams()
         train = self._train(SOURCE), self._train(TARGET)
         first = train[1] if method.target_only else train[0]
         weight = 0.0 if method.held else 1.0
         task = Task(SOURCE, _data(first), cross_entropy, weight, head=HEAD, domain=domains[SOURCE])
-        if method.statistics == "source" and not method.recalibrated and not method.objectives(self.seed):
+        if not (method.reads_target() or method.labels):
             return [task]
         unlabelled = ArrayData(train[1].pixels, augment=shifted_and_dimmed)
         target = Stream(TARGET, unlabelled, head=HEAD, domain=domains[TARGET], augment=method.augment)
