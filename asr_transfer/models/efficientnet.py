@@ -78,12 +78,8 @@ class EfficientNetConfig:
 
     def __post_init__(self) -> None:
         sizes = [self.stem, self.top, *(number for stage in self.stages for number in vars(stage).values())]
-        if (
-            not self.stages
-            or min(sizes) < 1
-            or max(sizes) > 65536
-            or any(not stage.kernel % 2 for stage in self.stages)
-        ):
+        even = [stage for stage in self.stages if stage.kernel % 2 == 0]
+        if not self.stages or even or min(sizes) < 1 or max(sizes) > 65536:
             raise ConfigError("`model` must have stages whose sizes are positive and whose kernels are odd.")
 
 
@@ -247,9 +243,7 @@ def fetched_efficientnet() -> EfficientNetLite:
     folder = fetched_images(FETCHED)
     files = sorted(folder.rglob("*.pth"))
     if len(files) != 1:
-        raise DataError(
-            f"{folder}: holds {len(files)} files of weights, not one; remove the folder and fetch it again."
-        )
+        raise DataError(f"{folder}: holds {len(files)} files of weights, not one; remove it and fetch it again.")
     return read_efficientnet(files[0], EfficientNetConfig())
 
 
