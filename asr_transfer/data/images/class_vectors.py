@@ -79,7 +79,7 @@ class ClassVectors:
         """
         same = [names for names in self.groups() if len(names) > 1]
         if same:
-            more = f", and {len(same) - 1} groups more" if len(same) > 1 else ""
+            more = ", as others have" if len(same) > 1 else ""
             raise DataError(
                 f"the classes {', '.join(same[0])} have the same vector{more}; merge them (`ClassVectors.merged`) or "
                 "tell them apart by another number."
