@@ -8,7 +8,6 @@ from asr_transfer.data.images.imagenet import imagenet_names
 from asr_transfer.data.images.images import Images, resize
 from asr_transfer.data.images.mnist_m import in_front_of, mnist_m, photographs
 from asr_transfer.data.images.reading import read_fetched, read_images
-from asr_transfer.data.images.small_digits import small_digits
 from asr_transfer.data.images.usps_like import usps_like
 from asr_transfer.data.images.word_vectors import word_vectors
 from asr_transfer.data.images.zoo import zoo_attributes
@@ -27,7 +26,6 @@ __all__ = [
     "read_fetched",
     "read_images",
     "resize",
-    "small_digits",
     "usps_like",
     "word_vectors",
     "zoo_attributes",

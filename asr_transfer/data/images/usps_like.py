@@ -3,7 +3,7 @@
 USPS itself lies in no package; `read_images` reads a copy. Its digits were cut out and scaled to fill the image, and
 scanned coarsely, which is what is done here to MNIST's: the box of the ink is scaled to the whole image (narrow digits
 stay narrow), then strokes are made thicker and blurred by a seeded amount each. The writers are MNIST's: that part of
-the real shift is missing, for which `small_digits`, of other writers, is the third domain.
+the real shift is missing, for which scikit-learn's digits, real ones of other writers, are the better third domain.
 """
 
 from __future__ import annotations
