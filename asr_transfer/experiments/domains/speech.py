@@ -260,7 +260,7 @@ def make_channels(manifests: Mapping[str, Path], config: ChannelConfig, folder: 
     """
     if missing := [split for split in ("train", "test") if split not in manifests]:
         raise DataError(f"the corpus has no split '{missing[0]}'; take one with train and test speakers.")
-    sides = {}
+    sides: dict[str, Sides] = {}
     for channel in config.channels:
         made = {}
         for split in ("train", "test"):
