@@ -18,7 +18,7 @@ from asr_transfer.transfer.unlabelled import EntropyMinimisation, SelfTraining
 SOURCE, TARGET, FEW = "source", "target", "few"
 TAP = "encoder"
 BOTH = (SOURCE, TARGET)
-CORAL, MMD, ENTROPY = 10.0, 3.0, 0.3
+CORAL, MMD, ENTROPY = 10.0, 3.0, 1.0
 """Weights beside the loss of the source's labels."""
 PACE = 3.0
 """Factor on a discriminator's learning rate: one that follows the features closely gives them a better direction."""
