@@ -40,7 +40,8 @@ class Packages:
     Attributes:
         names: Names of the packages, in the order of unpacking.
         licence: Terms under which they are given, in one line.
-        checksums: SHA-256 by NAME_VERSION, of the versions that the module was written with.
+        checksums: SHA-256 by NAME_VERSION, of the versions that the module was written with; by
+            NAME_VERSION_ARCHITECTURE, where Debian has a file for each architecture.
         registry: Place where the packages are kept.
         options: Further words for the registry's client, where a package is another file on every system.
     """
