@@ -8,12 +8,13 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from asr_transfer.data.images import Images, mnist_m, read_fetched
+from asr_transfer.data.images import Images, mnist_m, read_fetched, usps_like
 from asr_transfer.data.items import Items, describe
 from asr_transfer.errors import ConfigError
 
-DigitSet = Literal["mnist", "mnist-m", "optical-digits"]
-"""`optical-digits` are the 1,797 of 43 writers that come with scikit-learn, of 8 by 8 pixels (Alpaydin 1998)."""
+DigitSet = Literal["mnist", "mnist-m", "usps-like", "optical-digits"]
+"""`usps-like` are MNIST's as USPS scanned them; `optical-digits` are the 1,797 of 8 by 8 pixels that come with
+scikit-learn: the test part of Alpaydin and Kaynak (1998)."""
 
 OPTICAL = "scikit-learn"
 """Package with the optical digits."""
@@ -35,6 +36,8 @@ def digits(name: DigitSet, split: str) -> Images:
         return mnist_m(split)
     if name == "mnist":
         return coloured(read_fetched("mnist", split))
+    if name == "usps-like":
+        return coloured(usps_like(split).resized(28))
     if name == "optical-digits":
         return coloured(_optical(split).resized(28))
     raise ConfigError(f"there is no set of digits '{name}'; take one of {', '.join(get_args(DigitSet))}.")
