@@ -47,6 +47,8 @@ HEAD = "digits"
 WEIGHTS = "weights.safetensors"
 BASE = "source-only"
 """Way that all others are compared with."""
+USUAL = tuple(name for name, method in METHODS.items() if not method.translates)
+"""Ways that are tried unless others are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ class DomainConfig(Ranged):
 
     source: DigitSet = "mnist"
     target: DigitSet = "mnist-m"
-    methods: Annotated[tuple[str, ...], Filled(distinct=True)] = tuple(METHODS)
+    methods: Annotated[tuple[str, ...], Filled(distinct=True)] = USUAL
     images: Count = 10_000
     test_images: Count = 10_000
     held_out: bool = False

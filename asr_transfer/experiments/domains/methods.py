@@ -13,6 +13,7 @@ from asr_transfer.transfer.adversarial import DomainAdversarial, Level
 from asr_transfer.transfer.confusion import DomainConfusion, SoftLabels
 from asr_transfer.transfer.coral import CovarianceAlignment
 from asr_transfer.transfer.discrepancy import MeanDiscrepancy
+from asr_transfer.transfer.translation import ImageTranslation
 from asr_transfer.transfer.unlabelled import EntropyMinimisation, SelfTraining
 
 SOURCE, TARGET, FEW = "source", "target", "few"
@@ -50,6 +51,7 @@ class DomainMethod:
         held: whether the head is frozen and the source's labels are not trained on.
         labels: labelled images of each of the target's classes that it is given.
         target_only: whether it is trained on the target with all its labels: the bound.
+        translates: whether it writes images anew, which takes several times as long and is not done to speech.
     """
 
     title: str
@@ -62,6 +64,7 @@ class DomainMethod:
     held: bool = False
     labels: int = 0
     target_only: bool = False
+    translates: bool = False
 
     def domain(self, side: str) -> str | None:
         """Return the domain whose statistics normalise the items of a side when they are judged."""
@@ -125,6 +128,14 @@ METHODS: dict[str, DomainMethod] = {
         from_source=True,
         labels=10,
         objectives=lambda seed, level: [(0.5, SoftLabels(SOURCE, FEW)), _confusion(0.5, seed, level)],
+    ),
+    "unit": DomainMethod(
+        "UNIT", objectives=lambda seed, level: [(1.0, ImageTranslation(SOURCE, TARGET, seed=seed))], translates=True
+    ),
+    "munit": DomainMethod(
+        "MUNIT",
+        objectives=lambda seed, level: [(1.0, ImageTranslation(SOURCE, TARGET, style=8, seed=seed))],
+        translates=True,
     ),
     "target-trained": DomainMethod("trained on the target's labels", "source", target_only=True),
 }

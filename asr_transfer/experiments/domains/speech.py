@@ -80,7 +80,8 @@ class ChannelConfig(Ranged):
         super().__post_init__()
         require_known(self.methods)
         for name in self.methods:
-            if METHODS[name].labels or not METHODS[name].norm or METHODS[name].held:
+            method = METHODS[name]
+            if method.labels or method.held or method.translates or not method.norm:
                 raise ConfigError(f"`methods` has '{name}', which is for images; leave it out.")
 
     def settled(self) -> ChannelConfig:
