@@ -24,7 +24,7 @@ import torch
 
 from asr_transfer import audio, remarks, textfiles
 from asr_transfer.cache import cache_folder
-from asr_transfer.data.digests import FileDigests
+from asr_transfer.data.digests import NAME, FileDigests
 from asr_transfer.data.inputs import Inputs, Wanted, as_inputs, inputs_from_plain
 from asr_transfer.data.manifest import Utterance, naming
 from asr_transfer.data.streamed import AT_ONCE, write_inputs
@@ -413,7 +413,7 @@ def _write_index(
 
 
 def _content_key(wanted: Request, root: Path) -> str:
-    digests = FileDigests(root / "digests.json")
+    digests = FileDigests(root / NAME)
     key = hashlib.sha256(json.dumps([VERSION, wanted.inputs.plain(), list(wanted.speeds)], sort_keys=True).encode())
     for utterance in wanted.utterances:
         piece = (utterance.id, digests.of(utterance.audio), utterance.start, round(utterance.duration, 4))

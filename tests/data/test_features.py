@@ -171,7 +171,7 @@ def test_unreadable_recordings_are_all_named_and_nothing_is_kept(make: Make, tmp
         Path(utterance.audio).write_bytes(b"no audio")
     with pytest.raises(DataError, match=r"bad1\.wav.*bad22\.wav"):
         build_store(utterances, FeatureConfig(), cache=tmp_path / "cache")
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["digests.json"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["digests.sqlite"]
     with pytest.raises(DataError, match=r"gone\.wav: there is no such audio file"):
         build_store([Utterance("x", "gone.wav", 1.0, "a", "s", "en")], FeatureConfig(), cache=tmp_path / "cache")
 
@@ -190,8 +190,8 @@ def test_a_damaged_store_is_computed_again(make: Make, reads: list[str], tmp_pat
 
 def test_a_damaged_list_of_digests_is_made_anew(make: Make, tmp_path: Path) -> None:
     first = build_store([make("u1", 0.5)], FeatureConfig(), cache=tmp_path / "cache")
-    for content in ("[]", "{", '{"x": 1}'):
-        (tmp_path / "cache" / "digests.json").write_text(content)
+    for content in ("", "no database", "SQLite format 3\0 cut off"):
+        (tmp_path / "cache" / "digests.sqlite").write_text(content)
         assert build_store([make("u1", 0.5)], FeatureConfig(), cache=tmp_path / "cache").folder == first.folder
 
 
@@ -240,5 +240,5 @@ def test_what_cannot_be_read_is_named_over_all_parts_and_other_stores_stay(make:
     with pytest.raises(DataError) as parted:
         build_stores([good, bad], lambda function, parts: map(function, parts), tmp_path / "cache", seconds=0.1)
     assert str(parted.value) == str(whole.value)
-    (kept,) = [path for path in (tmp_path / "cache").iterdir() if path.name != "digests.json"]
+    (kept,) = [path for path in (tmp_path / "cache").iterdir() if path.name != "digests.sqlite"]
     assert build_store(utterances[::2], FeatureConfig(), cache=tmp_path / "cache").folder == kept

@@ -161,7 +161,7 @@ def test_an_offset_is_removed_by_log_mels_alone() -> None:
 def test_a_store_of_log_mels_is_found_where_it_was(make: Callable[[str, float], Utterance], tmp_path: Path) -> None:
     """The folder's name, written down from the code before; the digest of the audio is its own."""
     utterance = make("u1", 0.5)
-    digest = FileDigests(tmp_path / "digests.json").of(utterance.audio)
+    digest = FileDigests(tmp_path / "digests.sqlite").of(utterance.audio)
     key = hashlib.sha256(
         b'[2, {"hop_ms": 10.0, "mels": 80, "normalisation": "utterance-mean", "window_ms": 25.0}, [1.0]]'
     )

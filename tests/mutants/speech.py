@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "changed-recordings-keep-their-hash",
         f"{ROOM}/digests.py",
-        "stamp = [status.st_size, status.st_mtime_ns]",
-        "stamp = [status.st_size, 0]",
+        "entry[:2] != (status.st_size, status.st_mtime_ns)",
+        "entry[:1] != (status.st_size,)",
         "a recording that was replaced by one of the same size keeps the features of the old one",
         ("tests/data/test_features.py",),
     ),
