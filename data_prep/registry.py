@@ -42,12 +42,20 @@ class Packages:
         licence: Terms under which they are given, in one line.
         checksums: SHA-256 by NAME_VERSION, of the versions that the module was written with.
         registry: Place where the packages are kept.
+        options: Further words for the registry's client, where a package is another file on every system.
     """
 
     names: tuple[str, ...]
     licence: str
     checksums: Mapping[str, str] = field(default_factory=dict)
     registry: Literal["Debian", "npm", "PyPI"] = "Debian"
+    options: tuple[str, ...] = ()
+
+    def wanted(self) -> list[str]:
+        """Return the packages as the client of npm or PyPI asks for them: in the version whose checksum is known."""
+        versions = dict(entry.rsplit("_", 1) for entry in self.checksums)
+        between = "@" if self.registry == "npm" else "=="
+        return [f"{name}{between}{versions[name]}" if name in versions else name for name in self.names]
 
 
 @dataclass(frozen=True)

