@@ -168,6 +168,32 @@ def _data(data: Mapping[str, Any]) -> RenderableType | None:
     entries = {name: entry for name, entry in data.items() if isinstance(entry, Mapping)}
     if not entries:
         return None
+    items = {name: entry for name, entry in entries.items() if "items" in entry}
+    others = {name: entry for name, entry in entries.items() if "items" not in entry}
+    speech = any("utterances" in entry for entry in others.values())
+    parts = ((_items, items), (_utterances if speech else _files, others))
+    return Group(*(make(own) for make, own in parts if own))
+
+
+def _items(entries: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return what is known of items with classes."""
+    table = _plain_table("set", "items", "classes", "checksum", "path")
+    for name, entry in entries.items():
+        cells = [str(entry.get(key, "–")) for key in ("items", "classes", "checksum", "path")]
+        table.add_row(*map(Text, [name, *cells]))
+    return table
+
+
+def _files(entries: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return what is known of files, where there is no speech beside them."""
+    table = _plain_table("file", "checksum", "path")
+    for name, entry in entries.items():
+        table.add_row(*map(Text, [name, *(str(entry.get(key, "–")) for key in ("checksum", "path"))]))
+    return table
+
+
+def _utterances(entries: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return what is known of manifests, and of files beside them."""
     table = _plain_table("set", "utterances", "speakers", "hours", "checksum", "manifest")
     for name, entry in entries.items():
         seconds = _number(entry.get("seconds"))
@@ -198,8 +224,22 @@ def _history(history: Sequence[Any]) -> RenderableType | None:
 
 def _scores(scores: Mapping[str, Any]) -> RenderableType | None:
     found = list(_scored(scores))
-    if not found:
-        return None
+    words = [(name, entry) for name, entry in found if "wer" in entry]
+    classes = [(name, entry) for name, entry in found if "wer" not in entry]
+    tables = [make(own) for make, own in ((_word_errors, words), (_class_errors, classes)) if own]
+    return Group(*tables) if tables else None
+
+
+def _class_errors(found: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+    table = _plain_table("scored on", "error %", "per-class accuracy %", "errors", "items", "classes")
+    for name, entry in found:
+        counts = [_short(entry.get(key, "–")) for key in ("errors", "items", "classes")]
+        rates = [_percent(entry.get(key)) for key in ("error", "per_class_accuracy")]
+        table.add_row(*map(Text, [name, *rates, *counts]))
+    return table
+
+
+def _word_errors(found: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     table = _plain_table("scored on", "WER %", "CER %", "errors", "words", "sub", "del", "ins", "utterances")
     for name, entry in found:
         words = entry["words"]
@@ -212,7 +252,7 @@ def _scores(scores: Mapping[str, Any]) -> RenderableType | None:
 def _scored(scores: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, entry in scores.items():
         if isinstance(entry, Mapping):
-            if "wer" in entry and isinstance(entry.get("words"), Mapping):
+            if ("wer" in entry and isinstance(entry.get("words"), Mapping)) or {"error", "items"} <= set(entry):
                 yield f"{prefix}{name}", entry
             else:
                 yield from _scored(entry, f"{prefix}{name} ")
@@ -256,7 +296,7 @@ def _cost(record: Mapping[str, Any]) -> RenderableType | None:
 def _plain_table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, show_header=bool(headings), header_style="dim")
     for number, heading in enumerate(headings):
-        left = number == 0 or heading in ("", "checksum", "manifest")
+        left = number == 0 or heading in ("", "checksum", "manifest", "path")
         table.add_column(heading, justify="left" if left else "right", no_wrap=heading == "")
     return table
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from rich.table import Table
 from rich.text import Text
@@ -22,10 +23,19 @@ MARKS: dict[Mark, str] = {
 }
 """Words of the marks, readable without colour."""
 STYLES: dict[Mark, str] = {"base": "dim", "better": "bold green", "worse": "bold red", "open": "", "same": "dim"}
+MEANINGS: tuple[tuple[Mark, str], ...] = (
+    ("better", "Fewer errors than {} beyond chance: "),
+    ("worse", "More errors than {} beyond chance: "),
+    ("open", "No difference from {} is shown, which is not to say there is none: "),
+    ("same", "The same errors as {}: "),
+)
+"""What the marks say of a baseline."""
+
+System = TypeVar("System")
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Generic[System]):
     """A column of the summary.
 
     Attributes:
@@ -36,23 +46,23 @@ class Column:
     """
 
     label: str
-    text: Callable[[Entry], str]
-    value: Callable[[Entry], float | str | None]
+    text: Callable[[System], str]
+    value: Callable[[System], float | str | None]
     wide: bool = False
 
 
-def columns(compared: Compared, wide: bool = True) -> list[Column]:
+def columns(compared: Compared, wide: bool = True) -> list[Column[Entry]]:
     """Return the columns that at least one system fills."""
     several = len(compared.entries) > 1
     rate = compared.rate
-    every = [
+    every: list[Column[Entry]] = [
         Column("system", lambda e: e.name, lambda e: e.name),
         Column(f"{rate} %", lambda e: percent(e.counts.rate, 2), lambda e: e.counts.rate),
-        Column("95 % interval", lambda e: _ends(e.interval), lambda e: e.interval[0] if e.interval else None),
+        Column("95 % interval", lambda e: ends(e.interval), lambda e: e.interval[0] if e.interval else None),
         Column("difference", lambda e: _tested(e, lambda t: signed(t.change.difference)), _difference),
         Column(
             "its 95 % interval",
-            lambda e: _tested(e, lambda t: _signed_ends(t.change.low, t.change.high)),
+            lambda e: _tested(e, lambda t: signed_ends(t.change.low, t.change.high)),
             lambda e: e.test.change.low if e.test else None,
         ),
         Column(
@@ -108,15 +118,9 @@ def verdict(compared: Compared) -> list[str]:
     best = compared.best
     if not best.counts.reference:
         return ["No utterance has a reference; there is nothing to compare."]
-    interval = f" (95 % interval {_ends(best.interval)}, over {compared.over})" if best.interval else ""
+    interval = f" (95 % interval {ends(best.interval)}, over {compared.over})" if best.interval else ""
     sentences = [f"Lowest {compared.rate}: {best.name} with {percent(best.counts.rate, 2)} %{interval}."]
-    meanings: tuple[tuple[Mark, str], ...] = (
-        ("better", "Fewer errors than {} beyond chance: "),
-        ("worse", "More errors than {} beyond chance: "),
-        ("open", "No difference from {} is shown, which is not to say there is none: "),
-        ("same", "The same errors as {}: "),
-    )
-    for mark, words in meanings:
+    for mark, words in MEANINGS:
         names = [e.name for e in compared.entries if e.mark == mark]
         if names:
             sentences.append(words.format(compared.base.name) + ", ".join(names) + ".")
@@ -141,14 +145,19 @@ def reading(compared: Compared) -> list[str]:
 
 def table(compared: Compared, wide: bool) -> Table:
     """Return the comparison as a table for a terminal."""
-    shown = Table(title=f"{len(compared.entries)} systems, baseline {compared.base.name}", title_justify="left")
-    chosen = columns(compared, wide)
+    title = f"{len(compared.entries)} systems, baseline {compared.base.name}"
+    return drawn(title, columns(compared, wide), compared.entries, [entry.mark for entry in compared.entries])
+
+
+def drawn(title: str, chosen: Sequence[Column[System]], systems: Sequence[System], marks: Sequence[Mark]) -> Table:
+    """Return columns of systems as a table for a terminal; `marks` gives the verdicts' styles."""
+    shown = Table(title=title, title_justify="left")
     for column in chosen:
         first = column.label == "system"
         shown.add_column(column.label, justify="left" if first else "right", overflow="fold")
-    for entry in compared.entries:
+    for system, mark in zip(systems, marks, strict=True):
         # Text, not str: a name in brackets is no markup.
-        texts = [Text(c.text(entry), style=STYLES[entry.mark] if c.label == "verdict" else "") for c in chosen]
+        texts = [Text(c.text(system), style=STYLES[mark] if c.label == "verdict" else "") for c in chosen]
         shown.add_row(*texts)
     return shown
 
@@ -163,18 +172,20 @@ def chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _forgetting(change: Estimate) -> str:
-    # Of few speakers there is no interval.
-    ends = "" if change.low is None else f" ({_signed_ends(change.low, change.high)}, n = {change.clusters})"
-    return signed(change.value) + ends
-
-
-def _ends(interval: tuple[float | None, float | None] | None) -> str:
+def ends(interval: tuple[float | None, float | None] | None) -> str:
+    """Return an interval in per cent."""
     return span(*(interval or (None, None)), 2, to="to")
 
 
-def _signed_ends(low: float | None, high: float | None) -> str:
+def signed_ends(low: float | None, high: float | None) -> str:
+    """Return the interval of a difference in per cent, with signs."""
     return _with_minus(span(low, high, 2, "+", "to"))
+
+
+def _forgetting(change: Estimate) -> str:
+    # Of few speakers there is no interval.
+    span_told = "" if change.low is None else f" ({signed_ends(change.low, change.high)}, n = {change.clusters})"
+    return signed(change.value) + span_told
 
 
 def _with_minus(text: str) -> str:

@@ -170,13 +170,14 @@ def listed(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def once(seen: dict[str, int], name: str, where: str) -> None:
+def once(seen: dict[str, int], name: str, where: str, what: str = "utterance") -> None:
     """Note the place of an id, and refuse one that was used before.
 
     Args:
         seen: numbers of the lines by id.
         name: id of an utterance.
         where: its place, which ends in the number of the line.
+        what: word for what has the id.
 
     Raises:
         DataError: the id was used before.
@@ -184,6 +185,6 @@ def once(seen: dict[str, int], name: str, where: str) -> None:
     number = int(where.rsplit(" ", 1)[1])
     if name in seen:
         raise DataError(
-            f"{where}: the id '{name}' was already used on line {seen[name]}; give every utterance its own id."
+            f"{where}: the id '{name}' was already used on line {seen[name]}; give every {what} its own id."
         )
     seen[name] = number

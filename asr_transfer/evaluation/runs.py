@@ -115,16 +115,29 @@ def load_systems(path: Path | str, *, profile: str | None = None, texts: Texts =
 
 
 def unique_names(systems: Sequence[System]) -> list[System]:
-    """Return the systems with names that differ: equal ones get the folder above in front, then a number."""
-    counts = Counter(s.name for s in systems)
-    named = [replace(s, name=_longer(s)) if counts[s.name] > 1 else s for s in systems]
-    taken: set[str] = set()
-    result = []
-    for system in named:
-        name = next(n for n in _numbered(system.name) if n not in taken)
-        taken.add(name)
-        result.append(replace(system, name=name))
-    return result
+    """Return the systems with names that differ (`different_names`)."""
+    names = different_names([(system.name, system.folder) for system in systems])
+    return [replace(system, name=name) for system, name in zip(systems, names, strict=True)]
+
+
+def different_names(systems: Sequence[tuple[str, Path | None]]) -> list[str]:
+    """Return names that differ: equal ones get the folder above in front, then a number.
+
+    Args:
+        systems: name and run folder of each system; None for a file's.
+    """
+    counts = Counter(name for name, _ in systems)
+    taken: dict[str, None] = {}  # in their order
+    for name, folder in systems:
+        longer = _longer(name, folder) if counts[name] > 1 else name
+        taken[next(n for n in _numbered(longer) if n not in taken)] = None
+    return list(taken)
+
+
+def amount_last(folder: Path) -> tuple[int, str]:
+    """Return what a recipe's systems are ordered by: the amount that ends their name, then the name."""
+    end = re.search(r"(\d+)$", folder.name)
+    return (int(end[1]) if end else 0, folder.name)
 
 
 def common_profile(systems: Sequence[System]) -> str:
@@ -208,7 +221,7 @@ def _read_folder(folder: Path, profile: str | None) -> list[System]:
     for part in parts:
         if not (part / "hypotheses.jsonl").is_file():
             raise DataError(f"{part}: holds no hypotheses.jsonl; run the recipe again.")
-    return [_system(p, read_finished(p), profile, part_of_recipe=True) for p in sorted(parts, key=_amount_last)]
+    return [_system(p, read_finished(p), profile, part_of_recipe=True) for p in sorted(parts, key=amount_last)]
 
 
 def _system(folder: Path, record: dict[str, Any], profile: str | None, part_of_recipe: bool) -> System:
@@ -322,16 +335,11 @@ def _missing_note(missing: Sequence[str]) -> str:
     return f"{len(missing)} references without hypothesis, counted as deletions: {listed(list(missing))}"
 
 
-def _amount_last(folder: Path) -> tuple[int, str]:
-    end = re.search(r"(\d+)$", folder.name)
-    return (int(end[1]) if end else 0, folder.name)
-
-
-def _longer(system: System) -> str:
-    if system.folder is None:
-        return system.name
-    above = system.folder.resolve().parent
-    return f"{above.parent.name if above.name == 'systems' else above.name}/{system.name}"
+def _longer(name: str, folder: Path | None) -> str:
+    if folder is None:
+        return name
+    above = folder.resolve().parent
+    return f"{above.parent.name if above.name == 'systems' else above.name}/{name}"
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Writes run folders and run records: `run.json` states what was run, on what, with which result, and what it cost.
 
-A run folder also holds `log.txt`, `hypotheses.jsonl`, `scores.txt`, `checkpoints/` while training, and `model/`. It is
-the run's own: `--overwrite` empties it, and one process at a time works in it.
+A run folder also holds `log.txt`, `hypotheses.jsonl` and `scores.txt` of speech or `predictions.jsonl` of items with
+classes, `checkpoints/` while training, and `model/`. It is the run's own: `--overwrite` empties it, and one process at
+a time works in it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from weakref import WeakMethod
 
 from asr_transfer import textfiles
+from asr_transfer.data.items import Items
 from asr_transfer.data.manifest import Utterance, checksum
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError
 from asr_transfer.option_files import given_option_files
@@ -133,20 +135,24 @@ class RunRecord:
         weakref.finalize(self, lock.release)
         return lock
 
-    def data(self, name: str, path: Path | str, utterances: Sequence[Utterance]) -> None:
-        """Note a manifest: its path, size and checksum, at once, so that a later attempt can be held to it.
+    def data(self, name: str, path: Path | str, content: Sequence[Utterance] | Items) -> None:
+        """Note a manifest, or items with classes: path, size and checksum, so that a later attempt can be held to it.
 
         Raises:
-            ConfigError: the run began with other utterances under this name.
+            ConfigError: the run began with other content under this name.
         """
-        entry = {
-            "path": str(path),
-            "utterances": len(utterances),
-            "speakers": len({u.speaker for u in utterances}),
-            "seconds": round(sum(u.duration for u in utterances), 2),
-            "checksum": checksum(utterances),
-        }
-        self._note("data", name, entry)
+        size: dict[str, int | float]
+        if isinstance(content, Items):
+            size = {"items": content.count} | ({} if content.classes is None else {"classes": content.classes})
+            digest = content.checksum
+        else:
+            size = {
+                "utterances": len(content),
+                "speakers": len({u.speaker for u in content}),
+                "seconds": round(sum(u.duration for u in content), 2),
+            }
+            digest = checksum(content)
+        self._note("data", name, {"path": str(path), **size, "checksum": digest})
 
     def texts(self, name: str, path: Path | str, lines: Iterable[str]) -> None:
         """Note texts that are no utterances: training sentences, or a lexicon's entries.

@@ -113,7 +113,7 @@ def require_same_content(name: str, before: Mapping[str, Any], now: Mapping[str,
         return
 
     def told(entry: Mapping[str, Any]) -> str:
-        amount = f"{entry['utterances']} utterances, " if "utterances" in entry else ""
+        amount = "".join(f"{entry[unit]} {unit}, " for unit in ("utterances", "items") if unit in entry)
         return f"{entry.get('path')} ({amount}checksum {entry['checksum']})"
 
     raise ConfigError(

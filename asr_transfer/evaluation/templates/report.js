@@ -1,40 +1,9 @@
 "use strict";
-// Sorts the tables and shows the utterances. Texts only ever become text nodes, never markup.
+// Shows the utterances. Texts only ever become text nodes, never markup.
 (() => {
-  const root = document.documentElement;
   const data = JSON.parse(document.getElementById("data").textContent);
   const collator = new Intl.Collator(undefined, { numeric: true });
   const PAGE = 40;
-  root.classList.add("scripted");
-
-  // Tables ------------------------------------------------------------------------------------------------------------
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const heads = [...table.tHead.rows[0].cells];
-    heads.forEach((head, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.append(...head.childNodes);
-      head.append(button);
-      button.addEventListener("click", () => sort(table, heads, column));
-    });
-  }
-
-  function sort(table, heads, column) {
-    const numeric = !heads[column].classList.contains("text");
-    const before = heads[column].getAttribute("aria-sort");
-    const direction = before === "ascending" ? -1 : 1;
-    heads.forEach((head) => head.removeAttribute("aria-sort"));
-    heads[column].setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
-    const body = table.tBodies[0];
-    const keyed = [...body.rows].map((row) => [row.cells[column].dataset.value ?? row.cells[column].textContent, row]);
-    keyed.sort(([first], [second]) => {
-      if (!numeric) return direction * collator.compare(first.trim(), second.trim());
-      // What has no value stays last in both directions.
-      if (first === "" || second === "") return (first === "") - (second === "");
-      return direction * (Number(first) - Number(second));
-    });
-    body.append(...keyed.map(([, row]) => row));
-  }
 
   // Alignment ---------------------------------------------------------------------------------------------------------
   const split = (text) => (data.characters ? [...text.replaceAll(" ", "")] : text.split(" ").filter(Boolean));
