@@ -23,7 +23,9 @@ from tests.made_classes import CLASSES, confused, right, write_class_run
 from tests.made_runs import utterances, write_run
 
 PERFECT = right(400)
-SPEECH = re.compile(r"\b(WER|CER|words?|utterances?|speakers?|languages?|recogni[sz]\w*|recordings?|hypothes\w*|said|heard)\b", re.I)
+SPEECH = re.compile(
+    r"\b(WER|CER|words?|utterances?|speakers?|languages?|recogni[sz]\w*|recordings?|hypothes\w*|said|heard)\b", re.I
+)
 """Words of speech that nothing about classes may use."""
 
 
