@@ -89,7 +89,7 @@ class ProgressiveConfig(Ranged):
         if not self.quick:
             return own
         trainer = replace(own.trainer, steps=4, batch_budget=16)
-        return replace(own, trainer=trainer, first=10, labels=own.labels[:1], tested=4, seeds=own.seeds[:4])
+        return replace(own, trainer=trainer, first=10, labels=own.labels[:1], tested=4, seeds=own.seeds[:1])
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class TransferabilityConfig(Ranged):
         if not self.quick:
             return self
         trainer = replace(self.trainer, steps=4, batch_budget=16)
-        return replace(self, trainer=trainer, count=16, tested=20, seeds=self.seeds[:4])
+        return replace(self, trainer=trainer, count=16, tested=20, seeds=self.seeds[:1])
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def test_errors_become_accuracies_falls_and_intervals() -> None:
     share = findings["AnB 2: share of the base's accuracy above chance that is lost, kinds more than alike"]
     assert share.value == pytest.approx(5 / (30 - 8.5))
     curves, kinds, answers = transferability_tables(rows_of(found), findings_of(found))
-    assert curves.rows[0][0] == BASE and ("AnB", "2", "67.5") == curves.rows[3][:3] and kinds.rows
+    assert curves.rows[0][0] == BASE and curves.rows[3][:3] == ("AnB", "2", "67.5") and kinds.rows
     assert answers.rows[1][1] == "+37.5" and "kinds" in curve_plot(rows_of(found)).svg()
 
 
