@@ -277,6 +277,7 @@ class ImageConfig(Ranged, section="model"):
         inputs: channels of the images: 1 for grey, 3 for colour ones.
         size: pixels of a side of the images, where there are dense layers.
         kernel: width of the convolutions.
+        padding: whether zeros around the maps keep their size.
         halving: way in which a layer halves the resolution: by its `stride`, or by `pool`, the greatest of four.
         halve: numbers of the layers that halve it, the first being 0; None for all but the first.
         norm: whether there is a BatchNorm behind each convolution and dense layer.
@@ -288,6 +289,7 @@ class ImageConfig(Ranged, section="model"):
     inputs: Annotated[int, Range(at_least=1, at_most=4)] = 1
     size: Annotated[int, Range(at_least=1, at_most=1024)] = 28
     kernel: Annotated[int, Range(at_least=1, at_most=15)] = 3
+    padding: bool = True
     halving: Literal["stride", "pool"] = "stride"
     halve: tuple[CountOrNone, ...] | None = None
     norm: bool = True
@@ -297,6 +299,8 @@ class ImageConfig(Ranged, section="model"):
         super().__post_init__()
         if self.kernel % 2 == 0:
             raise ConfigError(f"`model.kernel` must be odd, got {self.kernel}: a layer's maps then keep their size.")
+        if self.dense and self.side() < 1:
+            raise ConfigError(f"`model.size` is {self.size} pixels, of which these layers leave none; take fewer.")
         if self.halve is not None and max(self.halve, default=0) >= len(self.channels):
             raise ConfigError(
                 f"`model.halve` names layer {max(self.halve)}, but `model.channels` has {len(self.channels)}; the "
@@ -306,6 +310,15 @@ class ImageConfig(Ranged, section="model"):
     def halves_at(self, number: int) -> bool:
         """Return whether a layer halves the resolution."""
         return number > 0 if self.halve is None else number in self.halve
+
+    def side(self) -> int:
+        """Return the side of the last layer's map; below 1 where nothing is left of the images."""
+        side = self.size
+        for number in range(len(self.channels)):
+            side -= 0 if self.padding else self.kernel - 1
+            if self.halves_at(number):
+                side = side // 2 if self.halving == "pool" else (side + 1) // 2
+        return side
 
 
 @dataclass(frozen=True)

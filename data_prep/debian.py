@@ -32,11 +32,24 @@ _DPKG_OPTIONS = {"control": "--ctrl-tarfile", "data": "--fsys-tarfile"}
 
 @dataclass(frozen=True)
 class PackageFile:
-    """A .deb on disk with what its control file says."""
+    """A .deb on disk with what its control file says.
+
+    Attributes:
+        path: File.
+        name: Name of the package.
+        version: Its version.
+        architecture: Kind of machine that it is for; `all` where its files are the same for every one.
+    """
 
     path: Path
     name: str
     version: str
+    architecture: str = "all"
+
+    @property
+    def edition(self) -> str:
+        """Return what tells its file from others of the package: NAME_VERSION, and _ARCHITECTURE where it has one."""
+        return f"{self.name}_{self.version}" + f"_{self.architecture}" * (self.architecture != "all")
 
 
 def read_package(path: Path) -> PackageFile:
@@ -51,7 +64,7 @@ def read_package(path: Path) -> PackageFile:
                 stream = archive.extractfile(member)
                 fields = _fields(stream.read().decode("utf-8", "replace") if stream else "")
                 if "Package" in fields and "Version" in fields:
-                    return PackageFile(path, fields["Package"], fields["Version"])
+                    return PackageFile(path, fields["Package"], fields["Version"], fields.get("Architecture", "all"))
     raise DataError(f"{path}: its control file names no package and version; download the package again.")
 
 

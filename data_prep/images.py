@@ -116,7 +116,7 @@ IMAGE_SETS = {
     "zoo": ImageSet(
         _debian(
             "GPL-2",
-            {"r-cran-mlbench_2.1-3-1": "2f1127f7b5e7d08703b13b52ef1976a0c355a7660d6ac575e29b87b13921bc06"},
+            {"r-cran-mlbench_2.1-3-1_amd64": "2f1127f7b5e7d08703b13b52ef1976a0c355a7660d6ac575e29b87b13921bc06"},
         ),
         ("usr/lib/R/site-library/mlbench/data/Zoo.rda", "usr/share/doc/r-cran-mlbench/copyright"),
         "asr_transfer.data.images.zoo_attributes()",

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from asr_transfer import audio
-from asr_transfer.data.manifest import read_audio, read_manifest
 from asr_transfer.errors import DataError
-from asr_transfer.progress import tracked
-from data_prep.common import write_splits
+from data_prep.changed import copy_changed
 
 NAME = "noisy"
 """Name of the split that is written."""
@@ -32,17 +27,9 @@ def prepare(manifest: Path, out: Path, amplitude: float = 0.01, seed: int = 0) -
     """
     if not 0 < amplitude < 1:
         raise DataError(f"`amplitude` must be between 0 and 1, got {amplitude}.")
-    noisy = []
-    read = read_manifest(manifest)
-    for number, utterance in enumerate(tracked(read, "mixing", len(read), "utterance")):
-        samples = read_audio(utterance)
-        noise = amplitude * np.random.default_rng((seed, number)).standard_normal(len(samples))
-        target = out / "audio" / f"{number:06d}.flac"
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(target, np.clip(samples + noise, -1, 1), audio.SAMPLE_RATE)
-        except OSError as error:
-            raise DataError(f"{target}: cannot be written ({error.strerror}); choose another folder.") from None
-        duration = len(samples) / audio.SAMPLE_RATE
-        noisy.append(replace(utterance, audio=str(target), start=None, duration=duration))
-    write_splits({NAME: noisy}, out)
+
+    def with_noise(samples: np.ndarray, number: int) -> np.ndarray:
+        noise = np.random.default_rng((seed, number)).standard_normal(len(samples))
+        return np.asarray(samples + amplitude * noise)
+
+    copy_changed(manifest, out, NAME, with_noise, "mixing")

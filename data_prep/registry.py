@@ -27,7 +27,7 @@ MODULES = (
 """Modules that declare a corpus. Experiments take corpora in this order, which their results depend on: new ones go to
 the end."""
 
-BESIDE = ("folder", "languages", "noisy")
+BESIDE = ("folder", "languages", "noisy", "telephone")
 """Modules whose `prepare` the command line offers as well, without there being a corpus."""
 
 _CODE = re.compile(r"[a-z]{2,3}(?:[_@-][A-Za-z0-9]+)*")
@@ -40,7 +40,8 @@ class Packages:
     Attributes:
         names: Names of the packages, in the order of unpacking.
         licence: Terms under which they are given, in one line.
-        checksums: SHA-256 by NAME_VERSION, of the versions that the module was written with.
+        checksums: SHA-256 by NAME_VERSION, of the versions that the module was written with; by
+            NAME_VERSION_ARCHITECTURE, where Debian has a file for each architecture.
         registry: Place where the packages are kept.
         options: Further words for the registry's client, where a package is another file on every system.
     """

@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def make_deb(path: Path, name: str, files: Mapping[str, bytes], version: str = "1.0-1", kind: str = "xz") -> Path:
+def make_deb(
+    path: Path, name: str, files: Mapping[str, bytes], version: str = "1.0-1", kind: str = "xz", machine: str = "all"
+) -> Path:
     """Write a package that holds `files` and a symbolic link out of the tree, and return its path."""
-    control = f"Package: {name}\nVersion: {version}\nDescription: a test\n Version: not a field\n".encode()
+    control = (
+        f"Package: {name}\nVersion: {version}\nArchitecture: {machine}\nDescription: a test\n Version: not a field\n"
+    ).encode()
     data = make_tar(
         {"./" + key if not key.startswith(("/", "..")) else key: value for key, value in files.items()}, kind
     )

@@ -128,8 +128,9 @@ def compare_classes(systems: Sequence[ClassSystem], baseline: str | None = None)
     elif count < FEW:
         notes.append(f"Intervals over {count} {kind} are rather too narrow, for they are drawn from so few.")
     if rest and (least := len(rest) * reachable(count)) >= ALPHA:
+        comparisons = f"{len(rest)} comparison{'s' if len(rest) > 1 else ''}"
         notes.append(
-            f"Significance: with {count} {kind} and {len(rest)} comparisons p (Holm) cannot be below {least:.2f}, "
+            f"Significance: with {count} {kind} and {comparisons} p (Holm) cannot be below {least:.2f}, "
             "whatever the difference; compare fewer systems at once, or test on more."
         )
     return ComparedClasses(tuple(entries), index, f"{count:,} {kind}", tuple(dict.fromkeys(notes)))

@@ -10,6 +10,7 @@ such as its prediction after another training; the draws of an item go together 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ from asr_transfer.evaluation.breakdown import Confusion
 from asr_transfer.evaluation.clusters import FEWEST, Estimate, Floats
 from asr_transfer.evaluation.foreign import json_lines, once
 from asr_transfer.evaluation.significance import independent
-from asr_transfer.plain import to_json
 
 FILE = "predictions.jsonl"
 Over = Literal["items", "episodes"]
@@ -122,7 +122,8 @@ def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> ClassS
     for name, count in Counter(own.id for own in predictions).items():
         if count > 1:
             raise DataError(f"the id '{name}' was predicted {count} times; give every item its own id.")
-    textfiles.write_text(folder / FILE, "".join(f"{to_json(own.to_plain())}\n" for own in predictions))
+    lines = (json.dumps(own.to_plain(), ensure_ascii=False) for own in predictions)
+    textfiles.write_text(folder / FILE, "".join(f"{line}\n" for line in lines))
     return total
 
 
@@ -265,8 +266,8 @@ def change_over_seeds(before: Sequence[Sequence[Prediction]], after: Sequence[Se
         raise DataError(f"there are {len(before)} seeds before and {len(after)} after; give the same ones.")
     for first, second in zip(before, after, strict=True):
         _require_same(first, second)
-    errors = [[_wrong(own).sum() for own in seeds] for seeds in (before, after)]
-    return clusters.difference(*errors, [len(own) for own in before])
+    first, second = ([_wrong(own).sum() for own in seeds] for seeds in (before, after))
+    return clusters.difference(first, second, [len(own) for own in before])
 
 
 def _grouped(predictions: Sequence[Prediction], name: Callable[[Prediction], str]) -> list[ClassGroup]:

@@ -144,6 +144,7 @@ class Layer(nn.Module):
         """Map (batch, before, height, width) to (batch, channels, height / stride, width / stride)."""
         hidden = inputs if self.widen is None else nn.functional.relu6(self.widen(inputs))
         hidden = self.narrow(nn.functional.relu6(self.each(hidden)))
+        assert isinstance(hidden, torch.Tensor)
         return hidden + inputs if self.adds else hidden
 
 

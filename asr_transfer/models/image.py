@@ -26,7 +26,7 @@ class ConvolutionLayer(nn.Module):
     def __init__(self, before: int, after: int, config: ImageConfig, halves: bool) -> None:
         super().__init__()
         stride = 2 if halves and config.halving == "stride" else 1
-        padding = config.kernel // 2
+        padding = config.kernel // 2 if config.padding else 0
         self.conv = nn.Conv2d(before, after, config.kernel, stride, padding, bias=not config.norm)
         self.norm = nn.BatchNorm2d(after) if config.norm else None
         self.pools = halves and config.halving == "pool"
@@ -68,11 +68,7 @@ class ImageEncoder(nn.Module):
             ConvolutionLayer(before, after, config, config.halves_at(number))
             for number, (before, after) in enumerate(widths)
         )
-        side = config.size
-        for number in range(len(config.channels)):
-            if config.halves_at(number):
-                side = side // 2 if config.halving == "pool" else (side + 1) // 2
-        sizes = (config.channels[-1] * side * side, *config.dense)
+        sizes = (config.channels[-1] * config.side() ** 2, *config.dense)
         self.dense = nn.ModuleList(
             Dense(before, after, config.norm) for before, after in zip(sizes, config.dense, strict=False)
         )

@@ -20,6 +20,7 @@ from asr_transfer.models.modes import evaluating
 from asr_transfer.training.forward import run
 from asr_transfer.training.objective import TrainedObjective, Weight
 from asr_transfer.training.streams import Output, Stream
+from asr_transfer.transfer.discriminator import discriminator
 
 Level = Literal["utterance", "frames"]
 
@@ -65,6 +66,7 @@ class DomainAdversarial(TrainedObjective):
         level: whether a vector is a frame, or the mean over an `utterance`.
         strength: λ, or a schedule of it over the progress of the training.
         width: units in each of the discriminator's two hidden layers.
+        pace: factor on the discriminator's learning rate.
         seed: random seed of the discriminator's initial weights.
 
     Raises:
@@ -78,6 +80,7 @@ class DomainAdversarial(TrainedObjective):
         level: Level = "utterance",
         strength: Weight | None = None,
         width: int = 128,
+        pace: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -91,7 +94,7 @@ class DomainAdversarial(TrainedObjective):
             )
         if width < 1:
             raise ConfigError(f"The 'width' parameter of DomainAdversarial must be at least 1, got {width}.")
-        self.tap, self.level, self.width, self.seed = tap, level, width, seed
+        self.tap, self.level, self.width, self.pace, self.seed = tap, level, width, pace, seed
         self.streams, self.taps = tuple(streams), (tap,)
         self.strength: Weight = ramp() if strength is None else strength
         self.discriminator: nn.Module = nn.Identity()
@@ -105,16 +108,7 @@ class DomainAdversarial(TrainedObjective):
         like = next(model.parameters())
         stream = streams[self.streams[0]]
         vectors = next(_vectors(model, stream, self.tap, self.level, [stream.data.collate([0])]))
-        # Random numbers of its own: training with λ = 0 then takes the very steps of training without.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.discriminator = nn.Sequential(
-                nn.Linear(vectors.shape[1], self.width),
-                nn.ReLU(),
-                nn.Linear(self.width, self.width),
-                nn.ReLU(),
-                nn.Linear(self.width, len(self.streams)),
-            ).to(like.device, like.dtype)
+        self.discriminator = discriminator(vectors.shape[1], len(self.streams), self.width, self.seed, like)
 
     def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
         """Return L_d; of a mixture's batch that lacks a stream, the other streams' parts of it."""

@@ -85,6 +85,17 @@ def test_a_known_version_must_have_its_checksum(tmp_path: Path, home: Path, monk
     fetch("queen", [deb])
 
 
+def test_a_checksum_is_that_of_one_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A package for another kind of machine has other bytes under the same version, and is not damaged."""
+    monkeypatch.setitem(CHECKSUMS, f"{QUEEN}_1.0-1_amd64", "0" * 64)
+    with pytest.raises(DataError, match=rf"its SHA-256 is .*, but version 1\.0-1 of {QUEEN} has 0{{64}}"):
+        fetch("queen", [make_deb(tmp_path / "q.deb", QUEEN, CONTENT, machine="amd64")])
+    fetch("queen", [make_deb(tmp_path / "q.deb", QUEEN, CONTENT, machine="arm64")])
+    assert "no checksum is known of version 1.0-1" in capsys.readouterr().out
+
+
 def test_the_package_index_says_the_checksum_of_other_versions(tmp_path: Path) -> None:
     deb = make_deb(tmp_path / "q.deb", QUEEN, CONTENT)
     entry = f"Package: {QUEEN}\nVersion: 1.0-1\nSHA256: %s\n"
@@ -191,6 +202,7 @@ def test_data_folder(monkeypatch: pytest.MonkeyPatch, home: Path, capsys: pytest
 
 def test_every_package_has_a_known_checksum() -> None:
     known = {entry.split("_")[0] for entry in CHECKSUMS}
-    sources = [*SOURCES.values(), *(known.packages for known in (*MODELS.values(), *IMAGE_SETS.values()))]
+    sources = [*SOURCES.values(), *(model.packages for model in MODELS.values())]
+    sources += [images.packages for images in IMAGE_SETS.values()]
     assert known == {package for source in sources for package in source.names}
     assert all(len(value) == 64 and int(value, 16) for value in CHECKSUMS.values())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,12 @@ def test_only_the_files_that_are_read_are_kept(tmp_path: Path) -> None:
     keep_only(["*/*.png", "b.*"], tmp_path / "content", tmp_path / "made")
     kept = sorted(file.relative_to(tmp_path / "made").as_posix() for file in (tmp_path / "made").rglob("*.*"))
     assert kept == ["a/one.png", "b.png"]
+
+
+@pytest.mark.parametrize("name", IMAGE_SETS)
+def test_what_comes_next_is_a_function_that_there_is(name: str) -> None:
+    called = re.search(r"(asr_transfer[\w.]+)\.(\w+)\(", IMAGE_SETS[name].next)
+    assert called is not None and callable(getattr(importlib.import_module(called[1]), called[2]))
 
 
 @pytest.mark.parametrize("name", IMAGE_SETS)

@@ -128,7 +128,7 @@ def test_episodes_are_what_intervals_are_over(tmp_path: Path) -> None:
     few = [replace(own, episode=str(n // 20)) for n, own in enumerate(right(80))]
     made = [write_class_run(tmp_path / f"few{seed}", confused(few, 0.3, seed)) for seed in range(2)]
     assert any(
-        "with 4 episodes and 1 comparisons p (Holm) cannot be below 0.12" in note
+        "with 4 episodes and 1 comparison p (Holm) cannot be below 0.12" in note
         for note in compare_classes(load_classes([str(run) for run in made])).notes
     )
 

@@ -44,7 +44,9 @@ def find(folder: Path, classes: Sequence[str] | None) -> dict[str, Callable[[], 
             "train": [path for path in batches if path.suffix == ending and path.stem != "test_batch"],
             "test": [path for path in batches if path.suffix == ending and path.stem == "test_batch"],
         }
-        found = {split: partial(read, own, classes or CIFAR10) for split, own in parts.items() if own}
+        found: dict[str, Callable[[], Images]] = {
+            split: partial(read, own, classes or CIFAR10) for split, own in parts.items() if own
+        }
         if found:
             return found
     if batches:

@@ -27,7 +27,7 @@ def distorted(pixels: torch.Tensor, strength: float, random: np.random.Generator
     """
     if strength == 0 or not len(pixels):
         return pixels
-    return torch.cat([_distorted(part, strength, random) for part in pixels.split(4096)])
+    return torch.cat([_distorted(part, strength, random) for part in torch.split(pixels, 4096)])
 
 
 def _distorted(pixels: torch.Tensor, strength: float, random: np.random.Generator) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """Draws the characters of the fetched fonts: a small Omniglot, in which whole scripts are kept from training.
 
 Classes are characters, and the drawings of one are those of the faces. Latin, digits and Cyrillic are for training,
-Greek for choosing settings, Armenian, Georgian and Hebrew for the test. Cyrillic and Greek letters that look like one of
-the others are left out.
+Greek for choosing settings, Armenian, Georgian and Hebrew for the test. Cyrillic and Greek letters that look like one
+of the others are left out.
 """
 
 from __future__ import annotations

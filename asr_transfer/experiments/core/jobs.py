@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asr_transfer.experiments.core.ledger import Data, Lines, open_part
+from asr_transfer.experiments.core.ledger import Data, ItemData, Lines, open_part
 from asr_transfer.progress import Work
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend, run_all
@@ -40,7 +40,11 @@ class Job(ABC):
 
     @abstractmethod
     def data(self) -> Data:
-        """Return what it is trained and tested on, which must be the same as well, by name."""
+        """Return the utterances that it is trained and tested on, which must be the same as well, by name."""
+
+    def items(self) -> ItemData:
+        """Return the items that are no utterances, such as images, in the same way: none."""
+        return {}
 
     @abstractmethod
     def run(self, record: RunRecord, data: Data) -> None:
@@ -63,7 +67,7 @@ def run_job(folder: Path, job: Job) -> None:
         ConfigError: It was begun with other settings or data.
     """
     data = job.data()
-    record = open_part(folder / job.name, job.settings(), data)
+    record = open_part(folder / job.name, job.settings(), data, job.items())
     if not job.is_done(record):
         job.run(record, data)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Generic, TypeVar
 
+from asr_transfer.data.items import Items
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import DataError
 from asr_transfer.experiments.core.tables import Table, markdown, show
@@ -24,6 +25,9 @@ from asr_transfer.textfiles import append_text, lines_of, read_text, write_text
 
 Data = Mapping[str, tuple[str, Sequence[Utterance]]]
 """Utterances by name, each with the path that they are from."""
+
+ItemData = Mapping[str, tuple[str, Items]]
+"""Items that are no utterances, by name, each with the path or name that they are from."""
 
 Result = TypeVar("Result")
 
@@ -50,13 +54,14 @@ class Ledger(RunRecord):
         return [Table.from_plain(table) for own in self.values.get("tables", {}).values() for table in own]
 
 
-def open_part(folder: Path, settings: Mapping[str, Any], data: Data) -> RunRecord:
+def open_part(folder: Path, settings: Mapping[str, Any], data: Data, items: ItemData | None = None) -> RunRecord:
     """Open the run folder of a part of an experiment, which goes on where it is there.
 
     Args:
         folder: Its run folder.
         settings: Settings of the part.
-        data: Data that it is made of.
+        data: Utterances that it is made of.
+        items: Other items that it is made of.
 
     Raises:
         ConfigError: It was begun with other settings or data.
@@ -64,6 +69,8 @@ def open_part(folder: Path, settings: Mapping[str, Any], data: Data) -> RunRecor
     record = RunRecord(folder, settings, resume=(folder / RECORD).is_file())
     for name, (path, utterances) in data.items():
         record.data(name, path, utterances)
+    for name, (path, content) in (items or {}).items():
+        record.data(name, path, content)
     return record
 
 
