@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr_transfer.cli import script
-from asr_transfer.data.items import describe
 from asr_transfer.experiments.core.options import ExperimentRun
 from asr_transfer.experiments.images.classifiers import images_of
 from asr_transfer.experiments.images.progressive import (
@@ -24,6 +23,7 @@ from asr_transfer.experiments.images.progressive import (
     rows_of,
     run_progressive,
 )
+from asr_transfer.experiments.images.sets import noted
 from asr_transfer.textfiles import write_text
 
 
@@ -38,7 +38,7 @@ def run(recipe: Recipe) -> None:
     for name in recipe.tasks:
         for split in () if name == FONTS else ("train", "test"):
             images = images_of(Path(name) if Path(name).is_dir() else name, split)
-            ledger.data(f"{Path(name).name} {split}", name, describe(images.pixels, images.labels, images.classes))
+            ledger.data(f"{Path(name).name} {split}", name, noted(images))
     found = run_progressive(recipe, ledger.folder, recipe.workers, recipe.backend)
     rows = rows_of(found, recipe.titles())
     unchanged = {f"{labels}, seed {seed}: {name}": same for (labels, seed), scores in found.items()

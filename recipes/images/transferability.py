@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr_transfer.cli import script
-from asr_transfer.data.items import describe
 from asr_transfer.experiments.core.options import ExperimentRun
 from asr_transfer.experiments.images.classifiers import images_of
+from asr_transfer.experiments.images.sets import noted
 from asr_transfer.experiments.images.transferability import TransferabilityConfig, run_transferability
 from asr_transfer.experiments.images.transferability_rows import (
     curve_plot,
@@ -49,7 +49,7 @@ def run(recipe: Recipe) -> None:
     for split in ("train", "test"):
         images = images_of(recipe.images or recipe.name, split)
         place = recipe.images or recipe.name
-        ledger.data(f"{recipe.name} {split}", place, describe(images.pixels, images.labels, images.classes))
+        ledger.data(f"{recipe.name} {split}", place, noted(images))
     found = run_transferability(recipe, ledger.folder, recipe.workers, recipe.backend)
     rows, findings, sides = rows_of(found), findings_of(found), sides_of(found, records)
     write_text(ledger.folder / "curve.svg", curve_plot(rows).svg())

@@ -79,7 +79,7 @@ class TransferabilityConfig(Ranged):
         """Return the same with few steps where a quick trial is asked for."""
         if not self.quick:
             return self
-        trainer = replace(self.trainer, steps=4, batch_budget=16)
+        trainer = replace(self.trainer, steps=2, batch_budget=16)
         return replace(self, trainer=trainer, count=16, tested=20, seeds=self.seeds[:1])
 
 
