@@ -26,6 +26,7 @@ from asr_transfer.experiments.images.transferability_rows import (
     sides_of,
     sides_plot,
     speech_records,
+    stage_table,
     transferability_tables,
 )
 from asr_transfer.textfiles import write_text
@@ -50,8 +51,8 @@ def run(recipe: Recipe) -> None:
         images = images_of(recipe.images or recipe.name, split)
         place = recipe.images or recipe.name
         ledger.data(f"{recipe.name} {split}", place, noted(images))
-    found = run_transferability(recipe, ledger.folder, recipe.workers, recipe.backend)
-    rows, findings, sides = rows_of(found), findings_of(found), sides_of(found, records)
+    found, stages = run_transferability(recipe, ledger.folder, recipe.workers, recipe.backend)
+    rows, findings, sides = rows_of(found), findings_of(found), sides_of(found, records, stages)
     write_text(ledger.folder / "curve.svg", curve_plot(rows).svg())
     write_text(ledger.folder / "sides.svg", sides_plot(sides).svg())
     both = finding_table(
@@ -60,7 +61,10 @@ def run(recipe: Recipe) -> None:
         "points",
         "Of older records the speakers were not kept apart, so that there is no interval.",
     )
-    tables = {"transferability": transferability_tables(rows, findings), "sides": [both]}
+    tables = {
+        "transferability": transferability_tables(rows, findings),
+        "sides": [*([stage_table(stages)] if stages else []), both],
+    }
     ledger.publish({"rows": rows, "findings": findings, "sides": sides}, tables)
 
 

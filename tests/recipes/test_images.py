@@ -29,7 +29,7 @@ def test_the_transferability_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     model = f"{{channels: [4, 5, 6], inputs: 1, size: {SIZE}, halve: [0]}}"
     classes = {"natural": f"[{', '.join(map(repr, NATURAL))}]", "man_made": f"[{', '.join(map(repr, MAN_MADE))}]"}
     out = tmp_path / "run"
-    _run("transferability", monkeypatch, images=shapes, model=model, **classes, out=out)
+    _run("transferability", monkeypatch, images=shapes, model=model, pretrained="null", **classes, out=out)
     record = read_record(out)
     assert {name: entry["items"] for name, entry in record["data"].items()} == {
         "cifar10 train": 400,

@@ -24,6 +24,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, read_finished
 from asr_transfer.experiments.images.classifiers import fit, images_of, of_classes, wrong
+from asr_transfer.experiments.images.pretrained_stages import PretrainedConfig, TrainStages
 from asr_transfer.models.image import ImageModel
 from asr_transfer.ranges import Count, Filled, Ranged, Seed
 from asr_transfer.runs.record import RunRecord
@@ -57,6 +58,7 @@ class TransferabilityConfig(Ranged):
             settings on.
         model: Sizes of the network.
         trainer: Settings of a training.
+        pretrained: Few images for a published network whose first or last stages are trained; None for none.
         seeds: Seeds of classes, images, initial weights and batches.
         quick: Whether to take few steps of few images, to see that everything runs; the figures mean nothing.
     """
@@ -72,6 +74,7 @@ class TransferabilityConfig(Ranged):
         default_factory=lambda: ImageConfig(channels=(16, 32, 48, 64, 96), inputs=3, size=32, halve=(0, 1, 3))
     )
     trainer: ImageTrainerConfig = field(default_factory=ImageTrainerConfig)
+    pretrained: PretrainedConfig | None = None
     seeds: Annotated[tuple[Seed, ...], Filled()] = (0, 1, 2, 3, 4)
     quick: bool = False
 
@@ -80,7 +83,8 @@ class TransferabilityConfig(Ranged):
         if not self.quick:
             return self
         trainer = replace(self.trainer, steps=2, batch_budget=16)
-        return replace(self, trainer=trainer, count=16, tested=20, seeds=self.seeds[:1])
+        few = self.pretrained.shortened() if self.pretrained else None
+        return replace(self, trainer=trainer, pretrained=few, count=16, tested=20, seeds=self.seeds[:1])
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ class TransferLayers(Job):
 
     def settings(self) -> dict[str, Any]:
         """See `Job.settings`."""
-        return {"split": self.split, "seed": self.seed, **to_record(replace(self.config, seeds=(self.seed,)))}
+        own = replace(self.config, seeds=(self.seed,), pretrained=None)
+        return {"split": self.split, "seed": self.seed, **to_record(own)}
 
     def data(self) -> Data:
         """See `Job.data`: images are noted by the experiment."""
@@ -211,9 +216,13 @@ def _paths(model: ImageModel, first: int | None = None, last: int | None = None)
     return " | ".join(block.path for block in model.blocks()[first:last])
 
 
+Points = dict[tuple[Split, int], dict[str, Any]]
+"""Scores by split and seed: `errors` by system, and the number of images `tested`."""
+
+
 def run_transferability(
     config: TransferabilityConfig, folder: Path, workers: int, backend: Backend = "processes"
-) -> dict[tuple[Split, int], dict[str, Any]]:
+) -> tuple[Points, list[dict[str, Any]]]:
     """Train all systems with every seed and return their errors.
 
     Args:
@@ -223,14 +232,17 @@ def run_transferability(
         backend: Place of the processes: this machine, or a Ray cluster.
 
     Returns:
-        Scores by split and seed: `errors` by system, and the number of images `tested`.
+        Scores of the curve, and those of a published network by seed, none where it is not asked for.
 
     Raises:
         DataError, ConfigError: There are too few images, or classes that they lack.
     """
     own = TransferabilityConfig(**{one.name: getattr(config, one.name) for one in fields(TransferabilityConfig)})
     short = own.shortened()
-    jobs = [TransferLayers(split, seed, short) for seed in short.seeds for split in SPLITS]
-    for _ in run_jobs(folder, jobs, workers, "transferability", backend):
+    curve = [TransferLayers(split, seed, short) for seed in short.seeds for split in SPLITS]
+    source = short.images or short.name
+    stages = [TrainStages(seed, short.pretrained, source, short.judged) for seed in short.seeds if short.pretrained]
+    for _ in run_jobs(folder, [*curve, *stages], workers, "transferability", backend):
         pass
-    return {(job.split, job.seed): read_finished(folder / job.name)["scores"] for job in jobs}
+    points = {(job.split, job.seed): read_finished(folder / job.name)["scores"] for job in curve}
+    return points, [read_finished(folder / job.name)["scores"] for job in stages]

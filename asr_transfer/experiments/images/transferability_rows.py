@@ -16,6 +16,7 @@ from asr_transfer.evaluation.clusters import Estimate, Floats, difference, figur
 from asr_transfer.evaluation.percentages import NONE, percent, span
 from asr_transfer.evaluation.plots import LINES, MARKERS, Palette, Plot, Point, intervals, shorten
 from asr_transfer.experiments.core.tables import Column, Table
+from asr_transfer.experiments.images.pretrained_stages import FIRST_STAGES, LAST_STAGES
 from asr_transfer.experiments.images.transferability import (
     BASE,
     FIRST,
@@ -138,12 +139,15 @@ def _share_lost(found: Found, depth: int) -> Finding:
     return Finding(question, value, *ends, None, f"{len(parts[0])} seeds")
 
 
-def sides_of(found: Found, records: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def sides_of(
+    found: Found, records: Mapping[str, Mapping[str, Any]], stages: Sequence[Mapping[str, Any]] = ()
+) -> list[Finding]:
     """Return errors where the first layers are trained less those where the last are, for images and for speech.
 
     Args:
         found: Scores of the images.
         records: Records of the recipe of speaker adaptation by name, measured before.
+        stages: Scores of a published network by seed.
 
     Raises:
         DataError: A record holds no such methods.
@@ -152,12 +156,38 @@ def sides_of(found: Found, records: Mapping[str, Mapping[str, Any]]) -> list[Fin
     for split in SPLITS:
         first, last = (_errors(found, split, f"{name} 0") for name in WAYS)
         sides.append(_answer(f"images, {split}", difference(last, first, _tested(found, split))))
+    if stages:
+        first, last, tested = _of_stages(stages)
+        sides.append(_answer("images, ImageNet network, ten classes", difference(last, first, tested)))
     for name, record in records.items():
         own = [_of_speech(name, first, last) for first, last in _pairs(record)]
         if not own:
             raise DataError(f"{name}: holds no method that trains the first layers alone and one that trains the last.")
         sides += own
     return sides
+
+
+def _of_stages(stages: Sequence[Mapping[str, Any]]) -> tuple[Floats, Floats, Floats]:
+    """Return the errors of both ways with a published network, and the images tested, by seed."""
+    first, last = (
+        np.array([scores["errors"][name] for scores in stages], np.float64) for name in (FIRST_STAGES, LAST_STAGES)
+    )
+    return first, last, np.array([scores["tested"] for scores in stages], np.float64)
+
+
+def stage_table(stages: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the accuracy of each way to train a published network."""
+    tested = np.array([scores["tested"] for scores in stages], np.float64)
+    rates = {
+        name: rate(np.array([scores["errors"][name] for scores in stages], np.float64), tested)
+        for name in stages[0]["errors"]
+    }
+    columns: list[Column[tuple[str, Estimate]]] = [
+        ("trained", lambda row: row[0]),
+        ("accuracy %", lambda row: percent(1 - row[1].value)),
+        ("95 % interval", lambda row: NONE if row[1].low is None else span(1 - (row[1].high or 0), 1 - row[1].low)),
+    ]
+    return Table.of(rates.items(), columns, "EfficientNet-Lite0 of ImageNet, few images of ten classes:")
 
 
 def speech_records(files: Sequence[Path]) -> dict[str, Mapping[str, Any]]:

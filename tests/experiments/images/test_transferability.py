@@ -99,7 +99,8 @@ def test_every_system_is_what_its_name_says(config: TransferabilityConfig, tmp_p
         seen.append((head, settings.steps, tuple(type(action).__name__ for action in actions)))
 
     monkeypatch.setattr(experiment, "fit", noted)
-    found = run_transferability(config, tmp_path, 1)
+    found, stages = run_transferability(config, tmp_path, 1)
+    assert not stages, "no published network is asked for"
     errors = found["alike", 3]["errors"]
     depths = range(1, 4)
     curves = [f"{name} {depth}" for depth in depths for name in ("AnB", "AnB+", "BnB", "BnB+", RANDOM, SETTLED)]
@@ -109,7 +110,7 @@ def test_every_system_is_what_its_name_says(config: TransferabilityConfig, tmp_p
     assert seen[:3] == [("a", 3, ()), ("b", 3, ()), ("b", 6, ())]
     assert seen[3][2] == ("Copy", "Freeze") and seen[4][2] == ("Copy",) and found["alike", 3]["tested"] == 40
     calls = len(seen)
-    assert run_transferability(config, tmp_path, 1) == found and len(seen) == calls, "what is finished is read"
+    assert run_transferability(config, tmp_path, 1) == (found, []) and len(seen) == calls, "what is finished is read"
 
 
 def test_held_out_images_are_none_that_were_trained_on(config: TransferabilityConfig) -> None:
