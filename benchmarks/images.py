@@ -64,6 +64,7 @@ class Bench:
 
     Attributes:
         channels: channels of each convolution.
+        halve: numbers of the blocks that halve the resolution.
         frozen: number of blocks that are frozen where some are.
         size: pixels of a side, in three colours.
         images: number of images.
@@ -71,7 +72,8 @@ class Bench:
     """
 
     channels: tuple[int, ...] = (16, 32, 48, 64, 96)
-    frozen: int = 4
+    halve: tuple[int, ...] = (0, 2, 4)
+    frozen: int = 5
     size: int = 32
     images: int = 2048
     batch: int = 64
@@ -86,7 +88,7 @@ class Bench:
         """Return the network with initial weights."""
         torch.manual_seed(0)
         return ImageModel(
-            ImageConfig(channels=self.channels, inputs=3, size=self.size, halve=(0, 2, 4)), {HEAD: CLASSES}
+            ImageConfig(channels=self.channels, inputs=3, size=self.size, halve=self.halve), {HEAD: CLASSES}
         )
 
     def config(self) -> ImageTrainerConfig:
@@ -114,15 +116,16 @@ class Loop:
         model: network, which is trained.
         data: images with labels.
         config: settings of the trainer.
+        order: order of the trainer's batches.
     """
 
-    def __init__(self, model: ImageModel, data: ArrayData, config: ImageTrainerConfig) -> None:
+    def __init__(self, model: ImageModel, data: ArrayData, config: ImageTrainerConfig, order: LengthBuckets) -> None:
         self.model, self.data, self.config = model.train(), data, config
         matrices = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
-        self.order = LengthBuckets(data.costs(), config.batch_budget, 0)
+        self.order = order
         self.step, self.cpu = 0, 0.0
 
     def advance(self, steps: int) -> None:
@@ -156,9 +159,10 @@ def sides(bench: Bench) -> dict[str, Side]:
         seen = [1.0] * bench.images
         return PacedTrainer(above(model, depth), tasks, plan=Done(applied), config=config, durations=seen)
 
+    whole = trainer(copy.deepcopy(model))
     return {
-        TRAINER: trainer(copy.deepcopy(model)),
-        LOOP: Loop(copy.deepcopy(model), data, config),
+        TRAINER: whole,
+        LOOP: Loop(copy.deepcopy(model), data, config, whole._buckets[task.name]),
         FROZEN: trainer(copy.deepcopy(model), bench.frozen),
         STORED: trainer(copy.deepcopy(model), bench.frozen, once=True),
     }

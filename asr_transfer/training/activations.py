@@ -129,7 +129,7 @@ class ArrayActivations:
 def _run_once(model: Model, depth: int, inputs: torch.Tensor) -> torch.Tensor:
     """Return a model's outputs at a depth, on the processor; of speech, utterances are of one length."""
     device = next(model.parameters()).device
-    lengths = None
+    lengths: Any = None
     if isinstance(model, SpeechModel):
         lengths = torch.full((len(inputs),), inputs.shape[1], device=device)
     # It may be read in the midst of a training of the blocks above, which keep their mode.

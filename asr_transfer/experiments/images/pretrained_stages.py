@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.core.jobs import Job
 from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.experiments.images.classifiers import fit, images_of, of_classes, wrong
+from asr_transfer.models.contract import Block
 from asr_transfer.models.efficientnet import EfficientNetLite, fetched_efficientnet
 from asr_transfer.ranges import Count, Ranged
 from asr_transfer.runs.record import RunRecord
@@ -126,7 +127,8 @@ def stage_errors(
     stages = network.stages()
     if config.stages >= len(stages):
         raise ConfigError(f"`pretrained.stages` must be below {len(stages)}, the network's own; lower it.")
-    ways = {ALONE: (), FIRST_STAGES: stages[: config.stages], LAST_STAGES: stages[-config.stages :], ALL: stages}
+    ways: dict[str, Sequence[Sequence[Block]]] = {}
+    ways |= {ALONE: [], FIRST_STAGES: stages[: config.stages], LAST_STAGES: stages[-config.stages :], ALL: stages}
     found = {}
     for name, trained in ways.items():
         torch.manual_seed(seed)

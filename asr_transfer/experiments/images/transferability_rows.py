@@ -130,7 +130,8 @@ def _share_lost(found: Found, depth: int) -> Finding:
         parts += [_fall(found, split, depth), above]
 
     def more(fall: Floats, above: Floats, other_fall: Floats, other_above: Floats) -> Floats:
-        share: Floats = other_fall / other_above - fall / above
+        with np.errstate(divide="ignore", invalid="ignore"):  # no base may be above chance, in a quick trial
+            share: Floats = other_fall / other_above - fall / above
         return share
 
     ends = figure_over([summed(parts)], more, lambda way: way[1]) or (None, None)
@@ -277,7 +278,7 @@ def finding_table(findings: Sequence[Finding], title: str, heading: str, note: s
     """Return answers with their intervals."""
     columns: list[Column[Finding]] = [
         ("question", lambda one: one.question),
-        (heading, lambda one: f"{100 * one.value:+.1f}"),
+        (heading, lambda one: percent(one.value, 1, "+")),
         ("95 % interval", lambda one: span(one.low, one.high, 1, "+")),
         ("over", lambda one: one.over),
     ]
