@@ -319,4 +319,5 @@ def _add(
 
 
 def _channels(which: slice, hidden: torch.Tensor) -> torch.Tensor:
-    return hidden[..., which]
+    # As the column alone has them in memory: products of numbers that lie apart round otherwise in the last bit.
+    return hidden[..., which].contiguous()

@@ -1,7 +1,8 @@
-"""Trains what lies above frozen blocks on their outputs, which are computed once for each utterance.
+"""Trains what lies above frozen blocks on their outputs, which are computed once for each utterance or image.
 
-Blocks whose weights and statistics are frozen give the same activations at every step. They are computed utterance by
-utterance, so that they are the same bits whichever utterances are trained on, and only of those that a batch asks for.
+Blocks whose weights and statistics are frozen give the same activations at every step. Only those are computed that a
+batch asks for: of speech utterance by utterance, of images in groups that are always the same, so that they are the
+same bits whichever of them are trained on.
 """
 
 from __future__ import annotations
@@ -9,25 +10,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_transfer.config import ModelConfig, SpecAugmentConfig
+from asr_transfer.data.batching import ArrayData, Batch
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.speech import Spoken
-from asr_transfer.errors import ModelError
+from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.adapters import PREFIX
-from asr_transfer.models.contract import Block, DecoderState, SequenceModel, SpeechModel
+from asr_transfer.models.contract import Block, DecoderState, Model, SequenceModel, SpeechModel
 from asr_transfer.models.modes import evaluating
 from asr_transfer.training.streams import Mixture, Task
 from asr_transfer.training.views import Views
 
+TOGETHER = 64
+"""Images that run through frozen blocks together."""
 
-def frozen_depth(model: SpeechModel) -> int:
+
+def frozen_depth(model: Model) -> int:
     """Return how many blocks, from the first on, training will leave wholly alone.
 
     Call it after the plan was applied. A block is frozen when none of its parameters requires a gradient, adapters on
@@ -77,17 +83,62 @@ class Activations(FeatureStore):
     def load(self, view: int) -> torch.Tensor:
         """Return the activations of a view, (frames after subsampling, dim) float32."""
         if view not in self._kept:
-            device = next(self._model.parameters()).device
-            features = super().load(view)[None].to(device)
-            lengths = torch.tensor([features.shape[1]], device=device)
-            # A view may be read in the midst of a training of the blocks above, which keep their mode.
-            with evaluating(self._model), torch.no_grad(), torch.autocast(device.type, enabled=False):
-                hidden, _ = self._model.run(0, self._depth, features, lengths)
-            self._kept.keep(view, hidden[0].cpu())
+            features = super().load(view)[None]
+            self._kept.keep(view, _run_once(self._model, self._depth, features)[0])
         return self._kept.get(view)
 
 
-class Suffix(SpeechModel):
+class ArrayActivations:
+    """Items without a time axis whose inputs are a model's outputs at a depth, each computed when first read.
+
+    The model runs as for `Activations`. What passes `IN_MEMORY` lies in a file.
+
+    Args:
+        data: Items; they are not changed at random.
+        model: Model whose first blocks run; it must not change meanwhile.
+        depth: Number of these blocks; at least 1.
+    """
+
+    def __init__(self, data: ArrayData, model: Model, depth: int) -> None:
+        if depth < 1:
+            raise ValueError(f"The 'depth' parameter of ArrayActivations must be at least 1, got {depth} instead.")
+        if data.augment is not None:
+            raise ValueError("Items that are changed at random give other activations each time; store none of them.")
+        self._data, self._model, self._depth = data, model, depth
+        self._kept = Views(half=bool(model.published()))
+
+    def costs(self) -> np.ndarray:
+        """Return a cost of 1 for every item."""
+        return self._data.costs()
+
+    def collate(self, items: Sequence[int], augment: torch.Generator | None = None) -> Batch:
+        """Return the batch of `items`."""
+        index = torch.as_tensor(items)
+        return Batch(index, torch.stack([self._load(item) for item in index.tolist()]), self._data.targets[index])
+
+    def _load(self, item: int) -> torch.Tensor:
+        if item not in self._kept:
+            first = item - item % TOGETHER
+            group = range(first, min(first + TOGETHER, len(self._data.targets)))
+            hidden = _run_once(self._model, self._depth, self._data.collate(group).inputs)
+            for number, own in zip(group, hidden, strict=True):
+                self._kept.keep(number, own.clone())
+        return self._kept.get(item)
+
+
+def _run_once(model: Model, depth: int, inputs: torch.Tensor) -> torch.Tensor:
+    """Return a model's outputs at a depth, on the processor; of speech, utterances are of one length."""
+    device = next(model.parameters()).device
+    lengths: Any = None
+    if isinstance(model, SpeechModel):
+        lengths = torch.full((len(inputs),), inputs.shape[1], device=device)
+    # It may be read in the midst of a training of the blocks above, which keep their mode.
+    with evaluating(model), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        hidden, _ = model.run(0, depth, inputs.to(device), lengths)
+    return hidden.cpu()
+
+
+class Suffix(Model):
     """The rest of a model above a depth, under the model contract: inputs are activations there.
 
     All modules are the model's own, under their own names, those below the depth included; these do not run. What is
@@ -98,7 +149,7 @@ class Suffix(SpeechModel):
         depth: blocks left out; at least 1, for lengths count frames after the front end.
     """
 
-    def __init__(self, model: SpeechModel, depth: int) -> None:
+    def __init__(self, model: Model, depth: int) -> None:
         super().__init__()
         self.depth = depth
         self._whole = (model,)  # in a tuple, for it is no part of this one: its parts are
@@ -111,29 +162,10 @@ class Suffix(SpeechModel):
         self._whole[0].train(mode)
         return super().train(mode)
 
-    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map (batch, frames, dim) activations and (batch,) lengths to hidden (batch, frames, dim) and its lengths."""
+    def forward(self, inputs: torch.Tensor, lengths: Any = None) -> tuple[torch.Tensor, Any]:
+        """Map activations and their (batch,) lengths to hidden vectors and their lengths, as the whole model does."""
         (model,) = self._whole
         return model.run(self.depth, model.hearing(), inputs, lengths)
-
-    @property
-    def inputs(self) -> Inputs:
-        """Return the inputs that the whole model listens to."""
-        return self._whole[0].inputs
-
-    @property
-    def network(self) -> ModelConfig | None:
-        """Return the whole model's network."""
-        return self._whole[0].network
-
-    def frames(self, length: int) -> int:
-        """Return the output frames of so many frames of activations, as the blocks that run leave them."""
-        (model,) = self._whole
-        like = next(model.parameters())
-        with torch.no_grad():
-            hidden = torch.zeros(1, length, model.blocks()[self.depth - 1].dim, device=like.device, dtype=like.dtype)
-            _, (count,) = self(hidden, torch.tensor([length], device=like.device))
-        return int(count)
 
     def hearing(self) -> int:
         """Return how many of the blocks hear the activations."""
@@ -167,6 +199,31 @@ class Suffix(SpeechModel):
         raise ModelError(f"{where}: the rest of a model above a depth is not stored; store the whole model.")
 
 
+class SpeechSuffix(Suffix, SpeechModel):
+    """The rest of a model that listens to speech; lengths count frames."""
+
+    _whole: tuple[SpeechModel]
+
+    @property
+    def inputs(self) -> Inputs:
+        """Return the inputs that the whole model listens to."""
+        return self._whole[0].inputs
+
+    @property
+    def network(self) -> ModelConfig | None:
+        """Return the whole model's network."""
+        return self._whole[0].network
+
+    def frames(self, length: int) -> int:
+        """Return the output frames of so many frames of activations, as the blocks that run leave them."""
+        (model,) = self._whole
+        like = next(model.parameters())
+        with torch.no_grad():
+            hidden = torch.zeros(1, length, model.blocks()[self.depth - 1].dim, device=like.device, dtype=like.dtype)
+            _, (count,) = self(hidden, torch.tensor([length], device=like.device))
+        return int(count)
+
+
 class Stored:
     """Activations of one model's first blocks; give one to all trainings that leave these blocks as they are.
 
@@ -174,31 +231,52 @@ class Stored:
         model: Model whose blocks run; they must not change meanwhile.
     """
 
-    def __init__(self, model: SpeechModel) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
         self._stores: dict[tuple[FeatureStore, int], Activations] = {}
+        self._arrays: dict[tuple[ArrayData, int], ArrayActivations] = {}
 
-    def feed(self, spoken: Spoken, depth: int, masked: bool = False) -> Spoken:
-        """Return speech that is fed the activations at a depth; at 0 it is returned as it is.
+    @overload
+    def feed(self, data: Spoken, depth: int, masked: bool = False) -> Spoken: ...
+
+    @overload
+    def feed(self, data: ArrayData, depth: int, masked: bool = False) -> ArrayData | ArrayActivations: ...
+
+    def feed(self, data: Spoken | ArrayData, depth: int, masked: bool = False) -> Spoken | ArrayData | ArrayActivations:
+        """Return speech or images that are fed the activations at a depth; at 0 they are returned as they are.
 
         Args:
-            spoken: Speech with inputs of the model.
+            data: Speech or images with inputs of the model.
             depth: Number of blocks.
-            masked: Choice to hide parts of the activations where `spoken` has masks for its inputs.
+            masked: Choice to hide parts of the activations where speech has masks for its inputs.
         """
         if not depth:
-            return spoken
-        key = spoken.store, depth
+            return data
+        if isinstance(data, ArrayData):
+            if (data, depth) not in self._arrays:
+                self._arrays[data, depth] = ArrayActivations(data, self.model, depth)
+            return self._arrays[data, depth]
+        key = data.store, depth
+        assert isinstance(self.model, SpeechModel)
         if key not in self._stores:
-            self._stores[key] = Activations(spoken.store, self.model, depth)
-        masks = masks_on_states(spoken.spec_augment, self.model) if masked else None
-        return spoken.fed(self._stores[key]).masked(masks)
+            self._stores[key] = Activations(data.store, self.model, depth)
+        masks = masks_on_states(data.spec_augment, self.model) if masked else None
+        return data.fed(self._stores[key]).masked(masks)
 
     def feed_all(self, groups: Sequence[Task | Mixture], depth: int, masked: bool = False) -> list[Task | Mixture]:
-        """Return tasks on speech, and mixtures of such, that are fed as by `feed`."""
+        """Return tasks on speech or on images, and mixtures of such, that are fed as by `feed`.
+
+        Raises:
+            ConfigError: A task is of a domain with statistics of its own, by which frozen blocks give others.
+        """
 
         def fed(task: Task) -> Task:
-            assert isinstance(task.data, Spoken)
+            if depth and task.domain is not None:
+                raise ConfigError(
+                    f"the task '{task.name}' is of the domain '{task.domain}', whose statistics frozen blocks take; "
+                    "train it on the whole model."
+                )
+            assert isinstance(task.data, Spoken | ArrayData)
             return replace(task, data=self.feed(task.data, depth, masked))
 
         return [
@@ -207,7 +285,7 @@ class Stored:
         ]
 
 
-def stored_depth(model: SpeechModel, masked: bool) -> int:
+def stored_depth(model: Model, masked: bool) -> int:
     """Return how many frozen blocks can run once, ahead of training.
 
     Args:
@@ -235,7 +313,7 @@ def masks_on_states(config: SpecAugmentConfig | None, model: SpeechModel) -> Spe
     return replace(config, frequency_width=width, time_width=length, channel=0.0, warp=0.0, silence=0.0)
 
 
-class SequenceSuffix(Suffix, SequenceModel):
+class SequenceSuffix(SpeechSuffix, SequenceModel):
     """The rest of a model of sequence to sequence, whose decoder writes as ever."""
 
     _whole: tuple[SequenceModel]
@@ -264,11 +342,21 @@ class SequenceSuffix(Suffix, SequenceModel):
         return self._whole[0].follow(tokens, state)
 
 
-def above(model: SpeechModel, depth: int) -> SpeechModel:
+@overload
+def above(model: SpeechModel, depth: int) -> SpeechModel: ...
+
+
+@overload
+def above(model: Model, depth: int) -> Model: ...
+
+
+def above(model: Model, depth: int) -> Model:
     """Return what runs on the activations at a depth: at 0 the model itself."""
     if not depth:
         return model
-    return SequenceSuffix(model, depth) if isinstance(model, SequenceModel) else Suffix(model, depth)
+    if isinstance(model, SequenceModel):
+        return SequenceSuffix(model, depth)
+    return SpeechSuffix(model, depth) if isinstance(model, SpeechModel) else Suffix(model, depth)
 
 
 def _is_hooked(module: nn.Module) -> bool:

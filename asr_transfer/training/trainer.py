@@ -30,6 +30,7 @@ from asr_transfer.training import distributed
 from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.conflicts import refuse_conflicts
 from asr_transfer.training.forward import run_together
+from asr_transfer.training.memory import keep_freed_memory
 from asr_transfer.training.objective import Objective, Plan, TrainedObjective, Weight
 from asr_transfer.training.optimisation import make_optimizer, scale_at, set_learning_rate
 from asr_transfer.training.precision import precise
@@ -101,6 +102,7 @@ class Trainer(sb.Brain):
         self.streams = {stream.name: stream for group in streams for stream in members(group)}
         self.validation = [task for check in validation for task in members(check) if isinstance(task, Task)]
         torch.set_num_threads(self.config.threads)
+        keep_freed_memory()
         self.device = distributed.join(self.config.device)
         self._log = log or (lambda line: None)
         network = model if isinstance(model, SpeechModel) else None
