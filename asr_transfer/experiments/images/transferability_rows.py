@@ -117,8 +117,8 @@ def findings_of(found: Found) -> list[Finding]:
     answers += [above(split, f"AnB+ {last}", LONG, "the base trained as long") for split in SPLITS]
     tested = _tested(found, "alike")
     for what, depths in ((f"AnB {last}", [last]), ("AnB, mean over depths", list(range(1, last + 1)))):
-        falls = [sum(_fall(found, split, depth) for depth in depths) / len(depths) for split in SPLITS]
-        answers.append(_answer(f"{what}: fall below the base, kinds more than alike", difference(*falls, tested)))
+        alike, kinds = (np.mean([_fall(found, split, depth) for depth in depths], axis=0) for split in SPLITS)
+        answers.append(_answer(f"{what}: fall below the base, kinds more than alike", difference(alike, kinds, tested)))
     return [*answers, _share_lost(found, last)]
 
 
@@ -134,10 +134,10 @@ def _share_lost(found: Found, depth: int) -> Finding:
             share: Floats = other_fall / other_above - fall / above
         return share
 
-    ends = figure_over([summed(parts)], more, lambda way: way[1]) or (None, None)
+    low, high = figure_over([summed(parts)], more, lambda way: way[1]) or (None, None)
     value = float(more(*(part.sum(keepdims=True) for part in parts))[0])
     question = f"AnB {depth}: share of the base's accuracy above chance that is lost, kinds more than alike"
-    return Finding(question, value, *ends, None, f"{len(parts[0])} seeds")
+    return Finding(question, value, low, high, None, f"{len(parts[0])} seeds")
 
 
 def sides_of(
