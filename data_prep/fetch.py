@@ -37,7 +37,11 @@ SOURCES: dict[str, Packages] = {name: packages for name, (_, packages) in _KNOWN
 CHECKSUMS: dict[str, str] = {}
 """SHA-256 of the packages that the corpora's modules were written with, by NAME_VERSION; the package index says it of
 others."""
-for _packages in (*SOURCES.values(), *(known.packages for known in (*MODELS.values(), *IMAGE_SETS.values()))):
+for _packages in (
+    *SOURCES.values(),
+    *(model.packages for model in MODELS.values()),
+    *(images.packages for images in IMAGE_SETS.values()),
+):
     CHECKSUMS.update(_packages.checksums)
 
 

@@ -19,6 +19,7 @@ from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelE
 from asr_transfer.models import (  # noqa: F401  # registers their kinds
     acoustic,
     attributes,
+    efficientnet,
     image,
     progressive,
     shared_private,

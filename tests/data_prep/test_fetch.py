@@ -191,6 +191,7 @@ def test_data_folder(monkeypatch: pytest.MonkeyPatch, home: Path, capsys: pytest
 
 def test_every_package_has_a_known_checksum() -> None:
     known = {entry.split("_")[0] for entry in CHECKSUMS}
-    sources = [*SOURCES.values(), *(known.packages for known in (*MODELS.values(), *IMAGE_SETS.values()))]
+    sources = [*SOURCES.values(), *(model.packages for model in MODELS.values())]
+    sources += [images.packages for images in IMAGE_SETS.values()]
     assert known == {package for source in sources for package in source.names}
     assert all(len(value) == 64 and int(value, 16) for value in CHECKSUMS.values())

@@ -45,7 +45,7 @@ def resize(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
         return pixels
     parts = [
         interpolate(part.float(), (height, width), mode="bilinear", antialias=True, align_corners=False)
-        for part in pixels.split(4096)  # not all of a set as floats at once
+        for part in torch.split(pixels, 4096)  # not all of a set as floats at once
     ]
     return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
 

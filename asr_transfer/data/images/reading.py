@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from asr_transfer.data.images import folders, idx
+from asr_transfer.data.images import cifar, folders, idx, svhn, usps
 from asr_transfer.data.images.images import Images
 from asr_transfer.errors import DataError, nearest_hint
 from asr_transfer.fetched import fetched_images
 from asr_transfer.textfiles import unreadable
 
-FORMATS = (idx,)
+FORMATS = (idx, cifar, svhn, usps)
 """Modules of the formats whose files are known by their names; what is none of them is a folder of images."""
 
 CLASSES = {
@@ -28,8 +28,8 @@ def read_images(
 ) -> Images:
     """Read one split of a set of images.
 
-    Known are IDX files (MNIST and its like), folders of image files with a folder for each class, and Omniglot's
-    folders of characters below those of alphabets.
+    Known are IDX files (MNIST and its like), CIFAR-10's binary version, SVHN's cropped digits, USPS as text, folders of
+    image files with a folder for each class, and Omniglot's folders of characters below those of alphabets.
 
     Args:
         path: Folder of the set; the files of a known format may lie anywhere below it.
