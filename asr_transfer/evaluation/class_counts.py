@@ -36,4 +36,5 @@ def class_accuracies(matrix: ArrayLike) -> NDArray[np.float64]:
     counts = np.asarray(matrix, np.float64)
     items = counts.sum(1)
     right: NDArray[np.float64] = np.diag(counts)
-    return np.divide(right, items, out=np.full(len(counts), np.nan), where=items > 0)
+    shares: NDArray[np.float64] = np.divide(right, items, out=np.full(len(counts), np.nan), where=items > 0)
+    return shares

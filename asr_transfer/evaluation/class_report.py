@@ -230,7 +230,7 @@ def _plots(compared: ComparedClasses) -> list[Plot]:
         caption = f"Difference from {base.name} in error, with 95 % intervals over {compared.over}; left of the line "
         return [intervals(points, "error minus that of the baseline, percentage points", f"{caption}is better.", 0.0)]
     if base.interval and len(compared.entries) == 1:
-        ends = [100 * own for own in (base.counts.rate, *base.interval)]
+        rate, low, high = (100 * own for own in (base.counts.rate, *base.interval))
         caption = f"Error with its 95 % interval over {compared.over}."
-        return [intervals([Point(base.name, *ends, "base")], ERROR, caption, None)]
+        return [intervals([Point(base.name, rate, low, high, "base")], ERROR, caption, None)]
     return []

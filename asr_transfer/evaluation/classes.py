@@ -265,8 +265,8 @@ def change_over_seeds(before: Sequence[Sequence[Prediction]], after: Sequence[Se
         raise DataError(f"there are {len(before)} seeds before and {len(after)} after; give the same ones.")
     for first, second in zip(before, after, strict=True):
         _require_same(first, second)
-    errors = [[_wrong(own).sum() for own in seeds] for seeds in (before, after)]
-    return clusters.difference(*errors, [len(own) for own in before])
+    first, second = ([_wrong(own).sum() for own in seeds] for seeds in (before, after))
+    return clusters.difference(first, second, [len(own) for own in before])
 
 
 def _grouped(predictions: Sequence[Prediction], name: Callable[[Prediction], str]) -> list[ClassGroup]:

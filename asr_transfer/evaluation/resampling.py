@@ -81,12 +81,13 @@ def interval(
         counts: number of equal parts that each row stands for, (parts,); None where each is one.
         seed: random seed.
     """
+    times = np.asarray(counts if counts is not None else [], np.int64)
     if counts is None:  # equal parts as one row, which is the same and takes no memory
-        parts, counts = np.unique(parts, axis=0, return_counts=True)
-    total, chance = int(np.sum(counts)), np.random.default_rng(seed)
+        parts, times = np.unique(parts, axis=0, return_counts=True)
+    total, chance = int(times.sum()), np.random.default_rng(seed)
     found = []
     for first in range(0, DRAWS, _AT_ONCE):
-        drawn = chance.multinomial(total, np.asarray(counts) / total, min(_AT_ONCE, DRAWS - first))
+        drawn = chance.multinomial(total, times / total, min(_AT_ONCE, DRAWS - first))
         found.append(figure(drawn.astype(np.float64) @ parts))
     low, high = np.percentile(np.concatenate(found), [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return float(low), float(high)

@@ -143,8 +143,9 @@ class RunRecord:
         """
         size: dict[str, int | float]
         if isinstance(content, Items):
-            size = {"items": content.count} | ({} if content.classes is None else {"classes": content.classes})
-            digest = content.checksum
+            size, digest = {"items": content.count}, content.checksum
+            if content.classes is not None:
+                size["classes"] = content.classes
         else:
             size = {
                 "utterances": len(content),

@@ -195,6 +195,7 @@ class EpisodeError:
         """Count a batch."""
         wrong = (output.require_logits().argmax(-1) != output.batch.targets).cpu()
         number, self._batches = self._batches, self._batches + 1
+        found: list[tuple[Hashable, int, int]]
         if wrong.dim() == 2:
             found = [((number, row), int(own.sum()), len(own)) for row, own in enumerate(wrong)]
         elif self._episodes is None:

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from asr_transfer.evaluation.class_comparison import compare_classes
+from asr_transfer.evaluation.class_report import write_class_report
+from asr_transfer.evaluation.class_runs import load_classes
 from asr_transfer.evaluation.report import write_report
 from tests.browser import CARDS, COLUMN, choose, missing, set_media
 from tests.evaluation.test_report import HOSTILE, compare_folder, hostile_run
+from tests.made_classes import confused, right, write_class_run
 from tests.made_runs import MORE, garbled, utterances, write_recipe, write_run
 
 if lacking := missing():
@@ -47,6 +51,18 @@ def test_tables_sort_by_mouse_and_keyboard(visit: Callable[..., Any], report: Pa
     for _ in range(2):
         heads[difference].find_element("tag name", "button").click()
         assert page.execute_script(COLUMN, 0)[9] == "none-0", "the baseline has no difference and stays last"
+
+
+def test_the_report_of_classes_sorts_its_tables_and_asks_for_nothing(visit: Callable[..., Any], tmp_path: Path) -> None:
+    runs = [write_class_run(tmp_path / str(seed), confused(right(60), 0.3, seed)) for seed in range(2)]
+    compared = compare_classes(load_classes([str(run) for run in runs]))
+    page = visit(write_class_report(tmp_path / "out", compared, "asr-transfer compare"))
+    head = page.find_element("css selector", "#groups thead th:nth-child(3)")
+    head.find_element("tag name", "button").click()
+    shown = "return [...document.querySelectorAll('#groups tbody tr')].map(row => Number(row.cells[2].textContent))"
+    errors = page.execute_script(shown)
+    assert len(errors) == 5 and errors == sorted(errors) and head.get_attribute("aria-sort") == "ascending"
+    assert page.find_elements("css selector", "#items tbody tr")
 
 
 def test_spectrograms_stay_with_their_utterances(visit: Callable[..., Any], report: Path) -> None:
