@@ -85,9 +85,13 @@ class Listener:
         weights = {name: value for name, value in self.model.state_dict().items() if name.startswith(self._parts)}
         return checksum(weights)
 
-    @torch.no_grad()
     def vectors(self, spoken: Spoken) -> torch.Tensor:
-        """Return (utterances, dim) the mean over time of each utterance's last trained block, on the CPU.
+        """Return (utterances, dim) the mean over time of each utterance's frames, on the CPU; see `frames`."""
+        return torch.stack([own.mean(0) for own in self.frames(spoken)])
+
+    @torch.no_grad()
+    def frames(self, spoken: Spoken) -> list[torch.Tensor]:
+        """Return (frames, dim) what the last trained block makes of each utterance, on the CPU.
 
         Raises:
             DataError: A recording is too long for a word.
@@ -115,15 +119,14 @@ class Listener:
                     if handle is not None:
                         # Layers above it, such as an untrained one that joins frames, leave other lengths.
                         hidden = kept[-1]
-                        lengths = (batch.lengths / batch.inputs.shape[1] * hidden.shape[1]).ceil().long().to(device)
-                    valid = torch.arange(hidden.shape[1], device=device) < lengths[:, None]
-                    means = hidden.float().masked_fill(~valid[:, :, None], 0).sum(1) / lengths[:, None]
-                    found.update(zip(batch.items.tolist(), means.cpu(), strict=True))
-                    work.advance(len(means))
+                        lengths = (batch.lengths / batch.inputs.shape[1] * hidden.shape[1]).ceil().long()
+                    rows = zip(batch.items.tolist(), hidden.float().cpu(), lengths.tolist(), strict=True)
+                    found.update({item: row[:length].clone() for item, row, length in rows})
+                    work.advance(len(hidden))
         finally:
             if handle is not None:
                 handle.remove()
-        return torch.stack([found[number] for number in range(len(spoken))])
+        return [found[number] for number in range(len(spoken))]
 
 
 class Found(NamedTuple):
@@ -191,7 +194,11 @@ class Keywords:
 
     @classmethod
     def of(
-        cls, vectors: torch.Tensor, texts: Sequence[str], speakers: Sequence[str], background: torch.Tensor | None = None
+        cls,
+        vectors: torch.Tensor,
+        texts: Sequence[str],
+        speakers: Sequence[str],
+        background: torch.Tensor | None = None,
     ) -> Keywords:
         """Make them of recordings' vectors and what was said.
 
@@ -359,7 +366,9 @@ class Keywords:
         if not together:
             return queries - self._centre()
         if len(queries) < 2:
-            raise DataError("one recording has nothing in common with others; give several together, or leave that out.")
+            raise DataError(
+                "one recording has nothing in common with others; give several together, or leave that out."
+            )
         return queries - queries.mean(0)
 
     def _directions(self, examples: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -93,6 +93,7 @@ def find_keywords(
         AsrTransferError: the keywords or the model are wrong, or no threshold can be chosen.
     """
     from asr_transfer.adaptation.keywords import Keywords, Listener
+    from asr_transfer.data.manifest import Utterance
 
     known, facts = Keywords.load(keywords)
     if threshold is not None and not -1 <= threshold <= 1:
@@ -104,22 +105,17 @@ def find_keywords(
             f"{model or facts.model}: is not the model that {keywords} was learnt with, or it has changed since; give "
             "that one with --model, or learn the keywords again."
         )
-    failed, ready = 0, []
+    failed, ready = 0, list[Utterance]()
     for file in tracked(files, "recordings", len(files), bar=False):
         for one in _opened(file):
             if isinstance(one, DataError):
                 print(f"asr-transfer: {one}", file=sys.stderr)
                 failed += 1
-            elif together:
-                ready.append((one, _vectors(listener, [one])))
             else:
-                _tell(one, known.find(_vectors(listener, [one]), least)[0])
-    if together and ready:
-        import torch
-
-        queries = torch.cat([vector for _, vector in ready])
-        for (utterance, _), found in zip(ready, known.find(queries, least, together), strict=True):
-            _tell(utterance, found)
+                ready.append(one)
+    if ready:
+        for utterance, found in zip(ready, known.find(_vectors(listener, ready), least, together), strict=True):
+            print(f"{one_line(utterance.id)}\t{found.word}\t{found.score:.3f}")
     return 1 if failed else 0
 
 
@@ -209,11 +205,6 @@ def _vectors(listener: Listener, utterances: Sequence[Utterance]) -> torch.Tenso
     return listener.vectors(Spoken(utterances, build_store(utterances, listener.model.inputs)))
 
 
-def _tell(utterance: Utterance, found: object) -> None:
-    word, _, score = found  # type: ignore[misc]
-    print(f"{one_line(utterance.id)}\t{word}\t{score:.3f}", flush=True)
-
-
 def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     """Return the parsers of the commands by name."""
     parsers = {name: make(name, summary) for name, summary in SUMMARIES.items()}
@@ -249,7 +240,9 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
         default=False,
         help="whether all recordings are one speaker's, of several words, so that what they have in common is taken off",
     )
-    part.add_argument("files", nargs="+", type=str, help="recordings, and manifests (.jsonl) whose utterances need no text")
+    part.add_argument(
+        "files", nargs="+", type=str, help="recordings, and manifests (.jsonl) whose utterances need no text"
+    )
     return parsers
 
 
