@@ -1,11 +1,12 @@
 """Recognises which of a few words a recording is, from a few recordings of each, or that it is none of them.
 
 A recording is a vector: the mean over time of what a model's heads are fed. A word is the mean direction of its
-recordings' vectors, and the nearest direction is the word that is found (prototypes, Snell et al. 2017; of one recording
-each it is the nearest neighbour). Nothing is trained, so that any model of speech will do, also one that has no head.
+recordings' vectors, and the nearest direction is the word that is found (prototypes, Snell et al. 2017; of one
+recording each it is the nearest neighbour). Nothing is trained, so that any model of speech will do, also one that has
+no head.
 
-What all recordings have in common, such as the voice, is taken off first: the mean of other speech, where there is some,
-or of each speaker's own recordings.
+What all recordings have in common, such as the voice, is taken off first: the mean of other speech, where there is
+some, or of each speaker's own recordings.
 """
 
 from __future__ import annotations
@@ -247,8 +248,8 @@ class Keywords:
         left when it is taken out.
 
         Returns:
-            Its right word's score, (recordings,), NaN where its word has no other recording; and the best one of a wrong
-            word, (recordings,), as if its own word were not there.
+            Its right word's score, (recordings,), NaN where its word has no other recording; and the best one of a
+            wrong word, (recordings,), as if its own word were not there.
         """
         examples = self._examples(together)
         who = list(dict.fromkeys(self.speakers))
@@ -282,8 +283,8 @@ class Keywords:
         lonely = [word for word, count in self.counts().items() if count == 1]
         if not len(other) and lonely:
             raise DataError(
-                f"the word '{lonely[0]}' has one recording, and leaving it out to choose a threshold leaves none; record "
-                "it again, give other speech with --background, or a threshold with --threshold."
+                f"the word '{lonely[0]}' has one recording, and leaving it out to choose a threshold leaves none; "
+                "record it again, give other speech with --background, or a threshold with --threshold."
             )
         if not len(known):
             return Chosen(float(torch.quantile(other, 1 - FALSE_ALARMS)), None)

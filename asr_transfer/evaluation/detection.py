@@ -1,4 +1,4 @@
-"""Measures how well scores tell what is meant from what is not: area under the curve, and the rate where both err alike.
+"""Measures how well scores tell what is meant from what is not: area under the curve, and rate of equal errors.
 
 Both are over all thresholds, so that they say nothing of how a threshold is chosen.
 """

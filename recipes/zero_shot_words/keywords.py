@@ -1,6 +1,6 @@
 """Recognises words from a few recordings of each, across speakers, refuses others, and prints how often that works.
 
-    python recipes/zero_shot_words/keywords.py --config recipes/zero_shot_words/hparams/keywords.yaml --out runs/keywords
+    python recipes/zero_shot_words/keywords.py --config recipes/zero_shot_words/hparams/keywords.yaml --out runs/k
 
 Trains a source model that never heard the words, and tries each way on its vectors, on log-mels, and on a published
 model's. A stopped run goes on with --resume. Raises nothing: mistakes are printed.

@@ -12,8 +12,8 @@ from torch.nn import functional
 def warped_distances(sequences: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return (sequences, sequences) the distance of every pair.
 
-    It is the least sum, over the ways to align the two, of 1 less the cosine of aligned vectors, a step of both counting
-    twice, divided by the two lengths (the symmetric form of the paper): 0 of a sequence and itself.
+    It is the least sum, over the ways to align the two, of 1 less the cosine of aligned vectors, a step of both
+    counting twice, divided by the two lengths (the symmetric form of the paper): 0 of a sequence and itself.
 
     Args:
         sequences: Vectors of each, (frames, dim).
