@@ -139,8 +139,8 @@ def _checked(utterance: Utterance) -> Utterance | DataError:
 
     if utterance.duration > LONGEST:
         return DataError(
-            f"{one_line(utterance.id)}: lasts {utterance.duration:.1f} s, and a word's recording at most {LONGEST:g} s; "
-            "cut the word out of it."
+            f"{one_line(utterance.id)}: lasts {utterance.duration:.1f} s, a word's recording {LONGEST:g} s at most; cut "
+            "the word out of it."
         )
     try:
         silent = [finding for finding in check_audio([utterance]).findings if finding.kind == "silence"]
@@ -222,7 +222,7 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
         "--background",
         type=Path,
         default=None,
-        help="manifest, or folder of recordings, of other speech: its mean is taken off, and the threshold is to keep it out",
+        help="manifest or folder of other speech, whose mean is taken off and which the threshold keeps out",
     )
     part.add_argument("--overwrite", type=bool, default=False, help="whether to replace the keywords that --out holds")
     part = parsers["find"]

@@ -16,7 +16,7 @@ from asr_transfer.training.metrics import EpisodeError
 from asr_transfer.training.streams import Criterion, Output
 
 Scorer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Maps examples (episodes, ways, shots, dim) and queries (episodes, queries, dim) to (episodes, queries, ways) logits."""
+"""Maps examples (episodes, ways, shots, dim), queries (episodes, queries, dim) to logits (episodes, queries, ways)."""
 
 SCALE = 10.0
 """Factor on the cosines of matching networks: a softmax over plain ones, of -1 to 1, is nearly even."""

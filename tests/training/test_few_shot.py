@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn import functional
 
 from asr_transfer.config import ImageConfig, ImageTrainerConfig
 from asr_transfer.data.episodes import Episodes, EpisodeShape
 from asr_transfer.errors import DataError
 from asr_transfer.models.image import ImageModel
-from asr_transfer.training.few_shot import EpisodeScores, Scorer, attended, divided, episode_loss, matching, prototypical
+from asr_transfer.training.few_shot import (
+    EpisodeScores,
+    Scorer,
+    attended,
+    divided,
+    episode_loss,
+    matching,
+    prototypical,
+)
 from asr_transfer.training.streams import Output, Stream, Task
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.relation import Relation
