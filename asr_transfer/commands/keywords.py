@@ -139,7 +139,7 @@ def _checked(utterance: Utterance) -> Utterance | DataError:
 
     if utterance.duration > LONGEST:
         return DataError(
-            f"{one_line(utterance.id)}: lasts {utterance.duration:.1f} s, a word's recording {LONGEST:g} s at most; cut "
+            f"{one_line(utterance.id)}: lasts {utterance.duration:.1f} s, a word {LONGEST:g} s at most; cut "
             "the word out of it."
         )
     try:
