@@ -22,7 +22,7 @@ def test_the_area_is_the_chance_of_a_higher_score_ties_counting_half() -> None:
 
 def test_at_the_threshold_of_equal_errors_both_rates_are_alike() -> None:
     assert equal_error([0.8, 0.9], [0.1, 0.2]) == (pytest.approx(0.5), 0)
-    assert equal_error([1, 2, 3, 4], [0, 1.5, -1, -2]) == (pytest.approx(1.75), pytest.approx(0.125))
+    assert equal_error([1, 2, 3, 4], [0, 1.5, -1, -2]) == (pytest.approx(1.25), pytest.approx(0.25))
     random = np.random.default_rng(0)
     meant, others = random.normal(1, 1, 400), random.normal(-1, 1, 300)
     found = equal_error(meant, others)

@@ -310,8 +310,8 @@ def _change(before: Sequence[float], after: Sequence[float]) -> Estimate:
 
 
 def _less(whole: float, part: Estimate) -> Estimate:
-    ends = (None if end is None else whole - end for end in (part.high, part.low))
-    return Estimate(whole - part.value, *ends)
+    low, high = (None if end is None else whole - end for end in (part.high, part.low))
+    return replace(part, value=whole - part.value, low=low, high=high)
 
 
 def few_shot_table(rows: Sequence[Row], config: FewShotConfig) -> Table:
