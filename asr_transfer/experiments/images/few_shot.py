@@ -217,9 +217,7 @@ def linear_svm(examples: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
     try:
         from sklearn.svm import LinearSVC
     except ImportError:
-        raise ConfigError(
-            "`scikit-learn` is not installed; install it with: pip install asr-transfer[images]"
-        ) from None
+        raise ConfigError("the linear SVM comes with scikit-learn, which is not installed; install it.") from None
     ways, shots = examples.shape[1:3]
     labels = np.arange(ways).repeat(shots)
     found = []

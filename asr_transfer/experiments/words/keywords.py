@@ -358,7 +358,8 @@ def run_keywords(
     for model in models:
         for row in read_finished(folder / "points" / model)["scores"]["rows"]:
             wrong = clusters.rate(row["errors"], row["queries"])
-            right = Estimate(1 - wrong.value, *(None if end is None else 1 - end for end in (wrong.high, wrong.low)))
+            low, high = (None if end is None else 1 - end for end in (wrong.high, wrong.low))
+            right = replace(wrong, value=1 - wrong.value, low=low, high=high)
             mean = {name: float(np.mean(row[name])) for name in ("area", "equal")}
             kept = {name: row[name] for name in ("way", "shots", "speakers", "missed", "taken")}
             rows.append(Row(model=model, right=right, **mean, **kept))
