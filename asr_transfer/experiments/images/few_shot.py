@@ -17,7 +17,7 @@ from asr_transfer.config import ImageConfig, ImageTrainerConfig, to_record
 from asr_transfer.data.batching import ArrayData
 from asr_transfer.data.episodes import Episodes, EpisodeShape
 from asr_transfer.data.images import Images, font_characters, read_fetched
-from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.clusters import Estimate
 from asr_transfer.experiments.core.jobs import Job, run_jobs
@@ -81,12 +81,6 @@ class FewShotConfig(Ranged):
     episodes: Count = 300
     seeds: Annotated[tuple[Seed, ...], Filled(distinct=True)] = (0, 1, 2, 3, 4)
     quick: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in self.nets:
-            if name not in NETS:
-                raise ConfigError(f"`nets` has '{name}', which is not known.{nearest_hint(name, NETS)}")
 
     def settled(self) -> FewShotConfig:
         """Return the settings that are run: few steps and episodes where it is to be quick."""

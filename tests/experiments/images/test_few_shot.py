@@ -90,7 +90,7 @@ def test_more_ways_than_classes_and_unknown_nets_are_refused(tmp_path: Path) -> 
     with pytest.raises(DataError, match="6 ways need as many classes, but there are 5"):
         run_few_shot(replace(CONFIG, ways=6), tmp_path, 1)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ConfigError, match="`nets` has 'matchin', which is not known"):
+    with pytest.raises(ConfigError, match="`nets` is 'matchin'. Did you mean 'matching'"):
         FewShotConfig(nets=("matchin",))  # type: ignore[arg-type]
 
 
