@@ -18,6 +18,7 @@ from asr_transfer.training.few_shot import (
     matching,
     prototypical,
 )
+from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.streams import Output, Stream, Task
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.relation import Relation
@@ -135,7 +136,7 @@ def test_training_on_episodes_helps_on_new_classes(way: str) -> None:
 
     before = error()
     streams: list[Stream] = [Task("episodes", data, episode_loss(SHAPE, scorer), head="vectors")]
-    objectives = []
+    objectives: list[tuple[Weight, Objective]] = []
     if way == "relation":
         streams = [Task("episodes", data, episode_loss(SHAPE, prototypical), 0.0, head="vectors")]
         objectives = [(1.0, relation)]

@@ -97,8 +97,8 @@ class KeywordsConfig(Ranged):
         if not self.quick:
             return self
         source = replace(self.source, trainer=replace(self.source.trainer, steps=5), speeds=(1.0,))
-        few = {"per_speaker": 1, "recordings": max(self.shots), "background": 10, "episodes": 1}
-        return replace(self, source=source, seeds=self.seeds[:2], **few)
+        few = replace(self, per_speaker=1, recordings=max(self.shots), background=10, episodes=1)
+        return replace(few, source=source, seeds=self.seeds[:2])
 
 
 @dataclass(frozen=True)
@@ -360,9 +360,9 @@ def run_keywords(
             wrong = clusters.rate(row["errors"], row["queries"])
             low, high = (None if end is None else 1 - end for end in (wrong.high, wrong.low))
             right = replace(wrong, value=1 - wrong.value, low=low, high=high)
-            mean = {name: float(np.mean(row[name])) for name in ("area", "equal")}
-            kept = {name: row[name] for name in ("way", "shots", "speakers", "missed", "taken")}
-            rows.append(Row(model=model, right=right, **mean, **kept))
+            area, equal = (float(np.mean(row[name])) for name in ("area", "equal"))
+            names = row["way"], row["shots"], row["speakers"]
+            rows.append(Row(model, *names, right, area, equal, row["missed"], row["taken"]))
     return rows
 
 
