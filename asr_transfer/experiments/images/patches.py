@@ -55,10 +55,8 @@ def patches(grid: Grid, one: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int
     """
     rows, columns = one.shape
     if rows < grid.height or columns < grid.width:
-        places = [
-            torch.arange(max(size, least)).clamp(max=size - 1)
-            for size, least in zip(one.shape, (grid.height, grid.width), strict=True)
-        ]
+        least = (grid.height, grid.width)
+        places = [torch.arange(max(pair)).clamp(max=pair[0] - 1) for pair in zip((rows, columns), least, strict=True)]
         one = one[places[0]][:, places[1]]
         rows, columns = one.shape
     found = unfold(one[None, None], (grid.height, grid.width), stride=grid.stride)[0].T
@@ -71,10 +69,8 @@ def random_patches(grid: Grid, maps: Sequence[torch.Tensor], count: int, seed: i
     found = []
     for place in random.integers(len(maps), size=count):
         one = maps[place]
-        top, left = (
-            int(random.integers(max(1, size - least + 1)))
-            for size, least in zip(one.shape, (grid.height, grid.width), strict=True)
-        )
+        room = (one.shape[0] - grid.height + 1, one.shape[1] - grid.width + 1)
+        top, left = (int(random.integers(max(1, places))) for places in room)
         cut = one[top : top + grid.height, left : left + grid.width]
         found.append(patches(grid, cut)[0][0])
     return torch.stack(found)
@@ -158,7 +154,7 @@ def described(
     parts = [patches(grid, one) for one in maps]
     found = encoder(whitening(torch.cat([own for own, _ in parts])))
     rows = []
-    for (own, (high, wide)), values in zip(parts, found.split([len(own) for own, _ in parts]), strict=True):
+    for (_, (high, wide)), values in zip(parts, found.split([len(own) for own, _ in parts]), strict=True):
         square = values.T.reshape(1, values.shape[1], high, wide)
         rows.append(torch.nn.functional.adaptive_avg_pool2d(square, grid.regions).flatten())
     return torch.stack(rows), float((found != 0).float().mean())
