@@ -1,6 +1,7 @@
 """Describes few labelled images, or spoken words, by what was learnt from unlabelled data of another kind.
 
-    python recipes/images/self_taught.py --config recipes/images/hparams/mnist_self_taught.yaml --out runs/mnist_self_taught
+    python recipes/images/self_taught.py --config recipes/images/hparams/mnist_self_taught.yaml \
+        --out runs/mnist_self_taught
     python recipes/images/self_taught.py --config recipes/images/hparams/fsdd_self_taught.yaml \
         --source_root ../shared/speech/an4 --target_root ../shared/speech/fsdd --out runs/fsdd_self_taught
 

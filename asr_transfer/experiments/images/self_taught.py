@@ -67,10 +67,13 @@ class Labelled:
 
     def noted(self) -> dict[str, Items]:
         """Return what a run record notes of both."""
-        pairs = {"train": (self.train, self.labels), "test": (self.test, self.truth)}
-        return {
-            name: describe(torch.cat([one.flatten() for one in own]), labels) for name, (own, labels) in pairs.items()
-        }
+        sides = {"train": (self.train, self.labels), "test": (self.test, self.truth)}
+        found = {}
+        for name, (own, labels) in sides.items():
+            longest = max(one.numel() for one in own)
+            rows = [torch.nn.functional.pad(one.flatten(), (0, longest - one.numel())) for one in own]
+            found[name] = describe(torch.stack(rows).numpy(), labels.numpy())
+        return found
 
 
 class Material(Protocol):

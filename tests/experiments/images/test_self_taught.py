@@ -1,4 +1,4 @@
-"""Few labelled items are described by what was learnt from others, from one experiment, on made-up images and speech."""
+"""Few labelled items are described by what was learnt from others, on made-up maps and tones."""
 
 from __future__ import annotations
 
