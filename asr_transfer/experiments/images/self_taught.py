@@ -410,21 +410,23 @@ def run_self_taught(
     jobs = [DescribeAndClassify(source, seed, config, material) for seed in config.seeds for source in config.sources]
     for _ in run_jobs(folder, jobs, workers, "sources", backend):
         pass
-    ones = [1.0] * len(config.seeds)
     rows, clusters = [], []
     for source in config.sources:
-        found = [read_finished(folder / f"points/{source}-{seed}")["scores"] for seed in config.seeds]
+        records = [read_finished(folder / f"points/{source}-{seed}") for seed in config.seeds]
+        found = [record["scores"] for record in records]
+        items = np.array([record["data"]["test"]["items"] for record in records], np.float64)
+        some = np.minimum(items, config.clustered)
         for count in config.labels:
-            raw = [one["errors"][RAW][str(count)] for one in found]
+            raw = items * [one["errors"][RAW][str(count)] for one in found]
             for way in WAYS:
-                own = [one["errors"][way][str(count)] for one in found]
+                own = items * [one["errors"][way][str(count)] for one in found]
                 active = None if way == RAW else float(np.mean([one["active"][way] for one in found]))
-                rows.append(Row(source, way, count, rate(own, ones), difference(raw, own, ones), active))
+                rows.append(Row(source, way, count, rate(own, items), difference(raw, own, items), active))
         if config.clustered:
-            alone = [one["clusters"]["0"] for one in found]
+            alone = some * [one["clusters"]["0"] for one in found]
             for weight in config.weights:
-                own = [one["clusters"][f"{weight:g}"] for one in found]
-                clusters.append(ClusterRow(source, weight, rate(own, ones), difference(alone, own, ones)))
+                own = some * [one["clusters"][f"{weight:g}"] for one in found]
+                clusters.append(ClusterRow(source, weight, rate(own, some), difference(alone, own, some)))
     return rows, clusters
 
 

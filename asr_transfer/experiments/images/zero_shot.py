@@ -287,6 +287,7 @@ class Tally:
         return {
             "accuracy": float(np.mean(self.pairs)),
             "worst_pair": min(self.pairs),
+            "pairs": self.pairs,
             "per_class": {name: self.right[name] / self.items[name] for name in self.right},
             **dict(zip(("u", "s", "h"), map(float, plain), strict=True)),
             **dict(zip(("calibrated_u", "calibrated_s", "calibrated_h"), map(float, calibrated), strict=True)),
@@ -426,7 +427,11 @@ def run_zero_shot(config: ZeroShotConfig, folder: Path, workers: int, backend: B
     for _ in run_jobs(folder, jobs, workers, "seeds", backend):
         pass
     found = [read_finished(folder / f"points/{seed}")["scores"] for seed in config.seeds]
-    ones = [1.0] * len(found)
+    # Counts of items and not shares: figures that all seeds have alike are as uncertain as these.
+    items = [float(UNSEEN * config.test_images * len(found[0]["dap"]["pairs"]))] * len(found)
+
+    def counts(way: str, figure: str) -> list[float]:
+        return [scores[way][figure] * own for scores, own in zip(found, items, strict=True)]
 
     def mean(way: str, figure: str) -> float:
         return float(np.mean([scores[way][figure] for scores in found]))
@@ -436,14 +441,17 @@ def run_zero_shot(config: ZeroShotConfig, folder: Path, workers: int, backend: B
 
     rows = []
     for way, (kind, _) in WAYS.items():
-        own = [scores[way]["accuracy"] for scores in found]
+        own, h = rate(counts(way, "accuracy"), items), rate(counts(way, "calibrated_h"), items)
+        change = difference(counts(BASE[kind], "accuracy"), counts(way, "accuracy"), items)
+        if way == IMAGENET:  # nothing of it depends on the seed
+            own, h = (replace(one, low=None, high=None) for one in (own, h))
         rows.append(
             Row(
                 way,
-                rate(own, ones),
-                difference([scores[BASE[kind]]["accuracy"] for scores in found], own, ones),
+                own,
+                change,
                 *(mean(way, figure) for figure in ("worst_pair", "u", "s", "h", "calibrated_u", "calibrated_s")),
-                rate([scores[way]["calibrated_h"] for scores in found], ones),
+                h,
                 {
                     name: float(np.mean([one[way]["per_class"][name] for one in found]))
                     for name in found[0][way]["per_class"]

@@ -18,7 +18,6 @@ from asr_transfer.data.batching import ArrayData
 from asr_transfer.models.vectors import VectorConfig, VectorModel
 from asr_transfer.ranges import Count, Positive, Range, Ranged
 from asr_transfer.training.criteria import binary_cross_entropy, cross_entropy, ranking_hinge
-from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.streams import Task
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.zero_shot import (
@@ -32,6 +31,7 @@ from asr_transfer.transfer.zero_shot import (
     cosine_scores,
     fit_bilinear,
 )
+from asr_transfer.transfer.zero_shot.embedding import Form
 
 TAP = "encoder"
 ATTRIBUTES, WORDS = "attributes", "words"
@@ -107,19 +107,20 @@ def fit_ways(
         heads[f"devise-{kind}"] = own.shape[1]
         hinge = ranking_hinge(settings.margin, own, "sum")
         tasks.append(Task(f"devise-{kind}", data, hinge, head=f"devise-{kind}"))
-        for name, form in ((f"embedding-{kind}", "max"), (f"pull-{kind}", "pull")):
+        forms: dict[str, Form] = {f"embedding-{kind}": "max", f"pull-{kind}": "pull"}
+        for name, form in forms.items():
             heads[name] = settings.dim
             learnt[name] = ClassEmbedding(
-                *("classes", name, TAP, own, settings.dim),
-                *("pull" if form == "pull" else "max", settings.margin, settings.pace, own_seed),
+                "classes", name, TAP, own, settings.dim, form, settings.margin, settings.pace, own_seed
             )
         heads[name := f"relation-{kind}"] = settings.units
         learnt[name] = ClassRelation("classes", name, TAP, own, settings.units, pace=settings.pace, seed=own_seed)
     torch.manual_seed(own_seed)
     model = VectorModel(VectorConfig(inputs.shape[1]), heads)
     before = {name: one.spread() for name, one in learnt.items() if isinstance(one, ClassEmbedding)}
-    objectives: list[tuple[float, TrainedObjective]] = [(1.0, one) for one in learnt.values()]
-    Trainer(model, tasks, objectives, config=trainer).train()
+    Trainer(model, tasks, [(1.0, one) for one in learnt.values()], config=trainer).train()
+    for trained in (model, *learnt.values()):
+        trained.cpu()  # where the features are
     spread = {name: one.spread() / before[name] for name, one in learnt.items() if isinstance(one, ClassEmbedding)}
 
     def head(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
