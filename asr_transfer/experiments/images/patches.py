@@ -124,9 +124,7 @@ def encoders(
     """
     half = min(features // 2, whitened.shape[1])
     basis = learn_basis(whitened, features, active, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    chosen = whitened[torch.randperm(len(whitened), generator=generator)[:features]]
-    drawn = Basis(chosen / chosen.norm(dim=1, keepdim=True).clamp(min=1e-6), basis.beta, ())
+    drawn = learn_basis(whitened, features, active, rounds=0, settle=0, seed=seed)  # what it begins with
     means = torch.from_numpy(kmeans2(whitened.numpy(), features, iter=15, minit="points", seed=seed)[0])
     torch.manual_seed(seed)
     model = VectorModel(VectorConfig(whitened.shape[1], (features,)), {"inputs": whitened.shape[1]})
