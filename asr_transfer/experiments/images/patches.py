@@ -152,7 +152,7 @@ def described(
     parts = [patches(grid, one) for one in maps]
     found = encoder(whitening(torch.cat([own for own, _ in parts])))
     rows = []
-    for (_, (high, wide)), values in zip(parts, found.split([len(own) for own, _ in parts]), strict=True):
+    for (_, (high, wide)), values in zip(parts, torch.split(found, [len(own) for own, _ in parts]), strict=True):
         square = values.T.reshape(1, values.shape[1], high, wide)
         rows.append(torch.nn.functional.adaptive_avg_pool2d(square, grid.regions).flatten())
     return torch.stack(rows), float((found != 0).float().mean())

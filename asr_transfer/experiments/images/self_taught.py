@@ -79,6 +79,10 @@ class Labelled:
 class Material(Protocol):
     """What a job gets its data from; held as plain values."""
 
+    def __hash__(self) -> int:
+        """Tell it from others, so that its items are read once."""
+        ...
+
     def unlabelled(self, source: str, count: int, seed: int) -> Maps:
         """Return at most so many unlabelled maps of a source."""
         ...
@@ -226,9 +230,19 @@ class SelfTaughtConfig(Ranged):
         """Return the settings that are run: few of everything where it is to be quick."""
         if not self.quick:
             return self
-        steps = {name: replace(getattr(self, name), steps=5) for name in ("autoencoder", "classifier")}
-        few = {"patches": 200, "maps": 20, "features": 8, "test_items": 20, "clustered": min(self.clustered, 20)}
-        return replace(self, seeds=self.seeds[:2], labels=self.labels[:1], feature_clusters=4, **steps, **few)
+        return replace(
+            self,
+            patches=200,
+            maps=20,
+            features=8,
+            labels=self.labels[:1],
+            test_items=20,
+            autoencoder=replace(self.autoencoder, steps=5),
+            classifier=replace(self.classifier, steps=5),
+            clustered=min(self.clustered, 20),
+            feature_clusters=4,
+            seeds=self.seeds[:2],
+        )
 
     def grid(self) -> Grid:
         """Return where patches are taken."""
@@ -342,7 +356,7 @@ def _labelled(material: Material, per_class: int, test: int, seed: int, held_out
 def _raw(maps: Maps, grid: Grid) -> torch.Tensor:
     """Return the (maps, numbers) values of maps of one size, else their means over eight parts of the columns."""
     same = len({tuple(one.shape) for one in maps}) == 1
-    size = tuple(maps[0].shape) if same else (maps[0].shape[0], 8)
+    size = (maps[0].shape[0], maps[0].shape[1] if same else 8)
     return torch.stack([torch.nn.functional.adaptive_avg_pool2d(one[None], size).flatten() for one in maps])
 
 

@@ -447,16 +447,18 @@ def run_zero_shot(config: ZeroShotConfig, folder: Path, workers: int, backend: B
             own, h = (replace(one, low=None, high=None) for one in (own, h))
         rows.append(
             Row(
-                way,
-                own,
-                change,
-                *(mean(way, figure) for figure in ("worst_pair", "u", "s", "h", "calibrated_u", "calibrated_s")),
-                h,
-                {
-                    name: float(np.mean([one[way]["per_class"][name] for one in found]))
-                    for name in found[0][way]["per_class"]
-                },
-                None if found[0][way]["spread"] is None else mean(way, "spread"),
+                way=way,
+                accuracy=own,
+                change=change,
+                worst_pair=mean(way, "worst_pair"),
+                u=mean(way, "u"),
+                s=mean(way, "s"),
+                h=mean(way, "h"),
+                calibrated_u=mean(way, "calibrated_u"),
+                calibrated_s=mean(way, "calibrated_s"),
+                calibrated_h=h,
+                per_class={label: mean_of(way, label) for label in found[0][way]["per_class"]},
+                spread=None if found[0][way]["spread"] is None else mean(way, "spread"),
             )
         )
     return rows

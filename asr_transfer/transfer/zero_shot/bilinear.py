@@ -28,9 +28,11 @@ def class_ridge(features: torch.Tensor, labels: torch.Tensor, classes: int, gamm
     y[torch.arange(len(features)), labels] = 1
     if len(features) < features.shape[1]:  # the same by (XᵀX + γI)⁻¹Xᵀ = Xᵀ(XXᵀ + γI)⁻¹, for less work
         gram = features @ features.T
-        return features.T @ torch.linalg.solve(gram + gamma * torch.eye(len(gram)).to(gram), y)
+        found: torch.Tensor = features.T @ torch.linalg.solve(gram + gamma * torch.eye(len(gram)).to(gram), y)
+        return found
     gram = features.T @ features
-    return torch.linalg.solve(gram + gamma * torch.eye(len(gram)).to(gram), features.T @ y)
+    found = torch.linalg.solve(gram + gamma * torch.eye(len(gram)).to(gram), features.T @ y)
+    return found
 
 
 def fit_bilinear(ridge: torch.Tensor, class_vectors: torch.Tensor, lam: float) -> torch.Tensor:
@@ -54,7 +56,8 @@ def fit_bilinear(ridge: torch.Tensor, class_vectors: torch.Tensor, lam: float) -
             f"{len(s)} vectors."
         )
     gram = s.T @ s
-    return torch.linalg.solve(gram + lam * torch.eye(len(gram)).to(gram), (ridge @ s).T).T
+    found: torch.Tensor = torch.linalg.solve(gram + lam * torch.eye(len(gram)).to(gram), (ridge @ s).T).T
+    return found
 
 
 def bilinear_scores(features: torch.Tensor, bilinear: torch.Tensor, class_vectors: torch.Tensor) -> torch.Tensor:

@@ -80,7 +80,8 @@ class ClassEmbedding(TrainedObjective):
 
     def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
         """Return the mean loss of an item."""
-        output, places = outputs[self.streams[0]], self.map(self.vectors)
+        output = outputs[self.streams[0]]
+        places: torch.Tensor = self.map(self.vectors)
         targets = output.batch.targets
         embedded = headed(model, self.head, output, self.taps[0])
         if self.form == "pull":
@@ -96,7 +97,7 @@ class ClassEmbedding(TrainedObjective):
 
         Of `pull` it is minus the squared distance, which is what was made small.
         """
-        places = self.map(class_vectors.to(self.vectors))
+        places: torch.Tensor = self.map(class_vectors.to(self.vectors))
         if self.form == "pull":
             return -torch.cdist(embedded.to(places), places).square()
         return embedded.to(places) @ places.T
