@@ -359,7 +359,7 @@ class Keywords:
         for name in set(self.speakers):
             own = torch.tensor([speaker == name for speaker in self.speakers])
             # One word alone would lose what distinguishes it.
-            several = len(self.labels[own].unique()) > 1
+            several = len(set(self.labels[own].tolist())) > 1
             means[name] = self.vectors[own].mean(0) if several else self._centre()
         return self.vectors - torch.stack([means[name] for name in self.speakers])
 

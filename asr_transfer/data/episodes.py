@@ -72,7 +72,7 @@ class Episodes:
     ) -> None:
         self.inputs, self.shape, self.augment = inputs, shape, augment
         self._seed, self._count = seed, count
-        self.classes = labels.unique().tolist()
+        self.classes: list[int] = sorted(set(labels.tolist()))
         if shape.ways < 2:
             raise DataError("episodes of one way have nothing to tell apart; take two or more `ways`.")
         if shape.ways > len(self.classes):

@@ -23,6 +23,7 @@ from asr_transfer.models import (  # noqa: F401  # registers their kinds
     image,
     progressive,
     shared_private,
+    vectors,
 )
 from asr_transfer.models.adapters import base_checksum
 from asr_transfer.models.contract import Model, SpeechModel

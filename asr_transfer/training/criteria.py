@@ -72,6 +72,19 @@ def binary_cross_entropy(output: Output) -> tuple[torch.Tensor, torch.Tensor]:
     return loss, output.count()
 
 
+def squared_error(output: Output) -> tuple[torch.Tensor, torch.Tensor]:
+    """Squared error of numbers, (items, numbers) float targets, summed over items *and* numbers; count in items.
+
+    That is what an autoencoder loses, whose targets are its inputs.
+
+    Raises:
+        ValueError: the targets are of another shape than the outputs.
+    """
+    logits, targets = output.require_logits(), output.batch.targets
+    _require_shape(logits, targets, "squared_error")
+    return (logits - targets.to(logits.dtype)).square().sum(), output.count()
+
+
 def ranking_hinge(margin: float, class_vectors: torch.Tensor, form: Literal["max", "sum"] = "max") -> Criterion:
     """Return a loss that pulls an item towards its class's vector, and pushes it off the wrong ones by a margin.
 

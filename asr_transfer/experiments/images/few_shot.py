@@ -152,15 +152,15 @@ class TryWays(Job):
         rows = []
         for shots in config.shots:
             for full, (vectors, scorer) in judged.items():
-                name, _, only = full.partition("@")
+                shown, _, only = full.partition("@")
                 if only in ("", str(shots)):
                     error = self._judged(vectors, scorer, test, shots)
-                    rows.append({"way": name, "shots": shots, **error})
+                    rows.append({"way": shown, "shots": shots, **error})
         spent = {"cpu_seconds": round(time.process_time() - begin, 1)}
         record.finish(scores={"rows": rows}, history=[], nets=history, training=spent)
 
     def _trained(
-        self, name: Net, shots: int, test: Images, record: RunRecord
+        self, shown: Net, shots: int, test: Images, record: RunRecord
     ) -> tuple[torch.Tensor, Scorer, Sequence[Mapping[str, float]]]:
         """Train a net on episodes of the training scripts; return the test images' vectors, and its scorer."""
         config, shape = self.config, self.config.shape(shots)
@@ -196,8 +196,8 @@ class TryWays(Job):
 
 def nearest(examples: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
     """Return less the distance to each class's nearest example; see `Scorer`."""
-    distances = torch.cdist(queries, examples.flatten(1, 2)).unflatten(-1, examples.shape[1:3])
-    return -distances.amin(-1)
+    distances = torch.cdist(queries, examples.flatten(1, 2))
+    return -distances.reshape(*distances.shape[:-1], *examples.shape[1:3]).amin(-1)
 
 
 def linear_svm(examples: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
