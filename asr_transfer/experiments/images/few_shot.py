@@ -160,7 +160,7 @@ class TryWays(Job):
         record.finish(scores={"rows": rows}, history=[], nets=history, training=spent)
 
     def _trained(
-        self, shown: Net, shots: int, test: Images, record: RunRecord
+        self, name: Net, shots: int, test: Images, record: RunRecord
     ) -> tuple[torch.Tensor, Scorer, Sequence[Mapping[str, float]]]:
         """Train a net on episodes of the training scripts; return the test images' vectors, and its scorer."""
         config, shape = self.config, self.config.shape(shots)
