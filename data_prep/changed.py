@@ -26,7 +26,7 @@ def copy_changed(
         out: folder for the manifest and the audio.
         name: name of the split that is written.
         change: function of a recording's (samples,) and of its number in the manifest.
-        label: what is done to them, for the progress that is shown.
+        label: words for the change, in the progress that is shown.
 
     Raises:
         DataError: a recording cannot be read, or `out` cannot be written.

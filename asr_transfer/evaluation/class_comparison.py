@@ -76,7 +76,7 @@ class ComparedClasses:
     Attributes:
         entries: the systems, in the given order.
         baseline: index of the baseline among them.
-        over: what the intervals are over, and how many there are.
+        over: kind of the parts that the intervals are over, and their number.
         notes: sentences that every report shows.
     """
 

@@ -71,7 +71,7 @@ def render(template: str, scripts: Sequence[str], data: str = "", **values: Any)
         template: file of the page, in `TEMPLATES`.
         scripts: files of its script, in their order.
         data: JSON for the script that can stand in a page; empty where there is none.
-        values: what the template shows; every text is escaped.
+        values: values that the template shows; every text is escaped.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True

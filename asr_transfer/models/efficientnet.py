@@ -22,6 +22,7 @@ from asr_transfer.fetched import fetched_images
 from asr_transfer.models.contract import Block, Model, register
 from asr_transfer.models.pretrained.weights import fill, read_file
 from asr_transfer.plain import as_values, checked
+from asr_transfer.ranges import Count, Ranged
 
 FETCHED = "efficientnet-lite0"
 """Name that `asr-transfer fetch` knows the trained network by."""
@@ -60,7 +61,7 @@ LITE0 = (
 
 
 @dataclass(frozen=True)
-class EfficientNetConfig:
+class EfficientNetConfig(Ranged, section="model"):
     """Sizes of a network.
 
     Attributes:
@@ -72,11 +73,12 @@ class EfficientNetConfig:
         ConfigError: A size is not positive, or a kernel is even.
     """
 
-    stem: int = 32
+    stem: Count = 32
     stages: tuple[Stage, ...] = LITE0
-    top: int = 1280
+    top: Count = 1280
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         sizes = [self.stem, self.top, *(number for stage in self.stages for number in vars(stage).values())]
         even = [stage for stage in self.stages if stage.kernel % 2 == 0]
         if not self.stages or even or min(sizes) < 1 or max(sizes) > 65536:

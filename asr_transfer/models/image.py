@@ -129,11 +129,11 @@ class ImageModel(Model):
         return cls(checked(ImageConfig, plain.get("model"), where, "model"), heads)
 
 
-def image_network(channels: tuple[int, ...], heads: Mapping[str, int]) -> Model:
-    """Make a small network for grey images, with initial weights.
+def image_network(config: ImageConfig, heads: Mapping[str, int]) -> Model:
+    """Make a network for images, with initial weights.
 
     Args:
-        channels: output channels of each encoder layer.
+        config: architecture.
         heads: number of classes of each head, by name.
     """
-    return ImageModel(ImageConfig(channels=channels), heads)
+    return ImageModel(config, heads)

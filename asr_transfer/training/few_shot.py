@@ -77,7 +77,7 @@ class EpisodeScores(EpisodeError):
 
     Args:
         shape: Sizes of an episode.
-        scorer: What the queries are judged by.
+        scorer: Function that the queries are judged by.
     """
 
     def __init__(self, shape: EpisodeShape, scorer: Scorer) -> None:

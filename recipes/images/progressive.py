@@ -1,4 +1,4 @@
-"""Ask what a new task of images gains from columns of earlier tasks, which it leaves as they are.
+"""Asks what a new task of images gains from columns of earlier tasks, which it leaves as they are.
 
     python recipes/images/progressive.py --config recipes/images/hparams/progressive.yaml --out runs/progressive
 
@@ -29,7 +29,7 @@ from asr_transfer.textfiles import write_text
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(ProgressiveConfig, ExperimentRun):
-    """Ask what a new task of images gains from columns of earlier tasks."""
+    """Asks what a new task of images gains from columns of earlier tasks."""
 
 
 def run(recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""Ask how transferable each layer of a network for images is, and whether speech wants the reverse.
+"""Asks how transferable each layer of a network for images is, and whether speech wants the reverse.
 
     python recipes/images/transferability.py --config recipes/images/hparams/transferability.yaml \
         --out runs/transferability
@@ -34,7 +34,7 @@ from asr_transfer.textfiles import write_text
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(TransferabilityConfig, ExperimentRun):
-    """Ask how transferable each layer of a network for images is.
+    """Asks how transferable each layer of a network for images is.
 
     Attributes:
         speech: Records of the recipe of speaker adaptation, whose figures stand beside those of images.

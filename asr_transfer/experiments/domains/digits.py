@@ -30,7 +30,7 @@ from asr_transfer.experiments.core.ledger import Data, ItemData, read_finished
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.domains.methods import FEW, METHODS, SOURCE, TAP, TARGET, DomainMethod, require_known
 from asr_transfer.experiments.images.sets import DigitSet, digits, draw, noted
-from asr_transfer.models.image import ImageModel
+from asr_transfer.models.image import image_network
 from asr_transfer.models.weight_files import load_weights, read_weights, write_weights
 from asr_transfer.ranges import Count, Filled, Ranged, Seed
 from asr_transfer.runs.record import RunRecord
@@ -157,7 +157,7 @@ class AdaptDomain(Job):
         begin = time.process_time()
         method, config = METHODS[self.method], self.config
         torch.manual_seed(self.seed)
-        model = ImageModel(replace(config.model, norm=config.model.norm and method.norm), {HEAD: 10})
+        model = image_network(replace(config.model, norm=config.model.norm and method.norm), {HEAD: 10})
         if method.from_source:
             base = record.folder.parent / f"{BASE}-{self.seed}" / WEIGHTS
             load_weights(model, read_weights(base), str(base))

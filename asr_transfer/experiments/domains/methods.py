@@ -42,8 +42,8 @@ class DomainMethod:
 
     Attributes:
         title: words for a table.
-        statistics: whose statistics BatchNorm layers keep.
-        objectives: what is added to the source's loss.
+        statistics: domains whose statistics BatchNorm layers keep.
+        objectives: additions to the source's loss.
         norm: whether the network has BatchNorm layers.
         from_source: whether it begins with the model that was trained on the source alone, for as many steps more.
         recalibrated: whether the statistics are taken anew from the target behind the training.

@@ -31,9 +31,8 @@ from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, ItemData
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.images.sets import draw, noted
-from asr_transfer.models.acoustic import AcousticModel
-from asr_transfer.models.image import ImageModel
-from asr_transfer.models.kinds import network_inputs
+from asr_transfer.models.image import image_network
+from asr_transfer.models.kinds import make_network, network_inputs
 from asr_transfer.models.shared_middle import SharedMiddle
 from asr_transfer.ranges import Count, Filled, Positive, Ranged, Seed
 from asr_transfer.runs.record import RunRecord
@@ -209,7 +208,7 @@ class HoldOut(Job):
         """Train an arm and return the classes of the recordings that are judged."""
         config = self.config
         torch.manual_seed(self.seed)
-        speech, pictures = AcousticModel(config.speech, {}), ImageModel(config.pictures, {})
+        speech, pictures = make_network(config.speech, {}), image_network(config.pictures, {})
         model = SharedMiddle(speech, pictures, config.layers, config.width, {HEARD: len(WORDS), SEEN: 10})
         tasks = [Task(HEARD, heard, cross_entropy, head=HEARD, budget=config.frames)]
         if arm.images is not None:

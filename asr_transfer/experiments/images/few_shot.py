@@ -25,7 +25,7 @@ from asr_transfer.experiments.core.ledger import Data, ItemData, read_finished
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.images.sets import noted
 from asr_transfer.models.efficientnet import fetched_efficientnet
-from asr_transfer.models.image import ImageModel
+from asr_transfer.models.image import image_network
 from asr_transfer.models.weight_files import read_weights, write_weights
 from asr_transfer.ranges import Count, Filled, Range, Ranged, Seed
 from asr_transfer.runs.record import RunRecord
@@ -167,7 +167,7 @@ class TryWays(Job):
         train = font_characters("train", config.size, config.drawings)
         assert train.labels is not None
         torch.manual_seed(self.seed)
-        model = ImageModel(config.model, {HEAD: config.dim})
+        model = image_network(config.model, {HEAD: config.dim})
         episodes = config.trainer.steps * max(1, config.trainer.batch_budget // shape.images)
         data = Episodes(train.pixels, train.labels, shape, episodes, self.seed)
         relation = Relation(name, shape, config.dim)

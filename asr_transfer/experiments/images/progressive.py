@@ -32,7 +32,7 @@ from asr_transfer.experiments.core.ledger import Data, read_finished
 from asr_transfer.experiments.core.tables import Column, Table
 from asr_transfer.experiments.images.classifiers import JUDGED_AT_ONCE, fit, images_of, of_classes, wrong
 from asr_transfer.models.contract import Model
-from asr_transfer.models.image import ImageModel
+from asr_transfer.models.image import image_network
 from asr_transfer.models.progressive import ProgressiveImageModel
 from asr_transfer.ranges import Count, Filled, Ranged, Seed
 from asr_transfer.runs.record import RunRecord
@@ -190,13 +190,13 @@ class _Sequence:
     def _answers(self, model: Model, task: str) -> torch.Tensor:
         return predict(model, self.test[task], task, budget=JUDGED_AT_ONCE)
 
-    def _new(self, head: str, part: int) -> ImageModel:
+    def _new(self, head: str, part: int) -> Model:
         torch.manual_seed(1000 * part + self.seed)
-        return ImageModel(self.config.model, {head: CLASSES})
+        return image_network(self.config.model, {head: CLASSES})
 
-    def _with_head(self, model: ImageModel, task: str, place: int) -> ImageModel:
+    def _with_head(self, model: Model, task: str, place: int) -> Model:
         """Return a model with one more head, whose weights are those of the new networks."""
-        grown = ImageModel(self.config.model, {**{name: CLASSES for name in model.heads}, task: CLASSES})
+        grown = image_network(self.config.model, {**{name: CLASSES for name in model.heads}, task: CLASSES})
         grown.load_state_dict(self._new(task, place).state_dict(), strict=False)
         grown.load_state_dict(model.state_dict(), strict=False)
         return grown
@@ -292,7 +292,7 @@ class Row:
         behind: Task that was learnt last.
         seeds: Number of seeds.
         accuracy, low, high: Share of test images that are right, with its 95 % interval over seeds.
-        gain, gain_low, gain_high, p: What that is more than before: of a new task than of a column alone, of an old one
+        gain, gain_low, gain_high, p: Points above what was before: of a new task than of a column alone, of an old one
             than before the new one was learnt; paired by seed.
     """
 

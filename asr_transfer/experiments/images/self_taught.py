@@ -257,7 +257,7 @@ class DescribeAndClassify(Job):
         source: kind of the unlabelled data.
         seed: random seed.
         config: the experiment.
-        material: what the data comes from.
+        material: source of the data.
     """
 
     source: str
@@ -413,7 +413,7 @@ def run_self_taught(
 
     Args:
         config: the experiment, settled.
-        material: what the data comes from.
+        material: source of the data.
         folder: run folder of the experiment.
         workers: parallel processes.
         backend: Place of the processes: this machine, or a Ray cluster.

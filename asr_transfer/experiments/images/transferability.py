@@ -25,7 +25,8 @@ from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, read_finished
 from asr_transfer.experiments.images.classifiers import fit, images_of, of_classes, wrong
 from asr_transfer.experiments.images.pretrained_stages import PretrainedConfig, TrainStages
-from asr_transfer.models.image import ImageModel
+from asr_transfer.models.contract import Model
+from asr_transfer.models.image import image_network
 from asr_transfer.ranges import Count, Filled, Ranged, Seed
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
@@ -187,22 +188,22 @@ class _Trainings:
             self._judge(f"{name} 0", model, Copy(_paths(model), model_a), Freeze(paths))
         return self.found
 
-    def _copied(self, name: str, source: ImageModel, depth: int, frozen: bool) -> None:
+    def _copied(self, name: str, source: Model, depth: int, frozen: bool) -> None:
         model = self._new(3)
         paths = _paths(model, 0, depth)
         self._judge(name, model, Copy(paths, source), *([Freeze(paths)] if frozen else []))
 
-    def _judge(self, name: str, model: ImageModel, *actions: Action, times: int = 1) -> ImageModel:
+    def _judge(self, name: str, model: Model, *actions: Action, times: int = 1) -> Model:
         self._fit(model, self.b, HEAD_B, 2, *actions, times=times)
         self.found[name] = wrong(model, self.judged, HEAD_B)
         self._log(f"{self.split} {self.seed}, {name}: {self.found[name]} of {len(self.judged.targets)} wrong")
         return model
 
-    def _new(self, part: int) -> ImageModel:
+    def _new(self, part: int) -> Model:
         torch.manual_seed(1000 * part + self.seed)
-        return ImageModel(self.config.model, {HEAD_A: 4, HEAD_B: 4})
+        return image_network(self.config.model, {HEAD_A: 4, HEAD_B: 4})
 
-    def _fit(self, model: ImageModel, data: ArrayData, head: str, part: int, *actions: Action, times: int = 1) -> None:
+    def _fit(self, model: Model, data: ArrayData, head: str, part: int, *actions: Action, times: int = 1) -> None:
         trainer = self.config.trainer
         fit(model, data, head, replace(trainer, steps=times * trainer.steps, seed=1000 * part + self.seed), *actions)
 
@@ -212,7 +213,7 @@ class _Trainings:
         return list(known).index(name)
 
 
-def _paths(model: ImageModel, first: int | None = None, last: int | None = None) -> str:
+def _paths(model: Model, first: int | None = None, last: int | None = None) -> str:
     return " | ".join(block.path for block in model.blocks()[first:last])
 
 

@@ -54,7 +54,7 @@ class Row:
         depth: Number of blocks that are copied or frozen; 0 of none, and where others than the first are.
         seeds: Number of seeds.
         accuracy, low, high: Share of images that are right, with its 95 % interval over seeds.
-        gain, gain_low, gain_high, p: What that is more than the base's, paired by seed.
+        gain, gain_low, gain_high, p: Points above the base, paired by seed.
     """
 
     split: str

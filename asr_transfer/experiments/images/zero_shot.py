@@ -307,7 +307,7 @@ def judge_all(
 
     Args:
         train: (items, dim) features and (items,) classes of the training images.
-        test: what the network makes of the images that are judged, and their classes.
+        test: outputs of the network for the images that are judged, and their classes.
         classes: names of the classes.
         vectors: their vectors, by kind.
         config: the experiment.

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from asr_transfer.config import ImageConfig
 from asr_transfer.data.batching import ArrayData
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.rates.config import ImageRates
@@ -44,7 +45,7 @@ def image_rates(config: ImageRates, seed: int) -> tuple[Model, Task, Task]:
     first = 10 - config.learn - config.test
     seen, learn, test = order[:first], order[first : first + config.learn], order[first + config.learn :]
     torch.manual_seed(seed)
-    model = image_network(config.channels, {"seen": len(seen), "new": config.learn})
+    model = image_network(ImageConfig(channels=config.channels), {"seen": len(seen), "new": config.learn})
     settings = replace(config.training(seed), steps=config.source_steps, learning_rate=0.01, accumulate=1)
     Trainer(model, [_task("seen", [_pick(pixels, labels, seen)], "seen")], config=settings).train()
 

@@ -107,7 +107,7 @@ class TrainSource(Job):
 
     Attributes:
         config: Experiment.
-        utterances: What it is trained on.
+        utterances: Speech that it is trained on.
     """
 
     config: KeywordsConfig

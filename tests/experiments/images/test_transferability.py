@@ -149,6 +149,10 @@ def test_errors_become_accuracies_falls_and_intervals() -> None:
     own = rows["kinds", "AnB", 2]
     assert own.gain == pytest.approx(-9.5 / 40) and own.gain_high is not None and own.gain_high < 0
     assert own.low is not None and own.high is not None and own.low < own.accuracy < own.high
+
+
+def test_findings_answer_what_was_asked() -> None:
+    found = _found()
     findings = {one.question: one for one in findings_of(found)}
     fall = findings["AnB 2: fall below the base, kinds more than alike"]
     assert fall.value == pytest.approx(5 / 40) and fall.over == "4 seeds"

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from asr_transfer.cli import main
-from asr_transfer.commands import transcribe
+from asr_transfer.commands import transcribe_together
 
 
 def _lines(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], str]:
@@ -37,7 +37,7 @@ def test_together_and_one_by_one_give_the_same_lines_in_the_same_order(
     together, errors = _lines(capsys)
     assert [line.partition("\t")[0] for line in together] == [files[2], files[0], files[1], files[0]]
     assert errors.count("gone.wav") == 1
-    monkeypatch.setattr(transcribe, "TOGETHER", 0.0)
+    monkeypatch.setattr(transcribe_together, "TOGETHER", 0.0)
     assert main(command) == 1
     assert _lines(capsys)[0] == together
 
