@@ -66,6 +66,8 @@ class FileDigests:
         if rows:
             try:
                 self._write(rows)
+            except OSError:
+                pass  # they are hashed again next time
             except sqlite3.DatabaseError as error:
                 if not isinstance(error, sqlite3.OperationalError):  # it is no database: begin anew
                     with contextlib.suppress(sqlite3.Error, OSError):
@@ -75,6 +77,7 @@ class FileDigests:
         self._close()
 
     def _write(self, rows: list[tuple[bytes, int, int, str]]) -> None:
+        self._file.touch()  # SQLite would keep others from writing it, whatever the umask says
         database = self._open()
         with database:  # all of it or nothing
             database.execute(_TABLE)
