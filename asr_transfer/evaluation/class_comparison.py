@@ -42,7 +42,7 @@ class ClassEntry:
         system: system that was compared.
         counts: its score.
         interval: interval of its error, over what `ComparedClasses.over` says; None below four of them.
-        per_class_interval: the same of its per-class accuracy; None as well where all items are right, or all wrong.
+        per_class_interval: interval of its per-class accuracy; None as well where all items are right, or all wrong.
         test: against the baseline; None for the baseline itself.
     """
 

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from asr_transfer.models.modes import evaluating
 from asr_transfer.training.forward import run
 from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.streams import Output, Stream
-from asr_transfer.transfer.discriminator import discriminator, domain_loss, two_streams, vectors_of
+from asr_transfer.transfer.discriminator import discriminator, domain_loss, standing_still, two_streams, vectors_of
 
 
 class AdversarialDiscriminative(TrainedObjective):
@@ -75,8 +74,7 @@ class AdversarialDiscriminative(TrainedObjective):
         (target,) = vectors_of(outputs, self.streams[1:], self.tap, self.level)
         source = self._fixed(outputs[self.streams[0]].batch)
         loss, right = domain_loss([self.discriminator(own) for own in (source, target.detach())])
-        still = {name: value.detach() for name, value in self.discriminator.named_parameters()}
-        inverted = functional_call(self.discriminator, still, (target,))
+        inverted = standing_still(self.discriminator, target)
         fooling = functional.cross_entropy(inverted, torch.zeros(len(inverted), dtype=torch.long, device=target.device))
         self.note(f"{self.tap}.domain_loss", loss)
         self.note(f"{self.tap}.domain_accuracy", right)

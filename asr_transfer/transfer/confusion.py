@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from asr_transfer.data.batching import sequential
 from asr_transfer.errors import ConfigError
@@ -14,7 +13,7 @@ from asr_transfer.models.modes import evaluating
 from asr_transfer.training.forward import run
 from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.streams import Output, Stream, Task
-from asr_transfer.transfer.discriminator import discriminator, domain_loss, two_streams, vectors_of
+from asr_transfer.transfer.discriminator import discriminator, domain_loss, standing_still, two_streams, vectors_of
 
 
 class DomainConfusion(TrainedObjective):
@@ -63,9 +62,8 @@ class DomainConfusion(TrainedObjective):
         """Return the discriminator's loss and the features' confusion loss."""
         vectors = vectors_of(outputs, self.streams, self.tap, self.level)
         loss, right = domain_loss([self.discriminator(own.detach()) for own in vectors])
-        still = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         confusion = torch.stack(
-            [-functional_call(self.discriminator, still, (own,)).log_softmax(-1).mean() for own in vectors]
+            [-standing_still(self.discriminator, own).log_softmax(-1).mean() for own in vectors]
         ).mean()
         self.note(f"{self.tap}.domain_loss", loss)
         self.note(f"{self.tap}.domain_accuracy", right)

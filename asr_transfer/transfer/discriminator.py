@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from asr_transfer.errors import ConfigError
@@ -48,6 +49,13 @@ def domain_loss(logits: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Ten
         losses.append(functional.cross_entropy(own, torch.full((len(own),), number, device=own.device)))
         right.append((own.detach().argmax(1) == number).float().mean())
     return torch.stack(losses).mean(), torch.stack(right).mean()
+
+
+def standing_still(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Return a module's outputs, through which gradients go to the inputs but not to its parameters."""
+    still = {name: value.detach() for name, value in module.named_parameters()}
+    outputs: torch.Tensor = functional_call(module, still, (inputs,))
+    return outputs
 
 
 def two_streams(method: str, streams: Sequence[str]) -> tuple[str, str]:

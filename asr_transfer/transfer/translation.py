@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from asr_transfer.data.batching import Batch
@@ -20,7 +19,7 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.training.forward import run
 from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.streams import Output, Stream, Task
-from asr_transfer.transfer.discriminator import two_streams
+from asr_transfer.transfer.discriminator import standing_still, two_streams
 
 
 class Translator(nn.Module):
@@ -168,8 +167,7 @@ class ImageTranslation(TrainedObjective):
         discriminator = self.discriminators[side]
         verdicts = discriminator(real), discriminator(made.detach())
         own = functional.softplus(-verdicts[0]).mean() + functional.softplus(verdicts[1]).mean()
-        still = {name: value.detach() for name, value in discriminator.named_parameters()}
-        return own + functional.softplus(-functional_call(discriminator, still, (made,))).mean()
+        return own + functional.softplus(-standing_still(discriminator, made)).mean()
 
 
 def _discriminator(channels: int, width: int) -> nn.Sequential:

@@ -17,6 +17,7 @@ from asr_transfer.evaluation.clusters import (
     reduction_over,
     summed,
 )
+from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.scoring import Alignments, Counts
 
 Figures = tuple[float | None, float | None, float | None]
@@ -51,6 +52,18 @@ def figures(found: Estimate | None) -> Figures: ...
 def figures(found: Estimate | None) -> Figures:
     """Return a value with its interval."""
     return (None, None, None) if found is None else (found.value, found.low, found.high)
+
+
+def share_with_interval(found: Estimate) -> str:
+    """Return a share in per cent, with its interval where there is one, for a cell of a table."""
+    ends = "" if found.low is None or found.high is None else f" ({span(found.low, found.high, 1)})"
+    return f"{percent(found.value)} %{ends}"
+
+
+def points_with_interval(found: Estimate) -> str:
+    """Return a change of a rate in points, with its interval where there is one, for a cell of a table."""
+    ends = "" if found.low is None or found.high is None else f" ({span(found.low, found.high, 1, '+')})"
+    return f"{percent(found.value, 1, '+')}{ends}"
 
 
 def pooled_rate(seeds: Sequence[Alignments]) -> float:

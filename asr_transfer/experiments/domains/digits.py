@@ -25,6 +25,7 @@ from asr_transfer.evaluation.classes import (
 )
 from asr_transfer.evaluation.clusters import Estimate
 from asr_transfer.evaluation.plots import Plot, Point, intervals
+from asr_transfer.experiments.core.effects import points_with_interval, share_with_interval
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, ItemData, read_finished
 from asr_transfer.experiments.core.tables import Table
@@ -305,8 +306,8 @@ def domain_table(rows: Sequence[Row], config: DomainConfig) -> Table:
     """Return the table of all ways."""
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("way", lambda row: METHODS[row.method].title),
-        ("wrong on the target", lambda row: _percent(row.error)),
-        ("against source only, points", lambda row: "–" if row.method == BASE else _points(row.change)),
+        ("wrong on the target", lambda row: share_with_interval(row.error)),
+        ("against source only, points", lambda row: "–" if row.method == BASE else points_with_interval(row.change)),
         ("seeds worse", lambda row: "–" if row.method == BASE else f"{row.worse} of {len(config.seeds)}"),
         ("share of the gap", lambda row: "–" if row.gap is None else f"{100 * row.gap:.0f} %"),
         ("wrong on the source", lambda row: f"{100 * row.source_error:.1f} %"),
@@ -325,13 +326,3 @@ def domain_plot(rows: Sequence[Row], config: DomainConfig) -> Plot:
         points.append(Point(METHODS[row.method].title, 100 * row.error.value, 100 * low, 100 * high))
     caption = f"Wrong test images of {config.target}, by way from {config.source}, with 95 % intervals over seeds."
     return intervals(points, "wrong on the target, %", caption, None)
-
-
-def _percent(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:.1f} … {100 * found.high:.1f})"
-    return f"{100 * found.value:.1f} %{ends}"
-
-
-def _points(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:+.1f} … {100 * found.high:+.1f})"
-    return f"{100 * found.value:+.1f}{ends}"

@@ -20,7 +20,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.clusters import Estimate
 from asr_transfer.evaluation.foreign import read_hypotheses
 from asr_transfer.evaluation.scoring import Alignments, align, write_scores
-from asr_transfer.experiments.core.effects import rate_over_seeds, reduction
+from asr_transfer.experiments.core.effects import rate_over_seeds, reduction, share_with_interval
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, read_finished
 from asr_transfer.experiments.core.tables import Table
@@ -355,8 +355,8 @@ def channel_tables(rows: Sequence[Row], config: ChannelConfig) -> list[Table]:
     """Return a table for each channel."""
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("way", lambda row: METHODS[row.method].title),
-        ("WER through the channel", lambda row: _percent(row.wer)),
-        ("fewer errors than source only", lambda row: "–" if row.method == BASE else _percent(row.change)),
+        ("WER through the channel", lambda row: share_with_interval(row.wer)),
+        ("fewer errors than source only", lambda row: "–" if row.method == BASE else share_with_interval(row.change)),
         ("seeds worse", lambda row: "–" if row.method == BASE else f"{row.worse} of {len(config.seeds)}"),
         ("WER without the channel", lambda row: f"{100 * row.clean.value:.1f} %"),
         ("CPU-s", lambda row: f"{row.cpu_seconds:.0f}"),
@@ -373,8 +373,3 @@ def channel_tables(rows: Sequence[Row], config: ChannelConfig) -> list[Table]:
 
 def _read(folder: Path) -> Alignments:
     return align(read_hypotheses(folder / "hypotheses.jsonl").utterances)
-
-
-def _percent(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:.1f} … {100 * found.high:.1f})"
-    return f"{100 * found.value:.1f} %{ends}"

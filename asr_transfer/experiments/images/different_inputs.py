@@ -27,6 +27,7 @@ from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.classes import FILE, Prediction, read_predictions, write_predictions
 from asr_transfer.evaluation.clusters import Estimate
 from asr_transfer.evaluation.plots import Plot, Series, curves
+from asr_transfer.experiments.core.effects import points_with_interval, share_with_interval
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, ItemData
 from asr_transfer.experiments.core.tables import Table
@@ -286,8 +287,8 @@ def inputs_table(rows: Sequence[Row], config: InputsConfig) -> Table:
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("recordings of each digit", lambda row: str(row.amount)),
         ("training", lambda row: ARMS[row.arm].title),
-        ("wrong", lambda row: _percent(row.error)),
-        ("against speech alone, points", lambda row: "–" if row.arm == ALONE else _points(row.change)),
+        ("wrong", lambda row: share_with_interval(row.error)),
+        ("against speech alone, points", lambda row: "–" if row.arm == ALONE else points_with_interval(row.change)),
     ]
     title = f"Spoken digits of held-out speakers, {len(config.seeds)} seeds, in brackets 95 % intervals over speakers:"
     return Table.of(rows, columns, title)
@@ -308,13 +309,3 @@ def inputs_plot(rows: Sequence[Row], config: InputsConfig) -> Plot:
     ]
     caption = "Wrong spoken digits of held-out speakers by labelled recordings of each digit."
     return curves(series, None, "wrong, %", "recordings of each digit", caption)
-
-
-def _percent(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:.1f} … {100 * found.high:.1f})"
-    return f"{100 * found.value:.1f} %{ends}"
-
-
-def _points(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:+.1f} … {100 * found.high:+.1f})"
-    return f"{100 * found.value:+.1f}{ends}"

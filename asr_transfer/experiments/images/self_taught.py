@@ -21,6 +21,7 @@ from asr_transfer.data.items import Items, describe
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.clusters import Estimate, difference, rate
+from asr_transfer.experiments.core.effects import points_with_interval, share_with_interval
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, ItemData, read_finished
 from asr_transfer.experiments.core.tables import Table
@@ -453,8 +454,8 @@ def self_taught_tables(
         ("unlabelled source", lambda row: row.source),
         ("labels a class", lambda row: str(row.labels)),
         ("described by", lambda row: WAYS[row.way]),
-        ("wrong", lambda row: _percent(row.error)),
-        ("against raw, points", lambda row: "–" if row.way == RAW else _points(row.change)),
+        ("wrong", lambda row: share_with_interval(row.error)),
+        ("against raw, points", lambda row: "–" if row.way == RAW else points_with_interval(row.change)),
         ("features not 0", lambda row: "–" if row.active is None else f"{100 * row.active:.0f} %"),
     ]
     made = {"classifiers": [Table.of(rows, columns, f"Linear classifiers of few labelled items, {seeds}")]}
@@ -462,18 +463,8 @@ def self_taught_tables(
         found: list[tuple[str, Callable[[ClusterRow], str]]] = [
             ("auxiliary items", lambda row: row.source),
             ("weight", lambda row: f"{row.weight:g}" if row.weight else "0 (target alone)"),
-            ("in the cluster of their class", lambda row: _percent(row.accuracy)),
-            ("against the target alone, points", lambda row: _points(row.change) if row.weight else "–"),
+            ("in the cluster of their class", lambda row: share_with_interval(row.accuracy)),
+            ("against the target alone, points", lambda row: points_with_interval(row.change) if row.weight else "–"),
         ]
         made["clusters"] = [Table.of(clusters, found, f"Clusters without any label, {seeds}")]
     return made
-
-
-def _percent(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:.1f} … {100 * found.high:.1f})"
-    return f"{100 * found.value:.1f} %{ends}"
-
-
-def _points(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:+.1f} … {100 * found.high:+.1f})"
-    return f"{100 * found.value:+.1f}{ends}"

@@ -30,6 +30,7 @@ from asr_transfer.data.images import (
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.clusters import Estimate, difference, rate
 from asr_transfer.evaluation.plots import Plot, Point, intervals
+from asr_transfer.experiments.core.effects import points_with_interval, share_with_interval
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, ItemData, read_finished
 from asr_transfer.experiments.core.tables import Table
@@ -473,8 +474,8 @@ def zero_shot_tables(rows: Sequence[Row], config: ZeroShotConfig) -> list[Table]
     ]
     base = set(BASE.values())
     alone: list[tuple[str, Callable[[Row], str]]] = [
-        ("right of two unseen classes", lambda row: _percent(row.accuracy)),
-        ("against DAP or ConSE, points", lambda row: "–" if row.way in base else _points(row.change)),
+        ("right of two unseen classes", lambda row: share_with_interval(row.accuracy)),
+        ("against DAP or ConSE, points", lambda row: "–" if row.way in base else points_with_interval(row.change)),
         ("worst pair", lambda row: f"{100 * row.worst_pair:.1f} %"),
         ("spread kept", lambda row: "–" if row.spread is None else f"{100 * row.spread:.0f} %"),
     ]
@@ -484,7 +485,7 @@ def zero_shot_tables(rows: Sequence[Row], config: ZeroShotConfig) -> list[Table]
         ("H", lambda row: f"{100 * row.h:.1f}"),
         ("u, calibrated", lambda row: "–" if row.way == IMAGENET else f"{100 * row.calibrated_u:.1f}"),
         ("s, calibrated", lambda row: "–" if row.way == IMAGENET else f"{100 * row.calibrated_s:.1f}"),
-        ("H, calibrated", lambda row: "–" if row.way == IMAGENET else _percent(row.calibrated_h)),
+        ("H, calibrated", lambda row: "–" if row.way == IMAGENET else share_with_interval(row.calibrated_h)),
     ]
     classes = list(rows[0].per_class)
     each = [(one, lambda row, one=one: f"{100 * row.per_class[one]:.0f}") for one in classes]
@@ -504,13 +505,3 @@ def zero_shot_plot(rows: Sequence[Row]) -> Plot:
         points.append(Point(title, 100 * row.accuracy.value, 100 * low, 100 * high))
     caption = "Accuracy between two classes that were never seen, mean over all pairs, with 95 % intervals over seeds."
     return intervals(points, "right of two unseen classes, %", caption, 50.0)
-
-
-def _percent(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:.1f} … {100 * found.high:.1f})"
-    return f"{100 * found.value:.1f} %{ends}"
-
-
-def _points(found: Estimate) -> str:
-    ends = "" if found.low is None or found.high is None else f" ({100 * found.low:+.1f} … {100 * found.high:+.1f})"
-    return f"{100 * found.value:+.1f}{ends}"
