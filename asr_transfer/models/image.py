@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from asr_transfer.config import ImageConfig
+from asr_transfer.errors import ConfigError
 from asr_transfer.models.contract import Block, Model, register
 from asr_transfer.plain import as_values, checked
 
@@ -103,7 +104,21 @@ class ImageModel(Model):
         self.make_heads((config.dense or config.channels)[-1], heads)
 
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
-        """Map (batch, channels, height, width) to hidden (batch, dim); lengths stay None."""
+        """Map (batch, channels, height, width) to hidden (batch, dim); lengths stay None.
+
+        Raises:
+            ConfigError: the images have other channels, or another size than the dense layers were made for.
+        """
+        channels, height, width = inputs.shape[1:]
+        if channels != self.config.inputs:
+            raise ConfigError(
+                f"the images have {channels} channels but the model takes {self.config.inputs}; set `model.inputs`."
+            )
+        if self.config.dense and (height, width) != (self.config.size, self.config.size):
+            raise ConfigError(
+                f"the images have {height} × {width} pixels but the model's dense layers were made for "
+                f"{self.config.size} × {self.config.size}; set `model.size`."
+            )
         return self.encoder(inputs), None
 
     def run(self, first: int, last: int, hidden: torch.Tensor, lengths: Any = None) -> tuple[torch.Tensor, Any]:
