@@ -15,6 +15,8 @@ CORE = FOLDER / "core"
 ELSEWHERE = ("RunRecord", "Ledger", "rmtree", "given_files", "require_same_settings", "require_same_content", "empty")
 """Functions that begin, compare or delete run folders; a ledger is opened by the options that all share."""
 RESAMPLING = ("percentile", "nanpercentile", "quantile", "nanquantile", "bootstrap", "resample", "ppf", "choices")
+ROW_ENDS = ("| ", " |")
+"""What opens and closes a row; a bare `|` is also what patterns and keys are joined by."""
 RECORDS = ("run.json", "finished", "running")
 SOURCES = [
     *(path for path in sorted(FOLDER.rglob("*.py")) if not path.is_relative_to(CORE)),
@@ -34,7 +36,7 @@ def faults(source: str) -> Iterator[str]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-            if "|---" in node.value or "---|" in node.value or node.value.strip() == "|":
+            if "|---" in node.value or "---|" in node.value or node.value in ROW_ENDS:
                 yield f"line {node.lineno}: builds Markdown of its own"
             if node.value in RECORDS:
                 yield f"line {node.lineno}: asks what a run folder holds"
@@ -59,6 +61,7 @@ def test_an_experiment_leaves_resuming_tables_and_intervals_to_the_core(path: Pa
     ("source", "what"),
     [
         ('"|" + "---|" * 3', "builds Markdown"),
+        ('f"| {name} | {value} |"', "builds Markdown"),
         ('record = RunRecord(path, {}, resume=(path / "x").is_file())', "begins or deletes"),
         ("shutil.rmtree(folder)", "begins or deletes"),
         ('(folder / "run.json").is_file()', "asks what a run folder holds"),
