@@ -245,6 +245,7 @@ def cached_features(images: Images, config: FewShotConfig, file: Path) -> torch.
     model = fetched_efficientnet()
     parts = [images.pick(slice(first, first + 100)).resized(config.size) for first in range(0, len(images), 100)]
     features = torch.cat([embed(model, ArrayData(part.pixels), budget=20) for part in parts])
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_weights(file, {"features": features})
     return features
 
