@@ -17,8 +17,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from asr_transfer.errors import DataError
+
 UNKNOWN = "unknown"
 """Stands for the checksum of changes that nobody took."""
+
+_FIELDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "status": (str, "text"),
+    "command": (str, "text"),
+    "commit": ((str, type(None)), "text or null"),
+    "changes": ((str, type(None)), "text or null"),
+    "wall_seconds": ((int, float), "a number"),
+    "cpu_seconds": ((int, float), "a number"),
+}
+"""Fields of an attempt that somebody relies on, and what they hold."""
 
 _CODE = ("*.py", "*.yaml", "*.toml", "*.j2", "*.js", "*.css")
 """Files that make results, which count although git does not know them yet."""
@@ -44,6 +56,23 @@ def attempts_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     known |= {"commit": commit and commit.rstrip("+"), "changes": UNKNOWN if commit and commit.endswith("+") else None}
     spent = record.get("time") or {"wall_seconds": 0.0, "cpu_seconds": 0.0}
     return [{**known, "started": record.get("started"), "ended": record.get("finished"), **spent}]
+
+
+def require_attempts(record: Mapping[str, Any], file: Path) -> None:
+    """Require that attempts which a record keeps are ones.
+
+    Raises:
+        DataError: they are something else, or a field is missing or of another kind.
+    """
+    damaged = "the record is damaged, restore it from a copy or run again elsewhere"
+    kept = record.get("attempts", [])
+    if not isinstance(kept, list) or not all(isinstance(one, dict) for one in kept):
+        raise DataError(f"{file}: `attempts` must be a list of objects, got {kept!r}; {damaged}.")
+    for number, one in enumerate(kept):
+        for field, (kind, wanted) in _FIELDS.items():
+            if field not in one or not isinstance(one[field], kind) or isinstance(one[field], bool):
+                got = repr(one[field]) if field in one else "nothing"
+                raise DataError(f"{file}: `attempts.{number}.{field}` must be {wanted}, got {got}; {damaged}.")
 
 
 def is_clean(record: Mapping[str, Any]) -> bool:

@@ -221,7 +221,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """Read a run folder's `run.json`.
 
     Raises:
-        DataError: it is missing, not JSON, or of another format.
+        DataError: it is missing, not JSON, of another format, or its attempts are damaged.
     """
     file = folder / FILE
     if not file.is_file():
@@ -235,6 +235,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise DataError(f"{file}: `format` must be {FORMAT}; the record is damaged or of another version.")
+    attempts.require_attempts(values, file)
     return values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from asr_transfer.errors import DataError
 from asr_transfer.runs import attempts
 from asr_transfer.runs.record import RunRecord, read_record
 
@@ -130,3 +132,28 @@ def test_records_from_before_attempts_were_kept(record: dict[str, Any], older: b
     assert attempts.is_older(record) == older and not attempts.is_clean(record)
     said = attempts.describe_origin(record)
     assert said.startswith(words) and bool(said) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (3, "`attempts` must be a list of objects, got 3"),
+        ([3], "`attempts` must be a list of objects, got [3]"),
+        ([{"status": "finished"}], "`attempts.0.command` must be text, got nothing"),
+        ([{"status": "finished", "command": 1}], "`attempts.0.command` must be text, got 1"),
+    ],
+)
+def test_damaged_attempts_are_named_where_a_record_is_read(tmp_path: Path, kept: object, words: str) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "attempts": kept}))
+    with pytest.raises(DataError, match=re.escape(words)) as caught:
+        read_record(tmp_path)
+    assert str(tmp_path / "run.json") in str(caught.value) and "damaged" in str(caught.value)
+
+
+def test_an_attempt_without_a_number_of_seconds_is_named(tmp_path: Path) -> None:
+    RunRecord(tmp_path, {}).finish()
+    values = read_record(tmp_path)
+    values["attempts"][0]["cpu_seconds"] = "3"
+    (tmp_path / "run.json").write_text(json.dumps(values))
+    with pytest.raises(DataError, match="attempts.0.cpu_seconds` must be a number, got '3'"):
+        read_record(tmp_path)
