@@ -117,9 +117,9 @@ class ZeroShotConfig(Ranged):
             return self
         few = min(self.images, 10)
         trainer = replace(self.trainer, steps=5)
-        return replace(
-            self, images=few, pool=few, test_images=5, folds=1, pairs=3, seeds=self.seeds[:2], trainer=trainer
-        )
+        fits = replace(self.fits, relation=replace(self.fits.relation, steps=5))
+        small = replace(self, images=few, pool=few, test_images=5, folds=1, pairs=3, seeds=self.seeds[:2])
+        return replace(small, trainer=trainer, fits=fits)
 
 
 def class_vectors() -> dict[str, ClassVectors]:

@@ -1,13 +1,14 @@
-"""Fits all ways to know classes that were never seen, on the items of some seen classes: one training, many heads.
+"""Fits all ways to know classes that were never seen, on the items of some seen classes: two trainings, many heads.
 
 The heads that are trained share a step of the one trainer and nothing else: each has its own loss and its own weights,
-so that training them together is training each alone.
+so that training them together is training each alone. Relation networks learn more slowly and have a training of
+their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import torch
@@ -18,7 +19,7 @@ from asr_transfer.data.batching import ArrayData
 from asr_transfer.models.vectors import VectorConfig, VectorModel
 from asr_transfer.ranges import Count, Positive, Range, Ranged
 from asr_transfer.training.criteria import binary_cross_entropy, cross_entropy, ranking_hinge
-from asr_transfer.training.streams import Task
+from asr_transfer.training.streams import Stream, Task
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.zero_shot import (
     AttributePrediction,
@@ -41,6 +42,26 @@ Scorer = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
+class RelationSettings(Ranged, section="fits.relation"):
+    """Settings of the relation network's training, which has more steps than the other heads'.
+
+    Attributes:
+        units: Units of the network.
+        steps: Optimiser steps.
+        warmup: Fraction of the steps with a rising learning rate; without any the network says at once that nothing
+            goes together, and stays there.
+        pace: Factor on the learning rate of the class vectors' side.
+        scale: Factor on the class vectors.
+    """
+
+    units: Count = 32
+    steps: Count = 300
+    warmup: Annotated[float, Range(at_least=0, below=1)] = 0.3
+    pace: Positive = 3.0
+    scale: Positive = 4.0
+
+
+@dataclass(frozen=True)
 class FitSettings(Ranged, section="fits"):
     """Settings of the ways; chosen on training images that no way is fitted on.
 
@@ -50,9 +71,9 @@ class FitSettings(Ranged, section="fits"):
         top: Number of seen classes that ConSE's mean is of.
         margin: Lead of the right class that the hinges ask for.
         dim: Numbers in the space of the attribute embedding.
-        units: Units of the relation network.
-        pace: Factor on the learning rate of the class vectors' side of the embedding and of the relation network.
+        pace: Factor on the learning rate of the class vectors' side of the embedding.
         scale: Length of the class vectors, from whose mean over the seen classes they point.
+        relation: Settings of the relation network.
     """
 
     gamma: Positive = 1000.0
@@ -60,9 +81,9 @@ class FitSettings(Ranged, section="fits"):
     top: Annotated[int, Range(at_least=1)] = 6
     margin: Positive = 1.0
     dim: Count = 32
-    units: Count = 64
     pace: Positive = 10.0
     scale: Positive = 1.0
+    relation: RelationSettings = field(default_factory=RelationSettings)
 
 
 def centred(vectors: torch.Tensor, seen: Sequence[int], scale: float = 1.0) -> torch.Tensor:
@@ -100,8 +121,9 @@ def fit_ways(
         Task("classes", data, cross_entropy, head="classes"),
         Task(ATTRIBUTES, ArrayData(inputs, truths[rows]), binary_cross_entropy, head=ATTRIBUTES),
     ]
-    learnt: dict[str, ClassEmbedding | ClassRelation] = {}
-    own_seed = trainer.seed
+    learnt: dict[str, ClassEmbedding] = {}
+    relations: dict[str, ClassRelation] = {}
+    own_seed, relation = trainer.seed, settings.relation
     for kind, every in kinds.items():
         own = every[seen]
         heads[f"devise-{kind}"] = own.shape[1]
@@ -113,15 +135,19 @@ def fit_ways(
             learnt[name] = ClassEmbedding(
                 "classes", name, TAP, own, settings.dim, form, settings.margin, settings.pace, own_seed
             )
-        heads[name := f"relation-{kind}"] = settings.units
-        learnt[name] = ClassRelation("classes", name, TAP, own, settings.units, pace=settings.pace, seed=own_seed)
+        heads[name := f"relation-{kind}"] = relation.units
+        relations[name] = ClassRelation(
+            "classes", name, TAP, relation.scale * own, relation.units, pace=relation.pace, seed=own_seed
+        )
     torch.manual_seed(own_seed)
     model = VectorModel(VectorConfig(inputs.shape[1]), heads)
-    before = {name: one.spread() for name, one in learnt.items() if isinstance(one, ClassEmbedding)}
+    before = {name: one.spread() for name, one in learnt.items()}
     Trainer(model, tasks, [(1.0, one) for one in learnt.values()], config=trainer).train()
-    for trained in (model, *learnt.values()):
+    longer = replace(trainer, steps=relation.steps, warmup=relation.warmup)
+    Trainer(model, [Stream("classes", data)], [(1.0, one) for one in relations.values()], config=longer).train()
+    for trained in (model, *learnt.values(), *relations.values()):
         trained.cpu()  # where the features are
-    spread = {name: one.spread() / before[name] for name, one in learnt.items() if isinstance(one, ClassEmbedding)}
+    spread = {name: one.spread() / before[name] for name, one in learnt.items()}
 
     def head(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         @torch.no_grad()
@@ -143,8 +169,10 @@ def fit_ways(
             f"eszsl-{kind}": _bilinear(fit_bilinear(ridge, every[seen], settings.lam), mean, deviation, every),
             f"conse-{kind}": _convex(classes, every[seen], every, min(settings.top, len(seen))),
         }
-        for name in (f"embedding-{kind}", f"pull-{kind}", f"relation-{kind}"):
+        for name in (f"embedding-{kind}", f"pull-{kind}"):
             ways[name] = _learnt(head(name), learnt[name], every)
+        name = f"relation-{kind}"
+        ways[name] = _learnt(head(name), relations[name], relation.scale * every)
     return ways, spread
 
 

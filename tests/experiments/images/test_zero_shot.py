@@ -23,7 +23,7 @@ from asr_transfer.experiments.images.zero_shot import (
     zero_shot_plot,
     zero_shot_tables,
 )
-from asr_transfer.experiments.images.zero_shot_fits import FitSettings
+from asr_transfer.experiments.images.zero_shot_fits import FitSettings, RelationSettings, fit_ways
 
 CONFIG = ZeroShotConfig(
     images=6,
@@ -31,7 +31,7 @@ CONFIG = ZeroShotConfig(
     test_images=4,
     folds=1,
     pairs=2,
-    fits=FitSettings(dim=4, units=4),
+    fits=FitSettings(dim=4, relation=RelationSettings(units=4, steps=2)),
     trainer=ImageTrainerConfig(steps=2, batch_budget=16, max_gradient_norm=0.0, device="cpu"),
     seeds=(0, 1, 2, 3),
 )
@@ -95,3 +95,15 @@ def test_settings_that_cannot_be_are_refused() -> None:
         replace(CONFIG, trainer=ImageTrainerConfig())
     with pytest.raises(ConfigError, match="fewer than 30 images of the class 'airplane'"):
         experiment._drawn(30, 4, False)
+
+
+def test_a_relation_network_leaves_the_answer_no_to_everything() -> None:
+    # Where it starts at its full rate, it says that nothing goes together and stays there, seen classes too.
+    torch.manual_seed(0)
+    labels = torch.arange(160) % 8
+    own = torch.eye(8)
+    features = own[labels] + 0.2 * torch.randn(160, 8)
+    vectors = {"attributes": own, "words": own}
+    config = replace(CONFIG.trainer, steps=1, batch_budget=32, learning_rate=0.003)
+    ways, _ = fit_ways(features, labels, range(8), vectors, FitSettings(dim=4), config)
+    assert float((ways["relation-words"](features).argmax(1) == labels).float().mean()) > 0.9
