@@ -38,9 +38,6 @@ TEMPER = 0.4
 """Weight of the evidence. A new speaker's recordings differ in more ways than those of one in the corpus that the model
 was trained on, and one of a few is often unlike the rest."""
 
-SLACK = 1.5
-"""Times that recordings of one speaker may differ more than those of known speakers before they count less."""
-
 SECONDS = 3.0
 """Speech of a recording that counts: a longer one tells no more of the speaker than of the day."""
 
@@ -117,7 +114,7 @@ def remark_on_second_speaker(source: Recogniser, own: Spoken, known: Sequence[Sp
         f"{'sounds' if len(found.smaller) == 1 else 'sound'} like another speaker, or another microphone, than the "
         f"other {rest}{'' if len(chosen) == len(own) else ' compared'}; a model is adapted to one speaker at a time: "
         "leave them out, or name the speakers in a manifest and take one with --speaker",
-        *(chosen.utterances[number].audio for number in found.smaller),
+        *dict.fromkeys(chosen.utterances[number].audio for number in found.smaller),
     )
     return found
 
@@ -192,8 +189,7 @@ def split(voices: Voices, recordings: Floats, seconds: Floats) -> Split:
     group = np.isin(np.arange(len(places)), found.smaller)
     spread = sum(_spread(places[part], weights[part]) for part in (group, ~group))
     spread /= max(1, len(places) - 2) * places.shape[1]
-    usual = SLACK * TEMPER
-    return found if spread <= usual else _likeliest(voices, places, weights * (usual / spread))
+    return found if spread <= TEMPER else _likeliest(voices, places, weights * (TEMPER / spread))
 
 
 def _spread(places: Floats, weights: Floats) -> float:

@@ -121,7 +121,8 @@ def adapt_run(
     judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
     vetted = vet(source, Spoken(speech.own, store), command.speeds, command.keep_suspicious, labelled, note)
     known = [Spoken(summary.utterances, summary.store) for summary in kept.values()]
-    remark_on_second_speaker(source, vetted.spoken, known)
+    firsts = (vetted.groups.index(group) for group in dict.fromkeys(vetted.groups))  # copies are no further witnesses
+    remark_on_second_speaker(source, vetted.spoken.subset(firsts), known)
     rest = usable_untranscribed(command, source, Spoken(speech.untranscribed, store), vetted, note)
     voice = diagnose(vetted.spoken.utterances)
     print_table(voice.table())
