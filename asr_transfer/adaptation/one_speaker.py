@@ -236,7 +236,7 @@ def _evidence(voices: Voices, sums: Floats, weights: Floats) -> Floats:
     """Return the log-likelihood of groups as one speaker's each, up to what is the same for all groupings.
 
     Args:
-        voices: how speakers differ.
+        voices: variances of speakers.
         sums: (..., dimensions) weighted sums of the group's recordings.
         weights: (...) sums of their weights.
     """
