@@ -1,5 +1,7 @@
 """Fills the tables and figures of the pages from the run records in `docs/results`, so that none of them is typed.
 
+The table of what `auto` chose by amount, which comes with the package, is written from them too.
+
     python -m docs.update_tables            fill them in
     python -m docs.update_tables --check    only say which are out of date
 
@@ -13,8 +15,11 @@ from __future__ import annotations
 import re
 import sys
 
+from asr_transfer.adaptation.auto_chosen import TABLE
 from asr_transfer.errors import AsrTransferError
+from asr_transfer.textfiles import read_text, write_text
 from docs import records
+from docs.auto_chosen import chosen_table
 from docs.inline_numbers import fill_figures
 from docs.records import page_name
 from docs.tables import table
@@ -30,6 +35,10 @@ def filled(text: str) -> str:
 def main(arguments: list[str]) -> int:
     """Fill the pages, or with `--check` say which are out of date."""
     stale = []
+    if (table := chosen_table()) != (read_text(TABLE) if TABLE.is_file() else ""):
+        stale.append(TABLE)
+        if "--check" not in arguments:
+            write_text(TABLE, table)
     for page in records.PAGES:
         text = page.read_text(encoding="utf-8")
         try:

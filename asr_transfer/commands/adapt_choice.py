@@ -8,6 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
+from asr_transfer.adaptation.auto_chosen import describe_candidates
 from asr_transfer.adaptation.candidates import Candidate, ladder_table
 from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, expectation, lasting, tried_through_warp
 from asr_transfer.adaptation.frozen_layers import Shared
@@ -45,6 +46,7 @@ def choose_method(
     if command.method == AUTO:
         tried, settings = candidates(command.choice, bool(more), source.model), command.choice
         tried = tried_through_warp(tried, source, vetted.spoken, command, settings, shared)
+        say(describe_candidates(tried, len(vetted.spoken)))
     elif not is_checked(command):
         return named
     elif len(set(vetted.groups)) < 2:

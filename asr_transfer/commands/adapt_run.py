@@ -21,6 +21,7 @@ from asr_transfer.adaptation.kept import (
     without_judged,
 )
 from asr_transfer.adaptation.long_recordings import cut_long
+from asr_transfer.adaptation.one_speaker import remark_on_second_speaker
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
 from asr_transfer.adaptation.untranscribed import beside
 from asr_transfer.adaptation.usable_recordings import vet
@@ -119,6 +120,9 @@ def adapt_run(
         unheard = {head: [renamed.pop(0) for _ in own] for head, own in unheard.items()}
     judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
     vetted = vet(source, Spoken(speech.own, store), command.speeds, command.keep_suspicious, labelled, note)
+    known = [Spoken(summary.utterances, summary.store) for summary in kept.values()]
+    firsts = (vetted.groups.index(group) for group in dict.fromkeys(vetted.groups))  # copies are no further witnesses
+    remark_on_second_speaker(source, vetted.spoken.subset(firsts), known)
     rest = usable_untranscribed(command, source, Spoken(speech.untranscribed, store), vetted, note)
     voice = diagnose(vetted.spoken.utterances)
     print_table(voice.table())
