@@ -60,6 +60,7 @@ mutants: $(VENV)/.ready
 
 benchmark: $(VENV)/.ready
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/step_profile.py
 	$(BIN)/python benchmarks/adaptation.py
 	$(BIN)/python benchmarks/scoring.py
 

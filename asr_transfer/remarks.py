@@ -56,6 +56,14 @@ def lines(found: Mapping[str, list[str]]) -> list[str]:
 
 
 @contextmanager
+def held_back() -> Iterator[list[Remark]]:
+    """Gather the remarks made inside, by any thread, instead of saying them, in the order in which they are made."""
+    found: list[Remark] = []
+    with _heard_by(found.append):
+        yield found
+
+
+@contextmanager
 def grouped() -> Iterator[None]:
     """Say the remarks made inside when it ends, one for each reason."""
     with collected() as found:

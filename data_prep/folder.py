@@ -12,13 +12,12 @@ from asr_transfer import recording_file
 from asr_transfer.data.manifest import Report, Utterance, write_manifest
 from asr_transfer.errors import DataError
 from asr_transfer.orthography import Case, in_case, marked, tidied
-from asr_transfer.progress import tracked
 from data_prep.common import by_reason, existing_folder, read_lines, summary, write_splits
 from data_prep.recordings import (
     ENDINGS,
     Recordings,
     Row,
-    listen,
+    listen_to_all,
     make_ids,
     text_file,
     tidy,
@@ -38,6 +37,7 @@ def prepare(
     language: str = "en",
     transcripts: Path | None = None,
     lowercase: bool = True,
+    workers: int = 2,
 ) -> None:
     """Write `all.jsonl` for a folder of recordings with transcripts, and `unlabelled.jsonl` for those without one.
 
@@ -51,13 +51,14 @@ def prepare(
             recording.
         lowercase: whether to write transcripts in lower case. Invisible characters that are no part of the writing are
             dropped, and apostrophes within words are one character; everything else is kept.
+        workers: recordings that are listened to at the same time; has no influence on the result.
 
     Raises:
         DataError: the folder or table is missing or ambiguous, a row of the table is broken, or nothing is usable.
     """
-    found = divide(root, speaker, language, transcripts, "lower" if lowercase else "kept")
+    found = divide(root, speaker, language, transcripts, "lower" if lowercase else "kept", workers)
     _require_transcribed(found)
-    bare, left_out = found.listen_to_bare()
+    bare, left_out = found.listen_to_bare(workers)
     write_splits({"all": found.utterances}, out, {"all": found.report.dropped})
     file = out / UNLABELLED
     if bare:
@@ -128,12 +129,15 @@ class Divided:
         dropped = [(self.recordings.name(row.file), reason) for row, _, reason in self.bare]
         return Report(self.report.kept, [*self.report.dropped, *dropped])
 
-    def listen_to_bare(self) -> tuple[list[Utterance], list[tuple[str, str]]]:
-        """Return the recordings without transcript as utterances of empty text, and those that cannot be used."""
+    def listen_to_bare(self, workers: int = 1) -> tuple[list[Utterance], list[tuple[str, str]]]:
+        """Return the recordings without transcript as utterances of empty text, and those that cannot be used.
+
+        See `divide` for the argument.
+        """
         found: list[Utterance] = []
         left_out: list[tuple[str, str]] = []
-        for row, name, _ in self.bare:
-            defect, duration = listen(row.file)
+        heard = listen_to_all([row.file for row, _, _ in self.bare], workers)
+        for (row, name, _), (defect, duration) in zip(self.bare, heard, strict=True):
             if defect:
                 left_out.append((self.recordings.name(row.file), defect))
             else:
@@ -148,11 +152,13 @@ def divide(
     language: str = "en",
     transcripts: Path | None = None,
     case: Case = "lower",
+    workers: int = 1,
 ) -> Divided:
     """Return what a folder holds; none of it need have a transcript. Arguments not named here are those of `prepare`.
 
     Args:
         case: the case to write transcripts in; that of a model's tokens where they are for a model.
+        workers: recordings that are listened to at the same time.
 
     Raises:
         DataError: the folder holds no recording, or see `prepare`.
@@ -177,11 +183,9 @@ def divide(
     bare = [Row(file, str(file), "") for file in without]
     bare_ids = make_ids(bare, recordings, where)
     utterances: list[Utterance] = []
-    named = list(zip(rows, ids, strict=True))
-    for row, name in tracked(named, "listening", len(named), "recording"):
-        if not row.text:
-            continue
-        defect, duration = listen(row.file)
+    named = [(row, name) for row, name in zip(rows, ids, strict=True) if row.text]
+    heard = listen_to_all([row.file for row, _ in named], workers)
+    for (row, name), (defect, duration) in zip(named, heard, strict=True):
         if defect:
             report.drop(recordings.name(row.file), defect)
             continue

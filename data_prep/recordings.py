@@ -6,7 +6,8 @@ import contextlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from asr_transfer import audio, recording_file
 from asr_transfer.errors import DataError, one_line
+from asr_transfer.progress import tracked
+from asr_transfer.remarks import held_back, remark
 from data_prep.common import walk
 
 ENDINGS = f"{', '.join(recording_file.SUFFIXES[:8])} and others"
@@ -127,6 +130,29 @@ def listen(file: Path) -> tuple[str | None, float]:
     if level < SILENCE_DBFS:
         return f"holds no speech: peak level {level:.0f} dBFS", 0.0
     return None, duration
+
+
+def listen_to_all(files: Sequence[Path], workers: int = 1) -> list[tuple[str | None, float]]:
+    """Return for each recording what `listen` says of it; remarks are made in the order of the recordings.
+
+    Args:
+        files: recordings, in whose order the results are.
+        workers: threads that decode; what is returned and remarked is the same with any number.
+    """
+    told = "listening", len(files), "recording"
+    if workers <= 1:
+        return [listen(file) for file in tracked(files, *told)]
+    pool = ThreadPoolExecutor(workers)
+    try:
+        with held_back() as remarks:
+            heard = list(tracked(pool.map(listen, files), *told))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    place = {str(file): number for number, file in enumerate(files)}
+    # Those about one recording are made by one thread and stay in their order.
+    for made in sorted(remarks, key=lambda made: place.get("".join(made.files[:1]), 0)):
+        remark(made.reason, *made.files)
+    return heard
 
 
 def text_file(file: Path) -> Path | None:

@@ -128,15 +128,14 @@ def usual_seconds(utterances: Sequence[tuple[int, float]]) -> tuple[float, float
     Args:
         utterances: characters (or other symbols) and seconds of each; of many, some evenly spaced ones are looked at.
     """
-    from scipy.stats import theilslopes  # takes a second, which most commands can do without
-
     sample = utterances[:: -(-len(utterances) // MOST_FITTED)] if utterances else utterances
-    lengths, seconds = [length for length, _ in sample], [duration for _, duration in sample]
-    if len(set(lengths)) < 2:
-        return min(seconds, default=0.0), 0.0
-    with np.errstate(invalid="ignore"):  # of its interval, which nobody asks for, where all last equally long
-        fit = theilslopes(seconds, lengths)
-    return float(fit.intercept), float(fit.slope)
+    lengths, seconds = np.array(sample, dtype=float).reshape(-1, 2).T
+    if len(np.unique(lengths)) < 2:
+        return min(seconds.tolist(), default=0.0), 0.0
+    # As `scipy.stats.theilslopes`, whose import takes longer than most corpora do.
+    longer, further = lengths[:, None] - lengths, seconds[:, None] - seconds
+    slope = np.median(further[longer > 0] / longer[longer > 0])
+    return float(np.median(seconds) - slope * np.median(lengths)), float(slope)
 
 
 def shared_texts(splits: Mapping[str, Sequence[Utterance]]) -> list[str]:

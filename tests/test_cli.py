@@ -273,6 +273,28 @@ def test_who_listens_loads_nothing_that_trains() -> None:
     assert found.returncode == 0, found.stderr
 
 
+def test_preparing_evaluating_and_showing_load_nothing_that_they_do_not_need(
+    tone_run: Path, tone_corpus: dict[str, Path], tmp_path: Path
+) -> None:
+    """Torch and scipy's statistics took most of the time in which a corpus of a thousand recordings was prepared."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from asr_transfer.cli import main; "
+        "from asr_transfer.data.manifest import Utterance, manifest_text; "
+        "from data_prep import registry; from data_prep.transcripts import usual_seconds; registry.commands(); "
+        "usual_seconds([(1, 1.0), (2, 2.0)]); "
+        "manifest_text('m.jsonl', [Utterance('a', '/a.wav', 1.0, 'a', 'b', 'en')]); "
+        "assert not {'torch', 'scipy.stats'} & set(sys.modules); model, data, out = sys.argv[1:]; "
+        "assert main(['evaluate', '--model', model, '--data', data, '--out', out]) == 0; "
+        "assert main(['show', out]) == 0; assert not {'speechbrain', 'scipy', 'transformers'} & set(sys.modules)"
+    )
+    given = [str(tone_run / "model"), str(tone_corpus["test"]), str(tmp_path / "evaluated")]
+    found = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 def test_tones_differ_by_letter() -> None:
     """The toy corpus itself: different letters give different spectra, so that a failing model is not its fault."""
     first, second = (torch.fft.rfft(torch.from_numpy(speak(letter * 3, 1.0, 0))).abs().argmax() for letter in "ab")

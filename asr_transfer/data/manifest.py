@@ -90,6 +90,9 @@ _REQUIRED = ("id", "audio_filepath", "duration", "text", "speaker", "language")
 
 _CODE = re.compile(r"[A-Za-z0-9_-]+")
 
+TAKEN = frozenset(("cpu", "ipu", "pop", "to", "xpu"))
+"""Names of up to three letters that torch's dictionaries of modules have for themselves."""
+
 UNKNOWN = {"speaker": "unknown", "language": "und"}
 """What a manifest says where a corpus does not tell; "und" is the code of ISO 639-2 for it."""
 
@@ -171,8 +174,6 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
     Raises:
         DataError: an utterance is not what `read_manifest` accepts, or its language cannot name a model's head.
     """
-    from torch import nn  # not above: what reads manifests for --help does without
-
     folder = Path(path).parent.resolve()
     lines = []
     for utterance in utterances:
@@ -180,13 +181,21 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
         lines.append(to_json(entry) + "\n")
         # What is written is accepted by every command.
         _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
-        # A language names a head, in a dictionary of torch's whose own names are taken.
-        if not names_language(entry["language"]) or hasattr(nn.ModuleDict, entry["language"]):
+        if not names_language(entry["language"]) or _is_taken(entry["language"]):
             raise DataError(
                 f"{where}: its language '{entry['language']}' is not a code such as en, cmn or pt-BR; give the "
                 "language's ISO 639 code."
             )
     return "".join(lines)
+
+
+def _is_taken(language: str) -> bool:
+    """Return whether a language cannot name a head, in a dictionary of torch's that has names of its own."""
+    if len(language) <= 3 or not language.isidentifier():  # as nearly all codes are: torch takes a second to import
+        return language in TAKEN
+    from torch import nn
+
+    return hasattr(nn.ModuleDict, language)
 
 
 def names_language(text: str) -> bool:

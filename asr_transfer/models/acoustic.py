@@ -14,6 +14,7 @@ from asr_transfer.config import ModelConfig, Normalisation, without_later
 from asr_transfer.data.inputs import Inputs, as_inputs
 from asr_transfer.models.contract import Block, SpeechModel, register
 from asr_transfer.models.encoders import Encoder, valid_frames
+from asr_transfer.models.over_time import TimeConvolution, TimeNorm
 from asr_transfer.plain import checked, to_plain
 
 
@@ -30,8 +31,8 @@ class FrontEnd(nn.Module):
         self.layers = nn.ModuleList(
             nn.ModuleDict(
                 {
-                    "convolution": nn.Conv1d(inputs, channels, self.KERNEL, stride, self.KERNEL // 2, bias=False),
-                    "norm": nn.BatchNorm1d(channels),
+                    "convolution": TimeConvolution(inputs, channels, self.KERNEL, stride, self.KERNEL // 2, bias=False),
+                    "norm": TimeNorm(channels),
                 }
             )
             for inputs, stride in zip((mels, channels), strides, strict=True)

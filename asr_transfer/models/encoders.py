@@ -13,6 +13,7 @@ from torch import nn
 
 from asr_transfer.config import EncoderName
 from asr_transfer.errors import ConfigError, nearest_hint
+from asr_transfer.models.over_time import TimeConvolution, TimeNorm
 
 
 def valid_frames(lengths: torch.Tensor, size: int) -> torch.Tensor:
@@ -82,8 +83,8 @@ class TdnnLayer(nn.Module):
 
     def __init__(self, dim: int, dropout: float, dilation: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(dim, dim, kernel_size=5, padding=2 * dilation, dilation=dilation)
-        self.norm = nn.BatchNorm1d(dim)
+        self.convolution = TimeConvolution(dim, dim, kernel_size=5, padding=2 * dilation, dilation=dilation)
+        self.norm = TimeNorm(dim)
         self.dropout = LockedDropout(dropout)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -106,8 +107,8 @@ class ConformerLayer(nn.Module):
         self.attention = nn.MultiheadAttention(dim, self.HEADS, dropout=dropout, batch_first=True)
         self.convolution_norm = nn.LayerNorm(dim)
         self.gate = nn.Linear(dim, 2 * dim)
-        self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
-        self.batch_norm = nn.BatchNorm1d(dim)
+        self.depthwise = TimeConvolution(dim, dim, kernel, padding=kernel // 2, groups=dim)
+        self.batch_norm = TimeNorm(dim)
         self.pointwise = nn.Linear(dim, dim)
         self.feed_forward_out = _feed_forward(dim, dropout)
         self.norm = nn.LayerNorm(dim)

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from asr_transfer.data.manifest import (
+    TAKEN,
     Report,
     Utterance,
     by_speaker,
     checksum,
+    manifest_text,
+    names_language,
     read_manifest,
     validate,
     write_manifest,
@@ -211,3 +215,11 @@ def test_by_speaker() -> None:
     groups = by_speaker([utterance("1", speaker="bob"), utterance("2"), utterance("3", speaker="bob")])
     assert list(groups) == ["ann", "bob"]
     assert [entry.id for entry in groups["bob"]] == ["1", "3"]
+
+
+def test_names_that_cannot_name_a_head_are_those_of_torch() -> None:
+    names = {name for name in dir(nn.ModuleDict) if names_language(name)}
+    assert {name for name in names if len(name) <= 3} == TAKEN
+    for name in ("to", "cpu", "keys"):
+        with pytest.raises(DataError, match=f"its language '{name}' is not a code"):
+            manifest_text("m.jsonl", [utterance(language=name)])

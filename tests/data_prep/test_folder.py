@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 import soundfile
 
 from asr_transfer import decoder
+from asr_transfer.cli import main
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import DataError
-from data_prep import folder
+from asr_transfer.remarks import held_back, remark
+from data_prep import folder, recordings
 
 MakeAudio = Callable[..., Path]
 
@@ -278,3 +281,40 @@ def test_real_mandarin_folder(corpus: Callable[[str], Path]) -> None:
     utterances, report = folder.scan_folder(corpus("aishell-sample") / "S0150", speaker="S0150", language="zh")
     assert (len(utterances), report.dropped) == (380, [])
     assert all(one.text and one.speaker == "S0150" and one.language == "zh" for one in utterances)
+
+
+def test_any_number_of_workers_writes_and_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some recordings are broken, some silent, some remarkable; whoever is done first must not show."""
+    root, noise = tmp_path / "in", np.random.default_rng(0)
+    root.mkdir()
+    for number in range(24):
+        samples = 0.1 * noise.standard_normal(8000 + 4000 * (number % 5)) * (number % 7 > 0)
+        both = np.stack([samples, -samples], axis=1) if number % 4 == 1 else samples  # cancel each other
+        soundfile.write(root / f"{number:02d}.wav", both, 16000)
+        if number % 3:
+            (root / f"{number:02d}.txt").write_text(f"text {number}")
+    for number in (4, 9):
+        (root / f"{number:02d}.wav").write_bytes(b"RIFF")
+    found = []
+    for workers in (1, 2, 5):
+        out = tmp_path / "out"
+        assert main(["prepare", "folder", "--root", str(root), "--out", str(out), "--workers", str(workers)]) == 0
+        found.append(({file.name: file.read_bytes() for file in sorted(out.iterdir())}, capsys.readouterr().out))
+    assert found[0] == found[1] == found[2]
+    assert set(found[0][0]) == {"all.jsonl", "unlabelled.jsonl"} and "the channels cancel each other" in found[0][1]
+
+
+def test_remarks_come_in_the_order_of_the_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first recording takes longest."""
+    files = [tmp_path / f"{number}.wav" for number in range(4)]
+
+    def slow(file: Path) -> tuple[None, float]:
+        time.sleep(0.05 * (file == files[0]))
+        for reason in ("first", "second"):
+            remark(reason, str(file))
+        return None, float(file.stem)
+
+    monkeypatch.setattr(recordings, "listen", slow)
+    with held_back() as made:
+        assert recordings.listen_to_all(files, workers=4) == [(None, float(number)) for number in range(4)]
+    assert [(one.files[0], one.reason) for one in made] == [(str(f), r) for f in files for r in ("first", "second")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy.stats import theilslopes
 
 from asr_transfer.data.manifest import Utterance
-from data_prep.transcripts import rate_defect, shared_texts, spoken, text_defect
+from data_prep.transcripts import rate_defect, shared_texts, spoken, text_defect, usual_seconds
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,13 @@ def test_shared_texts() -> None:
         "test: 2 of its 4 utterances have a text that train has too",
         "test: 1 of its 4 utterances have a text that dev has too",
     ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_usual_length_is_the_one_of_scipy(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    lengths = random.integers(1, 30, 41 + seed).tolist()
+    pairs = [(length, round(0.3 + 0.07 * length + random.exponential(0.2), 3)) for length in lengths]
+    fit = theilslopes([seconds for _, seconds in pairs], lengths)
+    assert usual_seconds(pairs) == (fit.intercept, fit.slope)
+    assert usual_seconds([]) == (0.0, 0.0) and usual_seconds([(3, 2.0), (3, 1.0)]) == (1.0, 0.0)
