@@ -293,7 +293,9 @@ def run_few_shot(config: FewShotConfig, folder: Path, workers: int, backend: Bac
     for number, first in enumerate(found[0]):
         base = next(n for n, row in enumerate(found[0]) if (row["way"], row["shots"]) == (BASE, first["shots"]))
         errors, before = ([own[n]["error"] for own in found] for n in (number, base))
-        wrong, change = clusters.rate(errors, np.ones(len(errors))), _change(before, errors)
+        # An interval of counts: of shares, its half of an error for nothing would weigh as much as all queries.
+        asked = np.full(len(errors), config.episodes * config.ways * config.queries)
+        wrong, change = clusters.rate(asked * errors, asked), _change(before, errors)
         rows.append(Row(first["way"], first["shots"], _less(1, wrong), _less(0, change)))
     return rows
 

@@ -97,3 +97,10 @@ def test_more_ways_than_classes_and_unknown_nets_are_refused(tmp_path: Path) -> 
 def test_a_quick_form_takes_little() -> None:
     quick = replace(CONFIG, quick=True, seeds=(0, 1, 2)).settled()
     assert (quick.seeds, quick.episodes, quick.trainer.steps) == ((0, 1), 5, 3)
+
+
+def test_the_interval_of_a_share_lies_on_both_sides_of_it(tmp_path: Path) -> None:
+    rows = run_few_shot(replace(CONFIG, seeds=(0, 1, 2, 3), episodes=20, nets=("prototypical",)), tmp_path, 1)
+    right = next(row.right for row in rows if 0.3 < row.right.value < 0.95)
+    assert right.low is not None and right.high is not None
+    assert right.low < right.value - 0.01 and right.high > right.value + 0.01
