@@ -80,7 +80,7 @@ class Row:
         encoder: kind of the encoder.
         precision: number format.
         parts: processor milliseconds of a step, by part.
-        whole: the same of the whole step, measured apart from the parts.
+        whole: processor milliseconds of the whole step, measured apart from the parts.
         operations: floating-point operations of a step, by part, in 10⁹.
         products: rate of the processor's matrix products in 10⁹ operations per second.
         share: share of that rate that the whole step reaches.

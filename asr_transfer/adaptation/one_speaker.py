@@ -11,6 +11,7 @@ unless it is stronger than for every kept speaker alone.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,9 @@ SECONDS = 3.0
 
 RARE = 3.0
 """Logarithm of how much likelier one speaker is than two before anything is heard: one folder in twenty has two."""
+
+EACH = 20
+"""Recordings of a kept speaker that are listened to: more tell little more, and every adaptation waits for them."""
 
 MOST = 32
 """Recordings that are compared; of more, evenly spread ones."""
@@ -93,15 +97,15 @@ def remark_on_second_speaker(source: Recogniser, own: Spoken, known: Sequence[Sp
     if len(own) < LEAST_RECORDINGS or len({utterance.speaker for utterance in own.utterances}) > 1:
         return None
     depth = _depth(source.model)
-    kept = [
-        (summary, utterance.speaker, utterance.duration)
-        for spoken in known
-        if depth
-        for summary, utterance in zip(statistics(source.model, spoken, depth), spoken.utterances, strict=True)
-    ]
-    if not kept:
+    heard = _witnesses(known) if depth else []
+    if not heard:
         return None
-    voices = fit(np.array([one[0] for one in kept]), [one[1] for one in kept], np.array([one[2] for one in kept]))
+    kept = [utterance for spoken in heard for utterance in spoken.utterances]
+    voices = fit(
+        np.concatenate([statistics(source.model, spoken, depth) for spoken in heard]),
+        [utterance.speaker for utterance in kept],
+        np.array([utterance.duration for utterance in kept]),
+    )
     if voices is None:
         return None
     chosen = own.subset(sorted({round(n) for n in np.linspace(0, len(own) - 1, min(MOST, len(own)))}))
@@ -117,6 +121,21 @@ def remark_on_second_speaker(source: Recogniser, own: Spoken, known: Sequence[Sp
         *dict.fromkeys(chosen.utterances[number].audio for number in found.smaller),
     )
     return found
+
+
+def _witnesses(known: Sequence[Spoken]) -> list[Spoken]:
+    """Return the first recordings of each kept speaker."""
+    counts: Counter[str] = Counter()
+    chosen: list[Spoken] = []
+    for spoken in known:
+        numbers = []
+        for number, utterance in enumerate(spoken.utterances):
+            counts[utterance.speaker] += 1
+            if counts[utterance.speaker] <= EACH:
+                numbers.append(number)
+        if numbers:
+            chosen.append(spoken.subset(numbers))
+    return chosen
 
 
 def statistics(model: SpeechModel, spoken: Spoken, depth: int) -> Floats:

@@ -120,3 +120,20 @@ def test_the_statistics_are_mean_and_deviation_of_what_the_front_end_makes(tmp_p
         hidden, _ = source.model.get_submodule(front.path)(batch.inputs, batch.lengths)
     expected = np.concatenate([hidden[0].mean(0).numpy(), hidden[0].std(0, correction=0).numpy()])
     np.testing.assert_allclose(one_speaker.statistics(source.model, spoken, 1)[1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_no_more_is_listened_to_of_a_kept_speaker_than_tells_more(
+    source: Recogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    planted = one_speaker.statistics
+
+    def noted(model: object, spoken: Spoken, depth: int) -> np.ndarray:
+        heard.extend(utterance.speaker for utterance in spoken.utterances)
+        return planted(model, spoken, depth)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(one_speaker, "statistics", noted)
+    monkeypatch.setattr(one_speaker, "EACH", 4)
+    remark_on_second_speaker(source, _spoken(OWN, "folder"), [_spoken(KNOWN), _spoken(KNOWN)])
+    known = [heard.count(name) for name in dict.fromkeys(heard) if name != "folder"]
+    assert len(known) > one_speaker.LEAST_SPEAKERS and set(known) == {4}
