@@ -12,6 +12,7 @@ from asr_transfer import recording_file
 from asr_transfer.data.manifest import Report, Utterance, write_manifest
 from asr_transfer.errors import DataError
 from asr_transfer.orthography import Case, in_case, marked, tidied
+from asr_transfer.ranges import Count
 from data_prep.common import by_reason, existing_folder, read_lines, summary, write_splits
 from data_prep.recordings import (
     ENDINGS,
@@ -37,7 +38,7 @@ def prepare(
     language: str = "en",
     transcripts: Path | None = None,
     lowercase: bool = True,
-    workers: int = 2,
+    workers: Count = 2,
 ) -> None:
     """Write `all.jsonl` for a folder of recordings with transcripts, and `unlabelled.jsonl` for those without one.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
+from asr_transfer.ranges import Count
 from asr_transfer.textfiles import write_text
 from data_prep import registry
 from data_prep.common import write_splits
@@ -24,7 +25,7 @@ def prepare(
     speech: Path | None = None,
     sources: tuple[str, ...] = (),
     leave_out: tuple[str, ...] = (),
-    workers: int = 2,
+    workers: Count = 2,
 ) -> None:
     """Write `train.jsonl` and `test.jsonl` of all source corpora that are here, and `about.md` on what went in.
 

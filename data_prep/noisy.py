@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from asr_transfer.errors import DataError
+from asr_transfer.ranges import Seed
 from data_prep.changed import copy_changed
 
 NAME = "noisy"
 """Name of the split that is written."""
 
 
-def prepare(manifest: Path, out: Path, amplitude: float = 0.01, seed: int = 0) -> None:
+def prepare(manifest: Path, out: Path, amplitude: float = 0.01, seed: Seed = 0) -> None:
     """Write `noisy.jsonl` and, beside it, the recordings of a manifest with white Gaussian noise.
 
     Args:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_type_hints
+
 from jsonargparse import ArgumentParser, Namespace
 
 from asr_transfer.commands.options import Command, NewParser
 from asr_transfer.errors import ConfigError
+from asr_transfer.ranges import check
 from asr_transfer.remarks import collected, lines
 from asr_transfer.textfiles import require_writable_folder
 
@@ -30,9 +33,13 @@ def _run(arguments: Namespace) -> int:
     for name, value in values.items():
         if isinstance(value, str) and not value.strip():
             raise ConfigError(f"`--{name}` is empty; give a value, or leave it out.")
+    function = registry.commands()[arguments.subcommand]
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        if name in values:
+            check(hint, values[name], name)
     require_writable_folder(values["out"])
     with collected() as unusual:
-        registry.commands()[arguments.subcommand](**values)
+        function(**values)
     for line in lines(unusual):
         print(line)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from asr_transfer.cli import main
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import DataError
 from data_prep import an4, fsdd
@@ -245,3 +246,20 @@ def test_real_fsdd(tmp_path: Path, corpus: Callable[[str], Path]) -> None:
     found = read_manifest(tmp_path / "all.jsonl")
     assert set(Counter((one.speaker, one.text) for one in found).values()) == {50}
     assert len(found) == 3_000 and len({one.speaker for one in found}) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["folder", "--workers", "0"], "`workers` must be at least 1, got 0"),
+        (["languages", "--workers", "-3"], "`workers` must be at least 1, got -3"),
+        (["synthetic", "--workers", "0"], "`workers` must be at least 1, got 0"),
+        (["noisy", "--manifest", "m.jsonl", "--seed", "-1"], "`seed` must be at least 0, got -1"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    root = ["--root", str(tmp_path)] if options[0] == "folder" else []
+    assert main(["prepare", *options, *root, "--out", str(tmp_path / "out")]) == 1
+    assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
