@@ -26,7 +26,7 @@ from asr_transfer import textfiles
 from asr_transfer.cache import cache_folder
 from asr_transfer.config import ModelConfig, Precision, TrainerConfig
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.contract import SequenceModel, SpeechModel
 from asr_transfer.models.kinds import make_network
 from asr_transfer.plain import to_json
 from asr_transfer.training import distributed
@@ -50,6 +50,8 @@ FEW = 4
 """Utterances of the steps that tell how long a network takes."""
 HOPELESS = 0.3
 """Seconds of a first step in bf16 that is not worth a second one, where it took many times as long as in fp32."""
+LONG = 5.0
+"""Processor seconds of the first steps, behind which none is repeated: what builds kernels is a small part of them."""
 SECONDS = 0.7
 """Processor seconds after which no further steps are measured."""
 
@@ -179,13 +181,15 @@ def measure(model: Network, items: int, threads: int = 1) -> float:
                 step(precision, items)
                 return max(clock() - start, 1e-9)
 
+            # Of a network that hears windows of one length, each utterance costs a window.
+            few = 1 if isinstance(model, SpeechModel) and model.window is not None else FEW
             begin = clock()
-            timed("fp32", FEW)  # builds kernels, as the first step of every shape
-            exact = timed("fp32", FEW)
-            first = timed("bf16", FEW)
-            if first > HOPELESS and first > 8 * exact:
+            timed("fp32", few)  # builds kernels, as the first step of every shape
+            exact = timed("fp32", few)
+            first = timed("bf16", few)
+            if (first > HOPELESS and first > 8 * exact) or clock() - begin > LONG:
                 return _rounded(exact / first)
-            coarse = timed("bf16", FEW)
+            coarse = timed("bf16", few)
             # Where the difference is plain, or a network so large that a few utterances take long, that is enough.
             if coarse > 3 * exact or clock() - begin > SECONDS:
                 return _rounded(exact / coarse)
@@ -215,21 +219,23 @@ def _stepper(network: Network) -> Callable[[Taken, int], None]:
     else:
         model = make_network(network, {"probe": 40}).train()
     name = model.head_names()[0]
-    frames, labels = round(1 / model.inputs.shift), 8
+    frames, labels = round(1 / model.inputs.shift), 8 + (model.prompt if isinstance(model, SequenceModel) else 0)
     tokens = int(model.head(name).out_features)  # type: ignore[arg-type]
 
     def step(precision: Taken, items: int) -> None:
         inputs = torch.randn(items, frames, model.inputs.dim)
         lengths = torch.linspace(0.8 * frames, frames, items).long()
-        targets = torch.randint(1, tokens, (items, labels))
+        targets, asked = torch.randint(1, tokens, (items, labels)), torch.full((items,), labels)
         model.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            hidden, kept = model(inputs, lengths)
+            hidden, kept = model.answered(*model(inputs, lengths), targets, asked)
             logits = model.head(name)(hidden).float()
-        losses = functional.ctc_loss(
-            logits.log_softmax(-1).transpose(0, 1), targets, kept, torch.full((items,), labels), zero_infinity=True
-        )
-        losses.backward()  # type: ignore[no-untyped-call]
+        if model.criterion == "ctc":
+            scores = logits.log_softmax(-1).transpose(0, 1)
+            loss = functional.ctc_loss(scores, targets, kept, asked, zero_infinity=True)
+        else:
+            loss = functional.cross_entropy(logits.flatten(0, 1), targets[:, -logits.shape[1] :].flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
 
     return step
 

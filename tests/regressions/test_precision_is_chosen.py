@@ -15,15 +15,18 @@ import torch
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.cli import main
 from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.languages import sweep
 from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint
 from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.models.contract import SequenceModel
 from asr_transfer.training import precision
 from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.precision import choose, settle
 from asr_transfer.training.trainer import Trainer
+from tests.models.pretrained.whole_whisper import write_whisper
 from tests.small import ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
 from tests.tones import TINY
 
@@ -121,6 +124,25 @@ def test_a_real_measurement_is_a_ratio_and_takes_no_random_numbers() -> None:
     assert 0 < precision.measure(TDNN, 4) < 100
     assert time.process_time() - begin < 10, "a second on a usual processor"
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_model_that_writes_its_text_is_measured_on_a_few_tokens_as_it_is_trained(tmp_path: Path) -> None:
+    """Its head has thousands of outputs; over all frames of its windows it once took minutes, before anything else."""
+    write_whisper(tmp_path / "whisper")
+    model = Recogniser.load(tmp_path / "whisper", None).model
+    assert isinstance(model, SequenceModel)
+    asked: list[int] = []
+    outer = model.answered
+
+    def noted(hidden: torch.Tensor, *arguments: Any) -> Any:
+        vectors, lengths = outer(hidden, *arguments)
+        asked.append(vectors.shape[:2].numel())
+        return vectors, lengths
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "answered", lambda self, *arguments: noted(*arguments))
+        assert 0 < precision.measure(model, 16) < 100
+    assert len(asked) >= 3 and asked[0] <= 16 < model.window / model.inputs.shift
 
 
 class _Stop(TrainedObjective):
