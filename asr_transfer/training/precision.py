@@ -228,9 +228,11 @@ def _stepper(network: Network) -> Callable[[Taken, int], None]:
         targets, asked = torch.randint(1, tokens, (items, labels)), torch.full((items,), labels)
         model.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            hidden, kept = model.answered(*model(inputs, lengths), targets, asked)
+            states, kept = model(inputs, lengths)
+            hidden, kept = model.answered(states, kept, targets, asked)
             logits = model.head(name)(hidden).float()
         if model.criterion == "ctc":
+            assert kept is not None
             scores = logits.log_softmax(-1).transpose(0, 1)
             loss = functional.ctc_loss(scores, targets, kept, asked, zero_infinity=True)
         else:
