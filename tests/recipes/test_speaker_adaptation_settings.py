@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from asr_transfer.adaptation.methods import reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
@@ -46,3 +47,15 @@ def test_a_recipe_without_transcripts_names_only_methods_that_read_none() -> Non
     assert recipe.script(recipe.Recipe, seen.append, ["--config", file, "--noise", "0", "--out", "x"]) == 0
     assert not any(reads_transcripts(grid.name) for grid in seen[0].methods)
     assert [settings.noise for settings in seen] == [0.01, 0.0]
+
+
+def test_on_a_corpus_without_a_development_split_training_speakers_are_held_out() -> None:
+    """Of the corpora that recipes know, AN4 alone comes in two parts; the protocol refuses splits without a third."""
+    files = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in HPARAMS.glob("*.yaml")}
+    split = {
+        name: settings["protocol"]
+        for name, settings in files.items()
+        if settings.get("corpus") == "an4" and settings.get("protocol", {}).get("hold_out") == "splits"
+    }
+    assert "whisper_tiny_an4" in split
+    assert {name for name, protocol in split.items() if not protocol.get("dev_speakers")} == set()
