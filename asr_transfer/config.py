@@ -362,13 +362,15 @@ class SpeakerAdaptiveConfig(Ranged, section="speaker_adaptive"):
 
     Attributes:
         kind: part that each training speaker has of his own: `lhuc`, scales of the hidden units (Swietojanski et al.
-            2016), or `speaker-code`, a vector that shifts every layer, whose matrices are kept with the model.
+            2016); `speaker-code`, a vector that shifts every layer, whose matrices are kept with the model; or `film`,
+            a summary of how the speaker sounds, without transcripts, that scales and shifts every layer (FiLM; Perez
+            et al. 2018).
         share: share of the utterances of each batch that are heard so; the rest keep the model good for everybody.
-        code: numbers in a `speaker-code`.
+        code: numbers in a `speaker-code` or in the summary of `film`.
         pace: factor on the learning rate of what is the speakers' own.
     """
 
-    kind: Literal["lhuc", "speaker-code"] = "lhuc"
+    kind: Literal["lhuc", "speaker-code", "film"] = "lhuc"
     share: Share = 0.5
     code: Count = 32
     # On digits with two development speakers left out, 304 of 1,000 words were wrong before an adaptation, 350 after

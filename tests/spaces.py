@@ -7,13 +7,15 @@ from math import prod
 
 import torch
 
+from asr_transfer.adaptation.film_summary import FILM
 from asr_transfer.adaptation.methods import METHODS
 from asr_transfer.adaptation.speaker_profiles import space_of
 from asr_transfer.models.adapters import AdapterSpec, adapter_state, add_adapter, base_checksum
-from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.adapters.modulation import add_modulation
+from asr_transfer.models.contract import Model, SpeechModel
 from asr_transfer.models.speaker_space import names_of
 
-STARTS = tuple(name for name, method in METHODS.items() if method.role == "start")
+STARTS = tuple(name for name, method in METHODS.items() if method.role == "start" and name != FILM)
 """Methods that describe a speaker by weights of such directions."""
 
 
@@ -35,3 +37,12 @@ def give_space(model: SpeechModel, kind: str = "lhuc", speakers: int = 9, seed: 
     spec = AdapterSpec(kind, 2 if kind == "lora" else 0)
     made = made_up_profiles(model, spec, speakers, seed, spread)
     model.speakers = space_of(spec, base_checksum(model), *made, next(model.parameters()).dtype)
+
+
+def give_modulation(model: Model, size: int = 3, seed: int = 9) -> None:
+    """Let a model be modulated by summaries, as if it had been trained so."""
+    part, random = add_modulation(model, size), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in part.state_dict().values():
+            tensor.copy_(0.2 * torch.randn(tensor.shape, generator=random, dtype=torch.float64))
+        part.spread.abs_().add_(0.1)

@@ -13,6 +13,7 @@ from typing import Concatenate, ParamSpec
 
 import torch
 
+from asr_transfer.adaptation.film_summary import FILM, Summarised, summarise
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import (
     METHODS,
@@ -30,7 +31,6 @@ from asr_transfer.adaptation.speaker_weights import (
     Described,
     describe_speaker,
     recognised,
-    require_space,
     require_speech,
 )
 from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
@@ -41,7 +41,7 @@ from asr_transfer.data.manifest import Report
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, NothingUsable
-from asr_transfer.models.adapters import add_adapter
+from asr_transfer.models.adapters import PREFIX, add_adapter
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel
 from asr_transfer.remarks import remark
 from asr_transfer.training import distributed
@@ -73,7 +73,7 @@ class Adapted:
         depth: number of first layers that give what the source's give; 0 where it was trained on features.
         warp: warp that was chosen; None where none was looked for.
         warp_before: factor of the source's own warp; 1 for none.
-        described: weights of the training speakers' directions that it starts from; None for none.
+        described: weights of the training speakers' directions, or summary, that it starts from; None for none.
     """
 
     recogniser: Recogniser
@@ -85,7 +85,7 @@ class Adapted:
     depth: int = 0
     warp: Warped | None = None
     warp_before: float = 1.0
-    described: Described | None = None
+    described: Described | Summarised | None = None
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
@@ -302,11 +302,15 @@ def chosen_warp(
     return find_warp(source, usable, config.settings.warps, config.settings.warp_width, read, known)
 
 
-def _described(source: Recogniser, spoken: Spoken, method: str, config: AdaptConfig) -> Described:
+def _described(source: Recogniser, spoken: Spoken, method: str, config: AdaptConfig) -> Described | Summarised:
     """Describe a speaker by what can be heard: texts that CTC cannot spell tell nothing."""
-    usable = spoken
+    device = distributed.join(config.device)
     if method != MEAN:
         require_speech(spoken, method)
+    if method == FILM:
+        return summarise(source, spoken, device)
+    usable = spoken
+    if method != MEAN:
         read = spoken if METHODS[method].reads else recognised(source, spoken)
         usable = learnable(read.spelled(source.tokens), source.model)[0]
         if not usable:
@@ -314,20 +318,22 @@ def _described(source: Recogniser, spoken: Spoken, method: str, config: AdaptCon
                 f"no recording is long enough for its transcript, so there is nothing that `{method}` could go by; "
                 f"record more, or take `{MEAN}`, which reads none."
             )
-    return describe_speaker(source, usable, method, config.settings, distributed.join(config.device))
+    return describe_speaker(source, usable, method, config.settings, device)
 
 
 def _started(
-    source: Recogniser, described: Described
+    source: Recogniser, described: Described | Summarised
 ) -> tuple[Recogniser, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Return the source with a speaker's profile on it, and the profile's parameters without effect and as they are."""
     model = copy.deepcopy(source.model)
-    space = require_space(model, described.method)
-    add_adapter(model, space.spec)
-    names = space.profile(described.weights).keys()
-    no_op = {name: model.get_parameter(name).detach().cpu().clone() for name in names}
-    space.put_on(model, described.weights)
-    return replace(source, model=model.eval()), no_op, {n: model.get_parameter(n).detach().cpu().clone() for n in names}
+    spec = described.spec(model)
+    add_adapter(model, spec)
+    of_it = f"{PREFIX}{spec.kind}."
+    own = {name: parameter for name, parameter in model.named_parameters() if name.startswith(of_it)}
+    no_op = {name: parameter.detach().cpu().clone() for name, parameter in own.items()}
+    described.put_on(model)
+    profile = {name: parameter.detach().cpu().clone() for name, parameter in own.items()}
+    return replace(source, model=model.eval()), no_op, profile
 
 
 def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:

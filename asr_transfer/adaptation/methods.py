@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from asr_transfer.adaptation.film_summary import FILM, require_modulation
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.adaptation.speaker_weights import EIGEN, MEAN, MIXTURE, NEAREST, UNREAD, require_space
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.adapters.codes import CODES, codes_of
+from asr_transfer.models.adapters.modulation import MODULATION, modulation_of
 from asr_transfer.models.contract import Block, Model, SequenceModel, SpeechModel, paths_with_tensors, require_ctc
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
@@ -174,6 +176,12 @@ def _start(source: Model, settings: MethodSettings) -> Ingredients:
     return Ingredients([Add(space.spec)] if space else [])
 
 
+def _film(source: Model, settings: MethodSettings) -> Ingredients:
+    # `adapt` puts the summary on before the plan is applied, for it is computed and not trained.
+    part = modulation_of(source)
+    return Ingredients([Add(AdapterSpec(FILM, part.size))] if part else [])
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -323,6 +331,15 @@ METHODS: dict[str, Method] = {
             needs_ctc=True,
         ),
         Method(
+            FILM,
+            "scale and shift every layer by a summary of how the speaker sounds, on a model that was trained so (FiLM; "
+            "Perez et al. 2018); transcripts are not read",
+            "start",
+            0.0,
+            _film,
+            reads=False,
+        ),
+        Method(
             "suta",
             "adapt to each utterance alone while recognising it (Lin et al. 2022); nothing is trained before",
             "test-time",
@@ -406,9 +423,12 @@ def build(name: str, source: Model, settings: MethodSettings, head: str | None =
     left = [
         *source.held(),
         *([] if codes_of(source) is None else [CODES]),
+        *([] if modulation_of(source) is None else [MODULATION]),
         *([] if head is None else _of_other_heads(source, head)),
     ]
-    if starting(name) and isinstance(source, SpeechModel) and source.speakers:
+    if (start := starting(name)) == FILM:
+        left.append(f"adapters.{FILM}")
+    elif start and isinstance(source, SpeechModel) and source.speakers:
         # The profile of a few weights stays as it is, unless what it is of is trained further.
         kind = source.speakers.spec.kind
         left += [] if kind in name.split("+") else [f"adapters.{kind}"]
@@ -434,17 +454,19 @@ def require_fitting(name: str, model: SpeechModel) -> None:
 
     Raises:
         ConfigError: it does, or it is unknown.
-        ModelError: it goes by profiles of training speakers, which the model lacks.
+        ModelError: it goes by profiles of training speakers or by a summary, for which the model was not made.
     """
     for method in find_methods(name):
         if method.needs_ctc or (method.role != "nothing" and not isinstance(model, SequenceModel)):
             require_ctc(model, f"`{method.name}`")
-        if method.role == "start":
+        if method.name == FILM:
+            require_modulation(model)
+        elif method.role == "start":
             require_space(model, method.name)
 
 
 def starting(name: str) -> str | None:
-    """Return the method of a combination that describes the speaker by weights of training speakers' directions."""
+    """Return the method of a combination that gives a profile which nothing trains: of a few numbers on the speaker."""
     return next((method.name for method in find_methods(name) if method.role == "start"), None)
 
 

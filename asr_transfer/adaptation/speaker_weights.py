@@ -26,7 +26,7 @@ from asr_transfer.data.batching import sequential
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import DataError, ModelError, NothingUsable
-from asr_transfer.models.adapters import adapter_specs, base_checksum
+from asr_transfer.models.adapters import AdapterSpec, adapter_specs, base_checksum
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.models.speaker_space import MAKING, SpeakerSpace
 
@@ -61,6 +61,15 @@ class Described:
     gain: float
     speakers: Sequence[str]
     digest: str
+
+    def spec(self, model: SpeechModel) -> AdapterSpec:
+        """Return the adapter of a model that the weights are a profile of."""
+        return require_space(model, self.method).spec
+
+    def put_on(self, model: SpeechModel) -> None:
+        """Give the profile to a model that has the adapter."""
+        assert model.speakers is not None
+        model.speakers.put_on(model, self.weights)
 
     def plain(self) -> dict[str, Any]:
         """Return plain values for a record."""

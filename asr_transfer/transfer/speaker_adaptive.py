@@ -1,26 +1,42 @@
 """Trains a model together with what each training speaker has of his own: speaker-adaptive training.
 
-Hidden units that are scaled for each speaker (SAT-LHUC; Swietojanski, Li and Renals 2016), or a code of each speaker
-that shifts the layers by shared matrices (Abdel-Hamid and Jiang 2013; Xue et al. 2014). A share of the items is heard
-by what is their speaker's, the rest by the model as it is for everybody, so that it stays good without any.
+Hidden units that are scaled for each speaker (SAT-LHUC; Swietojanski, Li and Renals 2016), a code of each speaker that
+shifts the layers by shared matrices (Abdel-Hamid and Jiang 2013; Xue et al. 2014), or a summary of how he sounds, which
+scales and shifts them (FiLM; Perez et al. 2018). A share of the items is heard by what is their speaker's, the rest by
+the model as it is for everybody, so that it stays good without any.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 
+import numpy as np
 import torch
 from torch import nn
 
-from asr_transfer.data.batching import Batch
+from asr_transfer.data.batching import Batch, cut
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ConfigError, nearest_hint
-from asr_transfer.models.adapters.many_speakers import MANY, ManySpeakers
+from asr_transfer.models.adapters.many_films import ManyFilms
+from asr_transfer.models.adapters.many_speakers import Heard, ManyCodes, ManyLhuc, ManySpeakers
 from asr_transfer.models.contract import Model
 from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.streams import Output, Stream, Task
+
+MANY: dict[str, type[ManyLhuc] | type[ManyCodes] | type[ManyFilms]] = {
+    kind.kind: kind for kind in (ManyLhuc, ManyCodes, ManyFilms)
+}
+"""All kinds by name."""
+
+EACH = 20
+"""Items of each speaker, at most, by which it is settled how the speakers lie to each other."""
+
+SETTLING_FRAMES = 60_000
+"""Budget of a batch of these."""
 
 
 class SpeakerAdaptive(TrainedObjective):
@@ -29,10 +45,10 @@ class SpeakerAdaptive(TrainedObjective):
     After the training the model is a plain one. `settle` leaves with it what speakers to come need.
 
     Args:
-        kind: `lhuc` or `speaker-code`.
+        kind: `lhuc`, `speaker-code` or `film`.
         share: share of the items that are adapted to their speaker, from 0 to 1, drawn anew in each batch; 0 is plain
             training, bit for bit.
-        size: numbers in a speaker code; no matter for `lhuc`.
+        size: numbers in a speaker code or a summary; no matter for `lhuc`.
         pace: factor on the learning rate of what is the speakers' own.
 
     Attributes:
@@ -50,6 +66,8 @@ class SpeakerAdaptive(TrainedObjective):
         self.names: tuple[str, ...] = ()
         self.many: ManySpeakers | None = None
         self._speakers: dict[str, torch.Tensor] = {}
+        self._first: dict[str, int] = {}
+        self._spoken: dict[str, Spoken] = {}
 
     def setup(self, model: nn.Module, streams: Mapping[str, Stream]) -> None:
         """Give every speaker of the tasks what is his own; a speaker at another speed is another one.
@@ -65,12 +83,15 @@ class SpeakerAdaptive(TrainedObjective):
         require_speakers(one for spoken in heard.values() for one in spoken.utterances)
         named = {name: spoken.speakers() for name, spoken in heard.items()}
         self.names = tuple(sorted({speaker for speakers in named.values() for speaker in speakers}))
-        assert isinstance(model, Model)
-        self.many = MANY[self.kind](model, len(self.names), self.size)
         numbers = {speaker: number for number, speaker in enumerate(self.names)}
+        self._spoken = heard
         self._speakers = {
             name: torch.tensor([numbers[speaker] for speaker in speakers]) for name, speakers in named.items()
         }
+        counts = list(accumulate(map(len, named.values()), initial=0))
+        self._first = dict(zip(named, counts, strict=False))
+        assert isinstance(model, Model)
+        self.many = MANY[self.kind](model, torch.cat(list(self._speakers.values())), self.size)
 
     @contextmanager
     def around(self, model: nn.Module, parts: Mapping[str, tuple[Stream, Batch]], share: float) -> Iterator[None]:
@@ -82,13 +103,11 @@ class SpeakerAdaptive(TrainedObjective):
         device = next(model.parameters()).device
         # The streams' rows stand in this order in a joint batch; a stream of nobody is heard by the model as it is.
         nobody = torch.tensor(-1)
-        rows = [
-            self._speakers[name][batch.items] if name in self._speakers else nobody.expand(len(batch.items))
-            for name, (_, batch) in parts.items()
-        ]
-        speakers = torch.cat(rows)
+        rows = [(name, batch.items, nobody.expand(len(batch.items))) for name, (_, batch) in parts.items()]
+        speakers = torch.cat([self._speakers[name][own] if name in self._speakers else no for name, own, no in rows])
+        items = torch.cat([self._first[name] + own if name in self._first else no for name, own, no in rows])
         own = (torch.rand(len(speakers)) < self.share) & (speakers >= 0)
-        with self.many.on(model, speakers.clamp(min=0).to(device), own.to(device)):
+        with self.many.on(model, speakers.clamp(min=0).to(device), own.to(device), items):
             yield
 
     def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
@@ -98,7 +117,26 @@ class SpeakerAdaptive(TrainedObjective):
     def settle(self, model: Model) -> None:
         """Leave with the trained model what an adaptation to further speakers begins with."""
         assert self.many is not None
-        self.many.settle(model)
+        self.many.settle(model, self._heard(next(model.parameters()).device))
+
+    def _heard(self, device: torch.device) -> Iterator[Heard]:
+        """Yield some speech of each speaker, without augmentation."""
+        counts = Counter[int]()
+        for name, spoken in self._spoken.items():
+            kept = []
+            for item, speaker in enumerate(self._speakers[name].tolist()):
+                counts[speaker] += 1
+                if counts[speaker] <= EACH:
+                    kept.append(item)
+            if not kept:  # all of these speakers have been heard in other streams
+                continue
+            costs = spoken.costs()
+            shortest = np.array(kept)[np.argsort(costs[kept], kind="stable")]
+            for items in cut(shortest, costs, SETTLING_FRAMES):
+                batch = spoken.collate(items.tolist())
+                assert batch.lengths is not None
+                speakers = self._speakers[name][batch.items]
+                yield Heard(*(part.to(device) for part in (batch.inputs, batch.lengths, speakers)))
 
 
 def require_speakers(utterances: Iterable[Utterance]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from asr_transfer.adaptation.profile import Profile
@@ -38,6 +39,29 @@ def test_a_model_trained_with_codes_is_adapted_by_a_profile_of_one_code(coded: P
     assert list(profile.tensors) == ["adapters.speaker-code.code"]
     assert profile.tensors["adapters.speaker-code.code"].abs().max() > 0
     assert equal(weights(coded, ran.out / "profile"), weights(ran.out))
+
+
+def test_a_model_trained_with_film_is_adapted_by_a_summary_for_which_no_transcript_is_read(
+    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    films = _train(tone_corpus, tmp_path / "films", "--speaker_adaptive.kind", "film", "--speaker_adaptive.code", "3")
+    config = yaml.safe_load((films / "model" / "config.yaml").read_text())
+    assert config["modulation"] == 3 and "adapters" not in config
+    kim = recordings(tmp_path, "kim", 1.17, 4, 7)
+    ran = adapt(films, kim, tmp_path / "run", "--method", "film", "--keep_suspicious")
+    summary = Profile.load(ran.out / "profile").tensors
+    assert list(summary) == ["adapters.film.summary"] and summary["adapters.film.summary"].abs().max() > 0
+    assert equal(weights(films, ran.out / "profile"), weights(ran.out))
+    assert "film: a summary of 4 recordings" in ran.printed
+    # Without texts it is the same summary, and what is trained on top of it leaves the summary as it is.
+    mute = recordings(tmp_path / "mute", "kim", 1.17, 4, 7, table=False)
+    unread = adapt(films, mute, tmp_path / "unread", "--method", "film", "--keep_suspicious")
+    assert equal(Profile.load(unread.out / "profile").tensors, summary)
+    quick = ("--steps", 3, "--check", "false", "--keep_suspicious")
+    more = adapt(films, kim, tmp_path / "more", "--method", "film+lhuc", *quick)
+    found = Profile.load(more.out / "profile").tensors
+    assert torch.equal(found["adapters.film.summary"], summary["adapters.film.summary"])
+    assert any(name.startswith("adapters.lhuc.") for name in found)
 
 
 def test_scales_of_speakers_leave_a_plain_model(
@@ -79,3 +103,11 @@ def test_what_cannot_be_done_is_told(
     assert "needs several speakers, but there is one to train on" in capsys.readouterr().err
     assert run(*command, "--meta.way", "reptile", "--meta.learn_rates", "true") != 0
     assert "`meta.learn_rates` needs `meta.way` fomaml" in capsys.readouterr().err
+
+
+def test_a_model_that_was_trained_without_a_summary_is_not_adapted_by_one(
+    coded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kim = recordings(tmp_path, "kim", 1.17, 4, 7)
+    assert run("adapt", "--model", coded, "--data", kim, "--out", tmp_path / "out", "--method", "film") == 1
+    assert "this one was trained without; train one with --speaker_adaptive.kind film" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from asr_transfer.adaptation.film_summary import FILM
 from asr_transfer.adaptation.methods import METHODS, STREAM, build
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.config import ImageConfig
@@ -28,7 +29,7 @@ from tests.small import different, settings, snapshot
 from tests.spaces import STARTS
 
 LAYERS = (5, 6, 4)
-LISTENING = ("lin", "pseudo-label", "suta", "warp", "warp-untranscribed", "replay", "none", *STARTS)
+LISTENING = ("lin", "pseudo-label", "suta", "warp", "warp-untranscribed", "replay", "none", FILM, *STARTS)
 """Methods that are about speech, or nothing to train."""
 TRAINED = {
     "front-end": ("encoder.layers.0.",),

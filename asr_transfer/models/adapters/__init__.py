@@ -3,7 +3,15 @@
 Each kind has a file here and is registered by being imported at this door.
 """
 
-from asr_transfer.models.adapters import input_network, lhuc, lora, residual, speaker_code, warp  # noqa: F401  # registers
+from asr_transfer.models.adapters import (  # noqa: F401  # registers
+    film,
+    input_network,
+    lhuc,
+    lora,
+    residual,
+    speaker_code,
+    warp,
+)
 from asr_transfer.models.adapters.attached import (
     adapter_specs,
     adapter_state,

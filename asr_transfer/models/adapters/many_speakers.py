@@ -6,9 +6,9 @@ layers by matrices which the speakers share (`speaker-code`). A row may also be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -18,19 +18,33 @@ from asr_transfer.models.adapters.kind import KINDS, PREFIX, SEED
 from asr_transfer.models.contract import Block, Model
 
 
+class Heard(NamedTuple):
+    """A batch of speech.
+
+    Attributes:
+        inputs: (batch, time, dim) inputs.
+        lengths: (batch,) lengths.
+        speakers: (batch,) number of each row's speaker.
+    """
+
+    inputs: torch.Tensor
+    lengths: torch.Tensor
+    speakers: torch.Tensor
+
+
 class ManySpeakers(nn.Module):
     """What speakers have of their own, at the start nothing that changes the model.
 
     Args:
         model: model that is trained.
-        speakers: number of speakers.
+        owners: (items,) number of the speaker of each item that is trained on.
     """
 
     kind: str
 
-    def __init__(self, model: Model, speakers: int) -> None:
+    def __init__(self, model: Model, owners: torch.Tensor) -> None:
         super().__init__()
-        self.speakers = speakers
+        self.speakers = int(owners.max()) + 1
         self.places = KINDS[self.kind].places(model)
 
     def act(self, number: int, hidden: torch.Tensor, speakers: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
@@ -48,12 +62,24 @@ class ManySpeakers(nn.Module):
         """Return what is a speaker's, as the tensors of an adapter of this kind on the settled model."""
         raise NotImplementedError
 
-    def settle(self, model: Model) -> None:
-        """Leave with the model what it needs for speakers to come, for which it is as if nobody had been adapted to."""
+    def settle(self, model: Model, heard: Iterable[Heard]) -> None:
+        """Leave with the model what it needs for speakers to come, for which it is as if nobody had been adapted to.
+
+        Args:
+            model: model that was trained.
+            heard: some speech of each speaker.
+        """
 
     @contextmanager
-    def on(self, model: Model, speakers: torch.Tensor, own: torch.Tensor) -> Iterator[None]:
-        """Adapt each row of what the model runs meanwhile; see `act` for the arguments."""
+    def on(self, model: Model, speakers: torch.Tensor, own: torch.Tensor, items: torch.Tensor) -> Iterator[None]:
+        """Adapt each row of what the model runs meanwhile.
+
+        Args:
+            model: model that is trained.
+            speakers: (batch,) speaker of each row.
+            own: (batch,) whether the row is adapted to its speaker.
+            items: (batch,) number of each row's item among all; −1 for one that is nobody's.
+        """
         with ExitStack() as stack:
             for number, place in enumerate(self.places):
                 hook = self._hook(number, place, speakers, own)
@@ -82,11 +108,11 @@ class ManyLhuc(ManySpeakers):
 
     kind = "lhuc"
 
-    def __init__(self, model: Model, speakers: int, size: int = 0) -> None:
-        super().__init__(model, speakers)
+    def __init__(self, model: Model, owners: torch.Tensor, size: int = 0) -> None:
+        super().__init__(model, owners)
         like = next(model.parameters())
         self.r = nn.ParameterList(
-            nn.Parameter(torch.zeros(speakers, place.dim, device=like.device, dtype=like.dtype))
+            nn.Parameter(torch.zeros(self.speakers, place.dim, device=like.device, dtype=like.dtype))
             for place in self.places
         )
 
@@ -106,10 +132,10 @@ class ManyCodes(ManySpeakers):
 
     kind = "speaker-code"
 
-    def __init__(self, model: Model, speakers: int, size: int) -> None:
-        super().__init__(model, speakers)
+    def __init__(self, model: Model, owners: torch.Tensor, size: int) -> None:
+        super().__init__(model, owners)
         like = next(model.parameters())
-        codes = torch.randn(speakers, size, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
+        codes = torch.randn(self.speakers, size, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
         self.codes = nn.Parameter(codes.to(like.device, like.dtype))
         # The matrices are the model's: what is kept of it, such as its best weights, has those that go with it.
         self.shared = (add_codes(model, size),)
@@ -126,11 +152,7 @@ class ManyCodes(ManySpeakers):
         """See `ManySpeakers.own`."""
         return {f"{PREFIX}{self.kind}.code": self.codes[speaker].detach()}
 
-    def settle(self, model: Model) -> None:
+    def settle(self, model: Model, heard: Iterable[Heard]) -> None:
         """Hold the matrices as they are, of which the code 0 makes nothing."""
         for matrix in self.shared[0].parameters():
             matrix.requires_grad_(False)
-
-
-MANY: dict[str, type[ManyLhuc] | type[ManyCodes]] = {kind.kind: kind for kind in (ManyLhuc, ManyCodes)}
-"""All kinds by name."""

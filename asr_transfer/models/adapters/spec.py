@@ -16,8 +16,8 @@ class AdapterSpec:
     Attributes:
         kind: `lhuc` scales hidden units, `lin` transforms the features, `lora` adds low-rank matrices to weights,
             `residual-adapter` puts a bottleneck behind every encoder layer, `speaker-code` a bias from one vector,
-            `warp` multiplies the frequencies of the features.
-        size: rank of `lora`, bottleneck of `residual-adapter`, length of `speaker-code`; 0 for the others.
+            `film` scales and shifts every layer by a summary, `warp` multiplies the frequencies of the features.
+        size: rank of `lora`, bottleneck of `residual-adapter`, length of `speaker-code` and `film`; 0 for the others.
         blocks: Paths of the blocks that it acts on, as the model names them; none for all that it can act on.
 
     Raises:
