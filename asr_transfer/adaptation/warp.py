@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from scipy import stats
 from scipy.special import logsumexp
-from torch.nn import functional
 
 from asr_transfer.adaptation.settings import MethodSettings
+from asr_transfer.adaptation.sureness import weigh
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report, Utterance, by_speaker
 from asr_transfer.data.speech import Spoken
-from asr_transfer.decoding.recogniser import Frames, Recogniser
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, ModelError, NothingUsable
 from asr_transfer.models.adapters import AdapterSpec, adapter_specs, add_adapter
 from asr_transfer.models.contract import SpeechModel
@@ -309,28 +309,12 @@ def evidence(
         heard = part.spelled(source.tokens) if read else part
         for factor in factors:
             set_warp(trial.model, factor)
-            found = trial.listen_with(partial(_weigh, read), heard, whole=read, label=f"warp {factor:.2f}")
+            found = trial.listen_with(partial(weigh, read), heard, whole=read, label=f"warp {factor:.2f}")
             for number, pieces in zip(new, found, strict=True):
                 nats, sureness, frames = np.sum(pieces, axis=0).tolist()
                 known[read, factor, names[number]] = (nats, sureness, frames)
     table = np.array([[known[read, factor, name] for name in names] for factor in factors])
     return Evidence(table[..., 0], table[..., 1], table[0, :, 2], DOUBT_READ if read else DOUBT)
-
-
-def _weigh(read: bool, frames: Frames) -> Iterable[tuple[float, float, int]]:
-    """Return the evidence of each utterance, the model's sureness, and the frames."""
-    chances = frames.logits.float().log_softmax(-1)
-    certain = (chances.exp() * chances).sum(-1)
-    valid = torch.arange(certain.shape[1], device=certain.device) < frames.lengths[:, None]
-    sureness = (certain * valid).sum(1)
-    nats = sureness - _ctc(chances, frames) if read else sureness
-    return zip(nats.tolist(), sureness.tolist(), frames.lengths.tolist(), strict=True)
-
-
-def _ctc(chances: torch.Tensor, frames: Frames) -> torch.Tensor:
-    assert frames.batch.target_lengths is not None
-    targets, counts = (part.to(chances.device) for part in (frames.batch.targets, frames.batch.target_lengths))
-    return functional.ctc_loss(chances.transpose(0, 1), targets, frames.lengths, counts, reduction="none")
 
 
 def prior_of_training(

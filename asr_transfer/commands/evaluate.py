@@ -66,7 +66,7 @@ def evaluate(
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
     writing: WritingConfig = WritingConfig(),
-    online_profile: Literal["warp"] | None = None,
+    online_profile: Literal["warp", "film"] | None = None,
     overwrite: bool = False,
 ) -> Score:
     """Score a model, as `asr-transfer evaluate` does: the parameters are its options, described in `--help`.
@@ -152,7 +152,7 @@ def evaluate_run(
         say(told_identification(identification))
     elif session := open_session(recogniser, command):
         found = paired(recogniser, spoken, *listen(recogniser, spoken, None, session))
-        more["online_profile"] = {"factors": session.factors()}
+        more["online_profile"] = session.plain()
         for line in session.describe():
             say(line)
     else:

@@ -248,12 +248,17 @@ def open_session(recogniser: Recogniser, options: OnlineOptions) -> Session | No
 
     Raises:
         ConfigError: the model has no CTC or no bands, or holds a warp already.
+        ModelError: the model was not trained with summaries of speakers, or holds one already.
     """
-    if options.online_profile is None:
-        return None
-    from asr_transfer.adaptation.online import Session  # loads scipy, which nothing else needs to listen
+    if options.online_profile == "warp":
+        from asr_transfer.adaptation.online_warp import WarpSession  # loads scipy, which nothing else needs to listen
 
-    return Session(recogniser)
+        return WarpSession(recogniser)
+    if options.online_profile == "film":
+        from asr_transfer.adaptation.online_film import FilmSession
+
+        return FilmSession(recogniser)
+    return None
 
 
 def listen(

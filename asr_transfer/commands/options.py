@@ -168,10 +168,11 @@ class OnlineOptions(ListenOptions):
 
     Attributes:
         online_profile: adaptation to each speaker while he is listened to, from recording to recording and without
-            transcripts: `warp`, a factor on all frequencies, where the model is surely surer through one.
+            transcripts, where the model is surer with it: `warp`, a factor on all frequencies, or `film`, a running
+            summary of how the speaker sounds, for models that were trained with `--speaker_adaptive.kind film`.
     """
 
-    online_profile: Literal["warp"] | None = None
+    online_profile: Literal["warp", "film"] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

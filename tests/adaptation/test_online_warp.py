@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr_transfer.adaptation.online import ENOUGH, Session
+from asr_transfer.adaptation.online_warp import ENOUGH, WarpSession
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.adaptation.warp import find_warp, with_warp
 from asr_transfer.data.features import build_store
@@ -31,7 +31,7 @@ def voices(tone_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Voices:
 
 def test_a_speaker_is_heard_through_what_his_recordings_so_far_speak_for(voices: Voices) -> None:
     source, speech = voices
-    session, own = Session(source), speech["child"]
+    session, own = WarpSession(source), speech["child"]
     texts = session.listen(own)
     for count in (1, 3, ENOUGH, len(own)):
         found = find_warp(source, own.subset(range(min(count, ENOUGH))), MethodSettings().warps, read=False)
@@ -46,23 +46,23 @@ def test_a_speaker_is_heard_through_what_his_recordings_so_far_speak_for(voices:
 def test_ordinary_speakers_are_heard_as_ever_whoever_spoke_before(voices: Voices) -> None:
     source, speech = voices
     usual, child = speech["usual"], speech["child"]
-    alone = Session(source).listen(child)
-    session = Session(source)
+    alone = WarpSession(source).listen(child)
+    session = WarpSession(source)
     mixed = session.listen(Spoken([*child.utterances[:5], *usual.utterances, *child.utterances[5:]], child.store))
     assert mixed[5:15] == source.listen(usual) and mixed[:5] + mixed[15:] == alone
     assert session.factors()["usual"] == 1 and len(session.describe()) == 1
     nobody = Spoken([replace(u, speaker="") for u in child.utterances], child.store)
-    again = Session(source)
+    again = WarpSession(source)
     assert again.listen(nobody) == alone and again.describe()[0].startswith("the speaker: ")
 
 
 def test_too_short_a_recording_is_heard_and_tells_nothing(voices: Voices) -> None:
     source, speech = voices
     short = Spoken([replace(u, duration=0.2) for u in speech["child"].utterances], speech["child"].store)
-    session = Session(source)
+    session = WarpSession(source)
     assert session.listen(short) == source.listen(short) and set(session.factors().values()) == {1.0}
 
 
 def test_a_model_that_is_one_speakers_already_is_refused(voices: Voices) -> None:
     with pytest.raises(ConfigError, match=r"holds a warp of 0\.84 already, .* leave `online_profile` out\.$"):
-        Session(with_warp(voices[0], 0.84))
+        WarpSession(with_warp(voices[0], 0.84))
