@@ -18,7 +18,7 @@ def weigh(read: bool, frames: Frames) -> Iterable[tuple[float, float, int]]:
 
     Args:
         read: whether the transcripts are read.
-        frames: what the model says of a batch.
+        frames: outputs of the model for a batch.
     """
     chances = frames.logits.float().log_softmax(-1)
     certain = (chances.exp() * chances).sum(-1)
