@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +22,6 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from asr_transfer.commands import (
-    adapt,
-    compare,
-    evaluate,
-    export,
-    fetch,
-    keywords,
-    learn,
-    lexicon,
-    lm,
-    prepare,
-    profile,
-    recipes,
-    show,
-    train,
-    transcribe,
-    tune,
-)
 from asr_transfer.commands.options import Command, add_settings, settings_of
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.interruption import EXIT_STATUS, end_quietly, heeding, report_stop
@@ -51,19 +34,47 @@ from asr_transfer.terminal import print_everything, refused, unspelled
 
 end_quietly()  # for recipes, which load more after this
 
+COMMANDS = (
+    "train",
+    "learn",
+    "adapt",
+    "evaluate",
+    "transcribe",
+    "tune",
+    "compare",
+    "show",
+    "profile",
+    "export",
+    "lexicon",
+    "lm",
+    "keywords",
+    "recipes",
+    "fetch",
+    "prepare",
+)
+"""Names of all commands, each of which is a module of `commands`."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; see `interruption.EXIT_STATUS`."""
 
     def run(parsed: Namespace) -> int:
-        return COMMANDS[parsed.subcommand].run(parsed[parsed.subcommand])
+        return load_command(parsed.subcommand).run(parsed[parsed.subcommand])
 
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         with heeding():
-            parser, parts = build_parser()
+            # Every command is made known only where it is not clear which one is meant: that takes a third of a second.
+            parser, parts = build_parser(arguments[:1] if set(arguments[:1]) & set(COMMANDS) else COMMANDS)
     except KeyboardInterrupt as stop:
         return report_stop(stop, "asr-transfer", False)
     return _guarded(parser, parts, run, arguments)
+
+
+def load_command(name: str) -> Command:
+    """Return a command."""
+    command: Command = import_module(f"asr_transfer.commands.{name}").COMMAND
+    return command
 
 
 def script(settings: type[Any], function: Callable[[Any], None], arguments: Sequence[str] | None = None) -> int:
@@ -123,12 +134,17 @@ def _recipe_name(file: Path) -> str:
     return (file.resolve().parent.name if file.stem == "run" else file.stem).replace("_", " ")
 
 
-def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
-    """Return the parser, and the parsers of its commands by name (`prepare an4` for nested ones)."""
+def build_parser(names: Sequence[str] = COMMANDS) -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """Return the parser, and the parsers of its commands by name (`prepare an4` for nested ones).
+
+    Args:
+        names: names of the commands that it is to know.
+    """
     parser = _parser("asr-transfer", "Adapt a speech recogniser to a new speaker, and show what it gained and cost.")
     commands = parser.add_subcommands()
     parts: dict[str, ArgumentParser] = {}
-    for name, command in COMMANDS.items():
+    for name in names:
+        command = load_command(name)
         parts[name] = _parser(name, f"{command.summary[0].upper()}{command.summary[1:]}.")
         if command.declare is not None:
             command.declare(parts[name])
@@ -145,25 +161,6 @@ def _parser(program: str, description: str) -> ArgumentParser:
     allow_any_name()
     return ArgumentParser(prog=program, description=description, epilog=EXIT_STATUS, exit_on_error=False)
 
-
-COMMANDS: dict[str, Command] = {
-    "train": train.COMMAND,
-    "learn": learn.COMMAND,
-    "adapt": adapt.COMMAND,
-    "evaluate": evaluate.COMMAND,
-    "transcribe": transcribe.COMMAND,
-    "tune": tune.COMMAND,
-    "compare": compare.COMMAND,
-    "show": show.COMMAND,
-    "profile": profile.COMMAND,
-    "export": export.COMMAND,
-    "lexicon": lexicon.COMMAND,
-    "lm": lm.COMMAND,
-    "keywords": keywords.COMMAND,
-    "recipes": recipes.COMMAND,
-    "fetch": fetch.COMMAND,
-    "prepare": prepare.COMMAND,
-}
 
 if __name__ == "__main__":
     sys.exit(main())

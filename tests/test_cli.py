@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_transfer.cli import main
+from asr_transfer import commands
+from asr_transfer.cli import COMMANDS, build_parser, main
 from asr_transfer.decoding.recogniser import Recogniser
 from tests.adapting import Ran, adapt
 from tests.tones import TINY, make_speaker, speak
@@ -258,6 +259,22 @@ def test_help_needs_no_torch() -> None:
 
     code = "import sys; from asr_transfer.cli import build_parser; build_parser(); assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_by_itself_says_what_it_says_among_all(name: str) -> None:
+    """Only the command that is asked for is declared, for declaring all takes a third of a second."""
+    (_, every), (_, alone) = build_parser(), build_parser([name])
+    own = {part: parser for part, parser in every.items() if part.split()[0] == name}
+    assert own.keys() == alone.keys()
+    assert all(parser.format_help() == alone[part].format_help() for part, parser in own.items())
+
+
+def test_every_module_of_a_command_is_one() -> None:
+    """A command that is not named in the list could not be called."""
+    folder = Path(commands.__file__).parent
+    found = {file.stem for file in folder.glob("*.py") if "\nCOMMAND = Command(" in file.read_text(encoding="utf-8")}
+    assert found == set(COMMANDS)
 
 
 def test_who_listens_loads_nothing_that_trains() -> None:

@@ -185,8 +185,8 @@ def test_a_whole_command_is_told_of_wherever_it_is(monkeypatch: pytest.MonkeyPat
     log = _Log("show")
     monkeypatch.setattr(sys, "stderr", log)
     monkeypatch.setattr(progress, "EVERY", 0.01)
-    waiting = replace(cli.COMMANDS["show"], run=lambda arguments: 0 if log.come.wait(10) else 1)
-    monkeypatch.setitem(cli.COMMANDS, "show", waiting)
+    waiting = replace(cli.load_command("show"), run=lambda arguments: 0 if log.come.wait(10) else 1)
+    monkeypatch.setattr(cli, "load_command", lambda name: waiting)
     assert cli.main(["show", str(tmp_path)]) == 0
 
 

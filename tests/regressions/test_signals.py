@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -216,7 +216,8 @@ def test_only_what_can_go_on_is_told_to_resume(
         os.kill(os.getpid(), signal.SIGTERM)
         return 0
 
-    monkeypatch.setitem(cli.COMMANDS, command, replace(cli.COMMANDS[command], run=stop))
+    stopping = replace(cli.load_command(command), run=stop)
+    monkeypatch.setattr(cli, "load_command", lambda name: stopping)
     given = {"train": "--train x --out y", "adapt": "--model x --data y --out z", "compare": "x --out y"}
     assert cli.main([command, *given[command].split()]) == 143
     told = capsys.readouterr().err
@@ -323,7 +324,7 @@ def test_a_program_that_is_being_loaded_ends_without_a_traceback(
     done = subprocess.run([sys.executable, "-c", loading], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGINT and done.stderr == "stopped by SIGINT\n"
 
-    def building() -> None:
+    def building(names: Sequence[str]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(cli, "build_parser", building)

@@ -47,7 +47,8 @@ def test_of_commands(file: Path, before: int, joined: bool, monkeypatch: pytest.
         got.append(settings_of(EvaluateCommand, arguments))
         return 0
 
-    monkeypatch.setitem(cli.COMMANDS, "evaluate", replace(cli.COMMANDS["evaluate"], run=run))
+    watched = replace(cli.load_command("evaluate"), run=run)
+    monkeypatch.setattr(cli, "load_command", lambda name: watched)
     named = [f"--config={file}"] if joined else ["--config", str(file)]
     assert cli.main(["evaluate", *TYPED[:before], *named, *TYPED[before:]]) == 0
     (found,) = got
