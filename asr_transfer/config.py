@@ -440,6 +440,8 @@ class SourceConfig(Ranged):
         allophones: YAML file with the allophones, by language, of phonemes that are not a phone of their own.
         speaker_adaptive: speaker-adaptive training, of a model that is made to be adapted; None for none.
         meta: meta-learning behind the plain training, of a model that is made to be adapted; None for none.
+        warp_normalised: whether to train a second time, from new initial weights, with each training speaker heard
+            through the warp of his frequencies under which the first model understands him best (Lee and Rose 1996).
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -454,6 +456,7 @@ class SourceConfig(Ranged):
     allophones: Path | None = None
     speaker_adaptive: SpeakerAdaptiveConfig | None = None
     meta: MetaConfig | None = None
+    warp_normalised: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -528,6 +531,7 @@ _LATER: tuple[tuple[str, Any], ...] = (
     ("writing", None),
     ("speaker_adaptive", None),
     ("meta", None),
+    ("warp_normalised", False),
     ("rates", {}),
     ("momentum", 0.0),
 )

@@ -218,7 +218,7 @@ def adapt(
     factor = warp_of(source.model)
     if factor != 1:
         # The speaker alone is heard through the warp while it trains: mixed in, others would teach what nobody says.
-        spoken = spoken.fed(WarpedStore(spoken.store, factor, [utterance.id for utterance in spoken.utterances]))
+        spoken = spoken.fed(WarpedStore(spoken.store, {utterance.id: factor for utterance in spoken.utterances}))
         source, shared = with_warp(source, 1.0), None
     kept, infeasible = learnable(spoken.spelled(source.tokens, config.speeds, config.augment), source.model)
     report = Report(infeasible.kept, report.dropped + infeasible.dropped)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from asr_transfer.adaptation.meta_training import require_one_to_adapt, train_to_be_adapted
+from asr_transfer.adaptation.warp_normalised import normalise
 from asr_transfer.config import ModelConfig, SourceConfig
 from asr_transfer.data.manifest import Report
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.contract import SpeechModel
-from asr_transfer.models.kinds import make_network
+from asr_transfer.models.kinds import make_network, network_inputs
 from asr_transfer.training import session
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.training.session import train_recogniser
@@ -34,6 +35,11 @@ def train_source(
         DataError, ConfigError: see there; or there is one speaker alone where several are needed.
     """
     _require_adaptable(train, config)
+    before: Result | None = None
+    if config.warp_normalised:
+        first_folder = None if folder is None else folder / "checkpoints" / "first_pass"
+        first, before, _ = train_recogniser(train, dev, config, first_folder, log, objectives, make_model)
+        train, dev, _ = normalise(first, train, dev, config.trainer.seed, log)
     asked = config.speaker_adaptive
     adaptive = None if asked is None else SpeakerAdaptive(asked.kind, asked.share, asked.code, asked.pace)
     added: list[tuple[Weight, Objective]] = [] if adaptive is None else [(1.0, adaptive)]
@@ -44,6 +50,8 @@ def train_source(
         place = None if folder is None else folder / "checkpoints" / "meta"
         recogniser, more = train_to_be_adapted(recogniser, train, config.meta, config, place, log)
         result = _together(result, more)
+    if before is not None:
+        result = _together(before, result)
     return recogniser, result, report
 
 
@@ -58,6 +66,8 @@ def require_trainable(train: Spoken, dev: Spoken, config: SourceConfig) -> None:
 
 
 def _require_adaptable(train: Spoken, config: SourceConfig) -> None:
+    if config.warp_normalised:
+        network_inputs(config.model).require_bands("`warp_normalised`")
     if config.speaker_adaptive is not None:
         require_speakers(train.utterances)
     if config.meta is not None:
@@ -65,10 +75,11 @@ def _require_adaptable(train: Spoken, config: SourceConfig) -> None:
 
 
 def _together(first: Result, second: Result) -> Result:
-    """Return what two trainings did, one after the other; the best weights are none's, for the second has no choice."""
-    history = [*first.history, *({**entry, "step": entry["step"] + first.steps} for entry in second.history)]
+    """Return what two trainings did, one after the other; the best entry is the first's where the second has none."""
+    behind = [{**entry, "step": entry["step"] + first.steps} for entry in second.history]
+    best = first.best if second.best is None else {**second.best, "step": second.best["step"] + first.steps}
     sums = {
         name: getattr(first, name) + getattr(second, name)
         for name in ("steps", "skipped", "cpu_seconds", "loading_seconds", "cost")
     }
-    return Result(history=history, best=first.best, **sums)
+    return Result(history=[*first.history, *behind], best=best, **sums)

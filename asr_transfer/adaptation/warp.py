@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -203,22 +203,20 @@ class WarpedStore(FeatureStore):
 
     Args:
         store: features.
-        factor: factor on all frequencies.
-        names: utterances that are warped, at all their speeds.
+        factors: factor on all frequencies by the name of each utterance that is warped, at all its speeds.
     """
 
-    def __init__(self, store: FeatureStore, factor: float, names: Collection[str]) -> None:
+    def __init__(self, store: FeatureStore, factors: Mapping[str, float]) -> None:
         vars(self).update(vars(store))
-        self._below, self._factor = store, torch.tensor(factor)
-        chosen = set(names)
-        self._warped = {row for (name, _), row in self._views.items() if name in chosen}
+        self._below = store
+        self._factors = {row: factors[name] for (name, _), row in self._views.items() if factors.get(name, 1.0) != 1}
 
     def load(self, view: int) -> torch.Tensor:
         """Return the normalised inputs of a view, (frames, dim) float32."""
         block = self._below.load(view)
-        if view not in self._warped:
+        if view not in self._factors:
             return block
-        return self.inputs.warped(block[None], torch.tensor([len(block)]), self._factor)[0]
+        return self.inputs.warped(block[None], torch.tensor([len(block)]), torch.tensor(self._factors[view]))[0]
 
 
 def find_warp(

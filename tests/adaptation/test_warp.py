@@ -292,7 +292,7 @@ def test_a_judge_hears_the_speaker_through_it_and_others_without(speech: Speech)
 def test_others_are_not_heard_through_the_speakers_warp(speech: Speech) -> None:
     """Mixed in, warped speech of others is speech that nobody says."""
     own, other = speech.own[0], speech.more[0]
-    store = WarpedStore(speech.store, 0.8, [own.id])
+    store = WarpedStore(speech.store, {own.id: 0.8})
     plain = [speech.store.load(speech.store.view(u.id)) for u in (own, other)]
     warped = [store.load(store.view(u.id)) for u in (own, other)]
     assert torch.equal(warped[1], plain[1]) and not torch.allclose(warped[0], plain[0], atol=0.1)

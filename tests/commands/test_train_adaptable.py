@@ -73,6 +73,21 @@ def test_scales_of_speakers_leave_a_plain_model(
     assert read_record(out)["config"]["speaker_adaptive"]["share"] == 0.5
 
 
+def test_a_second_training_through_warps_leaves_a_plain_model_that_expects_them(
+    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    out = _train(tone_corpus, tmp_path / "run", "--warp_normalised", "true")
+    assert "warps of 6 training speakers: " in (out / "log.txt").read_text(encoding="utf-8")
+    config = yaml.safe_load((out / "model" / "config.yaml").read_text())
+    assert not {"codes", "modulation", "adapters"} & config.keys()
+    record = read_record(out)
+    assert record["training"]["steps"] == 12 and record["config"]["warp_normalised"] is True
+    command = ["train", "--train", str(tone_corpus["train"]), "--out", str(tmp_path / "other"), *TINY, *QUICK]
+    assert run(*command, "--warp_normalised", "true", "--model.features.kind", "kaldi-fbank") == 0
+    assert run("train", "--train", tone_corpus["train"], "--out", tmp_path / "plain", *TINY, *QUICK) == 0
+    assert "warp_normalised" not in read_record(tmp_path / "plain")["config"]
+
+
 @pytest.mark.parametrize("method", ["full", "lhuc"])
 def test_meta_learning_leaves_a_plain_model_and_says_what_rates_it_learnt(
     method: str, tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path

@@ -18,6 +18,7 @@ from asr_transfer.adaptation.adapt import adapt, spelled_by_head
 from asr_transfer.adaptation.adaptable_source import train_source
 from asr_transfer.adaptation.candidates import answers, rise
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
+from asr_transfer.adaptation.film_summary import FILM
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts, starting
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.speaker_profiles import space_of_training
@@ -152,7 +153,13 @@ class ExperimentConfig(Ranged):
         for name in (grid.name for grid in self.methods):
             if name not in AUTOMATIC:
                 find_methods(name)
-                if starting(name) and self.speaker_profiles is None and self.model is None:
+                start, made = starting(name), self.source.speaker_adaptive
+                if start == FILM and self.model is None and (made is None or made.kind != FILM):
+                    raise ConfigError(
+                        f"`methods`: {name} goes by a summary that no source model here is trained with; give "
+                        "`source.speaker_adaptive.kind` film."
+                    )
+                if start not in (None, FILM) and self.speaker_profiles is None and self.model is None:
                     raise ConfigError(
                         f"`methods`: {name} goes by the profiles of the training speakers, which no source model here "
                         "has; give `speaker_profiles`, such as lhuc."
