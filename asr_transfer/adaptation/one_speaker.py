@@ -51,6 +51,9 @@ EACH = 20
 MOST = 32
 """Recordings that are compared; of more, evenly spread ones."""
 
+NAMED = 4
+"""Speakers that a remark names."""
+
 LEAST_RECORDINGS = 3
 """Fewer have no smaller group."""
 
@@ -91,10 +94,19 @@ def remark_on_second_speaker(source: Recogniser, own: Spoken, known: Sequence[Sp
 
     Args:
         source: the model.
-        own: recordings that should be of one speaker; nothing is said where their manifest names several.
+        own: recordings that should be of one speaker; where their manifest names several, that is all that is said.
         known: speech that comes with the model, with the speakers' names.
     """
-    if len(own) < LEAST_RECORDINGS or len({utterance.speaker for utterance in own.utterances}) > 1:
+    named = Counter(utterance.speaker for utterance in own.utterances)
+    if len(named) > 1:
+        first = ", ".join(f"'{name}' ({count})" for name, count in named.most_common(NAMED))
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        remark(
+            f"the recordings are of {len(named)} speakers, {first}{more}, who are adapted to as if they were one; take "
+            "one of them with --speaker"
+        )
+        return None
+    if len(own) < LEAST_RECORDINGS:
         return None
     depth = _depth(source.model)
     heard = _witnesses(known) if depth else []

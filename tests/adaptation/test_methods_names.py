@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asr_transfer.adaptation.film_summary import FILM
 from asr_transfer.adaptation.methods import (
     FASTER_WITH_SOURCE,
     METHODS,
@@ -87,7 +88,7 @@ def test_the_learning_rate_is_that_of_the_method_that_says_what_is_trained() -> 
     rates = {name: method.learning_rate for name, method in METHODS.items()}
     for name, rate in rates.items():
         assert default_learning_rate(name) == pytest.approx(rate * (FASTER_WITH_SOURCE if name == "replay" else 1))
-        assert (rate == 0) == (name in ("none", "suta", "warp", "warp-untranscribed", *STARTS))
+        assert (rate == 0) == (name in ("none", "suta", "warp", "warp-untranscribed", FILM, *STARTS))
     assert len({rates["full"], rates["lora"], rates["lhuc"], rates["l2sp"]}) == 4, "or nothing is told apart"
     for name, wanted in {
         "full+replay": "full", "replay+full": "full", "lora+kld": "lora", "lhuc+l2sp": "lhuc", "lora+lhuc": "lora",

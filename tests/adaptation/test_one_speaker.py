@@ -100,11 +100,17 @@ def test_the_recordings_of_the_smaller_group_are_named_with_what_to_do(source: R
     assert remark.files == ("126.wav", "127.wav")
 
 
-def test_nothing_is_said_of_one_speaker_of_named_ones_or_where_nothing_is_known(source: Recogniser) -> None:
+def test_speakers_that_the_manifest_names_are_told(source: Recogniser) -> None:
+    with pytest.warns(Remark, match=r"are of 2 speakers, 's0' \(6\), 's1' \(4\), who are adapted to as if"):
+        assert remark_on_second_speaker(source, _spoken(list(range(10))), []) is None
+    with pytest.warns(Remark, match=r"are of 7 speakers, .* and 3 more, .* --speaker$"):
+        remark_on_second_speaker(source, _spoken(list(range(0, 42, 6))), [_spoken(KNOWN)])
+
+
+def test_nothing_is_said_of_one_speaker_or_where_nothing_is_known(source: Recogniser) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Remark)
         assert remark_on_second_speaker(source, _spoken(OWN[:6]), [_spoken(KNOWN)]) is None
-        assert remark_on_second_speaker(source, _spoken(OWN), [_spoken(KNOWN)]) is None
         assert remark_on_second_speaker(source, _spoken(OWN, "folder"), []) is None
         assert remark_on_second_speaker(source, _spoken(OWN, "folder"), [_spoken(KNOWN[:42])]) is None
         assert remark_on_second_speaker(source, _spoken(OWN[5:7], "folder"), [_spoken(KNOWN)]) is None
