@@ -303,11 +303,12 @@ def test_preparing_evaluating_and_showing_load_nothing_that_they_do_not_need(
         "from data_prep import registry; from data_prep.transcripts import usual_seconds; registry.commands(); "
         "usual_seconds([(1, 1.0), (2, 2.0)]); "
         "manifest_text('m.jsonl', [Utterance('a', '/a.wav', 1.0, 'a', 'b', 'en')]); "
-        "assert not {'torch', 'scipy.stats'} & set(sys.modules); model, data, out = sys.argv[1:]; "
+        "run, model, data, out = sys.argv[1:]; assert main(['show', run]) == 0; "
+        "assert not {'torch', 'scipy.stats'} & set(sys.modules); "
         "assert main(['evaluate', '--model', model, '--data', data, '--out', out]) == 0; "
-        "assert main(['show', out]) == 0; assert not {'speechbrain', 'scipy', 'transformers'} & set(sys.modules)"
+        "assert not {'speechbrain', 'scipy', 'transformers'} & set(sys.modules)"
     )
-    given = [str(tone_run / "model"), str(tone_corpus["test"]), str(tmp_path / "evaluated")]
+    given = [str(tone_run), str(tone_run / "model"), str(tone_corpus["test"]), str(tmp_path / "evaluated")]
     found = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
 

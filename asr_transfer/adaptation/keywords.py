@@ -27,12 +27,13 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import model_folder
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.evaluation.detection import EqualError, equal_error
+from asr_transfer.models.configuration import read_yaml, readable, refuse_foreign
 from asr_transfer.models.contract import SpeechModel
-from asr_transfer.models.folder import load_model, read_yaml, refuse_foreign
+from asr_transfer.models.folder import load_model
 from asr_transfer.models.modes import evaluating
 from asr_transfer.models.pretrained.door import is_foreign, open_pretrained
 from asr_transfer.models.replacing import replace_folder, restore
-from asr_transfer.models.weight_files import checksum, read_weights, readable, write_weights
+from asr_transfer.models.weight_files import checksum, read_weights, write_weights
 from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.progress import Work
 from asr_transfer.textfiles import write_text

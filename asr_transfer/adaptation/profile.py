@@ -36,12 +36,12 @@ from asr_transfer.models.adapters import (
     remove_adapters,
     specs_from_plain,
 )
+from asr_transfer.models.configuration import read_yaml, readable, refuse_foreign
 from asr_transfer.models.contract import SpeechModel
-from asr_transfer.models.folder import read_yaml, refuse_foreign
 from asr_transfer.models.replacing import replace_folder, restore
 from asr_transfer.models.speaker_space import FILE as SPEAKERS
 from asr_transfer.models.speaker_space import SpeakerSpace
-from asr_transfer.models.weight_files import bytes_of, checksum, read_weights, readable, write_weights
+from asr_transfer.models.weight_files import bytes_of, checksum, read_weights, write_weights
 from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.ranges import CountOrNone, Ranged, Weight
 from asr_transfer.textfiles import write_text

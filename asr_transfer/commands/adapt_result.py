@@ -13,7 +13,7 @@ from asr_transfer.commands.profile import open_profile
 from asr_transfer.data.kept_source import Summary, remarks, writers
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.models.folder import LAST_LANGUAGE
+from asr_transfer.models.configuration import LAST_LANGUAGE
 from asr_transfer.runs.record import RunRecord
 
 

@@ -16,7 +16,7 @@ from asr_transfer.decoding.identify import identify
 from asr_transfer.decoding.recogniser import Recogniser, heads_in, model_folder
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
 from asr_transfer.language_codes import same_language
-from asr_transfer.models.folder import LAST_LANGUAGE, read_config
+from asr_transfer.models.configuration import LAST_LANGUAGE, read_config
 
 AUTO = "auto"
 """Asks for the language to be found out."""

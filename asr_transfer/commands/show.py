@@ -138,7 +138,7 @@ def _head(folder: Path, record: Mapping[str, Any]) -> Text:
 
 def _base(folder: Path) -> str:
     """Say which pretrained model the run's model began with, and its licence; nothing where there is none."""
-    from asr_transfer.models.folder import read_config
+    from asr_transfer.models.configuration import read_config
     from asr_transfer.models.pretrained.provenance import told_base
 
     if not (folder / "model" / "config.yaml").is_file():

@@ -26,14 +26,14 @@ from asr_transfer.decoding.test_time import adapted_outputs
 from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.decoding.writing import Writer, Written
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
+from asr_transfer.models.configuration import read_config, readable
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel, find_kind, require_ctc
-from asr_transfer.models.folder import load_model, read_config, save_model
+from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.models.kinds import PLAIN
 from asr_transfer.models.pretrained.door import criterion_of, is_foreign, open_pretrained, pretrained_heads
 from asr_transfer.models.pretrained.hub import local_folder
 from asr_transfer.models.pretrained.provenance import base_of, told_base
 from asr_transfer.models.replacing import restore
-from asr_transfer.models.weight_files import readable
 from asr_transfer.orthography import Case, case_of
 from asr_transfer.plain import checked, from_plain, to_plain
 from asr_transfer.progress import Work

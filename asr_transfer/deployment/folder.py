@@ -14,7 +14,7 @@ from asr_transfer.deployment.source import Source
 from asr_transfer.deployment.target import ExportOptions, find_target, require_carried
 from asr_transfer.errors import ModelError
 from asr_transfer.models.adapters import adapter_specs
-from asr_transfer.models.folder import refuse_foreign
+from asr_transfer.models.configuration import refuse_foreign
 from asr_transfer.models.replacing import replace_folder
 from asr_transfer.plain import to_json, to_plain
 from asr_transfer.runs.record import versions

@@ -28,7 +28,7 @@ from asr_transfer.languages.held_out import Parts
 from asr_transfer.languages.learning_settings import LearningSettings
 from asr_transfer.languages.transfer import Learnt, learn_language
 from asr_transfer.languages.ways import WAYS
-from asr_transfer.models.folder import LAST_LANGUAGE, read_config
+from asr_transfer.models.configuration import LAST_LANGUAGE, read_config
 from asr_transfer.training import distributed
 from asr_transfer.training.activations import Stored
 from asr_transfer.training.hypotheses import hypotheses

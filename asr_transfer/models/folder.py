@@ -15,7 +15,7 @@ import yaml
 from safetensors import SafetensorError
 
 from asr_transfer import textfiles
-from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
+from asr_transfer.errors import AsrTransferError, DataError, ModelError
 from asr_transfer.models import (  # noqa: F401  # registers their kinds
     acoustic,
     attributes,
@@ -26,18 +26,14 @@ from asr_transfer.models import (  # noqa: F401  # registers their kinds
     vectors,
 )
 from asr_transfer.models.adapters import base_checksum
+from asr_transfer.models.configuration import FORMAT, read_config, refuse_foreign
 from asr_transfer.models.contract import Model, SpeechModel
 from asr_transfer.models.kinds import describe, make, require_speech
 from asr_transfer.models.pretrained import door  # noqa: F401  # likewise
-from asr_transfer.models.replacing import replace_folder, restore
+from asr_transfer.models.replacing import replace_folder
 from asr_transfer.models.speaker_space import FILE as SPEAKERS
 from asr_transfer.models.speaker_space import SpeakerSpace
-from asr_transfer.models.weight_files import load_weights, read_weights, readable, write_weights
-from asr_transfer.plain import checked
-
-FORMAT = 1
-LAST_LANGUAGE = "language"
-"""Where `origin` names the head that a model was taught or adapted in last, which commands take by default."""
+from asr_transfer.models.weight_files import load_weights, read_weights, write_weights
 
 
 def save_model(
@@ -114,35 +110,6 @@ def load_any(folder: str | Path) -> Model:
     return model.eval()
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read a model folder's `config.yaml`, and check what stands in it beside the model's own description.
-
-    Raises:
-        ModelError: it is missing, may not be read, is damaged, or its heads or origin are of another type.
-    """
-    restore(folder)
-    file = folder / "config.yaml"
-    with readable(file):
-        if not file.is_file():
-            weighed = any(any(folder.glob(name)) for name in ("*.safetensors", "pytorch_model*.bin"))
-            mend = (
-                "beside its weights there must be that file, or the config.json of a pretrained model; copy the model "
-                "again."
-                if weighed
-                else "give a folder written by `train` or `adapt`."
-            )
-            raise ModelError(f"{folder}: is not a model folder (it holds no config.yaml); {mend}")
-    config = read_yaml(file, FORMAT, "model")
-    try:
-        heads = checked(Mapping[str, int], config.get("heads"), str(file), "heads")
-        config["origin"] = checked(Mapping[str, Any] | None, config.get("origin"), str(file), "origin") or {}
-    except ConfigError as error:
-        raise ModelError(str(error)) from None
-    if not heads and "base" not in config:
-        raise ModelError(f"{file}: `heads` names none; copy the model again.")
-    return config
-
-
 def update_origin(folder: Path, facts: Mapping[str, Any]) -> None:
     """Add `facts` to the origin that a model folder's `config.yaml` keeps, or replace them; all else stays as it is.
 
@@ -167,47 +134,3 @@ def update_card(folder: Path, card: str) -> None:
         textfiles.write_text(folder / "README.md", card, "model")
     except DataError as error:
         raise ModelError(str(error)) from None
-
-
-def read_yaml(file: Path, number: int, what: str) -> dict[str, Any]:
-    """Read a plain YAML mapping whose field `format` is `number`.
-
-    Args:
-        file: file that must exist.
-        number: number of the format.
-        what: the folder holds, such as `model`; for messages.
-
-    Raises:
-        ModelError: it may not be read, is damaged, or of another format.
-    """
-    try:
-        text = textfiles.read_text(file, f"copy the {what} again")
-    except DataError as error:
-        raise ModelError(str(error)) from None
-    try:
-        config = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        place = f" line {line + 1}" if line is not None else ""
-        raise ModelError(f"{file}{place}: is not plain YAML; copy the {what} again.") from None
-    if not isinstance(config, dict) or config.get("format") != number or isinstance(config["format"], bool):
-        found = config.get("format") if isinstance(config, dict) else None
-        raise ModelError(
-            f"{file}: `format` must be {number}, got {found!r}; the {what} is of another version or damaged."
-        )
-    return config
-
-
-def refuse_foreign(target: Path, marker: str, what: str) -> None:
-    """Refuse to replace something other than a folder of the same sort, which holds the file `marker`.
-
-    Raises:
-        ModelError: `target` is a file or holds other files.
-    """
-    if target.exists() and not target.is_dir():
-        raise ModelError(f"{target}: is a file; choose another folder for the {what}.")
-    others = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
-    if others and marker not in others:
-        raise ModelError(
-            f"{target}: holds other files ({others[0]}) that a {what} would replace; choose another folder."
-        )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from asr_transfer import textfiles
 from asr_transfer.errors import ModelError
+from asr_transfer.models.configuration import readable
 
 
 def write_weights(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -38,19 +37,6 @@ def read_weights(file: Path, what: str = "model") -> dict[str, torch.Tensor]:
         return safetensors.torch.load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{file}: is cut off or no safetensors file ({error}); copy the {what} again.") from None
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn what the system refuses while `path` is looked at into a sentence.
-
-    Raises:
-        ModelError: it may not be read.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise ModelError(textfiles.unreadable(path, error, "copy it again")) from None
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor], where: str) -> None:

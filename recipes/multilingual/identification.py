@@ -20,7 +20,8 @@ from asr_transfer.experiments.core.options import RunFolder
 from asr_transfer.experiments.core.tables import show
 from asr_transfer.experiments.languages.identification import identification_table, identified
 from asr_transfer.experiments.languages.points import Corpora
-from asr_transfer.models.folder import read_config, update_origin
+from asr_transfer.models.configuration import read_config
+from asr_transfer.models.folder import update_origin
 from asr_transfer.ranges import Count
 from data_prep.multilingual import SOURCE_SPLITS, check_wanted, prepare_languages
 

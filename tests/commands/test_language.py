@@ -13,7 +13,8 @@ from asr_transfer.commands.language import find_head, in_language
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelError
-from asr_transfer.models.folder import LAST_LANGUAGE, update_origin
+from asr_transfer.models.configuration import LAST_LANGUAGE
+from asr_transfer.models.folder import update_origin
 from tests.adapting import recordings
 from tests.tones import make_speaker
 

@@ -17,8 +17,9 @@ from torch import nn
 from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.models.configuration import read_config
 from asr_transfer.models.encoders import Encoder, LockedDropout
-from asr_transfer.models.folder import load_model, read_config, replace_folder, save_model
+from asr_transfer.models.folder import load_model, replace_folder, save_model
 from asr_transfer.training.trainer import Trainer
 from tests.small import MELS, ToySpeech, different, in_child, kill_self, settings, small_model, snapshot, speech_task
 

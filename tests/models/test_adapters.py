@@ -21,7 +21,8 @@ from asr_transfer.models.adapters import (
     merge_adapters,
     remove_adapters,
 )
-from asr_transfer.models.folder import load_model, read_config, save_model
+from asr_transfer.models.configuration import read_config
+from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.plan import Add, Applied, Freeze, FreezeStatistics, TransferPlan
 from asr_transfer.transfer.selection import state_names

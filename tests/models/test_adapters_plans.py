@@ -14,7 +14,8 @@ from torch import nn
 from asr_transfer.errors import ConfigError, ModelError, SelectionError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import KINDS, AdapterSpec, adapter_specs, adapter_state, add_adapter
-from asr_transfer.models.folder import load_model, read_config, save_model
+from asr_transfer.models.configuration import read_config
+from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.transfer.plan import Add, Copy, Freeze, LearningRate, Reinit, TransferPlan
 from asr_transfer.transfer.selection import select, state_names
 from tests.small import MELS, ToySpeech, different, small_model, snapshot

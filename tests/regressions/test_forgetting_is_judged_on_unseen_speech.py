@@ -22,7 +22,7 @@ from asr_transfer.data.kept_source import Summary
 from asr_transfer.data.manifest import checksum, read_manifest, write_manifest
 from asr_transfer.data.speech import Spoken
 from asr_transfer.evaluation.standard_error import in_points, residuals, standard_error
-from asr_transfer.models.folder import read_config
+from asr_transfer.models.configuration import read_config
 from asr_transfer.runs.record import read_record
 from tests.adapting import Ran, adapt, recordings, run
 from tests.tones import TINY

@@ -31,7 +31,7 @@ from asr_transfer.experiments.core.jobs import Job
 from asr_transfer.experiments.core.ledger import Data
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
-from asr_transfer.models.folder import read_config
+from asr_transfer.models.configuration import read_config
 from asr_transfer.plain import to_plain
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.textfiles import read_text

@@ -13,7 +13,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, ModelError
 from asr_transfer.experiments.words.unseen import Words
 from asr_transfer.models.attributes import PhoneModel
-from asr_transfer.models.folder import read_config
+from asr_transfer.models.configuration import read_config
 from asr_transfer.runs.record import read_record
 from asr_transfer.training.phone_models import for_lexicon
 

@@ -30,7 +30,7 @@ from asr_transfer.experiments.words.word_corpus import (
 )
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
-from asr_transfer.models.folder import read_config
+from asr_transfer.models.configuration import read_config
 from asr_transfer.models.pretrained.door import is_foreign
 from asr_transfer.ranges import Ranged, Seeds
 from asr_transfer.runs.record import RunRecord

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asr_transfer.errors import ModelError
+from asr_transfer.models.configuration import readable
 from asr_transfer.models.contract import Criterion
 from asr_transfer.models.pretrained import (  # noqa: F401  # registers their families
     ctc_folder,
@@ -15,7 +16,6 @@ from asr_transfer.models.pretrained import (  # noqa: F401  # registers their fa
 from asr_transfer.models.pretrained.family import FAMILIES, Family, Pretrained
 from asr_transfer.models.pretrained.json_files import read_json
 from asr_transfer.models.pretrained.speechbrain_folder import SETTINGS, open_speechbrain
-from asr_transfer.models.weight_files import readable
 
 CONFIG = "config.json"
 

@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from asr_transfer.errors import ModelError
+from asr_transfer.models.configuration import readable
 from asr_transfer.models.pretrained.family import Matched
 from asr_transfer.models.pretrained.json_files import read_json
-from asr_transfer.models.weight_files import read_weights, readable
+from asr_transfer.models.weight_files import read_weights
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 

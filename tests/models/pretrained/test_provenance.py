@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.models.folder import read_config
+from asr_transfer.models.configuration import read_config
 from asr_transfer.models.pretrained.provenance import BASE, base_of, told_base
 from tests.adapting import adapt, recordings, run
 from tests.models.pretrained.ctc_folders import write
