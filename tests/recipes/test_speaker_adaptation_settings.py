@@ -59,3 +59,15 @@ def test_on_a_corpus_without_a_development_split_training_speakers_are_held_out(
     }
     assert "whisper_tiny_an4" in split
     assert {name for name, protocol in split.items() if not protocol.get("dev_speakers")} == set()
+
+
+def test_a_summary_is_refused_of_source_models_that_are_not_trained_with_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = load(ROOT / "recipes" / "speaker_adaptation" / "run.py")
+    seen: list[Any] = []
+    file = str(HPARAMS / "an4_made.yaml")
+    assert (
+        recipe.script(recipe.Recipe, seen.append, ["--config", file, "--methods", "[{name: film}]", "--out", "x"]) != 0
+    )
+    assert "give `source.speaker_adaptive.kind` film" in capsys.readouterr().err
