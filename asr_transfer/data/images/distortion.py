@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
+from asr_transfer.progress import tracked
+
 ANGLE, SLANT, SCALE, SHIFT, BEND = 12.0, 0.2, 0.15, 0.08, 0.05
 """Greatest angle in degrees, slant, logarithm of the scale and shift in parts of the side; deviation of the bends."""
 
@@ -27,7 +29,8 @@ def distorted(pixels: torch.Tensor, strength: float, random: np.random.Generator
     """
     if strength == 0 or not len(pixels):
         return pixels
-    return torch.cat([_distorted(part, strength, random) for part in torch.split(pixels, 4096)])
+    parts = torch.split(pixels, 4096)
+    return torch.cat([_distorted(part, strength, random) for part in tracked(parts, "distorting", len(parts), "part")])
 
 
 def _distorted(pixels: torch.Tensor, strength: float, random: np.random.Generator) -> torch.Tensor:

@@ -16,6 +16,7 @@ from asr_transfer.data.images.distortion import distorted
 from asr_transfer.data.images.images import Images
 from asr_transfer.errors import ConfigError, DataError, nearest_hint
 from asr_transfer.fetched import fetched_images
+from asr_transfer.progress import tracked
 
 SCRIPTS = {
     "Latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
@@ -78,7 +79,8 @@ def faces(folder: Path) -> dict[Path, frozenset[str]]:
         raise ConfigError("`fonttools` is not installed; install it with: pip install asr-transfer[images]") from None
     wanted = {character for script in SPLITS["train"] for character in SCRIPTS[script]}
     found = {}
-    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".ttf", ".otf")):
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".ttf", ".otf"))
+    for file in tracked(files, "reading fonts", len(files), "font"):
         try:
             with TTFont(file, lazy=True) as font:
                 own = frozenset(map(chr, font.getBestCmap() or {}))
@@ -113,7 +115,7 @@ def draw(characters: str, faces: dict[Path, frozenset[str]], size: int) -> tuple
     fonts = [(ImageFont.truetype(str(file), round(_EM * large)), own) for file, own in faces.items()]
     drawn: list[np.ndarray] = []
     labels: list[int] = []
-    for label, character in enumerate(characters):
+    for label, character in enumerate(tracked(characters, "drawing", len(characters), "character")):
         having = [font for font, own in fonts if character in own]
         if not having:
             raise DataError(f"no face has the character {character} (U+{ord(character):04X}); give other fonts.")

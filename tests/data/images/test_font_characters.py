@@ -62,6 +62,19 @@ def test_distortions_are_seeded_and_of_their_own_for_every_drawing(fonts: Path) 
     assert not torch.equal(first.pixels[0], first.pixels[1])
 
 
+def test_drawing_is_counted_for_it_takes_a_minute(fonts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    advance = Work.advance
+
+    def noted(self: Work, units: int = 1) -> None:
+        advance(self, units)
+        told.append(self.label)
+
+    monkeypatch.setattr(Work, "advance", noted)
+    font_characters("dev")
+    assert Counter(told) == {"reading fonts": 3, "drawing": 26, "distorting": 1}
+
+
 def test_a_face_of_formulas_is_left_out(fonts: Path) -> None:
     assert [file.name for file in faces(fonts)] == ["DejaVuSans-Bold.ttf", "DejaVuSans.ttf"]
 
