@@ -14,6 +14,7 @@ from asr_transfer.data.images import font_characters
 from asr_transfer.data.images.font_characters import SCRIPTS, SPLITS, draw, faces
 from asr_transfer.errors import DataError
 from asr_transfer.fetched import IMAGES, STAMP, fetched_images
+from asr_transfer.progress import Work
 
 BROUGHT = Path(matplotlib.get_data_path()) / "fonts/ttf"
 
