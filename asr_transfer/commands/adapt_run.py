@@ -112,11 +112,11 @@ def adapt_run(
     place = summary_folder(command.model) if replayed else command.source
     if replayed:
         note(f"{place}: {len(replayed)} training utterances serve as source; --use_summary false leaves them out")
-        more, store = Summary(replayed, kept[FOLDER].store).joined(store, {u.id for u in everything})
-        everything, speech = [*everything, *more], replace(speech, source=more)
+        more, store = Summary(replayed, kept[FOLDER].store).joined(store)
+        speech = replace(speech, source=more)
     if unheard:
         flat = Summary([u for own in unheard.values() for u in own], kept[JUDGED].store)
-        renamed, store = flat.joined(store, {u.id for u in everything})
+        renamed, store = flat.joined(store)
         unheard = {head: [renamed.pop(0) for _ in own] for head, own in unheard.items()}
     judged = judged_speech(unheard, source, () if replayed else speech.source, command.choice, command.use_summary)
     vetted = vet(source, Spoken(speech.own, store), command.speeds, command.keep_suspicious, labelled, note)

@@ -88,6 +88,10 @@ class FeatureStore:
         """Say whether the store has a view of an utterance at `speed`."""
         return (utterance, speed) in self._views
 
+    def names(self) -> set[str]:
+        """Return the utterances of which the store has a view, at whatever speed."""
+        return {name for name, _ in self._views}
+
     def length(self, view: int) -> int:
         """Return the number of frames, time steps of its inputs, of a view."""
         return int(self.offsets[view + 1] - self.offsets[view])
@@ -153,7 +157,7 @@ class JoinedStore(FeatureStore):
     def __init__(self, first: FeatureStore, second: FeatureStore, names: Mapping[str, str]) -> None:
         if first.inputs != second.inputs:
             raise DataError(f"{second.folder}: holds features of {second.inputs}, not of {first.inputs}; compute anew.")
-        if taken := {name for name, _ in first._views} & names.keys():
+        if taken := first.names() & names.keys():
             raise ValueError(f"'{min(taken)}' is in both stores; give one of them another name.")
         self.folder, self.inputs = first.folder, first.inputs
         self.offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])

@@ -120,9 +120,9 @@ class Summary:
                     f"utterance '{utterance.id}'); copy the model again, or remove that folder to do without."
                 ) from None
 
-    def joined(self, store: FeatureStore, taken: Collection[str]) -> tuple[list[Utterance], FeatureStore]:
-        """Return the utterances and a store of them and of `store`; those whose id is `taken` get another."""
-        own = {u.id for u in self.utterances}
+    def joined(self, store: FeatureStore) -> tuple[list[Utterance], FeatureStore]:
+        """Return the utterances and a store of them and of `store`; those whose id stands there already get another."""
+        own, taken = {u.id for u in self.utterances}, store.names()
         names: dict[str, str] = {}
         for utterance in self.utterances:
             name = utterance.id

@@ -347,7 +347,7 @@ def _calibrated(recogniser: Recogniser, judged: Spoken, dev: Spoken, say: Say) -
         return recogniser
     if not judged:
         return calibrated(recogniser, dev, say)
-    more, store = Summary(judged.utterances, judged.store).joined(dev.store, {u.id for u in dev.utterances})
+    more, store = Summary(judged.utterances, judged.store).joined(dev.store)
     return calibrated(recogniser, Spoken([*more, *dev.utterances], store), say)
 
 
@@ -357,5 +357,5 @@ def _together(old: Summary | None, new: Summary, final: Recogniser) -> Summary:
         return new
     languages = set(final.model.head_names())
     known = Summary([u for u in old.utterances if u.language in languages], old.store)
-    more, store = known.joined(new.store, {u.id for u in new.utterances})
+    more, store = known.joined(new.store)
     return Summary([*more, *new.utterances], store)

@@ -84,7 +84,7 @@ def test_a_joined_store_gives_the_views_of_both(
     first, second = loaded.utterances[0].id, loaded.utterances[1].id
     own[:3] = [replace(u, id=name) for u, name in zip(own, (first, second, f"source/{first}"), strict=False)]
     store = build_store(own, CONFIG, (1.0, 1.1), tmp_path / "cache")
-    kept, joined = loaded.joined(store, {u.id for u in own})
+    kept, joined = loaded.joined(store)
     assert [u.id for u in kept[:2]] == [f"source/source/{first}", f"source/{second}"]
     assert [replace(u, id="") for u in kept] == [replace(u, id="") for u in loaded.utterances]
     assert len(joined) == len(store) + 6 and joined.inputs == CONFIG

@@ -333,15 +333,13 @@ class Adapt(_Step):
         settings = replace(self.adapt, seed=self.point.seed)
         kept = kept_speech(before, source, own)
         store: FeatureStore = build_store(own, source.model.inputs, stored_speeds(self.adapt.speeds))
-        taken = {u.id for u in own}
         speech = {name: in_its_languages(kept, name, before, source) for name in (FOLDER, JUDGED)}
         mixed = [u for part in speech[FOLDER].values() for u in part]
         mixed = random.Random(settings.seed).sample(mixed, min(REPLAYED, len(mixed)))
         if mixed:
-            mixed, store = Summary(mixed, kept[FOLDER].store).joined(store, taken)
-            taken |= {u.id for u in mixed}
+            mixed, store = Summary(mixed, kept[FOLDER].store).joined(store)
         if judged := [u for part in speech[JUDGED].values() for u in part]:
-            judged, store = Summary(judged, kept[JUDGED].store).joined(store, taken)
+            judged, store = Summary(judged, kept[JUDGED].store).joined(store)
         vetted = vet(source, Spoken(own, store), settings.speeds, False, True, record.log)
         adapted, choice = adapt_by_choice(
             source, vetted.spoken, settings, self.choice, Spoken(mixed, store), vetted.groups,
