@@ -19,6 +19,7 @@ from asr_transfer.models.adapters.many_films import ManyFilms
 from asr_transfer.models.adapters.modulation import heard_sums, modulation_of, statistics_of
 from asr_transfer.models.folder import load_model, save_model
 from asr_transfer.models.kinds import describe
+from asr_transfer.training.checkpoints import AtomicCheckpointer
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.speaker_adaptive import SpeakerAdaptive
 from tests.small import MELS, ToySpeech, different, settings, small_model, snapshot, speech_task
@@ -92,6 +93,34 @@ def test_adapted_rows_are_what_the_adapter_of_their_speaker_makes_and_others_the
         alone, _ = one(inputs, lengths)
         torch.testing.assert_close(heard[row], alone[row], rtol=1e-12, atol=1e-12)
         assert not torch.allclose(heard[row], plain[row], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["lhuc", "speaker-code", "film"])
+def test_stopped_midway_and_resumed_it_ends_in_the_same_bits(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    config = settings(steps=8, optimizer="adamw", checkpoint_every=3)
+
+    def trained(folder: Path) -> tuple[AcousticModel, SpeakerAdaptive]:
+        model, objective = _model(), SpeakerAdaptive(kind, 0.5, 3)
+        Trainer(model, [speech_task(_Speakers())], [(1.0, objective)], config=config, folder=folder).train()
+        return model, objective
+
+    save = AtomicCheckpointer.save
+
+    def stopping(self: AtomicCheckpointer, step: int) -> None:
+        save(self, step)
+        raise KeyboardInterrupt
+
+    undisturbed, whole = trained(tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(AtomicCheckpointer, "save", stopping)
+        trained(tmp_path / "resumed")
+    resumed, again = trained(tmp_path / "resumed")
+    assert not different(snapshot(undisturbed), snapshot(resumed))
+    assert whole.many is not None and again.many is not None
+    assert not different(snapshot(whole.many), snapshot(again.many)), "what the speakers have of their own goes on too"
 
 
 def test_lhuc_leaves_a_model_like_any_other() -> None:
