@@ -56,3 +56,13 @@ def one_line(text: str) -> str:
         letter.encode("unicode_escape").decode() if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter
         for letter in text
     )
+
+
+def class_of(thing: object) -> str:
+    """Return what a thing is, by its class, behind the indefinite article that the name takes.
+
+    >>> class_of([]), class_of(ValueError()), class_of(ArithmeticError())
+    ('a list', 'a ValueError', 'an ArithmeticError')
+    """
+    name = type(thing).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

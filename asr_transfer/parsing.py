@@ -23,6 +23,8 @@ def explain(message: str, parts: dict[str, ArgumentParser]) -> str:
         known_options.discard(option)  # another command's
         near = nearest_hint(option, known_options)
         return f"{spelled} is not known.{near if near.startswith(' Did') else ' See --help for the options.'}"
+    if stray := re.search(r"unrecognized arguments: (\S+)", text):
+        return f"'{stray.group(1)}' belongs to no option. See --help for the options."
     choice = re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", text)
     if choice:
         given, known = choice.group(1), re.findall(r"[\w-]+", choice.group(2))

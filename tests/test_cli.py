@@ -183,6 +183,11 @@ def test_unknown_key_in_a_yaml_file_names_the_nearest(tmp_path: Path, capsys: py
     assert "`trainer.stepps` is not known. Did you mean 'trainer.steps'?" in capsys.readouterr().err
 
 
+def test_a_stray_word_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("lm", "make", "texts.txt", "--text", "a.txt", "--out", "x") == 2
+    assert capsys.readouterr().err == ("asr-transfer: 'texts.txt' belongs to no option. See --help for the options.\n")
+
+
 def test_an_out_that_cannot_be_a_folder_is_refused(
     tone_corpus: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from asr_transfer.adaptation.profile import FACTS
 from asr_transfer.config import TopConfig
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, ModelError
+from asr_transfer.errors import ConfigError, ModelError, class_of
 from asr_transfer.languages.config import Mode
 from asr_transfer.languages.learning import load_any_head
 from asr_transfer.languages.ways import WAYS
@@ -62,6 +62,6 @@ def require_ways(source: Recogniser, ways: Sequence[Mode], replayable: bool, own
         raise ConfigError(f"`{ways[0]}` reads no speech of other languages; leave --source out or take --way joint.")
     if not source.model.takes_heads and any(WAYS[way].start == "layers" for way in ways):
         raise ConfigError(
-            f"the model is a {type(source.model).__name__}, to which no head can be added; put a network beside it "
+            f"the model is {class_of(source.model)}, to which no head can be added; put a network beside it "
             "with --way progressive, or take another model."
         )

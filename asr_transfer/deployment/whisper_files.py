@@ -13,7 +13,7 @@ import safetensors.torch
 from asr_transfer import audio
 from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.deployment.source import Source
-from asr_transfer.errors import ModelError
+from asr_transfer.errors import ModelError, class_of
 from asr_transfer.models.adapters import adapter_specs
 from asr_transfer.models.pretrained.door import is_foreign
 from asr_transfer.models.pretrained.json_files import read_json
@@ -39,7 +39,7 @@ def whisper_refusal(source: Source, only: str = "models of Whisper, encoder and 
     """
     model = source.recogniser.model
     if not isinstance(model, Whisper) or not isinstance(source.recogniser.tokens, BytePairTokens):
-        return f"it takes {only} and this is a {type(model).__name__}"
+        return f"it takes {only} and this is {class_of(model)}"
     if specs := adapter_specs(model):
         return f"the adapter {specs[0]} cannot be folded into the weights, and it has no place for it"
     return None

@@ -15,7 +15,7 @@ from asr_transfer.data.inputs import as_inputs
 from asr_transfer.data.manifest import Report
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.errors import ConfigError, DataError, class_of
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.heads import Beginning, begin, fresh
 from asr_transfer.languages.phases import Learner, Phase, joined
@@ -219,7 +219,7 @@ def _network(
     else:
         if not source.model.takes_heads and way.start != "column":
             raise ConfigError(
-                f"the source is a {type(source.model).__name__}, to which no head can be added; put a new column "
+                f"the source is {class_of(source.model)}, to which no head can be added; put a new column "
                 "beside it with `language.mode` progressive, or take another source."
             )
         if way.on_published and not source.model.on_published():
@@ -232,7 +232,7 @@ def _network(
             published = bool(source.model.on_published())
             takes = _either(n for n, other in WAYS.items() if other.needs_source and other.on_published <= published)
             raise ConfigError(
-                f"the source is a {type(source.model).__name__}, whose network `language.model` cannot describe: leave "
+                f"the source is {class_of(source.model)}, whose network `language.model` cannot describe: leave "
                 f"that out, and give `language.mode` {takes}."
             )
         if own is not None and config.model is not None:

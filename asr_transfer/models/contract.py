@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from asr_transfer.config import ModelConfig, Normalisation
-from asr_transfer.errors import ConfigError, ModelError, nearest_hint
+from asr_transfer.errors import ConfigError, ModelError, class_of, nearest_hint
 from asr_transfer.models.heads import Headed
 
 if TYPE_CHECKING:  # models of images need no library of audio
@@ -214,7 +214,7 @@ class SpeechModel(Model):
             ConfigError: Its inputs have no other.
         """
         raise ConfigError(
-            f"`language.normalisation` changes the features of models made by `train`, not of a {type(self).__name__}; "
+            f"`language.normalisation` changes the features of models made by `train`, not of {class_of(self)}; "
             "leave it out."
         )
 

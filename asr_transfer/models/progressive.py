@@ -13,7 +13,7 @@ from torch import nn
 
 from asr_transfer.config import ModelConfig, Normalisation
 from asr_transfer.data.inputs import Inputs
-from asr_transfer.errors import ConfigError, ModelError, nearest_hint
+from asr_transfer.errors import ConfigError, ModelError, class_of, nearest_hint
 from asr_transfer.models import kinds
 from asr_transfer.models.contract import Block, Model, SpeechModel, find_kind, register
 from asr_transfer.models.shared_private import ReadingHead
@@ -272,7 +272,7 @@ def _refuse_other_sizes(base: Model, config: ModelConfig) -> None:
     network = base.network if isinstance(base, SpeechModel) else None
     if network is None:
         raise ConfigError(
-            f"settings of a network make no column beside a {type(base).__name__}; give a new model of its kind."
+            f"settings of a network make no column beside {class_of(base)}; give a new model of its kind."
         )
     for name in ("features", "strides", "layers"):
         if getattr(network, name) != getattr(config, name):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asr_transfer.data.features import Request, build_stores
 from asr_transfer.data.manifest import read_manifest
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, class_of
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import read_finished
 from asr_transfer.experiments.languages.points import stored_speeds
@@ -119,7 +119,7 @@ def with_source(config: OwnLanguageConfig, source_model: Path) -> OwnLanguageCon
     network = model.model.network
     if network is None:
         raise ConfigError(
-            f"{source_model}: is a {type(model.model).__name__}, whose network cannot start from scratch; take another."
+            f"{source_model}: is {class_of(model.model)}, whose network cannot start from scratch; take another."
         )
     budget = record["config"]["trainer"]["batch_budget"]
     trainer = replace(config.source.trainer, steps=record["training"]["steps"], batch_budget=budget)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, class_of
 from asr_transfer.models.contract import Block, Model
 
 PREFIX = "adapters."
@@ -72,7 +72,7 @@ class Adapter(nn.Module):
         found = [place for place in self.places(model) if not inside or f"{place.path}.".startswith(inside)]
         if not found:
             where = f"in {', '.join(self.blocks)} " if self.blocks else ""
-            raise ConfigError(f"a {type(self).__name__} adapter finds nothing {where}to act on; choose other blocks.")
+            raise ConfigError(f"{class_of(self)} adapter finds nothing {where}to act on; choose other blocks.")
         return found
 
     def detach_hooks(self) -> None:
