@@ -20,6 +20,7 @@ CORPORA = {
     "fsdd": "spoken digits (FSDD)",
     "queen": "a game's characters (English)",
     "whisper_tiny_queen": "a game's characters on Whisper-tiny",
+    "whisper_decoder_queen": "a game's characters, all of Whisper-tiny",
     "fillets": "a game's voice (Czech)",
 }
 """Records of the speaker adaptation recipe that the front page sums up, and what they are called there."""

@@ -21,7 +21,7 @@ MARK = "†"
 CHOSEN_ON = {name: ("george", "jackson") for name in ("fsdd", "fsdd_methods", "fsdd_words")}
 """Test speakers of records on whom settings were chosen, with other draws of their recordings."""
 
-SHOWN = 4
+SHOWN = 3
 """Greatest number of amounts of a corpus on the front page, spread over all that were run."""
 
 Row = Mapping[str, Any]
