@@ -123,7 +123,7 @@ def test_a_plan_adds_in_its_order_and_all_or_nothing() -> None:
         TransferPlan(Add(AdapterSpec("lhuc"))).apply(nn.Linear(2, 2))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "film"])  # which needs a model trained for it
 def test_adapters_can_be_started_anew(kind: Any) -> None:
     model = _with(AdapterSpec(kind, 3 if KINDS[kind].measure else 0))
     inputs, lengths = torch.randn(2, 20, MELS, generator=torch.Generator().manual_seed(1)), torch.tensor([20, 9])

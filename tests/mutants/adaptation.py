@@ -145,11 +145,11 @@ MUTANTS = (
     ),
     Mutant(
         "a-session-forgets-whose-recordings-they-were",
-        f"{ROOM}/online.py",
+        f"{ROOM}/online_warp.py",
         "speaker = utterance.speaker",
         'speaker = ""',
         "one speaker's warp is put on the next one",
-        ("tests/adaptation/test_online.py",),
+        ("tests/adaptation/test_online_warp.py",),
     ),
     Mutant(
         "tolerance-in-points",
