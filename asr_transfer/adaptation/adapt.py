@@ -305,19 +305,18 @@ def chosen_warp(
 def _described(source: Recogniser, spoken: Spoken, method: str, config: AdaptConfig) -> Described | Summarised:
     """Describe a speaker by what can be heard: texts that CTC cannot spell tell nothing."""
     device = distributed.join(config.device)
-    if method != MEAN:
-        require_speech(spoken, method)
+    if method == MEAN:
+        return describe_speaker(source, spoken, method, config.settings, device)
+    require_speech(spoken, method)
     if method == FILM:
         return summarise(source, spoken, device)
-    usable = spoken
-    if method != MEAN:
-        read = spoken if METHODS[method].reads else recognised(source, spoken)
-        usable = learnable(read.spelled(source.tokens), source.model)[0]
-        if not usable:
-            raise NothingUsable(
-                f"no recording is long enough for its transcript, so there is nothing that `{method}` could go by; "
-                f"record more, or take `{MEAN}`, which reads none."
-            )
+    read = spoken if METHODS[method].reads else recognised(source, spoken)
+    usable = learnable(read.spelled(source.tokens), source.model)[0]
+    if not usable:
+        raise NothingUsable(
+            f"no recording is long enough for its transcript, so there is nothing that `{method}` could go by; "
+            f"record more, or take `{MEAN}`, which reads none."
+        )
     return describe_speaker(source, usable, method, config.settings, device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def train_source(
     before: Result | None = None
     if config.warp_normalised:
         first_folder = None if folder is None else folder / "checkpoints" / "first_pass"
-        first, before, _ = train_recogniser(train, dev, config, first_folder, log, objectives, make_model)
+        own = copy.deepcopy(list(objectives))  # what they learn of the first model is nothing to the second
+        first, before, _ = train_recogniser(train, dev, config, first_folder, log, own, make_model)
         train, dev, _ = normalise(first, train, dev, config.trainer.seed, log)
     asked = config.speaker_adaptive
     adaptive = None if asked is None else SpeakerAdaptive(asked.kind, asked.share, asked.code, asked.pace)

@@ -15,8 +15,9 @@ from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.adaptation.speaker_weights import EIGEN, MEAN, MIXTURE, NEAREST, UNREAD, require_space
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters import AdapterSpec
-from asr_transfer.models.adapters.codes import CODES, codes_of
-from asr_transfer.models.adapters.modulation import MODULATION, modulation_of
+from asr_transfer.models.adapters.codes import codes_of
+from asr_transfer.models.adapters.modulation import modulation_of
+from asr_transfer.models.adapters.speaker_parts import sizes_of
 from asr_transfer.models.contract import Block, Model, SequenceModel, SpeechModel, paths_with_tensors, require_ctc
 from asr_transfer.training.objective import Objective, Weight
 from asr_transfer.transfer.distillation import Distillation
@@ -414,24 +415,20 @@ def build(name: str, source: Model, settings: MethodSettings, head: str | None =
     actions: list[Action] = [Copy("**", source), FreezeStatistics()]
     objectives: list[tuple[Weight, Objective]] = []
     task_weight, source_weight = 1.0, 0.0
-    for method in find_methods(name):
+    found = find_methods(name)
+    # The profile that all goes on from stays as it is, unless what it is of is trained further.
+    further = {method.name for method in found if method.role == "added"}
+    starts: list[str] = []
+    for method in found:
         ingredients = method.build(source, settings)
         actions += ingredients.actions
+        if method.role == "start":
+            kinds = [action.spec.kind for action in ingredients.actions if isinstance(action, Add)]
+            starts += [f"adapters.{kind}" for kind in kinds if kind not in further]
         objectives += ingredients.objectives
         task_weight *= ingredients.task_weight
         source_weight += ingredients.source_weight
-    left = [
-        *source.held(),
-        *([] if codes_of(source) is None else [CODES]),
-        *([] if modulation_of(source) is None else [MODULATION]),
-        *([] if head is None else _of_other_heads(source, head)),
-    ]
-    if (start := starting(name)) == FILM:
-        left.append(f"adapters.{FILM}")
-    elif start and isinstance(source, SpeechModel) and source.speakers:
-        # The profile of a few weights stays as it is, unless what it is of is trained further.
-        kind = source.speakers.spec.kind
-        left += [] if kind in name.split("+") else [f"adapters.{kind}"]
+    left = [*source.held(), *sizes_of(source), *([] if head is None else _of_other_heads(source, head)), *starts]
     if not default_learning_rate(name):
         actions.append(Freeze("**"))
     elif left:

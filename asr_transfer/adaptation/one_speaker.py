@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from asr_transfer.adaptation.candidates import Floats
-from asr_transfer.data.speech import Spoken
+from asr_transfer.data.speech import Spoken, first_of_each
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.progress import Work
@@ -137,17 +137,8 @@ def remark_on_second_speaker(source: Recogniser, own: Spoken, known: Sequence[Sp
 
 def _witnesses(known: Sequence[Spoken]) -> list[Spoken]:
     """Return the first recordings of each kept speaker."""
-    counts: Counter[str] = Counter()
-    chosen: list[Spoken] = []
-    for spoken in known:
-        numbers = []
-        for number, utterance in enumerate(spoken.utterances):
-            counts[utterance.speaker] += 1
-            if counts[utterance.speaker] <= EACH:
-                numbers.append(number)
-        if numbers:
-            chosen.append(spoken.subset(numbers))
-    return chosen
+    numbers = first_of_each([[utterance.speaker for utterance in spoken.utterances] for spoken in known], EACH)
+    return [spoken.subset(chosen) for spoken, chosen in zip(known, numbers, strict=True) if chosen]
 
 
 def statistics(model: SpeechModel, spoken: Spoken, depth: int) -> Floats:

@@ -34,6 +34,7 @@ from asr_transfer.models.adapters import AdapterSpec, adapter_specs, add_adapter
 from asr_transfer.models.contract import SpeechModel
 from asr_transfer.plain import from_plain, to_plain
 from asr_transfer.ranges import Count, Ranged, Weight
+from asr_transfer.training.learnable import learnable
 
 KIND = "warp"
 """Name of the adapter that holds a factor."""
@@ -340,14 +341,35 @@ def prior_of_training(
     names = sorted(draw.sample(sorted(own), min(MOST_SPEAKERS, len(own))))
     drawn = [u for name in names for u in draw.sample(own[name], min(EACH, len(own[name])))]
     factors = MethodSettings().warps
-    nats = {name: np.zeros(len(factors)) for name in names}
+    return estimate_prior(evidence_by_speaker(source, Spoken(drawn, store), factors, True), factors).origin()
+
+
+def evidence_by_speaker(
+    source: Recogniser, spoken: Spoken, factors: Sequence[float], read: bool
+) -> dict[str, np.ndarray]:
+    """Return the (factors,) evidence of each speaker in nats, each language listened to through its own head.
+
+    Args:
+        source: the model.
+        spoken: speech; where transcripts are read, what CTC cannot spell tells nothing.
+        factors: factors to try.
+        read: whether the transcripts are read.
+    """
+    nats: dict[str, np.ndarray] = {}
     for head in source.tokens_by_head:
-        part = [u for u in drawn if (u.language if u.language in source.others else source.head) == head]
+        recogniser = source.for_head(head)
+        part = spoken.subset(
+            number
+            for number, utterance in enumerate(spoken.utterances)
+            if (utterance.language if utterance.language in source.others else source.head) == head
+        )
+        if read and part:
+            part = learnable(part.spelled(recogniser.tokens), recogniser.model)[0]
         if part:
-            found = evidence(source.for_head(head), Spoken(part, store), factors, True)
-            for utterance, column in zip(part, found.nats.T, strict=True):
-                nats[utterance.speaker] += column
-    return estimate_prior(nats, factors).origin()
+            found = evidence(recogniser, part, factors, read)
+            for utterance, column in zip(part.utterances, found.nats.T, strict=True):
+                nats[utterance.speaker] = nats.get(utterance.speaker, np.zeros(len(factors))) + column
+    return nats
 
 
 def estimate_prior(speakers: Mapping[str, np.ndarray], factors: Sequence[float]) -> WarpPrior:

@@ -11,13 +11,11 @@ import random
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from asr_transfer.adaptation.settings import MethodSettings
-from asr_transfer.adaptation.warp import WarpedStore, estimate_prior, evidence
+from asr_transfer.adaptation.warp import WarpedStore, estimate_prior, evidence_by_speaker
+from asr_transfer.data.manifest import by_speaker
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.training.learnable import learnable
 
 HEARD = 5
 """Utterances of a speaker that his factor is chosen on, drawn by the seed."""
@@ -71,26 +69,8 @@ def _through(spoken: Spoken, factors: Mapping[str, float]) -> Spoken:
 def _factors(source: Recogniser, spoken: Spoken, read: bool, seed: int) -> dict[str, float]:
     """Return the likeliest factor of each speaker, none for those of whom nothing can be heard."""
     tried = sorted({*MethodSettings().warps, 1.0})
-    nats: dict[str, np.ndarray] = {}
-    for head, part in _by_head(source, spoken):
-        recogniser = source.for_head(head)
-        usable = learnable(part.spelled(recogniser.tokens), recogniser.model)[0] if read else part
-        drawn = _some_of_each(usable, seed)
-        if drawn:
-            found = evidence(recogniser, drawn, tried, read)
-            for utterance, column in zip(drawn.utterances, found.nats.T, strict=True):
-                nats[utterance.speaker] = nats.get(utterance.speaker, 0.0) + column
-    return dict(estimate_prior(nats, tried).factors) if nats else {}
-
-
-def _by_head(source: Recogniser, spoken: Spoken) -> list[tuple[str, Spoken]]:
-    languages = spoken.languages()
-    return [(name if name in source.others else source.head, spoken.where(language=name)) for name in languages]
-
-
-def _some_of_each(spoken: Spoken, seed: int) -> Spoken:
-    numbers: dict[str, list[int]] = {}
-    for number, utterance in enumerate(spoken.utterances):
-        numbers.setdefault(utterance.speaker, []).append(number)
     draw = random.Random(seed)
-    return spoken.subset(n for _, own in sorted(numbers.items()) for n in draw.sample(own, min(HEARD, len(own))))
+    own = by_speaker(spoken.utterances).values()
+    drawn = [utterance for each in own for utterance in draw.sample(each, min(HEARD, len(each)))]
+    nats = evidence_by_speaker(source, Spoken(drawn, spoken.store), tried, read)
+    return dict(estimate_prior(nats, tried).factors) if nats else {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -193,3 +194,24 @@ def spell(utterance: Utterance, tokens: Tokens) -> list[int]:
         DataError: it cannot be spelled; the message names the utterance.
     """
     return tokens.targets(utterance.spelled(tokens.units), utterance.language, f"utterance '{utterance.id}'")
+
+
+def first_of_each(parts: Iterable[Sequence[Hashable]], most: int) -> list[list[int]]:
+    """Return the numbers of the first items of each speaker, so many at most over all parts together.
+
+    Args:
+        parts: speaker of each item, for several sets of speech.
+        most: number of items of a speaker.
+
+    >>> first_of_each([["ann", "bob", "ann", "ann"], ["bob", "bob"]], 2)
+    [[0, 1, 2], [0]]
+    """
+    counts = Counter[Hashable]()
+    chosen: list[list[int]] = []
+    for speakers in parts:
+        chosen.append([])
+        for number, speaker in enumerate(speakers):
+            counts[speaker] += 1
+            if counts[speaker] <= most:
+                chosen[-1].append(number)
+    return chosen

@@ -10,8 +10,7 @@ from asr_transfer.config import ModelConfig, TopConfig
 from asr_transfer.data.inputs import Inputs, as_inputs
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.adapters import adapter_specs, add_adapter, specs_from_plain
-from asr_transfer.models.adapters.codes import CODES, codes_from_plain, codes_of
-from asr_transfer.models.adapters.modulation import MODULATION, modulation_from_plain, modulation_of
+from asr_transfer.models.adapters.speaker_parts import parts_from_plain, sizes_of
 from asr_transfer.models.contract import Model, SpeechModel, find_kind, kind_of
 from asr_transfer.models.pretrained.door import open_pretrained
 from asr_transfer.models.pretrained.hub import local_folder
@@ -36,10 +35,7 @@ def describe(model: Model) -> dict[str, Any]:
     if kind != PLAIN:
         plain["kind"] = kind
     plain.update(own)
-    if codes := codes_of(model):
-        plain[CODES] = codes.size
-    if modulation := modulation_of(model):
-        plain[MODULATION] = modulation.size
+    plain.update(sizes_of(model))
     if specs := adapter_specs(model):
         plain["adapters"] = [spec.plain() for spec in specs]
     return plain
@@ -130,10 +126,7 @@ def make(plain: Mapping[str, Any], where: str) -> Model:
         raise ConfigError(f"{where}: each of the `heads` must have from 1 to {MOST_TOKENS:,} tokens.")
     kind = plain.get("kind", PLAIN)
     model = find_kind(kind, where).from_plain(plain, heads, where)
-    if CODES in plain:
-        codes_from_plain(plain[CODES], model, where)
-    if MODULATION in plain:
-        modulation_from_plain(plain[MODULATION], model, where)
+    parts_from_plain(plain, model, where)
     for spec in specs_from_plain(plain.get("adapters", []), where):
         add_adapter(model, spec)
     return model

@@ -8,7 +8,6 @@ the model as it is for everybody, so that it stays good without any.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
@@ -19,7 +18,7 @@ from torch import nn
 
 from asr_transfer.data.batching import Batch, cut
 from asr_transfer.data.manifest import Utterance
-from asr_transfer.data.speech import Spoken
+from asr_transfer.data.speech import Spoken, first_of_each
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.adapters.many_films import ManyFilms
 from asr_transfer.models.adapters.many_speakers import Heard, ManyCodes, ManyLhuc, ManySpeakers
@@ -121,13 +120,8 @@ class SpeakerAdaptive(TrainedObjective):
 
     def _heard(self, device: torch.device) -> Iterator[Heard]:
         """Yield some speech of each speaker, without augmentation."""
-        counts = Counter[int]()
-        for name, spoken in self._spoken.items():
-            kept = []
-            for item, speaker in enumerate(self._speakers[name].tolist()):
-                counts[speaker] += 1
-                if counts[speaker] <= EACH:
-                    kept.append(item)
+        firsts = first_of_each([self._speakers[name].tolist() for name in self._spoken], EACH)
+        for (name, spoken), kept in zip(self._spoken.items(), firsts, strict=True):
             if not kept:  # all of these speakers have been heard in other streams
                 continue
             costs = spoken.costs()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from asr_transfer.adaptation import warp_normalised
 from asr_transfer.adaptation.adaptable_source import train_source
@@ -15,6 +18,10 @@ from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.training.checkpoints import AtomicCheckpointer
+from asr_transfer.training.objective import TrainedObjective
+from asr_transfer.training.streams import Output
 from tests.small import MELS, different, snapshot
 from tests.tones import make_speaker
 
@@ -72,6 +79,52 @@ def test_the_second_training_hears_each_speaker_through_his_own_factor(
     assert lines == ["warps of 5 training speakers: 0.88 to 1.08, median 1.00, 2 of them none"]
     other, *_ = train_source(train, dev, _normalised())
     assert different(snapshot(plain.model), snapshot(other.model))
+
+
+class _Counting(TrainedObjective):
+    """Adds what it learns, so that an objective which has been trained before trains another model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learnt = nn.Parameter(torch.ones(()))
+
+    def forward(self, model: nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
+        """Pull a weight of the model to what is learnt."""
+        assert isinstance(model, AcousticModel)
+        return (self.learnt - model.heads["en"].bias.sum()).square()
+
+
+def test_objectives_begin_anew_in_the_second_training(
+    speech: tuple[Spoken, Spoken], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, *_ = train_source(*speech, CONFIG, objectives=[(1.0, _Counting())])
+    monkeypatch.setattr(warp_normalised, "_factors", lambda *given: dict.fromkeys(SHIFTS, 1.0))
+    again, *_ = train_source(*speech, _normalised(), objectives=[(1.0, _Counting())])
+    assert not different(snapshot(plain.model), snapshot(again.model))
+
+
+@pytest.mark.parametrize("stops", [1, 3])
+def test_stopped_in_either_training_and_resumed_it_ends_in_the_same_bits(
+    stops: int, speech: tuple[Spoken, Spoken], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    factors = {"anna": 1.08, "ben": 1.0, "carl": 1.0, "dora": 0.88, "gus": 0.96}
+    monkeypatch.setattr(warp_normalised, "_factors", lambda *given: factors)
+    config = _normalised(trainer=replace(CONFIG.trainer, checkpoint_every=2))
+    whole, *_ = train_source(*speech, config, tmp_path / "whole")
+    save, saved = AtomicCheckpointer.save, list[int]()
+
+    def stopping(self: AtomicCheckpointer, step: int) -> None:
+        save(self, step)
+        saved.append(step)
+        if len(saved) > 3 * (stops // 2) + 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(AtomicCheckpointer, "save", stopping)
+        train_source(*speech, config, tmp_path / "resumed")
+    again, *_ = train_source(*speech, config, tmp_path / "resumed")
+    assert not different(snapshot(whole.model), snapshot(again.model))
 
 
 def test_factors_are_those_under_which_the_first_model_understands(tone_run: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -54,10 +55,10 @@ class Film(Adapter):
 
     def modulate(self, path: str, hidden: torch.Tensor) -> torch.Tensor:
         """Return (..., dim) `hidden` of a layer scaled and shifted."""
-        return modulated(hidden, self.modulation[0].matrices(path), self.summary)
+        return modulated(hidden, self.modulation[0].of(path), self.summary)
 
 
-def modulated(hidden: torch.Tensor, matrices: tuple[torch.Tensor, torch.Tensor], summary: torch.Tensor) -> torch.Tensor:
+def modulated(hidden: torch.Tensor, matrices: Sequence[torch.Tensor], summary: torch.Tensor) -> torch.Tensor:
     """Return hidden vectors, channels last, scaled and shifted by one summary, or each row by its own.
 
     Args:

@@ -51,7 +51,7 @@ class ManyFilms(ManySpeakers):
     def act(self, number: int, hidden: torch.Tensor, speakers: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
         """See `ManySpeakers.act`."""
         assert self._summary is not None
-        return modulated(hidden, self.shared[0].matrices(self.places[number].path), self._summary)
+        return modulated(hidden, self.shared[0].of(self.places[number].path), self._summary)
 
     @contextmanager
     def on(self, model: Model, speakers: torch.Tensor, own: torch.Tensor, items: torch.Tensor) -> Iterator[None]:

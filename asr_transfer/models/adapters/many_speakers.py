@@ -145,7 +145,8 @@ class ManyCodes(ManySpeakers):
     def act(self, number: int, hidden: torch.Tensor, speakers: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
         """See `ManySpeakers.act`."""
         codes = torch.where(own[:, None], self.codes[speakers], 0.0)
-        shifts = (self.shared[0].of(self.places[number].path) * codes[:, None, :]).sum(2)
+        (matrix,) = self.shared[0].of(self.places[number].path)
+        shifts = (matrix * codes[:, None, :]).sum(2)
         return hidden + _rows(shifts, hidden)
 
     def own(self, speaker: int) -> dict[str, torch.Tensor]:

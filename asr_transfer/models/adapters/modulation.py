@@ -8,19 +8,15 @@ part of the model that acts only through an adapter `film`, which holds the summ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, class_of
 from asr_transfer.models.adapters.kind import KINDS, SEED
+from asr_transfer.models.adapters.speaker_parts import SpeakerPart, adds, give, part_of
 from asr_transfer.models.contract import Model
-
-MODULATION = "modulation"
-"""Name of the part, and of its sizes in a model's description."""
-
-LONGEST = 10_000
-"""More numbers in a summary are damage."""
 
 FARTHEST = 3.0
 """Deviations of the training speakers from their middle, beyond which a voice counts as no farther."""
@@ -29,10 +25,8 @@ NARROWEST = 1e-3
 """Least deviation of the training speakers: a channel in which they do not differ tells nothing."""
 
 
-class Modulation(nn.Module):
-    """A projection of a speaker's statistics to a summary, and two matrices (dim, size) for each layer, at the start 0.
-
-    Nothing of it is trained unless it is asked for.
+class Modulation(SpeakerPart):
+    """A projection of a speaker's statistics to a summary, and for each layer a matrix of scales and one of shifts.
 
     Args:
         dims: channels of each layer by its path.
@@ -43,28 +37,19 @@ class Modulation(nn.Module):
         middle, spread: (2 · channels,) mean and deviation of the training speakers' statistics.
     """
 
+    part: ClassVar[str] = "modulation"
+    endings: ClassVar[tuple[str, ...]] = ("-scale", "-shift")
     middle: torch.Tensor
     spread: torch.Tensor
 
     def __init__(self, dims: Mapping[str, int], channels: int, size: int) -> None:
-        super().__init__()
-        self.channels, self.size = channels, size
+        super().__init__(dims, size)
+        self.channels = channels
         random = torch.Generator().manual_seed(SEED)
         drawn = torch.randn(size, 2 * channels, generator=random, dtype=torch.float64) / (2 * channels) ** 0.5
         self.projection = nn.Parameter(drawn.float(), requires_grad=False)
         self.register_buffer("middle", torch.zeros(2 * channels))
         self.register_buffer("spread", torch.ones(2 * channels))
-        # A name of a parameter holds no dots.
-        self._names = {path: path.replace(".", "-") for path in dims}
-        for path, dim in dims.items():
-            for what in ("scale", "shift"):
-                self.register_parameter(
-                    f"{self._names[path]}-{what}", nn.Parameter(torch.zeros(dim, size), requires_grad=False)
-                )
-
-    def matrices(self, path: str) -> tuple[nn.Parameter, nn.Parameter]:
-        """Return the matrices of a layer, that of its scales and that of its shifts."""
-        return self.get_parameter(f"{self._names[path]}-scale"), self.get_parameter(f"{self._names[path]}-shift")
 
     def summary(self, statistics: torch.Tensor) -> torch.Tensor:
         """Map (..., 2 · channels) statistics to (..., size) summaries; those of the training speakers' middle are 0."""
@@ -98,6 +83,7 @@ def statistics_of(sums: torch.Tensor) -> torch.Tensor:
     return torch.cat([mean, (squares / count - mean.square()).clamp(min=0).sqrt()], dim=-1)
 
 
+@adds(Modulation)
 def add_modulation(model: Model, size: int) -> Modulation:
     """Give a model what modulates it by summaries of a length, all without effect, and return it.
 
@@ -106,31 +92,16 @@ def add_modulation(model: Model, size: int) -> Modulation:
     """
     if model.published() or not model.front_end() or not model.sequential:
         raise ConfigError(
-            f"`film` goes by statistics of a front end that is trained with it, which {type(model).__name__} does not "
+            f"`film` goes by statistics of a front end that is trained with it, which {class_of(model)} does not "
             "have; take `lhuc` or `speaker-code`."
         )
-    like = next(model.parameters())
     dims = {place.path: place.dim for place in KINDS["film"].places(model)}
-    part = Modulation(dims, model.front_end()[-1].dim, size).to(like.device, like.dtype)
-    model.modulation = part
-    return part
+    return give(model, Modulation(dims, model.front_end()[-1].dim, size))
 
 
 def modulation_of(model: nn.Module) -> Modulation | None:
     """Return what was trained with a model to modulate it; None where there is nothing."""
-    found = getattr(model, MODULATION, None)
-    return found if isinstance(found, Modulation) else None
-
-
-def modulation_from_plain(value: object, model: Model, where: str) -> None:
-    """Give a model what its description says of a modulation.
-
-    Raises:
-        ConfigError: it is no length of a summary.
-    """
-    if type(value) is not int or not 1 <= value <= LONGEST:
-        raise ConfigError(f"{where}: `{MODULATION}` must be a whole number from 1 to {LONGEST}, got {value!r}.")
-    add_modulation(model, value)
+    return part_of(model, Modulation)
 
 
 @torch.no_grad()

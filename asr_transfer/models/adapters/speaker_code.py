@@ -64,7 +64,8 @@ class SpeakerCode(Adapter):
         """Return `hidden` with the bias added that the model's own matrix makes of the code."""
         (trained,) = self.trained
         assert trained is not None
-        return hidden + (trained.of(path) * self.code).sum(1)
+        (matrix,) = trained.of(path)
+        return hidden + (matrix * self.code).sum(1)
 
 
 class _Spread(nn.Module):
