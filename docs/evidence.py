@@ -102,6 +102,8 @@ def check_settings() -> Check:
     check = Check("printed commands with the settings of their records")
     for name in records.names():
         values = records.record(name)
+        held = [found["path"] for found in values.get("data", {}).values() if str(found.get("path")).startswith("/")]
+        check.wrong += [f"{name}: {path} is a place of one machine." for path in held[:1]]
         if older(values):
             check.excused.append(name)
             continue

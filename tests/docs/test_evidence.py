@@ -203,6 +203,10 @@ def test_places_of_one_machine_are_named(world: World, capsys: pytest.CaptureFix
     world.fill()
     (line,) = disagreements(capsys)
     assert line.endswith("names a place of one machine.")
+    world.record(data={"train": {"path": "/home/me/made/corpus/train.jsonl", "utterances": 9}})
+    world.fill()
+    (line,) = disagreements(capsys)
+    assert line.endswith(": /home/me/made/corpus/train.jsonl is a place of one machine.")
 
 
 def test_older_runs_are_excused_where_the_page_says_so(world: World, capsys: pytest.CaptureFixture[str]) -> None:
