@@ -64,7 +64,7 @@ def _plainly(message: str) -> str:
     key = ".".join(re.findall(r'Parser key "([^"]+)":', message))
     if option := re.search(r"Option '([^']+)' is not accepted", message):
         return f"Option '{key}.{option.group(1)}' is not accepted"
-    if "Expected a dot import path string" in message:
+    if "Expected a dot import path string" in message or "Not a valid subclass of" in message:
         return f"`{key}` is made of several settings and takes no value of its own; give one of them, such as --{key}.…"
     wanted = re.search(r"Expected a (<class '(?!NoneType)[^>]+>|typing\.Literal\[[^\]]+\])", message)
     value = re.search(r"(?:Got value|Given value): (?!NestedArg\(|Namespace\()(.+)$", message, re.MULTILINE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.adapting import run
@@ -23,6 +25,18 @@ SAID = {
     ("--alpha", "x"): "`alpha` must be a number, got 'x'.",
     ("--units_of", "x"): "`units_of` must be a mapping, such as {en: characters}, got 'x'.",
 }  # fmt: skip
+
+
+def test_of_a_file_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, sentence in (
+        ("meta: [1]", "`meta` is made of several settings and takes no value of its own"),
+        ("meta: {steps: 0}", "`meta.steps` must be at least 1, got 0."),
+        ("speaker_adaptive: {kind: flim}", "`speaker_adaptive.kind` is 'flim', which it cannot be"),
+    ):
+        (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
+        assert run("train", "--config", tmp_path / "c.yaml", "--train", "x", "--out", tmp_path / "y") in (1, 2)
+        said = capsys.readouterr().err
+        assert said.startswith(f"asr-transfer: {sentence}") and said.count("\n") == 1
 
 
 @pytest.mark.parametrize("given", SAID, ids=" ".join)
