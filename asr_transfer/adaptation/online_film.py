@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from asr_transfer.adaptation.film_summary import Summarised, require_modulation
+from asr_transfer.adaptation.film_summary import FILM, Summarised, require_modulation
 from asr_transfer.adaptation.online import UNNAMED
 from asr_transfer.adaptation.speaker_weights import LEAST_SECONDS
 from asr_transfer.adaptation.sureness import weigh
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.models.adapters import add_adapter
+from asr_transfer.models.adapters import AdapterSpec, add_adapter
 from asr_transfer.models.adapters.modulation import heard_sums, statistics_of
 
 
@@ -53,14 +53,12 @@ class FilmSession:
     """
 
     def __init__(self, source: Recogniser) -> None:
-        part = require_modulation(source.model)
-        self._source, self._part = source, part
+        self._source, self._part = source, require_modulation(source.model)
+        nothing = torch.zeros(1 + 2 * self._part.channels, dtype=torch.float64)
+        self._known: dict[str, _Speaker] = defaultdict(lambda: _Speaker(nothing.clone()))
         model = copy.deepcopy(source.model)
-        add_adapter(model, self._summary(torch.zeros(1 + 2 * part.channels, dtype=torch.float64)).spec(model))
+        add_adapter(model, AdapterSpec(FILM, self._part.size))
         self._with = replace(source, model=model.eval())
-        self._known: dict[str, _Speaker] = defaultdict(
-            lambda: _Speaker(torch.zeros(1 + 2 * part.channels, dtype=torch.float64))
-        )
 
     def listen(self, spoken: Spoken) -> list[str]:
         """See `Session.listen`."""
