@@ -183,7 +183,7 @@ def adapt(
     """
     names = [found.name for found in find_methods(method)]
     require_fitting(method, source.model)
-    warp, before = None, warp_of(source.model)
+    warp, before, home = None, warp_of(source.model), next(source.model.parameters()).device
     if any(found.role == "inputs" for found in find_methods(method)):
         warp = chosen_warp(source, spoken, config, "warp" in names and reads_transcripts(method), shared)
         # All else goes on from the warped model, as if it had been adapted by the warp before.
@@ -274,7 +274,7 @@ def adapt(
     _trainable_as(model, source.model)
     if factor != 1:
         set_warp(model, factor)
-    recogniser = replace(source, model=model.cpu().eval(), offsets={})
+    recogniser = replace(source, model=model.to(home).eval(), offsets={})
     start, end = {**start, **no_op}, {**profile, **end}
     outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before, described)
     if outcome.is_warped:  # what it feeds to the layers has not been computed before

@@ -15,6 +15,7 @@ from asr_transfer.commands.options import Command, ResumableOptions, Say, add_se
 from asr_transfer.commands.speech import read_partly, read_speech, take
 from asr_transfer.config import Precision, SpecAugmentConfig
 from asr_transfer.decoding.settings import SutaConfig
+from asr_transfer.devices import find_device
 from asr_transfer.ranges import Count
 from asr_transfer.runs.console import say
 from asr_transfer.runs.lock import released
@@ -159,6 +160,9 @@ def adapt_from(command: AdaptCommand, say: Say) -> AdaptedRecogniser:
         if language in (None, AUTO) and (unnamed := _in_no_known_language(command, base)):
             language = heard_language(source, command.data, unnamed, say)
         base, source = listening_for(base, language), listening_for(source, language)
+    device = find_device(command.device)
+    for recogniser in (base, source):
+        recogniser.model.to(device)
     head = base.head
 
     def read(path: Path | None) -> list[Utterance]:

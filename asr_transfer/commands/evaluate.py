@@ -67,6 +67,7 @@ def evaluate(
     search: SearchConfig = SearchConfig(),
     writing: WritingConfig = WritingConfig(),
     online_profile: Literal["warp", "film"] | None = None,
+    device: str = "auto",
     overwrite: bool = False,
 ) -> Score:
     """Score a model, as `asr-transfer evaluate` does: the parameters are its options, described in `--help`.

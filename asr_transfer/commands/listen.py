@@ -30,6 +30,7 @@ from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.recogniser import Recogniser, heads_in, speaks_many
 from asr_transfer.decoding.settings import SearchConfig, WritingConfig
 from asr_transfer.decoding.token_bias import TokenBias
+from asr_transfer.devices import find_device
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.normalisation import normalise
 from asr_transfer.evaluation.scoring import Hypothesis
@@ -51,6 +52,7 @@ def load(
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
     writing: WritingConfig = WritingConfig(),
+    device: str = "auto",
 ) -> Recogniser:
     """Load a model to listen with; the parameters are options of `asr-transfer transcribe`, described in `--help`.
 
@@ -65,6 +67,7 @@ def load(
         hotwords: file of words or phrases to listen for.
         search: settings of the search for sentences and hot words.
         writing: settings by which a model of sequence to sequence writes.
+        device: device to listen on: `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when there is one.
 
     Returns:
         The recogniser, whose `transcribe` takes audio files and returns their texts.
@@ -93,9 +96,17 @@ def open_recogniser(options: ListenOptions) -> Recogniser:
 
     Raises:
         ModelError: a folder is missing or damaged, the head must be named, or the profile is of another one.
-        ConfigError: the language is to be found out, but the model has one only, or the words are of one only.
+        ConfigError: the language is to be found out, but the model has one only, or the words are of one only; or
+            there is no such device.
         DataError: lexicon, hot words or language model are damaged, or hold what the model does not know.
     """
+    device = find_device(options.device)
+    recogniser = _opened(options)
+    recogniser.model.to(device)
+    return recogniser
+
+
+def _opened(options: ListenOptions) -> Recogniser:
     if speaks_many(options.model):
         return _of_many_languages(options)
     if options.writing != WritingConfig():

@@ -142,11 +142,13 @@ class ListenOptions(SearchOptions):
             says it the one that the model hears.
         sentences: whether each recording is a sentence of the lexicon's words, instead of one of them.
         writing: settings by which a model of sequence to sequence, such as Whisper, writes and is kept from loops.
+        device: device to listen on: `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when there is one.
     """
 
     language: str | None = None
     sentences: bool = False
     writing: WritingConfig = field(default_factory=WritingConfig)
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.sentences and self.lexicon is None:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from speechbrain.utils.distributed import ddp_init_group
 from torch import nn
 
+from asr_transfer.devices import find_device
 from asr_transfer.errors import ConfigError
 
 
@@ -21,14 +22,18 @@ def join(device: str) -> str:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        ConfigError: a GPU is asked for where there is none.
+        ConfigError: there is no such device, or there are more processes than GPUs.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"`trainer.device` is '{device}' but no GPU can be used here; set it to 'auto' or 'cpu'.")
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    chosen = find_device(device)
     if "RANK" in os.environ and "LOCAL_RANK" in os.environ:
         if chosen == "cuda":
-            chosen = f"cuda:{os.environ['LOCAL_RANK']}"
+            number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if number >= there:
+                raise ConfigError(
+                    f"process {number + 1} that torchrun started has no GPU of its own, for here are {there}; start "
+                    "as many processes with --nproc-per-node, or set the device to 'cpu'."
+                )
+            chosen = f"cuda:{number}"
         if not dist.is_initialized():
             ddp_init_group({"distributed_backend": "gloo" if chosen == "cpu" else "nccl"})
             atexit.register(leave)

@@ -32,6 +32,7 @@ from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser, model_folder
 from asr_transfer.decoding.settings import WritingConfig
+from asr_transfer.devices import find_device
 from asr_transfer.errors import ConfigError, DataError, NothingUsable
 from asr_transfer.experiments.core.jobs import Job, run_jobs, run_tasks
 from asr_transfer.experiments.core.ledger import Data
@@ -196,8 +197,10 @@ class Workshop:
         return _store(tuple(sorted(self.manifests.items())), inputs, speeds)
 
     def source(self, fold: str) -> Recogniser:
-        """Return a fold's source model."""
-        return _load(str(self.config.model or Path(self.folder) / "models" / fold))
+        """Return a fold's source model, on the device that it is adapted on."""
+        recogniser = _load(str(self.config.model or Path(self.folder) / "models" / fold))
+        recogniser.model.to(find_device(self.config.adapt.device))
+        return recogniser
 
 
 def run_experiment(

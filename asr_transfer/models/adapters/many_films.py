@@ -115,6 +115,7 @@ class ManyFilms(ManySpeakers):
         model.eval()
         totals = torch.zeros_like(self.totals)
         for batch in heard:
-            totals.index_add_(0, batch.speakers, heard_sums(model, batch.inputs, batch.lengths).to(totals))
+            sums = heard_sums(model, batch.inputs, batch.lengths)
+            totals.index_add_(0, batch.speakers.to(totals.device), sums.to(totals))
         self.shared[0].settle(statistics_of(totals[totals[:, 0] > 0]))
         model.train(training)
