@@ -150,8 +150,8 @@ def _special(choice: ChoiceConfig, model: Model | None) -> tuple[str, ...]:
 def trial_settings(settings: MethodSettings, model: SpeechModel) -> MethodSettings:
     """Return the settings of `auto`'s methods, where none are given, as a pretrained model needs them.
 
-    Of a model of sequence to sequence the decoder is adapted: its encoder then runs once for each recording, where
-    training through it costs ten times as much. Of a published encoder under layers of our own, the first half of its
+    Of a model of sequence to sequence the first layers are the encoder's, and adapters are put into its decoder: the
+    encoder then runs once for each recording. Of a published encoder under layers of our own, the first half of its
     layers are the first ones.
     """
     if settings != MethodSettings():

@@ -119,17 +119,22 @@ def test_auto_tries_methods_of_its_own_and_may_leave_the_model(source: Recognise
     assert (chosen.method, adapted.end) == ("none", {})
 
 
-def test_auto_adapts_the_decoder_alone_unless_it_is_told_otherwise(source: Recogniser, spoken: Spoken) -> None:
+def test_auto_trains_the_encoder_or_adds_to_the_decoder_unless_it_is_told_otherwise(
+    source: Recogniser, spoken: Spoken
+) -> None:
     settings = trial_settings(MethodSettings(), source.model)
     assert (settings.first, settings.blocks) == (2, "decoder.layers.0 | decoder.layers.1")
     assert trial_settings(MethodSettings(first=3), source.model) == MethodSettings(first=3)
-    for method in ChoiceConfig().token_by_token:
-        adapted = adapt(source, spoken, method, replace(CONFIG, settings=settings))
-        assert adapted.depth == source.model.hearing() and all("decoder.layers" in name for name in adapted.end)
+    encoder, decoder = (
+        adapt(source, spoken, method, replace(CONFIG, settings=settings)) for method in ChoiceConfig().token_by_token
+    )
+    assert encoder.depth == 0 and all(name.startswith("encoder.") for name in encoder.end)
+    assert {name.split(".")[2] for name in encoder.end if name.startswith("encoder.layers")} == {"0", "1"}
+    assert decoder.depth == source.model.hearing() and all("decoder.layers" in name for name in decoder.end)
 
 
 def test_pretrained_weights_take_smaller_steps(source: Recogniser) -> None:
-    assert default_learning_rate("full", source.model) == pytest.approx(0.1 * default_learning_rate("full"))
+    assert default_learning_rate("full", source.model) == pytest.approx(0.3 * default_learning_rate("full"))
     assert default_learning_rate("lora", source.model) == default_learning_rate("lora")
 
 

@@ -43,7 +43,7 @@ class Whisper(SequenceModel):
 
     sequential: ClassVar[bool] = True
     takes_heads: ClassVar[bool] = False
-    pace: ClassVar[float] = 0.1
+    pace: ClassVar[float] = 0.3
 
     def __init__(self, sizes: WhisperSizes, decoder: DecoderSizes, heads: Mapping[str, int]) -> None:
         super().__init__()

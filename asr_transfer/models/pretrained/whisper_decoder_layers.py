@@ -18,6 +18,8 @@ from asr_transfer.ranges import Count, Range, Ranged
 
 SILENCE = 2.0
 """How far below its loudest value silence lies in a recording's whisper-mel features: 8 powers of ten, divided by 4."""
+LEAST, BEHIND = 600, 100
+"""Frames, of 10 ms, of the shortest window in training, and of the silence that is left behind the last sound there."""
 
 
 @dataclass
@@ -145,12 +147,19 @@ class DecoderLayer(nn.Module):
 
 
 class Window(Front):
-    """The encoder's front end with silence behind what is shorter than a window."""
+    """The encoder's front end with silence behind what is shorter than a window.
+
+    In training, windows end a while behind the last sound of their batch: recordings of a few seconds cost a seventh,
+    and what is learnt from them holds in whole windows, which everything else hears.
+    """
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map (batch, time, mels) to ((batch, frames, dim), (batch,) lengths), all of them a whole window."""
         steps = 2 * len(self.positions)
-        return super().forward(_filled(x, lengths, steps), torch.full_like(lengths, steps))
+        filled = _filled(x, lengths, steps)
+        if self.training:
+            steps = min(steps, max(LEAST, _heard(filled) + BEHIND) // 2 * 2)
+        return super().forward(filled[:, :steps], torch.full_like(lengths, steps))
 
 
 class Embedding(nn.Module):
@@ -182,6 +191,12 @@ class TiedHead(nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map (..., dim) to (..., tokens)."""
         return functional.linear(hidden, self._embedding[0].tokens.weight)
+
+
+def _heard(features: torch.Tensor) -> int:
+    """Return the frames of (batch, steps, mels) features up to the last one of any row that is no digital silence."""
+    sounding = features.amax(2) > features.amin((1, 2))[:, None]
+    return int((sounding * torch.arange(1, features.shape[1] + 1, device=features.device)).amax())
 
 
 def _filled(features: torch.Tensor, lengths: torch.Tensor, steps: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 from asr_transfer.decoding.recogniser import Recogniser, speaks_many
 from asr_transfer.errors import ModelError
 from asr_transfer.models.contract import SequenceModel
+from asr_transfer.models.pretrained import whisper_decoder_layers
 from asr_transfer.models.pretrained.door import open_pretrained
 from tests.models.pretrained.whole_whisper import features, mark, write_whisper
 
@@ -105,3 +106,29 @@ def test_a_folder_without_tokenizer_or_of_another_activation_is_refused(tmp_path
     write_whisper(tmp_path / "other", activation_function="relu")
     with pytest.raises(ModelError, match="`activation_function` is 'relu', but only 'gelu' can be computed"):
         open_pretrained(tmp_path / "other")
+
+
+def _followed_by_silence(sounding: list[int], steps: int = 200) -> torch.Tensor:
+    """Return features of windows, of each of which so many frames are no silence."""
+    inputs = features(len(sounding), dtype=torch.float64)[:, :steps]
+    for row, end in zip(inputs, sounding, strict=True):
+        row[end:] = row.min() - 1.0
+    return inputs
+
+
+def test_windows_end_behind_the_last_sound_in_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper_decoder_layers, "LEAST", 40)
+    monkeypatch.setattr(whisper_decoder_layers, "BEHIND", 10)
+    write_whisper(tmp_path / "published")
+    model, whole = _model(tmp_path / "published").double(), torch.full((2,), 200)
+    for sounding, frames in (([61, 35], 35), ([12, 9], 20), ([200, 3], 100), ([196, 3], 100)):
+        inputs = _followed_by_silence(sounding)
+        states, lengths = model.train()(inputs, whole)
+        assert states.shape[1] == frames and lengths.tolist() == [frames, frames]
+        front, _ = model.eval().run(0, 1, inputs, whole)
+        assert front.shape[1] == 100, "what is listened to is a whole window"
+        shorter, _ = model.run(1, model.hearing(), front[:, : frames - 1], lengths - 1)
+        again, _ = model.train().run(
+            1, model.hearing(), model.run(0, 1, inputs, whole)[0][:, : frames - 1], lengths - 1
+        )
+        torch.testing.assert_close(again, shorter)
