@@ -25,7 +25,8 @@ def changed(values: Mapping[str, Any]) -> dict[str, str]:
     """
     try:
         command = printed(values)
-        return differences(settings_of(command), values) if makes_runs(command) else {}
+        found = differences(settings_of(command), values) if makes_runs(command) else {}
+        return {name: words for name, words in found.items() if name not in unread(values)}
     except AsrTransferError as error:
         return {"command": f"refused today: {error}"}
 
@@ -64,8 +65,33 @@ def unshipped(values: Mapping[str, Any]) -> str:
     """Return in which settings a record's `auto` differs from what `adapt` does by default; empty where in none."""
     shipped = leaves(plain({"choice": to_record(ChoiceConfig()), "adapt": to_record(AdaptConfig())}))
     own = leaves({name: values["config"].get(name, {}) for name in ("choice", "adapt")})
-    other = {name: "" for name in shipped if name not in _NOT_THE_METHOD and own.get(name, ...) != shipped[name]}
+    passed = {*_NOT_THE_METHOD, *unread(values)}
+    other = {name: "" for name in shipped if name not in passed and own.get(name, ...) != shipped[name]}
     return _told(other, len(other))
+
+
+def unread(values: Mapping[str, Any]) -> set[str]:
+    """Return the settings that tell nothing of a record's figures.
+
+    They are those of `auto` that are for another kind of model than that of the experiment, and where a model listened.
+    """
+    rows = _within(values, "scores", "rows") or []
+    writes = any(isinstance(row, Mapping) and row.get("capped") is not None for row in rows)
+    published = any(
+        _within(values, "config", *path) is not None for path in (("model",), ("source", "model", "pretrained"))
+    )
+    return {
+        "device",
+        *(() if writes else ("choice.token_by_token",)),
+        *(() if published and not writes else ("choice.on_published",)),
+    }
+
+
+def _within(values: Any, *path: str) -> Any:
+    """Return what lies at a path of names within a record; None where nothing does."""
+    for name in path:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
 
 
 def _told(settings: Mapping[str, str], most: int = NAMED) -> str:

@@ -21,8 +21,8 @@ CORPORA = {
     "queen": "a game's characters (English)",
     "whisper_tiny_an4": "AN4 on Whisper-tiny",
     "whisper_tiny_queen": "a game's characters on Whisper-tiny",
-    "whisper_decoder_queen": "a game's characters, all of Whisper-tiny",
-    "fillets": "a game's voice (Czech)",
+    "whisper_decoder_queen_auto": "a game's characters, all of Whisper-tiny",
+    "whisper_tiny_fillets": "a game's voice (Czech) on Whisper-tiny",
 }
 """Records of the speaker adaptation recipe that the front page sums up, and what they are called there."""
 

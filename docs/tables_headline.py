@@ -36,7 +36,7 @@ def headline() -> str:
         rows = record(corpus)["scores"]["rows"] if measured(corpus) else []
         automatic = [row for row in rows if row["method"] == "auto"]
         if not automatic:
-            missing.append(title)
+            missing.append(f"{title} ({OLDER})" if measured(corpus) and older(record(corpus)) else title)
             continue
         if to_repeat := _to_repeat(record(corpus)):
             notes.append(f"{title} {MARK}: {to_repeat}.")
