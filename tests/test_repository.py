@@ -51,7 +51,9 @@ def test_recipe_settings_parse_and_hold_no_code(path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("path", CHANGES, ids=lambda p: p.stem)
 def test_changes_to_a_recipe_are_read_over_it(path: Path) -> None:
     recipe = load(path.parent.parent / "run.py")
-    base = path.with_name(f"{path.stem.split('_')[0]}.yaml")
+    parts = path.stem.split("_")
+    bases = (path.with_name(f"{'_'.join(parts[:count])}.yaml") for count in range(1, len(parts)))
+    base = next(one for one in bases if one in RECIPES)
     seen: list[Any] = []
     for files in ([base], [base, path]):
         given = [word for file in files for word in ("--config", str(file))]

@@ -55,7 +55,7 @@ def test_the_front_page_shows_auto_alone_and_names_where_it_was_not_run(results:
     automatic = [_row("auto", 5, (2, 2, 10, 10, 10, 10)), _row("auto", 9, (5,) * 6)]
     _write(results, "fsdd", [_row("kld", 5, (1,) * 6), *automatic])
     _write(results, "an4", [_row("kld", 5, (1,) * 4)])
-    _write(results, "fillets", [_row("auto", 5, (10,))])
+    _write(results, "whisper_tiny_fillets", [_row("auto", 5, (10,))])
     text = headline()
     first, second = _cells(text, "spoken digits (FSDD) |")
     assert first[:7] == ["spoken digits (FSDD)", "6", "5", "words", "20.0", "7.3", "63 % (10 … 90)"]
