@@ -71,7 +71,7 @@ class FilmSession:
         if utterance.duration >= LEAST_SECONDS:
             batch = one.collate([0])
             assert batch.lengths is not None
-            speaker.sums += heard_sums(self._source.model, batch.inputs, batch.lengths)[0]
+            speaker.sums += heard_sums(self._source.model, batch.inputs, batch.lengths)[0].cpu()
             self._summary(speaker.sums).put_on(self._with.model)
             speaker.gain += _sureness(self._with, one) - _sureness(self._source, one)
             if (speaker.gain > 0) != bool(speaker.since):
@@ -83,7 +83,7 @@ class FilmSession:
 
     @torch.no_grad()
     def _summary(self, sums: torch.Tensor) -> Summarised:
-        return Summarised(self._part.summary(statistics_of(sums)), 0)
+        return Summarised(self._part.summary(statistics_of(sums)).cpu(), 0)
 
     def plain(self) -> dict[str, Any]:
         """See `Session.plain`."""

@@ -80,7 +80,7 @@ def _loss(model: Model, test: Task | Mixture, meta: Meta, config: TrainerConfig,
         for stream, items in deal(test, buckets.batch(number)):
             assert isinstance(stream, Task)
             torch.manual_seed(number)
-            batch = stream.data.collate(items)
+            batch = stream.data.collate(items).to(next(model.parameters()).device)
             with meta.around(model, {stream.name: (stream, batch)}, 1.0), evaluating(model), torch.no_grad():
                 loss, positions = stream.criterion(run(model, stream, batch))
             total, count = total + float(loss), count + float(positions)

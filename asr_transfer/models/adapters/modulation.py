@@ -53,7 +53,7 @@ class Modulation(SpeakerPart):
 
     def summary(self, statistics: torch.Tensor) -> torch.Tensor:
         """Map (..., 2 · channels) statistics to (..., size) summaries; those of the training speakers' middle are 0."""
-        lies = (statistics - self.middle) / self.spread.clamp(min=NARROWEST)
+        lies = (statistics.to(self.middle.device) - self.middle) / self.spread.clamp(min=NARROWEST)
         return nn.functional.linear(lies.clamp(-FARTHEST, FARTHEST).to(self.projection.dtype), self.projection)
 
     def settle(self, statistics: torch.Tensor) -> None:
@@ -107,4 +107,5 @@ def modulation_of(model: nn.Module) -> Modulation | None:
 @torch.no_grad()
 def heard_sums(model: Model, inputs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Return the (batch, 1 + 2 · channels) sums of what a model's front end makes of (batch, time, dim) inputs."""
-    return sums_of(*model.run(0, len(model.front_end()), inputs, lengths))
+    device = next(model.parameters()).device
+    return sums_of(*model.run(0, len(model.front_end()), inputs.to(device), lengths.to(device)))
