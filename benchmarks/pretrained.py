@@ -11,7 +11,9 @@ counts is the processor time (`time.process_time`, one thread) up to the first v
 turns between validations, in alternating order, so that a machine whose speed drifts slows both alike; the medians of
 several rounds, each from other weights and with other batches, are compared.
 
-    python benchmarks/pretrained.py [--model DIR] [--an4 DIR | --data PATH] [--quick true] [--out FILE]
+    python benchmarks/pretrained.py [--model DIR] [--an4 DIR | --data PATH] [--quick true] [--out DIR]
+
+The run folder's `run.json`, copied to `docs/results`, fills tables of the pages.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # run as a script, find our neighbours
 
 import importlib.util
-import json
 import logging
 import math
 import random
@@ -33,7 +34,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,6 @@ import jsonargparse
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from asr_transfer.commands.speech import read_speech
 from asr_transfer.config import TopConfig, TrainerConfig
@@ -53,8 +53,10 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser, model_folder
 from asr_transfer.errors import AsrTransferError
+from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.pretrained.whisper_encoder import WhisperEncoderModel
+from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.activations import Stored, above, frozen_depth
 from asr_transfer.training.session import speech_task
 from asr_transfer.transfer.plan import Add, Done, Freeze, TransferPlan
@@ -344,6 +346,7 @@ def main(
     top: TopConfig | None = None,
     quick: bool = False,
     out: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Measure and print.
 
@@ -356,7 +359,8 @@ def main(
         course: steps, rates, batches and rounds.
         top: layers on the encoder; default the usual ones.
         quick: whether to make a trial of a minute, on few utterances and with few steps.
-        out: JSON file to write the figures to.
+        out: run folder to write, too.
+        overwrite: whether to replace the run that `out` holds.
     """
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
@@ -365,41 +369,34 @@ def main(
     course = course or (QUICK if quick else Course())
     if quick:
         utterances, held = QUICK_UTTERANCES * 3 // 4, QUICK_UTTERANCES // 4
+    where = model or default_model()
+    settings = {"model": where, "utterances": utterances, "held": held, **asdict(course)}
     try:
+        record = None if out is None else RunRecord(out, settings, overwrite=overwrite)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             spoken, name = find_speech(an4, data, utterances + held, work)
             if len(spoken) < 2:
                 raise SystemExit("there are fewer than two utterances; give more.")
             held = min(held, len(spoken) // 2)
-            where = model or default_model()
             bench = Bench(model_folder(where), spoken[held:], spoken[:held], work / "features", top or TopConfig())
             seconds = sum(utterance.duration for utterance in bench.train.utterances)
             what = (
                 f"{where.name}; {name}: {len(bench.train)} utterances, {seconds:.0f} s, and {len(bench.dev)} that the "
-                f"loss is measured on{'; quick run' if quick else ''}"
+                f"loss is measured on{'; quick run' if quick else ''}; {machine()}."
             )
-            console.print(what)
             heard = rates(bench, course.rounds, work)
-            console.print(rates_table(heard))
+            show([rates_table(heard, what)])
             if not PEFT:
                 console.print("peft is not installed (pip install peft): LoRA is left out")
             races = list(run_races(bench, course))
-            console.print(races_table(races))
+            show([races_table(races, what)])
     except AsrTransferError as error:
         raise SystemExit(str(error)) from None
-    console.print(machine())
-    if out is not None:
-        figures = {
-            "machine": machine(),
-            "what": what,
-            "quick": quick,
-            "course": asdict(course),
-            "audio_seconds_per_cpu_second": heard,
-            "races": [{**asdict(one), "ratio": one.ratio} for one in races],
-        }
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if record is not None:
+        kept = [{**asdict(one), "ratio": one.ratio} for one in races]
+        tables = {"rates": [rates_table(heard, what).to_plain()], "races": [races_table(races, what).to_plain()]}
+        record.finish(scores={"audio_seconds_per_cpu_second": heard, "races": kept}, tables=tables)
 
 
 def run_races(bench: Bench, course: Course) -> Iterator[Race]:
@@ -411,23 +408,19 @@ def run_races(bench: Bench, course: Course) -> Iterator[Race]:
             yield race(LORA, bench.sides(model, course, True, number), course.steps[1], course.every[1])
 
 
-def rates_table(found: dict[str, float]) -> Table:
-    """Return the rates as a table for a terminal."""
-    table = Table(title="Features and encoder, float32", title_justify="left")
-    for column in ("", "audio-seconds per CPU-second", "target", "met"):
-        table.add_column(column, justify="right" if column else "left")
+def rates_table(found: Mapping[str, float], note: str = "") -> Table:
+    """Return the rates at which speech is heard as a table."""
+    lines = []
     for name, value in found.items():
         wanted = (f"≥ {RATE_WANTED:g}", _met(value >= RATE_WANTED)) if name.endswith("batches") else ("", "")
-        table.add_row(name, f"{value:.1f}", *wanted)
-    return table
+        lines.append((name, f"{value:.1f}", *wanted))
+    headings = ("features and encoder, float32", "audio-seconds per CPU-second", "target", "met")
+    return Table(headings, tuple(lines), note=note)
 
 
-def races_table(races: Sequence[Race]) -> Table:
-    """Return the medians over the rounds of each method as a table for a terminal."""
-    table = Table(title="CPU-seconds to the same development loss", title_justify="left")
-    columns = ("", "loss", "ours", "steps", "plain loop", "steps", "times ours", "range", "target", "met")
-    for column in columns:
-        table.add_column(column, justify="right" if column else "left")
+def races_table(races: Sequence[Race], note: str = "") -> Table:
+    """Return the medians over the rounds of each method as a table."""
+    lines = []
     for method in dict.fromkeys(one.method for one in races):
         own = [one for one in races if one.method == method]
         ratios = [one.ratio for one in own]
@@ -435,9 +428,11 @@ def races_table(races: Sequence[Race]) -> Table:
         ours = (_median(one.ours for one in own), f"{statistics.median(one.our_steps for one in own):g}")
         plain = (_median(one.plain for one in own), f"{statistics.median(one.plain_steps for one in own):g}")
         row = (f"{statistics.median(one.loss for one in own):.3f}", *ours, *plain, f"{median:.1f}")
-        extent = f"{min(ratios):.1f}-{max(ratios):.1f}"
-        table.add_row(method, *row, extent, f"≥ {RATIO_WANTED:g}", _met(median >= RATIO_WANTED))
-    return table
+        extent = f"{min(ratios):.1f} … {max(ratios):.1f}"
+        lines.append((method, *row, extent, f"≥ {RATIO_WANTED:g}", _met(median >= RATIO_WANTED)))
+    headings = ("CPU-seconds to the same development loss", "loss", "ours", "our steps", "plain loop", "its steps",
+                "times ours", "range of rounds", "target", "met")  # fmt: skip
+    return Table(headings, tuple(lines), note=note)
 
 
 def _median(values: Iterator[float]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from asr_transfer.config import TopConfig
 from asr_transfer.data.manifest import write_manifest
 from benchmarks import pretrained
+from docs.tables import kept
 from tests.models.pretrained.whole_whisper import write_whisper
 from tests.tones import make_speaker
 
@@ -28,10 +29,12 @@ def test_both_sides_are_measured_to_the_same_loss(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("peft")
-    out = tmp_path / "figures" / "pretrained.json"
+    out = tmp_path / "pretrained"
     pretrained.main(**files, held=3, course=COURSE, top=TopConfig(layers=1, dim=6, dropout=0.0), out=out)
-    figures = json.loads(out.read_text(encoding="utf-8"))
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    figures = record["scores"]
     assert [race["method"] for race in figures["races"]] == [pretrained.TOP, pretrained.LORA]
+    assert [kind for kind in record["tables"] if kept({**record, "name": "pretrained"}, kind)] == ["rates", "races"]
     for race in figures["races"]:
         assert race["ratio"] == pytest.approx(race["plain"] / race["ours"]) and race["ours"] > 0
     assert all(rate > 0 for rate in figures["audio_seconds_per_cpu_second"].values())
