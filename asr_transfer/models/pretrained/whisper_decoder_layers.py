@@ -194,8 +194,11 @@ class TiedHead(nn.Module):
 
 
 def _heard(features: torch.Tensor) -> int:
-    """Return the frames of (batch, steps, mels) features up to the last one of any row that is no digital silence."""
-    sounding = features.amax(2) > features.amin((1, 2))[:, None]
+    """Return the frames of (batch, steps, mels) features up to the last one of any row that is not as its window ends.
+
+    A window that speech does not fill ends in silence, masked bands included.
+    """
+    sounding = (features != features[:, -1:]).any(2)
     return int((sounding * torch.arange(1, features.shape[1] + 1, device=features.device)).amax())
 
 

@@ -128,6 +128,9 @@ def test_windows_end_behind_the_last_sound_in_training_alone(tmp_path: Path, mon
         front, _ = model.eval().run(0, 1, inputs, whole)
         assert front.shape[1] == 100, "what is listened to is a whole window"
         shorter, _ = model.run(1, model.hearing(), front[:, : frames - 1], lengths - 1)
+        masked = inputs.clone()
+        masked[:, :, 3:9] = 0.0
+        assert model.train()(masked, whole)[0].shape[1] == frames, "masked bands are no sounds"
         again, _ = model.train().run(
             1, model.hearing(), model.run(0, 1, inputs, whole)[0][:, : frames - 1], lengths - 1
         )
