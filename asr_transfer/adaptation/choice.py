@@ -27,7 +27,7 @@ from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.trials import Train, Trials
-from asr_transfer.adaptation.verdicts import KNOWN, Expectation, difference, is_sure, is_worse, usual_of
+from asr_transfer.adaptation.verdicts import DOUBT, KNOWN, Expectation, difference, is_sure, is_worse, usual_of
 from asr_transfer.adaptation.warp import LEAST_SECONDS, WarpPrior, warp_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
@@ -226,7 +226,8 @@ def choose(
         method, rate, strength, why = _unseen(tried, train, judge, choice, expected)
         reason = f"one recording leaves none to hold out, so {why}; record more"
         return Choice(method, rate, strength, reason, (), time.process_time() - begin)
-    trials = Trials(judge, folds, tried, train, choice, usual_strength(tried[0].method, choice), expected)
+    strength, doubt = usual_strength(tried[0].method, choice), 0.0 if source.can_run_away else DOUBT
+    trials = Trials(judge, folds, tried, train, choice, strength, expected, doubt)
     trials.run()
     entries = trials.entries
     ladder = sorted((judge.best(entry, choice) for entry in entries), key=lambda rung: (-rung.folds, rung.score))
@@ -311,8 +312,8 @@ def _decide(
 
     What makes held-out recordings worse is not chosen. With few of them the best of many options is often merely lucky:
     the first candidate at its usual strength is taken, unless another is better by more than `verdicts.DOUBT` allows.
-    Where the usual choice is doubtful too, as of a model of sequence to sequence, what is no gain beyond chance is not
-    chosen either.
+    Where the usual choice is doubtful too, as of a model of sequence to sequence, whose decoder alone knows how texts
+    are written and whose encoder alone how they sound, the best is taken, and what is no gain beyond chance is not.
     """
     if not options:
         reason = f"every candidate was refused ({ladder[0].method}: {ladder[0].refused}), so the model stays as it is"
@@ -329,6 +330,8 @@ def _decide(
     usual = usual_of(first, usual_strength(prior.method, choice), before, expected) or best
     gain, error = difference(usual.shares, best.shares)
     chosen, why = (best, "the best by more than chance") if is_sure(gain, error) else (usual, "the usual choice")
+    if doubtful:
+        chosen, why = best, "the best"
     if is_worse(chosen, before):
         why += ", since these few recordings do not outweigh what it gave other speakers"
     return chosen.method, chosen.learning_rate, chosen.strength, f"{why}: {_found(chosen)}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.candidates import Candidate, Entry, Floats, Judge, Rung
 from asr_transfer.adaptation.settings import ChoiceConfig
-from asr_transfer.adaptation.verdicts import Expectation, is_hopeless, is_settled, usual_of
+from asr_transfer.adaptation.verdicts import DOUBT, Expectation, is_hopeless, is_settled, usual_of
 from asr_transfer.errors import TrainingError
 from asr_transfer.progress import Work
 
@@ -34,6 +34,7 @@ class Trials:
         choice: strengths and limits.
         usual_strength: strength of the first candidate that is taken when nothing speaks against it.
         expected: knowledge of the candidates from other speakers.
+        doubt: times the squared error by which another candidate must be better than the first one.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Trials:
         choice: ChoiceConfig,
         usual_strength: float,
         expected: Expectation | None = None,
+        doubt: float = DOUBT,
     ) -> None:
         self._judge, self._folds, self._train, self._choice = judge, folds, train, choice
-        self._usual_strength, self._expected = usual_strength, expected
+        self._usual_strength, self._expected, self._doubt = usual_strength, expected, doubt
         self.entries = [Entry(candidate) for candidate in tried]
         self._first, *self._others = self.entries
         self._ends = [sum(map(len, folds[: number + 1])) for number in range(len(folds))]
@@ -114,9 +116,8 @@ class Trials:
 
     def _is_hopeless(self, entry: Entry, number: int, rivals: Sequence[Rung] = ()) -> bool:
         usual = self._usual() if self._first.held == entry.held else None
-        return is_hopeless(
-            self._permitted(entry), usual, rivals, self._before(entry), self._seen(number), self._expected
-        )
+        before, seen = self._before(entry), self._seen(number)
+        return is_hopeless(self._permitted(entry), usual, rivals, before, seen, self._expected, self._doubt)
 
     def _in_question(self, entry: Entry) -> float | None:
         """Return a strength that would be chosen, of those at which it is not known what others lose."""

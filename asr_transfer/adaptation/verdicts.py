@@ -141,6 +141,7 @@ def is_hopeless(
     before: Floats,
     seen: float,
     expected: Expectation | None = None,
+    doubt: float = DOUBT,
 ) -> bool:
     """Return whether a candidate is unlikely to be chosen, at whichever strength.
 
@@ -153,17 +154,18 @@ def is_hopeless(
         before: contributions of the held-out utterances to the source model's criterion.
         seen: share of the utterances that are to be held out in all.
         expected: knowledge of the candidates from other speakers.
+        doubt: times the squared error by which it must be better than the usual one.
     """
 
-    def against(rung: Rung, other: Rung, doubt: float) -> float:
+    def against(rung: Rung, other: Rung, times: float) -> float:
         gain, error = difference(other.shares, rung.shares)
         # The squared error at the end will be as much smaller as there are more utterances.
-        bar = doubt * error**2 * seen if doubt else 0.0
+        bar = times * error**2 * seen if times else 0.0
         return chance(gain, error, len(rung.shares), seen, bar)
 
     def chosen(rung: Rung) -> float:
         chances = [chance_of_help(rung, before, seen, expected), *(against(rung, rival, 0.0) for rival in rivals)]
-        return min([*chances, against(rung, usual, DOUBT)] if usual else chances)
+        return min([*chances, against(rung, usual, doubt)] if usual else chances)
 
     return max((chosen(rung) for rung in options), default=0.0) < HOPELESS
 

@@ -224,6 +224,16 @@ def test_the_usual_is_taken_unless_another_is_better_by_more_than_chance() -> No
     assert decided(surely)[0] == "none"
 
 
+def test_of_models_that_run_away_the_best_is_taken_where_it_is_a_gain_beyond_chance() -> None:
+    """Recordings alone tell whether a speaker's sounds or the way texts are written are to be learnt."""
+    before, choice, prior = np.full(5, 0.2), ChoiceConfig(), Candidate("first-layers", 1e-3)
+    usual, lucky = _rung("first-layers", [0.1] * 5), _rung("lora", [0.01, 0.16, 0.01, 0.16, 0.01])
+    method, _, _, why = _decide([usual, lucky], prior, before, [usual, lucky], choice, doubtful=True)
+    assert method == "lora" and why.startswith("the best: lora × 0.75")
+    nothing = _rung("lora", [0.19, 0.21, 0.2, 0.19, 0.2])
+    assert _decide([nothing], prior, before, [nothing], choice, doubtful=True)[0] == "none"
+
+
 def test_what_the_usual_choice_gave_others_counts_where_little_is_seen() -> None:
     before, choice, prior = np.full(3, 1 / 3), ChoiceConfig(prior_strength=0.75), Candidate("full", 1e-3)
     little, surely = _rung("full", [0.36, 0.30, 0.36], errors=11), _rung("full", [0.6, 0.61, 0.6], errors=30)

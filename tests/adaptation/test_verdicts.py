@@ -124,6 +124,7 @@ def test_as_good_as_the_usual_one_is_not_good_enough_where_it_varies() -> None:
     # Four utterances are too few to replace it by anything that is no more than alike.
     few = [_rung(list(rung.shares[:4])) for rung in (usual, calmer)]
     assert is_hopeless([few[1]], few[0], [], np.full(4, 0.05), 0.9)
+    assert not is_hopeless([few[1]], few[0], [], np.full(4, 0.05), 0.9, doubt=0.0), "where the best is taken"
 
 
 def test_it_is_settled_when_the_last_one_surely_helps_or_surely_does_not() -> None:
