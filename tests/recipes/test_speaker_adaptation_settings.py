@@ -11,14 +11,17 @@ from asr_transfer.adaptation.methods import reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import KEEP_JUDGED
 from asr_transfer.experiments.speakers.experiment import AUTOMATIC
+from docs.records import CORPORA
 from tests.real_runs import ROOT, load
 
 HPARAMS = ROOT / "recipes" / "speaker_adaptation" / "hparams"
 RUNS = [
     ["an4_folds"], ["fillets"], ["queen"], ["fsdd"], ["fsdd", "fsdd_words"],
     ["whisper_tiny_an4"], ["whisper_tiny_queen"], ["whisper_tiny_fillets"],
-    ["whisper_decoder_queen"], ["whisper_decoder_fillets"],
+    ["whisper_decoder_queen"], ["whisper_decoder_queen", "whisper_decoder_queen_auto"], ["whisper_decoder_fillets"],
 ]  # fmt: skip
+DECODER_ALONE = {"whisper_decoder_queen", "whisper_decoder_fillets"}
+"""Those whose `auto` tries the decoder alone, beside what training the encoder gives; not on the front page."""
 
 
 @pytest.mark.parametrize("names", RUNS, ids="+".join)
@@ -30,12 +33,14 @@ def test_auto_runs_at_its_shipped_settings(names: list[str]) -> None:
     (settings,) = seen
     auto = {grid.name: grid.amounts for grid in settings.methods if grid.name in AUTOMATIC}
     assert auto["auto"] == (), "at every amount"
-    assert settings.choice == ChoiceConfig() and settings.adapt == AdaptConfig()
+    shipped = ChoiceConfig(token_by_token=("lora", "lhuc")) if names[-1] in DECODER_ALONE else ChoiceConfig()
+    assert settings.choice == shipped and settings.adapt == AdaptConfig()
     assert settings.protocol.judged_utterances >= KEEP_JUDGED, "as much as `train` keeps for it"
 
 
 def test_the_list_holds_every_recipe_that_runs_auto() -> None:
     listed = {names[-1] for names in RUNS}
+    assert not DECODER_ALONE & set(CORPORA)
     assert {file.stem for file in HPARAMS.glob("*.yaml") if "name: auto" in file.read_text(encoding="utf-8")} == listed
 
 
