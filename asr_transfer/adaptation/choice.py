@@ -83,12 +83,14 @@ def candidates(choice: ChoiceConfig, with_source: bool, model: Model | None = No
         model: model that is to be adapted, which decides on the methods' learning rates; None for one made by `train`.
 
     Raises:
-        ConfigError: a method is unknown or trains nothing.
+        ConfigError: a method is unknown or trains nothing, or there is none.
     """
     names = choice.with_source if with_source else choice.without_source
     special = _special(choice, model)
-    if special:
+    if special is not None:
         names = tuple(f"{name}+replay" if with_source else name for name in special)
+    if not names:
+        raise ConfigError("there is no method to choose from; name some in `choice`.")
     for name in names:
         if not default_learning_rate(name):
             raise ConfigError(f"`{name}` trains nothing, so there is nothing to try; take it out of `choice`.")
@@ -140,11 +142,11 @@ def has_warp(
     return chosen_warp(source, spoken, config, read, shared).factor != warp_of(source.model)
 
 
-def _special(choice: ChoiceConfig, model: Model | None) -> tuple[str, ...]:
-    """Return the methods of a kind of model that has its own; none for a model that was trained here throughout."""
+def _special(choice: ChoiceConfig, model: Model | None) -> tuple[str, ...] | None:
+    """Return the methods of a kind of model that has its own; None for a model that was trained here throughout."""
     if isinstance(model, SequenceModel):
         return choice.token_by_token
-    return choice.on_published if isinstance(model, SpeechModel) and model.published() else ()
+    return choice.on_published if isinstance(model, SpeechModel) and model.published() else None
 
 
 def trial_settings(settings: MethodSettings, model: SpeechModel) -> MethodSettings:

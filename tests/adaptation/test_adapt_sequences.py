@@ -21,6 +21,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.decoding.writing import Writer
+from asr_transfer.errors import ConfigError
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training import views
 from tests.models.pretrained.whole_whisper import write_whisper
@@ -147,3 +148,12 @@ def test_a_recording_beyond_the_window_is_left_out_of_training(
     adapted = adapt(source, longer, "last-layers", replace(CONFIG, settings=DECODER))
     assert [name for name, _ in adapted.report.dropped] == ["long"]
     assert "the model hears 2 s at once" in adapted.report.dropped[0][1]
+
+
+@pytest.mark.parametrize("with_source", [False, True])
+def test_an_empty_list_is_told_and_not_taken_for_that_of_other_models(source: Recogniser, with_source: bool) -> None:
+    with pytest.raises(ConfigError, match=r"^there is no method to choose from; name some in `choice`"):
+        candidates(ChoiceConfig(token_by_token=()), with_source, source.model)
+    for choice in (ChoiceConfig(with_source=()), ChoiceConfig(without_source=())):
+        with pytest.raises(ConfigError, match="no method to choose from"):
+            candidates(choice, bool(choice.without_source))
