@@ -56,6 +56,7 @@ from asr_transfer.errors import AsrTransferError
 from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.pretrained.whisper_encoder import WhisperEncoderModel
+from asr_transfer.progress import Work
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.activations import Stored, above, frozen_depth
 from asr_transfer.training.session import speech_task
@@ -403,9 +404,11 @@ def run_races(bench: Bench, course: Course) -> Iterator[Race]:
     """Yield what each method took in each round; LoRA begins with the layers that ours has trained."""
     for number in range(course.rounds):
         model = bench.fresh(number)
-        yield race(TOP, bench.sides(model, course, False, number), course.steps[0], course.every[0])
-        if PEFT:
-            yield race(LORA, bench.sides(model, course, True, number), course.steps[1], course.every[1])
+        for lora, method in enumerate((TOP, LORA) if PEFT else (TOP,)):
+            with Work(f"round {number + 1} of {course.rounds}, {method}", bar=False):
+                sides = bench.sides(model, course, bool(lora), number)
+                found = race(method, sides, course.steps[lora], course.every[lora])
+            yield found
 
 
 def rates_table(found: Mapping[str, float], note: str = "") -> Table:

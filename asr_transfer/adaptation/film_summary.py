@@ -77,7 +77,7 @@ def summarise(source: Recogniser, spoken: Spoken, device: torch.device | str = "
     sums = torch.zeros(1 + 2 * part.channels, dtype=torch.float64, device=device)
     for batch in sequential(spoken, BATCH_FRAMES):
         assert batch.lengths is not None
-        sums += heard_sums(model, batch.inputs.to(device), batch.lengths.to(device)).sum(0)
+        sums += heard_sums(model, batch.inputs, batch.lengths).sum(0)
     return Summarised(part.summary(statistics_of(sums)).cpu(), len(spoken.utterances))
 
 
