@@ -51,7 +51,7 @@ from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.decoding.recogniser import Recogniser, model_folder
+from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser, model_folder
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.models.adapters import AdapterSpec
@@ -279,7 +279,7 @@ def _same_start(model: WhisperEncoderModel, peer: WindowedWhisper) -> None:
                 parameter.copy_(own[f"adapters.lora.encoder.{path}.weight.A"])
 
 
-def race(method: str, sides: Sequence[Runner], steps: int, every: int) -> Race:
+def run_race(method: str, sides: Sequence[Runner], steps: int, every: int) -> Race:
     """Let both sides train and validate in turns, and return what each took to the worse of their two best losses."""
     for turn in range(math.ceil(steps / every)):
         for side in sides if turn % 2 else reversed(sides):
@@ -291,35 +291,35 @@ def race(method: str, sides: Sequence[Runner], steps: int, every: int) -> Race:
 
 def rates(bench: Bench, rounds: int, work: Path) -> dict[str, float]:
     """Return audio-seconds per processor-second of features and encoder together, each in the median of the rounds."""
-    chosen = bench.train.utterances[:8]
-    seconds = sum(utterance.duration for utterance in chosen)
+    every, few = bench.train.utterances, bench.train.utterances[:8]
     model, depth = bench.encoder.eval(), len(bench.encoder.published())
     plain = WindowedWhisper(bench.folder, bench.fresh(0), HEAD).eval()
 
-    def heard(budget: int, cache: Path) -> None:
-        spoken = Spoken(chosen, build_store(chosen, model.inputs, cache=cache))
+    def heard(utterances: Sequence[Utterance], budget: int, cache: Path) -> None:
+        spoken = Spoken(utterances, build_store(utterances, model.inputs, cache=cache))
         for batch in sequential(spoken, budget):
             assert batch.lengths is not None
             model.run(0, depth, batch.inputs, batch.lengths)
 
     def windows(cache: Path) -> None:
-        for utterance in chosen:
+        for utterance in few:
             features, _ = windowed_features([utterance], model.sizes.mels, bench.window)
             plain.encoder(features)
 
-    sides: dict[str, Callable[[Path], None]] = {
-        "true length, one by one": lambda cache: heard(1, cache),
-        "true length, in batches": lambda cache: heard(2400, cache),
-        f"windows of {bench.window:g} s": windows,
+    sides: dict[str, tuple[Sequence[Utterance], Callable[[Path], None]]] = {
+        "true length, one by one": (few, lambda cache: heard(few, 1, cache)),
+        "true length, in batches": (every, lambda cache: heard(every, BATCH_FRAMES, cache)),
+        f"windows of {bench.window:g} s": (few, windows),
     }
     found: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):
         for name in sides if turn % 2 else reversed(sides):
             with tempfile.TemporaryDirectory(dir=work) as cache, torch.no_grad():
                 begin = time.process_time()
-                sides[name](Path(cache))
+                utterances, hear = sides[name]
+                hear(Path(cache))
                 if turn or rounds == 1:  # the first turn warms up
-                    found[name].append(seconds / (time.process_time() - begin))
+                    found[name].append(sum(one.duration for one in utterances) / (time.process_time() - begin))
     return {name: statistics.median(values) for name, values in found.items()}
 
 
@@ -346,6 +346,7 @@ def main(
     course: Course | None = None,
     top: TopConfig | None = None,
     quick: bool = False,
+    race: bool = True,
     out: Path | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -360,6 +361,7 @@ def main(
         course: steps, rates, batches and rounds.
         top: layers on the encoder; default the usual ones.
         quick: whether to make a trial of a minute, on few utterances and with few steps.
+        race: whether to train too, which takes an hour; the rates at which speech is heard take a minute.
         out: run folder to write, too.
         overwrite: whether to replace the run that `out` holds.
     """
@@ -388,15 +390,18 @@ def main(
             )
             heard = rates(bench, course.rounds, work)
             show([rates_table(heard, what)])
-            if not PEFT:
+            if race and not PEFT:
                 console.print("peft is not installed (pip install peft): LoRA is left out")
-            races = list(run_races(bench, course))
-            show([races_table(races, what)])
+            races = list(run_races(bench, course)) if race else []
+            if races:
+                show([races_table(races, what)])
     except AsrTransferError as error:
         raise SystemExit(str(error)) from None
     if record is not None:
         kept = [{**asdict(one), "ratio": one.ratio} for one in races]
-        tables = {"rates": [rates_table(heard, what).to_plain()], "races": [races_table(races, what).to_plain()]}
+        tables = {"rates": [rates_table(heard, what).to_plain()]}
+        if races:
+            tables["races"] = [races_table(races, what).to_plain()]
         record.finish(scores={"audio_seconds_per_cpu_second": heard, "races": kept}, tables=tables)
 
 
@@ -407,7 +412,7 @@ def run_races(bench: Bench, course: Course) -> Iterator[Race]:
         for lora, method in enumerate((TOP, LORA) if PEFT else (TOP,)):
             with Work(f"round {number + 1} of {course.rounds}, {method}", bar=False):
                 sides = bench.sides(model, course, bool(lora), number)
-                found = race(method, sides, course.steps[lora], course.every[lora])
+                found = run_race(method, sides, course.steps[lora], course.every[lora])
             yield found
 
 

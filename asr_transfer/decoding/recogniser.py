@@ -39,8 +39,8 @@ from asr_transfer.plain import checked, from_plain, to_plain
 from asr_transfer.progress import Work
 from asr_transfer.remarks import remark
 
-BATCH_FRAMES = 12_000
-"""Two minutes of speech per batch: as fast as larger ones, and under 100 MB."""
+BATCH_FRAMES = 6_000
+"""A minute of speech per batch: two are slower, on Whisper-tiny's encoder by 15 %, on our own models by 4 %."""
 
 T = TypeVar("T")
 

@@ -83,7 +83,7 @@ def test_the_first_validation_at_the_worse_of_both_best_losses_counts() -> None:
         pretrained.Runner(name, Clock(), lambda losses=losses: next(losses), once)  # type: ignore[misc]
         for name, losses, once in (("ours", ours, 1.0), ("plain", plain, 0.0))
     ]
-    found = pretrained.race("x", sides, 5, 2)
+    found = pretrained.run_race("x", sides, 5, 2)
     assert (found.loss, found.our_steps, found.plain_steps) == (0.9, 5, 5)
     assert (found.ours, found.plain) == (6.0, 5.0)
 
