@@ -63,17 +63,20 @@ class Chosen:
         return self.record, "; ".join(self.tried), *numbers, chosen
 
 
-def describe_candidates(tried: Sequence[Candidate], recordings: int, known: Iterable[Chosen] | None = None) -> str:
+def describe_candidates(
+    tried: Sequence[Candidate], recordings: int, usual: bool = True, known: Iterable[Chosen] | None = None
+) -> str:
     """Return which methods `auto` tries, and what it chose among the same for others with about as many recordings.
 
     Args:
         tried: the candidates, the usual choice first.
         recordings: number of recordings to adapt to.
+        usual: whether there is a usual choice; of models of sequence to sequence there is none.
         known: lines of the table; None reads it.
     """
     names = list(dict.fromkeys(one.method.removeprefix("warp+") for one in tried if one.method != "warp"))
     first, *others = names
-    told = f"auto tries {first}, the usual choice{''.join(f', {name}' for name in others)}"
+    told = f"auto tries {first}{', the usual choice' * usual}{''.join(f', {name}' for name in others)}"
     if any(one.method == "warp" for one in tried):
         told += ", all on top of a warp, and the warp alone"
     rows = near(names, recordings, Chosen.read() if known is None else known)

@@ -116,7 +116,7 @@ class ChoiceConfig(Ranged, section="choice"):
         without_source: methods tried where there are none, the usual choice first. On ten digits of two development
             speakers (four draws) and eight sentences of three of AN4, half of the way by `first-layers` left the least
             of the criterion of them, 0.50 and 0.68, where three quarters by `front-end` left 0.56 and 0.78.
-        token_by_token: methods tried on a model of sequence to sequence, the usual choice first; where source
+        token_by_token: methods tried on a model of sequence to sequence, of which the best is taken; where source
             utterances are given, with `replay`. Unless `settings` say otherwise the first layers are those of the
             encoder, and what is added to the model is added to its decoder. On three minutes of four characters of a
             game, half of the way by Whisper-tiny's encoder took three times as many errors away as its decoder.

@@ -25,6 +25,7 @@ from asr_transfer.commands.options import Say
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.models.contract import SequenceModel
 
 CHECK_FOLDS = 3
 """Folds on which a named method is tried before it is used: enough to see a loss, cheaper than `auto`'s."""
@@ -46,7 +47,7 @@ def choose_method(
     if command.method == AUTO:
         tried, settings = candidates(command.choice, bool(more), source.model), command.choice
         tried = tried_through_warp(tried, source, vetted.spoken, command, settings, shared)
-        say(describe_candidates(tried, len(vetted.spoken)))
+        say(describe_candidates(tried, len(vetted.spoken), not isinstance(source.model, SequenceModel)))
     elif not is_checked(command):
         return named
     elif len(set(vetted.groups)) < 2:

@@ -56,6 +56,9 @@ class Data(Protocol):
         ...
 
 
+STRETCH = 4
+"""Times its budget that a batch of few items may cost."""
+
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 """Changes (batch, ...) float inputs at random; the generator decides."""
 
@@ -158,12 +161,16 @@ class LengthBuckets:
         return np.arange(len(self._costs))
 
 
-def cut(order: np.ndarray, costs: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Cut `order` into runs whose padded cost (items × dearest item) stays within `budget`."""
+def cut(order: np.ndarray, costs: np.ndarray, budget: int, least: int = 1) -> list[np.ndarray]:
+    """Cut `order` into runs whose padded cost (items × dearest item) stays within `budget`.
+
+    A run of fewer than `least` items may cost up to `STRETCH` times as much.
+    """
     batches, first, dearest = [], 0, 0
     for position, item in enumerate(order):
-        dearest_with = max(dearest, int(costs[item]))
-        if position > first and dearest_with * (position - first + 1) > budget:
+        dearest_with, count = max(dearest, int(costs[item])), position - first
+        most = budget if count >= least else STRETCH * budget
+        if count and dearest_with * (count + 1) > most:
             batches.append(order[first:position])
             first, dearest = position, int(costs[item])
         else:
@@ -172,9 +179,9 @@ def cut(order: np.ndarray, costs: np.ndarray, budget: int) -> list[np.ndarray]:
     return batches
 
 
-def sequential(data: Data, budget: int) -> Iterator[Batch]:
-    """Yield every item once, shortest first, without augmentation."""
+def sequential(data: Data, budget: int, least: int = 1) -> Iterator[Batch]:
+    """Yield every item once, shortest first, without augmentation, in batches as `cut` makes them."""
     costs = data.costs()
     if len(costs):
-        for items in cut(np.argsort(costs, kind="stable"), costs, budget):
+        for items in cut(np.argsort(costs, kind="stable"), costs, budget, least):
             yield data.collate(items.tolist())

@@ -439,7 +439,7 @@ class Recogniser:
         return data.of_utterances(results) if isinstance(data, Pieces) else [[result] for result in results]
 
     def _plain(self, data: Spoken | Pieces) -> Iterator[Frames]:
-        for batch in sequential(data, BATCH_FRAMES):
+        for batch in sequential(data, BATCH_FRAMES, self.model.together):
             yield Frames(batch, *self._outputs(batch.inputs, batch.lengths))
 
     def _adapted(self, data: Spoken | Pieces) -> Iterator[Frames]:

@@ -24,7 +24,7 @@ def test_of_each_record_the_nearest_amount_counts_where_it_is_near_and_the_same_
 
 
 def test_the_line_adds_the_draws_up_and_names_the_records() -> None:
-    told = describe_candidates([Candidate("full+replay", 1e-4), Candidate("lin", 1e-3)], 6, KNOWN)
+    told = describe_candidates([Candidate("full+replay", 1e-4), Candidate("lin", 1e-3)], 6, known=KNOWN)
     assert told == (
         "auto tries full+replay, the usual choice, lin; with about as many recordings it chose, in 36 draws: "
         "full+replay 23, lin 9, none 4 (digits: 5 of each of 6 speakers, 25 % fewer errors; names: 8 of each of 4 "
@@ -34,8 +34,13 @@ def test_the_line_adds_the_draws_up_and_names_the_records() -> None:
 
 def test_where_no_record_says_anything_that_is_what_is_said() -> None:
     tried = [Candidate("warp+lin", 1e-3), Candidate("warp", 0.0)]
-    told = describe_candidates(tried, 50, KNOWN)
+    told = describe_candidates(tried, 50, known=KNOWN)
     assert told.startswith("auto tries lin, the usual choice, all on top of a warp, and the warp alone; no record")
+
+
+def test_where_there_is_no_usual_choice_none_is_named() -> None:
+    tried = [Candidate("first-layers", 1e-4), Candidate("lora", 1e-3)]
+    assert describe_candidates(tried, 8, usual=False, known=()).startswith("auto tries first-layers, lora; no record")
 
 
 def test_the_table_of_the_package_can_be_read_and_written_again() -> None:

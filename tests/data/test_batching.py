@@ -49,6 +49,15 @@ def test_items_of_a_batch_are_of_similar_length() -> None:
     assert padded < 0.8 * sum(len(items) * costs[items].max() for items in shuffled)
 
 
+def test_few_long_items_stand_together_within_four_budgets() -> None:
+    costs = np.array([10] * 20 + [60] * 9 + [500, 900])
+    runs = cut(np.argsort(costs, kind="stable"), costs, 100, least=6)
+    assert sorted(np.concatenate(runs)) == list(range(len(costs)))
+    assert [len(items) for items in runs] == [10, 10, 6, 3, 1, 1]
+    assert all(len(items) * costs[items].max() <= 400 for items in runs[:-2])
+    assert [len(items) for items in cut(np.arange(20), costs[:20], 100)] == [10, 10]
+
+
 def test_a_batch_is_a_pure_function_of_its_step() -> None:
     sequence = [LengthBuckets(_costs(), BUDGET, 7).batch(step).tolist() for step in range(80)]
     kept = LengthBuckets(_costs(), BUDGET, 7)

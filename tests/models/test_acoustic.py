@@ -21,6 +21,7 @@ from asr_transfer.models.configuration import read_config
 from asr_transfer.models.encoders import Encoder, LockedDropout
 from asr_transfer.models.folder import load_model, replace_folder, save_model
 from asr_transfer.training.trainer import Trainer
+from tests.models.pretrained.published import random_encoder
 from tests.small import MELS, ToySpeech, different, in_child, kill_self, settings, small_model, snapshot, speech_task
 
 ENCODERS = get_args(EncoderName)
@@ -268,3 +269,10 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
         replace_folder(target, lambda partial: 1 / 0 and None)  # type: ignore[arg-type]
     assert [p.name for p in target.iterdir()] == ["b"]
     assert [p.name for p in target.parent.iterdir()] == ["folder"]
+
+
+def test_models_with_recurrent_layers_hear_several_side_by_side() -> None:
+    heads = {"en": 8}
+    recurrent = AcousticModel(ModelConfig(encoder="bilstm", layers=1, dim=8), heads)
+    assert recurrent.together > 1 == AcousticModel(ModelConfig(encoder="tdnn", layers=1, dim=8), heads).together
+    assert random_encoder(heads).together == 1
