@@ -33,6 +33,7 @@ import jsonargparse
 import numpy as np
 import soundfile
 
+from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.config import ModelConfig
 from asr_transfer.data.manifest import Utterance, read_audio
 from asr_transfer.data.tokens import Tokens
@@ -125,13 +126,13 @@ def untrained(folder: Path) -> Path:
 
 def join(utterances: Sequence[Utterance], seconds: float, file: Path) -> Utterance:
     """Write recordings one behind the other, as often as needed, to a file of so many seconds."""
-    parts, length, rate = [], 0, 16_000
+    parts, length = [], 0
     for utterance in cycle(utterances):
         parts.append(np.asarray(read_audio(utterance)))
         length += len(parts[-1])
-        if length >= seconds * rate:
+        if length >= seconds * SAMPLE_RATE:
             break
-    soundfile.write(file, np.concatenate(parts)[: round(seconds * rate)], rate)
+    soundfile.write(file, np.concatenate(parts)[: round(seconds * SAMPLE_RATE)], SAMPLE_RATE)
     return Utterance(file.stem, str(file), seconds, "", "", LANGUAGE)
 
 
