@@ -163,8 +163,8 @@ MUTANTS = (
     Mutant(
         "a-batch-is-too-dear",
         "asr_transfer/data/batching.py",
-        "dearest_with * (position - first + 1) > budget",
-        "dearest_with * (position - first) > budget",
+        "dearest_with * (count + 1) > most",
+        "dearest_with * count > most",
         "batches go beyond the budget by an item",
         ("tests/data/test_batching.py",),
     ),
