@@ -57,7 +57,7 @@ class Measured:
     """What a command took, in the median of the rounds.
 
     Attributes:
-        name: what is transcribed.
+        name: name of the recordings.
         files: number of its files.
         audio_seconds: their length.
         cpu_seconds: processor seconds of the command.
@@ -93,6 +93,8 @@ def main(
         out: run folder to write, too.
         overwrite: whether to replace the run that `out` holds.
     """
+    if min(files, rounds) < 1 or not minutes > 0:
+        raise SystemExit(f"--files {files}, --minutes {minutes:g}, --rounds {rounds}: each must be above 0.")
     settings = {"model": model, "files": files, "minutes": minutes, "rounds": rounds}
     try:
         record = None if out is None else RunRecord(out, settings, overwrite=overwrite)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -44,3 +45,10 @@ def test_a_command_that_fails_says_why(tmp_path: Path, tone_corpus: dict[str, Pa
 def test_a_model_with_random_weights_can_be_listened_with(tone_corpus: dict[str, Path], tmp_path: Path) -> None:
     model = transcribing.untrained(tmp_path / "model")
     assert transcribing.transcribed(model, read_manifest(tone_corpus["test"])[:1]) > 0
+
+
+@pytest.mark.parametrize("wrong", [{"files": 0}, {"rounds": 0}, {"minutes": 0.0}])
+def test_nothing_to_transcribe_is_told_before_anything_is_made(wrong: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="must be above 0"):
+        transcribing.main(out=tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
