@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from asr_transfer.adaptation.methods import (
     require_fitting,
     starting,
 )
+from asr_transfer.adaptation.own_statistics import ADABN, OwnStatistics, statistics_of, with_own_statistics
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.speaker_weights import (
     MEAN,
@@ -74,6 +75,7 @@ class Adapted:
         warp: warp that was chosen; None where none was looked for.
         warp_before: factor of the source's own warp; 1 for none.
         described: weights of the training speakers' directions, or summary, that it starts from; None for none.
+        normalised: statistics of the recordings that it normalises by; None where none were taken.
     """
 
     recogniser: Recogniser
@@ -86,19 +88,22 @@ class Adapted:
     warp: Warped | None = None
     warp_before: float = 1.0
     described: Described | Summarised | None = None
+    normalised: OwnStatistics | None = None
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
 
-        A warp moves with them where it is all that was done; what was trained on top of one went on from all of it.
+        A warp, and what is normalised by, move with them where they are all that was done; what was trained on top of
+        them went on from all of it.
 
         Interpolating fine-tuned with original weights keeps more of what the model knew (Wortsman et al. 2022).
         """
         with torch.no_grad():
-            for name, parameter in self.recogniser.model.named_parameters():
+            model = self.recogniser.model
+            for name, tensor in (*model.named_parameters(), *statistics_of(model)):
                 if name in self.end:
                     value = torch.lerp(self.start[name], self.end[name], strength) if strength < 1 else self.end[name]
-                    parameter.copy_(value)
+                    tensor.copy_(value)
         if self.warp is not None and not self.end:
             end = self.warp.factor
             factor = self.warp_before + strength * (end - self.warp_before) if strength < 1 else end
@@ -190,12 +195,19 @@ def adapt(
         source, shared = with_warp(source, warp.factor), None
         if log:
             log(warp.describe())
+    begin, normalised, usual = time.process_time(), None, dict[str, torch.Tensor]()
+    if ADABN in names:
+        require_speech(spoken, ADABN, "")
+        usual = _copied(statistics_of(source.model))
+        source, normalised = with_own_statistics(source, spoken, distributed.join(config.device))
+        shared = None
+        if log:
+            log(normalised.describe())
     report = Report()
     if "pseudo-label" in names:
         teacher = labeller(source, config.settings, config.suta)
         spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
     described, no_op, profile = None, dict[str, torch.Tensor](), dict[str, torch.Tensor]()
-    begin = time.process_time()
     if (start_method := starting(method)) is not None:
         described = _described(source, spoken, start_method, config)
         source, no_op, profile = _started(source, described)
@@ -208,11 +220,13 @@ def adapt(
         applied = recipe.plan.apply(model)
         _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
-        offsets = source.offsets if described is None else {}
+        if normalised is not None and normalised.share > 0:
+            no_op, profile = {**no_op, **usual}, {**profile, **_copied(statistics_of(model))}
+        offsets = {} if profile else source.offsets
         adapted = replace(source, model=model, test_time=test_time, offsets=offsets)
-        spent = 0.0 if described is None else time.process_time() - begin
+        spent = 0.0 if described is None and normalised is None else time.process_time() - begin
         nothing = Result([], None, 0, 0, spent, 0.0, 0)
-        outcome = Adapted(adapted, nothing, applied, report, no_op, profile, 0, warp, before, described)
+        outcome = Adapted(adapted, nothing, applied, report, no_op, profile, 0, warp, before, described, normalised)
         outcome.at_strength(config.strength)
         return outcome
     factor = warp_of(source.model)
@@ -276,9 +290,9 @@ def adapt(
         set_warp(model, factor)
     recogniser = replace(source, model=model.to(home).eval(), offsets={})
     start, end = {**start, **no_op}, {**profile, **end}
-    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before, described)
-    if outcome.is_warped:  # what it feeds to the layers has not been computed before
-        outcome = replace(outcome, depth=0)
+    if described is not None or normalised is not None or factor != before:
+        depth = 0  # the first layers give what those of the model that was given do not
+    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before, described, normalised)
     outcome.at_strength(config.strength)
     return outcome
 
@@ -386,7 +400,11 @@ def _trainable_as(model: SpeechModel, source: SpeechModel) -> None:
 
 
 def _trained(model: SpeechModel) -> dict[str, torch.Tensor]:
-    return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
+    return _copied((name, p) for name, p in model.named_parameters() if p.requires_grad)
+
+
+def _copied(named: Iterable[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in named}
 
 
 def _consolidated(objective: Objective, head: str, source_speech: Spoken, model: SpeechModel) -> Objective:

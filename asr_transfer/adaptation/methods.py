@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from asr_transfer.adaptation.film_summary import FILM, require_modulation
+from asr_transfer.adaptation.own_statistics import ADABN, require_statistics
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.adaptation.speaker_weights import EIGEN, MEAN, MIXTURE, NEAREST, UNREAD, require_space
 from asr_transfer.errors import ConfigError, nearest_hint
@@ -46,11 +47,11 @@ class Ingredients:
     source_weight: float = 0.0
 
 
-Role = Literal["nothing", "layers", "added", "held", "data", "inputs", "start", "test-time"]
+Role = Literal["nothing", "layers", "added", "held", "data", "inputs", "statistics", "start", "test-time"]
 """What a method decides: which layers are trained, what is added and trained alone, what is held, what is learnt, what
-the model is fed, and the profile from which all else goes on."""
+the model is fed, what it normalises by, and the profile from which all else goes on."""
 
-CHOSEN = ("inputs", "start")
+CHOSEN = ("inputs", "statistics", "start")
 """Roles of what is no weight to train: `adapt` chooses it before."""
 
 
@@ -290,6 +291,15 @@ METHODS: dict[str, Method] = {
             reads=False,
         ),
         Method(
+            ADABN,
+            "normalise by statistics of the recordings, as far as these differ (Li et al. 2016); transcripts are not "
+            "read",
+            "statistics",
+            0.0,
+            _everything,
+            reads=False,
+        ),
+        Method(
             EIGEN,
             "describe the speaker by a few weights of the training speakers' main directions (MAP; Kuhn et al. 2000)",
             "start",
@@ -373,6 +383,12 @@ def find_methods(name: str) -> list[Method]:
         same = [method.name for method in found if method.role == role]
         if len(same) > 1:
             raise ConfigError(f"'{name}': `{same[0]}` and `{same[1]}` are two ways to one; name one of them.")
+    reading = [method.name for method in found if method.uses_source]
+    if reading and any(method.role == "statistics" for method in found):
+        raise ConfigError(
+            f"'{name}': `{ADABN}` normalises by this speaker's recordings, by which the source utterances of "
+            f"`{reading[0]}` would be heard wrongly; name one of them."
+        )
     layers = [method for method in found if method.role == "layers"]
     added = [method for method in found if method.role == "added"]
     if len(layers) > 1 or (layers and added):
@@ -451,12 +467,15 @@ def require_fitting(name: str, model: SpeechModel) -> None:
 
     Raises:
         ConfigError: it does, or it is unknown.
+            Or it goes by statistics that the model does not keep.
         ModelError: it goes by profiles of training speakers or by a summary, for which the model was not made.
     """
     for method in find_methods(name):
         if method.needs_ctc or (method.role != "nothing" and not isinstance(model, SequenceModel)):
             require_ctc(model, f"`{method.name}`")
-        if method.name == FILM:
+        if method.name == ADABN:
+            require_statistics(model)
+        elif method.name == FILM:
             require_modulation(model)
         elif method.role == "start":
             require_space(model, method.name)

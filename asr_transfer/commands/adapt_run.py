@@ -167,6 +167,8 @@ def adapt_run(
         say(adapted.warp.describe())
     if adapted.described:
         say(adapted.described.describe())
+    if adapted.normalised:
+        say(adapted.normalised.describe())
     scores = {}
     if speech.test:
         scores["test"] = before_and_after("test", source, adapted.recogniser, Spoken(speech.test, store), record, say)
@@ -204,6 +206,7 @@ def adapt_run(
             "reason": choice.reason,
             **({"warp": to_plain(adapted.warp)} if adapted.warp else {}),
             **({"speaker": adapted.described.plain()} if adapted.described else {}),
+            **({"statistics": to_plain(adapted.normalised)} if adapted.normalised else {}),
             **about,
             **({"head": source.head, "other_languages": abroad} if source.others else {}),
             **({"untranscribed": helping.to_plain()} if helping else {}),

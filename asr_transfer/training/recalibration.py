@@ -15,8 +15,8 @@ def recalibrate(model: nn.Module, data: Data, domain: str | None = None, budget:
     """Set the statistics of a model's BatchNorm layers to those of `data`, and return how many were set.
 
     All layers see the data in the same pass, each behind layers that normalise by the batch, as in training; the
-    statistics are the means over the batches, each batch counting the same. Weights stay as they are, and so do
-    statistics that a plan has frozen.
+    statistics are the means over the batches, each counting by its items, or their frames. Weights stay as they are,
+    and so do statistics that a plan has frozen.
 
     Args:
         model: model under the contract; its modules keep their modes.
@@ -32,11 +32,15 @@ def recalibrate(model: nn.Module, data: Data, domain: str | None = None, budget:
     with normalised_for(model, domain), evaluating(model):
         for layer in layers:
             layer.reset_running_stats()
-            layer.momentum = None  # the mean over all batches
             layer.training = True
         try:
+            seen = 0
             for batch in sequential(data, budget):
                 own = batch.to(device)
+                size = len(own.items) if own.lengths is None else int(own.lengths.sum())
+                seen += size
+                for layer in layers:
+                    layer.momentum = size / seen
                 model(own.inputs, own.lengths)
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):

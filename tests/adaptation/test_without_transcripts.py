@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.decoders import Heard
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
+from asr_transfer.training.recalibration import recalibrate
 from tests.tones import make_speaker
 
 CONFIG = AdaptConfig(steps=30, precision="fp32", device="cpu", settings=MethodSettings(confidence=0.0))
-TRIED = ChoiceConfig(strengths=(1.0,), without_transcripts=("suta", "pseudo-label+full"))
+TRIED = ChoiceConfig(strengths=(1.0,), without_transcripts=("suta", "pseudo-label+full"), adabn=False)
 
 Bare = tuple[Recogniser, Spoken, Spoken]
 
@@ -97,3 +99,20 @@ def test_without_any_transcript_only_test_time_adaptation_is_chosen_and_no_gain_
     found = choose_without_transcripts(source, spoken, CONFIG, TRIED, transcribed.subset(range(1)))
     assert (found.method, found.ladder) == (method, ())
     assert why in found.reason and "that is no error rate" in found.reason
+
+
+def test_recordings_through_another_channel_are_normalised_by_their_own_statistics(bare: Bare) -> None:
+    source, spoken, transcribed = bare
+    tried = replace(TRIED, adabn=True)
+    compared = choose_without_transcripts(source, spoken, CONFIG, tried, transcribed)
+    assert {rung.method for rung in compared.ladder} == {
+        "suta", "pseudo-label+full", "adabn", "adabn+pseudo-label+full"
+    }  # fmt: skip
+    unseen = choose_without_transcripts(source, spoken, CONFIG, tried, transcribed.subset(()))
+    assert (unseen.method, unseen.learning_rate, unseen.ladder) == ("adabn", None, ())
+    assert "the recordings differ from what the model was trained on" in unseen.reason
+    assert "that is no error rate" in unseen.reason
+    alike = replace(source, model=copy.deepcopy(source.model))
+    recalibrate(alike.model, spoken)
+    again = choose_without_transcripts(alike, spoken, CONFIG, tried, transcribed.subset(()))
+    assert again.method != "adabn"

@@ -1,0 +1,159 @@
+"""A speaker's own statistics: how far they are taken, that no text is read for them, and that they come on and off."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.choice import Candidate, choose
+from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.own_statistics import (
+    ADABN,
+    USUAL_NAT_SECONDS,
+    USUAL_NATS,
+    require_statistics,
+    statistics_of,
+    with_own_statistics,
+)
+from asr_transfer.adaptation.profile import Profile, merged, save_profile
+from asr_transfer.adaptation.settings import ChoiceConfig
+from asr_transfer.config import FeatureConfig
+from asr_transfer.data.speech import Spoken
+from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.models.adapters import adapter_specs
+from asr_transfer.training.recalibration import recalibrate
+from asr_transfer.transfer.plan import FreezeStatistics, TransferPlan
+from tests.adaptation.test_methods import CONFIG, make_source, outputs
+from tests.models.stranger import Stranger, StrangerConfig
+from tests.small import MELS, different, snapshot
+from tests.tones import Speech, two_speakers
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
+    """Return recordings of two tone speakers."""
+    return two_speakers(tmp_path_factory.mktemp("speech"), FeatureConfig(mels=MELS))
+
+
+@pytest.fixture
+def source() -> Recogniser:
+    """Return a model whose statistics are of no speech, so that any speech lies far from them."""
+    return make_source()
+
+
+def _adapted(source: Recogniser, speech: Speech, name: str = ADABN, strength: float = 1.0) -> Adapted:
+    return adapt(source, Spoken(speech.own, speech.store), name, replace(CONFIG, strength=strength))
+
+
+def _statistics(recogniser: Recogniser) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in statistics_of(recogniser.model)}
+
+
+def test_a_share_of_the_recordings_own_statistics_is_taken(source: Recogniser, speech: Speech) -> None:
+    spoken, before = Spoken(speech.own, speech.store), snapshot(source.model)
+    found, taken = with_own_statistics(source, spoken)
+    own = make_source()
+    recalibrate(own.model, spoken)
+    new, old = _statistics(own), _statistics(source)
+    seconds = sum(utterance.duration for utterance in speech.own)
+    nats = []
+    for path in {name.rsplit(".", 1)[0] for name in old}:  # the divergence of normal distributions, from its definition
+        one, two = ([of[f"{path}.running_{part}"].double() for part in ("mean", "var")] for of in (new, old))
+        mine, theirs = (torch.distributions.Normal(mean, (var + 1e-5).sqrt()) for mean, var in (one, two))
+        nats.append(float(torch.distributions.kl_divergence(mine, theirs).mean()))
+    assert taken.nats == pytest.approx(max(nats), rel=1e-6)
+    assert taken.usual == pytest.approx(USUAL_NATS + USUAL_NAT_SECONDS / seconds)
+    assert 0.5 < taken.share == pytest.approx(1 - taken.usual / taken.nats) and taken.recordings == 5
+    for name, tensor in _statistics(found).items():
+        torch.testing.assert_close(tensor, torch.lerp(old[name], new[name], taken.share))
+    assert different(snapshot(found.model), before) == set(old), "nothing else has changed"
+    assert not different(snapshot(source.model), before)
+
+
+def test_recordings_like_those_trained_on_change_nothing(source: Recogniser, speech: Speech) -> None:
+    spoken = Spoken(speech.own, speech.store)
+    recalibrate(source.model, spoken)
+    before = snapshot(source.model)
+    adapted = _adapted(source, speech)
+    assert adapted.normalised is not None and adapted.normalised.share == 0 and not adapted.end
+    assert "as recordings of any speaker do" in adapted.normalised.describe()
+    assert not different(snapshot(adapted.recogniser.model), before)
+
+
+def test_statistics_that_a_plan_holds_are_taken_all_the_same(source: Recogniser, speech: Speech) -> None:
+    wanted = _statistics(with_own_statistics(source, Spoken(speech.own, speech.store))[0])
+    TransferPlan(FreezeStatistics()).apply(source.model)
+    found, _ = with_own_statistics(source, Spoken(speech.own, speech.store))
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in _statistics(found).items())
+    held = _statistics(source)
+    source.model.train()(*_batch(speech))
+    assert all(torch.equal(tensor, held[name]) for name, tensor in _statistics(source).items()), "and they stay held"
+
+
+def _batch(speech: Speech) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = Spoken(speech.own, speech.store).collate([0, 1])
+    assert batch.lengths is not None
+    return batch.inputs, batch.lengths
+
+
+def test_no_transcript_is_read_and_the_strength_is_the_way(source: Recogniser, speech: Speech) -> None:
+    whole = _adapted(source, speech)
+    wordless = Spoken([replace(utterance, text="") for utterance in speech.own], speech.store)
+    again = adapt(source, wordless, ADABN, CONFIG)
+    assert not different(snapshot(again.recogniser.model), snapshot(whole.recogniser.model))
+    old, new, half = _statistics(source), _statistics(whole.recogniser), _adapted(source, speech, strength=0.5)
+    for name, tensor in _statistics(half.recogniser).items():
+        torch.testing.assert_close(tensor, (old[name] + new[name]) / 2)
+    assert torch.equal(outputs(half.at_strength(0.0), speech), outputs(source, speech))
+    assert torch.equal(outputs(half.at_strength(1.0), speech), outputs(whole.recogniser, speech))
+
+
+def test_a_profile_puts_them_on_and_takes_them_off(source: Recogniser, speech: Speech, tmp_path: Path) -> None:
+    adapted = _adapted(source, speech).recogniser
+    facts = {"method": ADABN, "utterances": 5, "seconds": 3.0}
+    profile = Profile.load(save_profile(tmp_path / "profile", source.model, adapted.model, facts))
+    assert set(profile.tensors) == set(_statistics(source)) and not profile.specs
+    base = make_source()
+    profile.apply(base.model)
+    assert torch.equal(outputs(base, speech), outputs(adapted, speech))
+    profile.remove(base.model, source.model)
+    assert not different(snapshot(base.model), snapshot(source.model))
+    assert torch.equal(outputs(replace(source, model=merged(source.model, profile)), speech), outputs(adapted, speech))
+
+
+def test_what_is_trained_on_top_goes_on_from_them(source: Recogniser, speech: Speech) -> None:
+    adapted = _adapted(source, speech, f"{ADABN}+lhuc")
+    statistics = _statistics(_adapted(source, speech).recogniser)
+    assert all(torch.equal(tensor, statistics[name]) for name, tensor in _statistics(adapted.recogniser).items())
+    assert [spec.kind for spec in adapter_specs(adapted.recogniser.model)] == ["lhuc"]
+    assert set(adapted.end) and all(name.startswith("adapters.lhuc.") for name in adapted.end)
+
+
+@pytest.mark.parametrize("below", [ADABN, "nearest-profile"])
+def test_auto_hears_what_it_tries_through_all_that_lies_below(below: str, source: Recogniser, speech: Speech) -> None:
+    """What the given model's frozen layers give is computed once, and is not what the candidate's layers give."""
+    spoken, config = Spoken(speech.own, speech.store), replace(CONFIG, augment=None)
+    source.model._forward_pre_hooks.clear()  # what has hooks on it runs whole
+    assert adapt(source, spoken, "head", config).depth > 0
+    assert adapt(source, spoken, f"{below}+head", config).depth == 0
+    tried, choice = [Candidate(f"{below}+head", 0.01)], ChoiceConfig(folds=2, strengths=(1.0,))
+    once, anew = (
+        choose(source, spoken, config, choice, tried, shared=Shared(source, speech.store, once=keeps)).ladder[0]
+        for keeps in (True, False)
+    )
+    assert once.errors == anew.errors
+    assert once.score == pytest.approx(anew.score, rel=1e-4) and math.isfinite(once.score)
+
+
+def test_what_has_no_statistics_and_too_little_speech_is_refused(source: Recogniser, speech: Speech) -> None:
+    with pytest.raises(ConfigError, match=r"^`adabn` takes the statistics of BatchNorm layers anew, and Stranger has"):
+        require_statistics(Stranger(StrangerConfig(), {"en": 3}))
+    short = [replace(utterance, duration=0.01) for utterance in speech.own]
+    with pytest.raises(DataError, match=r"^`adabn` has 0\.1 s of speech to go by.*; give at least 0\.3 s\.$"):
+        adapt(source, Spoken(short, speech.store), ADABN, CONFIG)
