@@ -176,8 +176,8 @@ def main(rounds: int = 9, sizes: tuple[int, ...] = (1000, 10_000, 100_000)) -> N
             ratio = f"{value / found['score_words']:.1f}"
             ruled = limit is not None and not name.startswith("torch")
             wanted = f"< {limit:g}" if ruled else ""
-            met = met(value < (limit or 0)) if ruled else ""
-            table.add_row(f"{size:,}", name, f"{value:.2f}", ratio, wanted, met)
+            reached = met(value < (limit or 0), ruled)
+            table.add_row(f"{size:,}", name, f"{value:.2f}", ratio, wanted, reached)
         table.add_section()
         notes.append(
             f"{size:,} words: {tree.nodes:,} nodes; file read in {seconds:.2f} s, tree built in {building:.2f} s, "
