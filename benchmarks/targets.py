@@ -1,4 +1,4 @@
-"""Says in a benchmark's table whether a target is met."""
+"""Writes in a benchmark's table whether a target is met."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -18,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
-from asr_transfer.models.contract import Model
+from asr_transfer.models.contract import Model, SpeechModel
 from asr_transfer.models.domains import normalisation_layers
 from asr_transfer.training.recalibration import recalibrate
 
@@ -59,7 +60,84 @@ class OwnStatistics:
         return f"{far} (any speaker's by {self.usual:.3f}); it takes {self.share:.0%} of their statistics"
 
 
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of recordings as the layers of a model take them, each recording heard by itself.
+
+    Attributes:
+        layers: (units,) means and mean squares of each layer that normalises, each frame counting alike.
+        seconds: duration of the recordings.
+        recordings: number of them.
+    """
+
+    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    seconds: float
+    recordings: int
+
+    def beside(self, other: Statistics) -> Statistics:
+        """Return those of both together."""
+        seconds = self.seconds + other.seconds
+        share = other.seconds / seconds
+        layers = tuple(
+            (torch.lerp(mean, means, share), torch.lerp(square, squares, share))
+            for (mean, square), (means, squares) in zip(self.layers, other.layers, strict=True)
+        )
+        return Statistics(layers, seconds, self.recordings + other.recordings)
+
+
+class Ear:
+    """Takes the statistics of recordings by a copy of a model.
+
+    Args:
+        model: model, which is left as it is.
+        device: device to compute on.
+
+    Raises:
+        ConfigError: the model keeps no statistics.
+    """
+
+    def __init__(self, model: SpeechModel, device: torch.device | str = "cpu") -> None:
+        require_statistics(model)
+        self._home = next(model.parameters()).device
+        self._model = copy.deepcopy(model).to(device)
+        self._layers = _layers(self._model)
+        for layer in self._layers:
+            layer.statistics_frozen = False  # type: ignore[assignment]  # as they are while something is trained
+
+    def hear(self, spoken: Spoken) -> Statistics:
+        """Return the statistics of recordings, whose texts are not read."""
+        heard = [self._hear(spoken.subset([number])) for number in range(len(spoken))]
+        return reduce(Statistics.beside, heard)
+
+    def _hear(self, one: Spoken) -> Statistics:
+        recalibrate(self._model, one)
+        layers = []
+        for layer in self._layers:
+            mean, variance = (getattr(layer, name).double().to(self._home) for name in STATISTICS)
+            layers.append((mean, variance + mean.square()))
+        return Statistics(tuple(layers), one.utterance(0).duration, 1)
+
+
 @torch.no_grad()
+def normalise_by(model: SpeechModel, source: SpeechModel, heard: Statistics) -> OwnStatistics:
+    """Let a model normalise by statistics of recordings as far as they differ from its source's, and return how far.
+
+    Args:
+        model: copy of the source, changed in place.
+        source: model whose statistics are gone on from.
+        heard: statistics of the recordings.
+    """
+    new = [(mean, square - mean.square()) for mean, square in heard.layers]
+    nats = max(_divergence(layer, *own) for layer, own in zip(_layers(source), new, strict=True))
+    usual = USUAL_NATS + USUAL_NAT_SECONDS / heard.seconds
+    share = max(0.0, 1 - usual / nats) if nats > 0 else 0.0
+    for layer, before, own in zip(_layers(model), _layers(source), new, strict=True):
+        for name, value in zip(STATISTICS, own, strict=True):
+            kept = getattr(before, name)
+            getattr(layer, name).copy_(torch.lerp(kept.double(), value, share) if share else kept)
+    return OwnStatistics(share, nats, usual, heard.recordings)
+
+
 def with_own_statistics(
     source: Recogniser, spoken: Spoken, device: torch.device | str = "cpu"
 ) -> tuple[Recogniser, OwnStatistics]:
@@ -73,22 +151,9 @@ def with_own_statistics(
     Raises:
         ConfigError: the model keeps no statistics.
     """
-    require_statistics(source.model)
-    home = next(source.model.parameters()).device
-    heard = copy.deepcopy(source.model).to(device)
-    for layer in _layers(heard):
-        layer.statistics_frozen = False  # type: ignore[assignment]  # as they are while something is trained
-    recalibrate(heard, spoken)
     model = copy.deepcopy(source.model)
-    pairs = list(zip(_layers(model), _layers(heard.to(home)), strict=True))
-    nats = max(_divergence(own, new) for own, new in pairs)
-    seconds = sum(utterance.duration for utterance in spoken.utterances)
-    usual = USUAL_NATS + USUAL_NAT_SECONDS / seconds
-    share = max(0.0, 1 - usual / nats) if nats > 0 else 0.0
-    for own, new in pairs:
-        for name in STATISTICS:
-            getattr(own, name).lerp_(getattr(new, name), share)
-    return replace(source, model=model.eval()), OwnStatistics(share, nats, usual, len(spoken))
+    taken = normalise_by(model, source.model, Ear(source.model, device).hear(spoken))
+    return replace(source, model=model.eval()), taken
 
 
 def differ(source: Recogniser, spoken: Spoken, device: torch.device | str = "cpu") -> bool:
@@ -127,10 +192,9 @@ def _layers(model: Model) -> list[_BatchNorm]:
     return [layer for layer in normalisation_layers(model) if layer.running_mean is not None]
 
 
-def _divergence(own: _BatchNorm, new: _BatchNorm) -> float:
-    assert own.running_mean is not None and new.running_mean is not None
-    assert own.running_var is not None and new.running_var is not None
-    before = own.running_var.double() + own.eps
-    ratio = (new.running_var.double() + own.eps) / before
-    moved = (new.running_mean.double() - own.running_mean.double()).square() / before
+def _divergence(layer: _BatchNorm, mean: torch.Tensor, variance: torch.Tensor) -> float:
+    assert layer.running_mean is not None and layer.running_var is not None
+    before = layer.running_var.double() + layer.eps
+    ratio = (variance + layer.eps) / before
+    moved = (mean - layer.running_mean.double()).square() / before
     return float((ratio - 1 - ratio.log() + moved).mean() / 2)

@@ -66,7 +66,7 @@ def evaluate(
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
     writing: WritingConfig = WritingConfig(),
-    online_profile: Literal["warp", "film"] | None = None,
+    online_profile: Literal["warp", "film", "adabn"] | None = None,
     device: str = "auto",
     overwrite: bool = False,
 ) -> Score:

@@ -258,7 +258,7 @@ def open_session(recogniser: Recogniser, options: OnlineOptions) -> Session | No
     """Begin a sitting in which speakers are adapted to while they are listened to, where the options ask for one.
 
     Raises:
-        ConfigError: the model has no CTC or no bands, or holds a warp already.
+        ConfigError: the model has no CTC or no bands, holds a warp already, or keeps no statistics.
         ModelError: the model was not trained with summaries of speakers, or holds one already.
     """
     if options.online_profile == "warp":
@@ -269,6 +269,10 @@ def open_session(recogniser: Recogniser, options: OnlineOptions) -> Session | No
         from asr_transfer.adaptation.online_film import FilmSession
 
         return FilmSession(recogniser)
+    if options.online_profile == "adabn":
+        from asr_transfer.adaptation.online_statistics import StatisticsSession
+
+        return StatisticsSession(recogniser)
     return None
 
 

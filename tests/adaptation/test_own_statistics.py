@@ -12,6 +12,7 @@ import torch
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.choice import Candidate, choose
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.online_statistics import StatisticsSession
 from asr_transfer.adaptation.own_statistics import (
     ADABN,
     USUAL_NAT_SECONDS,
@@ -55,12 +56,27 @@ def _statistics(recogniser: Recogniser) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in statistics_of(recogniser.model)}
 
 
+def _pooled(speech: Speech) -> dict[str, torch.Tensor]:
+    """Return means and variances over the frames of all recordings, each through a model by itself."""
+    means, squares = [], []
+    for number in range(len(speech.own)):
+        alone = make_source()
+        recalibrate(alone.model, Spoken(speech.own, speech.store).subset([number]))
+        found = {name: tensor.double() for name, tensor in _statistics(alone).items()}
+        means.append({name: found[name.replace("running_var", "running_mean")] for name in found})
+        squares.append({name: found[name] + means[-1][name] ** 2 for name in found if name.endswith("var")})
+    weights = torch.tensor([utterance.duration for utterance in speech.own], dtype=torch.float64)
+    weights /= weights.sum()
+    mean, square = (
+        {name: sum(w * one[name] for w, one in zip(weights, of, strict=True)) for name in of[0]}
+        for of in (means, squares)
+    )
+    return {name: square[name] - mean[name] ** 2 if name in square else mean[name] for name in mean}
+
+
 def test_a_share_of_the_recordings_own_statistics_is_taken(source: Recogniser, speech: Speech) -> None:
-    spoken, before = Spoken(speech.own, speech.store), snapshot(source.model)
-    found, taken = with_own_statistics(source, spoken)
-    own = make_source()
-    recalibrate(own.model, spoken)
-    new, old = _statistics(own), _statistics(source)
+    before, old, new = snapshot(source.model), _statistics(source), _pooled(speech)
+    found, taken = with_own_statistics(source, Spoken(speech.own, speech.store))
     seconds = sum(utterance.duration for utterance in speech.own)
     nats = []
     for path in {name.rsplit(".", 1)[0] for name in old}:  # the divergence of normal distributions, from its definition
@@ -71,19 +87,41 @@ def test_a_share_of_the_recordings_own_statistics_is_taken(source: Recogniser, s
     assert taken.usual == pytest.approx(USUAL_NATS + USUAL_NAT_SECONDS / seconds)
     assert 0.5 < taken.share == pytest.approx(1 - taken.usual / taken.nats) and taken.recordings == 5
     for name, tensor in _statistics(found).items():
-        torch.testing.assert_close(tensor, torch.lerp(old[name], new[name], taken.share))
+        torch.testing.assert_close(tensor, torch.lerp(old[name].double(), new[name], taken.share).float())
     assert different(snapshot(found.model), before) == set(old), "nothing else has changed"
     assert not different(snapshot(source.model), before)
 
 
 def test_recordings_like_those_trained_on_change_nothing(source: Recogniser, speech: Speech) -> None:
-    spoken = Spoken(speech.own, speech.store)
-    recalibrate(source.model, spoken)
+    like = _pooled(speech)
+    for name, tensor in statistics_of(source.model):
+        tensor.copy_(like[name])
     before = snapshot(source.model)
     adapted = _adapted(source, speech)
     assert adapted.normalised is not None and adapted.normalised.share == 0 and not adapted.end
     assert "as recordings of any speaker do" in adapted.normalised.describe()
     assert not different(snapshot(adapted.recogniser.model), before)
+
+
+def test_a_speaker_is_heard_by_the_statistics_of_his_recordings_so_far(source: Recogniser, speech: Speech) -> None:
+    own, before = Spoken(speech.own, speech.store), snapshot(source.model)
+    session = StatisticsSession(source)
+    texts = session.listen(own)
+    for number in range(len(own)):
+        heard, taken = with_own_statistics(source, own.subset(range(number + 1)))
+        assert texts[number] == heard.listen(own.subset([number]))[0]
+    assert session.plain()["share_of_own_statistics"]["ida"] == pytest.approx(taken.share, abs=1e-4)
+    assert session.describe() == [f"ida: normalised by {taken.share:.0%} of the statistics of 5 recordings"]
+    assert not different(snapshot(source.model), before)
+
+
+def test_what_one_speaker_says_tells_nothing_of_another(source: Recogniser, speech: Speech) -> None:
+    own, other = speech.own, speech.more
+    alone = StatisticsSession(source).listen(Spoken(own, speech.store))
+    mixed = StatisticsSession(source).listen(Spoken([*own[:3], *other, *own[3:]], speech.store))
+    assert [*mixed[:3], *mixed[3 + len(other) :]] == alone != source.listen(Spoken(own, speech.store))
+    short = Spoken([replace(utterance, duration=0.2) for utterance in own], speech.store)
+    assert StatisticsSession(source).listen(short) == source.listen(short), "too short to tell anything"
 
 
 def test_statistics_that_a_plan_holds_are_taken_all_the_same(source: Recogniser, speech: Speech) -> None:

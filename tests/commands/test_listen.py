@@ -151,6 +151,8 @@ def test_speakers_are_adapted_to_while_they_are_listened_to(tone_run: Path, tmp_
     assert scored[0] == 0 and any(line.startswith("child: warp 0.") for line in scored[1])
     record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert record["online_profile"]["factors"]["child"] < 1
+    code, others, said = lines("transcribe", *model, "--online_profile", "adabn", tmp_path / "child.jsonl")
+    assert code == 0 and len(others) == 6 and "child: normalised by " in said
 
 
 def test_a_damaged_lexicon_or_list_gives_one_sentence(tone_run: Path, word: Path, tmp_path: Path, lines: Lines) -> None:
