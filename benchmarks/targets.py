@@ -1,4 +1,4 @@
-"""Writes in a benchmark's table whether a target is met."""
+"""Marks targets of benchmarks as met or missed."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def in_common(
 
     Args:
         names: names of the systems.
-        tables: what each of them knows, by id.
+        tables: Knowledge of each of them, by id.
         intersect: whether systems may know different ids, of which those of all are compared.
         unit: word for what an id stands for, such as `utterance`.
         did: words for what the systems did with it, such as `were scored on`.
