@@ -42,7 +42,8 @@ class OwnStatistics:
     Attributes:
         share: share of them in the model's statistics, from 0 to 1.
         nats: Divergence of the statistics of the speaker's recordings from the model's (Kullback and Leibler), each
-            taken for those of normal distributions: the mean over the units of the layer that differs most.
+            taken for those of normal distributions: the mean over the units of the first layer, which is the nearest to
+            what a channel does.
         usual: nats by which so little speech of any speaker differs.
         recordings: number of recordings that they are of.
     """
@@ -128,7 +129,7 @@ def normalise_by(model: SpeechModel, source: SpeechModel, heard: Statistics) -> 
         heard: statistics of the recordings.
     """
     new = [(mean, square - mean.square()) for mean, square in heard.layers]
-    nats = max(_divergence(layer, *own) for layer, own in zip(_layers(source), new, strict=True))
+    nats = _divergence(_layers(source)[0], *new[0])
     usual = USUAL_NATS + USUAL_NAT_SECONDS / heard.seconds
     share = max(0.0, 1 - usual / nats) if nats > 0 else 0.0
     for layer, before, own in zip(_layers(model), _layers(source), new, strict=True):
@@ -165,6 +166,15 @@ def differ(source: Recogniser, spoken: Spoken, device: torch.device | str = "cpu
         device: device to compute on.
     """
     return bool(_layers(source.model)) and with_own_statistics(source, spoken, device)[1].share > 0
+
+
+def is_measured(model: SpeechModel) -> bool:
+    """Return whether a model is of the kind that this was measured on: trained here, normalised in its front end alone.
+
+    What few recordings give for deeper layers tells of their words too.
+    """
+    front = {part for block in model.front_end() for part in model.get_submodule(block.path).modules()}
+    return bool(_layers(model)) and not model.published() and front.issuperset(_layers(model))
 
 
 def statistics_of(model: Model) -> Iterator[tuple[str, torch.Tensor]]:

@@ -21,7 +21,7 @@ from asr_transfer.adaptation.candidates import WORST, Answers, Rung, describe, i
 from asr_transfer.adaptation.choice import NONE, Choice, has_warp
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate
-from asr_transfer.adaptation.own_statistics import ADABN, differ
+from asr_transfer.adaptation.own_statistics import ADABN, differ, is_measured
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.unsupervised import guess
 from asr_transfer.data.speech import Spoken
@@ -70,7 +70,7 @@ def choose_without_transcripts(
     warped = has_warp(source, spoken, config, choice, False, shared)
     differing = choice.adabn and differ(source, spoken, distributed.join(config.device))
     if len(judged) < 2:
-        method, reason = _unseen(source, spoken, choice, warped, differing)
+        method, reason = _unseen(source, spoken, choice, warped, differing and is_measured(source.model))
         return Choice(method, None, 1.0, reason, (), time.process_time() - begin)
     before = answers_as_heard(source, judged)
     tried: list[tuple[Rung, Answers | None]] = []

@@ -101,7 +101,9 @@ def test_without_any_transcript_only_test_time_adaptation_is_chosen_and_no_gain_
     assert why in found.reason and "that is no error rate" in found.reason
 
 
-def test_recordings_through_another_channel_are_normalised_by_their_own_statistics(bare: Bare) -> None:
+def test_recordings_through_another_channel_are_normalised_by_their_own_statistics(
+    bare: Bare, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, spoken, transcribed = bare
     tried, none = replace(TRIED, adabn=True), transcribed.subset(())
     usual = choose_without_transcripts(source, spoken, CONFIG, tried, none)
@@ -113,6 +115,8 @@ def test_recordings_through_another_channel_are_normalised_by_their_own_statisti
     assert {rung.method for rung in compared.ladder} == {
         "suta", "pseudo-label+full", "adabn", "adabn+pseudo-label+full"
     }  # fmt: skip
+    assert choose_without_transcripts(elsewhere, spoken, CONFIG, tried, none).method != "adabn", "unseen on no tdnn"
+    monkeypatch.setattr(without_transcripts, "is_measured", lambda model: True)
     unseen = choose_without_transcripts(elsewhere, spoken, CONFIG, tried, none)
     assert (unseen.method, unseen.learning_rate, unseen.ladder) == ("adabn", None, ())
     assert "the recordings differ from what the model was trained on" in unseen.reason
