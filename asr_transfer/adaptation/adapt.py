@@ -13,12 +13,12 @@ from typing import Concatenate, ParamSpec
 
 import torch
 
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM, Summarised, summarise
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.ingredients import STREAM
 from asr_transfer.adaptation.methods import (
     METHODS,
-    STREAM,
-    build,
     default_learning_rate,
     find_methods,
     reads_transcripts,

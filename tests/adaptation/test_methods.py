@@ -14,8 +14,9 @@ import torch
 
 from asr_transfer.adaptation import adapt as adapting
 from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM
-from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate, needs_source
+from asr_transfer.adaptation.methods import METHODS, default_learning_rate, needs_source
 from asr_transfer.adaptation.own_statistics import ADABN
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM
 from asr_transfer.adaptation.methods import (
     FASTER_WITH_SOURCE,
     METHODS,
-    build,
     default_learning_rate,
     find_methods,
     needs_source,

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.choice import adapt_by_choice
 from asr_transfer.adaptation.film_summary import FILM
 from asr_transfer.adaptation.frozen_layers import Shared
-from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
+from asr_transfer.adaptation.methods import METHODS, default_learning_rate
 from asr_transfer.adaptation.own_statistics import ADABN
 from asr_transfer.adaptation.profile import Profile, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings

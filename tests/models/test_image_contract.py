@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM
-from asr_transfer.adaptation.methods import METHODS, STREAM, build
+from asr_transfer.adaptation.ingredients import STREAM
+from asr_transfer.adaptation.methods import METHODS
 from asr_transfer.adaptation.own_statistics import ADABN
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.config import ImageConfig
