@@ -51,7 +51,8 @@ from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser, model_folder
+from asr_transfer.decoding.folder import model_folder
+from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.models.adapters import AdapterSpec

@@ -23,11 +23,12 @@ from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.decoders import SentenceDecoder, SpellingDecoder, WordDecoder
+from asr_transfer.decoding.folder import heads_in, speaks_many
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.identify import Identified, accuracy, confusions, identify, told_confusions
 from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.recogniser import Recogniser, heads_in, speaks_many
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SearchConfig, WritingConfig
 from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.devices import find_device

@@ -30,7 +30,8 @@ from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.speech import Spoken
-from asr_transfer.decoding.recogniser import Recogniser, model_folder
+from asr_transfer.decoding.folder import model_folder
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.devices import find_device
 from asr_transfer.errors import ConfigError, DataError, NothingUsable
