@@ -40,10 +40,11 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import Candidate, Rung, answers
+from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import candidates, choose
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.ladder import Candidate, Rung
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate, find_methods, needs_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings

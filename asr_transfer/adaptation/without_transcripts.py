@@ -17,9 +17,10 @@ import torch
 from torch.nn import functional
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import WORST, Answers, Rung, describe, is_gain, shares_of
+from asr_transfer.adaptation.answers import Answers, is_gain, shares_of
 from asr_transfer.adaptation.choice import NONE, Choice, has_warp
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.ladder import WORST, Rung, describe
 from asr_transfer.adaptation.methods import default_learning_rate
 from asr_transfer.adaptation.own_statistics import ADABN, differ, is_measured
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import Judge
 from asr_transfer.adaptation.choice import adapt_by_choice
+from asr_transfer.adaptation.judge import Judge
 from asr_transfer.adaptation.methods import reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.warp import (

@@ -11,7 +11,7 @@ import pytest
 
 from asr_transfer.adaptation import without_transcripts
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import answers
+from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.own_statistics import statistics_of
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.unsupervised import Guess

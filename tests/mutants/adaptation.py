@@ -121,7 +121,7 @@ MUTANTS = (
     ),
     Mutant(
         "compared-on-other-utterances",
-        f"{ROOM}/candidates.py",
+        f"{ROOM}/judge.py",
         "before = self._before[entry.held]",
         "before = self._before[range(len(entry.held))]",
         "a candidate is held against the source model's errors on other utterances",
@@ -137,7 +137,7 @@ MUTANTS = (
     ),
     Mutant(
         "others-are-heard-through-the-warp",
-        f"{ROOM}/candidates.py",
+        f"{ROOM}/judge.py",
         "with unwarped(model, self._factor):",
         "with unwarped(model, warp_of(model.model)):",
         "a child's warp seems to cost others dearly, and is refused",
@@ -153,7 +153,7 @@ MUTANTS = (
     ),
     Mutant(
         "tolerance-in-points",
-        f"{ROOM}/candidates.py",
+        f"{ROOM}/judge.py",
         "lost.risen - self._doubt * (lost.error or 0.0) > choice.tolerance:",
         "lost.risen - self._doubt * (lost.error or 0.0) > 100 * choice.tolerance:",
         "a candidate may make others a hundred times worse than is tolerated",
@@ -225,7 +225,7 @@ MUTANTS = (
     ),
     Mutant(
         "forgetting-from-the-loss-alone",
-        f"{ROOM}/candidates.py",
+        f"{ROOM}/loss_of_others.py",
         "0.5 * counted + 0.5 * rate * (ratio - 1)",
         "0.5 * rate * (ratio - 1)",
         "character errors that others make more do not count",

@@ -16,9 +16,10 @@ from typing import Any
 
 from asr_transfer.adaptation.adapt import adapt, spelled_by_head
 from asr_transfer.adaptation.adaptable_source import train_source
-from asr_transfer.adaptation.candidates import answers, rise
+from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
 from asr_transfer.adaptation.film_summary import FILM
+from asr_transfer.adaptation.loss_of_others import rise
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts, starting
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.speaker_profiles import space_of_training
