@@ -48,7 +48,7 @@ HEAD = "digits"
 WEIGHTS = "weights.safetensors"
 BASE = "source-only"
 """Way that all others are compared with."""
-USUAL = tuple(name for name, method in METHODS.items() if not method.translates)
+USUAL = tuple(name for name, method in METHODS.items() if not (method.translates or method.listening))
 """Ways that are tried unless others are named."""
 
 
@@ -86,6 +86,8 @@ class DomainConfig(Ranged):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_known(self.methods)
+        if spoken := [name for name in self.methods if METHODS[name].listening]:
+            raise ConfigError(f"`methods` has '{spoken[0]}', which is for speech; leave it out.")
         if self.source == self.target:
             raise ConfigError(f"`source` and `target` are both '{self.source}'; take two sets.")
 

@@ -52,6 +52,8 @@ class DomainMethod:
         labels: labelled images of each of the target's classes that it is given.
         target_only: whether it is trained on the target with all its labels: the bound.
         translates: whether it writes images anew, which takes several times as long and is not done to speech.
+        listening: whether each speaker is heard by the statistics of his recordings so far, which is done to speech
+            alone: the target is not read before it is judged.
     """
 
     title: str
@@ -65,6 +67,7 @@ class DomainMethod:
     labels: int = 0
     target_only: bool = False
     translates: bool = False
+    listening: bool = False
 
     def domain(self, side: str) -> str | None:
         """Return the domain whose statistics normalise the items of a side when they are judged."""
@@ -97,6 +100,7 @@ METHODS: dict[str, DomainMethod] = {
     "source-only": DomainMethod("source only", "source"),
     "source-only-no-norm": DomainMethod("source only, no BatchNorm", "source", norm=False),
     "adabn": DomainMethod("AdaBN", "source", from_source=True, recalibrated=True),
+    "listening": DomainMethod("own statistics so far, while listening", "source", from_source=True, listening=True),
     "joint": DomainMethod("target in the same statistics, nothing aligned", "joint"),
     "apart": DomainMethod("statistics per domain, nothing aligned"),
     "coral": DomainMethod(

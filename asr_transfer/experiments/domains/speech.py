@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from asr_transfer.adaptation.online_statistics import StatisticsSession
 from asr_transfer.config import SourceConfig, TrainerConfig, to_record
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance, read_manifest
@@ -19,18 +20,18 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.clusters import Estimate
 from asr_transfer.evaluation.foreign import read_hypotheses
-from asr_transfer.evaluation.scoring import Alignments, align, write_scores
+from asr_transfer.evaluation.scoring import Alignments, Hypothesis, align, write_scores
 from asr_transfer.experiments.core.effects import rate_over_seeds, reduction, share_with_interval
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, read_finished
 from asr_transfer.experiments.core.tables import Table
-from asr_transfer.experiments.domains.methods import METHODS, SOURCE, TARGET, require_known
+from asr_transfer.experiments.domains.methods import METHODS, SOURCE, TARGET, DomainMethod, require_known
 from asr_transfer.models.domains import settle
 from asr_transfer.models.kinds import network_inputs
 from asr_transfer.ranges import CountOrNone, Filled, Range, Ranged, Seed
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
-from asr_transfer.training.hypotheses import hypotheses
+from asr_transfer.training.hypotheses import hypotheses, paired
 from asr_transfer.training.recalibration import recalibrate
 from asr_transfer.training.session import speech_task, train_recogniser
 from asr_transfer.training.streams import Stream
@@ -44,7 +45,7 @@ START = "start"
 BASE = "source-only"
 """Way that all others are compared with: as many steps more on the source alone."""
 
-SPEECH_METHODS = (BASE, "adabn", "apart", "coral", "mmd", "dann", "self-training", "target-trained")
+SPEECH_METHODS = (BASE, "adabn", "listening", "apart", "coral", "mmd", "dann", "self-training", "target-trained")
 """Ways that are tried unless others are named."""
 
 
@@ -225,13 +226,21 @@ class AdaptChannel(_Part):
         clean = replace(recogniser, model=copy.deepcopy(model))
         settle(clean.model, method.domain(SOURCE))
         settle(model, method.domain(TARGET))
-        score = write_scores(record.folder, hypotheses(recogniser, self._spoken(data["test"][1])))
-        unchanged = write_scores(record.folder / "clean", hypotheses(clean, self._spoken(data["clean-test"][1])))
+        score = write_scores(record.folder, _heard(recogniser, self._spoken(data["test"][1]), method))
+        unchanged = write_scores(record.folder / "clean", _heard(clean, self._spoken(data["clean-test"][1]), method))
         record.finish(
             scores={"test": score.to_plain(), "clean": unchanged.to_plain()},
             history=result.history,
             training={"cpu_seconds": round(time.process_time() - begin, 1)},
         )
+
+
+def _heard(recogniser: Recogniser, spoken: Spoken, method: DomainMethod) -> list[Hypothesis]:
+    """Recognise utterances as a way does, and pair the results with their references."""
+    if not method.listening:
+        return hypotheses(recogniser, spoken)
+    texts = StatisticsSession(recogniser).listen(spoken)
+    return paired(recogniser, spoken, [recogniser.head] * len(spoken), texts)
 
 
 def _parted(speakers: Sequence[str], held_out: int, seed: int) -> tuple[set[str], set[str], set[str]]:
