@@ -56,6 +56,8 @@ from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC, fisher_information
 from asr_transfer.transfer.plan import Applied, Done
 
+BESIDE, BESIDE_PUBLISHED = 500, 1500
+"""Frames of source utterances per batch, unless they are set: in general, and on a published encoder."""
 TOGETHER = 8
 """Windows that a batch of a model of sequence to sequence holds at least, where there are so many."""
 
@@ -244,7 +246,9 @@ def adapt(
     ]
     criterion = source.model.criterion
     streams: list[Task | Mixture] = [speech_task(STREAM, kept.fed(inputs), source.head, recipe.task_weight, criterion)]
-    budget, source_budget = (_roomy(each, source.model, kept) for each in (config.batch_budget, config.source_budget))
+    budget, source_budget = (
+        _roomy(each, source.model, kept) for each in (config.batch_budget, source_budget_of(config, source.model))
+    )
     if recipe.source_weight:
         if not beside:
             raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
@@ -352,6 +356,13 @@ def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:
         if part:
             parts[head] = part
     return parts
+
+
+def source_budget_of(config: AdaptConfig, model: SpeechModel) -> int:
+    """Return the frames of source utterances in a batch: what was set, else what suits the model."""
+    if config.source_budget is not None:
+        return config.source_budget
+    return BESIDE_PUBLISHED if model.published() else BESIDE
 
 
 def _roomy(budget: int, model: SpeechModel, spoken: Spoken) -> int:
