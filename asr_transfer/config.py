@@ -521,6 +521,7 @@ _LATER: tuple[tuple[str, Any], ...] = (
     ("warp_width", None),
     ("online_profile", None),
     ("warp", True),  # of models of that time, which keep no training speakers' factors, there is none to look for
+    ("adabn", True),  # of records of that time none chose among methods without transcripts
     ("speaker_profiles", None),
     ("directions", None),
     ("prior", 0.1),

@@ -40,10 +40,11 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import Candidate, Rung, answers
+from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import candidates, choose
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.ladder import Candidate, Rung
 from asr_transfer.adaptation.methods import METHODS, default_learning_rate, find_methods, needs_source
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
@@ -51,6 +52,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import AsrTransferError
 from benchmarks.adaptation_place import Place, prepare
 from benchmarks.adaptation_sharing import DEEP, SHARING, measure_sharing, sharing_table
+from benchmarks.targets import met
 from benchmarks.training import machine
 
 METHOD_LIMIT, AUTO_LIMIT = 10.0, 60.0
@@ -225,7 +227,7 @@ def _methods_table(costs: Sequence[Cost]) -> Table:
         column.justify = "right"
     for row in costs:
         memory = ["–" if value is None else f"{value:.0f}" for value in (row.peak_mb, row.growth_mb)]
-        target = (f"< {METHOD_LIMIT:g}", _met(row.cpu_seconds < METHOD_LIMIT))
+        target = (f"< {METHOD_LIMIT:g}", met(row.cpu_seconds < METHOD_LIMIT))
         table.add_row(row.method, f"{row.cpu_seconds:.2f}", *target, *memory, f"{row.profile_kb:.1f}")
     return table
 
@@ -239,7 +241,7 @@ def _auto_table(name: str, auto: Auto, quick: bool) -> Table:
 
     def add(row: str, value: float, trainings: str = "", target: str = "", reached: bool = False) -> None:
         # The targets are for all candidates, strengths and folds.
-        goal = (target, _met(reached)) if target and not quick else ("", "")
+        goal = (target, met(reached)) if target and not quick else ("", "")
         table.add_row(row, f"{value:.2f}", trainings, *goal)
 
     add("features", auto.features)
@@ -250,10 +252,6 @@ def _auto_table(name: str, auto: Auto, quick: bool) -> Table:
         add("features and choosing, naively", auto.naive, str(auto.naive_trainings))
         add("times as long as ours", auto.ratio, "", f"≥ {RATIO_WANTED:g}", auto.ratio >= RATIO_WANTED)
     return table
-
-
-def _met(reached: bool) -> str:
-    return "yes" if reached else "no"
 
 
 def main(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import Candidate
 from asr_transfer.adaptation.choice import choose
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.ladder import Candidate
 from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.data.speech import Spoken
 from benchmarks.adaptation_place import Place

@@ -51,7 +51,8 @@ from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser, model_folder
+from asr_transfer.decoding.folder import model_folder
+from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import AsrTransferError
 from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.models.adapters import AdapterSpec
@@ -61,6 +62,7 @@ from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.activations import Stored, above, frozen_depth
 from asr_transfer.training.session import speech_task
 from asr_transfer.transfer.plan import Add, Done, Freeze, TransferPlan
+from benchmarks.targets import met
 from benchmarks.training import PacedTrainer, machine
 from benchmarks.training_corpus import find_utterances
 from benchmarks.transformers_peer import Loop, WindowedWhisper, windowed_features
@@ -420,7 +422,7 @@ def rates_table(found: Mapping[str, float], note: str = "") -> Table:
     """Return the rates at which speech is heard as a table."""
     lines = []
     for name, value in found.items():
-        wanted = (f"≥ {RATE_WANTED:g}", _met(value >= RATE_WANTED)) if name.endswith("batches") else ("", "")
+        wanted = (f"≥ {RATE_WANTED:g}", met(value >= RATE_WANTED)) if name.endswith("batches") else ("", "")
         lines.append((name, f"{value:.1f}", *wanted))
     headings = ("features and encoder, float32", "audio-seconds per CPU-second", "target", "met")
     return Table(headings, tuple(lines), note=note)
@@ -437,7 +439,7 @@ def races_table(races: Sequence[Race], note: str = "") -> Table:
         plain = (_median(one.plain for one in own), f"{statistics.median(one.plain_steps for one in own):g}")
         row = (f"{statistics.median(one.loss for one in own):.3f}", *ours, *plain, f"{median:.1f}")
         extent = f"{min(ratios):.1f} … {max(ratios):.1f}"
-        lines.append((method, *row, extent, f"≥ {RATIO_WANTED:g}", _met(median >= RATIO_WANTED)))
+        lines.append((method, *row, extent, f"≥ {RATIO_WANTED:g}", met(median >= RATIO_WANTED)))
     headings = ("CPU-seconds to the same development loss", "loss", "ours", "our steps", "plain loop", "its steps",
                 "times ours", "range of rounds", "target", "met")  # fmt: skip
     return Table(headings, tuple(lines), note=note)
@@ -445,10 +447,6 @@ def races_table(races: Sequence[Race], note: str = "") -> Table:
 
 def _median(values: Iterator[float]) -> str:
     return f"{statistics.median(values):.1f}"
-
-
-def _met(reached: bool) -> str:
-    return "yes" if reached else "no"
 
 
 if __name__ == "__main__":

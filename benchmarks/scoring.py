@@ -34,6 +34,7 @@ from rich.table import Table
 
 from asr_transfer.evaluation.scoring import Hypothesis, align, score
 from asr_transfer.evaluation.significance import change, mapsswe
+from benchmarks.targets import met
 
 try:
     import kaldialign
@@ -138,15 +139,11 @@ def main(rounds: int = 9) -> None:
         for name, value in found.items():
             ratio = value / own
             target = f"≤ {SCORING_LIMIT}" if name.startswith("ours") else ""
-            table.add_row(name, f"{value:.3f}", f"{ratio:.2f}", target, _met(ratio <= SCORING_LIMIT, bool(target)))
+            table.add_row(name, f"{value:.3f}", f"{ratio:.2f}", target, met(ratio <= SCORING_LIMIT, bool(target)))
         table.add_section()
     for name, value in measure(tests, rounds).items():
         table.add_row(name, f"{value:.3f}")
     Console(width=100).print(table)
-
-
-def _met(reached: bool, wanted: bool) -> str:
-    return ("yes" if reached else "no") if wanted else ""
 
 
 if __name__ == "__main__":

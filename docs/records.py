@@ -1,6 +1,6 @@
 """Reads the records of runs that the tables of the pages come from, and lists the pages.
 
-A record is a run folder's `run.json`, copied to `docs/results/NAME.json`.
+A record is a run folder's `run.json` as `docs/results/NAME.json`; see `docs/add_record.py`.
 """
 
 from __future__ import annotations

@@ -5,25 +5,33 @@ from __future__ import annotations
 import copy
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
 import torch
 
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM, Summarised, summarise
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.ingredients import STREAM
 from asr_transfer.adaptation.methods import (
     METHODS,
-    STREAM,
-    build,
     default_learning_rate,
     find_methods,
     reads_transcripts,
     require_fitting,
     starting,
+)
+from asr_transfer.adaptation.own_statistics import (
+    ADABN,
+    OwnStatistics,
+    keep_beside,
+    normalised_as,
+    statistics_of,
+    with_own_statistics,
 )
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.speaker_weights import (
@@ -43,6 +51,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, NothingUsable
 from asr_transfer.models.adapters import PREFIX, add_adapter
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel
+from asr_transfer.models.domains import settle
 from asr_transfer.remarks import remark
 from asr_transfer.training import distributed
 from asr_transfer.training.activations import above
@@ -58,6 +67,8 @@ from asr_transfer.transfer.plan import Applied, Done
 
 BESIDE, BESIDE_PUBLISHED = 500, 1500
 """Frames of source utterances per batch, unless they are set: in general, and on a published encoder."""
+OTHERS = "others"
+"""Domain of source utterances that are mixed in where the speaker's own statistics are taken."""
 TOGETHER = 8
 """Windows that a batch of a model of sequence to sequence holds at least, where there are so many."""
 
@@ -76,6 +87,8 @@ class Adapted:
         warp: warp that was chosen; None where none was looked for.
         warp_before: factor of the source's own warp; 1 for none.
         described: weights of the training speakers' directions, or summary, that it starts from; None for none.
+        normalised: statistics of the recordings that it normalises by; None where none were taken.
+        statistics_before: those that it normalised by before, by name; empty where they are as they were.
     """
 
     recogniser: Recogniser
@@ -88,19 +101,23 @@ class Adapted:
     warp: Warped | None = None
     warp_before: float = 1.0
     described: Described | Summarised | None = None
+    normalised: OwnStatistics | None = None
+    statistics_before: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
 
-        A warp moves with them where it is all that was done; what was trained on top of one went on from all of it.
+        A warp, and what is normalised by, move with them where they are all that was done; what was trained on top of
+        them went on from all of it.
 
         Interpolating fine-tuned with original weights keeps more of what the model knew (Wortsman et al. 2022).
         """
         with torch.no_grad():
-            for name, parameter in self.recogniser.model.named_parameters():
+            model = self.recogniser.model
+            for name, tensor in (*model.named_parameters(), *statistics_of(model)):
                 if name in self.end:
                     value = torch.lerp(self.start[name], self.end[name], strength) if strength < 1 else self.end[name]
-                    parameter.copy_(value)
+                    tensor.copy_(value)
         if self.warp is not None and not self.end:
             end = self.warp.factor
             factor = self.warp_before + strength * (end - self.warp_before) if strength < 1 else end
@@ -112,9 +129,17 @@ class Adapted:
         """Whether the speaker was given a warp."""
         return self.warp is not None and self.warp.factor != self.warp_before
 
-    def unwarped(self) -> AbstractContextManager[Recogniser]:
-        """Return the recogniser as others are to be heard by it, for so long: without this speaker's own warp."""
-        return unwarped(self.recogniser, self.warp_before)
+    @contextmanager
+    def for_others(self) -> Iterator[Recogniser]:
+        """Return the recogniser as others are to be heard by it, for so long.
+
+        That is without this speaker's own warp, and by the statistics that it had before him.
+        """
+        with (
+            unwarped(self.recogniser, self.warp_before) as recogniser,
+            normalised_as(recogniser.model, self.statistics_before),
+        ):
+            yield recogniser
 
 
 @contextmanager
@@ -192,12 +217,20 @@ def adapt(
         source, shared = with_warp(source, warp.factor), None
         if log:
             log(warp.describe())
+    begin, normalised, usual = time.process_time(), None, dict[str, torch.Tensor]()
+    if ADABN in names:
+        require_speech(spoken, ADABN, "")
+        usual = _copied(statistics_of(source.model))
+        source, normalised = with_own_statistics(source, spoken, distributed.join(config.device))
+        usual = usual if normalised.share > 0 else {}
+        shared = None
+        if log:
+            log(normalised.describe())
     report = Report()
     if "pseudo-label" in names:
         teacher = labeller(source, config.settings, config.suta)
         spoken, report = pseudo_label(teacher, spoken, config.settings.confidence)
     described, no_op, profile = None, dict[str, torch.Tensor](), dict[str, torch.Tensor]()
-    begin = time.process_time()
     if (start_method := starting(method)) is not None:
         described = _described(source, spoken, start_method, config)
         source, no_op, profile = _started(source, described)
@@ -210,11 +243,15 @@ def adapt(
         applied = recipe.plan.apply(model)
         _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
-        offsets = source.offsets if described is None else {}
+        if usual:
+            no_op, profile = {**no_op, **usual}, {**profile, **_copied(statistics_of(model))}
+        offsets = {} if profile else source.offsets
         adapted = replace(source, model=model, test_time=test_time, offsets=offsets)
-        spent = 0.0 if described is None else time.process_time() - begin
+        spent = 0.0 if described is None and normalised is None else time.process_time() - begin
         nothing = Result([], None, 0, 0, spent, 0.0, 0)
-        outcome = Adapted(adapted, nothing, applied, report, no_op, profile, 0, warp, before, described)
+        outcome = Adapted(
+            adapted, nothing, applied, report, no_op, profile, 0, warp, before, described, normalised, usual
+        )
         outcome.at_strength(config.strength)
         return outcome
     factor = warp_of(source.model)
@@ -230,7 +267,9 @@ def adapt(
     applied = recipe.plan.apply(model)
     if factor != 1:
         set_warp(model, 1.0)
-    depth = shared.depth(model, config.augment is not None, any(objective.taps for _, objective in recipe.objectives))
+    mixed_in = bool(recipe.source_weight) and bool(usual)  # what frozen layers give of others is then another thing
+    taps = any(objective.taps for _, objective in recipe.objectives)
+    depth = 0 if mixed_in else shared.depth(model, config.augment is not None, taps)
     for _, objective in recipe.objectives:
         if isinstance(objective, Distillation):
             objective.teacher, objective.cache = above(source.model, depth), shared.posteriors()
@@ -252,7 +291,11 @@ def adapt(
     if recipe.source_weight:
         if not beside:
             raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
-        streams.append(_replayed(beside, source.head, recipe.source_weight, source_budget, criterion))
+        domain = None
+        if mixed_in:
+            domain = OTHERS
+            keep_beside(model, domain, usual)
+        streams.append(_replayed(beside, source.head, recipe.source_weight, source_budget, criterion, domain))
     settings = TrainerConfig(
         steps=config.steps,
         batch_budget=budget,
@@ -274,15 +317,18 @@ def adapt(
     )
     start = _trained(model)
     result = trainer.train()
+    settle(model, None)
     end = _trained(model)
     _trainable_as(model, source.model)
     if factor != 1:
         set_warp(model, factor)
     recogniser = replace(source, model=model.to(home).eval(), offsets={})
     start, end = {**start, **no_op}, {**profile, **end}
-    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before, described)
-    if outcome.is_warped:  # what it feeds to the layers has not been computed before
-        outcome = replace(outcome, depth=0)
+    if described is not None or normalised is not None or factor != before:
+        depth = 0  # the first layers give what those of the model that was given do not
+    outcome = Adapted(
+        recogniser, result, applied, report, start, end, depth, warp, before, described, normalised, usual
+    )
     outcome.at_strength(config.strength)
     return outcome
 
@@ -374,16 +420,21 @@ def _roomy(budget: int, model: SpeechModel, spoken: Spoken) -> int:
 
 
 def _replayed(
-    parts: Mapping[str, Spoken], head: str, weight: float, budget: int, criterion: Criterion
+    parts: Mapping[str, Spoken], head: str, weight: float, budget: int, criterion: Criterion, domain: str | None
 ) -> Task | Mixture:
     """Return source speech as one stream; of several languages, half is of the head's own and as much of every other.
+
+    It is normalised by the statistics of a domain, where there is one.
 
     Batches are as large as those of one language, so that other languages cost no time.
     """
     if len(parts) == 1:
         ((only, part),) = parts.items()
-        return replace(speech_task("source", part, only, weight, criterion), budget=budget)
-    tasks = {name: speech_task(f"source {name}", part, name, criterion=criterion) for name, part in parts.items()}
+        return replace(speech_task("source", part, only, weight, criterion), budget=budget, domain=domain)
+    tasks = {
+        name: replace(speech_task(f"source {name}", part, name, criterion=criterion), domain=domain)
+        for name, part in parts.items()
+    }
     rest = max(1, len(tasks.keys() - {head}))
     shares = {task.name: 1.0 if name == head else 1.0 / rest for name, task in tasks.items()}
     return Mixture("source", tuple(tasks.values()), shares=shares, weight=weight, budget=budget)
@@ -397,7 +448,11 @@ def _trainable_as(model: SpeechModel, source: SpeechModel) -> None:
 
 
 def _trained(model: SpeechModel) -> dict[str, torch.Tensor]:
-    return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
+    return _copied((name, p) for name, p in model.named_parameters() if p.requires_grad)
+
+
+def _copied(named: Iterable[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in named}
 
 
 def _consolidated(objective: Objective, head: str, source_speech: Spoken, model: SpeechModel) -> Objective:

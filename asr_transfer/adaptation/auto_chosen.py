@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr_transfer.adaptation.candidates import Candidate
+from asr_transfer.adaptation.ladder import Candidate
 from asr_transfer.textfiles import read_text
 
 TABLE = Path(__file__).with_name("auto_chosen.csv")

@@ -21,9 +21,11 @@ from pathlib import Path
 from scipy import stats
 
 from asr_transfer.adaptation.adapt import Adapted, adapt, chosen_warp, spelled_by_head
-from asr_transfer.adaptation.candidates import SURE, Candidate, Entry, Floats, Judge, Rung, describe
+from asr_transfer.adaptation.answers import SURE, Floats
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.judge import Entry, Judge
+from asr_transfer.adaptation.ladder import Candidate, Rung, describe
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.trials import Train, Trials

@@ -24,8 +24,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from asr_transfer.adaptation.candidates import SURE, Floats, Judgement
+from asr_transfer.adaptation.answers import SURE, Floats
 from asr_transfer.adaptation.choice import NONE, Choice
+from asr_transfer.adaptation.ladder import Judgement
 from asr_transfer.adaptation.methods import find_methods
 from asr_transfer.adaptation.record_next import RecordNext, record_next
 from asr_transfer.data.manifest import Utterance

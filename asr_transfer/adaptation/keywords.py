@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from asr_transfer.data.batching import sequential
 from asr_transfer.data.speech import Spoken
-from asr_transfer.decoding.recogniser import model_folder
+from asr_transfer.decoding.folder import model_folder
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.evaluation.detection import EqualError, equal_error
 from asr_transfer.models.configuration import read_yaml, readable, refuse_foreign

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from asr_transfer.adaptation.methods import build, default_learning_rate
+from asr_transfer.adaptation.built_method import build
+from asr_transfer.adaptation.methods import default_learning_rate
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.config import MetaConfig, SourceConfig, TrainerConfig
 from asr_transfer.data.speech import Spoken

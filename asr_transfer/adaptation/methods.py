@@ -1,56 +1,31 @@
 """Defines the adaptation methods by name. A method is a transfer plan plus objectives; nothing here touches the
 trainer.
 
-Methods combine with `+`: `first-layers+kld` trains the first layers and holds the outputs.
+Methods combine with `+`: `first-layers+kld` trains the first layers and holds the outputs. What each adds to plain
+fine-tuning is in `ingredients`; `built_method` makes one plan of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
+from asr_transfer.adaptation import ingredients
 from asr_transfer.adaptation.film_summary import FILM, require_modulation
+from asr_transfer.adaptation.ingredients import Ingredients
+from asr_transfer.adaptation.own_statistics import ADABN, require_statistics
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.adaptation.speaker_weights import EIGEN, MEAN, MIXTURE, NEAREST, UNREAD, require_space
 from asr_transfer.errors import ConfigError, nearest_hint
-from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.adapters.codes import codes_of
-from asr_transfer.models.adapters.modulation import modulation_of
-from asr_transfer.models.adapters.speaker_parts import sizes_of
-from asr_transfer.models.contract import Block, Model, SequenceModel, SpeechModel, paths_with_tensors, require_ctc
-from asr_transfer.training.objective import Objective, Weight
-from asr_transfer.transfer.distillation import Distillation
-from asr_transfer.transfer.ewc import EWC
-from asr_transfer.transfer.l2sp import L2SP
-from asr_transfer.transfer.plan import Action, Add, Copy, Freeze, FreezeStatistics, LearningRate, TransferPlan
+from asr_transfer.models.contract import Model, SequenceModel, SpeechModel, require_ctc
 
-STREAM = "speaker"
-"""Name of the task that holds the new speaker's utterances."""
-
-
-@dataclass
-class Ingredients:
-    """What a method adds to plain fine-tuning.
-
-    Attributes:
-        actions: steps of the transfer plan, after copying the source model.
-        objectives: objectives with their weights.
-        task_weight: factor on the loss of the speaker's utterances.
-        source_weight: weight of the loss on source utterances.
-    """
-
-    actions: list[Action] = field(default_factory=list)
-    objectives: list[tuple[Weight, Objective]] = field(default_factory=list)
-    task_weight: float = 1.0
-    source_weight: float = 0.0
-
-
-Role = Literal["nothing", "layers", "added", "held", "data", "inputs", "start", "test-time"]
+Role = Literal["nothing", "layers", "added", "held", "data", "inputs", "statistics", "start", "test-time"]
 """What a method decides: which layers are trained, what is added and trained alone, what is held, what is learnt, what
-the model is fed, and the profile from which all else goes on."""
+the model is fed, what it normalises by, and the profile from which all else goes on."""
 
-CHOSEN = ("inputs", "start")
+CHOSEN = ("inputs", "statistics", "start")
 """Roles of what is no weight to train: `adapt` chooses it before."""
 
 
@@ -81,149 +56,53 @@ class Method:
     reads: bool = True
 
 
-def _everything(source: Model, settings: MethodSettings) -> Ingredients:
-    return Ingredients()
-
-
-def _first_layers(source: Model, settings: MethodSettings) -> Ingredients:
-    layers, blocks = source.layers(), source.blocks()
-    if settings.first >= len(layers):
-        raise ConfigError(
-            f"`settings.first` is {settings.first} but the encoder has {len(layers)} layers; leave one to freeze."
-        )
-    behind = blocks[blocks.index(layers[settings.first]) :]
-    return _frozen(source, behind, with_heads=True)
-
-
-def _front_end(source: Model, settings: MethodSettings) -> Ingredients:
-    front = source.front_end()
-    if not paths_with_tensors(source, [block.path for block in front]):
-        raise ConfigError(
-            f"`front-end` trains the front end, but {type(source).__name__} has none with weights; name another method."
-        )
-    return _frozen(source, [block for block in source.blocks() if block not in front], with_heads=True)
-
-
-def _last_layers(source: Model, settings: MethodSettings) -> Ingredients:
-    layers, blocks = source.layers(), source.blocks()
-    if settings.first > len(layers):
-        raise ConfigError(f"`settings.first` is {settings.first} but the encoder has {len(layers)} layers; lower it.")
-    below = blocks[: blocks.index(layers[settings.first - 1]) + 1] if settings.first else source.front_end()
-    return _frozen(source, below)
-
-
-def _head(source: Model, settings: MethodSettings) -> Ingredients:
-    if not source.heads.state_dict() and not any(source.own_parts(name) for name in source.heads):
-        raise ConfigError(
-            f"`head` trains the output layer alone, but that of {type(source).__name__} has no weights of its own; "
-            "name another method."
-        )
-    return _frozen(source, source.blocks())
-
-
-def _frozen(source: Model, blocks: Sequence[Block], with_heads: bool = False) -> Ingredients:
-    """Return what keeps some blocks, and perhaps the heads, as they are."""
-    paths = [block.path for block in blocks]
-    if with_heads:
-        own = (path for name in source.heads for path in source.own_parts(name))
-        # Heads may have no weights of their own: then what makes them is kept.
-        paths += ["heads"] if source.heads.state_dict() else dict.fromkeys(own)
-    # What belongs to no block is held too: these methods train what they name and nothing else.
-    kept = [*paths_with_tensors(source, paths), *source.outside()]
-    return Ingredients([Freeze(" | ".join(kept))] if kept else [])
-
-
-def _kld(source: Model, settings: MethodSettings) -> Ingredients:
-    held: tuple[Weight, Objective] = (settings.rho, Distillation(source, STREAM, settings.kld_frames))
-    return Ingredients([], [held], 1.0 - settings.rho)
-
-
-def _l2sp(source: Model, settings: MethodSettings) -> Ingredients:
-    # Without a reference the penalty holds what training starts from: the source weights, or an adapter's no-op.
-    return Ingredients([], [(1.0, L2SP(settings.alpha))])
-
-
-def _ewc(source: Model, settings: MethodSettings) -> Ingredients:
-    # `adapt` takes the Fisher information on source utterances where there are some, which no stream here holds.
-    return Ingredients([], [(1.0, EWC(settings.fisher, STREAM))])
-
-
-def _replay(source: Model, settings: MethodSettings) -> Ingredients:
-    return Ingredients(task_weight=1.0 - settings.replay, source_weight=settings.replay)
-
-
-def _added(kind: str, size: Callable[[MethodSettings], int]) -> Callable[[Model, MethodSettings], Ingredients]:
-    def ingredients(source: Model, settings: MethodSettings) -> Ingredients:
-        return Ingredients([Add(AdapterSpec(kind, size(settings)), settings.blocks), Freeze("** - adapters")])
-
-    return ingredients
-
-
-def _speaker_code(source: Model, settings: MethodSettings) -> Ingredients:
-    # Where codes were trained with the model, nothing but a new speaker's code is learnt.
-    trained = codes_of(source)
-    size = settings.code if trained is None else trained.size
-    return _added("speaker-code", lambda _: size)(source, settings)
-
-
-def _warp(source: Model, settings: MethodSettings) -> Ingredients:
-    # `adapt` chooses the factor and sets it before the plan is applied, for it is no weight that could be trained.
-    return Ingredients([Add(AdapterSpec("warp")), Freeze("adapters.warp")])
-
-
-def _start(source: Model, settings: MethodSettings) -> Ingredients:
-    # `adapt` puts the profile on before the plan is applied; what else is trained goes on from there.
-    space = source.speakers if isinstance(source, SpeechModel) else None
-    return Ingredients([Add(space.spec)] if space else [])
-
-
-def _film(source: Model, settings: MethodSettings) -> Ingredients:
-    # `adapt` puts the summary on before the plan is applied, for it is computed and not trained.
-    part = modulation_of(source)
-    return Ingredients([Add(AdapterSpec(FILM, part.size))] if part else [])
-
-
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("none", "leave the source model as it is", "nothing", 0.0, _everything),
-        Method("full", "train all layers from the source model's weights", "layers", 2e-4, _everything),
+        Method("none", "leave the source model as it is", "nothing", 0.0, ingredients.everything),
+        Method("full", "train all layers from the source model's weights", "layers", 2e-4, ingredients.everything),
         Method(
             "front-end",
             "train the convolutions alone: vocal tract and microphone; the fewest weights that hear everything",
             "layers",
             3e-4,
-            _front_end,
+            ingredients.front_end,
         ),
         Method(
             "first-layers",
             "copy and freeze the last layers, train the first: articulation to words is the speakers' own in common",
             "layers",
             3e-4,
-            _first_layers,
+            ingredients.first_layers,
         ),
         Method(
             "last-layers",
             "copy and freeze the first layers, train the last, as is usual for images",
             "layers",
             3e-4,
-            _last_layers,
+            ingredients.last_layers,
         ),
-        Method("head", "train the output layer alone", "layers", 1e-3, _head),
+        Method("head", "train the output layer alone", "layers", 1e-3, ingredients.head),
         Method(
             "kld",
             "hold the outputs: KL divergence to the source model's posteriors (Yu et al. 2013)",
             "held",
             1e-4,
-            _kld,
+            ingredients.kld,
         ),
-        Method("l2sp", "hold the weights: squared distance to the source's (Li et al. 2018)", "held", 3e-4, _l2sp),
+        Method(
+            "l2sp",
+            "hold the weights: squared distance to the source's (Li et al. 2018)",
+            "held",
+            3e-4,
+            ingredients.l2sp,
+        ),
         Method(
             "ewc",
             "hold the weights by their Fisher information on source utterances (Kirkpatrick et al. 2017)",
             "held",
             1e-4,
-            _ewc,
+            ingredients.ewc,
             uses_source=True,
             needs_ctc=True,
         ),
@@ -232,43 +111,43 @@ METHODS: dict[str, Method] = {
             "scale each hidden unit (Swietojanski and Renals 2014)",
             "added",
             3e-2,
-            _added("lhuc", lambda settings: 0),
+            ingredients.added("lhuc", lambda settings: 0),
         ),
         Method(
             "lin",
             "a linear layer before the model, fMLLR's discriminative cousin (Neto et al. 1995)",
             "added",
             1e-3,
-            _added("lin", lambda settings: 0),
+            ingredients.added("lin", lambda settings: 0),
         ),
         Method(
             "lora",
             "add matrices of low rank to the weights (Hu et al. 2021)",
             "added",
             1e-3,
-            _added("lora", lambda settings: settings.rank),
+            ingredients.added("lora", lambda settings: settings.rank),
         ),
         Method(
             "residual-adapter",
             "add a bottleneck after each layer (Houlsby et al. 2019)",
             "added",
             1e-3,
-            _added("residual-adapter", lambda settings: settings.bottleneck),
+            ingredients.added("residual-adapter", lambda settings: settings.bottleneck),
         ),
         Method(
             "speaker-code",
             "add a vector that shifts every layer (Abdel-Hamid and Jiang 2013)",
             "added",
             1e-2,
-            _speaker_code,
+            ingredients.speaker_code,
         ),
-        Method("replay", "mix source utterances into every batch", "data", 1e-4, _replay, True, True),
+        Method("replay", "mix source utterances into every batch", "data", 1e-4, ingredients.replay, True, True),
         Method(
             "pseudo-label",
             "learn from what the source model hears where it is sure; transcripts are not read",
             "data",
             1e-4,
-            _everything,
+            ingredients.everything,
             needs_ctc=True,
             reads=False,
         ),
@@ -277,7 +156,7 @@ METHODS: dict[str, Method] = {
             "warp the frequencies by one factor, chosen by the source model's own evidence (Lee and Rose 1996)",
             "inputs",
             0.0,
-            _warp,
+            ingredients.warp,
             needs_ctc=True,
         ),
         Method(
@@ -285,8 +164,17 @@ METHODS: dict[str, Method] = {
             "`warp`, chosen by how sure the source model is; transcripts are not read",
             "inputs",
             0.0,
-            _warp,
+            ingredients.warp,
             needs_ctc=True,
+            reads=False,
+        ),
+        Method(
+            ADABN,
+            "normalise by statistics of the recordings, as far as these differ (Li et al. 2016); transcripts are not "
+            "read",
+            "statistics",
+            0.0,
+            ingredients.everything,
             reads=False,
         ),
         Method(
@@ -294,7 +182,7 @@ METHODS: dict[str, Method] = {
             "describe the speaker by a few weights of the training speakers' main directions (MAP; Kuhn et al. 2000)",
             "start",
             0.0,
-            _start,
+            ingredients.start,
             needs_ctc=True,
         ),
         Method(
@@ -302,7 +190,7 @@ METHODS: dict[str, Method] = {
             "`eigen-profile` by what the source model recognises; transcripts are not read",
             "start",
             0.0,
-            _start,
+            ingredients.start,
             needs_ctc=True,
             reads=False,
         ),
@@ -311,7 +199,7 @@ METHODS: dict[str, Method] = {
             "the mean of the training speakers' profiles; no recording is read",
             "start",
             0.0,
-            _start,
+            ingredients.start,
             needs_ctc=True,
             reads=False,
         ),
@@ -320,7 +208,7 @@ METHODS: dict[str, Method] = {
             "the profile of the training speaker under which the recordings are likeliest",
             "start",
             0.0,
-            _start,
+            ingredients.start,
             needs_ctc=True,
         ),
         Method(
@@ -328,7 +216,7 @@ METHODS: dict[str, Method] = {
             "the mean of the nearest training speakers' profiles, each as likely as the recordings are under it",
             "start",
             0.0,
-            _start,
+            ingredients.start,
             needs_ctc=True,
         ),
         Method(
@@ -337,7 +225,7 @@ METHODS: dict[str, Method] = {
             "Perez et al. 2018); transcripts are not read",
             "start",
             0.0,
-            _film,
+            ingredients.film,
             reads=False,
         ),
         Method(
@@ -345,7 +233,7 @@ METHODS: dict[str, Method] = {
             "adapt to each utterance alone while recognising it (Lin et al. 2022); nothing is trained before",
             "test-time",
             0.0,
-            _everything,
+            ingredients.everything,
             needs_ctc=True,
             reads=False,
         ),
@@ -373,75 +261,18 @@ def find_methods(name: str) -> list[Method]:
         same = [method.name for method in found if method.role == role]
         if len(same) > 1:
             raise ConfigError(f"'{name}': `{same[0]}` and `{same[1]}` are two ways to one; name one of them.")
+    reading = [method.name for method in found if method.uses_source and method.role == "held"]
+    if reading and any(method.role == "statistics" for method in found):
+        raise ConfigError(
+            f"'{name}': `{ADABN}` normalises by this speaker's recordings, by which the source utterances of "
+            f"`{reading[0]}` would be heard wrongly; name one of them."
+        )
     layers = [method for method in found if method.role == "layers"]
     added = [method for method in found if method.role == "added"]
     if len(layers) > 1 or (layers and added):
         first, second = (layers + added)[:2]
         raise ConfigError(f"'{name}': `{first.name}` and `{second.name}` both say what is trained; name one of them.")
     return found
-
-
-@dataclass(frozen=True)
-class BuiltMethod:
-    """A method or combination, ready for a trainer.
-
-    Attributes:
-        plan: plan of the transfer.
-        objectives: objectives with their weights.
-        task_weight: weight of the loss of the speaker's utterances.
-        source_weight: weight of the loss of source utterances; 0 reads none.
-    """
-
-    plan: TransferPlan
-    objectives: Sequence[tuple[Weight, Objective]]
-    task_weight: float
-    source_weight: float
-
-
-def build(name: str, source: Model, settings: MethodSettings, head: str | None = None) -> BuiltMethod:
-    """Return what a method or combination does with a source model.
-
-    All methods start from the source model's weights and keep its normalisation statistics, and what it holds.
-
-    Args:
-        name: name of the method or combination.
-        source: model to adapt.
-        settings: settings of the methods.
-        head: head that is adapted: what only the other heads need is frozen; None for any.
-
-    Raises:
-        ConfigError: the name is unknown or mixes what does not go together, or settings do not fit the model.
-    """
-    actions: list[Action] = [Copy("**", source), FreezeStatistics()]
-    objectives: list[tuple[Weight, Objective]] = []
-    task_weight, source_weight = 1.0, 0.0
-    found = find_methods(name)
-    # The profile that all goes on from stays as it is, unless what it is of is trained further.
-    further = {method.name for method in found if method.role == "added"}
-    starts: list[str] = []
-    for method in found:
-        ingredients = method.build(source, settings)
-        actions += ingredients.actions
-        if method.role == "start":
-            kinds = [action.spec.kind for action in ingredients.actions if isinstance(action, Add)]
-            starts += [f"adapters.{kind}" for kind in kinds if kind not in further]
-        objectives += ingredients.objectives
-        task_weight *= ingredients.task_weight
-        source_weight += ingredients.source_weight
-    left = [*source.held(), *sizes_of(source), *([] if head is None else _of_other_heads(source, head)), *starts]
-    if not default_learning_rate(name):
-        actions.append(Freeze("**"))
-    elif left:
-        actions.append(Freeze(" | ".join(left)))
-    actions += [LearningRate(selector, factor) for selector, factor in settings.rates.items()]
-    return BuiltMethod(TransferPlan(*actions), objectives, task_weight, source_weight)
-
-
-def _of_other_heads(source: Model, head: str) -> list[str]:
-    """Return the paths of what other heads need and this one does not."""
-    own = set(source.own_parts(head))
-    paths = dict.fromkeys(path for name in source.head_names() if name != head for path in source.own_parts(name))
-    return paths_with_tensors(source, [path for path in paths if path not in own])
 
 
 def require_fitting(name: str, model: SpeechModel) -> None:
@@ -451,12 +282,15 @@ def require_fitting(name: str, model: SpeechModel) -> None:
 
     Raises:
         ConfigError: it does, or it is unknown.
+            Or it goes by statistics that the model does not keep.
         ModelError: it goes by profiles of training speakers or by a summary, for which the model was not made.
     """
     for method in find_methods(name):
         if method.needs_ctc or (method.role != "nothing" and not isinstance(model, SequenceModel)):
             require_ctc(model, f"`{method.name}`")
-        if method.name == FILM:
+        if method.name == ADABN:
+            require_statistics(model)
+        elif method.name == FILM:
             require_modulation(model)
         elif method.role == "start":
             require_space(model, method.name)

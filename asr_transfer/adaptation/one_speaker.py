@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from asr_transfer.adaptation.candidates import Floats
+from asr_transfer.adaptation.answers import Floats
 from asr_transfer.data.speech import Spoken, first_of_each
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.contract import SpeechModel

@@ -14,7 +14,7 @@ class Session(Protocol):
     """A sitting with one or more speakers, each of whom begins with the model as it is and is adapted to alone.
 
     The bound: what has been found of a speaker is used only where the model is surer of what it has heard of him with
-    it than without.
+    it than without, or where he differs from those trained on by more than any speaker does.
     """
 
     def listen(self, spoken: Spoken) -> list[str]:

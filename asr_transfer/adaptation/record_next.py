@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from asr_transfer.adaptation.candidates import Judgement
+from asr_transfer.adaptation.ladder import Judgement
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import BLANK, pieces_of
 from asr_transfer.decoding.recogniser import Recogniser

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from asr_transfer.adaptation.candidates import Answers, Floats, answers, gain, is_gain
+from asr_transfer.adaptation.answers import Answers, Floats, answers, gain, is_gain
 from asr_transfer.adaptation.unsupervised import guess, surest
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser

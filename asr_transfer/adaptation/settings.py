@@ -145,6 +145,8 @@ class ChoiceConfig(Ranged, section="choice"):
         warp: whether a warp of the speaker's frequencies is looked for first, by a model that knows how its training
             speakers differ. Where it clearly understands him better through one, that is tried by itself, and
             everything else is tried on top of it.
+        adabn: whether statistics of the recordings are tried where none has a transcript and they differ from the
+            model's more than those of any speaker do; and what learns from the model's own texts, on top of them.
     """
 
     folds: Annotated[int, Range(at_least=2)] = 4
@@ -168,6 +170,7 @@ class ChoiceConfig(Ranged, section="choice"):
     check_seconds: Positive = 120.0
     confidences: Annotated[tuple[Share, ...], Filled()] = (0.6, 0.9)
     warp: bool = True
+    adabn: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

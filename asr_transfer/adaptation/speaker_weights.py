@@ -236,8 +236,13 @@ def recognised(source: Recogniser, spoken: Spoken) -> Spoken:
     return kept
 
 
-def require_speech(spoken: Spoken, method: str) -> None:
+def require_speech(spoken: Spoken, method: str, instead: str = MEAN) -> None:
     """Refuse too little speech.
+
+    Args:
+        spoken: speech of a speaker.
+        method: method that goes by it.
+        instead: method that reads none; empty for none.
 
     Raises:
         DataError: it is.
@@ -246,5 +251,5 @@ def require_speech(spoken: Spoken, method: str) -> None:
     if seconds < LEAST_SECONDS:
         raise DataError(
             f"`{method}` has {seconds:.1f} s of speech to go by, which tells nothing of a speaker; give at least "
-            f"{LEAST_SECONDS:g} s, or take `{MEAN}`, which reads none."
+            f"{LEAST_SECONDS:g} s{f', or take `{instead}`, which reads none' if instead else ''}."
         )

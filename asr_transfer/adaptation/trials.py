@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from asr_transfer.adaptation.adapt import Adapted
-from asr_transfer.adaptation.candidates import Candidate, Entry, Floats, Judge, Rung
+from asr_transfer.adaptation.answers import Floats
+from asr_transfer.adaptation.judge import Entry, Judge
+from asr_transfer.adaptation.ladder import Candidate, Rung
 from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.adaptation.verdicts import DOUBT, Expectation, is_hopeless, is_settled, usual_of
 from asr_transfer.errors import TrainingError

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from asr_transfer.adaptation.candidates import Floats, Rung
+from asr_transfer.adaptation.answers import Floats
+from asr_transfer.adaptation.ladder import Rung
 
 DOUBT = 8.0
 """Times the squared standard error by which an option must be better than the usual one: if an option's true gain over

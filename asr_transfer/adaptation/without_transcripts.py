@@ -17,10 +17,12 @@ import torch
 from torch.nn import functional
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import WORST, Answers, Rung, describe, is_gain, shares_of
+from asr_transfer.adaptation.answers import Answers, is_gain, shares_of
 from asr_transfer.adaptation.choice import NONE, Choice, has_warp
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.ladder import WORST, Rung, describe
 from asr_transfer.adaptation.methods import default_learning_rate
+from asr_transfer.adaptation.own_statistics import ADABN, differ, is_measured
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.unsupervised import guess
 from asr_transfer.data.speech import Spoken
@@ -28,6 +30,7 @@ from asr_transfer.decoding.recogniser import Frames, Recogniser
 from asr_transfer.errors import DataError, TrainingError
 from asr_transfer.evaluation.scoring import Hypothesis, align
 from asr_transfer.progress import Work
+from asr_transfer.training import distributed
 from asr_transfer.training.learnable import learnable
 
 TEST_TIME, WARP = "suta", "warp-untranscribed"
@@ -66,15 +69,16 @@ def choose_without_transcripts(
     judged, _ = learnable(transcribed.spelled(source.tokens), source.model)
     shared = shared or Shared(source, spoken.store)
     warped = has_warp(source, spoken, config, choice, False, shared)
+    differing = choice.adabn and differ(source, spoken, distributed.join(config.device))
     if len(judged) < 2:
-        method, reason = _unseen(source, spoken, choice, warped)
+        method, reason = _unseen(source, spoken, choice, warped, differing and is_measured(source.model))
         return Choice(method, None, 1.0, reason, (), time.process_time() - begin)
     before = answers_as_heard(source, judged)
     tried: list[tuple[Rung, Answers | None]] = []
     methods = choice.without_transcripts
-    if warped:
-        trained = (method for method in methods if default_learning_rate(method))
-        methods = (*methods, WARP, *(f"{WARP}+{method}" for method in trained))
+    trained = [method for method in methods if default_learning_rate(method)]
+    for below in (WARP,) * warped + (ADABN,) * differing:
+        methods = (*methods, below, *(f"{below}+{method}" for method in trained))
     for place, method in enumerate(methods, start=1):
         with Work(f"candidate {place} of {len(methods)} ({method})", bar=False):
             tried.append(_best(source, spoken, judged, before, method, config, choice, shared))
@@ -158,7 +162,7 @@ def _rung(method: str, rate: float, strength: float, before: Answers, after: Ans
     )  # fmt: skip
 
 
-def _unseen(source: Recogniser, spoken: Spoken, choice: ChoiceConfig, warped: bool) -> tuple[str, str]:
+def _unseen(source: Recogniser, spoken: Spoken, choice: ChoiceConfig, warped: bool, differing: bool) -> tuple[str, str]:
     """Return a method and the reason where there is no transcript to see on what it gains.
 
     Args:
@@ -166,15 +170,19 @@ def _unseen(source: Recogniser, spoken: Spoken, choice: ChoiceConfig, warped: bo
         spoken: speech of the speaker.
         choice: methods that may be taken.
         warped: whether the model is clearly surer of what it hears through a warp.
+        differing: whether the recordings differ from what the model normalises by.
     """
+    unseen = "without any transcript nothing shows what a method gains"
     if warped:
-        clear = "without any transcript nothing shows what a method gains, but the model is clearly surer of what it"
-        return WARP, f"{clear} hears through a warp of the frequencies; {NO_RATE}"
+        return WARP, f"{unseen}, but the model is clearly surer of what it hears through a warp; {NO_RATE}"
+    if differing:
+        helped = "and to normalise by them took errors away for others through a telephone or in noise"
+        return ADABN, f"{unseen}, but the recordings differ from what the model was trained on, {helped}; {NO_RATE}"
     with torch.no_grad():
         guesses = guess(source, spoken)
     sure = float(np.median([found.confidence for found in guesses]))
     length = float(np.mean([len(found.heard.text) for found in guesses]))
-    seen = f"without any transcript nothing shows what a method gains; the model's middle confidence is {sure:.2f}"
+    seen = f"{unseen}; the model's middle confidence is {sure:.2f}"
     if TEST_TIME not in choice.without_transcripts:
         return NONE, f"{seen}, {NO_RATE}; the model stays as it is"
     if length < LONG:

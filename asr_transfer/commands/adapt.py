@@ -144,7 +144,7 @@ def adapt_from(command: AdaptCommand, say: Say) -> AdaptedRecogniser:
     from asr_transfer.commands.language import AUTO, find_head, heard_language, in_language
     from asr_transfer.commands.listen import listening_for
     from asr_transfer.commands.profile import load_with_profile
-    from asr_transfer.decoding.recogniser import speaks_many
+    from asr_transfer.decoding.folder import speaks_many
 
     require_writable_folder(command.out)
     many = speaks_many(command.model)

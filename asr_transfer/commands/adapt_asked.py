@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 
 from asr_transfer.adaptation import methods
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.choice import AUTO, candidates
-from asr_transfer.adaptation.methods import build, default_learning_rate, needs_source, require_fitting, uses_source
+from asr_transfer.adaptation.methods import default_learning_rate, needs_source, require_fitting, uses_source
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.adapt_speech import Speech
 from asr_transfer.data.speech import spell

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from asr_transfer.adaptation.auto_chosen import describe_candidates
-from asr_transfer.adaptation.candidates import Candidate, ladder_table
 from asr_transfer.adaptation.choice import AUTO, Choice, candidates, choose, expectation, lasting, tried_through_warp
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.kept import (
     Judged,
     mixed_in_trials,
 )
+from asr_transfer.adaptation.ladder import Candidate, ladder_table
 from asr_transfer.adaptation.methods import default_learning_rate
 from asr_transfer.adaptation.usable_recordings import Vetted
 from asr_transfer.adaptation.without_transcripts import choose_without_transcripts

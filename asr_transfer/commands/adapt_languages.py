@@ -10,9 +10,9 @@ import torch
 
 from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.before_after import before_and_after
-from asr_transfer.adaptation.candidates import BEYOND_CHANCE, Loss, mean_abroad
 from asr_transfer.adaptation.choice import AUTO
 from asr_transfer.adaptation.kept import excess
+from asr_transfer.adaptation.loss_of_others import BEYOND_CHANCE, Loss, mean_abroad
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.options import Say
 from asr_transfer.data.features import FeatureStore

@@ -167,14 +167,20 @@ def adapt_run(
         say(adapted.warp.describe())
     if adapted.described:
         say(adapted.described.describe())
+    if adapted.normalised:
+        say(adapted.normalised.describe())
     scores = {}
     if speech.test:
         scores["test"] = before_and_after("test", source, adapted.recogniser, Spoken(speech.test, store), record, say)
     if adapted.is_warped:
         say("others: heard without the warp, which is this speaker's own; with it they would be understood worse")
+    if adapted.statistics_before:
+        say(
+            "others: heard by the statistics that the model had before; those of these recordings are the speaker's own"
+        )
     about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
     abroad: dict[str, Any] = {}
-    with adapted.unwarped() as for_others:
+    with adapted.for_others() as for_others:
         if speech.others:
             heard = Spoken(speech.others, store)
             scores["others"] = before_and_after("others", source, for_others, heard, record, say)
@@ -204,6 +210,7 @@ def adapt_run(
             "reason": choice.reason,
             **({"warp": to_plain(adapted.warp)} if adapted.warp else {}),
             **({"speaker": adapted.described.plain()} if adapted.described else {}),
+            **({"statistics": to_plain(adapted.normalised)} if adapted.normalised else {}),
             **about,
             **({"head": source.head, "other_languages": abroad} if source.others else {}),
             **({"untranscribed": helping.to_plain()} if helping else {}),

@@ -66,7 +66,7 @@ def evaluate(
     hotwords: str | Path | None = None,
     search: SearchConfig = SearchConfig(),
     writing: WritingConfig = WritingConfig(),
-    online_profile: Literal["warp", "film"] | None = None,
+    online_profile: Literal["warp", "film", "adabn"] | None = None,
     device: str = "auto",
     overwrite: bool = False,
 ) -> Score:
@@ -97,7 +97,7 @@ def evaluate_from(command: EvaluateCommand, say: Say) -> Score:
     from asr_transfer.commands.language import AUTO, find_head
     from asr_transfer.commands.listen import open_recogniser
     from asr_transfer.data.features import build_store
-    from asr_transfer.decoding.recogniser import speaks_many
+    from asr_transfer.decoding.folder import speaks_many
 
     require_writable_folder(command.out)
     named = command

@@ -12,8 +12,9 @@ from asr_transfer.commands.speech import named_as, read_speech
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import UNKNOWN, Utterance, names_language
 from asr_transfer.data.speech import Spoken
+from asr_transfer.decoding.folder import heads_in, model_folder
 from asr_transfer.decoding.identify import identify
-from asr_transfer.decoding.recogniser import Recogniser, heads_in, model_folder
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
 from asr_transfer.language_codes import same_language
 from asr_transfer.models.configuration import LAST_LANGUAGE, read_config

@@ -23,11 +23,12 @@ from asr_transfer.data.tokens import spells_phones
 from asr_transfer.decoding.beam import SentenceSearch
 from asr_transfer.decoding.biasing import PrefixSearch
 from asr_transfer.decoding.decoders import SentenceDecoder, SpellingDecoder, WordDecoder
+from asr_transfer.decoding.folder import heads_in, speaks_many
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.identify import Identified, accuracy, confusions, identify, told_confusions
 from asr_transfer.decoding.lexicon_search import explain
 from asr_transfer.decoding.ngram import NgramModel
-from asr_transfer.decoding.recogniser import Recogniser, heads_in, speaks_many
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SearchConfig, WritingConfig
 from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.devices import find_device
@@ -258,7 +259,7 @@ def open_session(recogniser: Recogniser, options: OnlineOptions) -> Session | No
     """Begin a sitting in which speakers are adapted to while they are listened to, where the options ask for one.
 
     Raises:
-        ConfigError: the model has no CTC or no bands, or holds a warp already.
+        ConfigError: the model has no CTC or no bands, holds a warp already, or keeps no statistics.
         ModelError: the model was not trained with summaries of speakers, or holds one already.
     """
     if options.online_profile == "warp":
@@ -269,6 +270,10 @@ def open_session(recogniser: Recogniser, options: OnlineOptions) -> Session | No
         from asr_transfer.adaptation.online_film import FilmSession
 
         return FilmSession(recogniser)
+    if options.online_profile == "adabn":
+        from asr_transfer.adaptation.online_statistics import StatisticsSession
+
+        return StatisticsSession(recogniser)
     return None
 
 

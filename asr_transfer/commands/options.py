@@ -170,11 +170,12 @@ class OnlineOptions(ListenOptions):
 
     Attributes:
         online_profile: adaptation to each speaker while he is listened to, from recording to recording and without
-            transcripts, where the model is surer with it: `warp`, a factor on all frequencies, or `film`, a running
-            summary of how the speaker sounds, for models that were trained with `--speaker_adaptive.kind film`.
+            transcripts: where the model is surer with it `warp`, a factor on all frequencies, or `film`, a running
+            summary of how the speaker sounds, for models that were trained with `--speaker_adaptive.kind film`; where
+            his recordings differ from what was trained on, as through a telephone, `adabn`, their own statistics.
     """
 
-    online_profile: Literal["warp", "film"] | None = None
+    online_profile: Literal["warp", "film", "adabn"] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

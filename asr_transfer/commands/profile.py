@@ -50,7 +50,8 @@ def load_with_profile(model: Path, profile: Path | None, head: str | None = None
     Raises:
         ModelError: a folder is missing or damaged, or the profile belongs to another model or another head of it.
     """
-    from asr_transfer.decoding.recogniser import Recogniser, heads_in
+    from asr_transfer.decoding.folder import heads_in
+    from asr_transfer.decoding.recogniser import Recogniser
 
     if profile is None:
         return Recogniser.load(model, head)

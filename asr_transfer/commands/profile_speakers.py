@@ -36,7 +36,8 @@ def keep_speakers(
     from asr_transfer.data.features import build_store
     from asr_transfer.data.kept_source import JUDGED, load_summaries
     from asr_transfer.data.speech import Spoken
-    from asr_transfer.decoding.recogniser import Recogniser, heads_in, model_folder
+    from asr_transfer.decoding.folder import heads_in, model_folder
+    from asr_transfer.decoding.recogniser import Recogniser
     from asr_transfer.models.adapters import adapter_specs
     from asr_transfer.models.pretrained.door import is_foreign
     from asr_transfer.models.speaker_space import FILE

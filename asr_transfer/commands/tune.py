@@ -152,7 +152,7 @@ def write_tuned(command: TuneCommand, head: str, tuned: Tuned) -> None:
         head: head that they were tuned for, which is named where the model has several.
         tuned: settings that were chosen.
     """
-    from asr_transfer.decoding.recogniser import heads_in
+    from asr_transfer.decoding.folder import heads_in
     from asr_transfer.models.pretrained.hub import local_folder
 
     plain = to_plain(tuned.config)
@@ -186,7 +186,7 @@ def _trials(tuned: Tuned) -> Table:
 def _run(arguments: Namespace) -> int:
     from asr_transfer.commands.language import find_head, in_language
     from asr_transfer.commands.profile import load_with_profile
-    from asr_transfer.decoding.recogniser import speaks_many
+    from asr_transfer.decoding.folder import speaks_many
 
     command = settings_of(TuneCommand, arguments)
     require_free(command.out, command.overwrite)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,21 +20,28 @@ from asr_transfer.data.pieces import Pieces
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import BLANK, Tokens, spells_phones
 from asr_transfer.decoding.decoders import Decoder, GreedyDecoder, SentenceDecoder, WordDecoder
+from asr_transfer.decoding.folder import (
+    OFFSETS,
+    bare,
+    file_of,
+    model_folder,
+    one_of,
+    read_offsets,
+    read_test_time,
+    read_tokens,
+)
 from asr_transfer.decoding.settings import SutaConfig, WritingConfig
 from asr_transfer.decoding.test_time import adapted_outputs
 from asr_transfer.decoding.token_bias import TokenBias
 from asr_transfer.decoding.writing import Writer, Written
-from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
-from asr_transfer.models.configuration import read_config, readable
-from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel, find_kind, require_ctc
+from asr_transfer.errors import ConfigError, DataError, ModelError
+from asr_transfer.models.configuration import read_config
+from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel, require_ctc
 from asr_transfer.models.folder import load_model, save_model
-from asr_transfer.models.kinds import PLAIN
-from asr_transfer.models.pretrained.door import criterion_of, is_foreign, open_pretrained, pretrained_heads
-from asr_transfer.models.pretrained.hub import local_folder
+from asr_transfer.models.pretrained.door import is_foreign, open_pretrained
 from asr_transfer.models.pretrained.provenance import base_of, told_base
-from asr_transfer.models.replacing import restore
 from asr_transfer.orthography import Case, case_of
-from asr_transfer.plain import checked, from_plain, to_plain
+from asr_transfer.plain import to_plain
 from asr_transfer.progress import Work
 from asr_transfer.remarks import remark
 
@@ -49,9 +55,6 @@ AUTO = "auto"
 
 UNSPACED = ("zh", "cmn", "yue", "ja")
 """Languages without spaces, whose texts are scored by characters alone."""
-
-OFFSETS = "language_offsets"
-"""Where a model folder's `config.yaml` keeps the offsets, below `origin`."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +141,14 @@ class Recogniser:
         names = model.head_names()
         if not names:
             raise ModelError(f"{path}: the model has no head; copy the model again.")
-        name = _one_of(names, head, path)
-        tokens = {name: _read_tokens(path, model, name) for name in names}
+        name = one_of(names, head, path)
+        tokens = {name: read_tokens(path, model, name) for name in names}
         origin = read_config(path)["origin"]
-        config = _read_test_time(path, origin)
-        files = {own: path / _file_of("lexicon", own, names) for own in names}
+        config = read_test_time(path, origin)
+        files = {own: path / file_of("lexicon", own, names) for own in names}
         lexica = {own: Lexicon.read(file) for own, file in files.items() if file.is_file()}
         words = lexica.pop(name, None)
-        offsets = _read_offsets(path, origin, names)
+        offsets = read_offsets(path, origin, names)
         return cls(model, tokens.pop(name), name, origin, config, words, tokens, offsets=offsets, other_lexica=lexica)
 
     @classmethod
@@ -154,11 +157,11 @@ class Recogniser:
         found = open_pretrained(path, criterion, head)
         names = found.model.head_names()
         if not names and criterion is None:
-            raise _bare(path)
+            raise bare(path)
         if not names:
             return cls(found.model, Tokens([]), "", base_of(path))
         tokens = dict(found.tokens)
-        name = _one_of(names, head, path)
+        name = one_of(names, head, path)
         return cls(found.model, tokens.pop(name), name, base_of(path), others=tokens)
 
     @property
@@ -223,9 +226,9 @@ class Recogniser:
             origin[OFFSETS] = dict(self.offsets)
         names = self.model.head_names()
         every = self.tokens_by_head
-        files: dict[str, Callable[[Path], None]] = {_file_of("tokens", name, names): every[name].save for name in names}
+        files: dict[str, Callable[[Path], None]] = {file_of("tokens", name, names): every[name].save for name in names}
         for name, lexicon in self.lexica.items():
-            files[_file_of("lexicon", name, names)] = lexicon.save
+            files[file_of("lexicon", name, names)] = lexicon.save
         save_model(folder, self.model, card + self.base_remark, {**files, **(more or {})}, origin)
 
     def reference(self, utterance: Utterance) -> str:
@@ -478,78 +481,6 @@ class Recogniser:
         return hidden, self.model.head(self.head)(hidden), lengths
 
 
-def _bare(path: Path) -> ModelError:
-    return ModelError(
-        f"{path}: is an encoder that no language was learnt on; teach it one with `asr-transfer learn`, and give the "
-        "model that this writes."
-    )
-
-
-def _one_of(names: Sequence[str], head: str | None, path: Path) -> str:
-    """Return the head that is asked for, or the only one."""
-    if head is None and len(names) > 1:
-        raise ModelError(f"{path}: the model has the heads {', '.join(names)}; say which with --language.")
-    if head is not None and head not in names:
-        raise ModelError(f"{path}: the model has no head '{head}'.{nearest_hint(head, names)}")
-    return head or names[0]
-
-
-def model_folder(folder: str | Path) -> Path:
-    """Return a model folder, the `model` folder of a run folder, or that of a model on the hub, fetched if need be.
-
-    Raises:
-        ModelError: there is no such folder, or it may not be read.
-    """
-    path = local_folder(folder)
-    if path.is_file():
-        raise ModelError(
-            f"{path}: is a file, and a model is a folder that `train`, `learn` or `adapt` wrote; give that"
-            + (f", perhaps {path.parent}." if (path.parent / "config.yaml").is_file() else ".")
-        )
-    restore(path)
-    restore(path / "model")
-    if not path.is_dir():
-        raise ModelError(f"{path}: there is no such model folder; make one with `asr-transfer train` or `adapt`.")
-    with readable(path):
-        if not (path / "config.yaml").is_file() and (path / "model").is_dir():
-            path = path / "model"
-    return path
-
-
-def heads_in(folder: str | Path) -> list[str]:
-    """Return the names of the heads of the model in a folder, without its weights where the folder tells them.
-
-    Raises:
-        ModelError: the folder is no model, is damaged, or holds a published encoder that has no head.
-    """
-    path = model_folder(folder)
-    if is_foreign(path):
-        names = pretrained_heads(path)
-        if not names:
-            raise _bare(path)
-        return names
-    return _described_heads(read_config(path)) or load_model(path).head_names()
-
-
-def speaks_many(folder: str | Path) -> bool:
-    """Return whether the model in a folder writes texts of many languages through one head, token after token.
-
-    Raises:
-        ModelError: the folder is no model, or is damaged.
-    """
-    path = model_folder(folder)
-    if is_foreign(path):
-        return criterion_of(path) == "cross-entropy"
-    kind = read_config(path).get("kind", PLAIN)
-    return issubclass(find_kind(kind, str(path / "config.yaml")), SequenceModel)
-
-
-def _described_heads(plain: Mapping[str, Any]) -> list[str]:
-    """Return the heads that a model's description names, those of a column's base behind its own."""
-    base = plain.get("base")
-    return [*(plain.get("heads") or ()), *(_described_heads(base) if isinstance(base, Mapping) else ())]
-
-
 def _symbols(tokens: Tokens) -> list[str]:
     spaced = [" "] if tokens.units == "words" else []
     return [*sorted(tokens.alphabet - {BLANK}), *spaced]
@@ -566,45 +497,3 @@ def _require_words(spoken: Spoken, window: float | None) -> None:
                 f"utterance '{utterance.id}': lasts {seconds:.0f} s, but each recording is taken for a single word of "
                 "the lexicon; give --sentences with --lexicon, or cut it into words."
             )
-
-
-def _file_of(what: str, head: str, heads: Sequence[str]) -> str:
-    """Return the name of a head's token file or lexicon: `tokens.txt` for the only head, else `tokens.HEAD.txt`.
-
-    Subwords write their SentencePiece model beside it, see `tokens.model_file`.
-    """
-    return f"{what}.txt" if len(heads) == 1 else f"{what}.{head}.txt"
-
-
-def _read_test_time(path: Path, origin: Mapping[str, Any]) -> SutaConfig | None:
-    if (plain := origin.get("test_time")) is None:
-        return None
-    try:
-        return from_plain(SutaConfig, plain, f"{path / 'config.yaml'}: `origin.test_time`")
-    except ConfigError as error:
-        raise ModelError(str(error)) from None
-
-
-def _read_offsets(path: Path, origin: Mapping[str, Any], heads: Sequence[str]) -> dict[str, float]:
-    file = path / "config.yaml"
-    try:
-        offsets: dict[str, float] = checked(Mapping[str, float] | None, origin.get(OFFSETS), str(file), OFFSETS) or {}
-    except ConfigError:
-        offsets = {"": math.inf}
-    if offsets and (set(offsets) != set(heads) or not all(map(math.isfinite, offsets.values()))):
-        raise ModelError(
-            f"{file}: `{OFFSETS}` must have a number for each of {', '.join(heads)} and nothing else; "
-            "take it out, then languages are told apart without, or copy the model again."
-        )
-    return offsets
-
-
-def _read_tokens(path: Path, model: SpeechModel, head: str) -> Tokens:
-    file = path / _file_of("tokens", head, model.head_names())
-    tokens = Tokens.load(file)
-    if model.head(head).out_features != len(tokens):
-        raise ModelError(
-            f"{path}: {file.name} lists {len(tokens)} tokens but the head '{head}' has "
-            f"{model.head(head).out_features} outputs; the folder mixes two models, copy it again."
-        )
-    return tokens

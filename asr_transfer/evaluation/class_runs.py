@@ -10,7 +10,7 @@ from typing import Any
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.classes import FILE, Prediction, read_predictions
 from asr_transfer.evaluation.finished_run import read_finished
-from asr_transfer.evaluation.foreign import listed
+from asr_transfer.evaluation.in_common import in_common
 from asr_transfer.evaluation.runs import amount_last, different_names, is_pair
 from asr_transfer.textfiles import read_lines
 
@@ -123,19 +123,7 @@ def _system(folder: Path) -> ClassSystem:
 
 def _same_items(systems: Sequence[ClassSystem], intersect: bool) -> list[ClassSystem]:
     tables = [{own.id: own for own in system.predictions} for system in systems]
-    first = tables[0]
-    for system, table in zip(systems[1:], tables[1:], strict=True):
-        lacking, surplus = [n for n in first if n not in table], [n for n in table if n not in first]
-        if (lacking or surplus) and not intersect:
-            parts = [f"only in '{systems[0].name}': {listed(lacking)}"] if lacking else []
-            parts += [f"only in '{system.name}': {listed(surplus)}"] if surplus else []
-            raise DataError(
-                f"'{systems[0].name}' and '{system.name}' predicted classes of different items ({'; '.join(parts)}); "
-                "compare what all have in common with --intersection."
-            )
-    common = [name for name in first if all(name in table for table in tables)]
-    if not common:
-        raise DataError(f"the systems have no item in common ({', '.join(system.name for system in systems)}).")
+    common = in_common([system.name for system in systems], tables, intersect, "item", "predicted classes of")
     known = {name: _agreed(name, [(s, t[name]) for s, t in zip(systems, tables, strict=True)]) for name in common}
     result = []
     for system, table in zip(systems, tables, strict=True):

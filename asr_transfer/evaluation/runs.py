@@ -26,6 +26,7 @@ from asr_transfer.evaluation.foreign import (
     read_nemo,
     read_speechbrain,
 )
+from asr_transfer.evaluation.in_common import in_common
 from asr_transfer.evaluation.normalisation import DEFAULT, find_profile, normalise
 from asr_transfer.evaluation.scoring import Hypothesis
 from asr_transfer.evaluation.text_pairs import Texts, read_pair
@@ -173,19 +174,7 @@ def same_utterances(systems: Sequence[System], intersect: bool = False) -> list[
         return []
     profile = common_profile(systems)
     tables = [{u.id: u for u in s.utterances} for s in systems]
-    first = tables[0]
-    for system, table in zip(systems[1:], tables[1:], strict=True):
-        lacking, surplus = [n for n in first if n not in table], [n for n in table if n not in first]
-        if (lacking or surplus) and not intersect:
-            parts = [f"only in '{systems[0].name}': {listed(lacking)}"] if lacking else []
-            parts += [f"only in '{system.name}': {listed(surplus)}"] if surplus else []
-            raise DataError(
-                f"'{systems[0].name}' and '{system.name}' were scored on different utterances ({'; '.join(parts)}); "
-                "compare what all have in common with --intersection."
-            )
-    common = [name for name in first if all(name in table for table in tables)]
-    if not common:
-        raise DataError(f"the systems have no utterance in common ({', '.join(s.name for s in systems)}).")
+    common = in_common([system.name for system in systems], tables, intersect, "utterance", "were scored on")
     known = {
         name: _agreed(name, [(s, t[name]) for s, t in zip(systems, tables, strict=True)], profile) for name in common
     }

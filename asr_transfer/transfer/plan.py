@@ -336,7 +336,8 @@ def _freeze_statistics(model: nn.Module, selector: str, applied: Applied) -> Non
 
 
 def _hold_statistics(module: nn.Module, arguments: Any) -> None:
-    module.training = False
+    if getattr(module, "statistics_frozen", False):
+        module.training = False
 
 
 def _set_rate(model: nn.Module, action: LearningRate, applied: Applied) -> None:

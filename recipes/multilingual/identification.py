@@ -14,7 +14,7 @@ from pathlib import Path
 
 from asr_transfer.cli import script
 from asr_transfer.data.manifest import read_manifest
-from asr_transfer.decoding.recogniser import OFFSETS
+from asr_transfer.decoding.folder import OFFSETS
 from asr_transfer.errors import DataError
 from asr_transfer.experiments.core.options import RunFolder
 from asr_transfer.experiments.core.tables import show

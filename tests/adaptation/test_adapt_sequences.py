@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from asr_transfer.adaptation.adapt import adapt
+from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.before_after import before_and_after
-from asr_transfer.adaptation.candidates import answers
 from asr_transfer.adaptation.choice import adapt_by_choice, candidates, trial_settings
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.methods import default_learning_rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from asr_transfer.adaptation.auto_chosen import COLUMNS, Chosen, describe_candidates, near
-from asr_transfer.adaptation.candidates import Candidate
+from asr_transfer.adaptation.ladder import Candidate
 
 TRIED = ("full+replay", "lin")
 KNOWN = [

@@ -15,9 +15,11 @@ import torch
 from asr_transfer import progress
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.candidates import Candidate, Judge, Rung, answers
+from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import Choice, _decide, adapt_by_choice, candidates, choose, expectation
+from asr_transfer.adaptation.judge import Judge
+from asr_transfer.adaptation.ladder import Candidate, Rung
 from asr_transfer.adaptation.methods import default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.verdicts import KNOWN

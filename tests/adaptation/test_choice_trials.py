@@ -18,8 +18,9 @@ import soundfile
 
 from asr_transfer.adaptation import candidates
 from asr_transfer.adaptation import choice as choosing
-from asr_transfer.adaptation.candidates import Answers, Candidate
+from asr_transfer.adaptation.answers import Answers
 from asr_transfer.adaptation.choice import Choice, choose
+from asr_transfer.adaptation.ladder import Candidate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.config import FeatureConfig

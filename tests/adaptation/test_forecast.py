@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from asr_transfer.adaptation.candidates import Judgement, Rung
 from asr_transfer.adaptation.choice import Choice
 from asr_transfer.adaptation.forecast import (
     KINDS,
@@ -22,6 +21,7 @@ from asr_transfer.adaptation.forecast import (
     forecast,
     observe,
 )
+from asr_transfer.adaptation.ladder import Judgement, Rung
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens

@@ -17,10 +17,12 @@ from torch import nn
 from asr_transfer.adaptation import adapt as adapting
 from asr_transfer.adaptation import choice as choosing
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.candidates import Candidate, Judge
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.choice import adapt_by_choice, choose
 from asr_transfer.adaptation.frozen_layers import Shared
-from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
+from asr_transfer.adaptation.judge import Judge
+from asr_transfer.adaptation.ladder import Candidate
+from asr_transfer.adaptation.methods import METHODS, default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.manifest import Utterance

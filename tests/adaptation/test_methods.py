@@ -14,8 +14,10 @@ import torch
 
 from asr_transfer.adaptation import adapt as adapting
 from asr_transfer.adaptation.adapt import Adapted, adapt
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM
-from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate, needs_source
+from asr_transfer.adaptation.methods import METHODS, default_learning_rate, needs_source
+from asr_transfer.adaptation.own_statistics import ADABN
 from asr_transfer.adaptation.profile import Profile, merged, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.config import FeatureConfig, ModelConfig, SpecAugmentConfig, TrainerConfig
@@ -38,7 +40,8 @@ COMBINATIONS = [
     "pseudo-label+l2sp", "head+pseudo-label+replay", "first-layers+warp+replay",
     "mean-profile+front-end+replay", "eigen-profile+lhuc", "warp+nearest-profile",
 ]  # fmt: skip
-NAMES = [*(name for name in METHODS if name != FILM), *COMBINATIONS]  # `film` in test_film_summary.py
+ELSEWHERE = (FILM, ADABN)  # in test_film_summary.py and test_own_statistics.py
+NAMES = [*(name for name in METHODS if name not in ELSEWHERE), *COMBINATIONS]
 UNTRAINED = ["none", "suta", "warp", "warp-untranscribed", *STARTS, "warp+nearest-profile"]
 TRAINED = [name for name in NAMES if name not in UNTRAINED]
 every = pytest.mark.parametrize("name", NAMES)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from asr_transfer.adaptation.adapt import adapt, spelled_by_head
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM
-from asr_transfer.adaptation.methods import METHODS, build, default_learning_rate
+from asr_transfer.adaptation.methods import METHODS, default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM
 from asr_transfer.adaptation.methods import (
     FASTER_WITH_SOURCE,
     METHODS,
-    build,
     default_learning_rate,
     find_methods,
     needs_source,
 )
+from asr_transfer.adaptation.own_statistics import ADABN
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.errors import ConfigError
 from tests.small import small_model
@@ -41,6 +42,7 @@ from tests.spaces import STARTS
         ("kld+replay+kld", "'kld' stands twice"),
         ("warp+none", "`none` trains nothing"),
         ("warp+lhuc+warp-untranscribed", "`warp` and `warp-untranscribed` are two ways to one; name one of them"),
+        ("adabn+head+ewc", "`adabn` normalises by this speaker's recordings, by which the source utterances of `ewc`"),
         ("eigen-profile+lhuc+mean-profile", "`eigen-profile` and `mean-profile` are two ways to one; name one of them"),
     ],
 )
@@ -88,7 +90,7 @@ def test_the_learning_rate_is_that_of_the_method_that_says_what_is_trained() -> 
     rates = {name: method.learning_rate for name, method in METHODS.items()}
     for name, rate in rates.items():
         assert default_learning_rate(name) == pytest.approx(rate * (FASTER_WITH_SOURCE if name == "replay" else 1))
-        assert (rate == 0) == (name in ("none", "suta", "warp", "warp-untranscribed", FILM, *STARTS))
+        assert (rate == 0) == (name in ("none", "suta", "warp", "warp-untranscribed", FILM, ADABN, *STARTS))
     assert len({rates["full"], rates["lora"], rates["lhuc"], rates["l2sp"]}) == 4, "or nothing is told apart"
     for name, wanted in {
         "full+replay": "full", "replay+full": "full", "lora+kld": "lora", "lhuc+l2sp": "lhuc", "lora+lhuc": "lora",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from asr_transfer.adaptation.candidates import Judgement
+from asr_transfer.adaptation.ladder import Judgement
 from asr_transfer.adaptation.record_next import MOST, RecordNext, record_next
 from asr_transfer.decoding.recogniser import Recogniser
 from tests.adaptation.test_forecast import Source, spoken

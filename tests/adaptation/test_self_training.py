@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr_transfer.adaptation.candidates import Answers
+from asr_transfer.adaptation.answers import Answers
 from asr_transfer.adaptation.self_training import SelfTraining, choose_self_training
 from asr_transfer.data.features import build_store
 from asr_transfer.data.speech import Spoken

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asr_transfer.adaptation.candidates import Rung
+from asr_transfer.adaptation.ladder import Rung
 from asr_transfer.adaptation.verdicts import (
     COUNTED,
     GREATEST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from asr_transfer.adaptation import without_transcripts
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import answers
+from asr_transfer.adaptation.answers import answers
+from asr_transfer.adaptation.own_statistics import statistics_of
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.unsupervised import Guess
 from asr_transfer.adaptation.without_transcripts import answers_as_heard, choose_without_transcripts
@@ -22,7 +24,7 @@ from asr_transfer.decoding.settings import SutaConfig
 from tests.tones import make_speaker
 
 CONFIG = AdaptConfig(steps=30, precision="fp32", device="cpu", settings=MethodSettings(confidence=0.0))
-TRIED = ChoiceConfig(strengths=(1.0,), without_transcripts=("suta", "pseudo-label+full"))
+TRIED = ChoiceConfig(strengths=(1.0,), without_transcripts=("suta", "pseudo-label+full"), adabn=False)
 
 Bare = tuple[Recogniser, Spoken, Spoken]
 
@@ -97,3 +99,25 @@ def test_without_any_transcript_only_test_time_adaptation_is_chosen_and_no_gain_
     found = choose_without_transcripts(source, spoken, CONFIG, TRIED, transcribed.subset(range(1)))
     assert (found.method, found.ladder) == (method, ())
     assert why in found.reason and "that is no error rate" in found.reason
+
+
+def test_recordings_through_another_channel_are_normalised_by_their_own_statistics(
+    bare: Bare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, spoken, transcribed = bare
+    tried, none = replace(TRIED, adabn=True), transcribed.subset(())
+    usual = choose_without_transcripts(source, spoken, CONFIG, tried, none)
+    assert usual.method != "adabn", "these recordings sound as those that it was trained on"
+    elsewhere = replace(source, model=copy.deepcopy(source.model))
+    for name, tensor in statistics_of(elsewhere.model):
+        tensor.mul_(1 if name.endswith("mean") else 5)
+    compared = choose_without_transcripts(elsewhere, spoken, CONFIG, tried, transcribed)
+    assert {rung.method for rung in compared.ladder} == {
+        "suta", "pseudo-label+full", "adabn", "adabn+pseudo-label+full"
+    }  # fmt: skip
+    assert choose_without_transcripts(elsewhere, spoken, CONFIG, tried, none).method != "adabn", "unseen on no tdnn"
+    monkeypatch.setattr(without_transcripts, "is_measured", lambda model: True)
+    unseen = choose_without_transcripts(elsewhere, spoken, CONFIG, tried, none)
+    assert (unseen.method, unseen.learning_rate, unseen.ladder) == ("adabn", None, ())
+    assert "the recordings differ from what the model was trained on" in unseen.reason
+    assert "that is no error rate" in unseen.reason

@@ -13,7 +13,8 @@ import torch
 import asr_transfer as at
 import asr_transfer.adaptation.kept as kept
 from asr_transfer.data.kept_source import FOLDER, JUDGED, load_summaries
-from asr_transfer.decoding.recogniser import OFFSETS, Recogniser
+from asr_transfer.decoding.folder import OFFSETS
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.languages.learning import LEARNT
 from asr_transfer.languages.ways import WAYS
 from asr_transfer.models.folder import update_origin

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -151,6 +152,19 @@ def test_speakers_are_adapted_to_while_they_are_listened_to(tone_run: Path, tmp_
     assert scored[0] == 0 and any(line.startswith("child: warp 0.") for line in scored[1])
     record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert record["online_profile"]["factors"]["child"] < 1
+
+
+def test_a_noisy_line_is_made_up_for_while_listening(tone_run: Path, tmp_path: Path, lines: Lines) -> None:
+    made = make_speaker(tmp_path, "caller", 1.0, 3, 7)
+    for utterance in made:
+        samples, rate = soundfile.read(utterance.audio)
+        noise = np.random.default_rng(0).standard_normal(len(samples))
+        soundfile.write(utterance.audio, samples + 0.1 * noise, rate)
+    write_manifest(tmp_path / "caller.jsonl", made)
+    given = ("--model", tone_run, tmp_path / "caller.jsonl")
+    code, texts, said = lines("transcribe", "--online_profile", "adabn", *given)
+    assert code == 0 and len(texts) == 3 and "caller: normalised by " in said and " of 3 recordings" in said
+    assert texts != lines("transcribe", *given)[1]
 
 
 def test_a_damaged_lexicon_or_list_gives_one_sentence(tone_run: Path, word: Path, tmp_path: Path, lines: Lines) -> None:

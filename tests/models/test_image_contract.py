@@ -11,8 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.film_summary import FILM
-from asr_transfer.adaptation.methods import METHODS, STREAM, build
+from asr_transfer.adaptation.ingredients import STREAM
+from asr_transfer.adaptation.methods import METHODS
+from asr_transfer.adaptation.own_statistics import ADABN
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.config import ImageConfig
 from asr_transfer.data.batching import ArrayData
@@ -29,7 +32,7 @@ from tests.small import different, settings, snapshot
 from tests.spaces import STARTS
 
 LAYERS = (5, 6, 4)
-LISTENING = ("lin", "pseudo-label", "suta", "warp", "warp-untranscribed", "replay", "none", FILM, *STARTS)
+LISTENING = ("lin", "pseudo-label", "suta", "warp", "warp-untranscribed", "replay", "none", FILM, ADABN, *STARTS)
 """Methods that are about speech, or nothing to train."""
 TRAINED = {
     "front-end": ("encoder.layers.0.",),

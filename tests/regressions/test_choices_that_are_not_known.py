@@ -17,7 +17,7 @@ ADAPT = ["adapt", "--model", "m", "--data", "d", "--out", "o"]
          "`speaker_profiles` is 'zz', which it cannot be; it takes lhuc, lin, lora."),
         ([*ADAPT, "--settings.labels", "zz"], "`settings.labels` is 'zz', which it cannot be; it takes plain, suta."),
         (["transcribe", "--model", "m", "--online_profile", "wrap", "a.wav"],
-         "`online_profile` is 'wrap', which it cannot be; it takes warp, film."),
+         "`online_profile` is 'wrap', which it cannot be; it takes warp, film, adabn."),
     ],
 )  # fmt: skip
 def test_the_names_that_it_takes_are_told(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asr_transfer.adaptation.methods import build
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.models.attributes import Inventory, PhoneModel
 from tests.small import small_model

@@ -15,7 +15,8 @@ from asr_transfer import audio
 from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.decoding.recogniser import OFFSETS, Recogniser
+from asr_transfer.decoding.folder import OFFSETS
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import AsrTransferError, ModelError
 from asr_transfer.models.acoustic import AcousticModel

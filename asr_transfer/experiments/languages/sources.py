@@ -16,7 +16,7 @@ from asr_transfer.config import ModelConfig, SourceConfig, to_record
 from asr_transfer.data.manifest import Utterance, by_language
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.subsets import nested_subsets
-from asr_transfer.decoding.recogniser import OFFSETS
+from asr_transfer.decoding.folder import OFFSETS
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.experiments.core.jobs import Job
 from asr_transfer.experiments.core.ledger import Data

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from asr_transfer.adaptation.candidates import Judgement
 from asr_transfer.adaptation.forecast import HALF, KINDS, LEVEL, Constants, Curve, Kind, fit, observe
+from asr_transfer.adaptation.ladder import Judgement
 from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.plots import Plot, Series, shares_of_levels

@@ -16,10 +16,12 @@ from typing import Any
 
 from asr_transfer.adaptation.adapt import adapt, spelled_by_head
 from asr_transfer.adaptation.adaptable_source import train_source
-from asr_transfer.adaptation.candidates import answers, rise
+from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
 from asr_transfer.adaptation.film_summary import FILM
+from asr_transfer.adaptation.loss_of_others import rise
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts, starting
+from asr_transfer.adaptation.own_statistics import normalised_as, statistics_of
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.speaker_profiles import space_of_training
 from asr_transfer.adaptation.warp import prior_of_training, unwarped, warp_of
@@ -30,7 +32,8 @@ from asr_transfer.data.judged import HeldOut
 from asr_transfer.data.kept_source import judged_origin, keep, remarks, writers
 from asr_transfer.data.manifest import Utterance, checksum, read_manifest
 from asr_transfer.data.speech import Spoken
-from asr_transfer.decoding.recogniser import Recogniser, model_folder
+from asr_transfer.decoding.folder import model_folder
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.devices import find_device
 from asr_transfer.errors import ConfigError, DataError, NothingUsable
@@ -439,7 +442,8 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
         recogniser = replace(recogniser, writing=grid.writing)
     others = others_of(fold, draw.speaker, shop.config.protocol)
     own = hypotheses(recogniser, Spoken([known[name] for name in draw.test], store))
-    with unwarped(recogniser, before):
+    usual = dict(statistics_of(source.model))
+    with unwarped(recogniser, before), normalised_as(recogniser.model, {} if recogniser is source else usual):
         rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
         risen = None if recogniser is source else _risen(shop, fold, recogniser)
     unit, profile = shop.config.protocol.unit, recogniser.normalisation

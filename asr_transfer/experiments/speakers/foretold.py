@@ -14,8 +14,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import Candidate, answers
+from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.choice import choose
+from asr_transfer.adaptation.ladder import Candidate
 from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.standard_error import residuals, standard_error

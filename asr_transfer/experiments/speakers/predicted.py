@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from asr_transfer.adaptation.adapt import Adapted, adapt
-from asr_transfer.adaptation.candidates import Judge
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import lasting
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.judge import Judge
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import ConfigError, DataError

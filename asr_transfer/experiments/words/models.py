@@ -14,7 +14,8 @@ from asr_transfer.data.inputs import Wanted
 from asr_transfer.data.manifest import by_language, checksum
 from asr_transfer.data.speech import Spoken
 from asr_transfer.data.tokens import spells_phones
-from asr_transfer.decoding.recogniser import Recogniser, model_folder
+from asr_transfer.decoding.folder import model_folder
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.core.jobs import Job, run_job
 from asr_transfer.experiments.core.ledger import Data

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from asr_transfer.cli import main
-from asr_transfer.decoding.recogniser import model_folder
+from asr_transfer.decoding.folder import model_folder
 from asr_transfer.errors import ModelError
 from asr_transfer.models.pretrained.hub import local_folder
 

@@ -10,7 +10,8 @@ import torch
 
 from asr_transfer.data.subwords import train_subwords
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.decoding.recogniser import Recogniser, heads_in
+from asr_transfer.decoding.folder import heads_in
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.pretrained.door import is_foreign
 from tests.models.pretrained.converted_folders import write_speechbrain

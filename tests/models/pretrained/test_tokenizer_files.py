@@ -13,7 +13,8 @@ import torch
 
 from asr_transfer.data.subwords import MARK, subwords_of
 from asr_transfer.data.tokens import Tokens
-from asr_transfer.decoding.recogniser import Recogniser, heads_in
+from asr_transfer.decoding.folder import heads_in
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, ModelError
 from asr_transfer.languages.heads import extend_head, told_rows
 from asr_transfer.models.pretrained.door import open_pretrained

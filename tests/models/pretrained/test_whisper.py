@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_transfer.decoding.recogniser import Recogniser, speaks_many
+from asr_transfer.decoding.folder import speaks_many
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.contract import SequenceModel
 from asr_transfer.models.pretrained import whisper_decoder_layers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asr_transfer.adaptation.methods import build
+from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.models.pretrained.door import open_pretrained
 from tests.models.pretrained.whole_whisper import write_whisper

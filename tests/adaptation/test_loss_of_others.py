@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from asr_transfer.adaptation.adapt import adapt
-from asr_transfer.adaptation.candidates import Candidate, Judge, Loss, costly, describe, mean_abroad
 from asr_transfer.adaptation.choice import Choice, choose
+from asr_transfer.adaptation.judge import Judge
+from asr_transfer.adaptation.ladder import Candidate, describe
+from asr_transfer.adaptation.loss_of_others import Loss, costly, mean_abroad
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.manifest import Utterance
