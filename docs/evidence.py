@@ -200,7 +200,9 @@ def check_shipped() -> Check:
             check.count += 1
             if other := unshipped(values):
                 told = f"{name}: its `auto` has other {other} than `adapt`"
-                (check.notes if older(values) else check.wrong).append(told)
+                (check.notes if older(values) or name in records.TO_REPEAT else check.wrong).append(told)
+            elif name in records.TO_REPEAT:
+                check.wrong.append(f"{name}: is to be repeated no more; take it out of `TO_REPEAT`.")
     return check
 
 

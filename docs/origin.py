@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from asr_transfer.adaptation.adapt import BESIDE, BESIDE_PUBLISHED
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import to_record
 from asr_transfer.errors import AsrTransferError
@@ -73,17 +74,20 @@ def unshipped(values: Mapping[str, Any]) -> str:
 def unread(values: Mapping[str, Any]) -> set[str]:
     """Return the settings that tell nothing of a record's figures.
 
-    They are those of `auto` that are for another kind of model than that of the experiment, and where a model listened.
+    They are those of `auto` that are for another kind of model than that of the experiment, where a model listened, and
+    source utterances per batch where their number was set to what is taken of such models today.
     """
     rows = _within(values, "scores", "rows") or []
     writes = any(isinstance(row, Mapping) and row.get("capped") is not None for row in rows)
     published = any(
         _within(values, "config", *path) is not None for path in (("model",), ("source", "model", "pretrained"))
     )
+    beside = _within(values, "config", "adapt", "source_budget")
     return {
         "device",
         *(() if writes else ("choice.token_by_token",)),
         *(() if published and not writes else ("choice.on_published",)),
+        *(("adapt.source_budget",) if beside == (BESIDE_PUBLISHED if published and not writes else BESIDE) else ()),
     }
 
 

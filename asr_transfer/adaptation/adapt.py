@@ -6,8 +6,8 @@ import copy
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
@@ -25,7 +25,14 @@ from asr_transfer.adaptation.methods import (
     require_fitting,
     starting,
 )
-from asr_transfer.adaptation.own_statistics import ADABN, OwnStatistics, statistics_of, with_own_statistics
+from asr_transfer.adaptation.own_statistics import (
+    ADABN,
+    OwnStatistics,
+    keep_beside,
+    normalised_as,
+    statistics_of,
+    with_own_statistics,
+)
 from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.adaptation.speaker_weights import (
     MEAN,
@@ -44,6 +51,7 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError, NothingUsable
 from asr_transfer.models.adapters import PREFIX, add_adapter
 from asr_transfer.models.contract import Criterion, SequenceModel, SpeechModel
+from asr_transfer.models.domains import settle
 from asr_transfer.remarks import remark
 from asr_transfer.training import distributed
 from asr_transfer.training.activations import above
@@ -57,6 +65,10 @@ from asr_transfer.transfer.distillation import Distillation
 from asr_transfer.transfer.ewc import EWC, fisher_information
 from asr_transfer.transfer.plan import Applied, Done
 
+BESIDE, BESIDE_PUBLISHED = 500, 1500
+"""Frames of source utterances per batch, unless they are set: in general, and on a published encoder."""
+OTHERS = "others"
+"""Domain of source utterances that are mixed in where the speaker's own statistics are taken."""
 TOGETHER = 8
 """Windows that a batch of a model of sequence to sequence holds at least, where there are so many."""
 
@@ -76,6 +88,7 @@ class Adapted:
         warp_before: factor of the source's own warp; 1 for none.
         described: weights of the training speakers' directions, or summary, that it starts from; None for none.
         normalised: statistics of the recordings that it normalises by; None where none were taken.
+        statistics_before: those that it normalised by before, by name; empty where they are as they were.
     """
 
     recogniser: Recogniser
@@ -89,6 +102,7 @@ class Adapted:
     warp_before: float = 1.0
     described: Described | Summarised | None = None
     normalised: OwnStatistics | None = None
+    statistics_before: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def at_strength(self, strength: float) -> Recogniser:
         """Move the trained weights to `strength` between their start (0) and end (1); return the same recogniser.
@@ -115,9 +129,17 @@ class Adapted:
         """Whether the speaker was given a warp."""
         return self.warp is not None and self.warp.factor != self.warp_before
 
-    def unwarped(self) -> AbstractContextManager[Recogniser]:
-        """Return the recogniser as others are to be heard by it, for so long: without this speaker's own warp."""
-        return unwarped(self.recogniser, self.warp_before)
+    @contextmanager
+    def for_others(self) -> Iterator[Recogniser]:
+        """Return the recogniser as others are to be heard by it, for so long.
+
+        That is without this speaker's own warp, and by the statistics that it had before him.
+        """
+        with (
+            unwarped(self.recogniser, self.warp_before) as recogniser,
+            normalised_as(recogniser.model, self.statistics_before),
+        ):
+            yield recogniser
 
 
 @contextmanager
@@ -200,6 +222,7 @@ def adapt(
         require_speech(spoken, ADABN, "")
         usual = _copied(statistics_of(source.model))
         source, normalised = with_own_statistics(source, spoken, distributed.join(config.device))
+        usual = usual if normalised.share > 0 else {}
         shared = None
         if log:
             log(normalised.describe())
@@ -220,13 +243,15 @@ def adapt(
         applied = recipe.plan.apply(model)
         _trainable_as(model, source.model)
         test_time = config.suta if "suta" in names else source.test_time
-        if normalised is not None and normalised.share > 0:
+        if usual:
             no_op, profile = {**no_op, **usual}, {**profile, **_copied(statistics_of(model))}
         offsets = {} if profile else source.offsets
         adapted = replace(source, model=model, test_time=test_time, offsets=offsets)
         spent = 0.0 if described is None and normalised is None else time.process_time() - begin
         nothing = Result([], None, 0, 0, spent, 0.0, 0)
-        outcome = Adapted(adapted, nothing, applied, report, no_op, profile, 0, warp, before, described, normalised)
+        outcome = Adapted(
+            adapted, nothing, applied, report, no_op, profile, 0, warp, before, described, normalised, usual
+        )
         outcome.at_strength(config.strength)
         return outcome
     factor = warp_of(source.model)
@@ -242,7 +267,9 @@ def adapt(
     applied = recipe.plan.apply(model)
     if factor != 1:
         set_warp(model, 1.0)
-    depth = shared.depth(model, config.augment is not None, any(objective.taps for _, objective in recipe.objectives))
+    mixed_in = bool(recipe.source_weight) and bool(usual)  # what frozen layers give of others is then another thing
+    taps = any(objective.taps for _, objective in recipe.objectives)
+    depth = 0 if mixed_in else shared.depth(model, config.augment is not None, taps)
     for _, objective in recipe.objectives:
         if isinstance(objective, Distillation):
             objective.teacher, objective.cache = above(source.model, depth), shared.posteriors()
@@ -258,11 +285,17 @@ def adapt(
     ]
     criterion = source.model.criterion
     streams: list[Task | Mixture] = [speech_task(STREAM, kept.fed(inputs), source.head, recipe.task_weight, criterion)]
-    budget, source_budget = (_roomy(each, source.model, kept) for each in (config.batch_budget, config.source_budget))
+    budget, source_budget = (
+        _roomy(each, source.model, kept) for each in (config.batch_budget, source_budget_of(config, source.model))
+    )
     if recipe.source_weight:
         if not beside:
             raise DataError(f"`{method}` mixes source utterances in, but there are none; give some with --source.")
-        streams.append(_replayed(beside, source.head, recipe.source_weight, source_budget, criterion))
+        domain = None
+        if mixed_in:
+            domain = OTHERS
+            keep_beside(model, domain, usual)
+        streams.append(_replayed(beside, source.head, recipe.source_weight, source_budget, criterion, domain))
     settings = TrainerConfig(
         steps=config.steps,
         batch_budget=budget,
@@ -284,6 +317,7 @@ def adapt(
     )
     start = _trained(model)
     result = trainer.train()
+    settle(model, None)
     end = _trained(model)
     _trainable_as(model, source.model)
     if factor != 1:
@@ -292,7 +326,9 @@ def adapt(
     start, end = {**start, **no_op}, {**profile, **end}
     if described is not None or normalised is not None or factor != before:
         depth = 0  # the first layers give what those of the model that was given do not
-    outcome = Adapted(recogniser, result, applied, report, start, end, depth, warp, before, described, normalised)
+    outcome = Adapted(
+        recogniser, result, applied, report, start, end, depth, warp, before, described, normalised, usual
+    )
     outcome.at_strength(config.strength)
     return outcome
 
@@ -368,6 +404,13 @@ def spelled_by_head(source: Recogniser, spoken: Spoken) -> dict[str, Spoken]:
     return parts
 
 
+def source_budget_of(config: AdaptConfig, model: SpeechModel) -> int:
+    """Return the frames of source utterances in a batch: what was set, else what suits the model."""
+    if config.source_budget is not None:
+        return config.source_budget
+    return BESIDE_PUBLISHED if model.published() else BESIDE
+
+
 def _roomy(budget: int, model: SpeechModel, spoken: Spoken) -> int:
     """Return the budget of a batch, of windows of one length at least that of some side by side.
 
@@ -377,16 +420,21 @@ def _roomy(budget: int, model: SpeechModel, spoken: Spoken) -> int:
 
 
 def _replayed(
-    parts: Mapping[str, Spoken], head: str, weight: float, budget: int, criterion: Criterion
+    parts: Mapping[str, Spoken], head: str, weight: float, budget: int, criterion: Criterion, domain: str | None
 ) -> Task | Mixture:
     """Return source speech as one stream; of several languages, half is of the head's own and as much of every other.
+
+    It is normalised by the statistics of a domain, where there is one.
 
     Batches are as large as those of one language, so that other languages cost no time.
     """
     if len(parts) == 1:
         ((only, part),) = parts.items()
-        return replace(speech_task("source", part, only, weight, criterion), budget=budget)
-    tasks = {name: speech_task(f"source {name}", part, name, criterion=criterion) for name, part in parts.items()}
+        return replace(speech_task("source", part, only, weight, criterion), budget=budget, domain=domain)
+    tasks = {
+        name: replace(speech_task(f"source {name}", part, name, criterion=criterion), domain=domain)
+        for name, part in parts.items()
+    }
     rest = max(1, len(tasks.keys() - {head}))
     shares = {task.name: 1.0 if name == head else 1.0 / rest for name, task in tasks.items()}
     return Mixture("source", tuple(tasks.values()), shares=shares, weight=weight, budget=budget)

@@ -13,6 +13,7 @@ from asr_transfer.adaptation.answers import Answers, Floats, answers, shares_of
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.ladder import WORST, Candidate, Rung, judgements
 from asr_transfer.adaptation.loss_of_others import Loss, costly, rise
+from asr_transfer.adaptation.own_statistics import normalised_as, statistics_of
 from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.adaptation.warp import unwarped, warp_of
 from asr_transfer.data.speech import Spoken
@@ -77,6 +78,7 @@ class Judge:
         self._abroad = tuple(abroad or ())
         self._shared = shared or Shared(source, own.store)
         self._factor, self._doubt = warp_of(source.model), doubt
+        self._statistics = {name: tensor.clone() for name, tensor in statistics_of(source.model)}
         self._data: dict[tuple[str, int], Spoken] = {}
         self._before = self._answers(source, OWN)
         self._judged_before = {
@@ -126,7 +128,7 @@ class Judge:
         heard, chosen = self._data[part, depth], range(len(self._parts[part])) if items is None else items
         if part == OWN:
             return answers(model, heard, chosen)
-        with unwarped(model, self._factor):
+        with unwarped(model, self._factor), normalised_as(model.model, {} if depth else self._statistics):
             return answers(model, heard, chosen)
 
     def listen_to_others(self, entry: Entry, strength: float, model: Recogniser, depth: int = 0) -> None:

@@ -261,7 +261,7 @@ def find_methods(name: str) -> list[Method]:
         same = [method.name for method in found if method.role == role]
         if len(same) > 1:
             raise ConfigError(f"'{name}': `{same[0]}` and `{same[1]}` are two ways to one; name one of them.")
-    reading = [method.name for method in found if method.uses_source]
+    reading = [method.name for method in found if method.uses_source and method.role == "held"]
     if reading and any(method.role == "statistics" for method in found):
         raise ConfigError(
             f"'{name}': `{ADABN}` normalises by this speaker's recordings, by which the source utterances of "

@@ -9,7 +9,8 @@ their own statistics is taken, as a positive-part James-Stein estimate would.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -20,7 +21,7 @@ from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 from asr_transfer.models.contract import Model, SpeechModel
-from asr_transfer.models.domains import normalisation_layers
+from asr_transfer.models.domains import keep_domains, normalisation_layers, normalised_for
 from asr_transfer.training.recalibration import recalibrate
 
 ADABN = "adabn"
@@ -175,6 +176,42 @@ def is_measured(model: SpeechModel) -> bool:
     """
     front = {part for block in model.front_end() for part in model.get_submodule(block.path).modules()}
     return bool(_layers(model)) and not model.published() and front.issuperset(_layers(model))
+
+
+@contextmanager
+def normalised_as(model: Model, statistics: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Let others be heard by a speaker's model: by the statistics that it had before him, for his own are his alone.
+
+    Args:
+        model: model of the speaker.
+        statistics: statistics by name; of those that are left out the model keeps its own.
+    """
+    kept = {name: tensor.clone() for name, tensor in statistics_of(model) if name in statistics}
+    _set(model, statistics)
+    try:
+        yield
+    finally:
+        _set(model, kept)
+
+
+@torch.no_grad()
+def _set(model: Model, statistics: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in statistics_of(model):
+        if name in statistics:
+            tensor.copy_(statistics[name])
+
+
+def keep_beside(model: Model, domain: str, statistics: Mapping[str, torch.Tensor]) -> None:
+    """Let a model keep statistics of a domain beside its own, for speech that is mixed in; see `models.domains`.
+
+    Args:
+        model: model, changed in place.
+        domain: name of the domain.
+        statistics: its statistics by name.
+    """
+    keep_domains(model, [domain])
+    with normalised_for(model, domain):
+        _set(model, statistics)
 
 
 def statistics_of(model: Model) -> Iterator[tuple[str, torch.Tensor]]:

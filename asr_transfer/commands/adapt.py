@@ -104,7 +104,7 @@ def adapt(
     speeds: tuple[float, ...] = (1.0,),
     augment: SpecAugmentConfig | None = None,
     strength: float = 1.0,
-    source_budget: int = 500,
+    source_budget: int | None = None,
     settings: MethodSettings = MethodSettings(),
     suta: SutaConfig = SutaConfig(),
     precision: Precision = "auto",

@@ -174,9 +174,13 @@ def adapt_run(
         scores["test"] = before_and_after("test", source, adapted.recogniser, Spoken(speech.test, store), record, say)
     if adapted.is_warped:
         say("others: heard without the warp, which is this speaker's own; with it they would be understood worse")
+    if adapted.statistics_before:
+        say(
+            "others: heard by the statistics that the model had before; those of these recordings are the speaker's own"
+        )
     about = {"others": judged.what if judged.sure else NOT_MEASURED} if adapted.end else {}
     abroad: dict[str, Any] = {}
-    with adapted.unwarped() as for_others:
+    with adapted.for_others() as for_others:
         if speech.others:
             heard = Spoken(speech.others, store)
             scores["others"] = before_and_after("others", source, for_others, heard, record, say)

@@ -42,7 +42,7 @@ from tests.spaces import STARTS
         ("kld+replay+kld", "'kld' stands twice"),
         ("warp+none", "`none` trains nothing"),
         ("warp+lhuc+warp-untranscribed", "`warp` and `warp-untranscribed` are two ways to one; name one of them"),
-        ("adabn+head+replay", "`adabn` normalises by this speaker's recordings, by which the source utterances of"),
+        ("adabn+head+ewc", "`adabn` normalises by this speaker's recordings, by which the source utterances of `ewc`"),
         ("eigen-profile+lhuc+mean-profile", "`eigen-profile` and `mean-profile` are two ways to one; name one of them"),
     ],
 )

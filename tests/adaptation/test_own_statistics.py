@@ -12,6 +12,7 @@ import torch
 from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.choice import Candidate, choose
 from asr_transfer.adaptation.frozen_layers import Shared
+from asr_transfer.adaptation.judge import Judge
 from asr_transfer.adaptation.online_statistics import StatisticsSession
 from asr_transfer.adaptation.own_statistics import (
     ADABN,
@@ -30,6 +31,8 @@ from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.adapters import adapter_specs
+from asr_transfer.models.domains import domains_of
+from asr_transfer.models.encoders import LockedDropout
 from asr_transfer.training.recalibration import recalibrate
 from asr_transfer.transfer.plan import FreezeStatistics, TransferPlan
 from tests.adaptation.test_methods import CONFIG, make_source, outputs
@@ -173,6 +176,26 @@ def test_what_is_trained_on_top_goes_on_from_them(source: Recogniser, speech: Sp
     assert all(torch.equal(tensor, statistics[name]) for name, tensor in _statistics(adapted.recogniser).items())
     assert [spec.kind for spec in adapter_specs(adapted.recogniser.model)] == ["lhuc"]
     assert set(adapted.end) and all(name.startswith("adapters.lhuc.") for name in adapted.end)
+
+
+def test_others_are_heard_and_mixed_in_by_the_statistics_before(source: Recogniser, speech: Speech) -> None:
+    own, more = (Spoken(some, speech.store) for some in (speech.own, speech.more))
+    # Where the speaker's utterances weigh nothing, what is learnt of the others is what it is without his statistics.
+    for part in source.model.modules():
+        if isinstance(part, LockedDropout):
+            part.p = 0.0  # streams of two domains are two passes, which draw other masks
+    config = replace(CONFIG, augment=None, settings=replace(CONFIG.settings, replay=1.0))
+    mixed = adapt(source, own, f"{ADABN}+full+replay", config, source_speech=more)
+    plain = adapt(source, own, "full+replay", config, source_speech=more)
+    for name, tensor in plain.end.items():
+        torch.testing.assert_close(mixed.end[name], tensor, rtol=1e-4, atol=1e-5)
+    assert domains_of(mixed.recogniser.model) == [] and mixed.statistics_before
+    with mixed.for_others() as heard:
+        torch.testing.assert_close(outputs(heard, speech), outputs(plain.recogniser, speech), rtol=1e-3, atol=1e-3)
+    taken = _statistics(_adapted(source, speech).recogniser)
+    assert all(torch.equal(tensor, taken[name]) for name, tensor in _statistics(mixed.recogniser).items())
+    judge = Judge(source, own, more.spelled(source.tokens))
+    assert judge.lost(_adapted(source, speech).recogniser).risen == 0, "others do not hear through his line"
 
 
 @pytest.mark.parametrize("below", [ADABN, "nearest-profile"])

@@ -272,7 +272,7 @@ def test_a_speakers_warp_is_taken_off_for_others_and_put_back(speech: Speech) ->
     adapted = adapt(source, own, "warp", CONFIG)
     assert adapted.is_warped
     through = outputs(adapted.recogniser, speech)
-    with adapted.unwarped() as for_others:
+    with adapted.for_others() as for_others:
         assert torch.equal(outputs(for_others, speech), outputs(source, speech))
     assert torch.equal(outputs(adapted.recogniser, speech), through)
     assert not torch.equal(through, outputs(source, speech))

@@ -138,8 +138,8 @@ MUTANTS = (
     Mutant(
         "others-are-heard-through-the-warp",
         f"{ROOM}/judge.py",
-        "with unwarped(model, self._factor):",
-        "with unwarped(model, warp_of(model.model)):",
+        "with unwarped(model, self._factor), normalised_as",
+        "with unwarped(model, warp_of(model.model)), normalised_as",
         "a child's warp seems to cost others dearly, and is refused",
         ("tests/adaptation/test_warp.py",),
     ),
@@ -245,6 +245,14 @@ MUTANTS = (
         "usual = USUAL_NATS + USUAL_NAT_SECONDS / heard.seconds",
         "usual = 0.0",
         "`adabn` follows recordings that differ as those of any speaker do",
+        ("tests/adaptation/test_own_statistics.py",),
+    ),
+    Mutant(
+        "others-are-mixed-in-through-a-telephone",
+        f"{ROOM}/adapt.py",
+        "keep_beside(model, domain, usual)",
+        "keep_beside(model, domain, {})",
+        "source utterances are normalised by the statistics of the speaker's line",
         ("tests/adaptation/test_own_statistics.py",),
     ),
     Mutant(

@@ -346,7 +346,7 @@ class Adapt(_Step):
             record.folder, record.log, Spoken(judged, store),
         )  # fmt: skip
         self.hear(record, "adapt", adapted.recogniser, None)
-        with adapted.unwarped() as heard_by_others:
+        with adapted.for_others() as heard_by_others:
             self.hear_others(record, "adapt", heard_by_others, self.beside(experiment, source).judged)
         facts = {"adapted_to": record.values["data"]["adapt"]["checksum"], "method": choice.method}
         card = f"# Adapted to {len(vetted.spoken)} sentences by `{AUTO}`\n\n{choice.reason}\n" + remarks(kept)

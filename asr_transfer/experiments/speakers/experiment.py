@@ -21,6 +21,7 @@ from asr_transfer.adaptation.choice import AUTO, adapt_by_choice, lasting
 from asr_transfer.adaptation.film_summary import FILM
 from asr_transfer.adaptation.loss_of_others import rise
 from asr_transfer.adaptation.methods import default_learning_rate, find_methods, reads_transcripts, starting
+from asr_transfer.adaptation.own_statistics import normalised_as, statistics_of
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.adaptation.speaker_profiles import space_of_training
 from asr_transfer.adaptation.warp import prior_of_training, unwarped, warp_of
@@ -441,7 +442,8 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
         recogniser = replace(recogniser, writing=grid.writing)
     others = others_of(fold, draw.speaker, shop.config.protocol)
     own = hypotheses(recogniser, Spoken([known[name] for name in draw.test], store))
-    with unwarped(recogniser, before):
+    usual = dict(statistics_of(source.model))
+    with unwarped(recogniser, before), normalised_as(recogniser.model, {} if recogniser is source else usual):
         rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
         risen = None if recogniser is source else _risen(shop, fold, recogniser)
     unit, profile = shop.config.protocol.unit, recogniser.normalisation
