@@ -7,12 +7,13 @@ A second Ctrl-C ends it where it stands.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 
@@ -77,6 +78,7 @@ def heeding() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
     _STATE.heeding, _STATE.requested = True, 0
+    _arrive_apart()
     try:
         for number in SIGNALS:
             if before[number] is not signal.SIG_IGN:  # as a shell's background jobs and nohup have it
@@ -86,6 +88,19 @@ def heeding() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         _STATE.heeding, _STATE.requested = False, 0
+
+
+def _arrive_apart() -> None:
+    """Let signals arrive on a stack of their own, which Python's handlers take where there is one.
+
+    Fast kernels keep values below the end of the stack, beyond what the system spares, and a signal that arrives there
+    overwrites them: a backward pass through an LSTM of PyTorch 2.11 then corrupts the heap, and the process is gone
+    before its checkpoint. `faulthandler` makes that stack; it also says where a process stood that crashes.
+    """
+    if faulthandler.is_enabled() or sys.__stderr__ is None:
+        return
+    with suppress(OSError, RuntimeError, ValueError):  # a stream that is no file
+        faulthandler.enable(sys.__stderr__)
 
 
 def heed_again() -> None:
@@ -99,6 +114,7 @@ def heed_again() -> None:
 def heed_in_worker() -> None:
     """Heed the signals in a worker process: between jobs they are remembered, in a job (`working`) they stop it."""
     _STATE.worker, _STATE.deferring = True, 1
+    _arrive_apart()
     for number in SIGNALS:
         signal.signal(number, _on_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -32,6 +32,7 @@ def headline() -> str:
     """Return what `auto` reached at each amount on each corpus that it was run on, and on which it was not."""
     lines: list[tuple[str, Row]] = []
     notes, missing = [], []
+    repeated: dict[str, list[str]] = {}
     for corpus, title in CORPORA.items():
         rows = record(corpus)["scores"]["rows"] if measured(corpus) else []
         automatic = [row for row in rows if row["method"] == "auto"]
@@ -39,10 +40,11 @@ def headline() -> str:
             missing.append(f"{title} ({OLDER})" if measured(corpus) and older(record(corpus)) else title)
             continue
         if to_repeat := _to_repeat(record(corpus)):
-            notes.append(f"{title} {MARK}: {to_repeat}.")
+            repeated.setdefault(to_repeat, []).append(f"{title} {MARK}")
         name = f"{title} {MARK}" if to_repeat else title
         lines += [(name, row) for row in _spread(automatic)]
         notes += [f"{title}: {text}" for text in [untouched(corpus, rows)] if text]
+    notes += [f"{'; '.join(titles)}: {reason}." for reason, titles in repeated.items()]
     lacking = f" Not run with `auto` yet: {'; '.join(missing)}." if missing else ""
     notes.append(f"No interval is given for fewer than {FEWEST} speakers.{lacking}")
     table = Table.of(

@@ -198,6 +198,34 @@ def test_outside_of_training_a_signal_stops_at_once_and_everything_is_as_before_
     assert interruption.requested() == 0
 
 
+LSTM = """
+import time, torch
+from asr_transfer.interruption import deferring, heeding
+torch.set_num_threads(1)
+inputs, net = torch.randn(8, 400, 256), torch.nn.LSTM(256, 256, bidirectional=True, batch_first=True)
+with heeding(), deferring():
+    net(inputs)[0].sum().backward()
+    print("ready", flush=True)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        net(inputs)[0].sum().backward()
+"""
+"""Learns by kernels that keep values below the end of the stack, while signals arrive."""
+
+
+def test_signals_corrupt_no_memory_of_what_is_computed() -> None:
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONFAULTHANDLER"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", LSTM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for _ in range(300):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1 and told.rstrip().endswith("Stopped: 15"), told
+
+
 def test_signals_that_are_ignored_stay_so() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
