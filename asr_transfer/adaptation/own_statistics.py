@@ -186,6 +186,9 @@ def normalised_as(model: Model, statistics: Mapping[str, torch.Tensor]) -> Itera
         model: model of the speaker.
         statistics: statistics by name; of those that are left out the model keeps its own.
     """
+    if not statistics:
+        yield
+        return
     kept = {name: tensor.clone() for name, tensor in statistics_of(model) if name in statistics}
     _set(model, statistics)
     try:

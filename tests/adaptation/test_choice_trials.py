@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from torch import nn
 
-from asr_transfer.adaptation import candidates
 from asr_transfer.adaptation import choice as choosing
+from asr_transfer.adaptation import judge
 from asr_transfer.adaptation.answers import Answers
 from asr_transfer.adaptation.choice import Choice, choose
-from asr_transfer.adaptation.ladder import Candidate
+from asr_transfer.adaptation.ladder import WORST, Candidate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.audio import SAMPLE_RATE
 from asr_transfer.config import FeatureConfig
@@ -98,7 +99,7 @@ class Puppet:
     heard: frozenset[str]
     strength: float = 1.0
     rate: float = 0.0
-    model: None = None
+    model: nn.Module = field(default_factory=nn.Identity, compare=False)
 
 
 @dataclass
@@ -151,7 +152,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stage]:
     def build(moody: Mapping[float, int] | None = None, **cast: tuple[float, float]) -> Stage:
         made = Stage({float(rate.removeprefix("at")): factors for rate, factors in cast.items()}, moody or {})
         monkeypatch.setattr(choosing, "adapt", made.adapt)
-        monkeypatch.setattr(candidates, "answers", made.answers)
+        monkeypatch.setattr(judge, "answers", made.answers)
         return made
 
     return build
@@ -284,11 +285,11 @@ def test_answers_that_are_not_finite_are_never_chosen(broken: float, world: Worl
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "answers", breaking)
+        patch.setattr(judge, "answers", breaking)
         found = _choose(world, *_candidates(played), others=True)
         alone = _choose(world, Candidate("full", 2.0))
     assert found.learning_rate == 1.0
     ladder = {rung.learning_rate: rung for rung in found.ladder}
-    assert ladder[2.0].score == candidates.WORST and "100.0 points worse" in ladder[3.0].refused
+    assert ladder[2.0].score == WORST and "100.0 points worse" in ladder[3.0].refused
     assert all(np.isfinite([rung.score, rung.forgetting or 0.0]).all() for rung in found.ladder)
     assert alone.method == "none"

@@ -9,7 +9,7 @@ import pytest
 
 from asr_transfer.cli import main
 from asr_transfer.commands import language, listen
-from asr_transfer.decoding import recogniser
+from asr_transfer.decoding import folder
 
 DATA = ["--data", "x", "--out", "y"]
 CALLS = [
@@ -26,7 +26,7 @@ def test_it_is_said_how_it_learns_one(
     call: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for room in (listen, recogniser):
+    for room in (listen, folder):
         monkeypatch.setattr(room, "speaks_many", lambda _: False)
     monkeypatch.setattr(language, "model_folder", Path)
     for room in (language, listen):

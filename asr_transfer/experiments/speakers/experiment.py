@@ -442,8 +442,8 @@ def _run_trial(argument: tuple[Workshop, Fold, Key]) -> Trial:
         recogniser = replace(recogniser, writing=grid.writing)
     others = others_of(fold, draw.speaker, shop.config.protocol)
     own = hypotheses(recogniser, Spoken([known[name] for name in draw.test], store))
-    usual = dict(statistics_of(source.model))
-    with unwarped(recogniser, before), normalised_as(recogniser.model, {} if recogniser is source else usual):
+    usual = {} if recogniser is source else dict(statistics_of(source.model))
+    with unwarped(recogniser, before), normalised_as(recogniser.model, usual):
         rest = hypotheses(recogniser, Spoken([known[name] for name in others], store))
         risen = None if recogniser is source else _risen(shop, fold, recogniser)
     unit, profile = shop.config.protocol.unit, recogniser.normalisation
