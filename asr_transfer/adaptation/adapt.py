@@ -317,7 +317,8 @@ def adapt(
     )
     start = _trained(model)
     result = trainer.train()
-    settle(model, None)
+    if mixed_in:
+        settle(model, None)
     end = _trained(model)
     _trainable_as(model, source.model)
     if factor != 1:

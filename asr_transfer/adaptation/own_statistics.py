@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.models.contract import Model, SpeechModel
 from asr_transfer.models.domains import keep_domains, normalisation_layers, normalised_for
 from asr_transfer.training.recalibration import recalibrate
@@ -34,6 +34,8 @@ three utterances through a telephone line then took 9 to 15 % of the word errors
 without either they left 388 of 402."""
 
 STATISTICS = ("running_mean", "running_var")
+SHORTEST = 0.1
+"""Seconds of a recording from which its statistics are taken: a single frame has no variance."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,15 @@ class Ear:
             layer.statistics_frozen = False  # type: ignore[assignment]  # as they are while something is trained
 
     def hear(self, spoken: Spoken) -> Statistics:
-        """Return the statistics of recordings, whose texts are not read."""
-        heard = [self._hear(spoken.subset([number])) for number in range(len(spoken))]
-        return reduce(Statistics.beside, heard)
+        """Return the statistics of recordings, whose texts are not read; those of a few frames have none.
+
+        Raises:
+            DataError: all have so few.
+        """
+        long = [number for number, utterance in enumerate(spoken.utterances) if utterance.duration >= SHORTEST]
+        if not long:
+            raise DataError(f"no recording lasts {SHORTEST:g} s, so there is nothing that `{ADABN}` could go by.")
+        return reduce(Statistics.beside, (self._hear(spoken.subset([number])) for number in long))
 
     def _hear(self, one: Spoken) -> Statistics:
         recalibrate(self._model, one)
@@ -152,6 +160,7 @@ def with_own_statistics(
 
     Raises:
         ConfigError: the model keeps no statistics.
+        DataError: all recordings are too short.
     """
     model = copy.deepcopy(source.model)
     taken = normalise_by(model, source.model, Ear(source.model, device).hear(spoken))
@@ -166,7 +175,9 @@ def differ(source: Recogniser, spoken: Spoken, device: torch.device | str = "cpu
         spoken: speech of a speaker, whose texts are not read.
         device: device to compute on.
     """
-    return bool(_layers(source.model)) and with_own_statistics(source, spoken, device)[1].share > 0
+    if not _layers(source.model) or all(utterance.duration < SHORTEST for utterance in spoken.utterances):
+        return False
+    return with_own_statistics(source, spoken, device)[1].share > 0
 
 
 def is_measured(model: SpeechModel) -> bool:

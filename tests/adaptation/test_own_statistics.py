@@ -18,6 +18,7 @@ from asr_transfer.adaptation.own_statistics import (
     ADABN,
     USUAL_NAT_SECONDS,
     USUAL_NATS,
+    differ,
     is_measured,
     require_statistics,
     statistics_of,
@@ -223,6 +224,14 @@ def test_it_is_taken_unseen_on_models_alone_that_it_was_measured_on(source: Reco
 def test_what_has_no_statistics_and_too_little_speech_is_refused(source: Recogniser, speech: Speech) -> None:
     with pytest.raises(ConfigError, match=r"^`adabn` takes the statistics of BatchNorm layers anew, and Stranger has"):
         require_statistics(Stranger(StrangerConfig(), {"en": 3}))
+    # What is too short to have statistics is left out, and where all are, that is said.
+    first, *rest = speech.own
+    some = [first, *(replace(utterance, duration=0.08) for utterance in rest)]
+    assert with_own_statistics(source, Spoken(some, speech.store))[1].recordings == 1
+    none = Spoken([replace(utterance, duration=0.08) for utterance in speech.own], speech.store)
+    with pytest.raises(DataError, match=r"^no recording lasts 0\.1 s, so there is nothing that `adabn` could go by\.$"):
+        adapt(source, none, ADABN, CONFIG)
+    assert not differ(source, none)
     short = [replace(utterance, duration=0.01) for utterance in speech.own]
     with pytest.raises(DataError, match=r"^`adabn` has 0\.1 s of speech to go by.*; give at least 0\.3 s\.$"):
         adapt(source, Spoken(short, speech.store), ADABN, CONFIG)
