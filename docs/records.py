@@ -26,7 +26,7 @@ CORPORA = {
 }
 """Records of the speaker adaptation recipe that the front page sums up, and what they are called there."""
 
-TO_REPEAT = ("whisper_tiny_an4", "whisper_tiny_queen")
+TO_REPEAT: tuple[str, ...] = ()
 """Records whose `auto` has settings that `adapt` has no more: the front page marks them and says which, until they are
 run again."""
 
