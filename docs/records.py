@@ -19,6 +19,7 @@ CORPORA = {
     "an4_folds": "AN4, all speakers",
     "fsdd": "spoken digits (FSDD)",
     "queen": "a game's characters (English)",
+    "fillets": "a game's voice (Czech)",
     "whisper_tiny_an4": "AN4 on Whisper-tiny",
     "whisper_tiny_queen": "a game's characters on Whisper-tiny",
     "whisper_decoder_queen_auto": "a game's characters, all of Whisper-tiny",
