@@ -16,6 +16,8 @@ from docs.commands import differences, leaves, makes_runs, printed, settings_of
 NAMED = 3
 """Settings that a page names where several differ."""
 OLDER = "older run, to be repeated"
+GPUS = ("NVIDIA", "AMD Instinct", "Tesla")
+"""How names of GPUs begin in records; those of processors begin otherwise."""
 _NOT_THE_METHOD = ("adapt.precision", "adapt.seed", "adapt.device")
 
 
@@ -55,6 +57,12 @@ def origin(values: Mapping[str, Any]) -> str:
     if taken := precision.get("taken"):
         text += f", in {taken}" + (f" on {precision['processor']}" if "processor" in precision else "")
     return text
+
+
+def gpu(values: Mapping[str, Any]) -> str:
+    """Return the GPU that a record's models were trained on; empty where processors trained them."""
+    where = (values.get("precision") or {}).get("processor", "")
+    return where if where.startswith(GPUS) else ""
 
 
 def made(values: Mapping[str, Any]) -> str:

@@ -25,7 +25,10 @@ CORPORA = {
     "whisper_decoder_queen_auto": "a game's characters, all of Whisper-tiny",
     "whisper_tiny_fillets": "a game's voice (Czech) on Whisper-tiny",
 }
-"""Records of the speaker adaptation recipe that the front page sums up, and what they are called there."""
+"""Records of the speaker adaptation recipe that are summed up over corpora, and what they are called there."""
+
+LEFT_OFF = ("an4", "fillets")
+"""Those that the front page leaves to the recipe's page: others of the same corpus say more."""
 
 TO_REPEAT: tuple[str, ...] = ()
 """Records whose `auto` has settings that `adapt` has no more: the front page marks them and says which, until they are

@@ -11,11 +11,12 @@ from asr_transfer.evaluation.clusters import FEWEST
 from asr_transfer.evaluation.percentages import NONE, percent, span
 from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.speakers.hindsight import best_in_hindsight
-from docs.origin import OLDER, older, unshipped
-from docs.records import CORPORA, measured, record
+from docs.origin import OLDER, gpu, older, unshipped
+from docs.records import CORPORA, LEFT_OFF, measured, record
 
 AUTOMATIC = ("auto", "auto-without-source")
 MARK = "†"
+ON_GPU = "‡"
 
 
 CHOSEN_ON = {name: ("george", "jackson") for name in ("fsdd", "fsdd_methods", "fsdd_words")}
@@ -33,7 +34,10 @@ def headline() -> str:
     lines: list[tuple[str, Row]] = []
     notes, missing = [], []
     repeated: dict[str, list[str]] = {}
+    cards: set[str] = set()
     for corpus, title in CORPORA.items():
+        if corpus in LEFT_OFF:
+            continue
         rows = record(corpus)["scores"]["rows"] if measured(corpus) else []
         automatic = [row for row in rows if row["method"] == "auto"]
         if not automatic:
@@ -42,11 +46,14 @@ def headline() -> str:
         if to_repeat := _to_repeat(record(corpus)):
             repeated.setdefault(to_repeat, []).append(f"{title} {MARK}")
         name = f"{title} {MARK}" if to_repeat else title
-        lines += [(name, row) for row in _spread(automatic)]
+        card = gpu(record(corpus))
+        cards |= {card} - {""}
+        lines += [(name, {**row, "card": card}) for row in _spread(automatic)]
         notes += [f"{title}: {text}" for text in [untouched(corpus, rows)] if text]
     notes += [f"{'; '.join(titles)}: {reason}." for reason, titles in repeated.items()]
+    beside = f"{ON_GPU} beside {', '.join(sorted(cards))}. " if cards else ""
     lacking = f" Not run with `auto` yet: {'; '.join(missing)}." if missing else ""
-    notes.append(f"No interval is given for fewer than {FEWEST} speakers.{lacking}")
+    notes.append(f"{beside}No interval is given for fewer than {FEWEST} speakers.{lacking}")
     table = Table.of(
         lines,
         [
@@ -61,7 +68,7 @@ def headline() -> str:
                 "others before → after, %",
                 lambda line: f"{percent(line[1]['others_before'])} → {percent(line[1]['others'])}",
             ),
-            ("CPU-s", lambda line: f"{line[1]['cpu_seconds']:.1f}"),
+            ("CPU-s", lambda line: f"{line[1]['cpu_seconds']:.1f}{' ' + ON_GPU if line[1]['card'] else ''}"),
         ],
     )
     return "\n".join([table.markdown(), "", *(f"- {note}" for note in notes)]) + "\n"
