@@ -126,7 +126,7 @@ class ChoiceConfig(Ranged, section="choice"):
         on_published: methods tried on a published encoder under our own layers or heads; where source utterances are
             given, with `replay`. On 70 recordings of each of three development characters of a game, Whisper-tiny's
             encoder with replay, `full` left 723 of 3,883 characters wrong, the encoder's first two layers 769,
-            `front-end` 884. `first-layers` was tried too before; on a Czech actor it was never taken, for 40 % of the time.
+            `front-end` 884. On a Czech actor `first-layers`, tried beside it for 40 % of the time, was never taken.
         without_transcripts: methods tried where no recording has a transcript; they must read none.
         rates: factors on each method's own learning rate.
         strengths: strengths tried with every training, each at the cost of recognising the held-out utterances.

@@ -53,6 +53,7 @@ SYSTEMS: Mapping[str, System] = {
     TUNED: System(None, "scratch", long=True, tuned=True),
     "transfer": System("all", "all"),
     "transfer-head": System("all", "head"),
+    "transfer-top": System("all", "top"),
     "transfer-gradual": System("all", "gradual"),
     "joint": System("all", "joint"),
     "one-language": System("one", "all"),
@@ -127,6 +128,12 @@ class CurveConfig(Ranged):
                     )
         if self.pretrained is None and (lacking := [name for name in self.systems if SYSTEMS[name].published]):
             raise ConfigError(f"`systems`: {lacking[0]} begins with a published encoder; give `pretrained`.")
+        on_published = [name for name in self.systems if SYSTEMS[name].source and WAYS[SYSTEMS[name].mode].on_published]
+        if on_published and self.source.model.pretrained is None:
+            raise ConfigError(
+                f"`systems`: {on_published[0]} needs source models on a published encoder; give "
+                "`source.model.pretrained`."
+            )
         if self.searches:
             self._check_search()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from asr_transfer.config import ModelConfig, TopConfig
 from asr_transfer.data.manifest import read_manifest, write_manifest
@@ -31,6 +32,7 @@ from asr_transfer.experiments.languages.savings import savings, savings_table
 from asr_transfer.experiments.languages.search import UNCHANGED, Candidate, ScratchSearch
 from asr_transfer.experiments.languages.systems import SYSTEMS, CurveConfig, plan
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.models.contract import Block, SpeechModel
 from asr_transfer.runs.record import RunRecord, read_record
 from tests.language_sweeps import corpora_of, curve_config, make_folders, run_until, source_config
 from tests.models.pretrained.whole_whisper import write_whisper
@@ -130,7 +132,8 @@ def test_every_system_has_its_source(whole: Whole) -> None:
 @pytest.fixture
 def all_systems() -> CurveConfig:
     """Return an experiment of every system that has settings of its own."""
-    names = tuple(name for name in SYSTEMS if not SYSTEMS[name].tuned and not SYSTEMS[name].published)
+    own = {name for name, system in SYSTEMS.items() if system.tuned or system.published or system.mode == "top"}
+    names = tuple(name for name in SYSTEMS if name not in own)
     return CurveConfig(amounts=(1, 2), systems=names, seeds=(0, 1), one="nl", few=1, extra_seeds=(7,))
 
 
@@ -218,6 +221,15 @@ def searched(folders: dict[str, Path], feature_cache: Path, tmp_path_factory: py
     return Whole(config, list(run_curve(config, corpora_of(folders), folder, 1, said.append)), folder, said)
 
 
+TOP = (("sources/all-0", "en"), ("points/transfer-top-0.1-0", "fr"))
+
+
+def _moved(one: SpeechModel, other: SpeechModel, blocks: list[Block]) -> bool:
+    """Return whether two models differ in some of their blocks."""
+    weights = [[w for b in blocks for w in model.get_submodule(b.path).parameters()] for model in (one, other)]
+    return any(not torch.equal(*pair) for pair in zip(*weights, strict=True))
+
+
 def test_curves_begin_with_published_encoders_too(
     folders: dict[str, Path], feature_cache: Path, tmp_path: Path
 ) -> None:
@@ -233,10 +245,15 @@ def test_curves_begin_with_published_encoders_too(
     network = ModelConfig(pretrained=published, top=TopConfig(layers=1, dim=6))
     config = curve_config(amounts=(0.1,), systems=("transfer",), source=replace(source_config(), model=network))
     assert plan(replace(config, systems=("scratch",)), corpora_of(folders), ["en"])[1][0].config.model == ModelConfig()
-    run_curve(config, corpora_of(folders), tmp_path / "source", 1, lambda line: None)
+    run_curve(replace(config, systems=("transfer", "transfer-top")), corpora_of(folders), tmp_path / "source", 1, print)
     assert Recogniser.load(tmp_path / "source/points/transfer-0.1-0/model", "fr").model.published()
+    loaded = [Recogniser.load(tmp_path / f"source/{name}/model", language).model for name, language in TOP]
+    moved = [_moved(*loaded, blocks) for blocks in (loaded[0].published(), loaded[0].on_published())]
+    assert moved == [False, True], "the encoder stays as it is, and the layers on it go on"
     with pytest.raises(ConfigError, match="published-top begins with a published encoder; give `pretrained`"):
         curve_config(systems=("scratch", "published-top"))
+    with pytest.raises(ConfigError, match="transfer-top needs source models on a published encoder; give `source.mod"):
+        curve_config(systems=("scratch", "transfer-top"))
 
 
 def test_settings_for_a_start_from_scratch_are_listed_by_their_errors(searched: Whole) -> None:
