@@ -26,15 +26,11 @@ from asr_transfer.experiments.core.effects import reduction
 from asr_transfer.experiments.core.jobs import run_job
 from asr_transfer.experiments.languages import points, sources
 from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint
-from asr_transfer.experiments.speakers import experiment
-from asr_transfer.experiments.speakers.experiment import (
-    AUTOMATIC,
-    WITHOUT_SOURCE,
-    ExperimentConfig,
-    MethodGrid,
-    TrainFold,
-)
+from asr_transfer.experiments.speakers import adapting
+from asr_transfer.experiments.speakers import sources as sources_of_folds
+from asr_transfer.experiments.speakers.config import AUTOMATIC, WITHOUT_SOURCE, ExperimentConfig, MethodGrid
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
+from asr_transfer.experiments.speakers.sources import TrainFold
 from asr_transfer.training import session
 from asr_transfer.training.streams import members
 from data_prep.multilingual import SOURCE_SPLITS, SOURCES
@@ -72,10 +68,10 @@ def test_a_trial_never_learns_its_draws_test_utterances(method: str, monkeypatch
         more = [part for part in (*rest, *named.values()) if isinstance(part, Spoken)]
         raise Learnt([u.id for u in spoken.utterances], {u.id for part in more for u in part.utterances})
 
-    monkeypatch.setattr(experiment, "adapt", caught)
-    monkeypatch.setattr(experiment, "adapt_by_choice", caught)
+    monkeypatch.setattr(adapting, "adapt", caught)
+    monkeypatch.setattr(adapting, "adapt_by_choice", caught)
     with pytest.raises(Learnt) as found:
-        experiment._run_trial((_shop(), fold, ("f", draw, 2, method, 0.0)))
+        adapting._run_trial((_shop(), fold, ("f", draw, 2, method, 0.0)))
     learnt, beside = found.value.args
     assert learnt == ["a", "b"] and not beside & {*draw.test, *fold.others}
     assert beside == (set() if method == WITHOUT_SOURCE else {"f", "g"} | ({"i"} if method == "auto" else set()))
@@ -87,7 +83,7 @@ def test_the_source_model_of_a_fold_learns_its_training_utterances_alone(
     def caught(train: Spoken, dev: Spoken, *rest: Any) -> None:
         raise Learnt([u.id for u in train.utterances], dev.utterances)
 
-    monkeypatch.setattr(experiment, "train_source", caught)
+    monkeypatch.setattr(sources_of_folds, "train_source", caught)
     with pytest.raises(Learnt) as found:
         run_job(tmp_path, TrainFold(_shop(tmp_path), _fold()))
     assert found.value.args == (["f", "g"], [])
@@ -103,9 +99,9 @@ def test_forgetting_is_measured_on_others_alone(
         asked.append([u.id for u in spoken.utterances])
         return [Hypothesis(u.id, "s", "en", "a", "a") for u in spoken.utterances]
 
-    monkeypatch.setattr(experiment, "hypotheses", heard)
+    monkeypatch.setattr(adapting, "hypotheses", heard)
     fold = _fold(others=others)
-    experiment._run_trial((_shop(), fold, ("f", fold.test[0], 0, "none", 0.0)))
+    adapting._run_trial((_shop(), fold, ("f", fold.test[0], 0, "none", 0.0)))
     assert asked == [["b", "c"], watched]
 
 

@@ -12,7 +12,8 @@ import sys
 from dataclasses import dataclass
 
 from asr_transfer.cli import script
-from asr_transfer.experiments.speakers.experiment import ExperimentConfig, run_experiment
+from asr_transfer.experiments.speakers.config import ExperimentConfig
+from asr_transfer.experiments.speakers.experiment import run_experiment
 from asr_transfer.experiments.speakers.options import SpeakerRun
 from asr_transfer.experiments.speakers.rows import adaptation_table, summarise
 from asr_transfer.experiments.speakers.systems import write_systems

@@ -17,7 +17,7 @@ MUTANTS = (
     ),
     Mutant(
         "adapts-on-its-test-utterances",
-        "asr_transfer/experiments/speakers/experiment.py",
+        "asr_transfer/experiments/speakers/adapting.py",
         "speech = Spoken([known[name] for name in draw.pool[:amount]], store)",
         "speech = Spoken([known[name] for name in (*draw.pool[:amount], *draw.test)], store)",
         "a trial also learns the utterances that it is tested on",
@@ -25,7 +25,7 @@ MUTANTS = (
     ),
     Mutant(
         "one-utterance-too-many",
-        "asr_transfer/experiments/speakers/experiment.py",
+        "asr_transfer/experiments/speakers/adapting.py",
         "draw.pool[:amount]",
         "draw.pool[: amount + 1]",
         "a trial on 5 utterances learns 6",
@@ -33,7 +33,7 @@ MUTANTS = (
     ),
     Mutant(
         "mixes-source-in-where-there-is-none",
-        "asr_transfer/experiments/speakers/experiment.py",
+        "asr_transfer/experiments/speakers/adapting.py",
         "more = Spoken([known[name] for name in fold.source] if method != WITHOUT_SOURCE else [], store)",
         "more = Spoken([known[name] for name in fold.source], store)",
         "`auto-without-source` is given source utterances",
@@ -209,7 +209,7 @@ MUTANTS = (
     ),
     Mutant(
         "source-models-learn-judged-speech",
-        "asr_transfer/experiments/speakers/experiment.py",
+        "asr_transfer/experiments/speakers/sources.py",
         '"train": self.fold.train,',
         '"train": (*self.fold.train, *self.fold.judged),',
         "the source model of a fold is trained on what `auto` judges on",

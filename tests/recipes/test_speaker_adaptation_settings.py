@@ -10,13 +10,13 @@ import yaml
 from asr_transfer.adaptation.methods import reads_transcripts
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.config import KEEP_JUDGED
-from asr_transfer.experiments.speakers.experiment import AUTOMATIC
+from asr_transfer.experiments.speakers.config import AUTOMATIC
 from docs.records import CORPORA, TO_REPEAT
 from tests.real_runs import ROOT, load
 
 HPARAMS = ROOT / "recipes" / "speaker_adaptation" / "hparams"
 RUNS = [
-    ["an4_folds"], ["fillets"], ["queen"], ["fsdd"], ["fsdd", "fsdd_words"],
+    ["synthetic"], ["an4"], ["an4_folds"], ["fillets"], ["queen"], ["fsdd"], ["fsdd", "fsdd_words"],
     ["whisper_tiny_an4"], ["whisper_tiny_queen"], ["whisper_tiny_fillets"],
     ["whisper_decoder_queen"], ["whisper_decoder_queen", "whisper_decoder_queen_auto"], ["whisper_decoder_fillets"],
 ]  # fmt: skip

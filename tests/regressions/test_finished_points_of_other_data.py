@@ -16,9 +16,12 @@ from asr_transfer.experiments.core.jobs import run_job
 from asr_transfer.experiments.languages import points, sources
 from asr_transfer.experiments.languages.points import Corpora, Point, TrainPoint
 from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
-from asr_transfer.experiments.speakers import experiment
-from asr_transfer.experiments.speakers.experiment import ExperimentConfig, TrainFold, Workshop
+from asr_transfer.experiments.speakers import sources as of_speakers
+from asr_transfer.experiments.speakers import workshop
+from asr_transfer.experiments.speakers.config import ExperimentConfig
 from asr_transfer.experiments.speakers.protocol import Fold
+from asr_transfer.experiments.speakers.sources import TrainFold
+from asr_transfer.experiments.speakers.workshop import Workshop
 from tests.language_sweeps import NETWORK, learning, source_config
 
 
@@ -52,12 +55,12 @@ def _source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[],
 
 def _fold(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[], object], list[Path], Path]:
     monkeypatch.setattr(Workshop, "store", lambda self: None)
-    monkeypatch.setattr(experiment, "train_source", _begun)
+    monkeypatch.setattr(of_speakers, "train_source", _begun)
     manifest = _manifest(folder, "train")
     shop = Workshop({"train": str(manifest)}, str(folder), ExperimentConfig())
 
     def train() -> None:
-        experiment._utterances.cache_clear()
+        workshop._utterances.cache_clear()
         run_job(folder, TrainFold(shop, Fold("si", ("train0", "train1", "train2"), (), (), ())))
 
     return train, [manifest], folder / "models" / "si"

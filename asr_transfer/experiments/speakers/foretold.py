@@ -22,8 +22,10 @@ from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.standard_error import residuals, standard_error
 from asr_transfer.experiments.core.jobs import run_tasks
 from asr_transfer.experiments.core.ledger import Lines
-from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop, train_sources
+from asr_transfer.experiments.speakers.config import ExperimentConfig
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
+from asr_transfer.experiments.speakers.sources import train_sources
+from asr_transfer.experiments.speakers.workshop import Workshop
 from asr_transfer.ranges import Count, Filled
 from asr_transfer.runs.workers import Backend
 

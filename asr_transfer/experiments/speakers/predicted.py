@@ -28,8 +28,10 @@ from asr_transfer.evaluation.percentages import NONE, percent
 from asr_transfer.experiments.core.jobs import run_tasks
 from asr_transfer.experiments.core.ledger import Lines
 from asr_transfer.experiments.core.tables import Table
-from asr_transfer.experiments.speakers.experiment import ExperimentConfig, Workshop, train_sources
+from asr_transfer.experiments.speakers.config import ExperimentConfig
 from asr_transfer.experiments.speakers.protocol import Draw, Fold
+from asr_transfer.experiments.speakers.sources import train_sources
+from asr_transfer.experiments.speakers.workshop import Workshop
 from asr_transfer.ranges import CountOrNone
 from asr_transfer.runs.workers import Backend
 

@@ -1,6 +1,4 @@
-"""Runs trials of an adaptation experiment: one adaptation each, with what it gained and cost, a line of
-`trials.jsonl`.
-"""
+"""Holds trials of an adaptation experiment: what one adaptation gained and cost, a line of `trials.jsonl`."""
 
 from __future__ import annotations
 

@@ -15,19 +15,14 @@ from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, Tr
 from asr_transfer.data.manifest import read_manifest, write_manifest
 from asr_transfer.decoding.settings import WritingConfig
 from asr_transfer.errors import ConfigError, DataError, NothingUsable
-from asr_transfer.experiments.speakers import experiment
-from asr_transfer.experiments.speakers.experiment import (
-    AUTOMATIC,
-    ExperimentConfig,
-    MethodGrid,
-    Trial,
-    Workshop,
-    _risen,
-    only_rate,
-    run_experiment,
-)
+from asr_transfer.experiments.speakers import adapting
+from asr_transfer.experiments.speakers.adapting import _risen
+from asr_transfer.experiments.speakers.config import AUTOMATIC, ExperimentConfig, MethodGrid
+from asr_transfer.experiments.speakers.experiment import only_rate, run_experiment
 from asr_transfer.experiments.speakers.protocol import ProtocolConfig, speaker_folds
 from asr_transfer.experiments.speakers.rows import summarise
+from asr_transfer.experiments.speakers.trials import Trial
+from asr_transfer.experiments.speakers.workshop import Workshop
 
 CONFIG = ExperimentConfig(
     protocol=ProtocolConfig(amounts=(3, 8), draws=2, dev_draws=1, test_utterances=8, others_utterances=10),
@@ -261,10 +256,10 @@ def test_who_drew_nothing_usable_stays_with_the_source_model_and_counts(
     def nothing(*given: object, **named: object) -> None:
         raise NothingUsable("no utterance can be learnt from, so there is nothing to adapt to.")
 
-    monkeypatch.setattr(experiment, "adapt", nothing)
-    monkeypatch.setattr(experiment, "adapt_by_choice", nothing)
+    monkeypatch.setattr(adapting, "adapt", nothing)
+    monkeypatch.setattr(adapting, "adapt_by_choice", nothing)
     with pytest.warns(UserWarning, match=rf"{method} on 3: stays with the source model, for no utterance"):
-        trial = experiment._run_trial((shop, fold, (fold.name, fold.test[0], 3, method, 0.001)))
-    plain = experiment._run_trial((shop, fold, (fold.name, fold.test[0], 0, "none", 0.0)))
+        trial = adapting._run_trial((shop, fold, (fold.name, fold.test[0], 3, method, 0.001)))
+    plain = adapting._run_trial((shop, fold, (fold.name, fold.test[0], 0, "none", 0.0)))
     assert (trial.errors, trial.other_errors) == (plain.errors, plain.other_errors)
     assert trial.chosen == ("nothing usable" if method == "auto" else "")

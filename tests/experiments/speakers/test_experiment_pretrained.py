@@ -11,7 +11,8 @@ from asr_transfer.adaptation.settings import AdaptConfig, MethodSettings
 from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TopConfig, TrainerConfig
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import WritingConfig
-from asr_transfer.experiments.speakers.experiment import ExperimentConfig, MethodGrid, run_experiment
+from asr_transfer.experiments.speakers.config import ExperimentConfig, MethodGrid
+from asr_transfer.experiments.speakers.experiment import run_experiment
 from asr_transfer.experiments.speakers.protocol import Fold, ProtocolConfig
 from asr_transfer.experiments.speakers.rows import adaptation_table, summarise
 from asr_transfer.experiments.speakers.trials import Trial

@@ -11,7 +11,8 @@ import pytest
 from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.manifest import write_manifest
 from asr_transfer.errors import ConfigError
-from asr_transfer.experiments.speakers.experiment import ExperimentConfig, MethodGrid, run_experiment
+from asr_transfer.experiments.speakers.config import ExperimentConfig, MethodGrid
+from asr_transfer.experiments.speakers.experiment import run_experiment
 from asr_transfer.experiments.speakers.protocol import ProtocolConfig
 from asr_transfer.models.speaker_space import FILE, SpeakerSpace
 from tests.real_runs import ROOT, load

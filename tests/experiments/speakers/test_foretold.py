@@ -16,7 +16,7 @@ from asr_transfer.adaptation.settings import AdaptConfig
 from asr_transfer.config import ModelConfig, SourceConfig, TrainerConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.speakers.calibrated import calibration_plot, calibration_table, curve_of, judge
-from asr_transfer.experiments.speakers.experiment import MethodGrid
+from asr_transfer.experiments.speakers.config import MethodGrid
 from asr_transfer.experiments.speakers.foretold import Foretold, ForetoldConfig, Measured, read_cases, run_foretold
 from asr_transfer.experiments.speakers.protocol import ProtocolConfig
 from asr_transfer.plain import to_plain

@@ -14,7 +14,8 @@ from asr_transfer.data.kept_source import JUDGED, load_summaries
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.experiments.speakers.experiment import MethodGrid, run_experiment
+from asr_transfer.experiments.speakers.config import MethodGrid
+from asr_transfer.experiments.speakers.experiment import run_experiment
 from asr_transfer.experiments.speakers.predicted import (
     WAYS,
     Agreement,

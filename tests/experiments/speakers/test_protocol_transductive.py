@@ -6,7 +6,7 @@ import pytest
 
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.errors import ConfigError
-from asr_transfer.experiments.speakers.experiment import ExperimentConfig, MethodGrid
+from asr_transfer.experiments.speakers.config import ExperimentConfig, MethodGrid
 from asr_transfer.experiments.speakers.protocol import ProtocolConfig, draws_of
 
 OWN = [Utterance(f"a-{number}", f"{number}.wav", 1.0, "x", "a", "en") for number in range(9)]
