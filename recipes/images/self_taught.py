@@ -18,14 +18,10 @@ from pathlib import Path
 from asr_transfer.cli import script
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.experiments.core.options import ExperimentRun
-from asr_transfer.experiments.images.self_taught import (
-    ImageMaterial,
-    Material,
-    SelfTaughtConfig,
-    SpeechMaterial,
-    run_self_taught,
-    self_taught_tables,
-)
+from asr_transfer.experiments.images.self_taught import run_self_taught
+from asr_transfer.experiments.images.self_taught_config import SelfTaughtConfig
+from asr_transfer.experiments.images.self_taught_material import ImageMaterial, Material, SpeechMaterial
+from asr_transfer.experiments.images.self_taught_rows import self_taught_tables
 from data_prep.prepare import prepare, require_root
 
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from asr_transfer.cli import script
 from asr_transfer.experiments.core.options import ExperimentRun
-from asr_transfer.experiments.images.zero_shot import ZeroShotConfig, run_zero_shot, zero_shot_plot, zero_shot_tables
+from asr_transfer.experiments.images.zero_shot import run_zero_shot
+from asr_transfer.experiments.images.zero_shot_config import ZeroShotConfig
+from asr_transfer.experiments.images.zero_shot_rows import zero_shot_plot, zero_shot_tables
 from asr_transfer.textfiles import write_text
 
 

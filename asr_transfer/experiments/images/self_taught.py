@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from asr_transfer.config import FeatureConfig, ImageTrainerConfig, to_record
+from asr_transfer.config import to_record
 from asr_transfer.data.batching import ArrayData
-from asr_transfer.data.features import build_store
-from asr_transfer.data.images import font_characters, photographs, read_fetched
-from asr_transfer.data.items import Items, describe
-from asr_transfer.data.manifest import Utterance, read_manifest
-from asr_transfer.errors import ConfigError, DataError
-from asr_transfer.evaluation.clusters import Estimate, difference, rate
-from asr_transfer.experiments.core.effects import points_with_interval, share_with_interval
+from asr_transfer.evaluation.clusters import difference, rate
 from asr_transfer.experiments.core.jobs import Job, run_jobs
 from asr_transfer.experiments.core.ledger import Data, ItemData, read_finished
-from asr_transfer.experiments.core.tables import Table
 from asr_transfer.experiments.images.patches import Grid, Whitening, described, encoders, random_patches
+from asr_transfer.experiments.images.self_taught_config import RAW, WAYS, SelfTaughtConfig
+from asr_transfer.experiments.images.self_taught_material import Labelled, Maps, Material
+from asr_transfer.experiments.images.self_taught_rows import ClusterRow, Row
 from asr_transfer.models.vectors import VectorConfig, VectorModel
-from asr_transfer.ranges import Count, Filled, Range, Ranged, Seed
 from asr_transfer.runs.record import RunRecord
 from asr_transfer.runs.workers import Backend
 from asr_transfer.training.criteria import cross_entropy
@@ -35,219 +29,6 @@ from asr_transfer.training.prediction import predict
 from asr_transfer.training.streams import Task
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.self_taught import co_cluster
-
-Maps = list[torch.Tensor]
-"""(rows, columns) maps: images, or log-mels over time."""
-
-Source = Literal["photographs", "characters", "digits", "speech"]
-RAW = "raw"
-WAYS = {
-    RAW: "raw",
-    "pca": "PCA",
-    "k-means": "k-means",
-    "autoencoder": "autoencoder",
-    "random": "sparse codes, random basis",
-    "sparse": "sparse codes",
-}
-"""Titles of the ways to describe an item."""
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Labelled items, and those that a classifier of them is tested on.
-
-    Attributes:
-        train, labels: items and their classes.
-        test, truth: test items and their classes.
-    """
-
-    train: Maps
-    labels: torch.Tensor
-    test: Maps
-    truth: torch.Tensor
-
-    def noted(self) -> dict[str, Items]:
-        """Return what a run record notes of both."""
-        sides = {"train": (self.train, self.labels), "test": (self.test, self.truth)}
-        found = {}
-        for name, (own, labels) in sides.items():
-            longest = max(one.numel() for one in own)
-            rows = [torch.nn.functional.pad(one.flatten(), (0, longest - one.numel())) for one in own]
-            found[name] = describe(torch.stack(rows).numpy(), labels.numpy())
-        return found
-
-
-class Material(Protocol):
-    """What a job gets its data from; held as plain values."""
-
-    def __hash__(self) -> int:
-        """Tell it from others, so that its items are read once."""
-        ...
-
-    def unlabelled(self, source: str, count: int, seed: int) -> Maps:
-        """Return at most so many unlabelled maps of a source."""
-        ...
-
-    def labelled(self, per_class: int, test: int, seed: int, held_out: bool) -> Labelled:
-        """Return few labelled items of each class, and test items."""
-        ...
-
-
-@dataclass(frozen=True)
-class ImageMaterial:
-    """MNIST's digits, and photographs, characters or digits without labels."""
-
-    def unlabelled(self, source: str, count: int, seed: int) -> Maps:
-        """See `Material.unlabelled`; digits are none of those that have labels or are tested on."""
-        if source == "photographs":
-            return [one.float().mean(0) / 255 for one in photographs("train")][:count]
-        images = font_characters("train") if source == "characters" else read_fetched("mnist", "train")
-        chosen = np.random.default_rng(seed).permutation(len(images) // 2)[:count]
-        return list(images.pixels[torch.from_numpy(chosen)].float()[:, 0] / 255)
-
-    def labelled(self, per_class: int, test: int, seed: int, held_out: bool) -> Labelled:
-        """See `Material.labelled`; held-out ones are training images of the set."""
-        images = read_fetched("mnist", "train")
-        others = images if held_out else read_fetched("mnist", "test")
-        assert images.labels is not None and others.labels is not None
-        order = torch.from_numpy(np.random.default_rng(seed).permutation(len(images) // 2) + len(images) // 2)
-        found = [order[images.labels[order] == label][:per_class] for label in range(10)]
-        chosen = torch.cat(found)
-        rest = order[~torch.isin(order, chosen)] if held_out else torch.arange(len(others))
-        judged = rest[:test]
-        return Labelled(
-            list(images.pixels[chosen].float()[:, 0] / 255),
-            images.labels[chosen],
-            list(others.pixels[judged].float()[:, 0] / 255),
-            others.labels[judged],
-        )
-
-
-MELS = FeatureConfig(mels=24, normalisation="utterance")
-
-
-@dataclass(frozen=True)
-class SpeechMaterial:
-    """Words of a corpus by speaker, and speech of another one without its texts.
-
-    Attributes:
-        source: manifest of the unlabelled speech.
-        target: manifest of the words; a text is a class.
-    """
-
-    source: str
-    target: str
-
-    def unlabelled(self, source: str, count: int, seed: int) -> Maps:
-        """See `Material.unlabelled`."""
-        every = read_manifest(self.source)
-        chosen = np.random.default_rng(seed).permutation(len(every))[:count]
-        return _log_mels([every[n] for n in sorted(chosen)])
-
-    def labelled(self, per_class: int, test: int, seed: int, held_out: bool) -> Labelled:
-        """See `Material.labelled`: half of the speakers have labels, by the seed, the others are tested on.
-
-        Held-out items are other recordings of the speakers with labels.
-        """
-        every = read_manifest(self.target)
-        random = np.random.default_rng(seed)
-        speakers = sorted({one.speaker for one in every})
-        if len(speakers) < 2:
-            raise DataError(
-                f"{self.target}: has {len(speakers)} speaker; half of them are tested on, so give two or more."
-            )
-        mine = set(random.permutation(speakers)[: len(speakers) // 2])
-        texts = sorted({one.text for one in every})
-        known = [one for one in random.permutation(len(every)) if every[one].speaker in mine]
-        train = [place for text in texts for place in [n for n in known if every[n].text == text][:per_class]]
-        used = set(train)
-        rest = [n for n in random.permutation(len(every)) if (every[n].speaker in mine) == held_out and n not in used]
-        sides = [[every[n] for n in side] for side in (train, rest[:test])]
-        labels = [torch.tensor([texts.index(one.text) for one in side]) for side in sides]
-        return Labelled(_log_mels(sides[0]), labels[0], _log_mels(sides[1]), labels[1])
-
-
-def _log_mels(utterances: Sequence[Utterance]) -> Maps:
-    """Return the (mels, frames) log-mels of recordings."""
-    store = build_store(utterances, MELS)
-    return [store.load(store.view(one.id)).float().T.contiguous() for one in utterances]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelfTaughtConfig(Ranged):
-    """Few labelled items described by what was learnt from unlabelled data of another kind.
-
-    Attributes:
-        sources: Kinds of unlabelled data: `photographs`, `characters` of fonts and other `digits`; of speech `speech`.
-        patch: Rows and columns of a patch.
-        stride: Step between patches.
-        regions: Rows and columns of the regions that features are averaged over.
-        kept: Directions of the whitened patches.
-        patches: Unlabelled patches that are learnt from.
-        maps: Unlabelled images or recordings that they come from, at most.
-        features: Features of a patch, the same number of each way.
-        active: Share of sparse codes that are not 0.
-        labels: Labelled items of each class.
-        test_items: Items that are judged.
-        held_out: Whether items of the kind of the labelled ones are judged in place of the test items; settings are
-            chosen on these.
-        autoencoder: Training of the autoencoder.
-        classifier: Training of the linear classifiers.
-        clustered: Target items, and as many of each source, that are clustered without any label; 0 for none.
-        feature_clusters: Clusters of the features.
-        weights: Weights of the auxiliary items; 0 is the target alone.
-        seeds: Random seeds of items, of initial weights and of batches.
-        quick: Whether to take few of everything, to see that it runs; the figures mean nothing.
-    """
-
-    sources: Annotated[tuple[Source, ...], Filled(distinct=True)] = ("photographs", "characters", "digits")
-    patch: tuple[Count, Count] = (8, 8)
-    stride: Count = 3
-    regions: tuple[Count, Count] = (2, 2)
-    kept: Count = 48
-    patches: Annotated[int, Range(at_least=200)] = 8000
-    maps: Count = 2000
-    features: Annotated[int, Range(at_least=4)] = 64
-    active: Annotated[float, Range(above=0, below=1)] = 0.08
-    labels: Annotated[tuple[Count, ...], Filled(distinct=True)] = (2, 10)
-    test_items: Count = 500
-    held_out: bool = False
-    autoencoder: ImageTrainerConfig = field(default_factory=lambda: ImageTrainerConfig(steps=300, batch_budget=128))
-    classifier: ImageTrainerConfig = field(
-        default_factory=lambda: ImageTrainerConfig(steps=150, batch_budget=100, weight_decay=0.1)
-    )
-    clustered: Annotated[int, Range(at_least=0)] = 200
-    feature_clusters: Count = 32
-    weights: tuple[Annotated[float, Range(at_least=0)], ...] = (0.0, 0.3, 1.0)
-    seeds: Annotated[tuple[Seed, ...], Filled(distinct=True)] = (0, 1, 2, 3, 4)
-    quick: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.clustered and 0 not in self.weights:
-            raise ConfigError("`weights` lacks 0, the target alone, which the others are compared with; add it.")
-
-    def settled(self) -> SelfTaughtConfig:
-        """Return the settings that are run: few of everything where it is to be quick."""
-        if not self.quick:
-            return self
-        return replace(
-            self,
-            patches=200,
-            maps=20,
-            features=8,
-            labels=self.labels[:1],
-            test_items=20,
-            autoencoder=replace(self.autoencoder, steps=5),
-            classifier=replace(self.classifier, steps=5),
-            clustered=min(self.clustered, 20),
-            feature_clusters=4,
-            seeds=self.seeds[:2],
-        )
-
-    def grid(self) -> Grid:
-        """Return where patches are taken."""
-        return Grid(*self.patch, self.stride, self.regions)
 
 
 @dataclass(frozen=True)
@@ -369,44 +150,6 @@ def matched(clusters: np.ndarray, labels: np.ndarray) -> float:
     return float(counts[rows, columns].sum() / len(labels))
 
 
-@dataclass(frozen=True)
-class Row:
-    """A way with one source over all seeds.
-
-    Attributes:
-        source: kind of the unlabelled data.
-        way: name of the way.
-        labels: labelled items of each class.
-        error: share of test items that are wrong, with its interval over the seeds.
-        change: change of it against `raw`.
-        active: mean share of features of a patch that are not 0; None of `raw`.
-    """
-
-    source: str
-    way: str
-    labels: int
-    error: Estimate
-    change: Estimate
-    active: float | None
-
-
-@dataclass(frozen=True)
-class ClusterRow:
-    """Clusters with one source and weight over all seeds.
-
-    Attributes:
-        source: kind of the auxiliary items.
-        weight: weight of what they lose.
-        accuracy: share of items in the clusters of their class, with its interval over the seeds.
-        change: change of it against the target alone.
-    """
-
-    source: str
-    weight: float
-    accuracy: Estimate
-    change: Estimate
-
-
 def run_self_taught(
     config: SelfTaughtConfig, material: Material, folder: Path, workers: int, backend: Backend = "processes"
 ) -> tuple[list[Row], list[ClusterRow]]:
@@ -443,28 +186,3 @@ def run_self_taught(
                 own = some * [one["clusters"][f"{weight:g}"] for one in found]
                 clusters.append(ClusterRow(source, weight, rate(own, some), difference(alone, own, some)))
     return rows, clusters
-
-
-def self_taught_tables(
-    rows: Sequence[Row], clusters: Sequence[ClusterRow], config: SelfTaughtConfig
-) -> dict[str, list[Table]]:
-    """Return the tables of the classifiers and of the clusters."""
-    seeds = f"{len(config.seeds)} seeds, in brackets 95 % intervals over the seeds:"
-    columns: list[tuple[str, Callable[[Row], str]]] = [
-        ("unlabelled source", lambda row: row.source),
-        ("labels a class", lambda row: str(row.labels)),
-        ("described by", lambda row: WAYS[row.way]),
-        ("wrong", lambda row: share_with_interval(row.error)),
-        ("against raw, points", lambda row: "–" if row.way == RAW else points_with_interval(row.change)),
-        ("features not 0", lambda row: "–" if row.active is None else f"{100 * row.active:.0f} %"),
-    ]
-    made = {"classifiers": [Table.of(rows, columns, f"Linear classifiers of few labelled items, {seeds}")]}
-    if clusters:
-        found: list[tuple[str, Callable[[ClusterRow], str]]] = [
-            ("auxiliary items", lambda row: row.source),
-            ("weight", lambda row: f"{row.weight:g}" if row.weight else "0 (target alone)"),
-            ("in the cluster of their class", lambda row: share_with_interval(row.accuracy)),
-            ("against the target alone, points", lambda row: points_with_interval(row.change) if row.weight else "–"),
-        ]
-        made["clusters"] = [Table.of(clusters, found, f"Clusters without any label, {seeds}")]
-    return made

@@ -13,15 +13,10 @@ import torch
 from asr_transfer.config import ImageTrainerConfig
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.images.patches import Grid, Whitening, described, patches, random_patches
-from asr_transfer.experiments.images.self_taught import (
-    WAYS,
-    Labelled,
-    SelfTaughtConfig,
-    SpeechMaterial,
-    matched,
-    run_self_taught,
-    self_taught_tables,
-)
+from asr_transfer.experiments.images.self_taught import matched, run_self_taught
+from asr_transfer.experiments.images.self_taught_config import WAYS, SelfTaughtConfig
+from asr_transfer.experiments.images.self_taught_material import Labelled, SpeechMaterial
+from asr_transfer.experiments.images.self_taught_rows import self_taught_tables
 
 SHORT = ImageTrainerConfig(steps=3, batch_budget=32, device="cpu")
 CONFIG = SelfTaughtConfig(

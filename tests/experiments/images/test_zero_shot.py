@@ -14,16 +14,13 @@ from asr_transfer.config import ImageTrainerConfig
 from asr_transfer.data.images import CIFAR10, ClassVectors, Images, cifar10_attributes
 from asr_transfer.errors import ConfigError
 from asr_transfer.experiments.images import zero_shot as experiment
+from asr_transfer.experiments.images import zero_shot_judging
 from asr_transfer.experiments.images.frozen import Frozen
-from asr_transfer.experiments.images.zero_shot import (
-    WAYS,
-    ZeroShotConfig,
-    pseudo_unseen,
-    run_zero_shot,
-    zero_shot_plot,
-    zero_shot_tables,
-)
+from asr_transfer.experiments.images.zero_shot import run_zero_shot
+from asr_transfer.experiments.images.zero_shot_config import WAYS, ZeroShotConfig
 from asr_transfer.experiments.images.zero_shot_fits import FitSettings, RelationSettings, fit_ways
+from asr_transfer.experiments.images.zero_shot_judging import pseudo_unseen
+from asr_transfer.experiments.images.zero_shot_rows import zero_shot_plot, zero_shot_tables
 
 CONFIG = ZeroShotConfig(
     images=6,
@@ -57,7 +54,7 @@ def _made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment, "read_fetched", images)
     monkeypatch.setattr(experiment, "frozen_features", frozen)
     monkeypatch.setattr(experiment, "class_vectors", lambda: vectors)
-    monkeypatch.setattr(experiment, "from_imagenet", lambda probabilities, classes, top: probabilities)
+    monkeypatch.setattr(zero_shot_judging, "from_imagenet", lambda probabilities, classes, top: probabilities)
 
 
 def test_every_way_is_fitted_judged_and_told(tmp_path: Path) -> None:
