@@ -14,6 +14,7 @@ import torch
 from asr_transfer.config import TrainerConfig
 from asr_transfer.models.contract import Model
 from asr_transfer.models.modes import evaluating
+from asr_transfer.progress import tracked
 from asr_transfer.training.forward import run
 from asr_transfer.training.streams import Mixture, Task, deal, make_buckets, members
 from asr_transfer.training.trainer import Trainer
@@ -59,24 +60,24 @@ def learn_rates(
     factors, logarithms, steps = meta.factors(), meta.logarithms, meta.steps
     assert logarithms is not None
     meta.label({stream.name: stream for stream in members(test)})
-    learned = _loss(model, test, meta, config, batches)
+    learned = _loss(model, test, meta, config, batches, "adapting at the learned rates")
     with torch.no_grad():
         logarithms.zero_()
-    constant = _loss(model, test, meta, config, batches)
+    constant = _loss(model, test, meta, config, batches, "adapting at one rate")
     meta.steps = 0
-    before = _loss(model, test, meta, config, batches)
+    before = _loss(model, test, meta, config, batches, "without adapting")
     meta.steps = steps
     order = {block.path: number for number, block in enumerate(model.blocks())}
     listed = sorted(factors, key=lambda place: order.get(place, len(order)))
     return LearnedRates({place: factors[place] for place in listed}, before, constant, learned)
 
 
-def _loss(model: Model, test: Task | Mixture, meta: Meta, config: TrainerConfig, batches: int) -> float:
+def _loss(model: Model, test: Task | Mixture, meta: Meta, config: TrainerConfig, batches: int, label: str) -> float:
     """Return the mean loss for each output position of batches behind an adaptation to other items of their label."""
     buckets = make_buckets(test, config.batch_budget, config.seed)
     model.train()  # an adaptation has dropout
     total, count = 0.0, 0.0
-    for number in range(batches):
+    for number in tracked(range(batches), label, batches, "batch"):
         for stream, items in deal(test, buckets.batch(number)):
             assert isinstance(stream, Task)
             torch.manual_seed(number)
