@@ -10,7 +10,8 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo base base-whisper test smoke lint types imports packages unit evidence mutants benchmark screenshots clean
 
 demo: $(VENV)/.ready
-	$(BIN)/python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml --out runs/demo --overwrite
+	$(BIN)/python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml \
+		--config recipes/speaker_adaptation/hparams/synthetic_demo.yaml --out runs/demo --overwrite
 
 # The European source model that languages are learnt from, `base-whisper` on Whisper-tiny's encoder; SPEECH=<folder of corpora that cannot be fetched>.
 SPEECH ?=
