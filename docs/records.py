@@ -27,7 +27,7 @@ CORPORA = {
 }
 """Records of the speaker adaptation recipe that are summed up over corpora, and what they are called there."""
 
-LEFT_OFF = ("an4", "fillets")
+LEFT_OFF = ("an4", "fillets", "queen")
 """Those that the front page leaves to the recipe's page: others of the same corpus say more."""
 
 TO_REPEAT: tuple[str, ...] = ()

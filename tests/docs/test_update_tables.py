@@ -62,17 +62,17 @@ def test_the_front_page_shows_auto_alone_and_names_where_it_was_not_run(results:
     assert second[2] == "9"
     ((*_, voice, others, _),) = _cells(text, "a game's voice")
     assert (voice, others) == ("50 % (–)", "4.0 → 5.0"), "one speaker has no interval"
-    assert "Not run with `auto` yet: synthetic voices; AN4, all speakers; a game's characters" in text
+    assert "Not run with `auto` yet: synthetic voices; AN4, all speakers; AN4 on Whisper-tiny" in text
     assert "kld" not in text and "older" not in text
     assert "chosen on george and jackson, with other draws; fewer errors without them: auto 5: 50 %, auto 9" in text
 
 
 def test_seconds_beside_a_gpu_are_marked(results: Path) -> None:
     _write(results, "fsdd", [_row("auto", 5, (2,) * 6)], precision={"taken": "bf16", "processor": "NVIDIA H200"})
-    _write(results, "queen", [_row("auto", 5, (2,) * 6)], precision={"taken": "bf16", "processor": "AMD EPYC 1"})
+    _write(results, "an4_folds", [_row("auto", 5, (2,) * 6)], precision={"taken": "bf16", "processor": "AMD EPYC 1"})
     text = headline()
     assert _cells(text, "spoken digits")[0][-1].endswith(" ‡") and "- ‡ beside NVIDIA H200." in text
-    assert "‡" not in _cells(text, "a game's characters")[0][-1]
+    assert "‡" not in _cells(text, "AN4, all speakers")[0][-1]
 
 
 def test_older_runs_and_other_settings_than_those_shipped_are_said(results: Path) -> None:
