@@ -27,17 +27,20 @@ from tests.real_runs import ROOT, load
 FOLDER = ROOT / "recipes" / "multilingual"
 SETTINGS = sorted(path for path in (FOLDER / "hparams").glob("*.yaml") if not path.stem.startswith("base"))
 """Settings of recipes; `base` and `base_whisper` are of `asr-transfer train`."""
-OVER = {"variants": "curve", "one_language": "curve", "whisper_tiny": "curve"}
-"""Settings that change another file's."""
+OVER = {
+    "variants": ("curve",), "one_language": ("curve",), "whisper_tiny": ("curve",),
+    "whisper_tiny_transfer": ("curve", "whisper_tiny"),
+}  # fmt: skip
+"""Settings that change other files'."""
 
 TINY = """--source.model.encoder tdnn --source.model.layers 1 --source.model.dim 12 --source.model.channels 12
 --source.model.features.mels 16 --source.speeds [1.0] --learn.speeds [1.0] --learn.units characters --workers 1"""
 
 
 def _arguments(settings: Path) -> tuple[ModuleType, list[str]]:
-    base = OVER.get(settings.stem, settings.stem)
-    files = dict.fromkeys([settings.with_name(f"{base}.yaml"), settings])
-    return load(FOLDER / f"{base}.py"), [word for file in files for word in ("--config", str(file))]
+    names = (*OVER.get(settings.stem, ()), settings.stem)
+    files = [settings.with_name(f"{name}.yaml") for name in names]
+    return load(FOLDER / f"{names[0]}.py"), [word for file in files for word in ("--config", str(file))]
 
 
 @pytest.mark.parametrize("path", SETTINGS, ids=lambda p: p.stem)
