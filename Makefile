@@ -64,6 +64,7 @@ benchmark: $(VENV)/.ready
 	$(BIN)/python benchmarks/step_profile.py
 	$(BIN)/python benchmarks/adaptation.py
 	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/transcribing.py --rounds 1
 
 # Pictures of a report for the docs; needs the packages chromium and chromium-driver. RUNS=<run folders> for real ones.

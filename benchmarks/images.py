@@ -7,7 +7,7 @@ step or once over each image (`training/activations.py`): the first epoch, which
 All sides run on one thread of one process and take turns every few steps, in alternating order, so that a machine whose
 speed drifts slows all of them alike; the medians of the rounds are compared. Seconds are the process's own.
 
-    python benchmarks/images.py [--steps 20] [--rounds 9] [--out FILE]
+    python benchmarks/images.py [--steps 20] [--count 9] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # run as a script, find our neighbours
 
 import copy
-import json
 import logging
 import statistics
 import time
@@ -32,18 +31,20 @@ from typing import Protocol
 
 import jsonargparse
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch.nn import functional
 
 from asr_transfer.config import ImageConfig, ImageTrainerConfig
 from asr_transfer.data.batching import ArrayData, LengthBuckets
+from asr_transfer.errors import AsrTransferError
+from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.models.image import ImageModel
+from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.activations import Stored, above, stored_depth
 from asr_transfer.training.criteria import cross_entropy
 from asr_transfer.training.optimisation import scale_at
 from asr_transfer.training.streams import Task
 from asr_transfer.transfer.plan import Done, Freeze, TransferPlan
+from benchmarks.targets import met
 from benchmarks.training import PacedTrainer, machine
 
 HEAD = "classes"
@@ -189,6 +190,7 @@ def main(
     count: int = 9,
     bench: Bench = Bench(),
     out: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Measure and print.
 
@@ -196,9 +198,17 @@ def main(
         steps: steps of a side before the next has its turn.
         count: number of rounds, of which the median is taken.
         bench: network and images.
-        out: JSON file to write, too.
+        out: run folder to write, too.
+        overwrite: whether to replace the run that `out` holds.
     """
+    if min(steps, count) < 1:
+        raise SystemExit(f"--steps {steps}, --count {count}: each must be above 0.")
     logging.disable(logging.INFO)
+    settings = {"steps": steps, "count": count, "bench": asdict(bench)}
+    try:
+        record = None if out is None else RunRecord(out, settings, overwrite=overwrite)
+    except AsrTransferError as error:
+        raise SystemExit(str(error)) from None
     running = sides(bench)
     epoch = -(-bench.images // bench.batch)
     first: dict[str, float] = {}
@@ -206,23 +216,35 @@ def main(
         side.advance(epoch)
         first[name] = side.cpu
     speeds = rounds(running, steps, count)
-    table = Table(title=f"{bench.images} images of {bench.size} × {bench.size}, batches of {bench.batch}; {machine()}")
-    for heading in ("training", "steps per CPU-second", "CPU-seconds per epoch", "the first epoch"):
-        table.add_column(heading, justify="left" if heading == "training" else "right")
+    table = speeds_table(speeds, first, bench)
+    show([table])
+    if record is not None:
+        record.finish(scores={"steps_per_second": speeds, "first_epoch": first}, tables={"images": [table.to_plain()]})
+
+
+def speeds_table(speeds: Mapping[str, Sequence[float]], first: Mapping[str, float], bench: Bench) -> Table:
+    """Return steps per processor-second, and what an epoch takes, with the targets.
+
+    Args:
+        speeds: steps per processor-second of each side, in each round.
+        first: processor-seconds of each side's first epoch, which builds kernels or stores outputs.
+        bench: network and images.
+    """
+    epoch = -(-bench.images // bench.batch)
+    wanted = {TRAINER: (LOOP, SPEED_WANTED), STORED: (FROZEN, STORED_WANTED)}
+    lines = []
     for name, own in speeds.items():
         speed = statistics.median(own)
-        table.add_row(name, f"{speed:.1f}", f"{epoch / speed:.2f}", f"{first[name]:.2f}")
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
-    figures = {"trainer": ratio(speeds, TRAINER, LOOP), "stored": ratio(speeds, STORED, FROZEN)}
-    console.print(f"The trainer takes {figures['trainer']:.3f} of the plain loop's steps (wanted: {SPEED_WANTED}).")
-    console.print(
-        f"With {bench.frozen} of {len(bench.channels)} blocks frozen, an epoch is {figures['stored']:.1f} times as "
-        f"fast where these run once (wanted: {STORED_WANTED:g})."
-    )
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({"bench": asdict(bench), "steps_per_second": speeds, **figures}, indent=1) + "\n")
+        beside = ("", "", "", "")
+        if name in wanted:
+            other, least = wanted[name]
+            reached = ratio(speeds, name, other)
+            beside = (f"{reached:.2f}", other, f"≥ {least:g}", met(reached >= least))
+        lines.append((name, f"{speed:.1f}", f"{epoch / speed:.2f}", f"{first[name]:.2f}", *beside))
+    headings = ("training", "steps per CPU-second", "CPU-seconds per epoch", "the first epoch", "times as fast", "as",
+                "target", "met")  # fmt: skip
+    what = f"{bench.images} images of {bench.size} × {bench.size}, batches of {bench.batch}, {bench.frozen} of "
+    return Table(headings, tuple(lines), note=f"{what}{len(bench.channels)} blocks frozen where some are; {machine()}.")
 
 
 if __name__ == "__main__":

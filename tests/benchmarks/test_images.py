@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.images import FROZEN, HEAD, LOOP, STORED, TRAINER, Bench, Loop, main, ratio, sides
+from asr_transfer.runs.record import read_record
+from benchmarks.images import FROZEN, HEAD, LOOP, STORED, TRAINER, Bench, Loop, main, ratio, sides, speeds_table
 
 BENCH = Bench(channels=(4, 5), halve=(0,), frozen=2, size=8, images=32, batch=8)
 
 
-def test_all_sides_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "figures" / "images.json"
+def test_all_sides_are_measured_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "images"
     main(steps=2, count=2, bench=BENCH, out=out)
-    figures = json.loads(out.read_text(encoding="utf-8"))
-    assert list(figures["steps_per_second"]) == [TRAINER, LOOP, FROZEN, STORED]
-    assert all(len(own) == 2 and min(own) > 0 for own in figures["steps_per_second"].values())
-    assert figures["trainer"] == ratio(figures["steps_per_second"], TRAINER, LOOP)
-    assert "With 2 of 2 blocks frozen" in capsys.readouterr().out
+    values = read_record(out)
+    speeds = values["scores"]["steps_per_second"]
+    assert list(speeds) == [TRAINER, LOOP, FROZEN, STORED]
+    assert all(len(own) == 2 and min(own) > 0 for own in speeds.values())
+    (kept,) = values["tables"]["images"]
+    assert [row[4] for row in kept["rows"]] == [
+        f"{ratio(speeds, TRAINER, LOOP):.2f}",
+        "",
+        "",
+        f"{ratio(speeds, STORED, FROZEN):.2f}",
+    ]
+    assert "2 of 2 blocks frozen" in kept["note"] and LOOP in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="--overwrite"):
+        main(steps=2, count=2, bench=BENCH, out=out)
+
+
+def test_no_rounds_are_refused() -> None:
+    with pytest.raises(SystemExit, match="--count 0: each must be above 0"):
+        main(count=0)
+
+
+def test_a_target_is_met_from_its_value_on() -> None:
+    speeds = {TRAINER: [95.0], LOOP: [100.0], FROZEN: [10.0], STORED: [29.0]}
+    lines = speeds_table(speeds, dict.fromkeys(speeds, 1.0), BENCH).rows
+    assert [line[-1] for line in lines] == ["yes", "", "", "no"]
 
 
 def test_trainer_and_loop_take_the_same_steps_and_so_do_both_ways_with_frozen_blocks() -> None:
