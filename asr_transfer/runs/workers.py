@@ -13,13 +13,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 
-from asr_transfer import interruption, progress
+from asr_transfer import interruption, progress, remarks
 from asr_transfer.cache import cache_folder
 from asr_transfer.errors import ConfigError
 from asr_transfer.interruption import Stopped
@@ -40,7 +41,8 @@ def run_all(
     """Run `function` over `arguments` and yield the results as they come, in any order.
 
     Args:
-        function: a module's function, which another process can import; it prints nothing.
+        function: a module's function, which another process can import; it prints nothing. Its remarks are said by this
+            process when it has ended.
         arguments: plain values.
         workers: processes; 1 runs everything in this one.
         label: name of the jobs in what is printed while they run: how many are done, and what the processes are at.
@@ -81,6 +83,14 @@ def _told(results: Iterable[R], label: str, total: int, folder: Path | None = No
             yield result
 
 
+@dataclass(frozen=True)
+class _Noted(Generic[R]):
+    """A job's result, with the remarks that it made: the reason and the files of each."""
+
+    result: R
+    remarks: tuple[tuple[str, tuple[str, ...]], ...]
+
+
 class _Line:
     """Which of a number of jobs may begin, where some wait for others."""
 
@@ -111,7 +121,7 @@ def _in_processes(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(arguments)), context, _begin_worker, (reports,)) as pool:
 
-        def begin(numbers: Sequence[int]) -> dict[Future[R], int]:
+        def begin(numbers: Sequence[int]) -> dict[Future[_Noted[R]], int]:
             # Submitting starts processes, which are not to die of a signal before they can heed it.
             with interruption.holding_back():
                 return {pool.submit(_work, function, arguments[number]): number for number in numbers}
@@ -122,7 +132,7 @@ def _in_processes(
             while pending:
                 interruption.check()
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    result = future.result()
+                    result = _said(future.result())
                     pending.update(begin(line.done(pending.pop(future))))
                     yield result
         except BaseException as error:
@@ -133,9 +143,23 @@ def _in_processes(
             raise
 
 
-def _work(function: Callable[[A], R], argument: A) -> R:
+def _work(function: Callable[[A], R], argument: A) -> _Noted[R]:
     with interruption.working():
-        return function(argument)
+        return _noted(function, argument)
+
+
+def _noted(function: Callable[[A], R], argument: A) -> _Noted[R]:
+    """Return a job's result and the remarks that it made, for whoever gave it out to say them."""
+    with remarks.held_back() as made:
+        result = function(argument)
+    return _Noted(result, tuple((one.reason, one.files) for one in made))
+
+
+def _said(noted: _Noted[R]) -> R:
+    """Return a job's result after saying its remarks here, where they are heard, and told once each."""
+    for reason, files in noted.remarks:
+        remarks.remark(reason, *files)
+    return noted.result
 
 
 def _stop(pool: ProcessPoolExecutor, processes: Collection[BaseProcess], number: int) -> None:
@@ -163,9 +187,9 @@ def _on_ray(function: Callable[[A], R], arguments: Sequence[A], workers: int, li
         _connect(ray, workers)
         interruption.heed_again()  # Ray takes SIGTERM for itself
 
-    def job(argument: A) -> R:
+    def job(argument: A) -> _Noted[R]:
         _one_thread()
-        return function(argument)
+        return _noted(function, argument)
 
     remote = ray.remote(num_cpus=1)(job)
     try:
@@ -173,7 +197,7 @@ def _on_ray(function: Callable[[A], R], arguments: Sequence[A], workers: int, li
         while pending:
             for reference in ray.wait(list(pending))[0]:
                 try:
-                    result = ray.get(reference)
+                    result: R = _said(ray.get(reference))
                 except ray.exceptions.RayTaskError as error:
                     # The job's own mistake, not the wrapping, is what the user can mend.
                     raise error.cause from None

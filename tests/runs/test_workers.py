@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.remarks import remark, told
 from asr_transfer.runs.workers import Backend, run_all
 
 
@@ -53,6 +54,22 @@ def test_every_job_is_run_once(workers: int, backend: Backend) -> None:
     if (workers, backend) != (1, "processes"):
         assert {threads for _, threads, _ in results} == {1}
         assert os.getpid() not in {process for _, _, process in results}
+
+
+def remark_on(value: int) -> int:
+    remark("it is too short", f"{value}.wav", "both.wav")
+    return value
+
+
+@pytest.mark.parametrize(("workers", "backend"), WAYS[:2])
+def test_remarks_of_jobs_are_told_once_by_this_process(
+    workers: int, backend: Backend, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with told("program"):
+        assert sorted(run_as(backend, remark_on, [1, 2], workers, "remarks")) == [1, 2]
+    said = capfd.readouterr().err
+    assert said.count("both.wav") == 1 and said.count("program: ") == 2 and "1.wav" in said and "2.wav" in said
+    assert "Remark:" not in said and "workers.py" not in said
 
 
 @pytest.mark.parametrize(("workers", "backend"), WAYS)
