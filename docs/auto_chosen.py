@@ -13,6 +13,7 @@ from typing import Any
 
 from asr_transfer.adaptation.auto_chosen import COLUMNS, Chosen
 from asr_transfer.adaptation.settings import ChoiceConfig
+from asr_transfer.experiments.speakers.adapting import UNUSABLE
 from docs.origin import older, unshipped
 from docs.records import names, record
 from docs.tables_headline import AUTOMATIC
@@ -44,5 +45,6 @@ def chosen_in(values: Mapping[str, Any]) -> Iterator[Chosen]:
         if published:
             tried = tuple(f"{name}+replay" if with_source else name for name in shipped.on_published)
         split = (part.rsplit(" ", 1) for part in row["chosen"])
-        counts = Counter({method: int(times) for method, times in split})
+        # Where no recording could be learnt from there was nothing to choose by, which is no choice.
+        counts = Counter({method: int(times) for method, times in split if method != UNUSABLE.split()[0]})
         yield Chosen(values["name"], tried, row["amount"], row["speakers"], row["reduction"] or 0.0, counts)

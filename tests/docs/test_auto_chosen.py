@@ -26,3 +26,11 @@ def test_a_record_of_another_auto_or_of_a_model_given_ready_does_not_count() -> 
     assert not list(chosen_in(_changed(values, choice={**values["config"]["choice"], "folds": 3})))
     assert not list(chosen_in(_changed(values, model="a/folder")))
     assert not list(chosen_in({**values, "scores": {"test": {}}}))
+
+
+def test_where_nothing_could_be_chosen_by_nothing_is_counted() -> None:
+    values = record("synthetic")
+    rows = [row for row in values["scores"]["rows"] if row["method"] == "auto"]
+    rows = [{**row, "chosen": ["full+replay 2", "nothing 3", "none 1"]} for row in rows]
+    for one in chosen_in({**values, "scores": {"rows": rows}}):
+        assert one.chosen == {"full+replay": 2, "none": 1}
