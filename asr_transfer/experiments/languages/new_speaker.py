@@ -33,6 +33,7 @@ from asr_transfer.experiments.languages.sources import SourceModel, TrainSource
 from asr_transfer.experiments.languages.sweep import run_sweep
 from asr_transfer.experiments.languages.systems import short
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.languages.ways import WAYS
 from asr_transfer.models.kinds import network_inputs
 from asr_transfer.ranges import Ranged, Seed, Seeds, Speeds, Weight
 from asr_transfer.runs.workers import Backend
@@ -91,8 +92,13 @@ class NewSpeakerConfig(Ranged):
             raise ConfigError("`rows` must hold `plain`, which the others are held against, and none twice.")
         if self.learn.units != "toneless-phones":
             raise ConfigError(f"`learn.units` must be toneless-phones here, got {self.learn.units}.")
-        if self.learn.mode not in ("all", "gradual"):
-            raise ConfigError(f"`learn.mode` {self.learn.mode} does not fit here; take all or gradual.")
+        if self.learn.mode not in ("all", "gradual", "top"):
+            raise ConfigError(f"`learn.mode` {self.learn.mode} does not fit here; take all, gradual or top.")
+        if WAYS[self.learn.mode].on_published and self.source.model.pretrained is None:
+            raise ConfigError(
+                f"`learn.mode` {self.learn.mode} needs a source model on a published encoder; give "
+                "`source.model.pretrained`."
+            )
         for row in self.rows:
             learning(self, row, 0)  # what settings refuse, they refuse now
 
