@@ -136,6 +136,8 @@ class TopConfig(Ranged, section="top"):
         dim: width of a layer in each direction.
         dropout: probability of dropout behind each layer.
         joined: number of neighbouring frames of the encoder that are one frame for the layers on top.
+        least_seconds: length up to which silence is put behind shorter recordings, as an encoder that was trained on
+            windows of 30 s expects it; 0 for none.
     """
 
     layers: Annotated[int, Range(at_least=1, at_most=MOST_LAYERS)] = 2
@@ -144,6 +146,7 @@ class TopConfig(Ranged, section="top"):
     # of it and few masks 5.4 %: layers on such states soon know little speech by heart.
     dropout: Annotated[float, Range(at_least=0, below=1)] = 0.4
     joined: Annotated[int, Range(at_least=1, at_most=8)] = 2
+    least_seconds: Annotated[float, Range(at_least=0, at_most=30)] = 0.0
 
 
 @dataclass(frozen=True)

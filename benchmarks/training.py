@@ -8,7 +8,7 @@ All sides run on one thread of one process, without worker processes, and take t
 order, so that a machine whose speed drifts slows all of them alike; the medians of the rounds are compared. Seconds are
 the process's own (`time.process_time`), which other jobs on the same cores still inflate through shared caches.
 
-    python benchmarks/training.py [--an4 DIR] [--rounds 12] [--to-wer 15]
+    python benchmarks/training.py [--an4 DIR] [--rounds 12]
 """
 
 from __future__ import annotations
@@ -253,8 +253,6 @@ def main(
     an4: Path | None = None,
     rounds: int = 12,
     steps: int = 5,
-    to_wer: float | None = None,
-    seed: int = 0,
     only_precisions: bool = False,
 ) -> None:
     """Measure training speed and print one table.
@@ -263,8 +261,6 @@ def main(
         an4: the AN4 corpus; default `$ASR_TRANSFER_SPEECH/an4` or `../shared/speech/an4`, else generated noise.
         rounds: number of turns of every side.
         steps: optimiser steps in a turn.
-        to_wer: also train both sides until held-out speakers reach this word error rate in per cent (minutes).
-        seed: of the runs of `to_wer`.
         only_precisions: whether to leave the peer out, and show what `auto` takes alone.
     """
     torch.set_num_threads(1)
@@ -272,15 +268,11 @@ def main(
     logging.disable(logging.INFO)
     console = Console(width=max(120, Console().width))
     with tempfile.TemporaryDirectory() as work:
-        corpus = make_corpus(an4, Path(work), MODELS["bilstm"].strides, (1.0,) if to_wer is None else (0.9, 1.0, 1.1))
+        corpus = make_corpus(an4, Path(work), MODELS["bilstm"].strides, (1.0,))
         console.print(_header(corpus, seconds=sum(u.duration for u in corpus.train)))
         if not only_precisions:
             _compare(corpus, rounds, steps, console)
         _precisions(corpus, rounds, steps, console)
-        if to_wer is not None:
-            from benchmarks.training_to_wer import race
-
-            race(corpus, to_wer / 100, seed, console)
     console.print(machine())
 
 

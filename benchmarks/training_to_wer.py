@@ -1,30 +1,64 @@
-"""Runs the race of `benchmarks/training.py`: processor seconds until held-out speakers reach a word error rate.
+"""Races training from nothing to word error rates: processor seconds until held-out speakers are heard so well.
 
-Both sides validate equally often on the same speakers; validation is not counted, nor are our features, computed once.
-Each side runs the entries below: the same networks, masks, peak rate and batches of a minute. Only we have speed
-copies, which cost us nothing per step; the peer would have to resample in every step. The peer's rate was not tuned
-beyond our own.
+Both sides, our `Trainer` and the plain SpeechBrain recipe of `speechbrain_peer.py`, train from initial weights on AN4's
+training speakers, in the precision that is faster here, and validate on the same held-out speakers after the same
+amount of speech. Each first tries its candidates (network, peak rate, batch) with a seed that does not race; the one
+that reaches the lowest rate first runs with every seed. A candidate is stopped where a better one was done. The
+networks, rates and batches to choose from are the same for both; only we have speed copies, which are computed once,
+where the peer would have to resample in every step. Validation is not counted, nor are our features, computed once.
+
+    python benchmarks/training_to_wer.py [--an4 DIR] [--targets [15,8]] [--seeds [0,1,2]] [--out DIR]
+
+The run folder's `run.json`, copied to `docs/results`, fills a table of the pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
 
-from rich.console import Console
-from rich.table import Table
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch starts its threads
+
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # run as a script, find our neighbours
+
+import logging
+import math
+import statistics
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import speechbrain as sb
+import torch
 
 from asr_transfer.config import TrainerConfig
 from asr_transfer.data.batching import cut
+from asr_transfer.errors import AsrTransferError
+from asr_transfer.experiments.core.tables import Table, show
+from asr_transfer.runs.record import RunRecord
 from asr_transfer.training import criteria
 from asr_transfer.training.metrics import ErrorRate
+from asr_transfer.training.precision import choose as choose_precision
 from asr_transfer.training.streams import Task
 from benchmarks import speechbrain_peer as peer
-from benchmarks.training import PacedTrainer, new_model
-from benchmarks.training_corpus import Corpus
+from benchmarks.targets import met
+from benchmarks.training import MODELS, PacedTrainer, machine, new_model
+from benchmarks.training_corpus import Corpus, make_corpus
 
-EVERY = 25
-"""Steps between validations."""
+BETWEEN = 1500
+"""Seconds of padded audio between two validations."""
+
+CHOOSING = 100
+"""Seed that candidates are tried with; it does not race."""
+
+OURS, PEER = "ours", "SpeechBrain"
+WANTED = 3.0
+"""Times fewer processor seconds that we take to the first of the targets."""
 
 
 @dataclass(frozen=True)
@@ -33,57 +67,119 @@ class Entry:
 
     Attributes:
         model: key of `benchmarks.training.MODELS`.
-        steps: of the schedule.
-        learning_rate: its peak.
-        speeds: speed copies (ours only: the peer would have to resample in every step).
-        seconds: of padded audio per batch.
+        learning_rate: its peak, after a tenth of the steps.
+        seconds: of padded audio in a batch.
+        audio: thousand seconds of padded audio in the whole schedule, a cosine to zero.
+        speeds: speed copies.
     """
 
     model: str
-    steps: int
-    learning_rate: float = 3e-3
-    speeds: tuple[float, ...] = (1.0,)
+    learning_rate: float
     seconds: int = 60
+    audio: int = 140
+    speeds: tuple[float, ...] = (1.0,)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the schedule."""
+        return 1000 * self.audio // self.seconds
+
+    @property
+    def every(self) -> int:
+        """Steps between two validations."""
+        return max(1, BETWEEN // self.seconds)
+
+    def __str__(self) -> str:
+        speeds = "" if len(self.speeds) == 1 else f", {len(self.speeds)} speeds"
+        return f"{self.model}, rate {self.learning_rate:g}, {self.seconds} s a batch, {self.audio},000 s{speeds}"
 
 
-OURS = (Entry("bilstm", 1500, speeds=(0.9, 1.0, 1.1)), Entry("tdnn", 2300, speeds=(0.9, 1.0, 1.1)))
-PEER = (Entry("bilstm", 2300), Entry("tdnn", 3500))
+def _candidates(speeds: tuple[float, ...]) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(model, rate, seconds, audio, speeds)
+        for model, rate, seconds, audio in (
+            ("tdnn", 3e-3, 60, 140),
+            ("tdnn", 3e-3, 30, 140),
+            ("tdnn", 6e-3, 60, 140),
+            ("tdnn", 3e-3, 60, 70),
+            ("bilstm", 3e-3, 60, 90),
+            ("bilstm", 3e-3, 30, 90),
+        )
+    )
 
 
-@dataclass(frozen=True)
-class Finish:
-    """How a side came through.
+CANDIDATES: Mapping[str, tuple[Entry, ...]] = {OURS: _candidates((0.9, 1.0, 1.1)), PEER: _candidates((1.0,))}
+"""What each side chooses from."""
+
+
+@dataclass
+class Course:
+    """How a training went.
 
     Attributes:
-        cpu: processor seconds up to the first validation at or below the target, or to the end.
-        steps: optimiser steps up to there.
-        wers: of all validations.
+        points: (processor seconds, steps, word error rate) at each validation.
     """
 
-    cpu: float
-    steps: int
-    wers: list[float]
+    points: list[tuple[float, int, float]] = field(default_factory=list)
+
+    def until(self, target: float) -> tuple[float, int] | None:
+        """Return processor seconds and steps up to the first validation at or below a word error rate; None if none."""
+        return next(((cpu, steps) for cpu, steps, wer in self.points if wer <= target), None)
+
+    def is_over(self, target: float, limit: float) -> bool:
+        """Return whether the target was reached, or the limit of processor seconds."""
+        return bool(self.points) and (self.points[-1][2] <= target or self.points[-1][0] >= limit)
 
 
 class _Racer(PacedTrainer):
-    target = 0.0
+    """The real trainer, which stops at a target or a limit, and keeps its course."""
+
+    target, limit = 0.0, math.inf
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.course = Course()
 
     def _finished(self) -> bool:
         history = self.progress.history
-        return super()._finished() or (self.step == 0 and bool(history) and history[-1]["wer"] <= self.target)
+        if len(history) > len(self.course.points):
+            self.course.points.append((self.cpu, self.optimizer_step, history[-1]["wer"]))
+        return super()._finished() or (self.step == 0 and self.course.is_over(self.target, self.limit))
 
 
-def run_ours(corpus: Corpus, target: float, entry: Entry, seed: int) -> Finish:
-    """Train with our trainer until the target."""
+class _RacingPeer(peer.Peer):
+    """The recipe, which keeps its course."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.course = Course()
+
+    def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
+        """Score a validation."""
+        super().on_stage_end(stage, stage_loss, epoch)
+        if stage == sb.Stage.VALID:
+            self.course.points.append((self.cpu, self.optimizer_step, self.wers[-1]))
+
+
+Run = Callable[[Corpus, Entry, int, float, float], Course]
+"""Function from the corpus, an entry, a seed, a target and a limit of processor seconds to how it went."""
+
+
+def run_ours(corpus: Corpus, entry: Entry, seed: int, target: float, limit: float = math.inf) -> Course:
+    """Train with our trainer until a word error rate, or a limit of processor seconds."""
+    model = new_model(entry.model, corpus, seed)
+    budget = 100 * entry.seconds
     trainer = _Racer(
-        new_model(entry.model, corpus, seed),
+        model,
         [Task("train", corpus.data(corpus.train, entry.speeds), criteria.ctc, head="en")],
         config=TrainerConfig(
             steps=entry.steps,
             learning_rate=entry.learning_rate,
-            batch_budget=100 * entry.seconds,
-            validate_every=EVERY,
+            batch_budget=budget,
+            validate_every=entry.every,
             seed=seed,
+            precision=choose_precision(model, batch_budget=budget).precision,
+            device="cpu",
         ),
         validation=[
             Task("dev", corpus.data(corpus.dev), criteria.ctc, head="en", metric=lambda: ErrorRate(corpus.tokens))
@@ -91,44 +187,166 @@ def run_ours(corpus: Corpus, target: float, entry: Entry, seed: int) -> Finish:
         monitor="wer",
         durations=[utterance.duration / speed for utterance in corpus.train for speed in entry.speeds],
     )
-    trainer.target = target
-    result = trainer.train()
-    return Finish(trainer.cpu, result.steps, [figures["wer"] for figures in result.history])
+    trainer.target, trainer.limit = target, limit
+    trainer.train()
+    return trainer.course
 
 
-def run_peer(corpus: Corpus, target: float, entry: Entry, seed: int) -> Finish:
-    """Train with the SpeechBrain recipe until the target."""
-    settings = peer.PeerSettings("bf16", entry.learning_rate, entry.steps)
-    brain = peer.Peer(new_model(entry.model, corpus, seed), settings, corpus.tokens)
+def run_peer(corpus: Corpus, entry: Entry, seed: int, target: float, limit: float = math.inf) -> Course:
+    """Train with the SpeechBrain recipe until a word error rate, or a limit of processor seconds."""
+    model = new_model(entry.model, corpus, seed)
+    precision = choose_precision(model, batch_budget=100 * entry.seconds).precision
+    brain = _RacingPeer(model, peer.PeerSettings(precision, entry.learning_rate, entry.steps), corpus.tokens)
     train, dev = peer.dataset(corpus.train, corpus.tokens), peer.dataset(corpus.dev, corpus.tokens)
     costs = corpus.data(corpus.dev).costs()
-    checks = [items.tolist() for items in cut(costs.argsort(), costs, 100 * entry.seconds)]
+    checks = [items.tolist() for items in cut(costs.argsort(), costs, 6000)]
 
     def epochs() -> Iterator[int]:
-        while brain.optimizer_step < entry.steps and not (brain.wers and brain.wers[-1] <= target):
+        while brain.optimizer_step < entry.steps and not brain.course.is_over(target, limit):
             yield len(brain.wers)
 
     batches = peer.loader(train, peer.batch_sampler(train, entry.seconds, seed))
-    brain.fit(epochs(), peer.looped(brain, batches, EVERY), peer.loader(dev, checks))
-    return Finish(brain.cpu, brain.optimizer_step, brain.wers)
+    brain.fit(epochs(), peer.looped(brain, batches, entry.every), peer.loader(dev, checks))
+    return brain.course
 
 
-def race(corpus: Corpus, target: float, seed: int, console: Console) -> None:
-    """Run all entries of both sides, one after the other, and print a table."""
-    table = Table(title=f"CPU-seconds until {len(corpus.dev)} utterances of held-out speakers are at {target:.0%} WER")
-    for column in ("side", "model", "learning rate", "speeds", "steps", "CPU-seconds", "WER there"):
-        table.add_column(column, justify="left" if column in ("side", "model") else "right")
-    entries = [("ours", entry, run_ours) for entry in OURS] + [("SpeechBrain", entry, run_peer) for entry in PEER]
-    for name, entry, run in entries:
-        finish = run(corpus, target, entry, seed)
-        reached = "" if finish.wers[-1] <= target else " (target not reached)"
-        table.add_row(
-            name,
-            f"{entry.model}, bf16 ({sum(p.numel() for p in new_model(entry.model, corpus).parameters()) / 1e6:.1f} M)",
-            f"{entry.learning_rate:g} over {entry.steps} steps",
-            ", ".join(f"{speed:g}" for speed in entry.speeds),
-            str(finish.steps),
-            f"{finish.cpu:.0f}",
-            f"{100 * finish.wers[-1]:.1f} %{reached}",
+RUNS: Mapping[str, Run] = {OURS: run_ours, PEER: run_peer}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate that was tried.
+
+    Attributes:
+        entry: the candidate.
+        cpu: processor seconds to the lowest target; None if it was not reached.
+        spent: processor seconds in all.
+        best: lowest word error rate.
+    """
+
+    entry: Entry
+    cpu: float | None
+    spent: float
+    best: float
+
+
+def try_all(
+    corpus: Corpus, candidates: Sequence[Entry], run: Run, target: float, say: Callable[[str], None] = print
+) -> list[Tried]:
+    """Run candidates in turn up to a target; who takes longer than the best one so far is stopped there."""
+    tried: list[Tried] = []
+    for entry in candidates:
+        limit = min((one.cpu for one in tried if one.cpu is not None), default=math.inf)
+        course = run(corpus, entry, CHOOSING, target, limit)
+        reached = course.until(target)
+        best = min(wer for _, _, wer in course.points)
+        tried.append(Tried(entry, reached[0] if reached else None, course.points[-1][0], best))
+        end = f"{reached[0]:.0f} CPU-seconds" if reached else f"stopped at {100 * best:.1f} % WER"
+        say(f"  {entry}: {end} after {tried[-1].spent:.0f}")
+    return tried
+
+
+def fastest(tried: Sequence[Tried]) -> Entry:
+    """Return the candidate that reached the target first; where none did, the one that came nearest."""
+    return min(tried, key=lambda one: (one.cpu is None, one.cpu or 0.0, one.best)).entry
+
+
+def race_table(
+    courses: Mapping[str, Sequence[Course]], entries: Mapping[str, Entry], targets: Sequence[float], note: str
+) -> Table:
+    """Return processor seconds of each side to each target, over seeds, and how many times fewer are ours.
+
+    Args:
+        courses: those of each side, a course for each seed.
+        entries: what each side ran.
+        targets: word error rates; the first is the one that more was asked of.
+        note: line below.
+    """
+    lines = []
+    for target in targets:
+        for side, own in courses.items():
+            found = [course.until(target) for course in own]
+            reached = [one for one in found if one is not None]
+            line = [f"{100 * target:g} %", side, str(entries[side]), f"{len(reached)} of {len(own)}"]
+            for column in (0, 1):
+                values = [one[column] for one in reached]
+                line.append(
+                    f"{statistics.fmean(values):.0f} ({min(values):.0f} … {max(values):.0f})" if values else "–"
+                )
+            beside = _beside(courses, target, targets[0]) if side == OURS else ("", "", "")
+            lines.append((*line, *beside))
+    headings = ("WER", "side", "network and schedule", "seeds that reach it", "CPU-seconds", "steps",
+                "times fewer", "target", "met")  # fmt: skip
+    return Table(headings, tuple(lines), note=note)
+
+
+def _beside(courses: Mapping[str, Sequence[Course]], target: float, first: float) -> tuple[str, str, str]:
+    """Return how many times fewer processor seconds are ours, where all seeds of both sides reach the target."""
+    found = [[course.until(target) for course in courses[side]] for side in (PEER, OURS)]
+    theirs, ours = ([one[0] for one in own if one is not None] for own in found)
+    wanted = target == first
+    if len(theirs) < len(found[0]) or len(ours) < len(found[1]):
+        return "–", f"≥ {WANTED:g}" if wanted else "", met(False, wanted)
+    ratio = statistics.fmean(theirs) / statistics.fmean(ours)
+    return f"{ratio:.1f}", f"≥ {WANTED:g}" if wanted else "", met(ratio >= WANTED, wanted)
+
+
+def main(
+    an4: Path | None = None,
+    targets: tuple[float, ...] = (15, 8),
+    seeds: tuple[int, ...] = (0, 1, 2),
+    candidates: int = 6,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Try both sides' candidates, race and print.
+
+    Args:
+        an4: the AN4 corpus; default `$ASR_TRANSFER_SPEECH/an4` or `../shared/speech/an4`, else generated noise.
+        targets: word error rates in per cent, falling.
+        seeds: of the race.
+        candidates: number of candidates of each side that are tried.
+        out: run folder to write, too.
+        overwrite: whether to replace the run that `out` holds.
+    """
+    if not seeds or not targets or list(targets) != sorted(targets, reverse=True):
+        raise SystemExit("--seeds must hold a seed, and --targets word error rates that fall, such as [15,8].")
+    if not 0 < candidates <= len(CANDIDATES[OURS]):
+        raise SystemExit(f"--candidates {candidates}: give 1 to {len(CANDIDATES[OURS])}.")
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.INFO)
+    settings = {"targets": list(targets), "seeds": list(seeds), "candidates": candidates}
+    try:
+        record = None if out is None else RunRecord(out, settings, overwrite=overwrite)
+    except AsrTransferError as error:
+        raise SystemExit(str(error)) from None
+    wers = [target / 100 for target in targets]
+    tried: dict[str, list[Tried]] = {}
+    with tempfile.TemporaryDirectory() as work:
+        corpus = make_corpus(an4, Path(work), MODELS["bilstm"].strides, CANDIDATES[OURS][0].speeds)
+        for side, run in RUNS.items():
+            print(f"{side} tries, up to {targets[-1]:g} % WER with the seed {CHOOSING}:")
+            tried[side] = try_all(corpus, CANDIDATES[side][:candidates], run, wers[-1])
+        entries = {side: fastest(own) for side, own in tried.items()}
+        courses: dict[str, list[Course]] = {side: [] for side in RUNS}
+        for seed in seeds:
+            for side, run in RUNS.items():
+                print(f"seed {seed}, {side}: {entries[side]}")
+                courses[side].append(run(corpus, entries[side], seed, wers[-1], math.inf))
+        note = (
+            f"{corpus.name}, {sum(u.duration for u in corpus.train) / 60:.0f} minutes, heard on {len(corpus.dev)} "
+            f"utterances of {len({u.speaker for u in corpus.dev})} speakers who are not trained on; {machine()}."
         )
-    console.print(table)
+    table = race_table(courses, entries, wers, note)
+    show([table])
+    if record is not None:
+        scores = {
+            "tried": {side: [asdict(one) for one in own] for side, own in tried.items()},
+            "courses": {side: [course.points for course in own] for side, own in courses.items()},
+        }
+        record.finish(scores=scores, tables={"race": [table.to_plain()]})
+
+
+if __name__ == "__main__":
+    jsonargparse.auto_cli(main, as_positional=False)

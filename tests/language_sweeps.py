@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.manifest import write_manifest
 from asr_transfer.experiments.languages.curve import run_curve
 from asr_transfer.experiments.languages.points import Corpora
 from asr_transfer.experiments.languages.systems import CurveConfig
 from asr_transfer.languages.config import LanguageConfig
+from asr_transfer.models.contract import Block, SpeechModel
 from tests.small import kill_self
 from tests.tones import make_speaker
 
@@ -57,6 +60,12 @@ def make_folders(folder: Path) -> dict[str, Path]:
 def corpora_of(folders: dict[str, Path]) -> Corpora:
     """Return English and Dutch as sources of French."""
     return Corpora.from_folders({name: folders[name] for name in ("en", "nl")}, {"fr": folders["fr"]})
+
+
+def moved_in(one: SpeechModel, other: SpeechModel, blocks: list[Block]) -> bool:
+    """Return whether two models differ in some of their blocks."""
+    weights = [[w for b in blocks for w in model.get_submodule(b.path).parameters()] for model in (one, other)]
+    return any(not torch.equal(*pair) for pair in zip(*weights, strict=True))
 
 
 def run_until(

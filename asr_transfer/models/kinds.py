@@ -69,8 +69,14 @@ def with_top(found: SpeechModel, top: TopConfig, heads: Mapping[str, int], where
         top: Sizes of the layers.
         heads: Number of outputs of each head.
         where: Folder, for messages.
+
+    Raises:
+        ConfigError: Sizes of layers are given, but nothing is put between this encoder and its heads.
     """
-    plain = {**describe(found), "heads": dict(heads), **({"top": to_plain(top)} if found.published() else {})}
+    tops = bool(found.on_published())
+    if top != TopConfig() and not tops:
+        raise ConfigError(f"`top`: no layers are put on {where}, whose heads stand on the encoder itself; leave it out.")
+    plain = {**describe(found), "heads": dict(heads), **({"top": to_plain(top)} if tops else {})}
     model = build(plain, where)
     new = tuple(f"{block.path}." for block in found.untrained())
     known = {name: own for name, own in found.state_dict().items() if not name.startswith(("heads.", *new))}

@@ -29,7 +29,7 @@ SETTINGS = sorted(path for path in (FOLDER / "hparams").glob("*.yaml") if not pa
 """Settings of recipes; `base` and `base_whisper` are of `asr-transfer train`."""
 OVER = {
     "variants": ("curve",), "one_language": ("curve",), "whisper_tiny": ("curve",),
-    "whisper_tiny_transfer": ("curve", "whisper_tiny"),
+    "whisper_tiny_transfer": ("curve", "whisper_tiny"), "new_speaker_whisper": ("new_speaker",),
 }  # fmt: skip
 """Settings that change other files'."""
 

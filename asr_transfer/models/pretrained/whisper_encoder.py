@@ -69,7 +69,7 @@ class WhisperEncoderModel(SpeechModel):
     @property
     def inputs(self) -> Inputs:
         """See `SpeechModel.inputs`."""
-        return WhisperMel(mels=self.sizes.mels)
+        return WhisperMel(mels=self.sizes.mels, least_seconds=self.top_sizes.least_seconds)
 
     @property
     def window(self) -> float:

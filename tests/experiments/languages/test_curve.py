@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from asr_transfer.config import ModelConfig, TopConfig
 from asr_transfer.data.manifest import read_manifest, write_manifest
@@ -32,9 +31,8 @@ from asr_transfer.experiments.languages.savings import savings, savings_table
 from asr_transfer.experiments.languages.search import UNCHANGED, Candidate, ScratchSearch
 from asr_transfer.experiments.languages.systems import SYSTEMS, CurveConfig, plan
 from asr_transfer.languages.config import LanguageConfig
-from asr_transfer.models.contract import Block, SpeechModel
 from asr_transfer.runs.record import RunRecord, read_record
-from tests.language_sweeps import corpora_of, curve_config, make_folders, run_until, source_config
+from tests.language_sweeps import corpora_of, curve_config, make_folders, moved_in, run_until, source_config
 from tests.models.pretrained.whole_whisper import write_whisper
 from tests.small import in_child
 
@@ -224,12 +222,6 @@ def searched(folders: dict[str, Path], feature_cache: Path, tmp_path_factory: py
 TOP = (("sources/all-0", "en"), ("points/transfer-top-0.1-0", "fr"))
 
 
-def _moved(one: SpeechModel, other: SpeechModel, blocks: list[Block]) -> bool:
-    """Return whether two models differ in some of their blocks."""
-    weights = [[w for b in blocks for w in model.get_submodule(b.path).parameters()] for model in (one, other)]
-    return any(not torch.equal(*pair) for pair in zip(*weights, strict=True))
-
-
 def test_curves_begin_with_published_encoders_too(
     folders: dict[str, Path], feature_cache: Path, tmp_path: Path
 ) -> None:
@@ -248,7 +240,7 @@ def test_curves_begin_with_published_encoders_too(
     run_curve(replace(config, systems=("transfer", "transfer-top")), corpora_of(folders), tmp_path / "source", 1, print)
     assert Recogniser.load(tmp_path / "source/points/transfer-0.1-0/model", "fr").model.published()
     loaded = [Recogniser.load(tmp_path / f"source/{name}/model", language).model for name, language in TOP]
-    moved = [_moved(*loaded, blocks) for blocks in (loaded[0].published(), loaded[0].on_published())]
+    moved = [moved_in(*loaded, blocks) for blocks in (loaded[0].published(), loaded[0].on_published())]
     assert moved == [False, True], "the encoder stays as it is, and the layers on it go on"
     with pytest.raises(ConfigError, match="published-top begins with a published encoder; give `pretrained`"):
         curve_config(systems=("scratch", "published-top"))

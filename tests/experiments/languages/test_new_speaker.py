@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asr_transfer.config import SpecAugmentConfig
+from asr_transfer.config import ModelConfig, SpecAugmentConfig, TopConfig
 from asr_transfer.data.features import FeatureStore, build_store
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
@@ -33,7 +33,8 @@ from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.transfer import learn_language
 from asr_transfer.runs.record import read_record
 from asr_transfer.training.session import train_recogniser
-from tests.language_sweeps import NETWORK, corpora_of, make_folders, source_config, trainer
+from tests.language_sweeps import NETWORK, corpora_of, make_folders, moved_in, source_config, trainer
+from tests.models.pretrained.whole_whisper import write_whisper
 from tests.tones import make_speaker
 
 MASKS = SpecAugmentConfig(1, 4, 1, 4)
@@ -101,6 +102,7 @@ def test_a_remedy_changes_its_own_setting_and_no_other() -> None:
         ({"seeds": ()}, "`seeds` must not be empty"),
         ({"learn": _learn(units="characters")}, "`learn.units` must be toneless-phones"),
         ({"learn": _learn(mode="joint")}, "`learn.mode` joint does not fit"),
+        ({"learn": _learn(mode="top")}, "top needs a source model on a published encoder"),
         ({"warp": 0.7}, "`warp` must be from 0 to 0.5"),
         ({"speeds": (9.0,)}, "`speeds` must hold numbers from 0.5 to 2"),
     ):
@@ -195,6 +197,23 @@ def test_a_finished_source_is_taken_as_it_is_and_what_is_finished_is_not_run_aga
     assert [row.rate for row in other] == [rows[0].rate, rows[3].rate] and "0 source models" in said[0]
     record = read_record(tmp_path / "other" / "points" / finished.points["plain"].name)
     assert record["data"]["train"]["speakers"] == 1
+
+
+def test_layers_on_a_published_encoder_learn_a_language_and_it_stays_as_it_is(
+    feature_cache: Path, tmp_path: Path
+) -> None:
+    write_whisper(tmp_path / "whisper")
+    network = ModelConfig(pretrained=tmp_path / "whisper", top=TopConfig(layers=1, dim=6))
+    corpora, further = _experiment(tmp_path / "made")
+    source = replace(source_config(), model=network)
+    config = _config(rows=("plain", "speakers+balanced"), source=source, learn=_learn(mode="top"))
+    rows = run_new_speaker(config, corpora, further, tmp_path / "run", 1, lambda line: None)
+    assert [row.speakers for row in rows] == [1, 2, 1, 2]
+    before = Recogniser.load(tmp_path / "run" / "sources" / "all-0", "en").model
+    for job in plan_rows(config, corpora, further):
+        after = Recogniser.load(tmp_path / "run" / "points" / job.point.name / "model", "fr").model
+        blocks = (before.published(), before.on_published())
+        assert [moved_in(before, after, own) for own in blocks] == [False, True], job.point.name
 
 
 def test_rows_with_further_speakers_need_some(finished: Finished) -> None:
