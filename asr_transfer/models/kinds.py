@@ -75,7 +75,9 @@ def with_top(found: SpeechModel, top: TopConfig, heads: Mapping[str, int], where
     """
     tops = bool(found.on_published())
     if top != TopConfig() and not tops:
-        raise ConfigError(f"`top`: no layers are put on {where}, whose heads stand on the encoder itself; leave it out.")
+        raise ConfigError(
+            f"`top`: no layers are put on {where}, whose heads stand on the encoder itself; leave it out."
+        )
     plain = {**describe(found), "heads": dict(heads), **({"top": to_plain(top)} if tops else {})}
     model = build(plain, where)
     new = tuple(f"{block.path}." for block in found.untrained())

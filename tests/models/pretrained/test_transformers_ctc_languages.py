@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from asr_transfer.config import SpecAugmentConfig
+from asr_transfer.config import ModelConfig, SpecAugmentConfig, TopConfig
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.errors import ConfigError
 from asr_transfer.languages.choice import plan_ways
 from asr_transfer.languages.config import LanguageConfig
 from asr_transfer.languages.heads import fresh
 from asr_transfer.languages.phases import Learner, all_layers
 from asr_transfer.models.contract import SpeechModel
+from asr_transfer.models.kinds import make_network
 from asr_transfer.training.activations import masks_on_states
 from asr_transfer.transfer.plan import LearningRate
 from tests.models.pretrained.ctc_folders import write
@@ -31,6 +35,13 @@ def test_its_layers_follow_slowly_and_there_is_no_top_to_train(source: Recognise
     rates = [action for action in phase.actions if isinstance(action, LearningRate)]
     assert [rate.factor for rate in rates] == [0.01] and "encoder.layers.2" in rates[0].selector
     assert "top" not in plan_ways(30.0, False, False, bool(model.on_published()), bool(model.untrained())).ways
+
+
+def test_layers_that_would_stand_nowhere_are_refused(source: Recogniser, tmp_path: Path) -> None:
+    write(tmp_path / "model", "wav2vec2")
+    with pytest.raises(ConfigError, match="heads stand on the encoder itself; leave it out"):
+        make_network(ModelConfig(pretrained=tmp_path / "model", top=TopConfig(layers=1)), {"main": 5})
+    assert make_network(ModelConfig(pretrained=tmp_path / "model"), {"main": 5}).published() == source.model.published()
 
 
 def test_masks_of_a_second_of_waveform_are_masks_of_a_second_of_states(source: Recogniser) -> None:

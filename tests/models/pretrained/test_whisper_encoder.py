@@ -74,6 +74,15 @@ def test_an_utterance_alone_gives_what_it_gives_in_a_batch(length: int) -> None:
     assert (batch[1, :own] - alone[0]).abs().max() < 1e-5
 
 
+def test_silence_is_put_behind_short_recordings_where_the_model_wants_it() -> None:
+    top = replace(TOP, least_seconds=1.5)
+    model = WhisperEncoderModel(TINY, top, {"en": 5})
+    assert random_encoder().inputs == WhisperMel() and model.inputs == WhisperMel(least_seconds=1.5)
+    assert len(model.inputs.compute(torch.randn(SAMPLE_RATE))) == 150
+    again = WhisperEncoderModel.from_plain(model.describe(), {"en": 5}, "here")
+    assert again.inputs == model.inputs
+
+
 def test_what_lies_behind_the_end_of_an_utterance_is_not_heard() -> None:
     model = random_encoder({"en": 5})
     inputs = torch.zeros(1, 30, 80)
