@@ -22,7 +22,7 @@ import torch
 
 from asr_transfer import interruption, progress, remarks
 from asr_transfer.cache import cache_folder
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import AsrTransferError, ConfigError
 from asr_transfer.interruption import Stopped
 
 Backend = Literal["processes", "ray"]
@@ -85,9 +85,9 @@ def _told(results: Iterable[R], label: str, total: int, folder: Path | None = No
 
 @dataclass(frozen=True)
 class _Noted(Generic[R]):
-    """A job's result, with the remarks that it made: the reason and the files of each."""
+    """A job's result, or the mistake that ended it, with the remarks that it made: the reason and the files of each."""
 
-    result: R
+    outcome: R | AsrTransferError
     remarks: tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -149,17 +149,27 @@ def _work(function: Callable[[A], R], argument: A) -> _Noted[R]:
 
 
 def _noted(function: Callable[[A], R], argument: A) -> _Noted[R]:
-    """Return a job's result and the remarks that it made, for whoever gave it out to say them."""
+    """Return a job's result and the remarks that it made, for whoever gave it out to say them.
+
+    A mistake that the user can mend is returned as well, for the remarks before it may say what it came from. Other
+    errors are raised, and come with their place in the code.
+    """
+    outcome: R | AsrTransferError
     with remarks.held_back() as made:
-        result = function(argument)
-    return _Noted(result, tuple((one.reason, one.files) for one in made))
+        try:
+            outcome = function(argument)
+        except AsrTransferError as error:
+            outcome = error
+    return _Noted(outcome, tuple((one.reason, one.files) for one in made))
 
 
 def _said(noted: _Noted[R]) -> R:
-    """Return a job's result after saying its remarks here, where they are heard, and told once each."""
+    """Return a job's result, or raise its mistake, after saying its remarks here: they are heard and told once each."""
     for reason, files in noted.remarks:
         remarks.remark(reason, *files)
-    return noted.result
+    if isinstance(noted.outcome, AsrTransferError):
+        raise noted.outcome
+    return noted.outcome
 
 
 def _stop(pool: ProcessPoolExecutor, processes: Collection[BaseProcess], number: int) -> None:

@@ -72,6 +72,28 @@ def test_remarks_of_jobs_are_told_once_by_this_process(
     assert "Remark:" not in said and "workers.py" not in said
 
 
+def remark_and_fail(value: int) -> int:
+    remark("it is left out", "one.wav")
+    return fail_at_two(value)
+
+
+@pytest.mark.parametrize(("workers", "backend"), WAYS[:2])
+def test_remarks_before_a_mistake_are_told(workers: int, backend: Backend, capfd: pytest.CaptureFixture[str]) -> None:
+    with told("program"), pytest.raises(DataError, match="two is no number"):
+        run_as(backend, remark_and_fail, [2], workers, "jobs")
+    assert capfd.readouterr().err.count("program: one.wav: it is left out") == 1
+
+
+def break_down(value: int) -> int:
+    raise ZeroDivisionError(f"{value} by zero")
+
+
+def test_an_error_that_is_no_mistake_keeps_its_place_in_the_code() -> None:
+    with pytest.raises(ZeroDivisionError, match="3 by zero") as caught:
+        list(run_all(break_down, [3], 2, "jobs"))
+    assert "break_down" in str(caught.value.__cause__)
+
+
 @pytest.mark.parametrize(("workers", "backend"), WAYS)
 def test_a_job_s_own_error_arrives(workers: int, backend: Backend) -> None:
     with pytest.raises(DataError, match="two is no number"):
