@@ -46,9 +46,13 @@ class Spectra(nn.Module):
         return features, torch._shape_as_tensor(features)[1:2]
 
     def _extended(self, waveform: torch.Tensor, inputs: Framed) -> torch.Tensor:
-        """Return the waveform with the mirrored samples at its ends that the kind of features asks for."""
+        """Return the waveform with the silence and mirrored samples at its ends that the kind of features asks for."""
         window, hop = inputs.window_and_hop()
         count = torch._shape_as_tensor(waveform)[1]
+        if isinstance(inputs, WhisperMel) and inputs.least_seconds:
+            least = round(inputs.least_seconds * audio.SAMPLE_RATE)
+            waveform = torch.cat((waveform, torch.zeros(1, least)), 1)
+            count = count.clamp(min=least)
         if isinstance(inputs, KaldiFbank):
             before = window // 2 - hop // 2
             total = ((count + hop // 2) // hop - 1) * hop + window
@@ -99,9 +103,7 @@ class Unscaled(nn.Module):
 
 def can_be_computed(inputs: Inputs) -> bool:
     """Return whether `Spectra` knows the kind of inputs."""
-    return isinstance(inputs, LogMel | KaldiFbank | Waveform) or (
-        isinstance(inputs, WhisperMel) and not inputs.least_seconds
-    )
+    return isinstance(inputs, LogMel | KaldiFbank | WhisperMel | Waveform)
 
 
 def _analysis(inputs: Framed) -> tuple[torch.Tensor, torch.Tensor]:

@@ -47,8 +47,9 @@ def acoustic(encoder: EncoderName = "bilstm", strides: tuple[int, int] = (2, 2),
 def made(kind: str) -> SpeechModel:
     """Return a model by its kind."""
     torch.manual_seed(1)
-    if kind == "whisper":
-        return _moved(WhisperEncoderModel(WhisperSizes(80, 16, 1, 2, 16), TopConfig(layers=1, dim=8), HEADS))
+    if kind in ("whisper", "whisper, silence"):
+        top = TopConfig(layers=1, dim=8, least_seconds=0.0 if kind == "whisper" else 1.2)
+        return _moved(WhisperEncoderModel(WhisperSizes(80, 16, 1, 2, 16), top, HEADS))
     if kind == "wav2vec2":
         return _moved(TransformersCtc(WAV2VEC2, Waveform(), HEADS))
     if kind == "wav2vec2, layer norms":

@@ -38,7 +38,9 @@ def heard(model: SpeechModel, samples: torch.Tensor) -> np.ndarray:
     return model.head("en")(model(fed[None], torch.tensor([len(fed)]))[0]).log_softmax(-1)[0].numpy()
 
 
-@pytest.mark.parametrize("kind", ["bilstm", "tdnn", "conformer", "whisper", "wav2vec2", "wav2vec2, layer norms"])
+@pytest.mark.parametrize(
+    "kind", ["bilstm", "tdnn", "conformer", "whisper", "whisper, silence", "wav2vec2", "wav2vec2, layer norms"]
+)
 def test_a_graph_hears_what_its_model_hears(kind: str, tmp_path: Path) -> None:
     model = made(kind)
     done = export(source(model, tmp_path), "onnx", tmp_path / "out", ExportOptions())

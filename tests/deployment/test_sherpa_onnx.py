@@ -60,9 +60,10 @@ def text(target: Source, wave: torch.Tensor) -> str:
         (acoustic("tdnn", kind="kaldi-fbank"), "from_zipformer_ctc"),
         (acoustic("bilstm"), "from_omnilingual_asr_ctc"),
         (made("whisper"), "from_omnilingual_asr_ctc"),
+        (made("whisper, silence"), "from_omnilingual_asr_ctc"),
         (made("wav2vec2"), "from_omnilingual_asr_ctc"),
     ],
-    ids=["fbank", "fbank, mean taken", "log-mel", "whisper-mel", "waveform"],
+    ids=["fbank", "fbank, mean taken", "log-mel", "whisper-mel", "whisper-mel, silence", "waveform"],
 )
 def test_sherpa_onnx_writes_what_the_model_writes(model: SpeechModel, door: str, tmp_path: Path) -> None:
     target = source(model, tmp_path)
