@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr_transfer.adaptation.profile import FACTS
 from asr_transfer.config import TopConfig
 from asr_transfer.decoding.recogniser import Recogniser
-from asr_transfer.errors import ConfigError, ModelError, class_of
+from asr_transfer.errors import ConfigError, class_of
 from asr_transfer.languages.config import Mode
 from asr_transfer.languages.learning import load_any_head
 from asr_transfer.languages.ways import WAYS
@@ -26,8 +25,6 @@ def load_source(model: Path, top: TopConfig = TopConfig()) -> Recogniser:
         ModelError: the folder is no model, is damaged, or is a speaker's profile.
         ConfigError: sizes of layers are given, but the model has its layers.
     """
-    if (model / FACTS).is_file():
-        raise ModelError(f"{model}: is a speaker's profile, not a model; give the model that it was made with.")
     source = load_any_head(model)
     if top != TopConfig():
         if not source.model.untrained():

@@ -15,6 +15,11 @@ from asr_transfer.models.replacing import restore
 from asr_transfer.plain import checked
 
 FORMAT = 1
+_OTHERS = {
+    "profile.yaml": "is a speaker's profile, not a model; give the model that it was made with",
+    "keywords.yaml": "is a set of keywords, not a model; give the model that listens for them",
+}
+"""What a folder without a model is, by the file that tells it."""
 LAST_LANGUAGE = "language"
 """Where `origin` names the head that a model was taught or adapted in last, which commands take by default."""
 
@@ -29,6 +34,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.yaml"
     with readable(file):
         if not file.is_file():
+            for name, words in _OTHERS.items():
+                if (folder / name).is_file():
+                    raise ModelError(f"{folder}: {words}.")
             weighed = any(any(folder.glob(name)) for name in ("*.safetensors", "pytorch_model*.bin"))
             mend = (
                 "beside its weights there must be that file, or the config.json of a pretrained model; copy the model "
