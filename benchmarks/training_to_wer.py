@@ -220,8 +220,13 @@ class Tried:
     best: float
 
 
+def _say(line: str) -> None:
+    """Print a line at once, also into a file."""
+    print(line, flush=True)
+
+
 def try_all(
-    corpus: Corpus, candidates: Sequence[Entry], run: Run, target: float, say: Callable[[str], None] = print
+    corpus: Corpus, candidates: Sequence[Entry], run: Run, target: float, say: Callable[[str], None] = _say
 ) -> list[Tried]:
     """Run candidates in turn up to a target; who takes longer than the best one so far is stopped there."""
     tried: list[Tried] = []
@@ -316,13 +321,13 @@ def main(
     with tempfile.TemporaryDirectory() as work:
         corpus = make_corpus(an4, Path(work), MODELS["bilstm"].strides, CANDIDATES[OURS][0].speeds)
         for side, run in RUNS.items():
-            print(f"{side} tries, up to {targets[-1]:g} % WER with the seed {CHOOSING}:")
+            _say(f"{side} tries, up to {targets[-1]:g} % WER with the seed {CHOOSING}:")
             tried[side] = try_all(corpus, CANDIDATES[side][:candidates], run, wers[-1])
         entries = {side: fastest(own) for side, own in tried.items()}
         courses: dict[str, list[Course]] = {side: [] for side in RUNS}
         for seed in seeds:
             for side, run in RUNS.items():
-                print(f"seed {seed}, {side}: {entries[side]}")
+                _say(f"seed {seed}, {side}: {entries[side]}")
                 courses[side].append(run(corpus, entries[side], seed, wers[-1], math.inf))
         note = (
             f"{corpus.name}, {sum(u.duration for u in corpus.train) / 60:.0f} minutes, heard on {len(corpus.dev)} "
