@@ -7,20 +7,23 @@ utterance or in a row change nothing. A word ends at its last symbol rather than
 last word needs no frame behind it.
 
 After Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs"
-(2014), with the lexicon as a tree and with look-ahead as in Collobert et al., "Wav2Letter" (2016). Hypotheses of an
-utterance are arrays: where they are in the tree, their last symbol, the state of the language model, what they have
-written (a key), and two log-probabilities, of the alignments that end in a blank and of those that do not.
+(2014), with the lexicon as a tree and with look-ahead as in Collobert et al., "Wav2Letter" (2016). Hypotheses of
+several utterances are arrays: the utterance, where they are in the tree, their last symbol, the state of the language
+model, what they have written (a key), and two log-probabilities, of the alignments that end in a blank and of those
+that do not.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.tokens import Tokens, frames_needed
@@ -32,7 +35,6 @@ from asr_transfer.decoding.hypotheses import (
     Integers,
     Keys,
     Records,
-    best,
     checked,
     longer,
     merge,
@@ -41,11 +43,14 @@ from asr_transfer.decoding.hypotheses import (
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.decoding.search_tree import SearchTree
 from asr_transfer.decoding.settings import SearchConfig
+from asr_transfer.decoding.side_by_side import MOST, at_rank, best_of_each, highest, in_rows, keys_of
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.whitespace import words_of
 
 MARGIN = math.log(4)
 """How far below what is certainly within the beam a candidate may be without being dropped."""
+TOGETHER = 1600
+"""Hypotheses that are searched side by side: more do not stay in the processor's caches."""
 
 __all__ = ["SearchConfig", "Sentence", "SentenceSearch"]
 
@@ -73,9 +78,10 @@ class Sentence(NamedTuple):
 
 @dataclass
 class _Beam:
-    """Hypotheses of an utterance, (n,) each.
+    """Hypotheses of utterances, (n,) each.
 
     Attributes:
+        owner: number of the utterance, in rising order.
         key: number of the words so far.
         place: node of the tree; the root where a word may begin, one behind the last node where a space must come.
         last: symbol that the alignments end in, blanks aside; one beyond the tokens for none.
@@ -84,6 +90,7 @@ class _Beam:
         blank, symbol: log-probability of the alignments that end in a blank, and of the others.
     """
 
+    owner: Integers
     key: Keys
     place: Integers
     last: Integers
@@ -203,7 +210,16 @@ class SentenceSearch:
         If no hypothesis ends with a whole word, those that the beam holds stand without their unfinished word.
         Arguments and errors as of `hypotheses.checked`.
         """
-        return [self._search(frames, n) for frames in checked(log_probs, lengths, len(self.tokens), n)]
+        parts = checked(log_probs, lengths, len(self.tokens), n)
+        # The longest first, so that those still under way are the first ones of a group at any frame.
+        order = sorted(range(len(parts)), key=lambda number: -len(parts[number]))
+        size = min(MOST, max(1, TOGETHER // self.config.beam))
+        found: list[list[Sentence]] = [[] for _ in parts]
+        for begin in range(0, len(order), size):
+            group = order[begin : begin + size]
+            for number, sentences in zip(group, self._search([parts[number] for number in group], n), strict=True):
+                found[number] = sentences
+        return found
 
     def labels(self, sentence: Sentence) -> list[int]:
         """Return the tokens that a sentence found by this search is spelled in, in its likeliest pronunciations."""
@@ -244,49 +260,65 @@ class SentenceSearch:
             previous = index
         return [Segment(*span) for span in zip(sentence.words, begin, end, strict=True)]
 
-    def _search(self, frames: Floats, n: int) -> list[Sentence]:
+    def _search(self, utterances: list[Floats], n: int) -> list[list[Sentence]]:
+        """Return the best sentences of utterances, which are given with the longest first."""
+        count = len(utterances)
         beam = _Beam(
-            key=np.array([START]),
-            place=np.zeros(1, dtype=np.int64),
-            last=np.array([len(self.tokens)]),
-            state=np.array([0 if self.model is None else self.model.start]),
-            record=np.array([-1]),
-            blank=np.zeros(1),
-            symbol=np.array([-math.inf]),
+            owner=np.arange(count),
+            key=np.full(count, START),
+            place=np.zeros(count, dtype=np.int64),
+            last=np.full(count, len(self.tokens)),
+            state=np.full(count, 0 if self.model is None else self.model.start),
+            record=np.full(count, -1),
+            blank=np.zeros(count),
+            symbol=np.full(count, -math.inf),
         )
         records = Records()
-        for t, emitted in enumerate(frames):
+        ended: list[_Beam] = []
+        lengths = [len(frames) for frames in utterances]
+        for t in range(lengths[0]):
+            if lengths[count - 1] == t:
+                beam, count = _set_aside(beam, sum(length > t for length in lengths), count, ended)
             if len(beam.key):  # else nothing can be spelled: a frame has no probability at all
-                beam = self._step(beam, emitted, records, t + 1 == len(frames))
-        return self._finish(beam, records, n)
+                emitted = np.concatenate([frames[t] for frames in utterances[:count]])
+                final = np.array(lengths[:count]) == t + 1 if lengths[count - 1] == t + 1 else None
+                beam = self._step(beam, emitted, count, records, final)
+        _set_aside(beam, 0, count, ended)
+        return [self._finish(own, records, n) for own in reversed(ended)]
 
-    def _step(self, beam: _Beam, emitted: Floats, records: Records, final: bool) -> _Beam:
-        """Take a frame of (tokens + 1,) log-probabilities."""
+    def _step(
+        self, beam: _Beam, emitted: Floats, count: int, records: Records, final: NDArray[np.bool_] | None
+    ) -> _Beam:
+        """Take a frame of each of `count` utterances, tokens + 1 log-probabilities one behind the other.
+
+        It may be the `final` frame of some utterances, in which only whole words count.
+        """
         tree, none = self.tree, len(self.tokens)
+        owner, own = beam.owner, beam.owner * (none + 1)  # and where its frame begins
         total = np.logaddexp(beam.blank, beam.symbol)
-        blank, again = total + emitted[0], beam.symbol + emitted[beam.last]
-        limit = (np.maximum(blank, again) + self._below[beam.place]).max() - self.config.beam_threshold
+        blank, again = total + emitted[own], beam.symbol + emitted[own + beam.last]
+        likely = np.maximum(blank, again) + self._below[beam.place]
+        limit = highest(likely, owner, count) - self.config.beam_threshold
         # Into the children: from everything, or only from a blank where the symbol is the same.
-        counts = self._children[beam.place]
-        source, child = _spread(self._first_child[beam.place], counts)
-        symbol = tree.symbol[child]
-        score = np.where(symbol == beam.last[source], beam.blank[source], total[source]) + emitted[symbol]
-        if not final:  # then only whole words count
-            sure = np.concatenate([np.logaddexp(blank, again) + self._below[beam.place], score + self._below[child]])
-            limit = max(limit, self._certain(sure))
-        kept = np.flatnonzero(score + self._ahead[child] >= limit)
+        source, child = _spread(self._first_child[beam.place], self._children[beam.place])
+        symbol, holder = tree.symbol[child], owner[source]
+        score = np.where(symbol == beam.last[source], beam.blank[source], total[source])
+        score += emitted[own[source] + symbol]
+        bounds = np.logaddexp(blank, again) + self._below[beam.place], score + self._below[child]
+        sure = np.maximum(limit, self._certain(bounds, (owner, holder), count))
+        limit = sure if final is None else np.where(final, limit, sure)
+        kept = np.flatnonzero(score + self._ahead[child] >= limit[holder])
         source, child, score, symbol = source[kept], child[kept], score[kept], symbol[kept]
         # The words that end there.
         where, ending = _spread(tree.first_entry[child], tree.entries[child])
         entry, said_from, said_last = tree.ending[ending], source[where], symbol[where]
         ln, said_state = self._said(tree.word[entry], beam.state[said_from])
         said = score[where] + self._extra[entry] + ln
-        if limit > -math.inf:
-            kept = np.flatnonzero(said >= limit)
-            entry, said_from, said_last = entry[kept], said_from[kept], said_last[kept]
-            said, said_state = said[kept], said_state[kept]
+        kept = np.flatnonzero(said >= limit[owner[said_from]])
+        entry, said_from, said_last = entry[kept], said_from[kept], said_last[kept]
+        said, said_state = said[kept], said_state[kept]
         inner = np.flatnonzero(tree.children[child])
-        spaced, gap = self._spaces(beam, total, emitted)
+        spaced, gap = self._spaces(beam, total, emitted, own)
         # All candidates: as before, one symbol further in a word, with a new word, with a space.
         origin = np.concatenate([np.arange(len(total)), source[inner], said_from, spaced])
         place = np.concatenate(
@@ -303,38 +335,42 @@ class SentenceSearch:
         candidates = np.full(len(origin), -math.inf)
         candidates[: len(total)] = blank
         chosen, blank, symbols = merge(
-            placed(key, where_), candidates, np.concatenate([again, score[inner], said, gap]), self._several
+            keys_of(placed(key, where_), owner[origin]),
+            candidates,
+            np.concatenate([again, score[inner], said, gap]),
+            self._several,
         )
+        owner = owner[origin[chosen]]
         bound = np.logaddexp(blank, symbols) + self._below[place[chosen]]
-        if final:
+        if final is not None:
             whole = (place[chosen] == 0) | (place[chosen] == self._done)
-            if (bound[whole] > -math.inf).any():
-                bound[~whole] = -math.inf
-        rows = best(bound, self.config.beam, self.config.beam_threshold)
+            complete = final & (highest(np.where(whole, bound, -math.inf), owner, count) > -math.inf)
+            bound[complete[owner] & ~whole] = -math.inf
+        rows = best_of_each(bound, owner, count, self.config.beam, self.config.beam_threshold)
         chosen = chosen[rows]
         record = record[chosen]
         fresh = np.flatnonzero((chosen >= new.start) & (chosen < new.stop))
         record[fresh] = records.add(record[fresh], entry[chosen[fresh] - new.start])
-        return _Beam(key[chosen], place[chosen], last[chosen], state[chosen], record, blank[rows], symbols[rows])
+        return _Beam(
+            owner[rows], key[chosen], place[chosen], last[chosen], state[chosen], record, blank[rows], symbols[rows]
+        )
 
-    def _certain(self, bounds: Floats) -> float:
-        """Return a score below which nothing can be among the beam's best.
+    def _certain(self, bounds: tuple[Floats, Floats], owners: tuple[Integers, Integers], count: int) -> Floats:
+        """Return the score of each utterance below which nothing can be among its beam's best.
 
         Of these candidates at most two are one hypothesis, so that twice the beam of them are a beam of hypotheses.
         The margin is for what a weaker candidate could add to another one of the same hypothesis.
         """
-        size = 2 * self.config.beam
-        if len(bounds) <= size:
-            return -math.inf
-        return float(np.partition(bounds, len(bounds) - size)[len(bounds) - size]) - MARGIN
+        rows = [in_rows(own, numbers, count)[0] for own, numbers in zip(bounds, owners, strict=True)]
+        return at_rank(np.concatenate(rows, axis=1), 2 * self.config.beam) - MARGIN
 
-    def _spaces(self, beam: _Beam, total: Floats, emitted: Floats) -> tuple[Integers, Floats]:
+    def _spaces(self, beam: _Beam, total: Floats, emitted: Floats, own: Integers) -> tuple[Integers, Floats]:
         """Return the hypotheses that a space can follow, and their scores with it."""
         if self._space < 0:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
         rows = np.flatnonzero((beam.place == self._done) | (beam.place == 0))
         alike = beam.last[rows] == self._space
-        return rows, np.where(alike, beam.blank[rows], total[rows]) + emitted[self._space]
+        return rows, np.where(alike, beam.blank[rows], total[rows]) + emitted[own[rows] + self._space]
 
     def _finish(self, beam: _Beam, records: Records, n: int) -> list[Sentence]:
         if not len(beam.key):
@@ -352,6 +388,16 @@ class SentenceSearch:
             posterior = math.exp(min(0.0, scores[row] - everything))
             found.append(Sentence(words, float(scores[row]), posterior, entries))
         return found
+
+
+def _set_aside(beam: _Beam, first: int, count: int, ended: list[_Beam]) -> tuple[_Beam, int]:
+    """Return the hypotheses of the first of `count` utterances, and how many those are.
+
+    Those of each other one are added to `ended`, the last one's first.
+    """
+    bounds = np.searchsorted(beam.owner, np.arange(first, count + 1))
+    ended += [beam.take(np.arange(*pair)) for pair in reversed(list(itertools.pairwise(bounds)))]
+    return beam.take(np.arange(bounds[0])), first
 
 
 def _spread(first: Integers, counts: Integers) -> tuple[Integers, Integers]:

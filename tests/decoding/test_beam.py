@@ -13,6 +13,7 @@ import torch
 
 from asr_transfer.data.lexicon import Entry, Lexicon
 from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding import beam
 from asr_transfer.decoding.alignment import Segment
 from asr_transfer.decoding.beam import SearchConfig, Sentence, SentenceSearch
 from asr_transfer.decoding.ngram import NgramModel
@@ -168,6 +169,26 @@ def test_each_utterance_of_a_batch_is_searched_alone() -> None:
     assert found[0] == _found(search, one, 5)
     assert found[1] == _found(search, two, 5)
     assert found[2] == [Sentence((), 0.0, 1.0, ())]
+
+
+@pytest.mark.parametrize("together", [1, 4, 1600])
+@pytest.mark.parametrize("name", sorted(LEXICA))
+def test_pruned_beams_side_by_side_are_those_of_each_utterance(
+    name: str, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beam, "TOGETHER", together)
+    tokens, lexicon = _lexicon(name)
+    model = MODEL if name != "letters" else None
+    search = SentenceSearch(lexicon, tokens, SearchConfig(beam=2, beam_threshold=9.0, unknown_score=-3.0), model)
+    lengths = [6, 9, 0, 9, 1, 4, 7]
+    batch = torch.stack([_speech(9, len(tokens), seed, sharpness=1.0) for seed in range(len(lengths))])
+    batch[3, 5] = -math.inf  # nothing can be spelled there
+    found = search.best_sentences(batch, torch.tensor(lengths), 3)
+    assert not found[3] and sum(map(bool, found)) == 6
+    for own, speech, length in zip(found, batch, lengths, strict=True):
+        (alone,) = search.best_sentences(speech[None], torch.tensor([length]), 3)
+        assert [(s.words, s.entries) for s in own] == [(s.words, s.entries) for s in alone]
+        assert [s.score for s in own] == pytest.approx([s.score for s in alone], abs=1e-9)
 
 
 def test_an_added_word_changes_only_what_holds_it() -> None:

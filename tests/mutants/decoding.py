@@ -42,9 +42,17 @@ MUTANTS = (
     Mutant(
         "repeated-symbols-need-no-blank",
         f"{ROOM}/beam.py",
-        "score = np.where(symbol == beam.last[source], beam.blank[source], total[source]) + emitted[symbol]",
-        "score = total[source] + emitted[symbol]",
+        "score = np.where(symbol == beam.last[source], beam.blank[source], total[source])",
+        "score = total[source]",
         "the search for sentences spells double letters without a blank between them",
+        ("tests/decoding/test_beam.py",),
+    ),
+    Mutant(
+        "utterances-side-by-side-are-one",
+        f"{ROOM}/side_by_side.py",
+        "(keys >> _TOLD) | (owners.astype(np.uint64) << _REST)",
+        "keys >> _TOLD",
+        "hypotheses of different utterances that say the same are taken for one",
         ("tests/decoding/test_beam.py",),
     ),
     Mutant(
