@@ -66,6 +66,7 @@ benchmark: $(VENV)/.ready
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/transcribing.py --rounds 1
+	$(BIN)/python benchmarks/beam.py
 
 # Pictures of a report for the docs; needs the packages chromium and chromium-driver. RUNS=<run folders> for real ones.
 screenshots: $(VENV)/.ready

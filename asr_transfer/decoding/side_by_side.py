@@ -63,7 +63,7 @@ def best_of_each(scores: Floats, owners: Integers, count: int, beam: int, thresh
         owners: (n,).
         count: number of utterances.
         beam: number of each.
-        threshold: how far below the highest of its utterance a score may be.
+        threshold: greatest distance of a score below the highest of its utterance.
 
     Returns:
         Rising indices.
