@@ -2,10 +2,10 @@
 
 Both sides, our `Trainer` and the plain SpeechBrain recipe of `speechbrain_peer.py`, train from initial weights on AN4's
 training speakers, in the precision that is faster here, and validate on the same held-out speakers after the same
-amount of speech. Each first tries its candidates (lengths of the schedule) with a seed that does not race; the
-one that reaches the lowest rate first runs with every seed. A candidate is stopped where a better one was done. The
-network, the rate and the schedules to choose from are the same for both; only we have speed copies, which are computed once,
-where the peer would have to resample in every step. Validation is not counted, nor are our features, computed once.
+amount of speech. Each first tries its candidates (lengths of the schedule) with a seed that does not race; the one that
+reaches the lowest rate first runs with every seed. A candidate is stopped where a better one was done. The network, the
+rate and the schedules to choose from are the same for both; only we have speed copies, which are computed once, where
+the peer would have to resample in every step. Validation is not counted, nor are our features, computed once.
 
     python benchmarks/training_to_wer.py [--an4 DIR] [--targets [15,8]] [--seeds [0,1,2]] [--out DIR]
 
