@@ -49,8 +49,8 @@ from asr_transfer.whitespace import words_of
 
 MARGIN = math.log(4)
 """How far below what is certainly within the beam a candidate may be without being dropped."""
-TOGETHER = 1600
-"""Hypotheses that are searched side by side: more do not stay in the processor's caches."""
+TOGETHER, CANDIDATES = 1600, 200_000
+"""Most hypotheses side by side, and most that may follow them: more do not stay in the processor's caches."""
 
 __all__ = ["SearchConfig", "Sentence", "SentenceSearch"]
 
@@ -213,13 +213,18 @@ class SentenceSearch:
         parts = checked(log_probs, lengths, len(self.tokens), n)
         # The longest first, so that those still under way are the first ones of a group at any frame.
         order = sorted(range(len(parts)), key=lambda number: -len(parts[number]))
-        size = min(MOST, max(1, TOGETHER // self.config.beam))
+        size = self._together()
         found: list[list[Sentence]] = [[] for _ in parts]
         for begin in range(0, len(order), size):
             group = order[begin : begin + size]
             for number, sentences in zip(group, self._search([parts[number] for number in group], n), strict=True):
                 found[number] = sentences
         return found
+
+    def _together(self) -> int:
+        """Return how many utterances are searched side by side."""
+        beam, first = self.config.beam, int(self.tree.children[0])
+        return max(1, min(MOST, TOGETHER // beam, CANDIDATES // (beam * first)))
 
     def labels(self, sentence: Sentence) -> list[int]:
         """Return the tokens that a sentence found by this search is spelled in, in its likeliest pronunciations."""

@@ -191,6 +191,14 @@ def test_pruned_beams_side_by_side_are_those_of_each_utterance(
         assert [s.score for s in own] == pytest.approx([s.score for s in alone], abs=1e-9)
 
 
+def test_fewer_utterances_are_searched_at_once_where_much_may_follow() -> None:
+    symbols = [f"p{n}" for n in range(2000)]
+    wide = SentenceSearch(Lexicon.from_pairs([(s, s) for s in symbols]), Tokens(symbols, "phones"), UNPRUNED)
+    narrow = SentenceSearch(_lexicon("phones")[1], PHONES, SearchConfig(beam=100, lm_weight=0.0))
+    assert narrow._together() == 16 and narrow.with_config(SearchConfig(beam=5, lm_weight=0.0))._together() == 256
+    assert wide._together() == 1 and wide.with_config(SearchConfig(beam=50, lm_weight=0.0))._together() == 2
+
+
 def test_an_added_word_changes_only_what_holds_it() -> None:
     tokens, lexicon = _lexicon("phones")
     larger = Lexicon([*lexicon, Entry("new", ("c", "a", "c"))])
