@@ -54,14 +54,16 @@ def test_the_candidate_that_is_first_is_chosen_and_slower_ones_are_stopped() -> 
     assert fastest(missed) == ENTRIES[1]
 
 
-def test_the_table_tells_how_many_times_fewer_and_nothing_where_a_seed_is_missing() -> None:
+def test_the_table_tells_how_many_times_fewer_and_a_bound_where_the_peer_does_not_get_there() -> None:
     ours = [_course((10.0, 5, 0.14), (30.0, 9, 0.08)), _course((20.0, 6, 0.15), (40.0, 9, 0.07))]
     theirs = [_course((45.0, 5, 0.14), (90.0, 9, 0.08)), _course((60.0, 6, 0.15), (70.0, 8, 0.1))]
     entries = {OURS: ENTRIES[0], PEER: ENTRIES[2]}
     rows = race_table({OURS: ours, PEER: theirs}, entries, (0.15, 0.08), "").rows
     assert [row[3:5] for row in rows[:2]] == [("2 of 2", "15 (10 … 20)"), ("2 of 2", "52 (45 … 60)")]
     assert rows[0][6:] == ("3.5", "≥ 3", "yes") and rows[1][6:] == ("", "", "")
-    assert rows[2][6:] == ("–", "", "") and rows[3][3] == "1 of 2"
+    assert rows[2][6:] == ("at least 2.3", "", "") and rows[3][3] == "1 of 2"
+    behind = race_table({OURS: theirs, PEER: ours}, entries, (0.08,), "").rows
+    assert behind[0][6:] == ("–", "≥ 3", "no"), "nothing is claimed where ours does not get there"
 
 
 def test_both_sides_race_and_the_run_is_kept(
