@@ -50,6 +50,7 @@ def test_the_encoder_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
         "dim": 6,
         "dropout": 0.4,
         "joined": 2,
+        "least_seconds": 0.0,
     }
 
 
