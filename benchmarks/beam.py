@@ -78,7 +78,7 @@ class Searched:
         beam: hypotheses that are kept.
         right: share of the words that it found.
         factor: processor seconds per second of speech.
-        peer_factor: the same of the peer; None without it.
+        peer_factor: factor of the peer; None without it.
     """
 
     side: str

@@ -68,7 +68,7 @@ class Entry:
     Attributes:
         model: key of `benchmarks.training.MODELS`.
         learning_rate: its peak, after a tenth of the steps.
-        seconds: of padded audio in a batch.
+        seconds: length of a batch, padded audio.
         audio: thousand seconds of padded audio in the whole schedule, a cosine to zero.
         speeds: speed copies.
     """
@@ -252,8 +252,8 @@ def race_table(
     """Return processor seconds of each side to each target, over seeds, and how many times fewer are ours.
 
     Args:
-        courses: those of each side, a course for each seed.
-        entries: what each side ran.
+        courses: courses of each side, one for each seed.
+        entries: entry that each side ran.
         targets: word error rates; the first is the one that more was asked of.
         note: line below.
     """
@@ -305,7 +305,7 @@ def main(
     Args:
         an4: the AN4 corpus; default `$ASR_TRANSFER_SPEECH/an4` or `../shared/speech/an4`, else generated noise.
         targets: word error rates in per cent, falling.
-        seeds: of the race.
+        seeds: random seeds of the race.
         candidates: number of candidates of each side that are tried.
         out: run folder to write, too.
         overwrite: whether to replace the run that `out` holds.
