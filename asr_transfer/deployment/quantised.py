@@ -4,6 +4,10 @@ What passes through such a graph is turned into whole numbers while it runs, by 
 have single frames with values a hundred times as great as all others (Sun et al., Massive activations in large language
 models, 2024), beside which these would be rounded to nothing. So every frame is divided by its greatest value before a
 product of matrices, and multiplied by it after; and every output's weights have a scale of their own.
+
+Weights use seven of their eight bits. Processors without instructions for products of eight bits (AVX-512 VNNI,
+AVX-VNNI) add two of them in sixteen bits, where two products of all eight bits do not fit and would be cut off: a graph
+would then hear one thing where it was written and another elsewhere.
 """
 
 from __future__ import annotations
@@ -67,6 +71,7 @@ def quantise(file: Path, out: Path) -> None:
             op_types_to_quantize=list(OPERATORS),
             weight_type=quantisation.QuantType.QInt8,
             per_channel=True,
+            reduce_range=True,
         )
 
 

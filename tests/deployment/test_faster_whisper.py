@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from asr_transfer.deployment import ExportOptions, find_target
-from asr_transfer.deployment.faster_whisper import BESIDE
+from asr_transfer.deployment.faster_whisper import BESIDE, _narrow
 from asr_transfer.deployment.folder import export
 from asr_transfer.errors import ConfigError
 from tests.deployment import sources
@@ -40,6 +42,28 @@ def test_eight_bits_are_smaller(tmp_path: Path) -> None:
         export(source, "faster-whisper", tmp_path / name, options)
     whole, small = ((tmp_path / name / "model.bin").stat().st_size for name in ("whole", "small"))
     assert small < 0.7 * whole
+
+
+def test_eight_bits_leave_one_unused(tmp_path: Path) -> None:
+    """Two products of all eight bits are cut off where processors add them in sixteen, of seven they are not."""
+    specs = pytest.importorskip("ctranslate2.specs.common_spec")
+    written: list[Any] = []
+
+    class Layer(specs.LinearSpec):  # type: ignore[misc]
+        def save(self, folder: str) -> None:
+            written.append(self)
+
+    class Converter:
+        def _load(self) -> Any:
+            layer = Layer()
+            layer.weight = np.array([[0.5, -2.0, 1.0], [0.1, 0.05, 0.0]], dtype=np.float32)
+            return layer
+
+    for number, quantisation in enumerate(("int8", "float32")):
+        _narrow(Converter)().convert(str(tmp_path / str(number)), quantization=quantisation)
+    small, whole = (layer.weight.numpy() for layer in written)
+    assert abs(small.astype(int)).max() == 64 and 2 * 255 * 64 < 2**15
+    np.testing.assert_allclose(small / written[0].weight_scale.numpy()[:, None], whole, atol=0.02)
 
 
 def test_ctc_models_and_two_precisions_are_refused(tmp_path: Path) -> None:

@@ -91,6 +91,17 @@ def test_one_loud_frame_does_not_silence_the_others_in_whole_numbers(tmp_path: P
     np.testing.assert_allclose(silence, layer(0 * frames).detach().numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("encoder", ["bilstm", "tdnn"])
+def test_whole_numbers_leave_a_bit_unused(encoder: str, tmp_path: Path) -> None:
+    """Two products of all eight bits are cut off where processors add them in sixteen, of seven they are not."""
+    model, onnx = acoustic(encoder), pytest.importorskip("onnx")  # type: ignore[arg-type]
+    export(source(model, tmp_path), "onnx", tmp_path / "int8", ExportOptions(int8=True))
+    stored = onnx.load(tmp_path / "int8" / "model.onnx").graph.initializer
+    whole = [onnx.numpy_helper.to_array(one) for one in stored if one.data_type == onnx.TensorProto.INT8 and one.dims]
+    greatest = max(int(np.abs(one.astype(int)).max()) for one in whole if one.size > 1)
+    assert greatest >= 60 and 2 * 255 * greatest < 2**15
+
+
 @pytest.mark.parametrize("kind", ["log-mel", "kaldi-fbank"])
 def test_the_code_on_the_card_goes_from_samples_to_tokens(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -232,6 +232,10 @@ def test_frozen_blocks_run_once_and_change_nothing(
     frozen = len(model.blocks()) if method == "head" else model.blocks().index(model.layers()[0]) + 1
     assert (once.depth, anew.depth) == (frozen, 0)
     assert any(not torch.equal(once.start[tensor], once.end[tensor]) for tensor in once.start)
-    for tensor, value in anew.recogniser.model.state_dict().items():
-        if not UNFELT.search(tensor) and family != "whisper-encoder":  # whose layers on top have dropout
-            torch.testing.assert_close(once.recogniser.model.state_dict()[tensor], value, rtol=2e-4, atol=2e-4)
+    if family != "whisper-encoder":  # whose layers on top have dropout
+        felt = [tensor for tensor in anew.end if not UNFELT.search(tensor)]
+        start, first, second = (
+            torch.cat([values[tensor].flatten() for tensor in felt]) for values in (anew.start, once.end, anew.end)
+        )
+        # By how far the weights moved: where a gradient is all but nothing, the optimiser makes much of its rounding.
+        assert (first - second).norm() <= 0.02 * (second - start).norm()
