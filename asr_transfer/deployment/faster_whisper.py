@@ -97,7 +97,7 @@ def _narrow(converter: type[Any]) -> type[Any]:
             setattr(layer, own, specs.NumpyVariable(np.rint(value.numpy() / 2).astype(np.int8)))
             setattr(layer, f"{own}_scale", specs.NumpyVariable(scale.numpy() / 2))
 
-    class Narrow(converter):  # type: ignore[misc]
+    class Narrow(converter):
         """The library's own converter up to where its weights are whole numbers."""
 
         def convert(self, output_dir: str, quantization: str) -> None:
