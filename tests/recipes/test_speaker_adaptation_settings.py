@@ -17,7 +17,8 @@ from tests.real_runs import ROOT, load
 HPARAMS = ROOT / "recipes" / "speaker_adaptation" / "hparams"
 RUNS = [
     ["synthetic"], ["an4"], ["an4_folds"], ["fillets"], ["queen"], ["fsdd"], ["fsdd", "fsdd_words"],
-    ["whisper_tiny_an4"], ["whisper_tiny_queen"], ["whisper_tiny_fillets"],
+    ["whisper_tiny_an4"], ["whisper_tiny_queen"], ["whisper_tiny_queen", "whisper_tiny_queen_judged"],
+    ["whisper_tiny_fillets"],
     ["whisper_decoder_queen"], ["whisper_decoder_queen", "whisper_decoder_queen_auto"], ["whisper_decoder_fillets"],
 ]  # fmt: skip
 DECODER_ALONE = {"whisper_decoder_queen", "whisper_decoder_fillets"}

@@ -46,6 +46,8 @@ class ProtocolConfig(Ranged, section="protocol"):
         source_utterances: training utterances of the source model that methods may mix in.
         judged_utterances: utterances that the source model is not trained on either, on which `auto` judges what others
             lose, as `train --keep_judged` holds them out; never those that forgetting is measured on. 0 for none.
+        judged: split that those are taken from: `train`, or `dev`, whose speakers the source model never heard, as
+            where `train` is given development speech.
         seed: random seed of all of it.
     """
 
@@ -63,14 +65,22 @@ class ProtocolConfig(Ranged, section="protocol"):
     others_utterances: Count = 250
     source_utterances: CountOrNone = 300
     judged_utterances: CountOrNone = 0
+    judged: Literal["train", "dev"] = "train"
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hold_out != "splits" and (self.others == "dev" or self.dev_speakers):
+        if self.hold_out != "splits" and ("dev" in (self.others, self.judged) or self.dev_speakers):
             raise ConfigError(
                 f"`protocol.hold_out` is `{self.hold_out}`, which has no development speakers; "
-                "leave out `dev_speakers` and `others: dev`."
+                "leave out `dev_speakers`, `others: dev` and `judged: dev`."
+            )
+        if self.judged == "dev" and not self.judged_utterances:
+            raise ConfigError("`protocol.judged` is `dev`, but `protocol.judged_utterances` is 0; give some.")
+        if self.others == self.judged == "dev":
+            raise ConfigError(
+                "`protocol.others` and `protocol.judged` are both `dev`, so that `auto` would choose by what it is "
+                "measured on; leave one of them out."
             )
         if self.rotate and self.draws < 2:
             raise ConfigError("`protocol.rotate` needs `protocol.draws` of at least 2: one part is tested on.")
@@ -170,7 +180,11 @@ def speaker_folds(splits: Mapping[str, Sequence[Utterance]], config: ProtocolCon
                 f"speaker '{min(shared)}' stands in the {first} and {second} splits; hold out whole speakers."
             )
     train, others = (train, watched) if watched else _hold_out_others(train, config)
-    train, judged = _hold_out_judged(train, config)
+    train, judged = _hold_out_judged(train, config, dev if config.judged == "dev" else ())
+    if config.judged == "dev" and not (judged and {u.speaker for u in judged} <= {u.speaker for u in dev}):
+        raise ConfigError(
+            f"`protocol.judged` is `dev`, but its {len(dev)} utterances are too few to judge on; take `judged: train`."
+        )
     return [
         Fold(
             "si",
@@ -306,8 +320,10 @@ def _hold_out_others(train: list[Utterance], config: ProtocolConfig) -> tuple[li
     )
 
 
-def _hold_out_judged(train: list[Utterance], config: ProtocolConfig) -> tuple[list[Utterance], list[Utterance]]:
-    held = hold_out(train, (), config.judged_utterances, config.seed, _symbols)
+def _hold_out_judged(
+    train: list[Utterance], config: ProtocolConfig, dev: Sequence[Utterance] = ()
+) -> tuple[list[Utterance], list[Utterance]]:
+    held = hold_out(train, dev, config.judged_utterances, config.seed, _symbols)
     return list(held.train), list(held.judged)
 
 

@@ -197,3 +197,23 @@ def test_what_is_judged_on_is_neither_trained_nor_measured_on(hold_out: str, oth
     plain = replace(config, judged_utterances=0)
     assert all(fold.judged == () for fold in speaker_folds(splits, plain))
     assert {len(f.train) for f in speaker_folds(splits, plain)} != {len(f.train) for f in speaker_folds(splits, config)}
+
+
+def test_development_speakers_are_judged_on_where_that_is_wanted() -> None:
+    corpus = people(*(f"p{n}" for n in range(10)), utterances=12)
+    splits = {"train": corpus[:60], "dev": corpus[60:96], "test": corpus[96:]}
+    config = ProtocolConfig(amounts=(5,), draws=1, others="target", judged_utterances=30, judged="dev")
+    (fold,) = speaker_folds(splits, config)
+    assert {name.split("-")[0] for name in fold.judged} == {"p5", "p6", "p7"} and len(fold.judged) == 30
+    assert set(fold.train) == {u.id for u in splits["train"]}, "nothing is taken from training"
+    with pytest.raises(ConfigError, match="its 12 utterances are too few to judge on; take `judged: train`"):
+        speaker_folds({**splits, "dev": splits["dev"][:12]}, config)
+
+
+def test_nothing_is_both_judged_and_measured_on() -> None:
+    with pytest.raises(ConfigError, match="choose by what it is measured on"):
+        ProtocolConfig(others="dev", judged="dev", judged_utterances=30)
+    with pytest.raises(ConfigError, match="leave out .* `judged: dev`"):
+        ProtocolConfig(hold_out="each", judged="dev")
+    with pytest.raises(ConfigError, match="`protocol.judged_utterances` is 0"):
+        ProtocolConfig(judged="dev")
