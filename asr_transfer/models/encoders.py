@@ -69,6 +69,10 @@ class BiLstmLayer(nn.Module):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Map (batch, time, inputs) to (batch, time, 2 * dim)."""
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind):
+            # Of frames in full precision PyTorch 2.11 asks oneDNN for a kernel that processors without AVX-512 lack.
+            x = x.to(torch.get_autocast_dtype(kind))
         position = torch.arange(x.shape[1], device=x.device)
         reverse = torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)
         reverse = (reverse + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]).flatten()

@@ -18,7 +18,7 @@ from asr_transfer.config import EncoderName, FeatureConfig, ModelConfig
 from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.models.configuration import read_config
-from asr_transfer.models.encoders import Encoder, LockedDropout
+from asr_transfer.models.encoders import BiLstmLayer, Encoder, LockedDropout
 from asr_transfer.models.folder import load_model, replace_folder, save_model
 from asr_transfer.training.trainer import Trainer
 from tests.models.pretrained.published import random_encoder
@@ -276,3 +276,14 @@ def test_models_with_recurrent_layers_hear_several_side_by_side() -> None:
     recurrent = AcousticModel(ModelConfig(encoder="bilstm", layers=1, dim=8), heads)
     assert recurrent.together > 1 == AcousticModel(ModelConfig(encoder="tdnn", layers=1, dim=8), heads).together
     assert random_encoder(heads).together == 1
+
+
+def test_a_recurrence_in_half_the_bits_hears_frames_in_full_precision() -> None:
+    """As behind a LayerNorm: there PyTorch asks oneDNN for a kernel that processors without AVX-512 lack."""
+    torch.manual_seed(0)
+    layer, frames, lengths = BiLstmLayer(12, 8, 0.0), torch.randn(2, 7, 12), torch.tensor([7, 5])
+    with torch.autocast("cpu", torch.bfloat16):
+        heard = layer(frames, lengths)
+    heard.float().sum().backward()
+    assert heard.dtype == torch.bfloat16 and layer.forward_lstm.weight_ih_l0.grad is not None
+    torch.testing.assert_close(heard.float(), layer(frames, lengths), rtol=0, atol=0.02)

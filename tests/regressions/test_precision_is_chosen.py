@@ -26,6 +26,7 @@ from asr_transfer.training import precision
 from asr_transfer.training.objective import TrainedObjective
 from asr_transfer.training.precision import choose, settle
 from asr_transfer.training.trainer import Trainer
+from tests.deployment.models import made
 from tests.models.pretrained.whole_whisper import write_whisper
 from tests.small import ToySpeech, different, in_child, settings, small_model, snapshot, speech_task
 from tests.tones import TINY
@@ -274,6 +275,11 @@ def _rank(folder: Path, rank: int, port: int) -> None:
     trainer = Trainer(small_model(1), [speech_task()], config=settings(precision="auto"), folder=folder / "run")
     (folder / str(rank)).write_text(trainer.config.precision, encoding="utf-8")
     torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", ["bilstm", "tdnn", "conformer", "whisper", "wav2vec2"])
+def test_every_kind_of_network_is_measured_on_this_processor(kind: str) -> None:
+    assert 0 < precision.measure(made(kind), 2) < 100
 
 
 def test_several_processes_take_the_first_one_s_precision(tmp_path: Path) -> None:
