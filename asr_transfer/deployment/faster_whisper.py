@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from asr_transfer.audio import SAMPLE_RATE
+from asr_transfer.deployment.eight_bits import fitted
 from asr_transfer.deployment.libraries import library, quiet
 from asr_transfer.deployment.sounds import SECONDS
 from asr_transfer.deployment.source import Source
@@ -49,7 +50,7 @@ class FasterWhisper(Target):
             write_whisper(source, plain)
             quantisation = "int8" if options.int8 else "float16" if options.fp16 else "float32"
             try:
-                converter = _narrow(converters.TransformersConverter)(str(plain), copy_files=list(BESIDE))
+                converter = _fitting(converters.TransformersConverter)(str(plain), copy_files=list(BESIDE))
                 converter.convert(str(converted), quantization=quantisation)
             except (RuntimeError, ValueError, NotImplementedError, KeyError, AttributeError, TypeError) as error:
                 raise ModelError(
@@ -82,22 +83,20 @@ class FasterWhisper(Target):
         return {"library_name": "ctranslate2", "pipeline_tag": "automatic-speech-recognition"}
 
 
-def _narrow(converter: type[Any]) -> type[Any]:
-    """Return a converter that leaves a bit of each weight of eight bits unused.
-
-    Processors without instructions for products of eight bits (AVX-512 VNNI, AVX-VNNI) add two of them in sixteen bits,
-    and what does not fit there is cut off. With weights of seven bits everything fits, and all processors hear alike.
-    """
+def _fitting(converter: type[Any]) -> type[Any]:
+    """Return a converter whose weights of eight bits are as small as their products need (`eight_bits`)."""
     specs = library("ctranslate2.specs.model_spec", EXTRA, "faster-whisper")
 
-    def narrow(layer: Any, name: str, value: Any) -> None:
+    def fit(layer: Any, name: str, value: Any) -> None:
         own = name.rpartition("/")[2]
         scale = getattr(layer, f"{own}_scale", None)
         if scale is not None and getattr(value, "dtype", None) == "int8":
-            setattr(layer, own, specs.NumpyVariable(np.rint(value.numpy() / 2).astype(np.int8)))
-            setattr(layer, f"{own}_scale", specs.NumpyVariable(scale.numpy() / 2))
+            rows = value.numpy().reshape(value.shape[0], -1)
+            weights, factors = fitted(rows, 1)
+            setattr(layer, own, specs.NumpyVariable(weights.reshape(value.shape)))
+            setattr(layer, f"{own}_scale", specs.NumpyVariable((scale.numpy() * factors).astype(np.float32)))
 
-    class Narrow(converter):
+    class Fitting(converter):
         """The library's own converter up to where its weights are whole numbers."""
 
         def convert(self, output_dir: str, quantization: str) -> None:
@@ -105,11 +104,11 @@ def _narrow(converter: type[Any]) -> type[Any]:
             spec = self._load()
             spec.validate()
             spec.optimize(quantization=quantization)
-            specs.visit_spec(spec, narrow)
+            specs.visit_spec(spec, fit)
             Path(output_dir).mkdir()
             spec.save(output_dir)
 
-    return Narrow
+    return Fitting
 
 
 def _checked(source: Source, folder: Path, options: ExportOptions) -> Report:

@@ -5,9 +5,7 @@ have single frames with values a hundred times as great as all others (Sun et al
 models, 2024), beside which these would be rounded to nothing. So every frame is divided by its greatest value before a
 product of matrices, and multiplied by it after; and every output's weights have a scale of their own.
 
-Weights use seven of their eight bits. Processors without instructions for products of eight bits (AVX-512 VNNI,
-AVX-VNNI) add two of them in sixteen bits, where two products of all eight bits do not fit and would be cut off: a graph
-would then hear one thing where it was written and another elsewhere.
+No sum of two products is cut off on processors without instructions for them (`eight_bits`).
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from asr_transfer.deployment.agreement import Agreement, require_close, require_equal
+from asr_transfer.deployment.eight_bits import fitted
 from asr_transfer.deployment.libraries import library
 
 OPERATORS = ("MatMul", "LSTM")
@@ -71,8 +70,22 @@ def quantise(file: Path, out: Path) -> None:
             op_types_to_quantize=list(OPERATORS),
             weight_type=quantisation.QuantType.QInt8,
             per_channel=True,
-            reduce_range=True,
         )
+    whole = onnx.load(str(out))
+    _fit(whole.graph, onnx)
+    onnx.save(whole, str(out))
+
+
+def _fit(graph: Any, onnx: Any) -> None:
+    """Make the weights of a graph that was quantised as small as their products need."""
+    stored = {one.name: one for one in graph.initializer}
+    for name, one in stored.items():
+        scale = stored.get(f"{name.removesuffix('_quantized')}_scale") if name.endswith("_quantized") else None
+        if scale is not None and one.data_type == onnx.TensorProto.INT8:
+            weights, factors = fitted(onnx.numpy_helper.to_array(one), -2)
+            scales = (onnx.numpy_helper.to_array(scale) / factors).astype(np.float32)
+            one.CopyFrom(onnx.numpy_helper.from_array(weights, name))
+            scale.CopyFrom(onnx.numpy_helper.from_array(scales, scale.name))
 
 
 def _scale_frames(graph: Any, onnx: Any) -> None:
