@@ -50,9 +50,17 @@ MUTANTS = (
     Mutant(
         "judged-speech-is-trained-on",
         "asr_transfer/experiments/speakers/protocol.py",
-        "else _hold_out_others(train, config)\n    train, judged = _hold_out_judged(train, config)",
-        "else _hold_out_others(train, config)\n    _, judged = _hold_out_judged(train, config)",
+        "else _hold_out_others(train, config)\n    train, judged = _hold_out_judged(train, config,",
+        "else _hold_out_others(train, config)\n    _, judged = _hold_out_judged(train, config,",
         "what others lose is judged on utterances that the source model was trained on",
+        ("tests/experiments/speakers/test_protocol.py",),
+    ),
+    Mutant(
+        "training-speakers-are-judged-on-instead",
+        "asr_transfer/experiments/speakers/protocol.py",
+        'dev if config.judged == "dev" else ()',
+        "()",
+        "development speakers are asked for, and training speakers are judged on",
         ("tests/experiments/speakers/test_protocol.py",),
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""Bugs of networks: lengths, padding, and adapters that are not what their papers say."""
+"""Bugs of networks: lengths, padding, adapters that are not what their papers say, and exports of them."""
 
 from __future__ import annotations
 
@@ -62,5 +62,13 @@ MUTANTS = (
         "super().requires_grad_(requires_grad)",
         "a frozen column is trained after an adaptation",
         ("tests/regressions/test_the_callers_model_stays_as_it_was.py",),
+    ),
+    Mutant(
+        "products-of-eight-bits-are-cut-off",
+        "asr_transfer/deployment/eight_bits.py",
+        "(GREATEST - 1) / np.maximum(pairs, 1.0)",
+        "GREATEST / np.maximum(pairs / 2, 1.0)",
+        "an export hears something else on processors that add two products in sixteen bits",
+        ("tests/deployment/test_eight_bits.py",),
     ),
 )
