@@ -538,6 +538,7 @@ _LATER: tuple[tuple[str, Any], ...] = (
     ("warp_normalised", False),
     ("rates", {}),
     ("momentum", 0.0),
+    ("judged", "train"),
 )
 """Settings that came later, where they say what held before: records and model folders leave them out, so that earlier
 runs go on and earlier models keep their checksums."""
