@@ -30,6 +30,5 @@ def fitted(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
         summed = np.concatenate([summed, np.zeros_like(summed[..., :1])], axis=-1)
     pairs = np.abs(summed[..., 0::2] + summed[..., 1::2]).max(axis=-1)
     # One less, for both of a pair may be rounded up.
-    factors = np.minimum(1.0, (GREATEST - 1) / np.maximum(pairs, 1.0))
-    factors = np.where(pairs <= GREATEST, 1.0, factors)
+    factors = np.where(pairs <= GREATEST, 1.0, (GREATEST - 1) / np.maximum(pairs, 1.0))
     return np.rint(weights * np.expand_dims(factors, axis)).astype(np.int8), factors
