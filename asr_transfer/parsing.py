@@ -74,19 +74,32 @@ def _plainly(message: str) -> str:
 
 
 def spell_out_flags(arguments: Sequence[str], parts: dict[str, ArgumentParser]) -> list[str]:
-    """Write `--resume` as `--resume=true`: the parser itself wants a value for every typed option."""
-    flags = {
-        option
+    """Write `--resume` as `--resume=true`: the parser itself wants a value for every typed option.
+
+    A number may be `inf`, which the parser reads with a dot before it alone.
+    """
+    types = {
+        option: getattr(action, "_typehint", None)
         for part in parts.values()
         for action in part._actions
-        if getattr(action, "_typehint", None) is bool
         for option in action.option_strings
     }
-    words = {"true", "false", "yes", "no"}
-    return [
-        f"{word}=true" if word in flags and following.lower() not in words else word
-        for word, following in zip(arguments, [*arguments[1:], ""], strict=False)
-    ]
+    numbers = {option for option, kind in types.items() if "float" in str(kind)}
+    spelled: list[str] = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        option, joined, value = word.partition("=")
+        if types.get(word) is bool and following.lower() not in {"true", "false", "yes", "no"}:
+            spelled.append(f"{word}=true")
+        elif joined and option in numbers:
+            spelled.append(f"{option}={_dotted(value)}")
+        else:
+            spelled.append(_dotted(word) if spelled and spelled[-1] in numbers else word)
+    return spelled
+
+
+def _dotted(number: str) -> str:
+    """Return a number as YAML writes it, where it is infinite."""
+    return {"inf": ".inf", "infinity": ".inf", "-inf": "-.inf", "-infinity": "-.inf"}.get(number.lower(), number)
 
 
 def instantiated(parser: ArgumentParser, parsed: Namespace) -> Namespace:

@@ -208,6 +208,7 @@ def adapt(
         ModelError: the method goes by profiles of training speakers, which the model lacks.
         ConfigError: the method is unknown, its settings do not fit the model, or it needs CTC, which the model lacks.
     """
+    begin = time.process_time()
     names = [found.name for found in find_methods(method)]
     require_fitting(method, source.model)
     warp, before, home = None, warp_of(source.model), next(source.model.parameters()).device
@@ -217,7 +218,7 @@ def adapt(
         source, shared = with_warp(source, warp.factor), None
         if log:
             log(warp.describe())
-    begin, normalised, usual = time.process_time(), None, dict[str, torch.Tensor]()
+    normalised, usual = None, dict[str, torch.Tensor]()
     if ADABN in names:
         require_speech(spoken, ADABN, "")
         usual = _copied(statistics_of(source.model))
@@ -237,6 +238,7 @@ def adapt(
         shared = None
         if log:
             log(described.describe())
+    chosen = time.process_time() - begin if warp or described or normalised else 0.0
     recipe = build(method, source.model, config.settings, source.head)
     model = copy.deepcopy(source.model)
     if not default_learning_rate(method):
@@ -247,8 +249,7 @@ def adapt(
             no_op, profile = {**no_op, **usual}, {**profile, **_copied(statistics_of(model))}
         offsets = {} if profile else source.offsets
         adapted = replace(source, model=model, test_time=test_time, offsets=offsets)
-        spent = 0.0 if described is None and normalised is None else time.process_time() - begin
-        nothing = Result([], None, 0, 0, spent, 0.0, 0)
+        nothing = Result([], None, 0, 0, chosen, 0.0, 0)
         outcome = Adapted(
             adapted, nothing, applied, report, no_op, profile, 0, warp, before, described, normalised, usual
         )
@@ -317,6 +318,7 @@ def adapt(
     )
     start = _trained(model)
     result = trainer.train()
+    result = replace(result, cpu_seconds=result.cpu_seconds + chosen)
     if mixed_in:
         settle(model, None)
     end = _trained(model)

@@ -254,11 +254,26 @@ def _listen(source: Recogniser, spoken: Spoken) -> tuple[list[torch.Tensor], lis
     return [log_probs for log_probs, _ in found], [indices for _, indices in found]
 
 
-def _silence(samples: np.ndarray) -> str:
-    """Return what is wrong with the level of `samples`, or nothing."""
+def is_silent(utterance: Utterance) -> bool:
+    """Return whether nothing in a recording is as loud as speech.
+
+    Raises:
+        DataError: the recording cannot be read.
+    """
+    return bool(_levels(read_audio(utterance)).max() < QUIET)
+
+
+def _levels(samples: np.ndarray) -> np.ndarray:
+    """Return the levels of the 25 ms frames of `samples`, in dBFS."""
     centred = samples - samples.mean()
     frames = np.lib.stride_tricks.sliding_window_view(centred, audio.MIN_SAMPLES)[:: audio.MIN_SAMPLES // 2]
-    levels = 10 * np.log10(np.maximum(np.square(frames).mean(1), 1e-12))
+    levels: np.ndarray = 10 * np.log10(np.maximum(np.square(frames).mean(1), 1e-12))
+    return levels
+
+
+def _silence(samples: np.ndarray) -> str:
+    """Return what is wrong with the level of `samples`, or nothing."""
+    levels = _levels(samples)
     if levels.max() < QUIET:
         return (
             f"is silent (nothing in it rises above {levels.max():.0f} dBFS, speech does above {QUIET:.0f}); "

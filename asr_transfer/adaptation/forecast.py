@@ -27,7 +27,7 @@ from scipy import stats
 from asr_transfer.adaptation.answers import SURE, Floats
 from asr_transfer.adaptation.choice import NONE, Choice
 from asr_transfer.adaptation.ladder import Judgement
-from asr_transfer.adaptation.methods import find_methods
+from asr_transfer.adaptation.methods import CHOSEN, find_methods
 from asr_transfer.adaptation.record_next import RecordNext, record_next
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.decoding.recogniser import Recogniser
@@ -49,7 +49,7 @@ HALF = 0.5
 FEW = 4.0
 """Recordings that the usual spread of errors and losses counts as, beside the speaker's own."""
 
-FEW_NUMBERS = ("nothing", "inputs", "test-time")
+FEW_NUMBERS = ("nothing", *CHOSEN, "test-time")
 """Roles of methods that learn so little that one recording nearly suffices."""
 
 Kind = Literal["words", "sentences"]

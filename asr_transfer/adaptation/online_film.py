@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from asr_transfer.adaptation.checks import is_silent
 from asr_transfer.adaptation.film_summary import FILM, Summarised, require_modulation
 from asr_transfer.adaptation.online import UNNAMED
 from asr_transfer.adaptation.speaker_weights import LEAST_SECONDS
@@ -68,7 +69,7 @@ class FilmSession:
         utterance = one.utterance(0)
         speaker = self._known[utterance.speaker]
         speaker.recordings += 1
-        if utterance.duration >= LEAST_SECONDS:
+        if utterance.duration >= LEAST_SECONDS and not is_silent(utterance):
             batch = one.collate([0])
             assert batch.lengths is not None
             speaker.sums += heard_sums(self._source.model, batch.inputs, batch.lengths)[0].cpu()

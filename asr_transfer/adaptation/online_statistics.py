@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+from asr_transfer.adaptation.checks import is_silent
 from asr_transfer.adaptation.online import UNNAMED
 from asr_transfer.adaptation.own_statistics import Ear, OwnStatistics, Statistics, normalise_by
 from asr_transfer.adaptation.speaker_weights import LEAST_SECONDS
@@ -45,7 +46,7 @@ class StatisticsSession:
         utterance = one.utterance(0)
         speaker = utterance.speaker
         self._heard[speaker] += 1
-        if utterance.duration >= LEAST_SECONDS:
+        if utterance.duration >= LEAST_SECONDS and not is_silent(utterance):
             new, known = self._ear.hear(one), self._known.get(speaker)
             self._known[speaker] = new if known is None else known.beside(new)
         if speaker not in self._known:

@@ -28,7 +28,7 @@ from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import DataError, ModelError, NothingUsable
 from asr_transfer.models.adapters import AdapterSpec, adapter_specs, base_checksum
 from asr_transfer.models.contract import SpeechModel
-from asr_transfer.models.speaker_space import MAKING, SpeakerSpace
+from asr_transfer.models.speaker_space import FILE, MAKING, SpeakerSpace
 
 EIGEN, MEAN, NEAREST, MIXTURE = "eigen-profile", "mean-profile", "nearest-profile", "mixture-profile"
 UNREAD = f"{EIGEN}-untranscribed"
@@ -102,6 +102,9 @@ class Likelihood:
     Attributes:
         before: loss of the speech under the model itself, in nats of all of it.
         frames: output frames of the speech.
+
+    Raises:
+        ModelError: the directions are not of the adapter that they name.
     """
 
     def __init__(
@@ -109,6 +112,11 @@ class Likelihood:
     ) -> None:
         self.space = space
         self._adapter = AdapterLikelihood(source, space.spec, list(sequential(spoken, BATCH_FRAMES)), device)
+        if self._adapter.shapes != dict(space.shapes):
+            raise ModelError(
+                f"{FILE}: its profiles have other values than `{space.spec}` of this model; make them anew with "
+                f"{MAKING}."
+            )
         self.before, self.frames = self._adapter.before, self._adapter.frames
 
     def loss(self, weights: torch.Tensor) -> float:

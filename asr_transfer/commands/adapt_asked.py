@@ -8,9 +8,11 @@ from asr_transfer.adaptation import methods
 from asr_transfer.adaptation.built_method import build
 from asr_transfer.adaptation.choice import AUTO, candidates
 from asr_transfer.adaptation.methods import default_learning_rate, needs_source, require_fitting, uses_source
+from asr_transfer.adaptation.speaker_weights import MEAN, UNREAD, recognised, require_speech
+from asr_transfer.adaptation.warp import WarpPrior
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.adapt_speech import Speech
-from asr_transfer.data.speech import spell
+from asr_transfer.data.speech import Spoken, spell
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError
 
@@ -52,6 +54,8 @@ def refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech,
                 raise ConfigError(f"`choice.without_transcripts` names `{reading[0]}`, which reads transcripts.")
     for name in tried:
         require_fitting(name, source.model)
+        if command.method == AUTO or any(method.role == "inputs" for method in methods.find_methods(name)):
+            WarpPrior.of(source)
         recipe = build(name, source.model, command.settings, source.head)
         recipe.plan.apply(copy.deepcopy(source.model))
         if needs_source(name) and not speech.source:
@@ -62,6 +66,24 @@ def refuse_impossible(command: AdaptCommand, source: Recogniser, speech: Speech,
         spell(utterance, source.tokens)
     for utterance in speech.source:
         spell(utterance, source.tokens_for(utterance.language))
+
+
+def refuse_nothing_to_hear(command: AdaptCommand, source: Recogniser, spoken: Spoken) -> None:
+    """Refuse recordings that a method could learn nothing from, before an earlier run is replaced.
+
+    Args:
+        command: options of the run.
+        source: model to adapt.
+        spoken: recordings that are left after they were looked at.
+
+    Raises:
+        DataError: there is too little speech, or the method goes by what is recognised and nothing is.
+    """
+    if command.method in ("none", MEAN):
+        return
+    require_speech(spoken, command.method, MEAN if source.model.speakers is not None else "")
+    if command.method != AUTO and methods.starting(command.method) == UNREAD:
+        recognised(source, spoken)
 
 
 def reads_source(command: AdaptCommand) -> bool:
@@ -87,4 +109,4 @@ def changes(command: AdaptCommand) -> bool:
 
 def is_checked(command: AdaptCommand) -> bool:
     """Return whether a named method is tried on held-out recordings before it is used."""
-    return command.method != AUTO and command.check and trains(command) and reads_transcripts(command.method)
+    return command.method != AUTO and command.check and changes(command) and reads_transcripts(command.method)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from asr_transfer.adaptation.adapt import Adapted
 from asr_transfer.adaptation.choice import Choice
-from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
+from asr_transfer.adaptation.profile import WEIGHTS, Profile, ProfileFacts, save_profile
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.options import Say
 from asr_transfer.commands.profile import open_profile
@@ -59,16 +59,17 @@ def save_adapted(
         if command.profile:
             say(f"{command.profile}: stays the speaker's profile, for nothing was learnt")
         return
+    given = open_profile(command.profile) if command.profile else None
     facts = ProfileFacts(
         choice.method,
         len(learnt),
         round(sum(u.duration for u in learnt), 2),
-        parent=open_profile(command.profile).checksum if command.profile else None,
+        parent=given.checksum if given else None,
         origin={"adapted_to": checksum, "learning_rate": choice.learning_rate, "strength": choice.strength},
         test_time=adapted.recogniser.test_time,
         head=source.head,
         offsets=adapted.recogniser.offsets if adapted.end else {},
     )
-    weights = adapted.described.weights if adapted.described else None
+    weights = adapted.described.weights if adapted.described else given.tensors.get(WEIGHTS) if given else None
     folder = save_profile(command.out / "profile", base.model, adapted.recogniser.model, facts, weights)
     say(f"{folder}: written, a profile of what changed, {Profile.load(folder).size_bytes / 1000:.0f} kB")

@@ -26,7 +26,13 @@ from asr_transfer.adaptation.unsupervised import labeller, pseudo_label
 from asr_transfer.adaptation.untranscribed import beside
 from asr_transfer.adaptation.usable_recordings import vet
 from asr_transfer.commands.adapt import AdaptCommand
-from asr_transfer.commands.adapt_asked import changes, reads_transcripts, refuse_impossible, takes_source
+from asr_transfer.commands.adapt_asked import (
+    changes,
+    reads_transcripts,
+    refuse_impossible,
+    refuse_nothing_to_hear,
+    takes_source,
+)
 from asr_transfer.commands.adapt_choice import choose_method, choose_unread, print_table
 from asr_transfer.commands.adapt_languages import lost_abroad, recalibrated
 from asr_transfer.commands.adapt_result import save_adapted
@@ -124,6 +130,7 @@ def adapt_run(
     firsts = (vetted.groups.index(group) for group in dict.fromkeys(vetted.groups))  # copies are no further witnesses
     remark_on_second_speaker(source, vetted.spoken.subset(firsts), known)
     rest = usable_untranscribed(command, source, Spoken(speech.untranscribed, store), vetted, note)
+    refuse_nothing_to_hear(command, source, vetted.spoken)
     voice = diagnose(vetted.spoken.utterances)
     print_table(voice.table())
     if "pseudo-label" in command.method.split("+"):

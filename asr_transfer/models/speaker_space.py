@@ -159,6 +159,8 @@ class SpeakerSpace:
             tensor = getattr(self, name)
             if tuple(tensor.shape) != shape or not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
                 raise ValueError(f"`{name}` is not {shape} finite numbers")
+        if bool((self.deviations < 0).any()):
+            raise ValueError("`deviations` holds numbers below 0")
         if not 0 <= self.used <= count:
             raise ValueError(f"`used` is {self.used} of {count} directions")
 
