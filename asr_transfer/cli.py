@@ -6,13 +6,15 @@ known one.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # Before torch is imported: idle OpenMP threads spin, and on shared cores two can be ten times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -162,5 +164,31 @@ def _parser(program: str, description: str) -> ArgumentParser:
     return ArgumentParser(prog=program, description=description, epilog=EXIT_STATUS, exit_on_error=False)
 
 
+def start() -> NoReturn:
+    """Run the command line as a process of its own, and end it as soon as all is written.
+
+    Python would take apart every module that PyTorch loaded, a third of the time that loading it takes.
+    """
+    try:
+        status = main()
+    except SystemExit as end:  # of --help
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python itself does before it ends
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            status = status or 1
+        except OSError as error:  # a full disk, say; what was printed is lost
+            status = status or 1
+            if stream is sys.stdout:
+                print(f"asr-transfer: {refused(error)}", file=sys.stderr)
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    start()

@@ -54,6 +54,8 @@ def transcribe_files(files: Sequence[str], command: TranscribeCommand) -> int:
     piped = PIPE in files
     if piped and len(files) > 1:
         raise ConfigError("`-` reads the names of recordings from the standard input; give it alone.")
+    if piped and sys.stdin is None:
+        raise ConfigError("`-` reads the names of recordings from the standard input, which is closed; open it.")
     recogniser = open_recogniser(command)
     if command.language == AUTO:
         print(f"asr-transfer: {told_way(recogniser)}", file=sys.stderr)
