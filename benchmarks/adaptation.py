@@ -50,6 +50,7 @@ from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import AsrTransferError
+from benchmarks.above_zero import require_above_zero
 from benchmarks.adaptation_place import Place, prepare
 from benchmarks.adaptation_sharing import DEEP, SHARING, measure_sharing, sharing_table
 from benchmarks.targets import met
@@ -284,6 +285,7 @@ def main(
         steps: number of steps of one adaptation.
         out: JSON file to write the figures to.
     """
+    require_above_zero(steps=steps)
     torch.set_num_threads(1)
     console = Console(width=max(120, Console().width))
     config = AdaptConfig(steps=steps, settings=MethodSettings(confidence=0.0), device="cpu")

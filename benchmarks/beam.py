@@ -37,6 +37,7 @@ from asr_transfer.errors import AsrTransferError, ConfigError
 from asr_transfer.evaluation.scoring import score
 from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.runs.record import RunRecord
+from benchmarks.above_zero import require_above_zero
 from benchmarks.lexicon import PHONES, made_lexicon, measure
 from benchmarks.targets import met
 from benchmarks.training import machine
@@ -160,8 +161,7 @@ def main(
         out: run folder to write, too.
         overwrite: whether to replace the run that `out` holds.
     """
-    if min(rounds, words, sentences, *beams, len(beams)) < 1:
-        raise SystemExit("--rounds, --words, --sentences and --beams: each must be above 0.")
+    require_above_zero(rounds=rounds, words=words, sentences=sentences, beams=min(beams, default=0))
     torch.set_num_threads(1)
     settings = {"rounds": rounds, "words": words, "beams": list(beams), "sentences": sentences}
     try:

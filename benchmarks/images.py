@@ -44,6 +44,7 @@ from asr_transfer.training.criteria import cross_entropy
 from asr_transfer.training.optimisation import scale_at
 from asr_transfer.training.streams import Task
 from asr_transfer.transfer.plan import Done, Freeze, TransferPlan
+from benchmarks.above_zero import require_above_zero
 from benchmarks.targets import met
 from benchmarks.training import PacedTrainer, machine
 
@@ -201,8 +202,7 @@ def main(
         out: run folder to write, too.
         overwrite: whether to replace the run that `out` holds.
     """
-    if min(steps, count) < 1:
-        raise SystemExit(f"--steps {steps}, --count {count}: each must be above 0.")
+    require_above_zero(steps=steps, count=count)
     logging.disable(logging.INFO)
     settings = {"steps": steps, "count": count, "bench": asdict(bench)}
     try:

@@ -36,6 +36,7 @@ from rich.table import Table
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.lexicon_search import PrefixTree, best_words, score_words
+from benchmarks.above_zero import require_above_zero
 from benchmarks.targets import met
 
 FRAMES, PHONES, BATCH = 25, 49, 16
@@ -143,6 +144,7 @@ def main(rounds: int = 9, sizes: tuple[int, ...] = (1000, 10_000, 100_000)) -> N
         rounds: number of rounds, of which the median is taken.
         sizes: numbers of words.
     """
+    require_above_zero(rounds=rounds, sizes=min(sizes, default=0))
     torch.set_num_threads(1)
     tokens = Tokens([*(f"v{n}" for n in range(15)), *(f"c{n}" for n in range(PHONES - 15))], "words")
     length, lengths = torch.tensor([FRAMES]), torch.full((BATCH,), FRAMES)

@@ -36,6 +36,7 @@ from asr_transfer.data.tokens import Tokens
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training.session import speech_task
 from asr_transfer.training.streams import Mixture, Task
+from benchmarks.above_zero import require_above_zero
 from benchmarks.training import MODELS, SCHEDULE, PacedTrainer, Side, machine, ratios, spread
 from benchmarks.training_corpus import Corpus, make_corpus
 
@@ -72,6 +73,7 @@ def main(languages: int = 10, an4: Path | None = None, rounds: int = 20, steps: 
         steps: optimiser steps in a round.
         budget: frames per batch.
     """
+    require_above_zero(languages=languages, rounds=rounds, steps=steps, budget=budget)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.INFO)

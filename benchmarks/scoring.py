@@ -34,6 +34,7 @@ from rich.table import Table
 
 from asr_transfer.evaluation.scoring import Hypothesis, align, score
 from asr_transfer.evaluation.significance import change, mapsswe
+from benchmarks.above_zero import require_above_zero
 from benchmarks.targets import met
 
 try:
@@ -90,6 +91,7 @@ def main(rounds: int = 9) -> None:
     Args:
         rounds: number of rounds, of which the median is taken.
     """
+    require_above_zero(rounds=rounds)
     references, first, second = texts()
     speakers = [f"s{n % SPEAKERS}" for n in range(UTTERANCES)]
     rows = [

@@ -43,6 +43,7 @@ from asr_transfer.runs.record import RunRecord
 from asr_transfer.training import criteria
 from asr_transfer.training.precision import Taken
 from asr_transfer.training.streams import Task
+from benchmarks.above_zero import require_above_zero
 from benchmarks.laps import (
     BACKWARD,
     BETWEEN,
@@ -264,14 +265,13 @@ def main(
         out: run folder to write, too.
         overwrite: whether to replace the run that `out` holds.
     """
+    require_above_zero(rounds=rounds, steps=steps, seconds=seconds)
     chosen = list(MODELS) if encoders is None else encoders
     if unknown := [name for name in chosen if name not in MODELS]:
         raise SystemExit(f"step_profile.py: `--encoders` names {unknown[0]}; there are {', '.join(MODELS)}.")
     size = SIDE
     if quick:
         rounds, steps, seconds, size = 1, 3, 10.0, SIDE // 3
-    if min(rounds, steps, seconds) <= 0:
-        raise SystemExit("step_profile.py: `--rounds`, `--steps` and `--seconds` must be above 0.")
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.INFO)

@@ -49,6 +49,7 @@ from asr_transfer.training.streams import Output, Task
 from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.distillation import Distillation
 from benchmarks import speechbrain_peer as peer
+from benchmarks.above_zero import require_above_zero
 from benchmarks.training_corpus import Corpus, make_corpus
 
 MODELS = {
@@ -263,6 +264,7 @@ def main(
         steps: optimiser steps in a turn.
         only_precisions: whether to leave the peer out, and show what `auto` takes alone.
     """
+    require_above_zero(rounds=rounds, steps=steps)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.INFO)

@@ -168,12 +168,22 @@ def _beyond(side: Sequence[Utterance], one: Sequence[Utterance]) -> float:
 def transcribed(model: Path, utterances: Sequence[Utterance]) -> float:
     """Transcribe recordings by the command, and return its processor seconds, its children's among them."""
     begin = _children()
-    command = [sys.executable, "-c", "import sys; from asr_transfer.cli import main; sys.exit(main())"]
+    # As for who has installed it: compiled once, not in every call.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [*command, "transcribe", "--model", str(model), *(utterance.audio for utterance in utterances)],
+        [
+            sys.executable,
+            "-m",
+            "asr_transfer",
+            "transcribe",
+            "--model",
+            str(model),
+            *(utterance.audio for utterance in utterances),
+        ],
         capture_output=True,
         text=True,
         check=False,
+        env=environment,
     )
     if done.returncode:
         raise SystemExit(done.stderr.strip() or "transcribe failed")

@@ -7,7 +7,7 @@ a difference whose p, after Holm's correction for all systems that met the basel
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +69,16 @@ class Entry:
     def name(self) -> str:
         """What tables call the system."""
         return self.system.name
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Processor seconds that its run took, where a run record tells."""
+        return _number(_mapping(self.system.record.get("time")).get("cpu_seconds"))
+
+    @property
+    def peak_memory(self) -> float | None:
+        """Most megabytes that a process of its run held, where a run record tells."""
+        return _number(self.system.record.get("peak_memory_mb"))
 
     @property
     def source(self) -> str:
@@ -373,3 +383,11 @@ def _baseline(entries: Sequence[Entry], name: str | None) -> int:
 def _interval(words: Alignments) -> tuple[float, float] | None:
     found = significance.error_rate(words)
     return None if found is None or found.low is None or found.high is None else (found.low, found.high)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}

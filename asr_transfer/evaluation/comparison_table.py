@@ -109,8 +109,14 @@ def columns(compared: Compared, wide: bool = True) -> list[Column[Entry]]:
             lambda e: _given(e.unknown.rate, 1) if e.unknown else "",
             lambda e: e.unknown.rate if e.unknown else None,
         ),
+        Column("CPU-s", lambda e: _rounded(e.cpu_seconds), lambda e: e.cpu_seconds),
+        Column("peak MB", lambda e: _rounded(e.peak_memory), lambda e: e.peak_memory, True),
     ]
     return [c for c in every if (wide or not c.wide) and any(c.text(entry) for entry in compared.entries)]
+
+
+def _rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 def verdict(compared: Compared) -> list[str]:

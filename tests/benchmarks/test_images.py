@@ -33,7 +33,7 @@ def test_all_sides_are_measured_and_kept(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_no_rounds_are_refused() -> None:
-    with pytest.raises(SystemExit, match="--count 0: each must be above 0"):
+    with pytest.raises(SystemExit, match="--count 0: must be above 0"):
         main(count=0)
 
 

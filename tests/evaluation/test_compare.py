@@ -94,7 +94,7 @@ def test_intervals_say_over_how_many_they_are(runs: dict[str, Path]) -> None:
 
 def test_one_run_alone_is_shown_without_a_test(runs: dict[str, Path]) -> None:
     result = compared(runs, "base")
-    assert [c.label for c in columns(result, wide=False)] == ["system", "WER %", "95 % interval", "CER %"]
+    assert [c.label for c in columns(result, wide=False)] == ["system", "WER %", "95 % interval", "CER %", "CPU-s"]
     assert len(plots(result)) == 1 and len(verdict(result)) == 1
 
 
