@@ -49,18 +49,22 @@ def read_archive(path: Path) -> PackageFile:
     """Return the name and version of a package of npm (.tgz) or PyPI (.whl).
 
     Raises:
-        DataError: It is neither, or it is damaged.
+        DataError: It is not there, it is neither, or it is damaged.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; correct its name.")
     try:
         if path.suffix == ".whl":
-            name, version = path.name.split("-")[:2]
+            name, version = (*path.name.split("-"), "")[:2]
+            if not version:
+                raise ValueError("its name does not say a version")
             return PackageFile(path, name.replace("_", "-"), version)
         with tarfile.open(path) as archive:
             stream = archive.extractfile("package/package.json")
             fields = json.loads(stream.read() if stream else b"{}")
             return PackageFile(path, fields["name"], fields["version"])
     except _DAMAGE as error:
-        raise DataError(f"{path}: is no package of npm or PyPI ({error}); download it again.") from None
+        raise DataError(f"{path}: is no package of npm or PyPI ({_reason(error)}); download it again.") from None
 
 
 def unpack_archive(path: Path, folder: Path) -> None:
@@ -80,7 +84,15 @@ def unpack_archive(path: Path, folder: Path) -> None:
                 stream = packed.extractfile(entry) if entry.isreg() else None
                 _write(path, entry.name, folder, stream.read() if stream else None)
     except _DAMAGE as error:
-        raise DataError(f"{path}: is a damaged package ({error}); download it again.") from None
+        raise DataError(f"{path}: is a damaged package ({_reason(error)}); download it again.") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error; the library of tar archives tells of each kind that it has tried."""
+    if isinstance(error, tarfile.ReadError):
+        return "it is no tar archive, or a damaged one"
+    told = error.strerror if isinstance(error, OSError) else None
+    return told or str(error).partition("\n")[0].rstrip(".:") or type(error).__name__
 
 
 def _write(path: Path, name: str, folder: Path, content: bytes | None) -> None:

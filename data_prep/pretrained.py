@@ -60,6 +60,8 @@ def whisper_from_onnx(content: Path, folder: Path) -> None:
         if file.is_file():
             shutil.copyfile(file, folder / file.name)
     save_file({name: weights[name] for name in wanted}, folder / "model.safetensors", {"format": "pt"})
+    # The library lets nobody but its writer read it.
+    shutil.copymode(folder / found[0].name, folder / "model.safetensors")
 
 
 def _wanted(config: Path) -> list[str]:

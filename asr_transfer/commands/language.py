@@ -16,8 +16,11 @@ from asr_transfer.decoding.folder import heads_in, model_folder
 from asr_transfer.decoding.identify import identify
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ConfigError, DataError, ModelError, nearest_hint
-from asr_transfer.language_codes import same_language
+from asr_transfer.language_codes import is_code, same_language
 from asr_transfer.models.configuration import LAST_LANGUAGE, read_config
+from asr_transfer.models.pretrained.ctc_folder import own_language
+from asr_transfer.models.pretrained.door import CONFIG, is_foreign
+from asr_transfer.models.pretrained.json_files import read_json
 
 AUTO = "auto"
 """Asks for the language to be found out."""
@@ -52,7 +55,8 @@ def find_head(
     """Return the head of a model that a command is to work with.
 
     It is the one that is named, else that of the profile, else the only one of the model, else that of the only
-    language of a manifest, else the one that the model was taught or adapted in last, which is said. For recordings
+    language of a manifest, else the one that the model was taught or adapted in last, or that a published folder says
+    it is in, which is said. An only head that does not say its language is taken for any that is named. For recordings
     that nothing says the language of, as in most folders, `auto` takes the one that most of them are identified as,
     and says so.
 
@@ -76,6 +80,9 @@ def find_head(
         if (named := same_language(language, heads)) != language:
             say(f"{model}: its head '{named}' is the one of the language '{language}'")
             language = named
+        if _is_of(language, heads):
+            say(f"{model}: its head '{heads[0]}', which does not say its language, is taken for '{language}'")
+            language = heads[0]
         require_named(model, language, heads)
         if own is not None:
             require_head(own, language)
@@ -92,17 +99,19 @@ def find_head(
     found = None if data is None else _of_speech(model, data, speaker, language, heads, say)
     if found is not None:
         return found
-    last = last_language(model)
+    last, why = last_language(model)
     if last in heads:
-        say(f"{model}: taken in '{last}', which it was taught or adapted in last; --language names another")
+        say(f"{model}: taken in '{last}', {why}; --language names another")
         return last
     what = "" if data is None else f", and {data} does not say its language"
     how = "" if data is None else ", or `--language auto` to have it identified"
     raise ModelError(f"{model}: the model has the heads {', '.join(heads)}{what}; say which with --language{how}.")
 
 
-def last_language(model: Path) -> str | None:
-    """Return the head that a model was last taught or adapted in; None where its folder does not say.
+def last_language(model: Path) -> tuple[str | None, str]:
+    """Return the head that a model was last taught or adapted in, None where its folder does not say, and what it is.
+
+    Of a published folder it is the language that its makers name there.
 
     Args:
         model: model folder, or a run folder with one.
@@ -110,8 +119,18 @@ def last_language(model: Path) -> str | None:
     Raises:
         ModelError: the folder is no model, or is damaged.
     """
-    found = read_config(model_folder(model))["origin"].get(LAST_LANGUAGE)
-    return found if isinstance(found, str) else None
+    path = model_folder(model)
+    if is_foreign(path):
+        file = path / CONFIG
+        own = own_language(path, read_json(file)) if file.is_file() else None
+        return own, "which its folder says (`target_lang`)"
+    found = read_config(path)["origin"].get(LAST_LANGUAGE)
+    return found if isinstance(found, str) else None, "which it was taught or adapted in last"
+
+
+def _is_of(language: str, heads: Sequence[str]) -> bool:
+    """Return whether a language may be that of a model's only head, which does not say its own."""
+    return len(heads) == 1 and not is_code(heads[0]) and is_code(language)
 
 
 def require_named(model: Path, language: str, heads: Collection[str]) -> None:
@@ -127,6 +146,11 @@ def require_named(model: Path, language: str, heads: Collection[str]) -> None:
         raise ConfigError(
             f"`language` is '{language}', which is no code such as en, cmn or pt-BR; "
             f"the model {model} has the heads {', '.join(heads)}."
+        )
+    if len(heads) == 1:
+        only = next(iter(heads))
+        raise ModelError(
+            f"{model}: the model has no head '{language}', only '{only}'; leave --language out to take that."
         )
     raise ModelError(f"{model}: the model has no head '{language}'.{nearest_hint(language, heads)}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,11 +37,15 @@ from asr_transfer.devices import find_device
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.evaluation.normalisation import normalise
 from asr_transfer.evaluation.scoring import Hypothesis
-from asr_transfer.runs.console import say
+from asr_transfer.language_codes import same_language
 from asr_transfer.training.hypotheses import paired
 
 if TYPE_CHECKING:
     from asr_transfer.adaptation.online import Session
+
+
+ENGLISH = "en"
+"""Language of the models of sequence to sequence that know no marks of languages."""
 
 
 def load(
@@ -124,12 +130,16 @@ def _opened(options: ListenOptions) -> Recogniser:
         if options.profile is not None:
             put_on(recogniser, open_profile(options.profile))
         return _with_all_words(recogniser, options)
-    language = find_head(options.model, options.language, say, profile=options.profile)
+    language = find_head(options.model, options.language, _beside, profile=options.profile)
     recogniser = load_with_profile(options.model, options.profile, language)
     files = WordFiles(
         *(file_of(name, getattr(options, name), recogniser.head) for name in ("lexicon", "lm", "hotwords"))
     )
     return _with_words(recogniser, files, options)
+
+
+def _beside(line: str) -> None:
+    print(f"asr-transfer: {line}", file=sys.stderr)  # texts alone stand on the standard output
 
 
 def _of_many_languages(options: ListenOptions) -> Recogniser:
@@ -170,9 +180,18 @@ def listening_for(recogniser: Recogniser, language: str | None) -> Recogniser:
     """
     if language is None:
         return recogniser
+    if isinstance(recogniser.tokens, BytePairTokens) and not recogniser.tokens.languages:
+        return _listening_for_english(recogniser, language)
     chosen = replace(recogniser, language=language)
     chosen.language_of(Utterance("", "", 0.0, "", "", ""))
     return chosen
+
+
+def _listening_for_english(recogniser: Recogniser, language: str) -> Recogniser:
+    """Return a recogniser of English alone, which needs no mark for it, as one that says its language."""
+    if language != AUTO and same_language(re.split("[-_]", language)[0], [ENGLISH]) != ENGLISH:
+        raise DataError(f"--language: the model writes English alone, not '{language}'; leave --language out.")
+    return replace(recogniser, language=ENGLISH)
 
 
 def hot_words_of(options: ListenOptions, recogniser: Recogniser) -> list[str]:
@@ -292,7 +311,8 @@ def listen(
     if session is not None:
         return [recogniser.head] * len(spoken), session.listen(spoken)
     if recogniser.can_run_away:
-        return recogniser.listen_for_languages(spoken)
+        languages, texts = recogniser.listen_for_languages(spoken)
+        return [found or recogniser.language for found in languages], texts
     if language != AUTO:
         return [recogniser.head] * len(spoken), recogniser.listen(spoken)
     heads = [found for found, _ in identify(recogniser, spoken)]
@@ -311,6 +331,8 @@ def recordings(files: Sequence[str], language: str) -> list[Utterance]:
 def told_way(recogniser: Recogniser) -> str:
     """Say by which scores the recogniser's languages are told apart."""
     if recogniser.can_run_away:
+        if recogniser.language == ENGLISH:
+            return "the model writes English alone"
         return "languages are told apart by the model's own tokens for them"
     if recogniser.offsets:
         return "languages are told apart by the heads' calibrated scores"

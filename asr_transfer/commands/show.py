@@ -17,6 +17,7 @@ from asr_transfer.commands.options import Command
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.runs.attempts import describe_origin
 from asr_transfer.runs.console import say
+from asr_transfer.runs.emptying import holds_run
 from asr_transfer.runs.record import read_record
 from asr_transfer.textfiles import require_writable_folder
 
@@ -30,12 +31,14 @@ _KINDS: dict[str, type] = {
 
 
 def show_run(folder: Path, console: Console | None = None) -> None:
-    """Print a run folder's record.
+    """Print a run folder's record, or of a model folder what it is.
 
     Raises:
-        DataError: the folder holds no run, or its record is damaged.
+        DataError: the folder holds neither, or its record is damaged.
+        ModelError: the model is damaged.
     """
-    (console or Console()).print(describe(folder, read_record(folder)))
+    told = describe_model(folder) if _is_model(folder) else describe(folder, read_record(folder))
+    (console or Console()).print(told)
 
 
 def export_run(folder: Path, target: Path) -> int:
@@ -88,6 +91,34 @@ def describe(folder: Path, record: Mapping[str, Any]) -> Group:
     if systems:
         parts.append(Text(f"\n{len(systems)} systems; compare them with: asr-transfer compare {folder}"))
     return Group(*parts)
+
+
+def describe_model(folder: Path) -> Text:
+    """Return what a model folder is, ours or a published one: its heads, and the base model with its licence.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    from asr_transfer.decoding.folder import heads_in
+    from asr_transfer.models.configuration import read_config
+    from asr_transfer.models.pretrained.door import is_foreign
+    from asr_transfer.models.pretrained.provenance import base_of, told_base
+
+    foreign = is_foreign(folder)
+    text = Text(folder.resolve().name, style="bold")
+    heads = heads_in(folder)
+    text.append(f"\n{'pretrained ' if foreign else ''}model with the head{'s' * (len(heads) > 1)} {', '.join(heads)}")
+    if base := told_base(base_of(folder) if foreign else read_config(folder)["origin"]):
+        text.append(f"\n{base}", style="dim")
+    if holds_run(folder.resolve().parent):
+        text.append(f"\nwritten by a run; show it with: asr-transfer show {folder.parent}", style="dim")
+    return text
+
+
+def _is_model(folder: Path) -> bool:
+    """Return whether a folder holds a model and no run."""
+    names = ("config.yaml", "config.json", "hyperparams.yaml")
+    return not holds_run(folder) and any((folder / name).is_file() for name in names)
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
@@ -324,7 +355,7 @@ def _duration(seconds: float) -> str:
 
 
 def _declare(parser: ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, help="run folder of any command or recipe")
+    parser.add_argument("run", type=Path, help="run folder of any command or recipe, or a model folder")
     parser.add_argument(
         "--tensorboard", type=Path, default=None, help="folder to write the learning curve to as TensorBoard events"
     )

@@ -169,8 +169,8 @@ class Spoken:
                 report.drop(
                     utterance.id,
                     f"CTC needs {needed} frames for '{utterance.text}' but {utterance.duration:.2f} s leave {left} "
-                    "after subsampling (use smaller `model.strides` or coarser `model.units`), or the transcript is "
-                    "not what was said",
+                    "after subsampling; see whether the transcript is what was said and the recording whole, or, where "
+                    "a model is trained anew, use smaller `model.strides` or coarser `model.units`",
                 )
             else:
                 kept.append(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,24 @@ from typing import Any
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.settings import SutaConfig
 from asr_transfer.errors import ConfigError, ModelError, nearest_hint
+from asr_transfer.fetched import PRETRAINED
 from asr_transfer.models.configuration import read_config, readable
 from asr_transfer.models.contract import SequenceModel, SpeechModel, find_kind
 from asr_transfer.models.folder import load_model
 from asr_transfer.models.kinds import PLAIN
-from asr_transfer.models.pretrained.door import criterion_of, is_foreign, pretrained_heads
+from asr_transfer.models.pretrained.door import CONFIG, criterion_of, is_foreign, pretrained_heads
 from asr_transfer.models.pretrained.hub import local_folder
+from asr_transfer.models.pretrained.speechbrain_folder import SETTINGS
 from asr_transfer.models.replacing import restore
 from asr_transfer.plain import checked, from_plain
 
 OFFSETS = "language_offsets"
 """Where a model folder's `config.yaml` keeps the offsets, below `origin`."""
+
+_CONFIGS = ("config.yaml", CONFIG, SETTINGS)
+"""One of these stands in every model folder."""
+_ADAPTER = "adapter_config.json"
+_WHISPER = re.compile(r"whisper-(tiny|base|small|medium|large)[\w.-]*")
 
 
 def model_folder(folder: str | Path) -> Path:
@@ -33,16 +41,34 @@ def model_folder(folder: str | Path) -> Path:
     if path.is_file():
         raise ModelError(
             f"{path}: is a file, and a model is a folder that `train`, `learn` or `adapt` wrote; give that"
-            + (f", perhaps {path.parent}." if (path.parent / "config.yaml").is_file() else ".")
+            + (f", perhaps {path.parent}." if any((path.parent / name).is_file() for name in _CONFIGS) else ".")
         )
     restore(path)
     restore(path / "model")
     if not path.is_dir():
-        raise ModelError(f"{path}: there is no such model folder; make one with `asr-transfer train` or `adapt`.")
+        raise ModelError(f"{path}: there is no such model folder{_instead(path)}")
     with readable(path):
+        if (path / _ADAPTER).is_file() and not any((path / name).is_file() for name in _CONFIGS):
+            raise ModelError(
+                f"{path}: holds an adapter ({_ADAPTER}) and not the model that it belongs to; merge both with peft's "
+                "`merge_and_unload`, save that with `save_pretrained`, and give the folder that this writes."
+            )
         if not (path / "config.yaml").is_file() and (path / "model").is_dir():
             path = path / "model"
     return path
+
+
+def _instead(path: Path) -> str:
+    """Return the end of a sentence that says of what is no folder where models are to be had."""
+    if path.name != str(path):
+        return "; correct the path, or make one with `asr-transfer train` or `adapt`."
+    published = _WHISPER.fullmatch(path.name) is not None
+    example = f"openai/{path}" if published else "openai/whisper-small"
+    hint = "" if published else nearest_hint(path.name, PRETRAINED)
+    return (
+        f"; make one with `asr-transfer train` or `adapt`, give a model of the hub by its whole name, such as "
+        f"`{example}`, or get one with `asr-transfer fetch {PRETRAINED[0]}`.{hint if 'Did you' in hint else ''}"
+    )
 
 
 def heads_in(folder: str | Path) -> list[str]:

@@ -155,14 +155,15 @@ class Recogniser:
     def _of_pretrained(cls, path: Path, head: str | None, criterion: Criterion | None) -> Recogniser:
         """Open a model of another house."""
         found = open_pretrained(path, criterion, head)
+        origin = {**base_of(path), "matched": str(found.matched)}
         names = found.model.head_names()
         if not names and criterion is None:
             raise bare(path)
         if not names:
-            return cls(found.model, Tokens([]), "", base_of(path))
+            return cls(found.model, Tokens([]), "", origin)
         tokens = dict(found.tokens)
         name = one_of(names, head, path)
-        return cls(found.model, tokens.pop(name), name, base_of(path), others=tokens)
+        return cls(found.model, tokens.pop(name), name, origin, others=tokens)
 
     @property
     def base_remark(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from asr_transfer.errors import AsrTransferError, ConfigError, DataError, ModelE
 from asr_transfer.models.configuration import LAST_LANGUAGE
 from asr_transfer.models.folder import update_origin
 from tests.adapting import recordings
+from tests.models.pretrained.ctc_folders import write, write_vocabulary
 from tests.tones import make_speaker
 
 
@@ -172,3 +174,42 @@ def test_another_code_of_a_language_is_its_head(languages_run: Path, speech: Pat
     assert find_head(languages_run, None, lines.append, data=speech / "dut.jsonl") == "nl"
     with pytest.raises(DataError, match="its utterances are in nl, but the head is 'en'"):
         in_language(dutch, "en", ("en", "nl"), Path("dut.jsonl"), lines.append)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small published model with one head that does not say its language."""
+    folder = tmp_path_factory.mktemp("published") / "w2v"
+    write(folder, "wav2vec2")
+    return folder
+
+
+@pytest.mark.parametrize("language", ["en", "deu", "pt-BR"])
+def test_an_only_head_that_does_not_say_its_language_is_taken_for_any(published: Path, language: str) -> None:
+    """The README's own form of `adapt`, with --language, was refused for most published models."""
+    lines: list[str] = []
+    assert find_head(published, language, lines.append) == "main"
+    assert lines == [f"{published}: its head 'main', which does not say its language, is taken for '{language}'"]
+    assert find_head(published, "main", lines.append) == find_head(published, None, lines.append) == "main"
+    assert len(lines) == 1
+
+
+def test_a_model_of_one_language_that_is_asked_for_another_says_the_mend(tone_run: Path) -> None:
+    with pytest.raises(ModelError, match="the model has no head 'de', only 'en'; leave --language out to take that"):
+        find_head(tone_run, "de", print)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_the_language_that_a_published_folder_names_is_taken(published: Path, file: str, tmp_path: Path) -> None:
+    """The folder was called no model, for it holds no config.yaml."""
+    folder = Path(shutil.copytree(published, tmp_path / "mms"))
+    write_vocabulary(folder, {name: {"<pad>": 1, "|": 4} for name in ("eng", "deu")})
+    for name in ("eng", "deu"):
+        (folder / f"adapter.{name}.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="has the heads eng, deu; say which with --language"):
+        find_head(folder, None, print)
+    about = json.loads((folder / file).read_text(encoding="utf-8"))
+    (folder / file).write_text(json.dumps({**about, "target_lang": "deu"}), encoding="utf-8")
+    lines: list[str] = []
+    assert find_head(folder, None, lines.append) == "deu" and find_head(folder, "en", lines.append) == "eng"
+    assert lines[0] == f"{folder}: taken in 'deu', which its folder says (`target_lang`); --language names another"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,3 +202,31 @@ def test_a_recording_longer_than_the_window_whose_words_are_in_doubt_is_left_out
     assert any(line.startswith("long: lasts") and "0.0 of" in line and "are used, in 0 pieces" in line for line in told)
     (left,) = read_record(tmp_path / "voice")["adaptation"]["left_out"]
     assert left.startswith("long@0.00-") and left.endswith("it is in doubt which words of the text belong to it")
+
+
+@pytest.fixture
+def english(model: Path, tmp_path: Path) -> Path:
+    """Return the folder of a model of English alone: its tokenizer knows no mark of the task."""
+    folder = Path(shutil.copytree(model, tmp_path / "english"))
+    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    (folder / "tokenizer.json").write_text(text.replace("<|transcribe|>", "<|other|>"), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("language", ["de", "zh", "xx"])
+def test_another_language_is_refused_by_a_model_of_english_alone(
+    english: Path, word: Path, language: str, lines: Lines
+) -> None:
+    """It was ignored, and the texts were English all the same."""
+    status, told, error = lines("transcribe", "--model", english, "--language", language, word)
+    assert status == 1 and told == [] and error.count("\n") == 1
+    assert f"--language: the model writes English alone, not '{language}'; leave --language out" in error
+
+
+def test_a_model_of_english_alone_hears_english(english: Path, word: Path, lines: Lines) -> None:
+    """With `auto` the column of the language was empty."""
+    _, (plain,), _ = lines("transcribe", "--model", english, word)
+    for language in ("en", "eng", "en-US"):
+        assert lines("transcribe", "--model", english, "--language", language, word)[1] == [plain]
+    _, (found,), error = lines("transcribe", "--model", english, "--language", "auto", word)
+    assert found.split("\t") == [str(word), "en", plain.split("\t")[1]] and "writes English alone" in error

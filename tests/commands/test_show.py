@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rich.console import Console
 from asr_transfer.cli import main
 from asr_transfer.commands.show import show_run, sparkline
 from asr_transfer.errors import DataError
+from asr_transfer.models.folder import update_origin
+from asr_transfer.models.pretrained.provenance import BASE
 from tests.made_runs import utterances, write_recipe, write_run
 
 
@@ -101,3 +104,25 @@ def test_without_tensorboard_it_is_named(
     run = write_run(tmp_path / "run", utterances(3), history=HISTORY)
     assert main(["show", str(run), "--tensorboard", str(tmp_path / "events")]) == 1
     assert "pip install asr-transfer[tensorboard]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("licence", ["of-the-house", None])
+def test_a_model_folder_is_shown_with_its_base_and_licence(licence: str | None, tone_run: Path, tmp_path: Path) -> None:
+    """A model folder was refused for a run folder that holds no record."""
+    folder = tmp_path / "merged"
+    shutil.copytree(tone_run / "model", folder)
+    if licence is not None:
+        update_origin(folder, {BASE: {"name": "of/nobody", "licence": licence}})
+    text = shown(folder)
+    assert text.startswith("merged\nmodel with the head en") and "written by a run" not in text
+    assert ("base model: of/nobody; licence, which binds this model too: of-the-house" in text) is bool(licence)
+    assert f"written by a run; show it with: asr-transfer show {tone_run}" in shown(tone_run / "model")
+
+
+def test_a_published_folder_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "w2v").mkdir()
+    (tmp_path / "w2v" / "config.json").write_text('{"model_type": "wav2vec2", "architectures": ["Wav2Vec2ForCTC"]}')
+    (tmp_path / "w2v" / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert "pretrained model with the head main\nbase model: w2v; licence, which binds this model too: mit" in shown(
+        tmp_path / "w2v"
+    )

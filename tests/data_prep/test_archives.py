@@ -122,3 +122,24 @@ def test_damaged_archives(tmp_path: Path) -> None:
     bad.write_bytes(b"PK")
     with pytest.raises(DataError, match=r"whl: is a damaged package \("):
         archives.unpack_archive(bad, tmp_path / "content")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.tgz", None, r"none\.tgz: there is no such file; correct its name\.$"),
+        ("none.whl", None, r"none\.whl: there is no such file; correct its name\.$"),
+        ("a.wav", b"RIFF", r"a\.wav: is no package of npm or PyPI \(it is no tar archive, or a damaged one\); downloa"),
+        (
+            "a.whl",
+            b"PK",
+            r"a\.whl: is no package of npm or PyPI \(its name does not say a version\); download it again",
+        ),
+    ],
+)
+def test_what_is_no_package_is_told_in_one_line(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        archives.read_archive(tmp_path / name)
+    assert "\n" not in str(caught.value) and "Errno" not in str(caught.value)

@@ -91,6 +91,7 @@ def test_a_whisper_folder_is_made_of_the_package(
     folder = home / "whisper-tiny"
     assert fetched_model("whisper-tiny") == folder
     assert {f.name for f in folder.iterdir()} == {"config.json", "vocab.json", "fetched.json", "model.safetensors"}
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1, "whoever may read one may read all"
     found = load_file(folder / "model.safetensors")
     assert {name: str(values.dtype) for name, values in found.items()} == dict.fromkeys(weights, "float32")
     assert [name for name, values in weights.items() if not np.array_equal(found[name], values)] == []

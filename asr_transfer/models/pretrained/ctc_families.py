@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from asr_transfer.errors import ConfigError, nearest_hint
 from asr_transfer.models.pretrained import ctc_parts
+from asr_transfer.plain import checked
 
 _UNUSED = {
     "mask_time_prob": 0.0,
@@ -25,6 +27,16 @@ _ABOUT = (
     "target_lang",
 )
 """Parts of a config that say nothing of the network."""
+
+_SIZES = (
+    *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+    *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "conv_pos_kernel_size", "num_mel_bins"),
+    *("conv_kernel_size", "subsampling_conv_channels", "subsampling_conv_kernel_size", "subsampling_conv_stride"),
+)
+"""Fields that are whole numbers from 1 on."""
+
+_SIZES_OF_LAYERS = ("conv_dim", "conv_kernel", "conv_stride")
+"""Fields with such a number for each convolution."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,27 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, **_UNUSED}
 
 
+def require_sizes(config: Mapping[str, Any], where: str, names: Mapping[str, str] | None = None) -> None:
+    """Refuse sizes that no network has, before the library makes something of them.
+
+    Args:
+        config: config, or the part of one that describes an encoder.
+        where: file, for messages.
+        names: names of the fields in `config`, by those in Transformers; None where they are the same.
+
+    Raises:
+        ConfigError: a size is below 1, or no whole number.
+    """
+    for name in (*_SIZES, *_SIZES_OF_LAYERS):
+        own = (names or {}).get(name, name)
+        if own not in config:
+            continue
+        value = config[own]
+        sizes = checked(list[int] if name in _SIZES_OF_LAYERS else int, value, where, own)
+        if min(sizes if isinstance(sizes, list) else [sizes], default=0) < 1:
+            raise ConfigError(f"{where}: `{own}` is {value}, but such a size is at least 1; copy the model again.")
+
+
 def make_whole(transformers: Any, plain: Mapping[str, Any], where: str) -> tuple[CtcFamily, nn.Module]:
     """Make a network with its CTC head, with initial weights.
 
@@ -77,6 +110,10 @@ def make_whole(transformers: Any, plain: Mapping[str, Any], where: str) -> tuple
             f"{where}: `add_adapter` shortens the hidden vectors once more, which this version does not know; take a "
             "model without it."
         )
+    inner = plain.get(family.nested) if family.nested else plain
+    if not isinstance(inner, Mapping) or not inner.keys() - _UNUSED.keys():
+        raise ConfigError(f"{where}: `{family.nested}` must be the encoder's own config; copy the model again.")
+    require_sizes(inner, where)
     cls = getattr(transformers, family.made_by, None)
     if cls is None:
         raise ConfigError(
@@ -84,7 +121,9 @@ def make_whole(transformers: Any, plain: Mapping[str, Any], where: str) -> tuple
             "(pip install -U transformers)."
         )
     try:
-        whole = cls(transformers.CONFIG_MAPPING[kind].from_dict(dict(plain)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the sentence below says it
+            whole = cls(transformers.CONFIG_MAPPING[kind].from_dict(dict(plain)))
     except Exception as error:  # the library checks configs in many ways and places
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ConfigError(f"{where}: describes no {family.made_by} ({reason}); copy the model again.") from None

@@ -14,7 +14,7 @@ from asr_transfer.models.pretrained import (  # noqa: F401  # registers their fa
     whisper_folder,
 )
 from asr_transfer.models.pretrained.family import FAMILIES, Family, Pretrained
-from asr_transfer.models.pretrained.json_files import read_json
+from asr_transfer.models.pretrained.json_files import read_model_config
 from asr_transfer.models.pretrained.speechbrain_folder import SETTINGS, open_speechbrain
 
 CONFIG = "config.json"
@@ -51,7 +51,7 @@ def open_pretrained(folder: str | Path, criterion: Criterion | None = None, lang
                 f"{path}: SpeechBrain's models of CTC cannot be trained by {criterion}; take another model."
             )
         return open_speechbrain(path)
-    config = read_json(path / CONFIG)
+    config = read_model_config(path / CONFIG)
     if language is not None:
         config["target_lang"] = language
     return _found(path, config.get("model_type"), criterion).open(path, config)
@@ -66,7 +66,7 @@ def pretrained_heads(folder: str | Path) -> list[str]:
     path = Path(folder)
     if (path / SETTINGS).is_file():
         return [ctc_folder.HEAD]
-    config = read_json(path / CONFIG)
+    config = read_model_config(path / CONFIG)
     known = _found(path, config.get("model_type"), None).heads(path, config)
     return open_pretrained(path).model.head_names() if known is None else known
 
@@ -80,7 +80,7 @@ def criterion_of(folder: str | Path, criterion: Criterion | None = None) -> Crit
     path = Path(folder)
     if (path / SETTINGS).is_file():
         return "ctc"
-    return _found(path, read_json(path / CONFIG).get("model_type"), criterion).criterion
+    return _found(path, read_model_config(path / CONFIG).get("model_type"), criterion).criterion
 
 
 def _found(path: Path, model_type: object, criterion: Criterion | None) -> Family:

@@ -19,23 +19,15 @@ class Matched:
         taken: Names in the model that were filled from the folder.
         ignored: Names in the folder that the family leaves out by intention, such as a decoder's.
         initialised: Names in the model that the folder has not and that keep their initial values, as the family says.
-        unexpected: Names in the folder that nobody knows.
     """
 
     taken: tuple[str, ...]
     ignored: tuple[str, ...] = ()
     initialised: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        counts = {
-            "tensors taken": self.taken,
-            "ignored": self.ignored,
-            "initialised": self.initialised,
-            "unexpected": self.unexpected,
-        }
-        named = f" ({', '.join(self.unexpected[:3])})" if self.unexpected else ""
-        return ", ".join(f"{len(names)} {what}" for what, names in counts.items() if names) + named
+        counts = {"tensors taken": self.taken, "ignored": self.ignored, "initialised": self.initialised}
+        return ", ".join(f"{len(names)} {what}" for what, names in counts.items() if names)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,16 @@ from pathlib import Path
 
 from asr_transfer.errors import ModelError
 from asr_transfer.fetched import PRETRAINED, fetched_model
+from asr_transfer.models.pretrained.provenance import LICENCES
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
-"""What a model's folder needs; weights in other formats, code and pictures are not fetched."""
+FILES = ["*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safetensors", "adapter.*.safetensors"]
+FILES += ["README.md", *LICENCES]
+"""What a model's folder needs, and what tells its licence; weights in other formats or once more in another precision,
+code and pictures are not fetched."""
+
+_PICKLED = ["pytorch_model.bin", "pytorch_model-*-of-*.bin"]
+_ADDRESS = re.compile(r"https?:/+(?:(?:www\.)?(?:huggingface\.co|hf\.co)/+([\w.-]+/[\w.-]+))?.*")
 
 
 def is_hub_name(name: str | Path) -> bool:
@@ -36,6 +42,11 @@ def local_folder(name: str | Path) -> Path:
         raise ModelError(
             f"{name}: there is no such folder; get the model of that name with `asr-transfer fetch {name}`."
         )
+    if address := _ADDRESS.fullmatch(str(name)):
+        mend = (
+            f"give the model's name alone, `{address[1]}`" if address[1] else "copy what is there and give its folder"
+        )
+        raise ModelError(f"{name}: is an address, and a model is a folder or the name of one on the hub; {mend}.")
     if not is_hub_name(name):
         return path
     try:
@@ -47,8 +58,8 @@ def local_folder(name: str | Path) -> Path:
         ) from None
     try:
         folder = Path(huggingface_hub.snapshot_download(str(name), allow_patterns=FILES))
-        if not any(folder.glob("*.safetensors")):
-            huggingface_hub.snapshot_download(str(name), allow_patterns=[*FILES, "pytorch_model*"])
+        if not any(folder.glob("model*.safetensors")):
+            huggingface_hub.snapshot_download(str(name), allow_patterns=[*FILES, *_PICKLED])
     except Exception as error:  # of whichever library of the network
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         known = "".join(f", or try `asr-transfer fetch {one}`" for one in PRETRAINED if one == path.name)

@@ -19,9 +19,11 @@ BASE = "base_model"
 NOT_TOLD = "not told"
 """Licence of a model whose folder says none."""
 
+LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
+"""Files that a licence stands in."""
+
 _STAMP = "fetched.json"
 _CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/")
-_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 _LONGEST = 160
 
 
@@ -81,7 +83,7 @@ def _head(file: Path) -> dict[str, Any]:
 
 
 def _first_line(folder: Path) -> str:
-    texts = (_text(folder / name) for name in _FILES)
+    texts = (_text(folder / name) for name in LICENCES)
     return next((_line(line) for text in texts for line in text.splitlines() if line.strip()), "")
 
 

@@ -18,9 +18,10 @@ from asr_transfer.data.subwords import SubwordModel
 from asr_transfer.errors import DataError, ModelError
 from asr_transfer.models.pretrained.ctc_folder import assemble, inputs_of
 from asr_transfer.models.pretrained.ctc_parts import UTTERANCE_NORM
+from asr_transfer.models.pretrained.ctc_weights import rows_of
 from asr_transfer.models.pretrained.family import Pretrained
 from asr_transfer.models.pretrained.hub import local_folder
-from asr_transfer.models.pretrained.json_files import read_json
+from asr_transfer.models.pretrained.json_files import read_model_config, refuse_pointer
 from asr_transfer.models.pretrained.tagged_yaml import Made, read_tagged, resolved
 from asr_transfer.models.pretrained.vocabulary import Vocabulary, arranged
 from asr_transfer.models.pretrained.weights import read_file
@@ -47,14 +48,18 @@ def open_speechbrain(folder: Path) -> Pretrained:
             f"{file}: the encoder is that of {source}, whose config.json is not here; copy that file and "
             f"preprocessor_config.json into {folder}."
         )
-    config = read_json(origin / "config.json")
-    if (kind := str(config.get("model_type"))) not in ("wav2vec2", "hubert", "wavlm"):
+    config = read_model_config(origin / "config.json")
+    if (kind := config.get("model_type")) not in ("wav2vec2", "hubert", "wavlm"):
         raise ModelError(f"{origin / 'config.json'}: `model_type` is {kind}; known are wav2vec2, hubert and wavlm.")
-    inputs = inputs_of(origin, kind)
+    inputs = inputs_of(origin, config)
     assert isinstance(inputs, Waveform)
-    config = {**config, UTTERANCE_NORM: bool(resolved(settings, encoder.get("output_norm", False)))}
+    normed = resolved(settings, encoder.get("output_norm", False))
+    if not isinstance(normed, bool):
+        raise ModelError(f"{file}: `output_norm` is {normed!r}; it is True or False.")
+    config = {**config, UTTERANCE_NORM: normed}
     tensors = _tensors(folder, file, settings)
-    vocabulary = _vocabulary(folder, settings, len(tensors["lm_head.weight"]))
+    outputs = rows_of(tensors["lm_head.weight"], "w.weight", str(folder))
+    vocabulary = _vocabulary(folder, settings, outputs)
     return assemble(folder, config, tensors, Waveform(inputs.normalised, 1e-5), vocabulary)
 
 
@@ -114,7 +119,12 @@ def _vocabulary(folder: Path, settings: Mapping[str, Any], outputs: int) -> Voca
     if not file.is_file():
         raise ModelError(f"{file}: the tokenizer is missing, so that nobody knows what the outputs mean; copy it.")
     blank = resolved(settings, settings.get("blank_index", 0))
-    blank = blank if isinstance(blank, int) else 0
+    if not isinstance(blank, int) or isinstance(blank, bool) or not 0 <= blank < outputs:
+        raise ModelError(
+            f"{folder / SETTINGS}: `blank_index` is {blank!r}, but the blank is one of the model's outputs, 0 to "
+            f"{outputs - 1}; copy the model again."
+        )
+    refuse_pointer(file)
     data = file.read_bytes()
     if b" => " in data[:4096] or b"====" in data[:4096]:
         indices = _labels(file, data)
@@ -128,7 +138,7 @@ def _vocabulary(folder: Path, settings: Mapping[str, Any], outputs: int) -> Voca
         scores = dict(listed)
         # Of merges SentencePiece keeps the rank as the score.
         merges = all(score == int(score) for score in scores.values()) and len(set(scores.values())) > 1
-    if max(indices.values(), default=0) >= outputs or blank >= outputs:
+    if max(indices.values(), default=0) >= outputs:
         raise ModelError(
             f"{file}: has {len(indices)} entries, but the model {outputs} outputs; the folder mixes two models."
         )
@@ -139,13 +149,20 @@ def _vocabulary(folder: Path, settings: Mapping[str, Any], outputs: int) -> Voca
 
 def _labels(file: Path, data: bytes) -> dict[str, int]:
     """Read what SpeechBrain's encoders save: `'label' => index` a line, until a line of equality signs."""
-    found: dict[str, int] = {}
+    found: dict[int, str] = {}
     for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), start=1):
         if line.startswith("===="):
             break
         label, _, index = line.rpartition(" => ")
         try:
-            found[str(ast.literal_eval(label))] = int(index)
-        except (ValueError, SyntaxError):
+            row, name = int(index), str(ast.literal_eval(label))
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             raise ModelError(f"{file} line {number}: is no `'label' => index`; copy the model again.") from None
-    return found
+        if row < 0:
+            raise ModelError(f"{file} line {number}: the index is {row}, and none is below 0; copy the model again.")
+        if row in found or name in found.values():
+            raise ModelError(
+                f"{file} line {number}: '{name}' or the index {row} stands there a second time; copy the model again."
+            )
+        found[row] = name
+    return {name: row for row, name in found.items()}

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from asr_transfer.errors import ModelError, nearest_hint
+from asr_transfer.errors import ConfigError, ModelError, nearest_hint
 from asr_transfer.models.pretrained.json_files import read_json
 from asr_transfer.models.pretrained.vocabulary import SPECIAL, Vocabulary, arranged
+from asr_transfer.plain import checked
 
 _NAMES = ("unk_token", "bos_token", "eos_token", "pad_token", "cls_token", "sep_token", "mask_token")
+
+UNNAMED, UNNAMED_SHARE = 4, 0.1
+"""Outputs that no symbol may name, the greater of a number and a share of all: vocabularies are filled up to round
+numbers, and marks such as `<s>` are sometimes left out of them. More of them are the outputs of another model."""
 
 
 def read_vocabulary(
@@ -62,6 +67,13 @@ def read_vocabulary(
                 f"{file}: has {largest + 1} entries, but the model {outputs} outputs; the folder mixes two models, "
                 "copy it again."
             )
+        named = {blank, *indices.values(), *_decoded(about)}
+        unnamed = sum(index not in named for index in range(outputs))
+        if unnamed > max(UNNAMED, UNNAMED_SHARE * outputs):
+            raise ModelError(
+                f"{file}: names {outputs - unnamed} of the model's {outputs} outputs and says nothing of the others; "
+                "the folder mixes two models, copy it again."
+            )
     spoken = "Phoneme" in str(about.get("tokenizer_class", ""))
     own = arranged(file, indices, blank, delimiter, special, scores, merges, "phones" if spoken else "characters")
     return replace(own, language=language)
@@ -107,15 +119,68 @@ def _pieces(file: Path, found: Mapping[str, Any]) -> tuple[dict[str, int], dict[
             "characters, not bytes."
         )
     assert isinstance(model, Mapping)
-    added = {str(one.get("content")): int(one.get("id", -1)) for one in found.get("added_tokens", [])}
-    if kind == "Unigram":
-        listed = [(str(piece), float(score)) for piece, score in model["vocab"]]
-        indices = {piece: index for index, (piece, _) in enumerate(listed)}
-        return {**indices, **added}, {**dict.fromkeys(added, 0.0), **dict(listed)}, False
-    indices = _indices(file, model["vocab"])
-    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model.get("merges", [])]
+    added = {one.content: one.row for one in _added_to(file, found)}
+    try:
+        if kind == "Unigram":
+            listed: tuple[tuple[str, float], ...] = checked(
+                tuple[tuple[str, float], ...], model.get("vocab"), str(file), "model.vocab"
+            )
+            indices = {piece: index for index, (piece, _) in enumerate(listed)}
+            return _indices(file, {**indices, **added}), {**dict.fromkeys(added, 0.0), **dict(listed)}, False
+        own = _indices(file, checked(Mapping[str, int], model.get("vocab"), str(file), "model.vocab"))
+        pairs = _merges(file, model.get("merges", []))
+    except ConfigError as error:
+        raise ModelError(f"{error} Copy the tokenizer's files again.") from None
     ranks = {"".join(pair): -float(number) for number, pair in reversed(list(enumerate(pairs)))}
-    return {**indices, **added}, {piece: ranks.get(piece, -float(len(ranks)) - 1) for piece in (*indices, *added)}, True
+    found_in = _indices(file, {**own, **added})
+    return found_in, {piece: ranks.get(piece, -float(len(ranks)) - 1) for piece in found_in}, True
+
+
+def _merges(file: Path, found: Any) -> list[tuple[str, ...]]:
+    """Return the pairs that are merged, which are written as lists, or as texts with a space between the two."""
+    pairs = [
+        one.split(" ") if isinstance(one, str) else one for one in checked(list[Any], found, str(file), "model.merges")
+    ]
+    rows: list[tuple[str, ...]] = checked(list[tuple[str, str]], pairs, str(file), "model.merges")
+    return rows
+
+
+class _Added(NamedTuple):
+    """A token that is added to a fast tokenizer's own.
+
+    Attributes:
+        content: its text.
+        row: row that it has.
+        special: whether it stands in no text.
+    """
+
+    content: str
+    row: int
+    special: bool
+
+
+def _added_to(file: Path, found: Mapping[str, Any]) -> list[_Added]:
+    """Return the tokens that `tokenizer.json` adds.
+
+    Raises:
+        ModelError: one of them is damaged.
+    """
+    where, name = str(file), "added_tokens"
+    try:
+        listed = [
+            checked(Mapping[str, Any], one, where, f"{name}[{number}]")
+            for number, one in enumerate(checked(list[Any], found.get(name, []), where, name))
+        ]
+        return [
+            _Added(
+                checked(str, one.get("content"), where, f"{name}[{number}].content"),
+                checked(int, one.get("id"), where, f"{name}[{number}].id"),
+                checked(bool, one.get("special", False), where, f"{name}[{number}].special"),
+            )
+            for number, one in enumerate(listed)
+        ]
+    except ConfigError as error:
+        raise ModelError(f"{error} Copy the tokenizer's files again.") from None
 
 
 def _special(folder: Path, about: Mapping[str, Any]) -> set[str]:
@@ -123,14 +188,18 @@ def _special(folder: Path, about: Mapping[str, Any]) -> set[str]:
     mapped = folder / "special_tokens_map.json"
     sources = [about, read_json(mapped) if mapped.is_file() else {}]
     found = {_text(source[name]) for source in sources for name in _NAMES if source.get(name)}
-    decoder = about.get("added_tokens_decoder")
-    for one in decoder.values() if isinstance(decoder, Mapping) else ():
-        if isinstance(one, Mapping) and one.get("special"):
-            found.add(_text(one))
+    found |= {_text(one) for one in _decoded(about).values() if one.get("special")}
     fast = folder / "tokenizer.json"
     if fast.is_file():
-        found |= {_text(one) for one in read_json(fast).get("added_tokens", []) if one.get("special")}
+        found |= {one.content for one in _added_to(fast, read_json(fast)) if one.special}
     return (found | SPECIAL) - {_text(about.get("word_delimiter_token", "|"))}
+
+
+def _decoded(about: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    """Return the tokens that `tokenizer_config.json` adds, by the rows that it gives them."""
+    decoder = about.get("added_tokens_decoder")
+    listed = decoder.items() if isinstance(decoder, Mapping) else ()
+    return {int(row): one for row, one in listed if row.isdecimal() and isinstance(one, Mapping)}
 
 
 def _added(folder: Path) -> dict[str, int]:

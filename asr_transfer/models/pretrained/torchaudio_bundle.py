@@ -10,13 +10,16 @@ A folder of one is written where there is a network, in three lines::
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from asr_transfer.data.inputs import Waveform
 from asr_transfer.errors import ConfigError, ModelError
+from asr_transfer.models.pretrained.ctc_families import require_sizes
 from asr_transfer.models.pretrained.ctc_folder import assemble
+from asr_transfer.models.pretrained.ctc_weights import rows_of
 from asr_transfer.models.pretrained.family import Pretrained, family
 from asr_transfer.models.pretrained.vocabulary import arranged
 from asr_transfer.models.pretrained.weights import read_tensors
@@ -69,10 +72,15 @@ def open_bundle(folder: Path, config: Mapping[str, Any]) -> Pretrained:
         tensors[_NAMES.get(here, "") + name.removeprefix(here)] = tensor
     vocabulary = None
     if (head := tensors.get("lm_head.weight")) is not None:
-        if len(labels) != len(head):
+        if len(labels) != (outputs := rows_of(head, "aux.weight", str(folder))):
             raise ModelError(
-                f"{file}: `labels` has {len(labels)} entries, but the model {len(head)} outputs; write what the "
+                f"{file}: `labels` has {len(labels)} entries, but the model {outputs} outputs; write what the "
                 "bundle's `get_labels` returns."
+            )
+        # The first may stand there again, for it is the blank's name, and a hyphen is a letter of some languages.
+        if twice := [label for label, count in Counter(labels[1:]).items() if count > 1]:
+            raise ModelError(
+                f"{file}: `labels` has '{twice[0]}' more than once; write what the bundle's `get_labels` returns."
             )
         # As torchaudio's bundles have them: the blank is the first.
         vocabulary = arranged(file, {label: row for row, label in enumerate(labels)}, 0, "|")
@@ -92,6 +100,13 @@ def _network(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     layers: list[tuple[int, int, int]] = checked(
         list[tuple[int, int, int]], config["extractor_conv_layer_config"], where, "extractor_conv_layer_config"
     )
+    for number, layer in enumerate(layers):
+        if min(layer) < 1:
+            raise ConfigError(
+                f"{where}: `extractor_conv_layer_config[{number}]` is {list(layer)}, but its sizes are at least 1; "
+                "write what the bundle has."
+            )
+    require_sizes(config, where, {theirs: own for own, theirs in _SAME.items()})
     return {
         "model_type": "wav2vec2",
         "feat_extract_norm": mode.removesuffix("_norm"),

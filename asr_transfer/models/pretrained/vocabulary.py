@@ -50,7 +50,7 @@ def arranged(
         file: file that they are from, for messages.
         indices: row of each symbol.
         blank: row of the blank.
-        delimiter: symbol that stands for a space; "" for none.
+        delimiter: symbol that stands for a space, among symbols that are no pieces of words; "" for none.
         special: symbols that stand in no text.
         scores: scores of pieces of words; None where the symbols are none.
         merges: whether texts are spelled by merging pieces.
@@ -64,7 +64,8 @@ def arranged(
     kept: dict[str, int] = {}
     left_out = []
     for index, name in by_index:
-        symbol = " " if (delimiter and name == delimiter) or (name == MARK and not pieced) else name
+        # Pieces of words have their own mark for spaces, so that among them the delimiter is a letter like any other.
+        symbol = " " if not pieced and name in (MARK, delimiter) and name else name
         if name in special or symbol in ("", BLANK, SPACE, *kept) or "\n" in symbol:
             left_out.append(name)
         else:

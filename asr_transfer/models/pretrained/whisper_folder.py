@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from asr_transfer import audio, textfiles
 from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.adapters import base_state
@@ -15,6 +16,7 @@ from asr_transfer.models.pretrained.family import Pretrained, family
 from asr_transfer.models.pretrained.json_files import read_json
 from asr_transfer.models.pretrained.weights import fill, read_tensors
 from asr_transfer.models.pretrained.whisper import Whisper
+from asr_transfer.models.pretrained.whisper_decoder_layers import DecoderSizes
 from asr_transfer.plain import checked
 
 GENERATION = "generation_config.json"
@@ -47,14 +49,17 @@ def open_whisper(folder: Path, config: Mapping[str, Any]) -> Pretrained:
         if config.get(name, known) != known:
             raise ModelError(f"{where}: `{name}` is {config[name]!r}, but only {known!r} can be computed.")
     encoder, decoder = ({own: config[n] for own, n in names.items() if n in config} for names in (_ENCODER, _DECODER))
+    generation = folder / GENERATION
     try:
-        heads = {HEAD: checked(int, config.get("vocab_size"), where, "vocab_size")}
+        heads = {HEAD: checked(DecoderSizes, decoder, where, "decoder").tokens}
+        _require_features(folder, config)
         tokens = _tokens(folder, config, heads[HEAD])
         decoder["prompt"] = len(tokens.prompt(next(iter(tokens.languages), None)))
-        decoder["alignment"] = _generation(folder).get("alignment_heads") or ()
+        alignment = _generation(folder).get("alignment_heads") or ()
+        decoder["alignment"] = checked(tuple[tuple[int, int], ...], alignment, str(generation), "alignment_heads")
         model = Whisper.from_plain({"encoder": encoder, "decoder": decoder}, heads, where)
     except ConfigError as error:
-        raise ModelError(f"{error} Copy the model again.") from None
+        raise ModelError(f"{_as_published(str(error))} Copy the model again.") from None
     matched = fill(model, read_tensors(folder), _name, str(folder))
     return Pretrained(model.eval(), {HEAD: tokens}, matched)
 
@@ -66,15 +71,71 @@ def _tokens(folder: Path, config: Mapping[str, Any], size: int) -> BytePairToken
             f"{file}: the tokenizer is missing; copy it from where the model is from, or save it there with "
             "Transformers' `WhisperTokenizerFast`."
         )
-    rules = {**config, **_generation(folder)}
-    try:
-        never, first = (
-            checked(tuple[int, ...], rules.get(name) or (), str(generation), name)
-            for name in ("suppress_tokens", "begin_suppress_tokens")
+    own = _generation(folder)
+    never, first = (
+        _suppressed(str(generation), own.get(name), name, size)
+        if name in own
+        else _suppressed(str(folder / "config.json"), config.get(name), name, size)
+        for name in ("suppress_tokens", "begin_suppress_tokens")
+    )
+    if len({*never, *first}) == size:
+        raise ModelError(
+            f"{generation}: `suppress_tokens` and `begin_suppress_tokens` leave no token that a text could begin with; "
+            "copy the model again."
         )
-        return BytePairTokens(file.read_bytes(), size, never, first)
-    except (ConfigError, DataError) as error:
-        raise ModelError(f"{folder}: {error}") from None
+    try:
+        tokens = BytePairTokens(textfiles.read_bytes(file, "copy the model again"), size, never, first)
+    except DataError as error:
+        raise ModelError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
+    if len(tokens) > size:
+        raise ModelError(
+            f"{file}: has the token '{tokens.symbols[-1]}' at {len(tokens) - 1}, but `vocab_size` in config.json is "
+            f"{size}; the folder mixes two models, copy it again."
+        )
+    return tokens
+
+
+def _suppressed(where: str, found: Any, name: str, size: int) -> tuple[int, ...]:
+    """Return the tokens that a field forbids; -1 stands for none of its own, as in OpenAI's program.
+
+    Raises:
+        ConfigError: it is no list of numbers.
+        ModelError: one of them is no token.
+    """
+    tokens: tuple[int, ...] = checked(tuple[int, ...], found or (), where, name)
+    if strangers := [token for token in tokens if not -1 <= token < size]:
+        raise ModelError(
+            f"{where}: `{name}` holds {strangers[0]}, but `vocab_size` in config.json is {size}; the folder mixes two "
+            "models, copy it again."
+        )
+    return tuple(token for token in tokens if token >= 0)
+
+
+def _require_features(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse settings of a feature extractor that computes other features than those that are computed here."""
+    files = [folder / name for name in ("preprocessor_config.json", "processor_config.json")]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        return
+    found = read_json(file)
+    inner = checked(Mapping[str, Any], found.get("feature_extractor", found), str(file), "feature_extractor")
+    known = {"sampling_rate": audio.SAMPLE_RATE, "hop_length": 160, "n_fft": 400}
+    for name, value in {**known, "feature_size": config.get("num_mel_bins")}.items():
+        if (own := inner.get(name, value)) != value:
+            raise ModelError(
+                f"{file}: `{name}` is {own!r}, but the model hears {value}; copy the file of this very model, or "
+                "remove it, then the usual features are computed."
+                if name == "feature_size"
+                else f"{file}: `{name}` is {own!r}, but {value} is all that can be computed; take another model."
+            )
+
+
+def _as_published(message: str) -> str:
+    """Return a message with the names that fields have in `config.json`: `d_model` in place of `encoder.dim`."""
+    for part, names in (("encoder", _ENCODER), ("decoder", _DECODER)):
+        for own, there in names.items():
+            message = message.replace(f"`{part}.{own}`", f"`{there}`")
+    return message.replace("`dim`", "`d_model`")
 
 
 def _generation(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from asr_transfer.cli import main
 from asr_transfer.decoding.folder import model_folder
 from asr_transfer.errors import ModelError
-from asr_transfer.models.pretrained.hub import local_folder
+from asr_transfer.models.pretrained.hub import FILES, local_folder
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +84,33 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ModelError, match=r"pip install 'asr-transfer\[pretrained\]', or give the folder"):
         local_folder("openai/whisper-small")
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("https://huggingface.co/openai/whisper-small", "give the model's name alone, `openai/whisper-small`."),
+        ("https://huggingface.co/openai/whisper-small/tree/main", "name alone, `openai/whisper-small`."),
+        ("http://example.org/model.tar", "copy what is there and give its folder."),
+    ],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_an_address_is_no_name(kind: type, name: str, mend: str) -> None:
+    with pytest.raises(ModelError, match="is an address, and a model is a folder or the name of one") as caught:
+        local_folder(kind(name))
+    assert str(caught.value).endswith(mend)
+
+
+def test_licences_are_fetched_and_weights_once() -> None:
+    """A model of the hub said of no licence, and its weights came in several precisions."""
+    utils = pytest.importorskip("huggingface_hub.utils")
+    wanted = [
+        *("config.json", "vocab.json", "merges.txt", "README.md", "LICENSE", "LICENSE.md", "COPYING"),
+        *("model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json"),
+        "adapter.eng.safetensors",
+    ]
+    others = [
+        *("model.fp32-00001-of-00002.safetensors", "model.fp16.safetensors", "pytorch_model.bin", "flax_model.msgpack"),
+        *("tf_model.h5", "modeling.py", "onnx/model.onnx", "figure.png", "consolidated.safetensors"),
+    ]
+    assert list(utils.filter_repo_objects([*wanted, *others], allow_patterns=FILES)) == wanted

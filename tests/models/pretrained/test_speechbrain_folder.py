@@ -65,6 +65,48 @@ def test_speechbrains_pieces_of_words_are_read(tmp_path: Path) -> None:
     assert tokens.encode("abba") == Tokens(model.pieces, "subwords", model).encode("abba")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("'a' => -4\n====", "tokenizer.ckpt line 1: the index is -4"),
+        ("'a' => 1\n'a' => 2\n====", "tokenizer.ckpt line 2: 'a' or the index 2 stands there a second time"),
+        ("'a' => 1\n'b' => 1\n====", "tokenizer.ckpt line 2: 'b' or the index 1 stands there a second time"),
+        ("version https://git-lfs.github.com/spec/v1\n", "tokenizer.ckpt: is a pointer of git-lfs"),
+    ],
+)
+def test_a_damaged_text_encoder_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    """Indices below 0 counted from the end."""
+    write_speechbrain(tmp_path / "sb")
+    (tmp_path / "sb" / "tokenizer.ckpt").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        Recogniser.load(tmp_path / "sb")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("blank_index: 0", "blank_index: abc", "`blank_index` is 'abc', but the blank is one of the model's outputs"),
+        ("blank_index: 0", "blank_index: -1", "`blank_index` is -1"),
+        ("blank_index: 0", "blank_index: 6", "`blank_index` is 6, .*0 to 5; copy"),
+        ("output_norm: True", "output_norm: maybe", "`output_norm` is 'maybe'; it is True or False"),
+    ],
+)
+def test_a_damaged_setting_is_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
+    write_speechbrain(tmp_path / "sb")
+    file = tmp_path / "sb" / "hyperparams.yaml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(ModelError, match=f"hyperparams.yaml: {message}"):
+        Recogniser.load(tmp_path / "sb")
+
+
+def test_a_linear_layer_without_rows_is_refused(tmp_path: Path) -> None:
+    write_speechbrain(tmp_path / "sb")
+    torch.save({"0.w.weight": torch.tensor(1.0)}, tmp_path / "sb" / "asr.ckpt")
+    with pytest.raises(ModelError, match="'w.weight' has the shape .*a row for each output"):
+        Recogniser.load(tmp_path / "sb")
+
+
 DNN = "enc: !new:speechbrain.lobes.models.VanillaNN.VanillaNN\n    dnn_blocks: 2"
 
 

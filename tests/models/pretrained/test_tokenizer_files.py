@@ -117,6 +117,65 @@ def test_other_tokenizers_are_refused(model: Any, tmp_path: Path) -> None:
         read_vocabulary(tmp_path, 0)
 
 
+UNIGRAM = {"type": "Unigram"}
+BPE = {"type": "BPE", "vocab": {"<pad>": 0, "a": 1, "b": 2, "ab": 3, "|": 4}, "merges": ["a b"]}
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"model": {"type": "BPE"}}, "`model.vocab` must be a mapping, got None"),
+        ({"model": {**BPE, "vocab": 3}}, "`model.vocab` must be a mapping"),
+        ({"model": {**BPE, "vocab": {"a": "1"}}}, "`model.vocab.a` must be a whole number"),
+        ({"model": {**BPE, "merges": 3}}, "`model.merges` must be a list"),
+        ({"model": {**BPE, "merges": None}}, "`model.merges` must be a list"),
+        ({"model": {**BPE, "merges": [3]}}, r"`model.merges\[0\]` must be a list of 2"),
+        ({"model": {**BPE, "merges": ["ab"]}}, r"`model.merges\[0\]` must be a list of 2"),
+        ({"model": UNIGRAM}, "`model.vocab` must be a list, got None"),
+        ({"model": {**UNIGRAM, "vocab": []}}, "names no symbols"),
+        ({"model": {**UNIGRAM, "vocab": [[1]]}}, r"`model.vocab\[0\]` must be a list of 2"),
+        ({"model": {**UNIGRAM, "vocab": [["a", None]]}}, r"`model.vocab\[0\]\[1\]` must be a number"),
+        ({"model": BPE, "added_tokens": None}, "`added_tokens` must be a list"),
+        ({"model": BPE, "added_tokens": ["a"]}, r"`added_tokens\[0\]` must be a mapping"),
+        ({"model": BPE, "added_tokens": [{}]}, r"`added_tokens\[0\].content` must be a text"),
+        ({"model": BPE, "added_tokens": [{"content": "a", "id": None}]}, r"`added_tokens\[0\].id` must be a whole n"),
+        ({"model": BPE, "added_tokens": [{"content": "a", "id": "x"}]}, r"`added_tokens\[0\].id` must be a whole num"),
+        ({"model": BPE, "added_tokens": [{"content": "a", "id": -1}]}, "must have a whole number for every symbol"),
+        ({"model": BPE, "added_tokens": [{"content": "c", "id": 1}]}, "has the same number for two symbols"),
+    ],
+)
+def test_a_damaged_fast_tokenizer_is_refused_by_field(plain: Any, message: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(plain))
+    with pytest.raises(ModelError, match=f"tokenizer.json: {message}.*opy the tokenizer's files again"):
+        read_vocabulary(tmp_path, 0)
+
+
+def test_the_delimiter_is_a_letter_among_pieces_of_words(tmp_path: Path) -> None:
+    """It was taken for a space, which pieces have a mark of their own for."""
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": BPE}))
+    assert read_vocabulary(tmp_path, 0, 5).tokens.symbols[1:] == ["a", "b", "ab", "|"]
+
+
+@pytest.mark.parametrize(
+    ("named", "outputs", "taken"),
+    [(4, 12, False), (8, 12, True), (29, 32, True), (950, 1024, True), (900, 1024, False)],
+)
+def test_few_outputs_may_be_named_by_no_symbol(named: int, outputs: int, taken: bool, tmp_path: Path) -> None:
+    """The vocabulary of another model gave texts in its letters."""
+    write_vocabulary(tmp_path, {"<pad>": 0, **{chr(0x4E00 + n): n for n in range(1, named)}})
+    if taken:
+        assert len(read_vocabulary(tmp_path, 0, outputs).rows) == named
+        return
+    with pytest.raises(ModelError, match=rf"vocab.json: names {named} of the model's {outputs} outputs and says noth"):
+        read_vocabulary(tmp_path, 0, outputs)
+
+
+def test_outputs_that_the_tokenizers_settings_name_are_named(tmp_path: Path) -> None:
+    added = {str(n): {"content": f"<extra_{n}>", "special": True} for n in range(3, 13)}
+    write_vocabulary(tmp_path, {"<pad>": 0, "a": 1, "b": 2}, added_tokens_decoder=added)
+    assert read_vocabulary(tmp_path, 0, 13).rows == (0, 1, 2)
+
+
 def test_pieces_that_stand_twice_are_no_model() -> None:
     with pytest.raises(DataError, match="one of them may stand twice"):
         subwords_of([("a", -1.0), ("a", -2.0)])

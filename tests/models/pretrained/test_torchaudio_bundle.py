@@ -39,12 +39,25 @@ def test_torchaudios_logits_are_the_same(mode: str, tmp_path: Path) -> None:
         ({"labels": ["-", "A"]}, "`labels` has 2 entries, but the model 6 outputs"),
         ({"extractor_mode": "batch_norm"}, "`extractor_mode` is 'batch_norm'; it is group_norm or layer_norm"),
         ({"extractor_conv_layer_config": [[8, 10]]}, "extractor_conv_layer_config"),
+        (
+            {"extractor_conv_layer_config": [[8, 10, 5], [8, 8, 0]]},
+            r"`extractor_conv_layer_config\[1\]` is \[8, 8, 0\]",
+        ),
+        ({"labels": [*"-|ABBD"]}, "`labels` has 'B' more than once"),
+        ({"encoder_num_layers": -1}, "`encoder_num_layers` is -1, but such a size is at least 1"),
+        ({"encoder_num_layers": 1}, "the weights are not those .*layers.1.* is unknown"),
+        ({"encoder_embed_dim": "x"}, "`encoder_embed_dim` must be a whole number"),
     ],
 )
 def test_a_damaged_bundle_is_refused(more: dict[str, Any], message: str, tmp_path: Path) -> None:
     write_torchaudio(tmp_path / "bundle", "group_norm", **more)
     with pytest.raises(ModelError, match=message):
         open_pretrained(tmp_path / "bundle")
+
+
+def test_a_hyphen_may_be_a_letter_beside_the_blank_of_that_name(tmp_path: Path) -> None:
+    write_torchaudio(tmp_path / "bundle", "group_norm", labels=[*"-|AB-D"])
+    assert Recogniser.load(tmp_path / "bundle").tokens == Tokens([" ", *"AB-D"])
 
 
 def test_a_bundle_without_its_arguments_is_refused(tmp_path: Path) -> None:

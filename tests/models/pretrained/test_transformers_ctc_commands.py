@@ -35,6 +35,16 @@ def test_transcribe_hears_through_a_published_folder(
     assert texts[0] and set("".join(texts)) <= set("abcdef ")
 
 
+def test_a_language_is_said_beside_the_texts_and_changes_none(
+    folder: Path, make_audio: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = make_audio(tmp_path / "a.wav", 1.0)
+    assert run("transcribe", "--model", folder, file) == run("transcribe", "--model", folder, "--language", "en", file)
+    captured = capsys.readouterr()
+    first, second = captured.out.splitlines()
+    assert first == second and "which does not say its language, is taken for 'en'" in captured.err
+
+
 def test_adapt_writes_a_model_and_a_profile_for_a_published_folder(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

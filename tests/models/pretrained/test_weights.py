@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,10 +53,75 @@ def test_the_code_in_a_hostile_pickle_does_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "broken-in").exists()
 
 
-@pytest.mark.parametrize(("content", "sentence"), [(b"PK\x03\x04", "is cut off or damaged"), (b"", "is cut off")])
-def test_a_pickle_that_is_cut_off_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
+@pytest.mark.parametrize("content", [b"PK\x03\x04", b"", b"P", b"\x80", b"<html>"])
+def test_what_is_no_whole_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(content)
-    with pytest.raises(ModelError, match=sentence):
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin: is cut off or damaged; copy the model again\."):
+        read_tensors(tmp_path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_is_cut_or_has_other_bytes_is_refused_or_read_and_nothing_else(
+    tmp_path: Path, zipped: bool
+) -> None:
+    """PyTorch's reader raised errors of a dozen kinds."""
+    file, draw = tmp_path / "pytorch_model.bin", random.Random(0)
+    torch.save(TENSORS, file, _use_new_zipfile_serialization=zipped)
+    whole = file.read_bytes()
+    cut = [whole[:length] for length in (1, 3, 20, len(whole) // 2, len(whole) - 1)]
+    for _ in range(100):
+        flipped = bytearray(whole)
+        for _ in range(5):
+            flipped[draw.randrange(len(whole))] = draw.randrange(256)
+        file.write_bytes(flipped)
+        with suppress(ModelError):
+            assert read_tensors(tmp_path)
+    for content in cut:
+        file.write_bytes(content)
+        with pytest.raises(ModelError, match="is cut off or damaged"):
+            read_tensors(tmp_path)
+
+
+@pytest.mark.parametrize("found", [[torch.ones(1)], {0: torch.ones(1)}, {"state_dict": TENSORS}])
+def test_a_pickle_of_anything_but_tensors_by_name_is_refused(tmp_path: Path, found: object) -> None:
+    torch.save(found, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="holds no tensors by name"):
+        read_tensors(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_pointer_of_git_lfs_is_told_from_a_damaged_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 151061672\n")
+    with pytest.raises(ModelError, match=rf"{name}: is a pointer of git-lfs .*`git lfs pull`"):
+        read_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "sentence"),
+    [
+        (torch.tensor([1.0, math.nan]), r"'b\.bias' holds numbers that are none"),
+        (torch.tensor([1.0, -math.inf], dtype=torch.float16), r"'b\.bias' holds numbers that are none"),
+        (torch.ones(2, dtype=torch.int8), r"'b\.bias' holds numbers of the type int8, as quantised weights do"),
+        (torch.ones(2, dtype=torch.complex64), r"'b\.bias' holds numbers of the type complex64"),
+    ],
+)
+def test_numbers_that_no_model_computes_with_are_refused(tmp_path: Path, tensor: torch.Tensor, sentence: str) -> None:
+    """Garbage was transcribed with them."""
+    safetensors.torch.save_file({**TENSORS, "b.bias": tensor}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=rf"model\.safetensors: {sentence}"):
+        read_tensors(tmp_path)
+
+
+def test_counters_and_empty_tensors_are_read(tmp_path: Path) -> None:
+    tensors = {**TENSORS, "norm.num_batches_tracked": torch.tensor(3), "none": torch.empty(0)}
+    safetensors.torch.save_file(tensors, tmp_path / "model.safetensors")
+    found = read_tensors(tmp_path)
+    assert found.keys() == tensors.keys() and found["norm.num_batches_tracked"].dtype == torch.int64
+
+
+def test_a_sparse_tensor_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.eye(2).to_sparse()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="'a' is no plain tensor; save the model again"):
         read_tensors(tmp_path)
 
 
@@ -62,13 +130,15 @@ def test_a_folder_without_weights_is_incomplete(tmp_path: Path) -> None:
         read_tensors(tmp_path)
 
 
-def test_what_is_missing_or_of_another_shape_is_an_error_and_what_is_unknown_is_reported() -> None:
+def test_what_is_missing_of_another_shape_or_unknown_is_an_error_and_what_is_left_out_is_reported() -> None:
     model = torch.nn.Linear(3, 2)
-    names = {"w": "weight", "b": "bias", "more": "other", "left": None}
-    tensors = {"w": torch.ones(2, 3), "b": torch.zeros(2), "more": torch.zeros(1), "left": torch.zeros(1)}
-    matched = fill(model, tensors, names.__getitem__, "folder")
-    assert matched.taken == ("weight", "bias") and matched.ignored == ("left",) and matched.unexpected == ("more",)
+    names = {"w": "weight", "b": "bias", "left": None, "norm.num_batches_tracked": "norm.num_batches_tracked"}
+    tensors = {"w": torch.ones(2, 3), "b": torch.zeros(2), "left": torch.zeros(1)}
+    matched = fill(model, {**tensors, "norm.num_batches_tracked": torch.tensor(3)}, names.__getitem__, "folder")
+    assert matched.taken == ("weight", "bias") and matched.ignored == ("left", "norm.num_batches_tracked")
     assert torch.equal(model.weight, torch.ones(2, 3))
+    with pytest.raises(ModelError, match="the weights are not those that .*: 'layers.9.weight' is unknown; copy"):
+        fill(model, {**tensors, "layers.9.weight": torch.ones(1)}, {"layers.9.weight": "?", **names}.get, "folder")
     with pytest.raises(ModelError, match=r"folder: the weights are not those .*'bias' is missing"):
         fill(model, {"w": torch.ones(2, 3)}, names.__getitem__, "folder")
     with pytest.raises(ModelError, match=r"'weight' has shape \(3, 3\) instead of \(2, 3\)"):

@@ -48,7 +48,6 @@ def test_states_are_those_of_the_published_encoder(tmp_path: Path, dtype: torch.
         expected = encoder(inputs.transpose(1, 2)).last_hidden_state
         found = open_pretrained(tmp_path / "theirs", "ctc")
         states = _states(found.model.to(dtype), inputs)
-    assert not found.matched.unexpected
     assert (states - expected).abs().max() < (1e-5 if dtype == torch.float32 else 1e-12)
 
 
