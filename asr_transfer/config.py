@@ -389,11 +389,12 @@ class MetaConfig(Ranged, section="meta"):
     Attributes:
         way: gradient that is taken: `fomaml`, that of the model behind the adaptation (first-order MAML, Finn et al.
             2017), or `reptile`, the way to there (Nichol et al. 2018).
-        method: method of `adapt` that the model is made for.
+        method: method of `adapt` that the model is made for, such as `full` or `lhuc`, which does no more than say what
+            is trained.
         share: share of the batches that are judged behind an adaptation; the rest keep the model good without any.
         inner_steps: number of the adaptation's steps; 0 is plain training.
         inner_rate: peak of the adaptation's learning rate; None takes the method's.
-        recordings: number of recordings that it adapts to.
+        recordings: number of recordings that it adapts to; speakers with less than twice as many are left out.
         steps: number of optimiser steps.
         speakers: number of speakers in each.
         batch_budget: frames of each speaker's batch behind the adaptation.

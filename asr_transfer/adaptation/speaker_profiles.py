@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,22 +20,24 @@ import numpy as np
 import torch
 
 from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood, most_likely_under
+from asr_transfer.adaptation.named_speakers import LEAST_RECORDINGS, LEAST_SPEAKERS, by_voice, too_few
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.adaptation.speaker_weights import Likelihood, most_likely
 from asr_transfer.config import ProfileKind, SpecAugmentConfig
 from asr_transfer.data.batching import cut
 from asr_transfer.data.features import FeatureStore
-from asr_transfer.data.manifest import Utterance, by_speaker
+from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.errors import DataError
 from asr_transfer.models.adapters import AdapterSpec, base_checksum
 from asr_transfer.models.contract import require_ctc
 from asr_transfer.models.speaker_space import SpeakerSpace
 from asr_transfer.progress import Work
 from asr_transfer.training.learnable import learnable
 
-LEAST_SPEAKERS, MOST_SPEAKERS, EACH = 8, 100, 8
-"""Training speakers that directions are found from, and recordings of each; he needs two at least."""
+MOST_SPEAKERS, EACH = 100, 8
+"""Greatest numbers of training speakers that directions are found from, and of recordings of each."""
 
 WIDTHS: dict[str, float] = {"lhuc": 0.3, "lin": 0.03, "lora": 0.03}
 """Deviation, by kind, of the Gaussian that holds every parameter of a profile near no effect."""
@@ -63,7 +66,7 @@ class Speaker:
 
     Attributes:
         source: the model, listening through the head of the speaker's language.
-        spoken: recordings that CTC can spell, with targets; two at least.
+        spoken: recordings that CTC can spell, with targets; `LEAST_RECORDINGS` at least.
     """
 
     source: Recogniser
@@ -79,29 +82,29 @@ def space_of_training(
     say: Callable[[str], None],
     unseen: Spoken | None = None,
     device: torch.device | str = "cpu",
-) -> SpeakerSpace | None:
-    """Return what the profiles of training speakers have in common; None, with a line said, where they are too few.
+) -> SpeakerSpace:
+    """Return what the profiles of training speakers have in common.
 
     Args:
         source: the model.
-        utterances: Speech that it was trained on; each language is listened to through its own head.
+        utterances: Speech that it was trained on; each language is listened to through its own head, and a name that
+            occurs in two languages counts as two speakers.
         store: inputs of the utterances.
         kind: kind of the adapters.
         seed: random seed by which speakers and recordings are drawn.
         say: function that prints a line.
         unseen: speech of other speakers, which the model was not trained on.
-        precision: number format of the training.
         device: device to compute on.
+
+    Raises:
+        ConfigError: the model has no CTC.
+        DataError: the speakers are too few; see `require_enough_speakers`, which says so before a training.
     """
     require_ctc(source.model, "`speaker_profiles`")
     draw = random.Random(seed)
     own = _drawn(source, Spoken([u for u in utterances if store.holds(u.id)], store), draw)
     if len(own) < LEAST_SPEAKERS:
-        say(
-            f"speaker profiles: none are kept, for there are {len(own)} training speakers with two recordings or more, "
-            f"and directions among them need {LEAST_SPEAKERS}"
-        )
-        return None
+        raise DataError(too_few(len(own), "the speech", "do without"))
     names = sorted(draw.sample(sorted(own), min(MOST_SPEAKERS, len(own))))
     spec = AdapterSpec(kind, MethodSettings().rank if kind == "lora" else 0)
     begin, found = time.process_time(), dict[str, torch.Tensor]()
@@ -233,18 +236,20 @@ def gains_of(space: SpeakerSpace, speaker: Speaker) -> dict[int, float]:
 
 
 def _drawn(source: Recogniser, spoken: Spoken, draw: random.Random) -> dict[str, Speaker]:
-    """Return at most `EACH` recordings of each speaker who has two at least."""
-    found = {}
-    for name, own in sorted(by_speaker(spoken.utterances).items()):
+    """Return at most `EACH` recordings of each named speaker who has enough, by his name.
+
+    Who speaks several languages is one speaker in each, whose names tell these.
+    """
+
+    def head(language: str) -> str:
+        return language if language in source.others else source.head
+
+    found: dict[tuple[str, str], Speaker] = {}
+    for voice, own in by_voice(spoken.utterances, head).items():
         drawn = draw.sample(own, min(EACH, len(own)))
-        through = _through_own_head(source, drawn)
+        through = source.for_head(voice[1]) if voice[1] in source.others else source
         part, _ = learnable(Spoken(drawn, spoken.store).spelled(through.tokens), source.model)
-        if len(part) > 1:
-            found[name] = Speaker(through, part)
-    return found
-
-
-def _through_own_head(source: Recogniser, utterances: Sequence[Utterance]) -> Recogniser:
-    """Return the source listening through the head of the utterances' language, which is that of the first."""
-    language = utterances[0].language
-    return source.for_head(language) if language in source.others else source
+        if len(part) >= LEAST_RECORDINGS:
+            found[voice] = Speaker(through, part)
+    heads = Counter(name for name, _ in found)
+    return {name if heads[name] == 1 else f"{name} ({own})": speaker for (name, own), speaker in found.items()}

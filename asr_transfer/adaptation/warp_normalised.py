@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from asr_transfer.adaptation.named_speakers import named
 from asr_transfer.adaptation.settings import MethodSettings
 from asr_transfer.adaptation.warp import WarpedStore, estimate_prior, evidence_by_speaker
 from asr_transfer.data.manifest import by_speaker
@@ -53,7 +54,7 @@ def normalise(
     found = _factors(first, train, True, seed)
     unread = {name: factor for name, factor in _factors(first, dev, False, seed).items() if name not in found}
     factors = {**found, **unread}
-    if log:
+    if log and found:
         values = sorted(found.values())
         log(
             f"warps of {len(found)} training speakers: {values[0]:.2f} to {values[-1]:.2f}, median "
@@ -70,7 +71,7 @@ def _factors(source: Recogniser, spoken: Spoken, read: bool, seed: int) -> dict[
     """Return the likeliest factor of each speaker, none for those of whom nothing can be heard."""
     tried = sorted({*MethodSettings().warps, 1.0})
     draw = random.Random(seed)
-    own = by_speaker(spoken.utterances).values()
+    own = by_speaker(named(spoken.utterances)).values()  # whoever is not named is heard without a warp
     drawn = [utterance for each in own for utterance in draw.sample(each, min(HEARD, len(each)))]
     nats = evidence_by_speaker(source, Spoken(drawn, spoken.store), tried, read)
     return dict(estimate_prior(nats, tried).factors) if nats else {}

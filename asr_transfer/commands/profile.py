@@ -428,6 +428,12 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     part.add_argument(
         "--device", type=str, default="auto", help="device to compute on; `auto` takes a GPU if there is one"
     )
+    part.add_argument(
+        "--overwrite",
+        type=bool,
+        default=False,
+        help="whether to replace what the model has of that already, after which profiles made by that cannot be used",
+    )
     return parsers
 
 
@@ -441,7 +447,15 @@ def _run(arguments: Namespace) -> int:
     if name == "merge":
         merge_profile(given.model, given.profile, given.out, say, head=given.language, overwrite=given.overwrite)
     elif name == "speakers":
-        keep_speakers(given.model, given.data, say, kind=given.kind, seed=given.seed, device=given.device)
+        keep_speakers(
+            given.model,
+            given.data,
+            say,
+            kind=given.kind,
+            seed=given.seed,
+            device=given.device,
+            overwrite=given.overwrite,
+        )
     else:
         remove_profiles(given.profiles, say)
     return 0

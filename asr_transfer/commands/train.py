@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from asr_transfer.commands.options import Command, ResumableOptions, Say, add_settings, settings_of
+from asr_transfer.commands.profile_speakers import put_beside
+from asr_transfer.commands.trained_model import kept_in
 from asr_transfer.config import KEEP_JUDGED, KEEP_SOURCE, ProfileKind, SourceConfig, to_record
 from asr_transfer.data.manifest import Utterance, read_manifest
 from asr_transfer.errors import ConfigError, DataError
@@ -47,7 +49,7 @@ class TrainCommand(SourceConfig, ResumableOptions):
             prepare languages` lists.
         speaker_profiles: kind of the profiles, `lhuc`, `lin` or `lora`, that are made of the training speakers when the
             model is trained; what they have in common comes with the model, for `adapt` to describe new speakers by few
-            numbers. None makes none.
+            numbers. Eight speakers need to be named in the manifest, with two recordings each. None makes none.
     """
 
     train: Path
@@ -74,6 +76,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         AsrTransferError: manifests, audio, settings or the folder are wrong.
     """
     from asr_transfer.adaptation.adaptable_source import require_trainable, train_source
+    from asr_transfer.adaptation.named_speakers import require_enough_speakers
     from asr_transfer.adaptation.speaker_profiles import space_of_training
     from asr_transfer.adaptation.warp import prior_of_training
     from asr_transfer.data.features import FeatureStore, build_store
@@ -86,6 +89,7 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     from asr_transfer.models.kinds import network_inputs
     from asr_transfer.models.pretrained.door import open_pretrained
     from asr_transfer.models.pretrained.hub import local_folder
+    from asr_transfer.models.speaker_space import MAKING
     from asr_transfer.training import distributed
     from asr_transfer.training.hypotheses import hypotheses
     from asr_transfer.training.precision import precise
@@ -112,13 +116,20 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     def computed() -> FeatureStore:
         if main and test:  # used at the end only, when it is late to hear that a recording cannot be read
             build_store(test, features)
-        return build_store([*everything, *(dev if command.dev else [])], features, command.speeds)
+        # At the speed that was spoken too: so everything but the training hears it.
+        speeds = command.speeds if 1.0 in command.speeds else (*command.speeds, 1.0)
+        return build_store([*everything, *(dev if command.dev else [])], features, speeds)
 
     # A folder in use is refused or gone on with at once; a run is replaced only by one that can begin.
     store = None
     if (command.overwrite and not command.resume) or not in_use(command.out):
         store = computed()
-        require_trainable(Spoken(train, store), Spoken(dev, store), command)
+        unlearnable = require_trainable(Spoken(train, store), Spoken(dev, store), command)
+        if command.speaker_profiles is not None:
+            left_out = {name for name, _ in unlearnable.dropped}
+            require_enough_speakers(
+                [u for u in train if u.id not in left_out], str(command.train), "leave `speaker_profiles` out"
+            )
     record = RunRecord(command.out, settings, resume=command.resume, overwrite=command.overwrite) if main else None
     for name, path, part in (
         ("train", command.train, train),
@@ -138,36 +149,35 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         command, trainer=precise(command.trainer, command.out, command.model, record.say if record else None)
     )
     store = store or computed()
-    recogniser, result, report = train_source(
-        Spoken(train, store), Spoken(dev, store), command, command.out, record.log if record else None
-    )
+    model, how = command.out / "model", "use it as it is, or see to that and go on with --resume"
+
+    def rescue(plain: Recogniser) -> None:
+        if main:
+            plain.save(model, f"# Speech recogniser\n\nTrained in part by `asr-transfer train`.\n{about}", {})
+
+    with kept_in(model, how, say):
+        recogniser, result, report = train_source(
+            Spoken(train, store),
+            Spoken(dev, store),
+            command,
+            command.out,
+            record.log if record else None,
+            rescue=rescue,
+        )
     if record is None:
         return None
     if command.model.pretrained is not None:
         new = ", ".join(f"'{name}' of {len(own)} rows" for name, own in sorted(recogniser.tokens_by_head.items()))
         for name, old in open_pretrained(local_folder(command.model.pretrained), "ctc").tokens.items():
             record.say(f"vocabulary: the published head '{name}' of {len(old)} rows is left out; new: {new}")
-    if calibration := dev or held.judged:
-        recogniser = calibrated(recogniser, Spoken(calibration, store), say)
     languages = ", ".join(sorted({u.language for u in train}))
     card = (
         f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
         f"{len({u.speaker for u in train})} speakers by `asr-transfer train`; see `../run.json`.\n"
     )
     card += f"\n{about}" if about else ""
-    kept = keep(held, report, store, command.keep_source, command.trainer.seed)
-    origin = {
-        "trained_on": record.values["data"]["train"]["checksum"],
-        **judged_origin(held),
-        **prior_of_training(recogniser, train, report, store, command.trainer.seed),
-    }
-    if command.speaker_profiles is not None:
-        left_out = {name for name, _ in report.dropped}
-        recogniser.model.speakers = space_of_training(
-            recogniser, [u for u in train if u.id not in left_out], store, command.speaker_profiles,
-            command.trainer.seed, record.say, Spoken(held.judged, store), device,
-        )  # fmt: skip
-    recogniser.save(command.out / "model", card + remarks(kept), origin, writers(kept))
+    origin = {"trained_on": record.values["data"]["train"]["checksum"], **judged_origin(held)}
+    recogniser.save(model, card, origin)  # so that nothing that fails from here on loses it
     training = {
         "cpu_seconds": round(result.cpu_seconds, 2),
         "loading_seconds": round(result.loading_seconds, 2),
@@ -179,19 +189,34 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         "left_out": [f"{name}: {reason}" for name, reason in report.dropped],
     }
     scores, total, more = {}, None, dict[str, Any]()
-    if test:
-        heard = hypotheses(recogniser, Spoken(test, build_store(test, features)), by_head=True)
-        total = write_scores(command.out, heard)
-        by_language = language_rates(heard, _phone_languages(recogniser))
-        scores["test"] = {**total.to_plain(), "by_language": [one.to_plain() for one in by_language]}
-        rates = f"\nErrors on speech that it was not trained on:\n\n{markdown(by_language)}"
-        update_card(command.out / "model", card + rates + remarks(kept) + recogniser.base_remark)
-        say(f"test: {total}")
-        if lacking := find_unwritable(heard, recogniser.written(by_head=True), recogniser.writes):
-            say(f"test: {lacking.sentence(str(command.out))}")
-            more["unwritable"] = lacking.to_plain()
+    with kept_in(model, how, say):
+        if calibration := dev or held.judged:
+            recogniser = calibrated(recogniser, Spoken(calibration, store), say)
+        kept = keep(held, report, store, command.keep_source, command.trainer.seed)
+        origin |= prior_of_training(recogniser, train, report, store, command.trainer.seed)
+        recogniser.save(model, card + remarks(kept), origin, writers(kept))
+        if test:
+            heard = hypotheses(recogniser, Spoken(test, build_store(test, features)), by_head=True)
+            total = write_scores(command.out, heard)
+            by_language = language_rates(heard, _phone_languages(recogniser))
+            scores["test"] = {**total.to_plain(), "by_language": [one.to_plain() for one in by_language]}
+            rates = f"\nErrors on speech that it was not trained on:\n\n{markdown(by_language)}"
+            update_card(model, card + rates + remarks(kept) + recogniser.base_remark)
+            say(f"test: {total}")
+            if lacking := find_unwritable(heard, recogniser.written(by_head=True), recogniser.writes):
+                say(f"test: {lacking.sentence(str(command.out))}")
+                more["unwritable"] = lacking.to_plain()
+    if command.speaker_profiles is not None:
+        left_out = {name for name, _ in report.dropped}
+        how = f"it lacks speaker profiles alone, which {MAKING} makes of {command.train}, as does --resume here"
+        with kept_in(model, how, say):
+            space = space_of_training(
+                recogniser, [u for u in train if u.id not in left_out], store, command.speaker_profiles,
+                command.trainer.seed, record.say, Spoken(held.judged, store), device,
+            )  # fmt: skip
+            put_beside(model, space)
     record.finish(history=result.history, best=result.best, training=training, scores=scores, **more)
-    say(f"{command.out / 'model'}: written after {result.steps} steps, {result.cpu_seconds:.0f} CPU-seconds")
+    say(f"{model}: written after {result.steps} steps, {result.cpu_seconds:.0f} CPU-seconds")
     return total
 
 

@@ -109,6 +109,7 @@ class LengthBuckets:
         seed: random seed of jitter and order.
         rank, world: this process's share under `torchrun`: each takes every world-th batch.
         labels: label of each item, such as its speaker, where a batch is to hold items of one; None mixes them.
+        spare: number of items of a label that each of its batches leaves out at least, where it has so many.
     """
 
     JITTER = 0.02
@@ -122,12 +123,13 @@ class LengthBuckets:
         rank: int = 0,
         world: int = 1,
         labels: Sequence[str] | None = None,
+        spare: int = 0,
     ) -> None:
         if len(costs) == 0:
             raise ValueError("there are no items to make batches of.")
         self._labels = None if labels is None else np.asarray(labels)
         self._costs, self._budget, self._seed = np.asarray(costs), budget, seed
-        self._rank, self._world = rank, world
+        self._rank, self._world, self._spare = rank, world, spare
         self._epochs: list[list[np.ndarray]] = []
         self._ends: list[int] = []
 
@@ -153,7 +155,11 @@ class LengthBuckets:
         if self._labels is not None:
             own = self._labels[order]
             parts = [order[own == label] for label in np.unique(own)]
-        batches = [batch for part in parts for batch in cut(part, self._costs, self._budget)]
+        batches = [
+            batch
+            for part in parts
+            for batch in cut(part, self._costs, self._budget, most=max(1, len(part) - self._spare))
+        ]
         return [batches[index] for index in random.permutation(len(batches))]
 
     def _items(self, number: int) -> np.ndarray:
@@ -161,16 +167,16 @@ class LengthBuckets:
         return np.arange(len(self._costs))
 
 
-def cut(order: np.ndarray, costs: np.ndarray, budget: int, least: int = 1) -> list[np.ndarray]:
+def cut(order: np.ndarray, costs: np.ndarray, budget: int, least: int = 1, most: int | None = None) -> list[np.ndarray]:
     """Cut `order` into runs whose padded cost (items × dearest item) stays within `budget`.
 
-    A run of fewer than `least` items may cost up to `STRETCH` times as much.
+    A run of fewer than `least` items may cost up to `STRETCH` times as much; none has more than `most`.
     """
     batches, first, dearest = [], 0, 0
     for position, item in enumerate(order):
         dearest_with, count = max(dearest, int(costs[item])), position - first
-        most = budget if count >= least else STRETCH * budget
-        if count and dearest_with * (count + 1) > most:
+        allowed = budget if count >= least else STRETCH * budget
+        if count and (dearest_with * (count + 1) > allowed or count == most):
             batches.append(order[first:position])
             first, dearest = position, int(costs[item])
         else:

@@ -72,7 +72,7 @@ def train_recogniser(
     if log and (remarks := piece_remarks(tokens, config.subwords)):
         log("; ".join(remarks))
     torch.manual_seed(config.trainer.seed)
-    model = _made(config, tokens, make_model)
+    model = untrained(config, tokens, make_model)
     streams: list[Task | Mixture] = [Mixture("train", tuple(tasks), alpha=config.alpha)]
     validation: list[Task | Mixture] = []
     if len(tasks) == 1:
@@ -135,27 +135,36 @@ class _Rates:
         return self
 
 
-def require_trainable(train: Spoken, dev: Spoken, config: SourceConfig) -> None:
+def require_trainable(train: Spoken, dev: Spoken, config: SourceConfig) -> Report:
     """Refuse utterances and settings as `train_recogniser` does, before a folder is made for it; arguments as there.
+
+    Returns:
+        Which utterances it would leave out.
 
     Raises:
         DataError, ConfigError: as there.
     """
     _refuse_languages(train.languages(), dev.languages(), config)
-    tasks, tokens, _ = language_tasks(train, config)
+    tasks, tokens, report = language_tasks(train, config)
     if len(tasks) == 1:
         dev.spelled(tokens[tasks[0].head])
     else:
         for language in dev.languages():
             dev.where(language).spelled(tokens[language])
-    _made(config, tokens, make_network)
+    untrained(config, tokens)
+    return report
 
 
-def _made(
+def untrained(
     config: SourceConfig,
     tokens: Mapping[str, Tokens],
-    make_model: Callable[[ModelConfig, Mapping[str, int]], SpeechModel],
+    make_model: Callable[[ModelConfig, Mapping[str, int]], SpeechModel] = make_network,
 ) -> SpeechModel:
+    """Return the model that is to be trained; see `train_recogniser` for the arguments.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
     if config.outputs == "heads":
         return make_model(config.model, {language: len(own) for language, own in tokens.items()})
     if make_model is make_network:

@@ -96,6 +96,7 @@ class Stream:
         budget: padded cost of a batch; None takes the trainer's.
         augment: whether batches are randomly augmented.
         together: label of each item, such as its speaker: a batch then holds items of one label; None mixes all items.
+        spare: number of items of a label that each of its batches leaves out at least, for what needs others of it.
         domain: domain whose statistics BatchNorm takes and keeps, apart from those of other domains, while scales and
             shifts are shared; None for the model's own statistics. Streams of different domains run in passes of their
             own. The trainer makes the statistics; see `models.domains`.
@@ -109,6 +110,7 @@ class Stream:
     budget: int | None = field(default=None, kw_only=True)
     augment: bool = field(default=True, kw_only=True)
     together: Sequence[str] | None = field(default=None, kw_only=True)
+    spare: int = field(default=0, kw_only=True)
     domain: str | None = field(default=None, kw_only=True)
     joint: bool = field(default=True, kw_only=True)
     head: str | None = field(default=None, kw_only=True)
@@ -198,7 +200,7 @@ def make_buckets(group: Stream | Mixture, budget: int, seed: int, rank: int = 0,
         costs = [task.data.costs() for task in group.tasks]
         names = [task.name for task, own in zip(group.tasks, costs, strict=True) for _ in own] if group.apart else None
         return MixedBuckets(costs, list(group.sampling().values()), group.budget or budget, seed, rank, world, names)
-    return LengthBuckets(group.data.costs(), group.budget or budget, seed, rank, world, group.together)
+    return LengthBuckets(group.data.costs(), group.budget or budget, seed, rank, world, group.together, group.spare)
 
 
 def deal(group: Stream | Mixture, items: np.ndarray) -> Iterator[tuple[Stream, list[int]]]:

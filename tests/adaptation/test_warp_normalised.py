@@ -143,3 +143,8 @@ def test_factors_are_those_under_which_the_first_model_understands(tone_run: Pat
         assert abs(found.factors[name] - 1) < 0.06
     again = normalise(source, Spoken(train, store), Spoken(dev, store), 0)
     assert again.factors == found.factors
+    nobody = Spoken([replace(utterance, speaker="unknown") for utterance in dev], store)
+    heard = normalise(source, Spoken(train, store), nobody, 0)
+    assert heard.factors.keys() == shifts.keys(), "recordings that name nobody may be of several"
+    view = store.view(dev[0].id)
+    assert torch.equal(heard.dev.store.load(view), store.load(view))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,14 @@ import torch
 import yaml
 
 from asr_transfer.adaptation.profile import WEIGHTS, Profile
-from asr_transfer.data.manifest import write_manifest
+from asr_transfer.data.manifest import Utterance, read_manifest, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.speaker_space import FILE, SpeakerSpace
 from tests.adapting import Ran, adapt, recordings, run
-from tests.tones import make_speaker
+from tests.tones import TINY, make_speaker
+
+QUICK = (*TINY, "--trainer.steps", "3", "--trainer.validate_every", "0", "--speaker_profiles")
+"""A short training; what follows is the kind of the profiles."""
 
 SHIFTS = {f"s{number}": 0.9 + 0.025 * number for number in range(9)}
 
@@ -138,7 +142,10 @@ def test_speech_that_gives_no_directions_is_named(
     assert "there is neither" in said
     write_manifest(tmp_path / "few.jsonl", make_speaker(tmp_path, "solo", 1.0, 3, 1))
     said = refused("profile", "speakers", "--model", tone_run, "--data", tmp_path / "few.jsonl")
-    assert "is of 1 speaker, and directions among speakers need at least 8" in said
+    assert "few.jsonl: has 1 training speaker with 2 recordings or more" in said and "need at least 8" in said
+    write_manifest(tmp_path / "nobody.jsonl", [replace(u, speaker="unknown") for u in read_manifest(speakers)])
+    said = refused("profile", "speakers", "--model", tone_run, "--data", tmp_path / "nobody.jsonl")
+    assert "nobody.jsonl: no recording names its speaker" in said
     said = refused("profile", "speakers", "--model", described.out, "--data", speakers)
     assert "is adapted to a speaker already" in said
     bare = recordings(tmp_path, "mia", 1.16, 2, 43, table=False)
@@ -170,16 +177,48 @@ def test_a_damaged_file_is_named(damage: object, reason: str, model: Path, tmp_p
     assert str(folder / FILE) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_training_makes_them_or_says_that_speakers_are_too_few(
-    tone_run: Path, tone_corpus: dict[str, Path], speakers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from tests.tones import TINY
+def test_directions_are_replaced_only_where_that_is_asked_for(
+    model: Path, described: Ran, voice: Path, speakers: Path, tmp_path: Path, refused: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    command = ("profile", "speakers", "--model", folder, "--data", speakers, "--device", "cpu", "--seed", 1)
+    said = refused(*command, "--kind", "lin")
+    assert "holds directions of 9 training speakers already" in said and "give --overwrite true" in said
+    assert (folder / FILE).read_bytes() == (model / FILE).read_bytes()
+    assert run(*command, "--kind", "lin", "--overwrite", "true") == 0
+    assert "can no longer be used; make them anew" in capsys.readouterr().out
+    assert SpeakerSpace.load(folder / FILE).spec.kind == "lin"
+    refused("transcribe", "--model", folder, "--profile", described.out, *sorted(voice.glob("*.wav")))
 
-    options = (*TINY, "--trainer.steps", "3", "--trainer.validate_every", "0", "--speaker_profiles", "lin")
-    assert run("train", "--train", tone_corpus["train"], "--out", tmp_path / "six", *options) == 0
-    said = capsys.readouterr().out
-    assert "speaker profiles: none are kept, for there are 6 training speakers" in " ".join(said.split())
-    assert not (tmp_path / "six" / "model" / FILE).exists()
-    assert run("train", "--train", speakers, "--out", tmp_path / "nine", *options) == 0
+
+def test_training_makes_them(speakers: Path, tmp_path: Path) -> None:
+    assert run("train", "--train", speakers, "--out", tmp_path / "nine", *QUICK, "lin", "--speeds", "[0.9]") == 0
     assert SpeakerSpace.load(tmp_path / "nine" / "model" / FILE).spec.kind == "lin"
     assert yaml.safe_load((tmp_path / "nine" / "model" / "config.yaml").read_text())["format"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda u: replace(u, speaker="s1" if u.speaker == "s2" else u.speaker), None),  # eight are left
+        (lambda u: replace(u, speaker="s1" if u.speaker in ("s2", "s3") else u.speaker), "has 7 training speakers"),
+        (lambda u: replace(u, speaker=u.id), "has 0 training speakers"),
+        (lambda u: replace(u, speaker="unknown"), "no recording names its speaker"),
+        (lambda u: replace(u, text="abba cab deed" * 9 if u.speaker < "s2" else u.text), "has 7 training speakers"),
+    ],
+)
+def test_a_training_begins_only_with_speakers_enough(
+    change: Callable[[Utterance], Utterance], reason: str | None, speakers: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    write_manifest(tmp_path / "some.jsonl", map(change, read_manifest(speakers)))
+    command = ("train", "--train", tmp_path / "some.jsonl", "--out", tmp_path / "run", *QUICK, "lhuc")
+    if reason is None:
+        assert run(*command) == 0
+        return
+    assert run(*command) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]  # what is left out is remarked upon before
+    assert reason in said and "some.jsonl: " in said and said.endswith("or leave `speaker_profiles` out.")
+    assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,67 @@ def test_what_cannot_be_done_is_told(
     assert "needs several speakers, but there is one to train on" in capsys.readouterr().err
     assert run(*command, "--meta.way", "reptile", "--meta.learn_rates", "true") != 0
     assert "`meta.learn_rates` needs `meta.way` fomaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("method", "unused", "mend"),
+    [
+        ("film+lhuc", "film", "give `lhuc` alone"),
+        ("eigen-profile+lhuc", "eigen-profile", "give `lhuc` alone"),
+        ("warp+first-layers", "warp", "give `first-layers` alone"),
+        ("adabn+full", "adabn", "give `full` alone"),
+        ("full+kld", "kld", "give `full` alone"),
+        ("l2sp", "l2sp", "give `full` or `lhuc` instead"),
+        ("replay", "replay", "give `full` or `lhuc` instead"),
+        ("pseudo-label", "pseudo-label", "give `full` or `lhuc` instead"),
+    ],
+)
+def test_meta_learning_refuses_a_method_of_which_it_would_leave_something_out(
+    method: str, unused: str, mend: str, tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    command = ("train", "--train", tone_corpus["train"], "--out", tmp_path / "run", *TINY, *QUICK)
+    assert run(*command, "--meta.method", method) == 1
+    said = capsys.readouterr().err
+    assert f"which `{unused}` does not say; {mend}." in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_meta_learning_asks_of_the_speech_is_asked_before_any_training(
+    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everything = read_manifest(tone_corpus["train"])
+    few = [u for u in everything if int(u.id.rpartition("-")[2]) < 5]
+    write_manifest(tmp_path / "few.jsonl", few)
+    write_manifest(tmp_path / "one.jsonl", few[::5])
+    write_manifest(tmp_path / "nobody.jsonl", [replace(u, speaker="unknown") for u in everything])
+    lhuc, lower = ("--meta.method", "lhuc"), "give `meta.recordings` 2, or leave `meta` out"
+    for name, options, reason in (
+        ("few", lhuc, f"nobody who is named has more than 5; {lower}"),
+        ("one", lhuc, "nobody who is named has more than 1; give more recordings of each speaker"),
+        ("nobody", lhuc, "no recording names its speaker"),
+        ("nobody", ("--warp_normalised", "true"), "`warp_normalised` needs to know whose is whose"),
+        ("few", ("--meta.method", "first-layers", "--model.layers", "1", "--meta.recordings", "2"), "`settings.first`"),
+    ):
+        out = ("--out", tmp_path / "run", *TINY, *QUICK, "--keep_judged", 0)
+        assert run("train", "--train", tmp_path / f"{name}.jsonl", *out, *options) == 1
+        said = capsys.readouterr().err
+        assert reason in said and said.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_batch_of_meta_learning_leaves_enough_to_adapt_to(
+    tone_corpus: dict[str, Path], feature_cache: Path, tmp_path: Path
+) -> None:
+    made = [u for u in read_manifest(tone_corpus["train"]) if int(u.id.rpartition("-")[2]) < 5]
+    odd = [replace(u, speaker="unknown") if u.speaker == "anna" else u for u in made if u.id != "ben-0"]
+    write_manifest(tmp_path / "few.jsonl", [u for u in odd if u.id != "ben-1"])
+    meta = ("--meta.recordings", 2, "--meta.batch_budget", 100_000, "--meta.steps", 4, "--meta.share", 1)
+    more = ("--out", tmp_path / "run", *TINY, *QUICK, "--keep_judged", 0, "--speeds", "[0.9, 1.0]")
+    assert run("train", "--train", tmp_path / "few.jsonl", *more, *meta) == 0
+    assert read_record(tmp_path / "run")["training"]["steps"] == 10
+    assert "8 of 12 speakers, copies at other speeds counted, have 4 recordings and a name" in (
+        tmp_path / "run" / "log.txt"
+    ).read_text(encoding="utf-8")
 
 
 def test_a_model_that_was_trained_without_a_summary_is_not_adapted_by_one(

@@ -49,6 +49,18 @@ def test_items_of_a_batch_are_of_similar_length() -> None:
     assert padded < 0.8 * sum(len(items) * costs[items].max() for items in shuffled)
 
 
+@pytest.mark.parametrize("budget", [1, 300, 10**9])
+def test_a_batch_of_a_label_spares_some_of_its_items(budget: int) -> None:
+    labels = ["ann"] * 4 + ["bob"] * 9 + ["cat"]
+    batches, _ = _epoch(LengthBuckets(_costs(14), budget, 0, labels=labels, spare=3), 14)
+    assert sorted(np.concatenate(batches)) == list(range(14))
+    for items in batches:
+        (own,) = {labels[item] for item in items}
+        assert len(items) <= max(1, labels.count(own) - 3)
+    whole, _ = _epoch(LengthBuckets(_costs(14), 10**9, 0, labels=labels), 14)
+    assert sorted(map(len, whole)) == [1, 4, 9]
+
+
 def test_few_long_items_stand_together_within_four_budgets() -> None:
     costs = np.array([10] * 20 + [60] * 9 + [500, 900])
     runs = cut(np.argsort(costs, kind="stable"), costs, 100, least=6)

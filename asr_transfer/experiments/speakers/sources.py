@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_transfer.adaptation.adaptable_source import train_source
+from asr_transfer.adaptation.named_speakers import require_enough_speakers
 from asr_transfer.adaptation.speaker_profiles import space_of_training
 from asr_transfer.adaptation.warp import prior_of_training
 from asr_transfer.config import KEEP_SOURCE, to_record
@@ -57,6 +58,12 @@ def train_sources(
                 log(f"{speaker} has too few utterances to adapt on {', '.join(map(str, missing))}; left out there")
     if config.protocol.judged_utterances and not all(fold.judged for fold in folds):
         log("there is too little speech to hold some out from training, so `auto` does not judge what others lose")
+    if config.speaker_profiles is not None and config.model is None:
+        given = {utterance.id: utterance for utterances in splits.values() for utterance in utterances}
+        for fold in folds:
+            require_enough_speakers(
+                [given[name] for name in fold.train], f"fold '{fold.name}'", "leave `speaker_profiles` out"
+            )
     shop = Workshop({name: str(path) for name, path in manifests.items()}, str(folder), config)
     shop = replace(shop, config=_precise(config, folder, log))
     begin = time.process_time()

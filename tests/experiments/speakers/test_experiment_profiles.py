@@ -10,7 +10,7 @@ import pytest
 
 from asr_transfer.config import ModelConfig, SourceConfig, SpecAugmentConfig, TrainerConfig
 from asr_transfer.data.manifest import write_manifest
-from asr_transfer.errors import ConfigError
+from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.experiments.speakers.config import ExperimentConfig, MethodGrid
 from asr_transfer.experiments.speakers.experiment import run_experiment
 from asr_transfer.experiments.speakers.protocol import ProtocolConfig
@@ -46,6 +46,16 @@ def test_every_source_model_has_them_and_methods_go_by_them(tmp_path: Path, feat
     }  # fmt: skip
     space = SpeakerSpace.load(tmp_path / "run" / "models" / "si" / "model" / FILE)
     assert len(space.speakers) == 9 and all(name.startswith("train") for name in space.speakers)
+
+
+def test_too_few_speakers_are_named_before_any_training(tmp_path: Path, feature_cache: Path) -> None:
+    manifests = {split: tmp_path / f"{split}.jsonl" for split in ("train", "dev", "test")}
+    for split, path in manifests.items():
+        names = [f"{split}{number}" for number in range(7 if split == "train" else 1)]
+        write_manifest(path, [u for n, name in enumerate(names) for u in make_speaker(tmp_path, name, 1.0, 3, n)])
+    with pytest.raises(DataError, match="fold 'si': has 7 training speakers with 2 recordings.*`speaker_profiles`"):
+        run_experiment(manifests, CONFIG, tmp_path / "run", 1, lambda line: None)
+    assert not (tmp_path / "run" / "models").exists()
 
 
 def test_methods_that_go_by_them_ask_for_them() -> None:
