@@ -2,4 +2,5 @@
 
 from asr_transfer.cli import start
 
-start()
+if __name__ == "__main__":
+    start()
