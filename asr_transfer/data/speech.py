@@ -169,8 +169,8 @@ class Spoken:
                 report.drop(
                     utterance.id,
                     f"CTC needs {needed} frames for '{utterance.text}' but {utterance.duration:.2f} s leave {left} "
-                    "after subsampling: the recording is cut off, or the transcript is not what was said (in a training "
-                    "from the start, smaller `model.strides` or coarser `model.units` help too)",
+                    "after subsampling: the recording is cut off, or the transcript is not what was said (in a "
+                    "training from the start, smaller `model.strides` or coarser `model.units` help too)",
                 )
             else:
                 kept.append(number)
