@@ -166,10 +166,6 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
         )
     if record is None:
         return None
-    if command.model.pretrained is not None:
-        new = ", ".join(f"'{name}' of {len(own)} rows" for name, own in sorted(recogniser.tokens_by_head.items()))
-        for name, old in open_pretrained(local_folder(command.model.pretrained), "ctc").tokens.items():
-            record.say(f"vocabulary: the published head '{name}' of {len(old)} rows is left out; new: {new}")
     languages = ", ".join(sorted({u.language for u in train}))
     card = (
         f"# Speech recogniser ({languages})\n\nTrained on {len(train)} utterances of "
@@ -190,6 +186,10 @@ def train_run(command: TrainCommand, say: Say) -> Score | None:
     }
     scores, total, more = {}, None, dict[str, Any]()
     with kept_in(model, how, say):
+        if command.model.pretrained is not None:
+            new = ", ".join(f"'{name}' of {len(own)} rows" for name, own in sorted(recogniser.tokens_by_head.items()))
+            for name, old in open_pretrained(local_folder(command.model.pretrained), "ctc").tokens.items():
+                record.say(f"vocabulary: the published head '{name}' of {len(old)} rows is left out; new: {new}")
         if calibration := dev or held.judged:
             recogniser = calibrated(recogniser, Spoken(calibration, store), say)
         kept = keep(held, report, store, command.keep_source, command.trainer.seed)

@@ -15,7 +15,7 @@ from asr_transfer.errors import ConfigError, ModelError
 from asr_transfer.models.pretrained.ctc_families import FAMILIES, CtcFamily, make_whole, plain_config
 from asr_transfer.models.pretrained.ctc_weights import name_in, rows_of, with_whole_weights
 from asr_transfer.models.pretrained.family import Pretrained, family
-from asr_transfer.models.pretrained.json_files import read_json
+from asr_transfer.models.pretrained.json_files import read_feature_settings, read_json
 from asr_transfer.models.pretrained.library import transformers
 from asr_transfer.models.pretrained.tokenizer_files import languages_in, read_vocabulary
 from asr_transfer.models.pretrained.transformers_ctc import TransformersCtc
@@ -25,9 +25,6 @@ from asr_transfer.plain import checked
 
 HEAD = "main"
 """Name of the head of a model that is of one language and does not say of which."""
-
-_INNER = "feature_extractor"
-"""Field of the settings that holds those of the feature extractor, where others stand beside them."""
 
 
 def _heads(folder: Path, config: Mapping[str, Any]) -> list[str] | None:
@@ -124,11 +121,8 @@ def inputs_of(folder: Path, config: Mapping[str, Any]) -> Inputs:
     Raises:
         ModelError: its settings are missing where they decide, or others than can be computed.
     """
-    files = [folder / name for name in ("preprocessor_config.json", "processor_config.json")]
-    file = next((file for file in files if file.is_file()), files[0])
-    found = read_json(file) if file.is_file() else {}
     try:
-        return _inputs(file, checked(Mapping[str, Any], found.get(_INNER, found), str(file), _INNER), config)
+        return _inputs(*read_feature_settings(folder), config)
     except ConfigError as error:
         raise ModelError(f"{error} Copy the model again.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.configuration import readable
 from asr_transfer.plain import checked
 
+_INNER = "feature_extractor"
+"""Field of the settings that holds those of the feature extractor, where others stand beside them."""
 _POINTER = b"version https://git-lfs"
 """How the text begins that stands in a copy of a repository for a large file which was not fetched."""
 
@@ -54,6 +57,19 @@ def read_model_config(file: Path) -> dict[str, Any]:
             "model as it was before, in float32 or float16."
         )
     return config
+
+
+def read_feature_settings(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    """Return the file that tells what a model's feature extractor computes, and its settings, empty without a file.
+
+    Raises:
+        ModelError: The file is damaged.
+        ConfigError: The settings are no mapping.
+    """
+    files = [folder / name for name in ("preprocessor_config.json", "processor_config.json")]
+    file = next((file for file in files if file.is_file()), files[0])
+    found = read_json(file) if file.is_file() else {}
+    return file, checked(Mapping[str, Any], found.get(_INNER, found), str(file), _INNER)
 
 
 def refuse_pointer(file: Path) -> None:

@@ -13,7 +13,7 @@ from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.adapters import base_state
 from asr_transfer.models.pretrained.family import Pretrained, family
-from asr_transfer.models.pretrained.json_files import read_json
+from asr_transfer.models.pretrained.json_files import read_feature_settings, read_json
 from asr_transfer.models.pretrained.weights import fill, read_tensors
 from asr_transfer.models.pretrained.whisper import Whisper
 from asr_transfer.models.pretrained.whisper_decoder_layers import DecoderSizes
@@ -113,15 +113,10 @@ def _suppressed(where: str, found: Any, name: str, size: int) -> tuple[int, ...]
 
 def _require_features(folder: Path, config: Mapping[str, Any]) -> None:
     """Refuse settings of a feature extractor that computes other features than those that are computed here."""
-    files = [folder / name for name in ("preprocessor_config.json", "processor_config.json")]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None:
-        return
-    found = read_json(file)
-    inner = checked(Mapping[str, Any], found.get("feature_extractor", found), str(file), "feature_extractor")
+    file, found = read_feature_settings(folder)
     known = {"sampling_rate": audio.SAMPLE_RATE, "hop_length": 160, "n_fft": 400}
     for name, value in {**known, "feature_size": config.get("num_mel_bins")}.items():
-        if (own := inner.get(name, value)) != value:
+        if (own := found.get(name, value)) != value:
             raise ModelError(
                 f"{file}: `{name}` is {own!r}, but the model hears {value}; copy the file of this very model, or "
                 "remove it, then the usual features are computed."
