@@ -146,9 +146,9 @@ MUTANTS = (
     Mutant(
         "development-speech-is-trained-on",
         f"{TRAINING}/session.py",
-        "tasks, tokens, report = language_tasks(train, config)",
+        "tasks, tokens, report = language_tasks(train, config)\n    if log",
         "everything = Spoken([*train.utterances, *dev.utterances], train.store)\n"
-        "    tasks, tokens, report = language_tasks(everything, config)",
+        "    tasks, tokens, report = language_tasks(everything, config)\n    if log",
         "the best weights are chosen on speech that was trained on",
         ("tests/test_promises.py",),
     ),
@@ -163,8 +163,8 @@ MUTANTS = (
     Mutant(
         "a-batch-is-too-dear",
         "asr_transfer/data/batching.py",
-        "dearest_with * (count + 1) > most",
-        "dearest_with * count > most",
+        "dearest_with * (count + 1) > allowed",
+        "dearest_with * count > allowed",
         "batches go beyond the budget by an item",
         ("tests/data/test_batching.py",),
     ),
