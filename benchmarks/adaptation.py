@@ -53,8 +53,8 @@ from asr_transfer.errors import AsrTransferError
 from benchmarks.above_zero import require_above_zero
 from benchmarks.adaptation_place import Place, prepare
 from benchmarks.adaptation_sharing import DEEP, SHARING, measure_sharing, sharing_table
+from benchmarks.machine import machine
 from benchmarks.targets import met
-from benchmarks.training import machine
 
 METHOD_LIMIT, AUTO_LIMIT = 10.0, 60.0
 """CPU-seconds of one adaptation, and of `auto` with the adaptation that follows from it."""

@@ -39,8 +39,8 @@ from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.runs.record import RunRecord
 from benchmarks.above_zero import require_above_zero
 from benchmarks.lexicon import PHONES, made_lexicon, measure
+from benchmarks.machine import machine
 from benchmarks.targets import met
-from benchmarks.training import machine
 
 RATE = 25
 """Frames a second."""

@@ -45,8 +45,9 @@ from asr_transfer.training.optimisation import scale_at
 from asr_transfer.training.streams import Task
 from asr_transfer.transfer.plan import Done, Freeze, TransferPlan
 from benchmarks.above_zero import require_above_zero
+from benchmarks.machine import machine
+from benchmarks.paced import PacedTrainer
 from benchmarks.targets import met
-from benchmarks.training import PacedTrainer, machine
 
 HEAD = "classes"
 CLASSES = 10

@@ -24,7 +24,7 @@ from asr_transfer.data.inputs import Inputs
 from asr_transfer.data.speech import Spoken
 from asr_transfer.models.contract import SpeechModel, paths_with_tensors
 from asr_transfer.training.streams import Output
-from benchmarks.training import PacedTrainer
+from benchmarks.paced import PacedTrainer
 
 LOADING, MASKS, LOSS, BOOKKEEPING, LOOP = "loading", "SpecAugment masks", "CTC", "bookkeeping", "SpeechBrain's loop"
 CLIPPING, OPTIMISER, BETWEEN, HEAD = "clipping", "optimiser", "between blocks", "head"

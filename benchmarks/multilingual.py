@@ -37,7 +37,9 @@ from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.training.session import speech_task
 from asr_transfer.training.streams import Mixture, Task
 from benchmarks.above_zero import require_above_zero
-from benchmarks.training import MODELS, SCHEDULE, PacedTrainer, Side, machine, ratios, spread
+from benchmarks.machine import machine
+from benchmarks.paced import PacedTrainer, Side, spread, step_ratios, take_turns
+from benchmarks.training import MODELS, SCHEDULE
 from benchmarks.training_corpus import Corpus, make_corpus
 
 MORE = 3
@@ -86,23 +88,12 @@ def main(languages: int = 10, an4: Path | None = None, rounds: int = 20, steps: 
         for model in MODELS:
             alone = side("monolingual", corpus, model, 1, budget)
             mixed = side("mixed", corpus, model, languages, budget)
-            _take_turns([alone, mixed], rounds, steps)
-            median, extent = spread(ratios(alone, mixed, per_step=True), 3)
+            take_turns([alone, mixed], rounds, steps)
+            median, extent = spread(step_ratios(alone, mixed), 3)
             table.add_row(model, *(f"{1000 * _seconds(s) / steps:.0f}" for s in (alone, mixed)), median, extent)
     console.print(f"{corpus.name}: {len(corpus.train)} utterances")
     console.print(table)
     console.print(machine())
-
-
-def _take_turns(sides: list[Side], rounds: int, steps: int) -> None:
-    for number in range((rounds + 1) * steps):
-        for turn in sides[:: 1 if number % 2 else -1]:
-            turn.measure(1, keep=number >= steps)  # the first round is for warming up
-    for one in sides:
-        one.rounds = [
-            (sum(r[0] for r in part), sum(r[1] for r in part), 0.0)
-            for part in (one.rounds[first : first + steps] for first in range(0, rounds * steps, steps))
-        ]
 
 
 def _seconds(one: Side) -> float:

@@ -62,8 +62,9 @@ from asr_transfer.runs.record import RunRecord
 from asr_transfer.training.activations import Stored, above, frozen_depth
 from asr_transfer.training.session import speech_task
 from asr_transfer.transfer.plan import Add, Done, Freeze, TransferPlan
+from benchmarks.machine import machine
+from benchmarks.paced import PacedTrainer
 from benchmarks.targets import met
-from benchmarks.training import PacedTrainer, machine
 from benchmarks.training_corpus import find_utterances
 from benchmarks.transformers_peer import Loop, WindowedWhisper, windowed_features
 

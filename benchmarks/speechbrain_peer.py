@@ -3,7 +3,8 @@
 Written the way SpeechBrain's own recipes are: a `DynamicItemDataset` whose audio pipeline decodes the recording,
 log-mel features and their normalisation computed on the fly in `compute_forward`, `DynamicBatchSampler`, `PaddedBatch`,
 `sb.Brain` with its own step (autocast over forward pass and loss, gradient clipping), `sb.nnet.losses.ctc_loss`, AdamW.
-The network is ours, so that both sides train the same parameters, or one of the same sizes with SpeechBrain's own LSTM.
+The network is ours, so that both sides train the same parameters, or one of the same sizes out of SpeechBrain's own
+layers (`speechbrain_networks.py`).
 """
 
 from __future__ import annotations
@@ -23,11 +24,9 @@ from speechbrain.dataio.dataloader import LoopedLoader, SaveableDataLoader
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.sampler import DynamicBatchSampler
 from speechbrain.lobes.features import Fbank
-from speechbrain.nnet.RNN import LSTM
 from speechbrain.processing.features import InputNormalization
-from torch import nn
 
-from asr_transfer.config import ModelConfig, Precision, SpecAugmentConfig
+from asr_transfer.config import Precision, SpecAugmentConfig
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.greedy import greedy
@@ -36,32 +35,6 @@ from asr_transfer.models.acoustic import AcousticModel
 
 BUCKETS = 30
 """Of 10, 20, 30, 40, 60 and 100 the number that fills AN4's batches best: 24.7 s of audio each, 3 % padding."""
-
-
-class OwnLstm(nn.Module):
-    """An encoder of our default sizes out of SpeechBrain's LSTM, for `AcousticModel.encoder`.
-
-    Args:
-        inputs: channels of the front end.
-        config: layers, width, dropout.
-        lengths: pass the lengths on, so that padding does not reach the backward direction: the sequences are packed.
-            SpeechBrain's CRDNN recipes leave them out.
-    """
-
-    def __init__(self, inputs: int, config: ModelConfig, lengths: bool) -> None:
-        super().__init__()
-        self.lengths, self.dim = lengths, 2 * config.dim
-        self.rnn = LSTM(
-            config.dim, input_size=inputs, num_layers=config.layers, dropout=config.dropout, bidirectional=True
-        )
-        self.norm = nn.LayerNorm(self.dim)
-
-    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Map (batch, time, inputs) to (batch, time, dim)."""
-        relative = lengths / x.shape[1]
-        hidden: torch.Tensor = self.rnn(x, lengths=relative if self.lengths else None)[0]
-        normalised: torch.Tensor = self.norm(hidden)
-        return normalised
 
 
 @dataclass(frozen=True)

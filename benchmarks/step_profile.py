@@ -61,7 +61,8 @@ from benchmarks.laps import (
     Operations,
     watched,
 )
-from benchmarks.training import MODELS, machine
+from benchmarks.machine import machine
+from benchmarks.training import MODELS
 from benchmarks.training_corpus import Corpus, make_corpus
 
 PRECISIONS: tuple[Taken, ...] = get_args(Taken)

@@ -1,14 +1,17 @@
-"""Measures the speed of training, against a plain SpeechBrain recipe with the same network, in one run.
+"""Measures the speed of training, beside a plain SpeechBrain recipe with the same network and with its own, in one run.
 
-Prints audio-seconds trained on per second of processor time (true lengths, padding not counted) of each encoder through
-the real `Trainer` (loading, SpecAugment, forward, CTC, backward, clipping, AdamW), of the peer (see
-`speechbrain_peer.py`), and the cost of output-conservative training beside plain fine-tuning.
+Audio-seconds trained on per second of processor time (true lengths, padding not counted) of each encoder through the
+real `Trainer` (loading, SpecAugment, forward, CTC, backward, clipping, AdamW), and of the peer (`speechbrain_peer.py`),
+each in the precision that is the faster one for it; what `--trainer.precision auto` takes beside the better one; and
+the cost of output-conservative training beside plain fine-tuning.
 
 All sides run on one thread of one process, without worker processes, and take turns every few steps, in alternating
 order, so that a machine whose speed drifts slows all of them alike; the medians of the rounds are compared. Seconds are
 the process's own (`time.process_time`), which other jobs on the same cores still inflate through shared caches.
 
-    python benchmarks/training.py [--an4 DIR] [--rounds 12]
+    python benchmarks/training.py [--an4 DIR] [--rounds 12] [--out DIR]
+
+The run folder's `run.json`, copied to `docs/results`, fills tables of `docs/speed.md`.
 """
 
 from __future__ import annotations
@@ -22,34 +25,34 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # run as a script, find our neighbours
 
 import logging
-import platform
-import re
 import statistics
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import jsonargparse
-import speechbrain
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from asr_transfer.config import ModelConfig, Precision, TrainerConfig
-from asr_transfer.data.batching import LengthBuckets
+from asr_transfer.errors import AsrTransferError
+from asr_transfer.experiments.core.tables import Column, Table, show
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.progress import Work
+from asr_transfer.runs.record import RunRecord
 from asr_transfer.training import criteria
 from asr_transfer.training.forward import run
 from asr_transfer.training.objective import Objective
 from asr_transfer.training.streams import Output, Task
-from asr_transfer.training.trainer import Trainer
 from asr_transfer.transfer.distillation import Distillation
 from benchmarks import speechbrain_peer as peer
 from benchmarks.above_zero import require_above_zero
+from benchmarks.machine import machine
+from benchmarks.paced import PacedTrainer, Side, ratios, spread, step_ratios, take_turns
+from benchmarks.speechbrain_networks import OWN
+from benchmarks.targets import met
 from benchmarks.training_corpus import Corpus, make_corpus
 
 MODELS = {
@@ -66,56 +69,19 @@ SCHEDULE = 2000
 """Steps of the learning-rate schedule, of which only the first are taken here."""
 
 
-class PacedTrainer(Trainer):
-    """The real trainer, a few steps at a time, with its clock."""
+WANTED = {"bilstm": 1.5, "tdnn": 1.8, "conformer": 1.5}
+"""Times as fast as SpeechBrain's loop, each side in its better precision."""
+AUTO_WANTED, KLD_WANTED = 0.97, 1.05
+SAME, OTHER = "our network", "its own layers"
 
-    def __init__(self, *args: Any, durations: list[float], **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.durations = durations
-        self.audio = self.stepping = 0.0
-        self._begun = False
-
-    @property
-    def cpu(self) -> float:
-        """Processor seconds of training: loading and steps, validation not counted."""
-        return self.progress.loading_seconds + self.stepping
-
-    @property
-    def data(self) -> float:
-        """The part of `cpu` spent on making batches."""
-        return self.progress.loading_seconds
-
-    def advance(self, steps: int) -> None:
-        """Take `steps` optimiser steps."""
-        self.fit([0], torch.utils.data.DataLoader(_Next(self, steps), batch_size=None))
-
-    def on_fit_start(self) -> None:
-        """Make the optimiser at the first call only."""
-        if not self._begun:
-            super().on_fit_start()
-            self._begun = True
-
-    def fit_batch(self, batch: Any) -> torch.Tensor:
-        """Take the trainer's own step, and time it."""
-        begin = time.process_time()
-        loss = super().fit_batch(batch)
-        self.stepping += time.process_time() - begin
-        self.audio += sum(self.durations[item] for part in batch for b in part.values() for item in b.items.tolist())
-        return loss
-
-
-class _Next(torch.utils.data.IterableDataset[Any]):
-    def __init__(self, trainer: PacedTrainer, steps: int) -> None:
-        self._trainer, self._steps = trainer, steps
-
-    def __iter__(self) -> Iterator[Any]:
-        first = self._trainer.optimizer_step
-        for step in range(first, first + self._steps):
-            yield self._trainer._load(step)
+AUTO: Precision = "auto"
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
 class UncachedTeacher(Distillation):
     """KLD as it is without cached posteriors: the teacher runs on every batch, in the same precision."""
+
+    bf16 = False
 
     def setup(self, model: torch.nn.Module, streams: Mapping[str, Any]) -> None:
         """Remember the stream; nothing is computed in advance."""
@@ -126,43 +92,10 @@ class UncachedTeacher(Distillation):
     def forward(self, model: torch.nn.Module, outputs: Mapping[str, Output]) -> torch.Tensor:
         """Return the cross-entropy per output position, the teacher's posteriors computed now."""
         output = outputs[self.stream]
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             teacher = run(self.teacher, self._stream, output.batch)  # type: ignore[arg-type]
         target = teacher.require_logits().softmax(-1) * output.valid()[:, :, None]
         return -(target * output.require_logits().log_softmax(-1)).sum() / output.count()
-
-
-@dataclass
-class Side:
-    """Something that is timed in rounds.
-
-    Attributes:
-        name: name in the table.
-        clock: has `cpu`, `data` and `audio`, growing.
-        advance: function that takes a number of optimiser steps.
-        rounds: (cpu, data, audio) seconds of each measured round.
-    """
-
-    name: str
-    clock: Any
-    advance: Callable[[int], None]
-    rounds: list[tuple[float, float, float]] = field(default_factory=list)
-
-    def measure(self, steps: int, keep: bool = True) -> None:
-        """Take a turn of `steps` that counts as a round."""
-        before = self.clock.cpu, self.clock.data, self.clock.audio
-        self.advance(steps)
-        after = self.clock.cpu, self.clock.data, self.clock.audio
-        if keep:
-            self.rounds.append((after[0] - before[0], after[1] - before[1], after[2] - before[2]))
-
-    def speeds(self) -> list[float]:
-        """Return audio-seconds per processor-second of each round."""
-        return [audio / cpu for cpu, _, audio in self.rounds]
-
-    def data_share(self) -> float:
-        """Return the share of processor time spent on data, over all rounds."""
-        return sum(r[1] for r in self.rounds) / sum(r[0] for r in self.rounds)
 
 
 def new_model(name: str, corpus: Corpus, seed: int = 0) -> AcousticModel:
@@ -175,7 +108,7 @@ def our_side(
     label: str,
     corpus: Corpus,
     model: str = "bilstm",
-    precision: Precision = "bf16",
+    precision: Precision = "fp32",
     objective: Objective | None = None,
     seed: int = 0,
 ) -> Side:
@@ -192,33 +125,14 @@ def our_side(
     return Side(label, trainer, trainer.advance)
 
 
-def peer_side(
-    label: str,
-    corpus: Corpus,
-    precision: Precision = "bf16",
-    ours: Side | None = None,
-    lstm: Literal["ours", "lengths", "no lengths"] = "ours",
-) -> Side:
-    """Return the peer.
-
-    Args:
-        label: name in the table.
-        corpus: its training utterances are read.
-        precision: SpeechBrain's.
-        ours: the trainer whose batches are read in the same order; None for the recipe's own sampler.
-        lstm: our encoder, or SpeechBrain's LSTM with or without the utterances' lengths.
-    """
-    model = new_model("bilstm", corpus)
-    if lstm != "ours":
-        model.encoder = peer.OwnLstm(model.config.channels, model.config, lengths=lstm == "lengths")  # type: ignore
-    brain = peer.Peer(model, peer.PeerSettings(precision, steps=SCHEDULE), corpus.tokens)
+def peer_side(label: str, corpus: Corpus, model: str, precision: Precision, own: bool = False) -> Side:
+    """Return the peer, with our network or one of SpeechBrain's `own` layers."""
+    network = new_model(model, corpus)
+    if own:
+        network.encoder = OWN[model](MODELS[model].channels, MODELS[model])  # type: ignore[assignment]
+    brain = peer.Peer(network, peer.PeerSettings(precision, steps=SCHEDULE), corpus.tokens)
     data = peer.dataset(corpus.train, corpus.tokens)
-    if ours is None:
-        batches: Any = peer.batch_sampler(data, SECONDS)
-    else:
-        buckets: LengthBuckets = ours.clock._buckets["train"]
-        batches = [buckets.batch(step).tolist() for step in range(SCHEDULE)]
-    loader = peer.looped(brain, peer.loader(data, batches), 1)
+    loader = peer.looped(brain, peer.loader(data, peer.batch_sampler(data, SECONDS)), 1)
 
     def advance(steps: int) -> None:
         loader.epoch_length = steps
@@ -227,27 +141,137 @@ def peer_side(
     return Side(label, brain, advance)
 
 
-def ratios(first: Side, second: Side, per_step: bool) -> list[float]:
-    """Return by round how many times as fast `first` is: time per step, or audio-seconds per second."""
-    if per_step:
-        return [b[0] / a[0] for a, b in zip(first.rounds, second.rounds, strict=True)]
-    return [a / b for a, b in zip(first.speeds(), second.speeds(), strict=True)]
+def faster(make: Callable[[Precision], Side], steps: int) -> tuple[Side, Precision]:
+    """Return a side in the precision in which it is faster, and that precision; both take a turn for warming up."""
+    sides: dict[Precision, Side] = {precision: make(precision) for precision in PRECISIONS}
+    for _ in range(2):
+        for side in sides.values():
+            side.advance(1)
+    for side in sides.values():
+        side.measure(steps)
+    best = max(sides, key=lambda precision: sides[precision].speeds()[0])
+    sides[best].rounds.clear()
+    return sides[best], best
 
 
-def spread(values: list[float], digits: int) -> tuple[str, str]:
-    """Return median and range as text."""
-    return f"{statistics.median(values):.{digits}f}", f"{min(values):.{digits}f}-{max(values):.{digits}f}"
+@dataclass(frozen=True)
+class Beside:
+    """How fast we train an encoder, beside SpeechBrain's loop.
+
+    Attributes:
+        encoder: its kind.
+        network: whose network the loop trains.
+        speed: our audio-seconds per processor-second, in the median.
+        precision: precision in which we are faster.
+        data: share of our time that batches take.
+        other: audio-seconds per processor-second of the loop, in the median.
+        other_precision: precision in which it is faster.
+        ratios: times as fast as the loop that we are, by round.
+        wanted: the least that is wanted of their median.
+    """
+
+    encoder: str
+    network: str
+    speed: float
+    precision: str
+    data: float
+    other: float
+    other_precision: str
+    ratios: list[float]
+    wanted: float
 
 
-def machine() -> str:
-    """Return one line on what the figures were measured on."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
-    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return (
-        f"{found[1] if found else platform.processor()}, {os.cpu_count()} cores{load}; torch {torch.__version__}, "
-        f"speechbrain {speechbrain.__version__}, {torch.get_num_threads()} thread"
-    )
+def beside_speechbrain(corpus: Corpus, rounds: int, steps: int, work: Work) -> list[Beside]:
+    """Measure each encoder beside the loop, with our network and with SpeechBrain's own."""
+    found = []
+    for encoder, wanted in WANTED.items():
+        made = [faster(lambda precision: our_side("ours", corpus, encoder, precision), steps)]  # noqa: B023
+        for own in (False, True):
+            made.append(faster(lambda precision: peer_side("", corpus, encoder, precision, own), steps))  # noqa: B023
+        for number in range(rounds + 1):
+            for side, _ in made if number % 2 else reversed(made):
+                side.advance(1)  # not counted: it finds the other sides' memory and caches
+                side.measure(steps, keep=number > 0)  # the first round is for warming up
+            work.advance(1)
+        (ours, precision), *peers = made
+        for (side, other), network in zip(peers, (SAME, OTHER), strict=True):
+            speeds = (statistics.median(one.speeds()) for one in (ours, side))
+            speed, its = speeds
+            found.append(
+                Beside(encoder, network, speed, precision, ours.data_share(), its, other, ratios(ours, side), wanted)
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What `auto` takes for an encoder.
+
+    Attributes:
+        encoder: its kind.
+        speeds: audio-seconds per processor-second by precision, in the median.
+        taken: what `auto` took.
+        ratios: its speed as a share of the better one's, by round.
+    """
+
+    encoder: str
+    speeds: Mapping[str, float]
+    taken: str
+    ratios: list[float]
+
+
+def probe(corpus: Corpus, rounds: int, steps: int, work: Work) -> list[Probed]:
+    """Measure for each encoder what `auto` takes, on the same batches in turns."""
+    found = []
+    for encoder in MODELS:
+        sides = [our_side(name, corpus, encoder, name) for name in (*PRECISIONS, AUTO)]
+        take_turns(sides, rounds, steps)
+        *plain, auto = sides
+        better = max(plain, key=lambda side: statistics.median(side.speeds()))
+        speeds = {side.name: statistics.median(side.speeds()) for side in sides}
+        found.append(Probed(encoder, speeds, auto.clock.config.precision, ratios(auto, better)))
+        work.advance(rounds)
+    return found
+
+
+@dataclass(frozen=True)
+class Conservative:
+    """What a step of output-conservative training (KLD) costs.
+
+    Attributes:
+        name: where the teacher's posteriors come from.
+        milliseconds: processor time of a step, in the median.
+        ratios: times as long as a step of plain fine-tuning, by round.
+        wanted: the most that is wanted; None for no target.
+    """
+
+    name: str
+    milliseconds: float
+    ratios: list[float]
+    wanted: float | None = None
+
+
+def conservative(corpus: Corpus, rounds: int, steps: int, precision: Precision, work: Work) -> list[Conservative]:
+    """Measure plain training and KLD, cached or not; they differ so little that they take turns step by step."""
+    teacher = UncachedTeacher(new_model("bilstm", corpus), "train")
+    teacher.bf16 = precision == "bf16"
+    sides = [
+        our_side("plain fine-tuning", corpus, precision=precision),
+        our_side("KLD, posteriors kept", corpus, precision=precision, objective=Distillation(None, "train")),
+        our_side("KLD, the teacher at every step", corpus, precision=precision, objective=teacher),
+    ]
+    take_turns(sides, rounds, steps)
+    work.advance(rounds)
+    plain = sides[0]
+    return [
+        Conservative(
+            side.name,
+            1000 * statistics.median(cpu for cpu, _, _ in side.rounds) / steps,
+            step_ratios(plain, side),
+            KLD_WANTED if number == 1 else None,
+        )
+        for number, side in enumerate(sides)
+    ]
 
 
 def main(
@@ -255,127 +279,108 @@ def main(
     rounds: int = 12,
     steps: int = 5,
     only_precisions: bool = False,
+    out: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
-    """Measure training speed and print one table.
+    """Measure training speed and print tables.
 
     Args:
         an4: the AN4 corpus; default `$ASR_TRANSFER_SPEECH/an4` or `../shared/speech/an4`, else generated noise.
         rounds: number of turns of every side.
         steps: optimiser steps in a turn.
         only_precisions: whether to leave the peer out, and show what `auto` takes alone.
+        out: run folder to write, too.
+        overwrite: whether to replace the run that `out` holds.
     """
     require_above_zero(rounds=rounds, steps=steps)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.INFO)
-    console = Console(width=max(120, Console().width))
-    with tempfile.TemporaryDirectory() as work:
-        corpus = make_corpus(an4, Path(work), MODELS["bilstm"].strides, (1.0,))
-        console.print(_header(corpus, seconds=sum(u.duration for u in corpus.train)))
+    settings = {"rounds": rounds, "steps": steps, "only_precisions": only_precisions}
+    try:
+        record = None if out is None else RunRecord(out, settings, overwrite=overwrite)
+        with tempfile.TemporaryDirectory() as folder:
+            corpus = make_corpus(an4, Path(folder), MODELS["bilstm"].strides, (1.0,))
+            parts = measure(corpus, rounds, steps, only_precisions)
+    except AsrTransferError as error:
+        raise SystemExit(str(error)) from None
+    minutes = sum(utterance.duration for utterance in corpus.train) / 60
+    what = f"{corpus.name}, {minutes:.0f} minutes; {rounds} rounds of {steps} steps; {machine()}."
+    tables = tables_of(parts, what)
+    show(tables)
+    if record is not None:
+        scores = {name: [asdict(row) for row in rows] for name, rows in parts.items()}
+        record.finish(scores=scores, tables={"speeds": [table.to_plain() for table in tables]})
+
+
+def measure(corpus: Corpus, rounds: int, steps: int, only_precisions: bool = False) -> dict[str, list[Any]]:
+    """Return the rows of each table by its name."""
+    parts: dict[str, list[Any]] = {}
+    turns = len(MODELS) * rounds + (0 if only_precisions else len(WANTED) * (rounds + 1) + rounds)
+    with Work("measuring", turns, "turn") as work:
         if not only_precisions:
-            _compare(corpus, rounds, steps, console)
-        _precisions(corpus, rounds, steps, console)
-    console.print(machine())
+            parts["beside"] = beside_speechbrain(corpus, rounds, steps, work)
+        parts["precisions"] = probe(corpus, rounds, steps, work)
+        if not only_precisions:
+            taken = next(row.taken for row in parts["precisions"] if row.encoder == "bilstm")
+            parts["conservative"] = conservative(corpus, rounds, steps, "bf16" if taken == "bf16" else "fp32", work)
+    return parts
 
 
-def _header(corpus: Corpus, seconds: float) -> str:
-    return (
-        f"{corpus.name}: {len(corpus.train)} utterances, {seconds / 60:.1f} minutes. Our features are computed once, "
-        f"in {corpus.feature_seconds:.1f} CPU-seconds (not counted below); the peer computes them in every step. "
-        "Both sides mask spectrograms alike (SpecAugment); neither changes speed."
-    )
+def tables_of(parts: Mapping[str, Sequence[Any]], note: str) -> list[Table]:
+    """Return the tables of the rows that were measured, the note below the last."""
+    titles = {
+        "beside": "Audio-seconds trained on per CPU-second, beside a plain SpeechBrain recipe:",
+        "precisions": "What `--trainer.precision auto` takes, on the same batches in turns:",
+        "conservative": "A step of output-conservative training beside one of plain fine-tuning:",
+    }
+    last = list(parts)[-1]
+    return [Table.of(rows, COLUMNS[name], titles[name], note if name == last else "") for name, rows in parts.items()]
 
 
-def _compare(corpus: Corpus, rounds: int, steps: int, console: Console) -> None:
-    # Each with its own batches, as in a real run.
-    ours = our_side("ours, bilstm, bf16", corpus, seed=1)
-    full = our_side("ours, bilstm, fp32", corpus, precision="fp32", seed=2)
-    tdnn = our_side("ours, tdnn, bf16", corpus, "tdnn", seed=3)
-    conformer = our_side("ours, conformer, bf16", corpus, "conformer", seed=4)
-    own = peer_side("SpeechBrain, our bilstm, bf16", corpus)
-    own_full = peer_side("SpeechBrain, our bilstm, fp32", corpus, "fp32")
-    alone = [tdnn, conformer, full, own_full, own, ours]
-    # All on the same batches.
-    base = our_side("ours, bilstm, bf16", corpus)
-    same = peer_side("SpeechBrain, our bilstm, bf16", corpus, ours=base)
-    packed = peer_side("SpeechBrain, its LSTM, bf16", corpus, ours=base, lstm="lengths")
-    plain = peer_side("SpeechBrain, its LSTM without lengths, bf16", corpus, ours=base, lstm="no lengths")
-    together = [base, same, plain, packed]
-    for number in range(rounds + 1):
-        # Kernels are built for every new shape of a batch, on behalf of whoever meets it first: that place rotates.
-        first = number // 2 % len(together)
-        direction = 1 if number % 2 else -1
-        for side in alone[::direction] + (together[first:] + together[:first])[::direction]:
-            side.advance(1)  # not counted: it finds the other sides' memory and caches
-            side.measure(steps, keep=number > 0)  # the first round is for warming up
-    tuning = _fine_tuning(corpus, rounds, steps)
-
-    title = f"Training speed in audio-seconds per CPU-second, {rounds} rounds of {steps} steps"
-    table = Table(title=title, title_justify="left")
-    for column in ("side", "parameters", "median", "min-max", "ms per step", "data, %"):
-        table.add_column(column, justify="left" if column == "side" else "right")
-    for heading, sides in (("own batches", alone[::-1]), ("same batches", together), ("same batches", tuning)):
-        table.add_row(f"[bold]{heading}")
-        for side in sides:
-            size = sum(p.numel() for p in side.clock.modules["model"].parameters()) / 1e6
-            milliseconds = 1000 * statistics.median(cpu for cpu, _, _ in side.rounds) / steps
-            share = 100 * side.data_share()
-            speeds = spread(side.speeds(), 0)
-            table.add_row(side.name, f"{size:.2f} M", *speeds, f"{milliseconds:.0f}", f"{share:.1f}")
-        table.add_section()
-    table.add_row("[bold]ratios")
-    for name, values in (
-        ("ours / SpeechBrain, bf16, own batches, audio per second (target 1.5)", ratios(ours, own, per_step=False)),
-        ("ours / SpeechBrain, fp32, own batches, audio per second", ratios(full, own_full, per_step=False)),
-        ("SpeechBrain's step / ours, bf16, same network", ratios(base, same, per_step=True)),
-        ("SpeechBrain's step / ours, bf16, its LSTM", ratios(base, packed, per_step=True)),
-        ("SpeechBrain's step / ours, bf16, its LSTM without lengths", ratios(base, plain, per_step=True)),
-        ("KLD step / plain step (target 1.05)", ratios(tuning[0], tuning[1], per_step=True)),
-        ("KLD step with a teacher that is not cached / plain step", ratios(tuning[0], tuning[2], per_step=True)),
-    ):
-        table.add_row(name, "", *spread(values, 3))
-    console.print(table)
-
-
-def _fine_tuning(corpus: Corpus, rounds: int, steps: int) -> list[Side]:
-    """Time plain training and KLD, cached or not; they differ so little that they take turns step by step."""
-    teacher = UncachedTeacher(new_model("bilstm", corpus), "train")
-    sides = [
-        our_side("ours, fine-tuning", corpus),
-        our_side("ours, KLD", corpus, objective=Distillation(None, "train")),
-        our_side("ours, KLD, teacher not cached", corpus, objective=teacher),
+def _beside_columns() -> list[Column[Beside]]:
+    return [
+        ("encoder", lambda row: row.encoder),
+        ("SpeechBrain's loop on", lambda row: row.network),
+        ("ours", lambda row: f"{row.speed:.0f}, {row.precision}"),
+        ("SpeechBrain", lambda row: f"{row.other:.0f}, {row.other_precision}"),
+        ("times as fast", lambda row: spread(row.ratios, 2)[0]),
+        ("range of rounds", lambda row: spread(row.ratios, 2)[1]),
+        ("target", lambda row: f"≥ {row.wanted:g}"),
+        ("met", lambda row: met(statistics.median(row.ratios) >= row.wanted)),
+        ("our batches' share, %", lambda row: f"{100 * row.data:.1f}"),
     ]
-    _take_turns(sides, rounds, steps)
-    return sides
 
 
-def _take_turns(sides: list[Side], rounds: int, steps: int) -> None:
-    """Time sides step by step in turns, and sum each one's steps up to rounds."""
-    for number in range((rounds + 1) * steps):
-        first = number // 2 % len(sides)
-        for side in (sides[first:] + sides[:first])[:: 1 if number % 2 else -1]:
-            side.measure(1, keep=number >= steps)
-    for side in sides:
-        side.rounds = [
-            (sum(r[0] for r in part), sum(r[1] for r in part), sum(r[2] for r in part))
-            for part in (side.rounds[first : first + steps] for first in range(0, rounds * steps, steps))
-        ]
+def _precision_columns() -> list[Column[Probed]]:
+    return [
+        ("encoder", lambda row: row.encoder),
+        *((name, lambda row, name=name: f"{row.speeds[name]:.0f}") for name in PRECISIONS),  # type: ignore[misc]
+        ("it takes", lambda row: row.taken),
+        ("share of the better one's speed", lambda row: spread(row.ratios, 2)[0]),
+        ("range of rounds", lambda row: spread(row.ratios, 2)[1]),
+        ("target", lambda row: f"≥ {AUTO_WANTED:g}"),
+        ("met", lambda row: met(statistics.median(row.ratios) >= AUTO_WANTED)),
+    ]
 
 
-def _precisions(corpus: Corpus, rounds: int, steps: int, console: Console) -> None:
-    """Show for each network which precision `auto` takes, and its speed beside that of the better one."""
-    title = f"Precision, on the same batches in turns: audio-seconds per CPU-second, {rounds} rounds of {steps} steps"
-    table = Table(title=title, title_justify="left")
-    for column in ("network", *get_args(Precision)[::-1], "it takes", "auto / better (target 0.97)", "min-max"):
-        table.add_column(column, justify="left" if column == "network" else "right")
-    for model in MODELS:
-        sides = [our_side(name, corpus, model, name) for name in get_args(Precision)[::-1]]
-        _take_turns(sides, rounds, steps)
-        *plain, auto = sides
-        better = max(plain, key=lambda side: statistics.median(side.speeds()))
-        medians = (spread(side.speeds(), 0)[0] for side in sides)
-        table.add_row(model, *medians, auto.clock.config.precision, *spread(ratios(auto, better, per_step=False), 3))
-    console.print(table)
+def _conservative_columns() -> list[Column[Conservative]]:
+    return [
+        ("training", lambda row: row.name),
+        ("ms per step", lambda row: f"{row.milliseconds:.0f}"),
+        ("times a plain step", lambda row: spread(row.ratios, 3)[0]),
+        ("range of rounds", lambda row: spread(row.ratios, 3)[1]),
+        ("target", lambda row: "" if row.wanted is None else f"≤ {row.wanted:g}"),
+        ("met", lambda row: "" if row.wanted is None else met(statistics.median(row.ratios) <= row.wanted)),
+    ]
+
+
+COLUMNS: Mapping[str, Any] = {
+    "beside": _beside_columns(),
+    "precisions": _precision_columns(),
+    "conservative": _conservative_columns(),
+}
+"""The columns of each table, by its name."""
 
 
 if __name__ == "__main__":

@@ -46,8 +46,10 @@ from asr_transfer.training.metrics import ErrorRate
 from asr_transfer.training.precision import choose as choose_precision
 from asr_transfer.training.streams import Task
 from benchmarks import speechbrain_peer as peer
+from benchmarks.machine import machine
+from benchmarks.paced import PacedTrainer
 from benchmarks.targets import met
-from benchmarks.training import MODELS, PacedTrainer, machine, new_model
+from benchmarks.training import MODELS, new_model
 from benchmarks.training_corpus import Corpus, make_corpus
 
 BETWEEN = 1500

@@ -43,8 +43,8 @@ from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.progress import Work
 from asr_transfer.runs.record import RunRecord
+from benchmarks.machine import machine
 from benchmarks.targets import met
-from benchmarks.training import machine
 from benchmarks.training_corpus import find_utterances
 
 ONE, SHORT, LONG = "one short file", "short files", "one long file"

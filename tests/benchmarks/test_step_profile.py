@@ -10,30 +10,13 @@ import torch
 
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.models.acoustic import AcousticModel
-from benchmarks import laps, step_profile, training_corpus
+from benchmarks import laps, step_profile
 from benchmarks.laps import Laps, Operations
-from benchmarks.training import PacedTrainer, our_side
-from benchmarks.training_corpus import Corpus, make_corpus
+from benchmarks.paced import PacedTrainer
+from benchmarks.training import our_side
+from benchmarks.training_corpus import Corpus
 from docs.tables import kept
-
-TINY = {
-    "bilstm": ModelConfig("bilstm", 1, dim=8, channels=8),
-    "tdnn": ModelConfig("tdnn", 2, dim=8, channels=8),
-    "conformer": ModelConfig("conformer", 1, dim=8, channels=12),
-}
-
-
-@pytest.fixture
-def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    """Return a little generated noise; the benchmark has tiny models, and no other corpus."""
-    monkeypatch.setenv("ASR_TRANSFER_SPEECH", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(training_corpus, "NOISE_UTTERANCES", 24)
-    monkeypatch.setattr(training_corpus, "QUANTILES", (*[number / 12 for number in range(12)], 4.0))  # short ones
-    monkeypatch.setattr(step_profile, "MODELS", TINY)
-    monkeypatch.setattr("benchmarks.training.MODELS", TINY)
-    work = tmp_path / "noise"
-    work.mkdir()
-    return make_corpus(None, work, (2, 2), (1.0,))
+from tests.benchmarks.conftest import TINY
 
 
 def test_a_quick_run_prints_one_table_and_keeps_it(

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 
 from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.remarks import remark, told
-from asr_transfer.runs.workers import Backend, run_all
+from asr_transfer.runs.workers import Backend, _connect, run_all
 
 
 def square(value: int) -> tuple[int, int, int]:
@@ -30,17 +30,33 @@ def fail_at_two(value: int) -> int:
     return value
 
 
+@pytest.fixture(scope="module", autouse=True)
+def apart() -> Iterator[None]:
+    """Let Ray run from one process of its own, once for all tests: one that it was in cannot be forked safely."""
+    yield
+    if _APART:
+        _APART.pop().shutdown()
+
+
+_APART: list[ProcessPoolExecutor] = []
+
+
 def run_as(backend: Backend, *arguments: Any) -> list[Any]:
-    """Return what `run_all` yields. Ray runs from a process of its own: one that it was in cannot be forked safely."""
+    """Return what `run_all` yields."""
     function, values, workers, label, *needs = arguments
     if backend != "ray":
         return list(run_all(function, values, workers, label, backend, *needs))
     pytest.importorskip("ray")
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
-        return apart.submit(_listed, function, values, workers, label, *needs).result()
+    if not _APART:
+        _APART.append(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
+    return _APART[0].submit(_listed, function, values, workers, label, *needs).result()
 
 
 def _listed(function: Callable[[Any], Any], values: list[Any], workers: int, label: str, *needs: Any) -> list[Any]:
+    import ray
+
+    if not ray.is_initialized():
+        _connect(ray, workers)
     return list(run_all(function, values, workers, label, "ray", *needs))
 
 
