@@ -15,6 +15,7 @@ from asr_transfer.experiments.core.tables import Table, markdown
 from asr_transfer.experiments.speakers.calibrated import calibration_table
 from asr_transfer.experiments.speakers.foretold import read_cases as read_foretold
 from asr_transfer.experiments.speakers.predicted import forgetting_table, read_cases
+from benchmarks.race import Course, Entry, Tried, fastest, race_table
 from docs.origin import made
 from docs.records import CORPORA, measured, record
 from docs.tables_headline import headline, hindsight, untouched
@@ -197,6 +198,24 @@ def calibration(*runs: str) -> str:
     return f"{markdown([calibration_table(cases)])}\n{origins}"
 
 
+def race(name: str) -> str:
+    """Return how a race of trainings went, by the courses that its record keeps, with how it was made."""
+    values = record(name)
+    (kept_table,) = kept(values, "race")
+    tried = {
+        side: [Tried(Entry(**{**one["entry"], "speeds": tuple(one["entry"]["speeds"])}), one["cpu"], one["spent"],
+                     one["best"]) for one in own]
+        for side, own in values["scores"]["tried"].items()
+    }  # fmt: skip
+    courses = {
+        side: [Course([(cpu, int(steps), wer) for cpu, steps, wer in points]) for points in own]
+        for side, own in values["scores"]["courses"].items()
+    }
+    targets = [target / 100 for target in values["config"]["targets"]]
+    entries = {side: fastest(own) for side, own in tried.items()}
+    return f"{race_table(courses, entries, targets, kept_table.note).markdown()}\n\n{made(values)}.\n"
+
+
 def _how(kind: str, values: Mapping[str, Any]) -> str:
     """Return what is said of how a table was made, behind the command."""
     config = values["config"]
@@ -233,6 +252,7 @@ JOINED: Mapping[str, Callable[..., str]] = {
     "hindsight": hindsight,
     "ideas": ideas,
     "language-rates": language_rates,
+    "race": race,
     "searches": searches,
     "training": training,
 }

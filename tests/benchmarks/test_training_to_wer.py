@@ -9,32 +9,16 @@ import pytest
 
 from asr_transfer.config import ModelConfig
 from asr_transfer.runs.record import read_record
-from benchmarks import training, training_corpus, training_to_wer
+from benchmarks import race, training, training_corpus, training_to_wer
+from benchmarks.race import OURS, PEER, Course, Entry, Tried, fastest
 from benchmarks.training_corpus import Corpus
-from benchmarks.training_to_wer import (
-    OURS,
-    PEER,
-    Course,
-    Entry,
-    Tried,
-    fastest,
-    main,
-    race_table,
-    try_all,
-)
+from benchmarks.training_to_wer import main, try_all
 
 ENTRIES = (Entry("tdnn", 1e-3), Entry("tdnn", 3e-3), Entry("bilstm", 3e-3))
 
 
 def _course(*points: tuple[float, int, float]) -> Course:
     return Course(list(points))
-
-
-def test_a_course_counts_up_to_the_first_validation_at_the_target() -> None:
-    course = _course((1.0, 10, 0.5), (2.0, 20, 0.15), (3.0, 30, 0.2), (4.0, 40, 0.05))
-    assert course.until(0.15) == (2.0, 20) and course.until(0.1) == (4.0, 40) and course.until(0.01) is None
-    assert course.is_over(0.05, math.inf) and course.is_over(0.01, 4.0) and not course.is_over(0.01, 5.0)
-    assert not Course().is_over(1.0, 0.0)
 
 
 def test_the_candidate_that_is_first_is_chosen_and_slower_ones_are_stopped() -> None:
@@ -54,18 +38,6 @@ def test_the_candidate_that_is_first_is_chosen_and_slower_ones_are_stopped() -> 
     assert fastest(missed) == ENTRIES[1]
 
 
-def test_the_table_tells_how_many_times_fewer_and_a_bound_where_the_peer_does_not_get_there() -> None:
-    ours = [_course((10.0, 5, 0.14), (30.0, 9, 0.08)), _course((20.0, 6, 0.15), (40.0, 9, 0.07))]
-    theirs = [_course((45.0, 5, 0.14), (90.0, 9, 0.08)), _course((60.0, 6, 0.15), (70.0, 8, 0.1))]
-    entries = {OURS: ENTRIES[0], PEER: ENTRIES[2]}
-    rows = race_table({OURS: ours, PEER: theirs}, entries, (0.15, 0.08), "").rows
-    assert [row[3:5] for row in rows[:2]] == [("2 of 2", "15 (10 … 20)"), ("2 of 2", "52 (45 … 60)")]
-    assert rows[0][6:] == ("3.5", "≥ 3", "yes") and rows[1][6:] == ("", "", "")
-    assert rows[2][6:] == ("at least 2.3", "", "") and rows[3][3] == "1 of 2"
-    behind = race_table({OURS: theirs, PEER: ours}, entries, (0.08,), "").rows
-    assert behind[0][6:] == ("–", "≥ 3", "no"), "nothing is claimed where ours does not get there"
-
-
 def test_both_sides_race_and_the_run_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,7 +47,7 @@ def test_both_sides_race_and_the_run_is_kept(
     monkeypatch.setitem(training.MODELS, "tdnn", ModelConfig(encoder="tdnn", layers=1, dim=8))
     few = {side: (Entry("tdnn", 1e-3, 10, 3),) for side in (OURS, PEER)}
     monkeypatch.setattr(training_to_wer, "CANDIDATES", few)
-    monkeypatch.setattr(training_to_wer, "BETWEEN", 20)
+    monkeypatch.setattr(race, "BETWEEN", 20)
     out = tmp_path / "race"
     main(targets=(5000, 2000), seeds=(0,), candidates=1, out=out)
     values = read_record(out)
