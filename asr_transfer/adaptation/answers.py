@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.distributions import t_quantile
 from asr_transfer.evaluation.capped import capped_errors
 from asr_transfer.evaluation.scoring import Hypothesis, align
 
@@ -71,7 +71,7 @@ def is_gain(found: Answers, before: Answers) -> bool:
     if len(found.errors) < 2 or found.errors.sum() > before.errors.sum():
         return False
     value, error = gain(found, before)
-    return value > float(stats.t.ppf(SURE, len(found.errors) - 1)) * error
+    return value > t_quantile(SURE, len(found.errors) - 1) * error
 
 
 @torch.no_grad()

@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scipy import stats
-
 from asr_transfer.adaptation.adapt import Adapted, adapt, chosen_warp, spelled_by_head
 from asr_transfer.adaptation.answers import SURE, Floats
 from asr_transfer.adaptation.checks import held_out_folds
@@ -34,6 +32,7 @@ from asr_transfer.adaptation.warp import LEAST_SECONDS, WarpPrior, warp_of
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.distributions import t_quantile
 from asr_transfer.errors import ConfigError, NothingUsable, TrainingError
 from asr_transfer.models.contract import Model, SequenceModel, SpeechModel
 from asr_transfer.training.learnable import learnable
@@ -369,7 +368,7 @@ def _unseen(
 
 def _is_chance(rung: Rung, before: Floats) -> bool:
     gained, error = difference(before, rung.shares)
-    return not gained > float(stats.t.ppf(SURE, max(1, len(rung.shares) - 1))) * error
+    return not gained > t_quantile(SURE, max(1, len(rung.shares) - 1)) * error
 
 
 def _found(rung: Rung) -> str:

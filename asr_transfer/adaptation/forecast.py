@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from asr_transfer.adaptation.answers import SURE, Floats
 from asr_transfer.adaptation.choice import NONE, Choice
@@ -31,6 +30,7 @@ from asr_transfer.adaptation.methods import CHOSEN, find_methods
 from asr_transfer.adaptation.record_next import RecordNext, record_next
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.distributions import normal_below, normal_quantile
 from asr_transfer.errors import ConfigError
 from asr_transfer.plain import from_plain, to_plain
 
@@ -154,13 +154,13 @@ class Curve:
     def expected(self, amount: float, more: int) -> Expected:
         """Return what is expected with `more` recordings than `amount`."""
         mean, variance = self.log_error(amount + more)
-        reach = float(stats.norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance)
+        reach = normal_quantile((1 + LEVEL) / 2) * math.sqrt(variance)
         return Expected(more, *(min(1.0, math.exp(value)) for value in (mean, mean - reach, mean + reach)))
 
     def chance(self) -> float:
         """Return the chance that more recordings help at all."""
         spread = math.sqrt(max(0.0, self.covariance[1, 1]))
-        return float(stats.norm.cdf(self.mean[1] / spread)) if spread else float(self.mean[1] > 0)
+        return normal_below(self.mean[1] / spread) if spread else float(self.mean[1] > 0)
 
 
 def observe(held: Sequence[Judgement], amount: float, constants: Constants) -> Observed:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from asr_transfer.adaptation.answers import Answers, Floats, answers, gain, is_gain
 from asr_transfer.adaptation.unsupervised import guess, surest
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.distributions import t_quantile
 from asr_transfer.errors import TrainingError
 from asr_transfer.evaluation.standard_error import residuals, standard_error
 from asr_transfer.plain import to_plain
@@ -226,7 +226,7 @@ def _interval(changes: Floats, units: Floats, speakers: Sequence[str]) -> tuple[
     if error is None:
         return change, None, None
     clusters = len(set(speakers)) if len(set(speakers)) > 1 else len(changes)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, clusters - 1)) * error
+    reach = t_quantile((1 + LEVEL) / 2, clusters - 1) * error
     return change, change - reach, change + reach
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from asr_transfer.adaptation.answers import Floats
 from asr_transfer.adaptation.ladder import Rung
+from asr_transfer.distributions import t_above
 
 DOUBT = 8.0
 """Times the squared standard error by which an option must be better than the usual one: if an option's true gain over
@@ -124,7 +124,7 @@ def chance(gain: float, error: float, count: int, seen: float, bar: float) -> fl
     spread = error * math.sqrt(1 - seen)
     if spread == 0:
         return float(gain >= bar)
-    return float(stats.t.sf((bar - gain) / spread, count - 1))
+    return t_above((bar - gain) / spread, count - 1)
 
 
 def chance_of_help(rung: Rung, before: Floats, seen: float, expected: Expectation | None = None) -> float:

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 from scipy.special import logsumexp
 
 from asr_transfer.adaptation.settings import MethodSettings
@@ -29,6 +28,7 @@ from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Report, Utterance, by_speaker
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser
+from asr_transfer.distributions import t_below
 from asr_transfer.errors import ConfigError, ModelError, NothingUsable
 from asr_transfer.models.adapters import AdapterSpec, adapter_specs, add_adapter
 from asr_transfer.models.contract import SpeechModel
@@ -272,7 +272,7 @@ def choose(factors: Sequence[float], found: Evidence, width: float) -> Warped:
     sure = None
     if len(gains) > 1 and best != none:
         error = float(gains.std(ddof=1)) / math.sqrt(len(gains))
-        sure = float(stats.t.cdf(gains.mean() / error, len(gains) - 1)) if error else float(gains.mean() > 0)
+        sure = t_below(gains.mean() / error, len(gains) - 1) if error else float(gains.mean() > 0)
     taken = odds >= found.doubt and agreed and (sure is None or sure >= SURE)
     gain = float(gains.sum()) / max(1.0, float(found.frames.sum()))
     return Warped(factors[best] if taken else 1.0, factors[best], gain, odds, sure, agreed, width, found.doubt)

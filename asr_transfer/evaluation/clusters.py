@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from asr_transfer.distributions import as_uneven, t_above, t_quantile
 from asr_transfer.errors import DataError
 
 LEVEL = 0.95
@@ -235,7 +235,7 @@ def sign_test(changes: Sequence[float]) -> float:
     0.25
     """
     rises, falls = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
-    return float(stats.binomtest(rises, rises + falls).pvalue) if rises + falls else 1.0
+    return as_uneven(rises, falls)
 
 
 def reachable(count: int) -> float:
@@ -294,11 +294,11 @@ def _jackknife(sums: Sequence[Floats], figure: Callable[..., Floats], weights: F
 
 
 def _ends(centre: float | Floats, variance: float, freedom: float) -> tuple[float, float]:
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    half = t_quantile((1 + LEVEL) / 2, freedom) * math.sqrt(variance)
     return float(centre) - half, float(centre) + half
 
 
 def _p(centre: float, variance: float, freedom: float, count: int) -> float:
     if not variance:
         return 1.0 if not centre else reachable(count)
-    return max(reachable(count), float(2 * stats.t.sf(abs(centre) / math.sqrt(variance), freedom)))
+    return max(reachable(count), 2 * t_above(abs(centre) / math.sqrt(variance), freedom))

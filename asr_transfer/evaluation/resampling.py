@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from asr_transfer.distributions import fair_coin
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.clusters import FEWEST, LEVEL, Estimate, Floats
@@ -104,7 +104,7 @@ def exchanged(changes: ArrayLike) -> float:
     chances: NDArray[np.float64] = np.ones(1)
     for size, count in zip(*np.unique(values[values > 0], return_counts=True), strict=True):
         own = np.zeros(2 * size * count + 1)
-        own[:: 2 * size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        own[:: 2 * size] = fair_coin(count)
         chances = np.convolve(chances, own)
     sums = np.abs(np.arange(len(chances)) - len(chances) // 2)
     return min(1.0, float(chances[sums >= observed].sum()))

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from asr_transfer.distributions import normal_above
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation import clusters
 from asr_transfer.evaluation.clusters import FEWEST, Estimate
@@ -251,7 +251,7 @@ def _matched_pairs(changes: NDArray[Any]) -> Mapsswe:
         return Mapsswe(count, mean, None, 2.0 ** (1 - count), "all segments differ alike: p is the sign test's")
     z = mean / (spread / math.sqrt(count))
     note = "" if count >= 30 else f"{count} segments only: p is approximate"
-    return Mapsswe(count, mean, z, float(2 * stats.norm.sf(abs(z))), note)
+    return Mapsswe(count, mean, z, 2 * normal_above(abs(z)), note)
 
 
 def _same_task(first: Alignments, second: Alignments) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Collection, Hashable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.greedy import greedy
+from asr_transfer.distributions import t_quantile
 from asr_transfer.errors import ConfigError
 from asr_transfer.evaluation.class_counts import class_accuracies, confusion_matrix
 from asr_transfer.evaluation.clusters import LEVEL
@@ -218,7 +218,7 @@ class EpisodeError:
         if len(errors) < 2:
             return (1 - float(errors[0]) if len(errors) else math.nan), math.nan
         spread = float(errors.std(ddof=1)) / math.sqrt(len(errors))
-        return 1 - float(errors.mean()), float(stats.t.ppf((1 + LEVEL) / 2, len(errors) - 1)) * spread
+        return 1 - float(errors.mean()), t_quantile((1 + LEVEL) / 2, len(errors) - 1) * spread
 
     def summary(self) -> dict[str, float]:
         """Return `error` and `error_interval`, half the width of its 95 % interval."""

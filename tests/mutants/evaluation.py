@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant(
         "ninety-per-cent-are-called-ninety-five",
         f"{ROOM}/clusters.py",
-        "half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)",
-        "half = float(stats.t.ppf(LEVEL, freedom)) * math.sqrt(variance)",
+        "half = t_quantile((1 + LEVEL) / 2, freedom) * math.sqrt(variance)",
+        "half = t_quantile(LEVEL, freedom) * math.sqrt(variance)",
         "intervals are of 90 %",
         ("tests/test_promises.py", "tests/experiments/languages/test_pairs.py"),
     ),
@@ -66,8 +66,8 @@ MUTANTS = (
     Mutant(
         "stars-beyond-what-a-sign-test-reaches",
         f"{ROOM}/clusters.py",
-        "return max(reachable(count), float(2 * stats.t.sf(",
-        "return max(0.0, float(2 * stats.t.sf(",
+        "return max(reachable(count), 2 * t_above(",
+        "return max(0.0, 2 * t_above(",
         "four seeds that agree by luck are called a finding",
         ("tests/test_promises.py", "tests/experiments/languages/test_pairs.py"),
     ),

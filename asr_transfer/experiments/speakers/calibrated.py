@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from asr_transfer.adaptation.forecast import HALF, KINDS, LEVEL, Constants, Curve, Kind, fit, observe
 from asr_transfer.adaptation.ladder import Judgement
+from asr_transfer.distributions import normal_below
 from asr_transfer.evaluation.clusters import rate
 from asr_transfer.evaluation.percentages import percent, span
 from asr_transfer.evaluation.plots import Plot, Series, shares_of_levels
@@ -78,7 +78,7 @@ def judge(case: Foretold, kinds: Mapping[Kind, Constants] = KINDS) -> list[Told]
         found.append(
             Told(
                 case.speaker, case.development, case.start, told.more, now, told.rate, told.low, told.high,
-                measured.errors / measured.units, float(stats.norm.cdf(score)),
+                measured.errors / measured.units, normal_below(score),
             )
         )  # fmt: skip
     return found
