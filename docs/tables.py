@@ -148,6 +148,31 @@ def searches(*runs: str) -> str:
     return "\n".join([*lines, "", *(f"- {made(values)}." for values in every)]) + "\n"
 
 
+def hot_words(*runs: str) -> str:
+    """Return word errors at hot words and at all others, by how much they count, and how they were made.
+
+    Args:
+        runs: Names of records of `evaluate --hotwords`.
+    """
+    every = [record(own) for own in filter(measured, runs)]
+
+    def rate(values: Mapping[str, Any], part: str) -> str:
+        own = values["hot_words"][part]
+        return f"{percent(own['errors'] / own['reference'])} ({own['errors']} of {own['reference']})"
+
+    found = Table.of(
+        every,
+        [
+            ("hot words", lambda values: "in the prompt" if values["config"]["writing"]["prompt"] else "biasing"),
+            ("`search.hot_weight`", lambda values: f"{values['config']['search']['hot_weight']:g}"),
+            ("B-WER % (errors of words)", lambda values: rate(values, "listed")),
+            ("U-WER % (errors of words)", lambda values: rate(values, "others")),
+            ("WER %", lambda values: percent(values["scores"]["test"]["wer"])),
+        ],
+    )
+    return "\n".join([found.markdown(), "", *(f"- {made(values)}." for values in every)]) + "\n"
+
+
 def _searched(config: Mapping[str, Any]) -> str:
     """Return what an `evaluate` searched for, in words."""
     model = "" if config["lm"] is None else f", `{Path(config['lm']).name}`"
@@ -250,6 +275,7 @@ JOINED: Mapping[str, Callable[..., str]] = {
     "forgetting": forgetting,
     "headline": headline,
     "hindsight": hindsight,
+    "hot-words": hot_words,
     "ideas": ideas,
     "language-rates": language_rates,
     "race": race,

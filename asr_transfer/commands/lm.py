@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from asr_transfer import textfiles
 from asr_transfer.commands.options import Command, NewParser
 from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.subwords import MARK
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SUMMARIES: Mapping[str, str] = {
     "make": "Estimate a language model from sentences, and write it as ARPA text.",
     "show": "Print what a language model holds, and how well it expects sentences.",
-    "words": "Write the words of sentences as a lexicon in letters, for models of characters.",
+    "words": "Write the words of sentences as a lexicon in letters, for models of characters, or as hot words.",
 }
 
 WORDS, LETTERS = 3, 8
@@ -114,13 +115,22 @@ def show_model(lm: Path, texts: Sequence[Path] = (), *, console: Console | None 
 
 
 def write_words(
-    texts: Sequence[Path], out: Path, *, at_least: int = 1, overwrite: bool = False, console: Console | None = None
+    texts: Sequence[Path],
+    out: Path,
+    *,
+    new_to: Sequence[Path] = (),
+    plain: bool = False,
+    at_least: int = 1,
+    overwrite: bool = False,
+    console: Console | None = None,
 ) -> int:
-    """Write the words of sentences as a lexicon that spells them in letters, sorted.
+    """Write the words of sentences, sorted: as a lexicon that spells them in letters, or plainly, as hot words.
 
     Args:
         texts: files with a sentence per line, or manifests.
         out: file to write.
+        new_to: texts that do not have the words, such as those that a model was trained on.
+        plain: whether the words stand alone, one per line.
         at_least: least number of occurrences of a word that is written.
         overwrite: whether to replace the file `out`.
         console: terminal to print to; None for the standard output.
@@ -132,12 +142,17 @@ def write_words(
     if at_least < 1:
         raise ConfigError(f"--at_least must be at least 1, got {at_least}.")
     require_free(out, overwrite)
+    known = {word for sentence in (read_texts(new_to) if new_to else ()) for word in words_of(sentence)}
     counts = Counter(word for sentence in read_texts(texts) for word in words_of(sentence))
     if not (kept := sorted(word for word, count in counts.items() if count >= at_least)):
         raise DataError(f"no word of the texts occurs {at_least} times; give more texts or a smaller --at_least.")
-    made = spelled_lexicon(kept, source=str(out))
-    made.save(out)
-    show(Text(f"{out}: written, {len(made):,} words in letters"), console)
+    if not (kept := [word for word in kept if word not in known]):
+        raise DataError("every word of the texts is in those of --new_to; give other texts.")
+    if plain:
+        textfiles.write_text(out, "".join(f"{word}\n" for word in kept))
+    else:
+        spelled_lexicon(kept, source=str(out)).save(out)
+    show(Text(f"{out}: written, {len(kept):,} words{'' if plain else ' in letters'}"), console)
     return 0
 
 
@@ -170,6 +185,10 @@ def _parsers(make: NewParser) -> dict[str, ArgumentParser]:
     part.add_argument("--limit", type=int | None, default=None, help="number of the texts' commonest words to list")
     part = parsers["words"]
     part.add_argument("--out", type=Path, required=True, help="lexicon to write")
+    part.add_argument("--new_to", nargs="+", type=Path, default=None, help="texts that do not have the words")
+    part.add_argument(
+        "--plain", type=bool, default=False, help="whether to write one word per line, as --hotwords reads them"
+    )
     part.add_argument("--at_least", type=int, default=1, help="least number of occurrences of a word")
     for name in ("make", "words"):
         parsers[name].add_argument("--overwrite", type=bool, default=False, help="whether to replace the file --out")
@@ -182,7 +201,14 @@ def _run(arguments: Namespace) -> int:
     if name == "show":
         return show_model(given.lm, given.texts or ())
     if name == "words":
-        return write_words(given.texts, given.out, at_least=given.at_least, overwrite=given.overwrite)
+        return write_words(
+            given.texts,
+            given.out,
+            new_to=given.new_to or (),
+            plain=given.plain,
+            at_least=given.at_least,
+            overwrite=given.overwrite,
+        )
     return make_model(
         given.texts,
         given.out,

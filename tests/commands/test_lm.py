@@ -16,6 +16,7 @@ from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.data.texts import read_texts
 from asr_transfer.data.tokens import Tokens
+from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.kneser_ney import UNKNOWN, estimate
 from asr_transfer.decoding.ngram import NgramModel
 from asr_transfer.errors import AsrTransferError, DataError
@@ -131,6 +132,21 @@ def test_words_of_texts_are_spelled_in_letters(texts: list[Path], tmp_path: Path
     ]
     _printed(write_words, [tmp_path / "longer.txt"], out, at_least=2, overwrite=True)
     assert Lexicon.read(out).words == ["all"]
+
+
+def test_new_words_are_listed_as_hot_words(texts: list[Path], tmp_path: Path) -> None:
+    """Which words a model never saw is what one asks before listing hot words for it."""
+    (tmp_path / "said.txt").write_text("zeppelin all über\nall zeppelin\n", encoding="utf-8")
+    (tmp_path / "known.txt").write_text("all is well\n", encoding="utf-8")
+    out, given = tmp_path / "hot.txt", ["lm", "words", "--texts", str(tmp_path / "said.txt")]
+    known = ["--new_to", str(tmp_path / "known.txt"), *map(str, texts)]
+    assert main([*given, *known, "--plain", "--out", str(out)]) == 0
+    assert out.read_text(encoding="utf-8") == "zeppelin\nüber\n"
+    assert [word.text for word in HotWords.read(out).words] == ["zeppelin", "über"]
+    assert main([*given, *known, "--at_least", "2", "--out", str(out), "--overwrite"]) == 0
+    assert Lexicon.read(out).words == ["zeppelin"]
+    with pytest.raises(DataError, match="every word of the texts is in those of --new_to"):
+        write_words([tmp_path / "known.txt"], tmp_path / "o", new_to=[tmp_path / "known.txt"])
 
 
 def test_a_word_is_spelled_in_the_tokens_of_a_model() -> None:
