@@ -66,7 +66,8 @@ mutants: $(VENV)/.ready
 benchmark: $(VENV)/.ready
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/step_profile.py
-	$(BIN)/python benchmarks/adaptation.py
+	$(BIN)/python benchmarks/adaptation.py --sharing false
+	$(BIN)/python benchmarks/choosing.py --kinds '[digits,sentences]'
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/transcribing.py --rounds 1

@@ -10,7 +10,9 @@ Speed does not depend on what the weights are, so no trained model is needed: wi
 weights at the default size, and without `--root` and `--data` the recordings are noise of AN4's lengths. Recognition
 is nonsense then, and so is what `auto` chooses. `pseudo-label` keeps every utterance, whatever its confidence.
 
-    python benchmarks/adaptation.py [--root FSDD | --model DIR --data MANIFEST] [--quick true] [--out FILE]
+    python benchmarks/adaptation.py [--root FSDD | --model DIR --data MANIFEST] [--quick true] [--out DIR]
+
+The run folder's `run.json`, copied to `docs/results`, fills tables of `docs/speed.md`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # run as a script, find our neighbours
 
-import json
 import multiprocessing
 import re
 import tempfile
@@ -36,8 +37,6 @@ from typing import Any
 
 import jsonargparse
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.answers import answers
@@ -50,6 +49,8 @@ from asr_transfer.adaptation.profile import Profile, ProfileFacts, save_profile
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
 from asr_transfer.data.speech import Spoken
 from asr_transfer.errors import AsrTransferError
+from asr_transfer.experiments.core.tables import Column, Table, show
+from asr_transfer.runs.record import RunRecord
 from benchmarks.above_zero import require_above_zero
 from benchmarks.adaptation_place import Place, prepare
 from benchmarks.adaptation_sharing import DEEP, SHARING, measure_sharing, sharing_table
@@ -221,29 +222,33 @@ def measure_auto(
     )  # fmt: skip
 
 
-def _methods_table(costs: Sequence[Cost]) -> Table:
-    headings = ("method", "CPU-seconds", "target", "met", "peak memory, MB", "growth, MB", "profile, kB")
-    table = Table(*headings, title="One adaptation, each in a fresh process", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in costs:
-        memory = ["–" if value is None else f"{value:.0f}" for value in (row.peak_mb, row.growth_mb)]
-        target = (f"< {METHOD_LIMIT:g}", met(row.cpu_seconds < METHOD_LIMIT))
-        table.add_row(row.method, f"{row.cpu_seconds:.2f}", *target, *memory, f"{row.profile_kb:.1f}")
-    return table
+def methods_table(costs: Sequence[Cost], note: str = "") -> Table:
+    """Return what one adaptation by each method costs."""
+
+    def whole(value: float | None) -> str:
+        return "–" if value is None else f"{value:.0f}"
+
+    columns: list[Column[Cost]] = [
+        ("method", lambda row: row.method),
+        ("CPU-seconds", lambda row: f"{row.cpu_seconds:.2f}"),
+        ("target", lambda row: f"< {METHOD_LIMIT:g}"),
+        ("met", lambda row: met(row.cpu_seconds < METHOD_LIMIT)),
+        ("peak memory, MB", lambda row: whole(row.peak_mb)),
+        ("growth, MB", lambda row: whole(row.growth_mb)),
+        ("profile, kB", lambda row: f"{row.profile_kb:.1f}"),
+    ]
+    return Table.of(costs, columns, "One adaptation, each in a fresh process:", note)
 
 
-def _auto_table(name: str, auto: Auto, quick: bool) -> Table:
+def auto_table(name: str, auto: Auto, quick: bool, note: str = "") -> Table:
+    """Return what a choice by `auto` costs, and the same choice made naively."""
     tried = f"{', '.join(auto.candidates)} × strengths {', '.join(f'{s:g}' for s in auto.strengths)}"
-    title = f"`auto` {name}, {'quick run: ' if quick else ''}{tried} × {auto.folds} folds"
-    table = Table("", "CPU-seconds", "trainings", "target", "met", title=title, title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    lines: list[tuple[str, ...]] = []
 
     def add(row: str, value: float, trainings: str = "", target: str = "", reached: bool = False) -> None:
         # The targets are for all candidates, strengths and folds.
         goal = (target, met(reached)) if target and not quick else ("", "")
-        table.add_row(row, f"{value:.2f}", trainings, *goal)
+        lines.append((row, f"{value:.2f}", trainings, *goal))
 
     add("features", auto.features)
     add("choosing", auto.choosing, str(auto.trainings))
@@ -252,7 +257,8 @@ def _auto_table(name: str, auto: Auto, quick: bool) -> Table:
     if auto.naive is not None and auto.ratio is not None:
         add("features and choosing, naively", auto.naive, str(auto.naive_trainings))
         add("times as long as ours", auto.ratio, "", f"≥ {RATIO_WANTED:g}", auto.ratio >= RATIO_WANTED)
-    return table
+    title = f"`auto` {name}, {'quick run: ' if quick else ''}{tried} × {auto.folds} folds:"
+    return Table(("", "CPU-seconds", "trainings", "target", "met"), tuple(lines), title, note)
 
 
 def main(
@@ -268,6 +274,7 @@ def main(
     quick: bool = False,
     steps: int = 40,
     out: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Measure and print.
 
@@ -278,32 +285,48 @@ def main(
         utterances: number of utterances of the speaker who comes first by name.
         source_utterances: number of utterances of the other speakers; 0 leaves out what mixes them in.
         methods: methods of the first table; an empty list leaves it out.
-        auto: measure `auto`, without source utterances and with them.
-        naive: also choose naively, without source utterances.
-        sharing: measure what adaptations compute once, and `auto` among methods that freeze layers or hold outputs.
-        quick: two candidates, two strengths and three folds, on both sides.
+        auto: whether `auto` is measured, without source utterances and with them.
+        naive: whether the choice is also made naively, without source utterances.
+        sharing: whether to measure what adaptations compute once, and `auto` among methods that freeze layers or hold
+            outputs.
+        quick: whether both sides have two candidates, two strengths and three folds.
         steps: number of steps of one adaptation.
-        out: JSON file to write the figures to.
+        out: run folder to write, too.
+        overwrite: whether to replace the run that `out` holds.
     """
     require_above_zero(steps=steps)
     torch.set_num_threads(1)
-    console = Console(width=max(120, Console().width))
     config = AdaptConfig(steps=steps, settings=MethodSettings(confidence=0.0), device="cpu")
-    figures: dict[str, Any] = {"machine": machine(), "quick": quick, "methods": [], "auto": {}}
+    scores: dict[str, Any] = {"methods": [], "auto": {}}
+    tables: list[Table] = []
+
+    def add(table: Table) -> None:
+        show([table])
+        tables.append(table)
+
     try:
         for name in methods:
             find_methods(name)
+        settings = {
+            "root": root,
+            "model": model,
+            "data": data,
+            "utterances": utterances,
+            "quick": quick,
+            "steps": steps,
+        }
+        record = None if out is None else RunRecord(out, settings, overwrite=overwrite)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
-            place, figures["what"] = prepare(root, model, data, utterances, source_utterances, config, work)
-            console.print(figures["what"])
+            place, what = prepare(root, model, data, utterances, source_utterances, config, work)
+            print(f"{what}\n{machine()}", flush=True)
             more = place.load()[2]
             if not more and (left := [name for name in methods if needs_source(name)]):
-                console.print(f"without source utterances there is no {', '.join(left)}")
+                print(f"without source utterances there is no {', '.join(left)}")
             costs = [_isolated(place, name) for name in methods if more or not needs_source(name)]
             if costs:
-                console.print(_methods_table(costs))
-            figures["methods"] = [asdict(row) for row in costs]
+                add(methods_table(costs))
+            scores["methods"] = [asdict(row) for row in costs]
             alone = replace(place, source=work / "none.jsonl")
             alone.source.touch()
             choice = ChoiceConfig(folds=QUICK_FOLDS, strengths=QUICK_STRENGTHS) if quick else ChoiceConfig()
@@ -312,24 +335,23 @@ def main(
                     continue
                 tried = candidates(choice, where is place)[: QUICK_CANDIDATES if quick else None]
                 measured = measure_auto(where, choice, tried, work, naive and where is alone)
-                console.print(_auto_table(name, measured, quick))
-                figures["auto"][name] = {**asdict(measured), "total": measured.total, "ratio": measured.ratio}
+                add(auto_table(name, measured, quick))
+                scores["auto"][name] = {**asdict(measured), "total": measured.total, "ratio": measured.ratio}
             if sharing:
                 deep = [Candidate(name, default_learning_rate(name)) for name in DEEP]
                 rows = measure_sharing(alone, SHARING, choice, deep)
-                console.print(sharing_table(rows))
+                add(sharing_table(rows))
                 measured = measure_auto(alone, choice, deep, work, naive, once=False)
-                console.print(_auto_table("among methods that share most", measured, quick))
-                figures["sharing"] = {
+                add(auto_table("among methods that share most", measured, quick))
+                scores["sharing"] = {
                     "rows": [asdict(row) for row in rows],
                     "auto": {**asdict(measured), "total": measured.total, "ratio": measured.ratio},
                 }
     except AsrTransferError as error:
         raise SystemExit(str(error)) from None
-    console.print(figures["machine"])
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if record is not None:
+        tables[-1:] = [replace(last, note=f"{what}; {machine()}.") for last in tables[-1:]]
+        record.finish(scores=scores, tables={"costs": [table.to_plain() for table in tables]})
 
 
 if __name__ == "__main__":

@@ -54,16 +54,16 @@ class Place:
         return build_store(utterances, recogniser.model.inputs, self.config.speeds, cache)
 
 
-def _generated(work: Path, own: int, source: int) -> list[Utterance]:
-    """Write noise with AN4's spread of lengths, by a speaker and by another one."""
+def _generated(work: Path, own: int, source: int, seconds: float | None) -> list[Utterance]:
+    """Write noise by a speaker and by another one: each so long, or with AN4's spread of lengths."""
     generator = np.random.default_rng(0)
     made = []
     for speaker, number, count in [("a", n, own) for n in range(own)] + [("b", n, source) for n in range(source)]:
-        seconds = float(np.interp((number + 0.5) / count, QUANTILES, LENGTHS))
+        length = seconds or float(np.interp((number + 0.5) / count, QUANTILES, LENGTHS))
         file = work / f"{speaker}-{number}.flac"
-        soundfile.write(file, 0.01 * generator.standard_normal(int(SAMPLE_RATE * seconds)), SAMPLE_RATE)
-        letters = "".join(generator.choice(list("abcdefghij "), max(2, int(LETTERS_PER_SECOND * seconds))))
-        made.append(Utterance(file.stem, str(file), seconds, " ".join(letters.split()) or "a", speaker, "en"))
+        soundfile.write(file, 0.01 * generator.standard_normal(int(SAMPLE_RATE * length)), SAMPLE_RATE)
+        letters = "".join(generator.choice(list("abcdefghij "), max(2, int(LETTERS_PER_SECOND * length))))
+        made.append(Utterance(file.stem, str(file), length, " ".join(letters.split()) or "a", speaker, "en"))
     return made
 
 
@@ -78,7 +78,14 @@ def _untrained(texts: Sequence[str], units: Units) -> Recogniser:
 
 
 def prepare(
-    root: Path | None, model: Path | None, data: Path | None, count: int, others: int, config: AdaptConfig, work: Path
+    root: Path | None,
+    model: Path | None,
+    data: Path | None,
+    count: int,
+    others: int,
+    config: AdaptConfig,
+    work: Path,
+    seconds: float | None = None,
 ) -> tuple[Place, str]:
     """Write model and manifests; return them with a sentence on what they are.
 
@@ -90,6 +97,7 @@ def prepare(
         others: utterances of the other speakers.
         config: settings of one adaptation.
         work: folder for all that is written.
+        seconds: length of each generated recording; None for AN4's spread.
     """
     if count < 2 or others < 0:
         raise SystemExit("--utterances must be at least 2, --source_utterances at least 0.")
@@ -100,7 +108,7 @@ def prepare(
     if root is not None:
         fsdd.prepare(root, work / "fsdd")
         data = work / "fsdd" / "all.jsonl"
-    found = read_manifest(data) if data is not None else _generated(work, count, others)
+    found = read_manifest(data) if data is not None else _generated(work, count, others, seconds)
     units: Units = "words" if root is not None else "characters"  # FSDD's clips are too short to spell
     recogniser = Recogniser.load(model) if model else _untrained([u.text for u in found], units)
     speaker = min(u.speaker for u in found)

@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
-
 from asr_transfer.adaptation.adapt import adapt
 from asr_transfer.adaptation.choice import choose
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.ladder import Candidate
 from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.data.speech import Spoken
+from asr_transfer.experiments.core.tables import Column, Table
 from benchmarks.adaptation_place import Place
 
 SHARING = ("head", "last-layers", "kld", "head+kld")
@@ -74,15 +73,22 @@ def measure_sharing(
 
 
 def sharing_table(rows: Sequence[Sharing]) -> Table:
-    """Return the rows as a table for a terminal."""
-    headings = ("", "anew", "once each", "× less", "shared with others", "× less")
-    table = Table(*headings, title="CPU-seconds with and without sharing", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in rows:
-        shared = ("", "") if row.ready is None else (f"{row.ready:.2f}", f"{row.plain / row.ready:.1f}")
-        table.add_row(row.what, f"{row.plain:.2f}", f"{row.alone:.2f}", f"{row.plain / row.alone:.1f}", *shared)
-    return table
+    """Return the rows as a table."""
+
+    def ready(row: Sharing, times: bool) -> str:
+        if row.ready is None:
+            return ""
+        return f"{row.plain / row.ready:.1f}" if times else f"{row.ready:.2f}"
+
+    columns: list[Column[Sharing]] = [
+        ("CPU-seconds", lambda row: row.what),
+        ("anew", lambda row: f"{row.plain:.2f}"),
+        ("once each", lambda row: f"{row.alone:.2f}"),
+        ("× less", lambda row: f"{row.plain / row.alone:.1f}"),
+        ("shared with others", lambda row: ready(row, False)),
+        ("× less than anew", lambda row: ready(row, True)),
+    ]
+    return Table.of(rows, columns, "With and without sharing:")
 
 
 def _seconds(work: Callable[[], object]) -> float:

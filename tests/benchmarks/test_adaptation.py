@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from asr_transfer.data.manifest import write_manifest
 from asr_transfer.data.tokens import Tokens
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.acoustic import AcousticModel
+from asr_transfer.runs.record import read_record
 from benchmarks import adaptation, adaptation_sharing
 from tests.small import MELS
 from tests.spaces import STARTS
@@ -48,11 +48,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_quick_run_measures_both_sides(speech: dict[str, Path], counted: list[str], tmp_path: Path) -> None:
-    out = tmp_path / "figures" / "adaptation.json"
+    out = tmp_path / "figures" / "adaptation"
     adaptation.main(
         **speech, utterances=4, source_utterances=3, methods=("head",), sharing=False, quick=True, steps=2, out=out
     )
-    figures = json.loads(out.read_text(encoding="utf-8"))
+    values = read_record(out)
+    figures = values["scores"]
+    assert [len(table["rows"]) for table in values["tables"]["costs"]] == [1, 6, 4]
     (row,) = figures["methods"]
     assert row["method"] == "head" and row["cpu_seconds"] > 0 and 0 < row["profile_kb"] < 5
     assert row["peak_mb"] is None or row["peak_mb"] > row["growth_mb"] > 0
@@ -77,10 +79,10 @@ def test_sharing_is_measured_beside_everything_anew(
 
     monkeypatch.setattr(adaptation_sharing, "adapt", count)
     monkeypatch.setattr(adaptation_sharing, "ROUNDS", 1)
-    out = tmp_path / "figures.json"
+    out = tmp_path / "figures"
     options: dict[str, Any] = {"methods": (), "auto": False, "naive": False, "quick": True, "steps": 2, "out": out}
     adaptation.main(**speech, utterances=4, source_utterances=0, **options)
-    figures = json.loads(out.read_text(encoding="utf-8"))["sharing"]
+    figures = read_record(out)["scores"]["sharing"]
     assert [row["what"] for row in figures["rows"][:-1]] == list(adaptation_sharing.SHARING)
     assert ways[:4] == [("head", True), ("head", False), ("head", True), ("head", True)]
     assert {frozen for method, frozen in ways if method == "kld"} == {False}
