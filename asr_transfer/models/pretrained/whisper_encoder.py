@@ -20,6 +20,7 @@ from asr_transfer.models.encoders import BiLstmLayer, valid_frames
 from asr_transfer.models.pretrained.family import Pretrained, family
 from asr_transfer.models.pretrained.weights import fill, read_tensors
 from asr_transfer.models.pretrained.whisper_layers import Front, Layer, WhisperSizes
+from asr_transfer.models.pretrained.whisper_published import ENCODER, as_published, require_features
 from asr_transfer.plain import checked, to_plain
 
 
@@ -116,13 +117,14 @@ def open_encoder(folder: Path, config: Mapping[str, Any]) -> Pretrained:
     where = str(folder / "config.json")
     if (activation := config.get("activation_function", "gelu")) != "gelu":
         raise ModelError(f"{where}: `activation_function` is {activation!r}, but only gelu can be computed.")
-    for name in _SIZES.values():
+    for name in ENCODER.values():
         if name not in config:
             raise ModelError(f"{where}: the field `{name}` is missing; copy the model again.")
     try:
-        sizes = checked(WhisperSizes, {own: config[name] for own, name in _SIZES.items()}, where, "encoder")
+        sizes = checked(WhisperSizes, {own: config[name] for own, name in ENCODER.items()}, where, "encoder")
+        require_features(folder, config)
     except ConfigError as error:
-        raise ModelError(f"{error} Copy the model again.") from None
+        raise ModelError(f"{as_published(str(error))} Copy the model again.") from None
     model = WhisperEncoderModel(sizes, TopConfig(), {})
     matched = fill(model, read_tensors(folder), _name, str(folder), ("top",))
     return Pretrained(model.eval(), matched=matched)
@@ -139,14 +141,6 @@ def _name(name: str) -> str | None:
     return name
 
 
-_SIZES = {
-    "mels": "num_mel_bins",
-    "dim": "d_model",
-    "layers": "encoder_layers",
-    "heads": "encoder_attention_heads",
-    "feed_forward": "encoder_ffn_dim",
-    "positions": "max_source_positions",
-}
 _LEFT_OUT = ("model.decoder.", "decoder.", "proj_out.")
 _RENAMED = {
     "conv": "front.conv",

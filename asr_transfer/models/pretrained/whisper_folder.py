@@ -8,25 +8,22 @@ from typing import Any
 
 import torch
 
-from asr_transfer import audio, textfiles
+from asr_transfer import textfiles
 from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.errors import ConfigError, DataError, ModelError
 from asr_transfer.models.adapters import base_state
 from asr_transfer.models.pretrained.family import Pretrained, family
-from asr_transfer.models.pretrained.json_files import read_feature_settings, read_json
+from asr_transfer.models.pretrained.json_files import read_json
 from asr_transfer.models.pretrained.weights import fill, read_tensors
 from asr_transfer.models.pretrained.whisper import Whisper
 from asr_transfer.models.pretrained.whisper_decoder_layers import DecoderSizes
+from asr_transfer.models.pretrained.whisper_published import DECODER, ENCODER, as_published, require_features
 from asr_transfer.plain import checked
 
 GENERATION = "generation_config.json"
 HEAD = "text"
 """Name of the head, one for all languages."""
 
-_ENCODER = {"mels": "num_mel_bins", "dim": "d_model", "layers": "encoder_layers", "heads": "encoder_attention_heads"}
-_ENCODER |= {"feed_forward": "encoder_ffn_dim", "positions": "max_source_positions"}
-_DECODER = {"layers": "decoder_layers", "heads": "decoder_attention_heads", "feed_forward": "decoder_ffn_dim"}
-_DECODER |= {"tokens": "vocab_size", "positions": "max_target_positions"}
 _RENAMED = {
     "encoder.conv": "encoder.front.conv",
     "encoder.embed_positions.weight": "encoder.front.positions",
@@ -48,18 +45,18 @@ def open_whisper(folder: Path, config: Mapping[str, Any]) -> Pretrained:
     for name, known in (("activation_function", "gelu"), ("scale_embedding", False)):
         if config.get(name, known) != known:
             raise ModelError(f"{where}: `{name}` is {config[name]!r}, but only {known!r} can be computed.")
-    encoder, decoder = ({own: config[n] for own, n in names.items() if n in config} for names in (_ENCODER, _DECODER))
+    encoder, decoder = ({own: config[n] for own, n in names.items() if n in config} for names in (ENCODER, DECODER))
     generation = folder / GENERATION
     try:
         heads = {HEAD: checked(DecoderSizes, decoder, where, "decoder").tokens}
-        _require_features(folder, config)
+        require_features(folder, config)
         tokens = _tokens(folder, config, heads[HEAD])
         decoder["prompt"] = len(tokens.prompt(next(iter(tokens.languages), None)))
         alignment = _generation(folder).get("alignment_heads") or ()
         decoder["alignment"] = checked(tuple[tuple[int, int], ...], alignment, str(generation), "alignment_heads")
         model = Whisper.from_plain({"encoder": encoder, "decoder": decoder}, heads, where)
     except ConfigError as error:
-        raise ModelError(f"{_as_published(str(error))} Copy the model again.") from None
+        raise ModelError(f"{as_published(str(error))} Copy the model again.") from None
     matched = fill(model, read_tensors(folder), _name, str(folder))
     return Pretrained(model.eval(), {HEAD: tokens}, matched)
 
@@ -111,28 +108,6 @@ def _suppressed(where: str, found: Any, name: str, size: int) -> tuple[int, ...]
     return tuple(token for token in tokens if token >= 0)
 
 
-def _require_features(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuse settings of a feature extractor that computes other features than those that are computed here."""
-    file, found = read_feature_settings(folder)
-    known = {"sampling_rate": audio.SAMPLE_RATE, "hop_length": 160, "n_fft": 400}
-    for name, value in {**known, "feature_size": config.get("num_mel_bins")}.items():
-        if (own := found.get(name, value)) != value:
-            raise ModelError(
-                f"{file}: `{name}` is {own!r}, but the model hears {value}; copy the file of this very model, or "
-                "remove it, then the usual features are computed."
-                if name == "feature_size"
-                else f"{file}: `{name}` is {own!r}, but {value} is all that can be computed; take another model."
-            )
-
-
-def _as_published(message: str) -> str:
-    """Return a message with the names that fields have in `config.json`: `d_model` in place of `encoder.dim`."""
-    for part, names in (("encoder", _ENCODER), ("decoder", _DECODER)):
-        for own, there in names.items():
-            message = message.replace(f"`{part}.{own}`", f"`{there}`")
-    return message.replace("`dim`", "`d_model`")
-
-
 def _generation(folder: Path) -> dict[str, Any]:
     file = folder / GENERATION
     return read_json(file) if file.is_file() else {}
@@ -156,8 +131,8 @@ def published_tensors(model: Whisper) -> dict[str, torch.Tensor]:
 def published_sizes(model: Whisper) -> dict[str, Any]:
     """Return the sizes of a model by the names that a published `config.json` has them under."""
     return {
-        **{there: getattr(model.sizes, own) for own, there in _ENCODER.items()},
-        **{there: getattr(model.decoder_sizes, own) for own, there in _DECODER.items()},
+        **{there: getattr(model.sizes, own) for own, there in ENCODER.items()},
+        **{there: getattr(model.decoder_sizes, own) for own, there in DECODER.items()},
     }
 
 

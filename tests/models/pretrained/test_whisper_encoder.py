@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +128,27 @@ def test_another_activation_than_can_be_computed_is_refused(tmp_path: Path) -> N
     folder = whisper_folder(tmp_path / "other", {"activation_function": "relu"})
     with pytest.raises(ModelError, match=r"`activation_function` is 'relu', but only gelu can be computed"):
         open_pretrained(folder, "ctc")
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value", "message"),
+    [
+        ("preprocessor_config", "n_fft", 512, "`n_fft` is 512, but 400 is all that can be computed"),
+        ("preprocessor_config", "feature_size", 128, "`feature_size` is 128, but the model hears 80"),
+        ("config", "d_model", 15, "`d_model` must be a multiple of `encoder_attention_heads`, got 15 and 2"),
+        ("config", "encoder_layers", 0, "`encoder_layers` must be from 1 to"),
+    ],
+)
+def test_a_field_that_cannot_be_is_named_as_the_file_names_it(
+    file: str, field: str, value: int, message: str, tmp_path: Path
+) -> None:
+    folder = whisper_folder(tmp_path / "whisper")
+    own = folder / f"{file}.json"
+    plain = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
+    own.write_text(json.dumps({**plain, field: value}), encoding="utf-8")
+    with pytest.raises(ModelError, match=message) as caught:
+        open_pretrained(folder, "ctc")
+    assert str(caught.value).startswith(f"{own}: ")
 
 
 def test_a_long_recording_is_heard_in_pieces_no_longer_than_the_trained_positions(tmp_path: Path) -> None:
