@@ -19,6 +19,8 @@ def loudest_of_cancelling(pieces: Iterable[np.ndarray]) -> int | None:
     """
     count, sums, squares = 0, np.zeros(1), np.zeros(1)
     for piece in pieces:
+        if piece.shape[1] == 1:  # as most recordings have: nothing that could cancel
+            return None
         every = np.concatenate([piece, piece.mean(axis=1, keepdims=True)], axis=1, dtype=np.float64)
         count, sums, squares = count + len(every), sums + every.sum(0), squares + np.square(every).sum(0)
     if count == 0 or len(sums) <= 2:

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from asr_transfer import audio
-from asr_transfer.data.manifest import Report, Utterance, manifest_text, validate, write_manifest
+from asr_transfer.data.manifest import Report, Utterance, manifest_text, validate
 from asr_transfer.errors import DataError, one_line
 from asr_transfer.remarks import remark
 from asr_transfer.textfiles import read_text, unreadable, write_text
@@ -60,12 +60,12 @@ def write_splits(
         summary(split, utterances, reports[split].dropped, f"; {out / LEFT_OUT} names all")
         for split, utterances in kept.items()
     ]
-    for split, utterances in kept.items():
-        manifest_text(out / f"{split}.jsonl", utterances)  # refuses what no command would accept
+    # Made before anything is written: what no command would accept is refused.
+    texts = {out / f"{split}.jsonl": manifest_text(out / f"{split}.jsonl", own) for split, own in kept.items()}
     if short != full:
         write_text(out / LEFT_OUT, "\n".join(full) + "\n")
-    for split, utterances in kept.items():
-        write_manifest(out / f"{split}.jsonl", utterances)
+    for file, text in texts.items():
+        write_text(file, text)
     print("\n".join(short))
     return reports
 

@@ -175,9 +175,9 @@ def divide(
     rows = rows_of_table(table, recordings, report) if table else _rows_of_texts(recordings, report)
     # Before anything is asked of a text: one of invisible characters is empty.
     rows = [replace(row, text=_written(row.text, case, row.language or language)) for row in rows]
-    known = {row.file.resolve() for row in rows}
+    known = {recordings.real(row.file) for row in rows}
     spoken_for = {name for name, _ in report.dropped}
-    without = [f for f in recordings.files if f.resolve() not in known and recordings.name(f) not in spoken_for]
+    without = [f for f in recordings.files if recordings.real(f) not in known and recordings.name(f) not in spoken_for]
     ids = make_ids(rows, recordings)
     where = {name: row.where for row, name in zip(rows, ids, strict=True)}
     empty = [(r, name, f"its transcript is empty ({r.where})") for r, name in zip(rows, ids, strict=True) if not r.text]
@@ -240,13 +240,13 @@ def find_table(recordings: Recordings, transcripts: Path | None) -> Path | None:
 def _rows_of_texts(recordings: Recordings, report: Report) -> list[Row]:
     rows: list[Row] = []
     first: dict[str, Path] = {}
-    own = {file.resolve(): file for file in reversed(recordings.files)}
-    own |= {file.resolve(): file for file in recordings.files if not file.is_symlink()}
+    own = {recordings.real(file): file for file in reversed(recordings.files)}
+    own |= {recordings.real(file): file for file in recordings.files if not file.is_symlink()}
     for file in recordings.files:
         transcript = text_file(file)
         if transcript is None:
             continue
-        if (same := own[file.resolve()]) != file:
+        if (same := own[recordings.real(file)]) != file:
             report.drop(recordings.name(file), f"is a link to the same recording as {recordings.name(same)}")
             continue
         twin = first.setdefault(recordings.key(file), file)

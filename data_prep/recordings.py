@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import unicodedata
 from collections import Counter
@@ -56,6 +57,9 @@ class Recordings:
     undecodable: list[Path] = field(default_factory=list)
     texts: list[Path] = field(default_factory=list)
     _index: dict[str, list[Path]] = field(default_factory=dict)
+    _names: dict[Path, str] = field(default_factory=dict)
+    _keys: dict[Path, str] = field(default_factory=dict)
+    _real: dict[Path, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for file in walk(self.root):
@@ -74,11 +78,21 @@ class Recordings:
 
     def name(self, file: Path) -> str:
         """Return the path from the folder, as reports show it and ids begin."""
-        return Path(os.path.relpath(file, self.root)).as_posix()
+        if file not in self._names:
+            self._names[file] = Path(os.path.relpath(file, self.root)).as_posix()
+        return self._names[file]
 
     def key(self, file: Path) -> str:
         """Return the path without suffix, which a recording and its `.txt` share."""
-        return composed(Path(self.name(file)).with_suffix("").as_posix())
+        if file not in self._keys:
+            self._keys[file] = composed(Path(self.name(file)).with_suffix("").as_posix())
+        return self._keys[file]
+
+    def real(self, file: Path) -> Path:
+        """Return the path without links, which two names of one recording share."""
+        if file not in self._real:
+            self._real[file] = file.resolve()
+        return self._real[file]
 
     def find(self, name: str, beside: Path) -> Path | str:
         """Return the recording that a table calls `name`, or why there is none."""
@@ -125,11 +139,16 @@ def listen(file: Path) -> tuple[str | None, float]:
         return str(error), 0.0
     except UnicodeEncodeError:
         return "its name is not UTF-8; rename it", 0.0
-    peak = float(np.abs(samples - np.median(samples)).max())  # a constant offset is not sound
-    level = 20 * np.log10(peak) if peak > 0 else -np.inf
-    if level < SILENCE_DBFS:
-        return f"holds no speech: peak level {level:.0f} dBFS", 0.0
+    # The peak is at least half of the range, whatever the median, which takes longer to find.
+    if _level(float(np.ptp(samples)) / 2) < SILENCE_DBFS:
+        level = _level(float(np.abs(samples - np.median(samples)).max()))  # a constant offset is not sound
+        if level < SILENCE_DBFS:
+            return f"holds no speech: peak level {level:.0f} dBFS", 0.0
     return None, duration
+
+
+def _level(amplitude: float) -> float:
+    return 20 * math.log10(amplitude) if amplitude > 0 else -math.inf
 
 
 def listen_to_all(files: Sequence[Path], workers: int = 1) -> list[tuple[str | None, float]]:

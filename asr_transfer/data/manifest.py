@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import sys
 from collections import Counter
@@ -175,9 +176,10 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
         DataError: an utterance is not what `read_manifest` accepts, or its language cannot name a model's head.
     """
     folder = Path(path).parent.resolve()
+    known: dict[str, str] = {}
     lines = []
     for utterance in utterances:
-        entry, where = _to_json(utterance, folder), f"utterance '{one_line(utterance.id)}'"
+        entry, where = _to_json(utterance, folder, known), f"utterance '{one_line(utterance.id)}'"
         lines.append(to_json(entry) + "\n")
         # What is written is accepted by every command.
         _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
@@ -395,11 +397,23 @@ def _parse_phones(value: Any, where: str) -> tuple[PhoneSegment, ...] | None:
     return phones
 
 
-def _to_json(utterance: Utterance, folder: Path) -> dict[str, Any]:
-    path = Path(utterance.audio).resolve()
+def _without_links(path: str, known: dict[str, str]) -> str:
+    """Return what a path stands for; what its folder stands for is asked once, and kept in `known`."""
+    folder, name = os.path.split(path)
+    if name in ("", ".", ".."):
+        return os.path.realpath(path)
+    if folder not in known:
+        known[folder] = os.path.realpath(folder)
+    whole = os.path.join(known[folder], name)
+    return os.path.realpath(whole) if os.path.islink(whole) else whole
+
+
+def _to_json(utterance: Utterance, folder: Path, known: dict[str, str]) -> dict[str, Any]:
+    path = _without_links(utterance.audio, known)
+    inside = os.path.join(folder, "")
     entry: dict[str, Any] = {
         "id": one_line(utterance.id),
-        "audio_filepath": str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path),
+        "audio_filepath": path.removeprefix(inside),
         "duration": round(utterance.duration, 4),
         "text": utterance.text,
         "speaker": one_line(utterance.speaker) if utterance.speaker.strip() else UNKNOWN["speaker"],

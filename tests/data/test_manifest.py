@@ -73,6 +73,25 @@ def test_audio_is_absolute_even_when_the_manifest_path_is_not(tmp_path: Path, mo
     assert read_manifest("m.jsonl")[0].audio == str(tmp_path / "wav" / "u1.wav")
 
 
+def test_what_is_written_is_where_the_audio_is_behind_all_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, out = tmp_path / "real", tmp_path / "out"
+    (out / "own").mkdir(parents=True)
+    real.mkdir()
+    (real / "a.wav").touch()
+    (out / "folder").symlink_to(real)
+    (out / "link.wav").symlink_to(real / "a.wav")
+    (out / "own" / "inside.wav").symlink_to(out / "own" / "b.wav")
+    monkeypatch.chdir(out)
+    given = ["folder/a.wav", "link.wav", "own/inside.wav", "own/../own/b.wav", "..", "gone.wav", str(real / "a.wav")]
+    write_manifest("made.jsonl", [utterance(id=str(n), audio=audio) for n, audio in enumerate(given)])
+    entries = [json.loads(line) for line in Path("made.jsonl").read_text(encoding="utf-8").splitlines()]
+    for audio, entry in zip(given, entries, strict=True):
+        assert (out.resolve() / entry["audio_filepath"]) == Path(audio).resolve()
+    assert [entry["audio_filepath"] for entry in entries[2:4]] == ["own/b.wav", "own/b.wav"]
+
+
 def test_blank_lines_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
     second = json.dumps({**GOOD, "id": "u2"})
     (tmp_path / "m.jsonl").write_bytes(("\ufeff" + json.dumps(GOOD) + "\r\n\r\n" + second).encode())
