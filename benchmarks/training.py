@@ -74,6 +74,9 @@ WANTED = {"bilstm": 1.5, "tdnn": 1.8, "conformer": 1.5}
 AUTO_WANTED, KLD_WANTED = 0.97, 1.05
 SAME, OTHER = "our network", "its own layers"
 
+HOPELESS = 2.0
+"""Times as long as the faster side's step that a step takes of which no more are measured."""
+
 AUTO: Precision = "auto"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
@@ -141,13 +144,25 @@ def peer_side(label: str, corpus: Corpus, model: str, precision: Precision, own:
     return Side(label, brain, advance)
 
 
+def promising(sides: Sequence[Side]) -> list[Side]:
+    """Return the sides that are not hopelessly slow, after a step for warming up; of the others one step is kept.
+
+    Processors that do not compute in bf16 take many times as long in it, which need not be measured often.
+    """
+    for side in sides:
+        side.advance(1)
+        side.measure(1)
+    best = max(side.speeds()[0] for side in sides)
+    kept = [side for side in sides if HOPELESS * side.speeds()[0] >= best]
+    for side in kept:
+        side.rounds.clear()
+    return kept
+
+
 def faster(make: Callable[[Precision], Side], steps: int) -> tuple[Side, Precision]:
-    """Return a side in the precision in which it is faster, and that precision; both take a turn for warming up."""
+    """Return a side in the precision in which it is faster, and that precision."""
     sides: dict[Precision, Side] = {precision: make(precision) for precision in PRECISIONS}
-    for _ in range(2):
-        for side in sides.values():
-            side.advance(1)
-    for side in sides.values():
+    for side in promising(list(sides.values())):
         side.measure(steps)
     best = max(sides, key=lambda precision: sides[precision].speeds()[0])
     sides[best].rounds.clear()
@@ -225,7 +240,7 @@ def probe(corpus: Corpus, rounds: int, steps: int, work: Work) -> list[Probed]:
     found = []
     for encoder in MODELS:
         sides = [our_side(name, corpus, encoder, name) for name in (*PRECISIONS, AUTO)]
-        take_turns(sides, rounds, steps)
+        take_turns(promising(sides), rounds, steps)
         *plain, auto = sides
         better = max(plain, key=lambda side: statistics.median(side.speeds()))
         speeds = {side.name: statistics.median(side.speeds()) for side in sides}
