@@ -82,7 +82,7 @@ class Step:
     """What a step costs for a large corpus.
 
     Attributes:
-        name: what is done.
+        name: word for the step, in the table.
         utterances: number of utterances.
         cpu_seconds: processor time.
         wanted: the most that is wanted for so many.

@@ -225,7 +225,7 @@ class Probed:
     Attributes:
         encoder: its kind.
         speeds: audio-seconds per processor-second by precision, in the median.
-        taken: what `auto` took.
+        taken: precision that `auto` took.
         ratios: its speed as a share of the better one's, by round.
     """
 
