@@ -19,6 +19,7 @@ from asr_transfer.data.lexicon import Lexicon, spelled_lexicon
 from asr_transfer.data.subwords import MARK
 from asr_transfer.data.texts import read_texts, sentences_of, spelled
 from asr_transfer.errors import ConfigError, DataError
+from asr_transfer.remarks import remark
 from asr_transfer.runs.console import require_free, show
 from asr_transfer.whitespace import words_of
 
@@ -149,6 +150,11 @@ def write_words(
     if not (kept := [word for word in kept if word not in known]):
         raise DataError("every word of the texts is in those of --new_to; give other texts.")
     if plain:
+        for word in [word for word in kept if word.startswith("#")]:
+            kept.remove(word)
+            remark("left out: a line that begins with # is a comment among hot words", word)
+        if not kept:
+            raise DataError("every word of the texts begins with #, which no hot word can; give other texts.")
         textfiles.write_text(out, "".join(f"{word}\n" for word in kept))
     else:
         spelled_lexicon(kept, source=str(out)).save(out)

@@ -149,6 +149,18 @@ def test_new_words_are_listed_as_hot_words(texts: list[Path], tmp_path: Path) ->
         write_words([tmp_path / "known.txt"], tmp_path / "o", new_to=[tmp_path / "known.txt"])
 
 
+def test_a_hot_word_that_would_be_a_comment_is_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "said.txt").write_text("#one two\n", encoding="utf-8")
+    out = tmp_path / "hot.txt"
+    assert main(["lm", "words", "--texts", str(tmp_path / "said.txt"), "--plain", "--out", str(out)]) == 0
+    assert out.read_text(encoding="utf-8") == "two\n" and "#one" in capsys.readouterr().err
+    (tmp_path / "said.txt").write_text("#one\n", encoding="utf-8")
+    with pytest.raises(DataError, match="every word of the texts begins with #"):
+        write_words([tmp_path / "said.txt"], tmp_path / "o", plain=True)
+
+
 def test_a_word_is_spelled_in_the_tokens_of_a_model() -> None:
     tokens = Tokens([" ", "a", "b"])
     assert [entry.phones for entry in spelled_lexicon(["ab", "b"], tokens)] == [("a", "b"), ("b",)]
