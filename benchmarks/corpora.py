@@ -22,7 +22,6 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 import resource
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +44,7 @@ from asr_transfer.experiments.core.tables import Column, Table, show
 from asr_transfer.progress import Work
 from asr_transfer.runs.record import RunRecord
 from benchmarks.above_zero import require_above_zero
+from benchmarks.commands import run_command
 from benchmarks.machine import machine
 from benchmarks.targets import met
 from benchmarks.training_corpus import LENGTHS, QUANTILES
@@ -133,7 +133,7 @@ def measure_steps(utterances: int, work: Path) -> list[Step]:
     """Prepare, score and compare so many utterances."""
     texts = _recordings(utterances, work / "recordings")
     prepare = ("prepare", "folder", "--root", "recordings", "--out", "data")
-    steps = [_step("prepared", utterances, lambda: _run(work, *prepare))]
+    steps = [_step("prepared", utterances, lambda: run_command(*prepare, folder=work))]
 
     def score(number: int) -> None:
         record, read = RunRecord(work / f"run{number}", {}), read_manifest(work / "data" / "all.jsonl")
@@ -146,7 +146,7 @@ def measure_steps(utterances: int, work: Path) -> list[Step]:
     score(0)
     steps.append(_step("scored", utterances, lambda: score(1)))
     compare = ("compare", "run0", "run1", "--out", "comparison")
-    return [*steps, _step("compared", utterances, lambda: _run(work, *compare))]
+    return [*steps, _step("compared", utterances, lambda: run_command(*compare, folder=work))]
 
 
 def _recordings(count: int, folder: Path) -> dict[str, str]:
@@ -181,17 +181,6 @@ def _step(name: str, utterances: int, work: Callable[[], object]) -> Step:
 def _used() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-def _run(folder: Path, *arguments: str) -> None:
-    """Run our command in a folder, as for who has installed it: compiled once, not in every call."""
-    root = str(Path(__file__).resolve().parents[1])
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPATH"] = root
-    command = [sys.executable, "-m", "asr_transfer", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise SystemExit(done.stderr.strip() or f"{arguments[0]} failed")
 
 
 FEATURE_COLUMNS: list[Column[Features]] = [

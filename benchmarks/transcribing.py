@@ -22,7 +22,6 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 import resource
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -43,6 +42,7 @@ from asr_transfer.experiments.core.tables import Table, show
 from asr_transfer.models.acoustic import AcousticModel
 from asr_transfer.progress import Work
 from asr_transfer.runs.record import RunRecord
+from benchmarks.commands import run_command
 from benchmarks.machine import machine
 from benchmarks.targets import met
 from benchmarks.training_corpus import find_utterances
@@ -166,33 +166,8 @@ def _beyond(side: Sequence[Utterance], one: Sequence[Utterance]) -> float:
 
 
 def transcribed(model: Path, utterances: Sequence[Utterance]) -> float:
-    """Transcribe recordings by the command, and return its processor seconds, its children's among them."""
-    begin = _children()
-    # As for who has installed it: compiled once, not in every call.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "asr_transfer",
-            "transcribe",
-            "--model",
-            str(model),
-            *(utterance.audio for utterance in utterances),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr.strip() or "transcribe failed")
-    return _children() - begin
-
-
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    """Transcribe recordings by the command, and return its processor seconds."""
+    return run_command("transcribe", "--model", str(model), *(utterance.audio for utterance in utterances))
 
 
 def rates_table(measured: Sequence[Measured], note: str = "") -> Table:
