@@ -81,7 +81,7 @@ $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 ifneq ($(TORCH_INDEX),)
-	$(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) "torch==2.11.*" "torchaudio==2.11.*"
+	$(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) $$(grep -oE 'torch(audio)?==[0-9.]+' pyproject.toml)
 endif
 	$(BIN)/python -m pip install --quiet --editable ".[dev,voices]"
 	touch $@

@@ -18,7 +18,7 @@ FACTS = (
     "(95 %)",
     "95 % interval",
     "Python 3.11, 3.12 or 3.13",
-    "pinned to 2.11",
+    "pinned to 2.11.0",
     "Apache-2.0",
     "GPL-3",
     "(weight 0.05, reversal rising)",

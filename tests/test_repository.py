@@ -180,6 +180,14 @@ def test_the_declared_pythons_are_those_that_ci_runs() -> None:
     assert declared == versions
 
 
+def test_torch_and_torchaudio_are_pinned_to_one_release() -> None:
+    # They are compiled against each other: a later patch of one alone may not load beside the other.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = dict(line.split("==") for line in project["dependencies"] if re.match(r"torch(audio)?\b", line))
+    assert set(pins) == {"torch", "torchaudio"}
+    assert len(set(pins.values())) == 1 and re.fullmatch(r"\d+\.\d+\.\d+", pins["torch"])
+
+
 def test_nobody_imports_recipes() -> None:
     for folder in ("asr_transfer", "data_prep", "recipes", "tests", "benchmarks", "docs", "examples"):
         for path in (ROOT / folder).rglob("*.py"):
