@@ -79,8 +79,12 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
     """
     file = existing(path)
     with open_recording(file) as opened:
-        span = _span(file, opened, start, duration)
-        samples = _decode(file, opened.sound, span.count)
+        return _whole(file, opened.sound, _span(file, opened, start, duration))
+
+
+def _whole(file: Path, sound: soundfile.SoundFile, span: _Span) -> np.ndarray:
+    """Read a part of an open file at once."""
+    samples = _decode(file, sound, span.count)
     _require_held(file, len(samples), span)
     mono = _mono(samples, _loudest(file, [samples]))
     if span.oddity:
@@ -109,7 +113,8 @@ def blocks(path: str | Path, start: float | None = None, duration: float | None 
         if span.count > BLOCK * span.rate:
             yield from _streamed(file, opened.sound, span)
             return
-    yield read(path, start, duration)
+        whole = _whole(file, opened.sound, span)
+    yield whole
 
 
 class Recording:

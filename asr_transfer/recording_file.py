@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,12 +58,23 @@ def unreadable(suffix: str) -> str:
 
 
 def existing(path: str | Path) -> Path:
+    """Return a recording's path, asked for once of the file system.
+
+    Raises:
+        DataError: it is a folder, missing, empty, or in a folder that may not be looked into.
+    """
     file = Path(path)
-    if file.is_dir():
+    try:
+        status = os.stat(file)
+    except PermissionError as error:
+        raise DataError(unreadable_file(file, error, "give an audio file")) from None
+    except (OSError, ValueError):
+        status = None
+    if status is not None and stat.S_ISDIR(status.st_mode):
         raise DataError(f"{file}: is a folder, not a recording; name the recordings in it, such as {file}/*.wav.")
-    if not file.is_file():
+    if status is None or not stat.S_ISREG(status.st_mode):
         raise DataError(f"{file}: there is no such audio file; correct the path in the manifest or the command.")
-    if file.stat().st_size == 0:
+    if status.st_size == 0:
         raise DataError(f"{file}: the file is empty (0 bytes); record it again or leave it out.")
     return file
 

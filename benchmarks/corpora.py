@@ -55,7 +55,7 @@ WANTED = {"prepared": 10.0, "scored": 15.0, "compared": 10.0}
 """The most CPU-seconds for 50,000 utterances."""
 OF = 50_000
 SPEAKERS, VOCABULARY, WRONG = 40, 3000, 0.1
-ROUNDS = 3
+ROUNDS = 9
 
 
 @dataclass(frozen=True)

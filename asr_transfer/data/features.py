@@ -32,7 +32,7 @@ from asr_transfer.errors import ConfigError, DataError
 from asr_transfer.plain import to_json
 from asr_transfer.progress import tracked
 
-VERSION = 2
+VERSION = 3
 """Raise when the computation changes, so that old stores are not reused."""
 
 FRAMES = {"features.f16": np.float16, "features.f32": np.float32}

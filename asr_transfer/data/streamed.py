@@ -23,9 +23,10 @@ def write_inputs(
     as they were written.
     """
     begin, length = out.tell(), 0
+    kept = torch.from_numpy(np.empty(0, inputs.dtype)).dtype
     block = torch.zeros(0, inputs.dim)
     for block in inputs.blocks(map(torch.from_numpy, pieces)):
-        out.write(block.numpy().astype(inputs.dtype).tobytes())
+        out.write(block.to(kept).contiguous().numpy().data)
         length += len(block)
     if length == len(block) > 0:
         only = block

@@ -40,8 +40,8 @@ def make(tmp_path: Path, make_audio: Callable[..., Path]) -> Make:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the growing list of recordings that were decoded."""
     seen: list[str] = []
-    read = audio.read
-    monkeypatch.setattr(audio, "read", lambda path, *rest: (seen.append(Path(path).stem), read(path, *rest))[1])
+    blocks = audio.blocks
+    monkeypatch.setattr(audio, "blocks", lambda path, *rest: (seen.append(Path(path).stem), blocks(path, *rest))[1])
     return seen
 
 

@@ -163,7 +163,7 @@ def test_a_store_of_log_mels_is_found_where_it_was(make: Callable[[str, float], 
     utterance = make("u1", 0.5)
     digest = FileDigests(tmp_path / "digests.sqlite").of(utterance.audio)
     key = hashlib.sha256(
-        b'[2, {"hop_ms": 10.0, "mels": 80, "normalisation": "utterance-mean", "window_ms": 25.0}, [1.0]]'
+        b'[3, {"hop_ms": 10.0, "mels": 80, "normalisation": "utterance-mean", "window_ms": 25.0}, [1.0]]'
     )
     key.update(repr(("u1", digest, None, 0.5)).encode())
     store = build_store([utterance], FeatureConfig(), cache=tmp_path / "cache")

@@ -27,7 +27,8 @@ def record(folder: Path, **fields: Any) -> Path:
 
 def test_the_card_of_an_adapted_model_tells_what_other_speakers_lost(tone_run: Path, tmp_path: Path) -> None:
     own = recordings(tmp_path, "ana", 0.1, 4, 5)
-    ran = adapt(tone_run, own, tmp_path / "out", "--method", "full", "--steps", 2, "--learning_rate", 0.03)
+    options = ("--check", "false", "--keep_suspicious", "--steps", 2, "--learning_rate", 0.03)
+    ran = adapt(tone_run, own, tmp_path / "out", "--method", "full", *options)
     (line,) = lost_by_others(ran.out)
     change = ran.record["scores"]["judged"]["cer_change"]
     assert change["standard_error"] > 0

@@ -67,7 +67,7 @@ class Framed(Inputs):
     def analyse(self, samples: torch.Tensor) -> torch.Tensor:
         """See `Inputs.analyse`."""
         before, behind = self.edges(len(samples))
-        return self.frames(torch.cat([self._mirror(samples, before, True), samples, self._mirror(samples, behind)]))
+        return self.frames(self._with_mirrored(samples, before, behind))
 
     def blocks(self, pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         """See `Inputs.blocks`."""
@@ -98,9 +98,9 @@ class Framed(Inputs):
         following = next(rest, None)
         if following is None:
             _, behind = self.edges(len(head))
-            yield torch.cat([self._mirror(head, before, True), head, self._mirror(head, behind)])
+            yield self._with_mirrored(head, before, behind)
             return
-        yield torch.cat([self._mirror(head, before, True), head])
+        yield self._with_mirrored(head, before, 0)
         tail, count = head[-most:], len(head)
         for piece in chain([following], rest):
             yield piece
@@ -108,6 +108,11 @@ class Framed(Inputs):
             tail = torch.cat([tail, piece])[-most:].clone()
         _, behind = self.edges(count)
         yield self._mirror(tail, behind)
+
+    def _with_mirrored(self, samples: torch.Tensor, before: int, behind: int) -> torch.Tensor:
+        if not before and not behind:
+            return samples
+        return torch.cat([self._mirror(samples, before, True), samples, self._mirror(samples, behind)])
 
     def _mirror(self, samples: torch.Tensor, count: int, at_the_beginning: bool = False) -> torch.Tensor:
         first = self.mirrored
@@ -139,7 +144,8 @@ class Framed(Inputs):
         if self.normalisation == "speech-mean":
             loudness = block.mean(1)
             block = block[loudness >= (loudness.min() + loudness.max()) / 2]
-        return block.mean(0), block.std(0, correction=0) + STD_FLOOR
+        mean = block.mean(0)
+        return mean, (block - mean).square_().mean(0).sqrt_() + STD_FLOOR
 
     def normalise(self, block: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """See `Inputs.normalise`."""

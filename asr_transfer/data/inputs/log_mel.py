@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
@@ -41,15 +42,22 @@ class LogMel(Framed):
         """See `Framed.frames`."""
         window, hop = self.window_and_hop()
         size = 1 << (window - 1).bit_length()
+        cut = samples.unfold(0, window, hop)
         if self.remove_offset:
-            cut = samples.unfold(0, window, hop)
-            shaped = (cut - cut.mean(1, keepdim=True)) * torch.hann_window(window)
-            energies = torch.fft.rfft(shaped, size).abs().square()
-            return torch.log(energies @ filterbank(size, self.mels) + FLOOR)
-        pad = size - window
-        padded = torch.nn.functional.pad(samples, (pad // 2, pad - pad // 2))
-        spectrum = torch.stft(padded, size, hop, window, torch.hann_window(window), center=False, return_complex=True)
-        return torch.log(filterbank(size, self.mels).T @ spectrum.abs().square() + FLOOR).T
+            cut = cut - cut.mean(1, keepdim=True)
+        spectrum = torch.fft.rfft(cut * _hann(window), size)
+        return (_energies(spectrum) @ filterbank(size, self.mels)).add_(FLOOR).log_()
+
+
+def _energies(spectrum: torch.Tensor) -> torch.Tensor:
+    """Return squared magnitudes of complex numbers, without the roots that `abs` would take."""
+    parts = torch.view_as_real(spectrum)
+    return parts[..., 0].square().addcmul_(parts[..., 1], parts[..., 1])
+
+
+@lru_cache
+def _hann(window: int) -> torch.Tensor:
+    return torch.hann_window(window)
 
 
 def filterbank(size: int, mels: int) -> torch.Tensor:
