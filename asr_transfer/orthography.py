@@ -211,7 +211,7 @@ def in_case(text: str, case: Case, language: str = "") -> str:
 
 def case_of(symbols: Iterable[str]) -> Case:
     """Return the only case that symbols such as a model's tokens can write; `kept` where they have both or none."""
-    letters = "".join(symbols)
+    letters = set("".join(symbols))
     small, capital = any(c.islower() for c in letters), any(c.isupper() for c in letters)
     if small == capital:
         return "kept"

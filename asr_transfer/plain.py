@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -13,6 +13,10 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from asr_transfer.errors import ConfigError, nearest_hint
 
 T = TypeVar("T")
+
+_WORDS: frozenset[type] = frozenset({str, bool, type(None), int})
+"""Types of values that are plain already, in JSON too; tables are full of them, and are looked over at once."""
+_SCALARS: frozenset[type] = _WORDS | {float}
 
 
 def to_plain(value: Any) -> Any:
@@ -22,22 +26,19 @@ def to_plain(value: Any) -> Any:
     >>> to_plain({"suta": SutaConfig(steps=3), "tried": (1, 2)})["suta"]["steps"]
     3
     """
-    values = as_values(value)
-    if isinstance(values, dict):
-        return {str(key): to_plain(item) for key, item in values.items()}
-    if isinstance(values, list):
-        return [to_plain(item) for item in values]
-    return str(values) if isinstance(values, Path) else values
+    return _with_text(as_values(value))
 
 
 def as_values(value: Any) -> Any:
     """Turn dataclasses into dicts, rows into lists, and numpy's numbers and arrays into Python's; paths stay paths."""
+    if type(value) in _SCALARS:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: as_values(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {key: as_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [as_values(item) for item in value]
+        return list(value) if _only(_SCALARS, value) else [as_values(item) for item in value]
     return as_values(value.tolist()) if hasattr(value, "tolist") else value
 
 
@@ -62,11 +63,24 @@ def spelled_infinity(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else to_plain(value)
 
 
+def _only(kinds: frozenset[type], values: Iterable[Any]) -> bool:
+    return kinds.issuperset(map(type, values))
+
+
+def _with_text(values: Any) -> Any:
+    """Return what `as_values` gave with paths and keys as text."""
+    if isinstance(values, dict):
+        return {str(key): _with_text(item) for key, item in values.items()}
+    if isinstance(values, list):
+        return values if _only(_SCALARS, values) else [_with_text(item) for item in values]
+    return str(values) if isinstance(values, Path) else values
+
+
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return value if _only(_WORDS, value) else [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

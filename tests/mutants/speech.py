@@ -83,9 +83,9 @@ MUTANTS = (
     Mutant(
         "windows-are-off-centre",
         f"{ROOM}/inputs/log_mel.py",
-        "(pad // 2, pad - pad // 2)",
-        "(0, pad)",
-        "frames lie half a window's padding beside where they should",
+        "cut * _hann(window)",
+        "cut.roll(1, 1) * _hann(window)",
+        "each window begins a sample beside where it should, with its last",
         ("tests/data/test_features.py",),
     ),
     Mutant(
