@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from asr_transfer.cli import main
-from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.commands.profile_on_model import load_with_profile
 from tests.tones import make_speaker
 
 QUICK = ("--steps", 12, "--device", "cpu", "--choice.folds", 2, "--choice.without_source", "[full, lhuc]",

@@ -143,7 +143,7 @@ def adapt_from(command: AdaptCommand, say: Say) -> AdaptedRecogniser:
     from asr_transfer.commands.adapt_speech import Speech
     from asr_transfer.commands.language import AUTO, find_head, heard_language, in_language
     from asr_transfer.commands.listen import listening_for
-    from asr_transfer.commands.profile import load_with_profile
+    from asr_transfer.commands.profile_on_model import load_with_profile
     from asr_transfer.decoding.folder import speaks_many
 
     require_writable_folder(command.out)

@@ -9,7 +9,7 @@ from asr_transfer.adaptation.choice import Choice
 from asr_transfer.adaptation.profile import WEIGHTS, Profile, ProfileFacts, save_profile
 from asr_transfer.commands.adapt import AdaptCommand
 from asr_transfer.commands.options import Say
-from asr_transfer.commands.profile import open_profile
+from asr_transfer.commands.profile_folders import open_profile
 from asr_transfer.data.kept_source import Summary, remarks, writers
 from asr_transfer.data.speech import Spoken
 from asr_transfer.decoding.recogniser import Recogniser

@@ -136,7 +136,8 @@ def open_source(command: ExportCommand, say: Say) -> Source:
     """
     from asr_transfer.commands.language import AUTO, find_head
     from asr_transfer.commands.listen import listening_for
-    from asr_transfer.commands.profile import load_with_profile, open_profile
+    from asr_transfer.commands.profile_folders import open_profile
+    from asr_transfer.commands.profile_on_model import load_with_profile
     from asr_transfer.decoding.folder import model_folder, speaks_many
     from asr_transfer.deployment import Source
     from asr_transfer.models.adapters import merge_adapters

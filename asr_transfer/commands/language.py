@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from asr_transfer.commands.options import Say
-from asr_transfer.commands.profile import load_with_profile, open_profile, require_head
+from asr_transfer.commands.profile_folders import open_profile
+from asr_transfer.commands.profile_on_model import load_with_profile, require_head
 from asr_transfer.commands.speech import named_as, read_speech
 from asr_transfer.data.features import build_store
 from asr_transfer.data.manifest import UNKNOWN, Utterance, names_language

@@ -14,7 +14,8 @@ import torch
 from asr_transfer import audio
 from asr_transfer.commands.language import AUTO, find_head, require_a_head
 from asr_transfer.commands.options import ListenOptions, OnlineOptions, settings_from
-from asr_transfer.commands.profile import load_with_profile, open_profile, put_on
+from asr_transfer.commands.profile_folders import open_profile
+from asr_transfer.commands.profile_on_model import load_with_profile, put_on
 from asr_transfer.commands.word_files import file_of, files_of, say_without
 from asr_transfer.data.byte_pairs import BytePairTokens
 from asr_transfer.data.features import model_input

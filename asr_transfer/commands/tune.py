@@ -185,7 +185,7 @@ def _trials(tuned: Tuned) -> Table:
 
 def _run(arguments: Namespace) -> int:
     from asr_transfer.commands.language import find_head, in_language
-    from asr_transfer.commands.profile import load_with_profile
+    from asr_transfer.commands.profile_on_model import load_with_profile
     from asr_transfer.decoding.folder import speaks_many
 
     command = settings_of(TuneCommand, arguments)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from asr_transfer.adaptation.profile import FACTS, Profile, ProfileFacts, save_profile
-from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.commands.profile_on_model import load_with_profile
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 

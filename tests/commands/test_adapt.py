@@ -19,7 +19,7 @@ import yaml
 import asr_transfer as at
 from asr_transfer.adaptation.forecast import KINDS, Forecast
 from asr_transfer.adaptation.profile import Profile
-from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.commands.profile_on_model import load_with_profile
 from asr_transfer.data.manifest import Utterance, write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.decoding.settings import SutaConfig

@@ -13,7 +13,7 @@ import torch
 
 import asr_transfer as at
 from asr_transfer.adaptation.profile import Profile
-from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.commands.profile_on_model import load_with_profile
 from asr_transfer.data.manifest import write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.models.folder import update_origin

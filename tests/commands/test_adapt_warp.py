@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from asr_transfer.adaptation.profile import Profile
-from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.commands.profile_on_model import load_with_profile
 from asr_transfer.data.manifest import write_manifest
 from asr_transfer.decoding.recogniser import Recogniser
 from tests.adapting import Ran, adapt, recordings, run

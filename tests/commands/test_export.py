@@ -12,7 +12,7 @@ import torch
 from asr_transfer.adaptation.profile import save_profile
 from asr_transfer.cli import main
 from asr_transfer.commands.export import ExportCommand
-from asr_transfer.commands.profile import load_with_profile
+from asr_transfer.commands.profile_on_model import load_with_profile
 from asr_transfer.data.manifest import read_manifest
 from asr_transfer.deployment import TARGETS
 from asr_transfer.models.adapters import AdapterSpec, add_adapter

@@ -16,7 +16,8 @@ import yaml
 
 from asr_transfer.adaptation.profile import FACTS, TENSORS, Profile, save_profile
 from asr_transfer.cli import main
-from asr_transfer.commands.profile import find_profiles, load_with_profile
+from asr_transfer.commands.profile_folders import find_profiles
+from asr_transfer.commands.profile_on_model import load_with_profile
 from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import ModelError
 from asr_transfer.models.acoustic import AcousticModel

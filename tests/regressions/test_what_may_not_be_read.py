@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asr_transfer.commands.profile import find_profiles
+from asr_transfer.commands.profile_folders import find_profiles
 from asr_transfer.data.lexicon import Lexicon
 from asr_transfer.decoding.hot_words import HotWords
 from asr_transfer.decoding.ngram import NgramModel
