@@ -1,11 +1,12 @@
 """Measures what `adapt --method auto` costs, from recordings to the adapted model, for three kinds of recordings.
 
 Ten digits, ten sentences of AN4's lengths, and twenty sentences of seven seconds, each with recordings of other
-speakers to mix in, as users have them who give `--source`, and without. Speed does not depend on what the weights are,
-so the model is one of the default sizes with random weights, and the recordings are noise; recognition is nonsense
-then, and hopeless candidates are told later than with a real model, if at all.
+speakers to mix in, as users have them who give `--source`, and without. The model is one of the default sizes with
+random weights, and the recordings are noise: recognition is nonsense then, and hopeless candidates are told later than
+with a trained model, if at all. With `--model` and `--data` it is a trained model and ten recordings of the speaker who
+comes first by name, as a user has them.
 
-    python benchmarks/choosing.py [--kinds [digits,sentences,long]] [--out DIR]
+    python benchmarks/choosing.py [--kinds [digits,sentences,long] | --model DIR --data MANIFEST] [--out DIR]
 
 The run folder's `run.json`, copied to `docs/results`, fills a table of `docs/speed.md`.
 """
@@ -30,6 +31,7 @@ import torch
 
 from asr_transfer.adaptation.choice import candidates
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig, MethodSettings
+from asr_transfer.data.manifest import read_manifest
 from asr_transfer.errors import AsrTransferError, ConfigError, nearest_hint
 from asr_transfer.experiments.core.tables import Column, Table, show
 from asr_transfer.progress import Work
@@ -63,6 +65,8 @@ KINDS = {
     "sentences": Kind("ten sentences", 10, None, 60.0),
     "long": Kind("twenty sentences of 7 s", 20, 7.0),
 }
+SHORT = 1.0
+"""Seconds of recordings on average, up to which the target is that of digits, beyond it that of sentences."""
 OTHERS = 60
 """Recordings of other speakers."""
 
@@ -94,13 +98,29 @@ class Chosen:
     wanted: float | None
 
 
-def measure(kind: Kind, steps: int, others: int = OTHERS, choice: ChoiceConfig = ChoiceConfig()) -> list[Chosen]:
-    """Choose and adapt without other speakers' recordings, and with them."""
+def measure(
+    kind: Kind,
+    steps: int,
+    others: int = OTHERS,
+    choice: ChoiceConfig = ChoiceConfig(),
+    model: Path | None = None,
+    data: Path | None = None,
+) -> list[Chosen]:
+    """Choose and adapt without other speakers' recordings, and with them.
+
+    Args:
+        kind: recordings of the new speaker.
+        steps: number of steps of one adaptation.
+        others: number of other speakers' recordings.
+        choice: settings of the choice.
+        model: model folder; None for random weights.
+        data: manifest of the speaker's recordings and others'; None for noise.
+    """
     config = AdaptConfig(steps=steps, settings=MethodSettings(confidence=0.0), device="cpu")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        place, _ = prepare(None, None, None, kind.count, others, config, work, kind.seconds)
+        place, _ = prepare(None, model, data, kind.count, others, config, work, kind.seconds)
         alone = replace(place, source=work / "none.jsonl")
         alone.source.touch()
         for where in (alone, place):
@@ -129,12 +149,19 @@ COLUMNS: list[Column[Chosen]] = [
 
 
 def main(
-    kinds: tuple[str, ...] = tuple(KINDS), steps: int = 40, out: Path | None = None, overwrite: bool = False
+    kinds: tuple[str, ...] = tuple(KINDS),
+    model: Path | None = None,
+    data: Path | None = None,
+    steps: int = 40,
+    out: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Measure and print.
 
     Args:
-        kinds: kinds of recordings.
+        kinds: kinds of recordings, of noise.
+        model: folder of a trained model, to measure on `data` alone.
+        data: manifest of a new speaker's recordings and of other speakers'.
         steps: number of steps of one adaptation.
         out: run folder to write, too.
         overwrite: whether to replace the run that `out` holds.
@@ -145,22 +172,39 @@ def main(
         for name in kinds:
             if name not in KINDS:
                 raise ConfigError(f"--kinds: there is no '{name}', only {', '.join(KINDS)}.{nearest_hint(name, KINDS)}")
-        record = None if out is None else RunRecord(out, {"kinds": list(kinds), "steps": steps}, overwrite=overwrite)
-        rows = run([KINDS[name] for name in kinds], steps)
+        if (model is None) != (data is None):
+            raise ConfigError("--model and --data belong together: a trained model, and recordings that it can spell.")
+        asked = [KINDS[name] for name in kinds] if data is None else [given(data)]
+        settings = {"kinds": [kind.name for kind in asked], "model": model, "data": data, "steps": steps}
+        record = None if out is None else RunRecord(out, settings, overwrite=overwrite)
+        rows = run(asked, steps, model, data)
     except AsrTransferError as error:
         raise SystemExit(str(error)) from None
-    table = Table.of(rows, COLUMNS, note=f"A bilstm of the default sizes, {steps} steps each; {machine()}.")
+    what = f"`{model}`" if model is not None else "A bilstm of the default sizes that nobody trained"
+    table = Table.of(rows, COLUMNS, note=f"{what}, {steps} steps each; {machine()}.")
     show([table])
     if record is not None:
         record.finish(scores={"rows": [asdict(row) for row in rows]}, tables={"choosing": [table.to_plain()]})
 
 
-def run(kinds: Sequence[Kind], steps: int) -> list[Chosen]:
+def given(data: Path) -> Kind:
+    """Return ten recordings of a manifest as a kind, with the target of such.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    found = read_manifest(data)
+    count, seconds = KINDS["digits"].count, sum(utterance.duration for utterance in found) / max(1, len(found))
+    like = KINDS["digits" if seconds <= SHORT else "sentences"]
+    return Kind(f"ten of `{data}`, {seconds:.1f} s each", count, None, like.wanted)
+
+
+def run(kinds: Sequence[Kind], steps: int, model: Path | None = None, data: Path | None = None) -> list[Chosen]:
     """Measure each kind in turn, and tell how far it is."""
     rows: list[Chosen] = []
     with Work("choosing", len(kinds), "kind of recordings") as work:
         for kind in kinds:
-            rows += measure(kind, steps)
+            rows += measure(kind, steps, model=model, data=data)
             work.advance(1)
     return rows
 

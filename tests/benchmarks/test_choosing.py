@@ -16,7 +16,7 @@ def test_a_choice_is_measured_and_kept(tmp_path: Path, monkeypatch: pytest.Monke
     few = ChoiceConfig(with_source=("lhuc+replay",), without_source=("lhuc",), folds=2, strengths=(1.0,))
     measure = choosing.measure
     monkeypatch.setitem(choosing.KINDS, "digits", Kind("four noises", 4, 0.5, 1e9))
-    monkeypatch.setattr(choosing, "measure", lambda kind, steps: measure(kind, steps, 3, few))
+    monkeypatch.setattr(choosing, "measure", lambda kind, steps, **given: measure(kind, steps, 3, few, **given))
     out = tmp_path / "run"
     main(kinds=("digits",), steps=1, out=out)
     values = read_record(out)
@@ -28,9 +28,27 @@ def test_a_choice_is_measured_and_kept(tmp_path: Path, monkeypatch: pytest.Monke
     assert [cells[-1] for cells in table["rows"]] == ["yes", "yes"]
 
 
+def test_a_trained_model_is_measured_on_recordings_of_its_own(
+    tone_run: Path, tone_corpus: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ChoiceConfig(with_source=("lhuc+replay",), without_source=("lhuc",), folds=2, strengths=(1.0,))
+    measure = choosing.measure
+    monkeypatch.setattr(choosing, "measure", lambda kind, steps, **given: measure(kind, steps, 3, few, **given))
+    out = tmp_path / "run"
+    main(model=tone_run, data=tone_corpus["test"], steps=1, out=out)
+    rows = read_record(out)["scores"]["rows"]
+    assert [row["others"] for row in rows] == [False, True] and {row["wanted"] for row in rows} == {25.0}
+    assert all(row["kind"].startswith(f"ten of `{tone_corpus['test']}`, ") for row in rows)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"kinds": ("digit",)}, "there is no 'digit', only digits"), ({"steps": 0}, "--steps 0: must be above 0")],
+    [
+        ({"kinds": ("digit",)}, "there is no 'digit', only digits"),
+        ({"steps": 0}, "--steps 0: must be above 0"),
+        ({"model": Path("m")}, "--model and --data belong together"),
+        ({"model": Path("m"), "data": Path("none.jsonl")}, "none.jsonl: there is no such manifest"),
+    ],
 )
 def test_mistakes_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(SystemExit, match=message):
