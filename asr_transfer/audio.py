@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,10 @@ def probe(path: str | Path) -> AudioInfo:
         DataError: the file is missing, is no audio, is empty, is cut off, or has a rate below `MIN_SAMPLE_RATE`.
     """
     file = existing(path)
-    status = file.stat()
-    if time.time() - status.st_ctime < _SETTLED:
-        info = _header(file)
-    else:
-        info = _remembered(str(file), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+    identity = _identity(file)
+    if (info := _headers.get(identity)) is None:
+        with open_recording(file) as opened:
+            info = _described(file, opened, identity)
     if info.oddity:
         remark(info.oddity, str(file))
     return info
@@ -49,16 +49,32 @@ def probe(path: str | Path) -> AudioInfo:
 _SETTLED = 2.0
 """Seconds since a file's last change, beyond which another change cannot have the same time on any file system."""
 
+_MOST = 2**17
+"""Headers that are remembered, some tens of megabytes: preparing a corpus asks several times for each file's."""
 
-@lru_cache(maxsize=2**14)
-def _remembered(path: str, *identity: int) -> AudioInfo:
-    """Return a header that was read before: preparing a corpus asks several times for each file's."""
-    return _header(Path(path))
+_Identity = tuple[str, int, int, int, int] | None
+"""A file's path, device, number, size and last change; None of a file that may change again within these."""
+
+_headers: OrderedDict[_Identity, AudioInfo] = OrderedDict()
+_one_at_a_time = threading.Lock()
 
 
-def _header(file: Path) -> AudioInfo:
-    with open_recording(file) as opened:
-        return describe(file, opened)
+def _identity(file: Path) -> _Identity:
+    status = file.stat()
+    if time.time() - status.st_ctime < _SETTLED:
+        return None
+    return str(file), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
+
+
+def _described(file: Path, opened: Opened, identity: _Identity) -> AudioInfo:
+    """Describe an open file, and remember that under the identity that it had before it was opened."""
+    info = describe(file, opened)
+    if identity is not None:
+        with _one_at_a_time:
+            if len(_headers) >= _MOST:
+                _headers.popitem(last=False)
+            _headers[identity] = info
+    return info
 
 
 def read(path: str | Path, start: float | None = None, duration: float | None = None) -> np.ndarray:
@@ -78,8 +94,9 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
             samples are damaged, non-finite or shorter than one analysis window.
     """
     file = existing(path)
+    identity = _identity(file)
     with open_recording(file) as opened:
-        return _whole(file, opened.sound, _span(file, opened, start, duration))
+        return _whole(file, opened.sound, _span(file, opened, identity, start, duration))
 
 
 def _whole(file: Path, sound: soundfile.SoundFile, span: _Span) -> np.ndarray:
@@ -108,8 +125,9 @@ def blocks(path: str | Path, start: float | None = None, duration: float | None 
         DataError: as `read`, of damage only where it is reached.
     """
     file = existing(path)
+    identity = _identity(file)
     with open_recording(file) as opened:
-        span = _span(file, opened, start, duration)
+        span = _span(file, opened, identity, start, duration)
         if span.count > BLOCK * span.rate:
             yield from _streamed(file, opened.sound, span)
             return
@@ -151,9 +169,9 @@ class _Span:
     oddity: str
 
 
-def _span(file: Path, opened: Opened, start: float | None, duration: float | None) -> _Span:
+def _span(file: Path, opened: Opened, identity: _Identity, start: float | None, duration: float | None) -> _Span:
     """Find the part that is asked for in an open file, and go to its beginning."""
-    info, sound = describe(file, opened), opened.sound
+    info, sound = _described(file, opened, identity), opened.sound
     begin = start or 0.0
     if start is None and duration is not None and abs(duration - info.duration) <= TOLERANCE:
         duration = None
