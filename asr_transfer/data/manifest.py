@@ -260,7 +260,7 @@ def checksum(utterances: Iterable[Utterance]) -> str:
     """Return a short hash of what the manifest says (not of the audio's bytes), for run records."""
     digest = hashlib.sha256()
     for utterance in utterances:
-        name = Path(utterance.audio).name
+        name = os.path.basename(utterance.audio)
         start = f"{utterance.start or 0.0:.4f}"
         fields = [utterance.id, name, start, f"{utterance.duration:.4f}", utterance.text]
         if utterance.pronunciation is not None:

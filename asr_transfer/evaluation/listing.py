@@ -170,7 +170,7 @@ def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[
         return {}, []
     files = places(compared)
     if mode == "link":
-        return {n: link(place.file, folder, place.span) for n, place in files.items()}, []
+        return links(files, folder), []
     found: dict[int, str] = {}
     room, unreadable = EMBEDDED_BYTES, 0
     for n in worst_first(compared.focus):
@@ -193,14 +193,22 @@ def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[
     return found, notes
 
 
-def link(file: Path, folder: Path, span: tuple[float, float] | None = None) -> str:
-    """Return a file's address relative to a folder, so that report and recordings can be moved together.
+def links(files: Mapping[int, Place], folder: Path) -> dict[int, str]:
+    """Return addresses relative to a folder, so that report and recordings can be moved together.
 
-    Of a `span`, in seconds, it is what players know as a media fragment.
+    Of a part of a recording it is what players know as a media fragment.
     """
-    relative = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
-    part = f"#t={span[0]:.3f},{span[1]:.3f}" if span else ""
-    return quote(relative if relative.startswith(".") else f"./{relative}") + part
+    home, ways = os.path.realpath(folder), dict[str, str]()
+    found = {}
+    for n, place in files.items():
+        file = os.path.realpath(place.file) if place.file.is_symlink() else str(place.file)
+        parent, name = os.path.split(file)
+        if parent not in ways:  # many recordings lie in few folders
+            ways[parent] = Path(os.path.relpath(os.path.realpath(parent), home)).as_posix()
+        way = f"{ways[parent]}/{name}"
+        part = f"#t={place.span[0]:.3f},{place.span[1]:.3f}" if place.span else ""
+        found[n] = quote(way if way.startswith(".") else f"./{way}") + part
+    return found
 
 
 def read_place(place: Place, longest: float = math.inf) -> np.ndarray:

@@ -6,6 +6,7 @@ Texts stay as they were recognised; the system's normalisation profile says how 
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -230,7 +231,7 @@ def _system(folder: Path, record: dict[str, Any], profile: str | None, part_of_r
     places, parts = {u.id: u for u in manifest}, spans(manifest)
     # A recipe's `ID#DRAW` is the recording of ID.
     heard = ((u.id, places.get(u.id) or places.get(u.id.rpartition("#")[0])) for u in results.utterances)
-    found = {name: place for name, place in heard if place and Path(place.audio).is_file()}
+    found = {name: place for name, place in heard if place and os.path.isfile(place.audio)}
     within = {name: parts[place.id] for name, place in found.items() if place.id in parts}
     missing = [_missing_note(results.missing)] if results.missing else []
     other = f"scored under the normalisation '{profile}', while the run itself used '{stated}'"

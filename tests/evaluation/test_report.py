@@ -152,7 +152,8 @@ def test_recordings_are_linked_beside_the_page(recipe: Path, tmp_path: Path) -> 
     for address in linked.values():
         assert address.startswith("../") and "#" not in address
         assert (tmp_path / "out" / unquote(address)).resolve().is_file()
-    assert listing.link(tmp_path / "a b#?<c>.wav", tmp_path) == "./a%20b%23%3F%3Cc%3E.wav"
+    place = listing.Place(tmp_path / "a b#?<c>.wav", None)
+    assert listing.links({3: place}, tmp_path) == {3: "./a%20b%23%3F%3Cc%3E.wav"}
 
 
 def test_recordings_are_embedded_worst_first_as_far_as_room_allows(
