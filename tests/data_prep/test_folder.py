@@ -6,6 +6,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -283,8 +284,12 @@ def test_real_mandarin_folder(corpus: Callable[[str], Path]) -> None:
     assert all(one.text and one.speaker == "S0150" and one.language == "zh" for one in utterances)
 
 
-def test_any_number_of_workers_writes_and_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_any_number_of_workers_writes_and_says_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Some recordings are broken, some silent, some remarkable; whoever is done first must not show."""
+    monkeypatch.setattr(recordings, "_AT_ONCE", 2)
+    monkeypatch.setattr(recordings, "_SMALL", 0)
     root, noise = tmp_path / "in", np.random.default_rng(0)
     root.mkdir()
     for number in range(24):
@@ -315,6 +320,21 @@ def test_remarks_come_in_the_order_of_the_recordings(tmp_path: Path, monkeypatch
         return None, float(file.stem)
 
     monkeypatch.setattr(recordings, "listen", slow)
+    monkeypatch.setattr(recordings, "_AT_ONCE", 1)
     with held_back() as made:
         assert recordings.listen_to_all(files, workers=4) == [(None, float(number)) for number in range(4)]
     assert [(one.files[0], one.reason) for one in made] == [(str(f), r) for f in files for r in ("first", "second")]
+
+
+def test_short_recordings_are_listened_to_by_one_thread(
+    tmp_path: Path, make_audio: MakeAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short, long = (make_audio(tmp_path / f"{seconds}.wav", seconds) for seconds in (0.5, 2.0))
+
+    def refused(workers: int) -> NoReturn:
+        raise RuntimeError(f"{workers} threads")
+
+    monkeypatch.setattr(recordings, "ThreadPoolExecutor", refused)
+    assert recordings.listen_to_all([short] * 20, workers=2) == [(None, 0.5)] * 20
+    with pytest.raises(RuntimeError, match="2 threads"):
+        recordings.listen_to_all([long] * 20, workers=2)
