@@ -149,7 +149,7 @@ COLUMNS: list[Column[Chosen]] = [
 
 
 def main(
-    kinds: tuple[str, ...] = tuple(KINDS),
+    kinds: tuple[str, ...] | None = None,
     model: Path | None = None,
     data: Path | None = None,
     steps: int = 40,
@@ -159,7 +159,7 @@ def main(
     """Measure and print.
 
     Args:
-        kinds: kinds of recordings, of noise.
+        kinds: kinds of recordings, of noise; by default all of them.
         model: folder of a trained model, to measure on `data` alone.
         data: manifest of a new speaker's recordings and of other speakers'.
         steps: number of steps of one adaptation.
@@ -169,12 +169,14 @@ def main(
     require_above_zero(steps=steps)
     torch.set_num_threads(1)
     try:
-        for name in kinds:
+        for name in kinds or ():
             if name not in KINDS:
                 raise ConfigError(f"--kinds: there is no '{name}', only {', '.join(KINDS)}.{nearest_hint(name, KINDS)}")
         if (model is None) != (data is None):
             raise ConfigError("--model and --data belong together: a trained model, and recordings that it can spell.")
-        asked = [KINDS[name] for name in kinds] if data is None else [given(data)]
+        if kinds is not None and data is not None:
+            raise ConfigError("--kinds names kinds of noise, and --data the recordings; leave one of them out.")
+        asked = [KINDS[name] for name in (KINDS if kinds is None else kinds)] if data is None else [given(data)]
         settings = {"kinds": [kind.name for kind in asked], "model": model, "data": data, "steps": steps}
         record = None if out is None else RunRecord(out, settings, overwrite=overwrite)
         rows = run(asked, steps, model, data)

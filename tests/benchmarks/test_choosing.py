@@ -46,6 +46,7 @@ def test_a_trained_model_is_measured_on_recordings_of_its_own(
     [
         ({"kinds": ("digit",)}, "there is no 'digit', only digits"),
         ({"steps": 0}, "--steps 0: must be above 0"),
+        ({"kinds": ("digits",), "model": Path("m"), "data": Path("d")}, "--kinds names kinds of noise"),
         ({"model": Path("m")}, "--model and --data belong together"),
         ({"model": Path("m"), "data": Path("none.jsonl")}, "none.jsonl: there is no such manifest"),
     ],
