@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import librosa
 import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
 from asr_transfer import audio
 from asr_transfer.data.manifest import Utterance, naming
+from asr_transfer.data.pitch import pitch_of
 from asr_transfer.errors import DataError
 from asr_transfer.progress import tracked
 
@@ -31,10 +31,6 @@ MOST = 100
 """Recordings that are measured, drawn evenly from more."""
 SHOWN = 10
 """Recordings that stand out and are shown; the run's record names all."""
-
-LOWEST, HIGHEST = 60.0, 600.0
-"""Hz between which the pitch of men, women and children lies."""
-_PITCH_RATE, _PITCH_FRAME, _PITCH_HOP = 8_000, 512, 160
 
 FULL_SCALE = 0.99
 """Not 1.0, because converting the rate of a clipped recording puts ripples on its plateaus."""
@@ -105,11 +101,14 @@ class Measured:
         return cls(**{**values, "pitch": pitch, "remarks": tuple(values["remarks"])})
 
     def cells(self) -> list[str]:
-        """Return the figures as texts, in the order of `HEADINGS`."""
-        pitch = "–" if self.pitch is None else f"{self.pitch[1]:.0f} ({self.pitch[0]:.0f} to {self.pitch[2]:.0f})"
+        """Return the figures as texts, in the order of `HEADINGS`; rounded from those of the run's record."""
+        told = self.to_plain()
+        low, middle, high = told["pitch"] or (0.0, 0.0, 0.0)
+        pitch = f"{middle:.0f} ({low:.0f} to {high:.0f})" if told["pitch"] else "–"
         return [
-            self.utterance, f"{self.seconds:.1f}", pitch, f"{self.level:.0f}", f"{100 * self.clipped:.1f}",
-            f"{100 * self.pauses:.0f}", "–" if self.snr is None else f"{self.snr:.0f}", "; ".join(self.remarks) or "–",
+            self.utterance, f"{told['seconds']:.1f}", pitch, f"{told['level']:.0f}", f"{100 * told['clipped']:.1f}",
+            f"{100 * told['pauses']:.0f}", "–" if told["snr"] is None else f"{told['snr']:.0f}",
+            "; ".join(self.remarks) or "–",
         ]  # fmt: skip
 
 
@@ -180,7 +179,7 @@ def measure(samples: np.ndarray, name: str = "", seconds: float | None = None) -
     """Measure a recording.
 
     Speech and noise are told apart by the power of 25 ms frames: noise is what lies within `FLOOR` of the quietest
-    twentieth, a pause is that or what lies `PAUSE` under the loudest twentieth. Pitch: pYIN (Mauch and Dixon 2014).
+    twentieth, a pause is that or what lies `PAUSE` under the loudest twentieth. Pitch: `pitch_of`.
 
     Args:
         samples: (samples,) mono float32 at `audio.SAMPLE_RATE`.
@@ -188,7 +187,7 @@ def measure(samples: np.ndarray, name: str = "", seconds: float | None = None) -
         seconds: Length of the utterance; None is that of the samples.
     """
     # The variance, for an offset is no sound.
-    power = librosa.util.frame(samples, frame_length=_FRAME, hop_length=_HOP).var(axis=0)
+    power = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_HOP].var(axis=1)
     sounding = power[power > _DIGITAL]
     if not len(sounding):
         sounding = np.array([_DIGITAL])
@@ -228,21 +227,10 @@ def _pitch(samples: np.ndarray, power: np.ndarray) -> tuple[float, float, float]
         sums = np.convolve(power, np.ones(min(frames, len(power))), "valid")
         first = int(np.argmax(sums)) * _HOP
         samples = samples[first : first + length]
-    slow = librosa.resample(samples, orig_sr=audio.SAMPLE_RATE, target_sr=_PITCH_RATE)
-    if len(slow) <= _PITCH_FRAME:
+    found = pitch_of(samples, audio.SAMPLE_RATE)
+    if len(found) < 2:
         return None
-    found, voiced, _ = librosa.pyin(
-        slow,
-        fmin=LOWEST,
-        fmax=HIGHEST,
-        sr=_PITCH_RATE,
-        frame_length=_PITCH_FRAME,
-        hop_length=_PITCH_HOP,
-        resolution=0.2,
-    )
-    if voiced.sum() < 2:
-        return None
-    low, middle, high = np.percentile(found[voiced], [5, 50, 95]).tolist()
+    low, middle, high = np.percentile(found, [5, 50, 95]).tolist()
     return low, middle, high
 
 
