@@ -45,9 +45,7 @@ class AdapterLikelihood:
         self._head = source.head
         self._model = copy.deepcopy(source.model).to(device).eval().requires_grad_(False)
         self._batches = [batch.to(device) for batch in batches]
-        with torch.no_grad():
-            found = [self._loss(batch) for batch in self._batches]
-        self.before, self.frames = sum(float(loss) for loss, _ in found), sum(count for _, count in found)
+        self._weigh()
         add_adapter(self._model, spec)
         named = names_of(spec, adapter_state(self._model))
         self.shapes = {name: tuple(value.shape) for name, value in named.items()}
@@ -55,6 +53,14 @@ class AdapterLikelihood:
         self._parameters = [self._model.get_parameter(f"{PREFIX}{spec.kind}.{name}") for name in named]
         for parameter in self._parameters:
             parameter.requires_grad_(False)
+
+    def hearing(self, head: str, batches: Sequence[Batch], device: torch.device | str = "cpu") -> AdapterLikelihood:
+        """Return the loss of other speech, through a head, by the same copy of the model; arguments as of the class."""
+        other = copy.copy(self)
+        other._head, other._batches = head, [batch.to(device) for batch in batches]
+        self._set(self.start)
+        other._weigh()
+        return other
 
     def loss(self, vector: torch.Tensor) -> float:
         """Return the loss under parameters, a (values,) vector."""
@@ -85,6 +91,11 @@ class AdapterLikelihood:
         if not np.isfinite(total):
             raise TrainingError("the loss of a speaker's recordings is not finite; look for damaged ones.")
         return total, flat(sums).cpu()
+
+    @torch.no_grad()
+    def _weigh(self) -> None:
+        found = [self._loss(batch) for batch in self._batches]
+        self.before, self.frames = sum(float(loss) for loss, _ in found), sum(count for _, count in found)
 
     @torch.no_grad()
     def _set(self, vector: torch.Tensor) -> None:

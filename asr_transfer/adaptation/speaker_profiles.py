@@ -13,22 +13,20 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
-from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood, most_likely_under
+from asr_transfer.adaptation.adapters_together import AdaptersTogether, Own, most_likely_of_each
 from asr_transfer.adaptation.named_speakers import LEAST_RECORDINGS, LEAST_SPEAKERS, by_voice, too_few
 from asr_transfer.adaptation.settings import MethodSettings
-from asr_transfer.adaptation.speaker_weights import Likelihood, most_likely
+from asr_transfer.adaptation.speaker_weights import ITERATIONS
 from asr_transfer.config import ProfileKind, SpecAugmentConfig
-from asr_transfer.data.batching import cut
 from asr_transfer.data.features import FeatureStore
 from asr_transfer.data.manifest import Utterance
 from asr_transfer.data.speech import Spoken
-from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
+from asr_transfer.decoding.recogniser import Recogniser
 from asr_transfer.errors import DataError
 from asr_transfer.models.adapters import AdapterSpec, base_checksum
 from asr_transfer.models.contract import require_ctc
@@ -107,49 +105,49 @@ def space_of_training(
         raise DataError(too_few(len(own), "the speech", "do without"))
     names = sorted(draw.sample(sorted(own), min(MOST_SPEAKERS, len(own))))
     spec = AdapterSpec(kind, MethodSettings().rank if kind == "lora" else 0)
-    begin, found = time.process_time(), dict[str, torch.Tensor]()
-    with Work("profiles of training speakers", len(names), "speaker") as work:
-        for name in names:
-            found[name], shapes = profile_of(own[name], spec, seed, device)
-            work.advance(1)
+    begin = time.process_time()
+    found, shapes = profiles_of({name: own[name] for name in names}, spec, seed, device)
     like = next(source.model.parameters()).dtype
     space = space_of(spec, base_checksum(source.model), shapes, found, like)
     strangers = _drawn(source, unseen, draw) if unseen else {}
     if len(strangers) >= ENOUGH:
-        used = choose_number([(space, speaker) for speaker in strangers.values()])
+        used = choose_number([(space, speaker) for speaker in strangers.values()], device)
     else:
-        used = choose_number(left_out(space, found, {name: own[name] for name in names}, seed))
+        used = choose_number(list(left_out(space, found, {name: own[name] for name in names}, seed)), device)
     space = replace(space, used=used)
     say(f"speaker profiles: {space.describe()}, after {time.process_time() - begin:.0f} CPU-seconds")
     return space
 
 
-def profile_of(
-    speaker: Speaker, spec: AdapterSpec, seed: int, device: torch.device | str = "cpu"
-) -> tuple[torch.Tensor, dict[str, tuple[int, ...]]]:
-    """Return a speaker's profile as one vector in float64, and the shapes of the adapter's parameters by name.
+def profiles_of(
+    speakers: Mapping[str, Speaker], spec: AdapterSpec, seed: int, device: torch.device | str = "cpu"
+) -> tuple[dict[str, torch.Tensor], dict[str, tuple[int, ...]]]:
+    """Return each speaker's profile as one vector in float64, and the shapes of the adapter's parameters by name.
 
-    It is the likeliest given the recordings, masked at random, and a Gaussian around no effect, so that what the
+    A profile is the likeliest given the recordings, masked at random, and a Gaussian around no effect, so that what the
     recordings do not tell stays without effect and is no direction.
 
     Args:
-        speaker: recordings.
+        speakers: recordings of each speaker, by one model.
         spec: adapter.
-        seed: random seed of the masks.
+        seed: random seed of the masks; those of a speaker do not depend on the others.
         device: device to compute on.
     """
-    data = speaker.spoken.masked(MASKS)
-    costs = data.costs()
-    batches = cut(np.argsort(-costs, kind="stable"), costs, BATCH_FRAMES)
-    random = torch.Generator().manual_seed(seed)
-    likelihood = AdapterLikelihood(
-        speaker.source, spec, [data.collate(items.tolist(), random) for items in batches], device
-    )
+    owns = []
+    for speaker in speakers.values():
+        data, random = speaker.spoken.masked(MASKS), torch.Generator().manual_seed(seed)
+        owns.append(Own(speaker.source, [data.collate([item], random) for item in range(len(data))]))
+    likelihood = AdaptersTogether(owns, spec, device)
     start = likelihood.start
     widths = torch.full_like(start, WIDTHS[spec.kind])
-    return start + most_likely_under(
-        lambda moved: likelihood.slope(start + moved), widths, 1.0, STEPS
-    ), likelihood.shapes
+    with Work("profiles of training speakers", 2 * STEPS, "step") as work:
+
+        def slopes(tried: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
+            work.advance(1)
+            return likelihood.slopes({number: start + moved for number, moved in tried.items()})
+
+        moved = most_likely_of_each(slopes, [widths] * len(owns), 1.0, STEPS)
+    return {name: start + own for name, own in zip(speakers, moved, strict=True)}, likelihood.shapes
 
 
 def space_of(
@@ -204,34 +202,57 @@ def left_out(
             yield rest, speakers[name]
 
 
-def choose_number(cases: Iterable[tuple[SpeakerSpace, Speaker]]) -> int:
+def choose_number(cases: Sequence[tuple[SpeakerSpace, Speaker]], device: torch.device | str = "cpu") -> int:
     """Return the number of directions that serves speakers best who have no part in them; fewer where they tie.
 
     Args:
-        cases: directions and speakers.
+        cases: directions of one adapter, and speakers.
+        device: device to compute on.
     """
-    gains = {0: 0.0}
-    for space, speaker in cases:
-        for count, gain in gains_of(space, speaker).items():
-            gains[count] = gains.get(count, 0.0) + gain
+    gains = gains_of(cases, device)
     return max(sorted(gains), key=lambda count: gains[count])
 
 
-def gains_of(space: SpeakerSpace, speaker: Speaker) -> dict[int, float]:
-    """Return by how many nats per frame each number of directions makes a speaker's other recordings likelier.
+def gains_of(cases: Sequence[tuple[SpeakerSpace, Speaker]], device: torch.device | str = "cpu") -> dict[int, float]:
+    """Return by how many nats per frame, in all, each number of directions makes other recordings likelier.
 
     Args:
-        space: directions of other speakers.
-        speaker: speaker to describe by the first recordings.
+        cases: directions of other speakers, and the speaker to describe by the first recordings.
+        device: device to compute on.
     """
-    heard = min(HEARD, len(speaker.spoken) - 1)
-    first = Likelihood(speaker.source, space, speaker.spoken.subset(range(heard)))
-    rest = Likelihood(speaker.source, space, speaker.spoken.subset(range(heard, len(speaker.spoken))))
-    mean = rest.loss(torch.zeros(0))
+    firsts, rests = [], []
+    for _, speaker in cases:
+        rows = [speaker.spoken.collate([item]) for item in range(len(speaker.spoken))]
+        heard = min(HEARD, len(rows) - 1)
+        firsts.append(Own(speaker.source, rows[:heard]))
+        rests.append(Own(speaker.source, rows[heard:]))
+    tried = [
+        (case, count) for count in CHOICES for case in range(len(cases)) if count <= len(cases[case][0].deviations)
+    ]
+    if not tried:
+        return {0: 0.0}
+    spec = cases[0][0].spec
+    first = AdaptersTogether([firsts[case] for case, _ in tried], spec, device)
+    with Work("number of their directions", 2 * ITERATIONS, "step") as work:
+
+        def slopes(weights: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
+            work.advance(1)
+            spaces = {number: cases[tried[number][0]][0] for number in weights}
+            found = first.slopes({number: spaces[number].vector(own) for number, own in weights.items()})
+            return {
+                number: (loss, spaces[number].directions[: len(weights[number])].double() @ slope)
+                for number, (loss, slope) in found.items()
+            }
+
+        widths = [cases[case][0].deviations[:count].double() for case, count in tried]
+        weights = most_likely_of_each(slopes, widths, MethodSettings().prior, ITERATIONS)
+    rest = AdaptersTogether(rests, spec, device)
+    means = rest.losses({case: space.vector(torch.zeros(0)) for case, (space, _) in enumerate(cases)})
     gains = {0: 0.0}
-    for count in (count for count in CHOICES if count <= len(space.deviations)):
-        weights = most_likely(first, count, MethodSettings().prior)
-        gains[count] = (mean - rest.loss(weights)) / max(1, rest.frames)
+    for count in dict.fromkeys(count for _, count in tried):
+        found = {case: own for (case, of), own in zip(tried, weights, strict=True) if of == count}
+        for case, loss in rest.losses({case: cases[case][0].vector(own) for case, own in found.items()}).items():
+            gains[count] = gains.get(count, 0.0) + (means[case] - loss) / max(1, rest.frames[case])
     return gains
 
 

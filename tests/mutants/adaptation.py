@@ -319,4 +319,20 @@ MUTANTS = (
         "test-time adaptation is chosen unseen also where the model is sure",
         ("tests/adaptation/test_without_transcripts.py",),
     ),
+    Mutant(
+        "profiles-in-the-models-order",
+        f"{ROOM}/adapters_together.py",
+        "self._order = [places.index(name) for name in self.shapes]",
+        "self._order = list(range(len(places)))",
+        "speakers' scales go to other layers than a profile names",
+        ("tests/adaptation/test_adapters_together.py",),
+    ),
+    Mutant(
+        "searches-swap-answers",
+        f"{ROOM}/adapters_together.py",
+        "        for number, answer in computed.items():",
+        "        for number, answer in zip(computed, reversed(computed.values())):",
+        "a search gets another speaker's loss",
+        ("tests/adaptation/test_adapters_together.py",),
+    ),
 )
