@@ -7,7 +7,6 @@ code that mixes both of theirs, and every later process dies of it (numba's issu
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 LOWEST, HIGHEST = 60.0, 600.0
 """Hz between which the pitch of men, women and children lies."""
@@ -33,7 +32,8 @@ def pitch_of(samples: np.ndarray, rate: int) -> np.ndarray:
     size, step = round(_FRAME * rate), round(_STEP * rate)
     if len(samples) < size:
         return np.zeros(0)
-    # Loaded where speech is measured, for who only reads the names of what is measured should not wait for it.
+    # Loaded where speech is measured, for who only reads the names of what is measured should not wait for them.
+    import torch
     from speechbrain.processing.vocal_features import autocorrelate
 
     frames = torch.from_numpy(samples).unfold(0, size, step)
