@@ -1,6 +1,7 @@
 """Fills the tables and figures of the pages from the run records in `docs/results`, so that none of them is typed.
 
-The table of what `auto` chose by amount, which comes with the package, is written from them too.
+The table of what `auto` chose by amount, which comes with the package, is written from them too, and the pages' plots
+are drawn from them (`docs/pictures.py`).
 
     python -m docs.update_tables            fill them in
     python -m docs.update_tables --check    only say which are out of date
@@ -21,6 +22,7 @@ from asr_transfer.textfiles import read_text, write_text
 from docs import records
 from docs.auto_chosen import chosen_table
 from docs.inline_numbers import fill_figures
+from docs.pictures import drawn
 from docs.records import page_name
 from docs.tables import table
 
@@ -50,9 +52,11 @@ def main(arguments: list[str]) -> int:
             stale.append(page)
             if "--check" not in arguments:
                 page.write_text(new, encoding="utf-8")
-    for page in stale:
-        print(f"{page_name(page)}: {'out of date' if '--check' in arguments else 'tables filled in'}")
-    return 1 if stale and "--check" in arguments else 0
+    pictures = drawn(write="--check" not in arguments)
+    for files, done in ((stale, "tables filled in"), (pictures, "drawn")):
+        for file in files:
+            print(f"{page_name(file)}: {'out of date' if '--check' in arguments else done}")
+    return 1 if (stale or pictures) and "--check" in arguments else 0
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def run(recipe: Recipe) -> None:
             for path in manifests[what]:
                 ledger.data(f"{what} {path.parent.name} {path.stem}", path, read_manifest(path))
     learned = run_rates(recipe, manifests, ledger.folder, recipe.workers, recipe.backend)
-    write_text(ledger.folder / "rates.svg", rate_plot(learned).svg())
+    write_text(ledger.folder / "rates.svg", rate_plot(rows_of(learned)).svg())
     ledger.publish({"rates": rows_of(learned), "learned": learned}, {"rates": rate_tables(learned)})
 
 

@@ -169,11 +169,11 @@ def rate_tables(found: Mapping[str, Sequence[LearnedRates]]) -> list[Table]:
     ]
 
 
-def rate_plot(found: Mapping[str, Sequence[LearnedRates]]) -> Plot:
+def rate_plot(rows: Sequence[Row]) -> Plot:
     """Return the learnt rates as powers of two, each with its range over the seeds."""
     points = [
         Point(f"{row.what}: {row.place}", math.log2(row.factor), math.log2(row.least), math.log2(row.greatest))
-        for row in rows_of(found)
+        for row in rows
     ]
     caption = "Learned factors on the learning rate of an adaptation, by block, with their range over seeds."
     return intervals(points, "factor on the learning rate, as a power of two", caption, 0.0)

@@ -9,7 +9,7 @@ import pytest
 from asr_transfer.config import FeatureConfig, ModelConfig, SourceConfig, TrainerConfig
 from asr_transfer.errors import DataError
 from asr_transfer.experiments.rates.config import ImageRates, RatesConfig, SpeechRates
-from asr_transfer.experiments.rates.experiment import rate_plot, rate_tables, run_rates
+from asr_transfer.experiments.rates.experiment import rate_plot, rate_tables, rows_of, run_rates
 from asr_transfer.experiments.rates.images import image_rates
 from asr_transfer.experiments.rates.speech import parts
 from asr_transfer.transfer.learned_rates import LearnedRates
@@ -40,7 +40,7 @@ def test_speakers_and_images_have_a_rate_for_every_block(
     rates, worth = rate_tables(found)
     assert [row[1] for row in rates.rows[-3:]] == ["`encoder.layers.0`", "`encoder.layers.1`", "`heads`"]
     assert worth.rows[0][:2] == ("speakers", "1")
-    assert "images: heads" in rate_plot(found).svg()
+    assert "images: heads" in rate_plot(rows_of(found)).svg()
     again = run_rates(config, {"speakers": [tone_corpus["train"]]}, tmp_path, 1)
     assert again == found, "what is finished is read, not made again"
 
