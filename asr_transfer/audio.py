@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -36,8 +37,8 @@ def probe(path: str | Path) -> AudioInfo:
     Raises:
         DataError: the file is missing, is no audio, is empty, is cut off, or has a rate below `MIN_SAMPLE_RATE`.
     """
-    file = existing(path)
-    identity = _identity(file)
+    file, status = existing(path)
+    identity = _identity(file, status)
     if (info := _headers.get(identity)) is None:
         with open_recording(file) as opened:
             info = _described(file, opened, identity)
@@ -59,8 +60,7 @@ _headers: OrderedDict[_Identity, AudioInfo] = OrderedDict()
 _one_at_a_time = threading.Lock()
 
 
-def _identity(file: Path) -> _Identity:
-    status = file.stat()
+def _identity(file: Path, status: os.stat_result) -> _Identity:
     if time.time() - status.st_ctime < _SETTLED:
         return None
     return str(file), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
@@ -93,8 +93,8 @@ def read(path: str | Path, start: float | None = None, duration: float | None = 
         DataError: as `probe`, or the file ends more than `TOLERANCE` before the part that is asked for, or the
             samples are damaged, non-finite or shorter than one analysis window.
     """
-    file = existing(path)
-    identity = _identity(file)
+    file, status = existing(path)
+    identity = _identity(file, status)
     with open_recording(file) as opened:
         return _whole(file, opened.sound, _span(file, opened, identity, start, duration))
 
@@ -124,8 +124,8 @@ def blocks(path: str | Path, start: float | None = None, duration: float | None 
     Raises:
         DataError: as `read`, of damage only where it is reached.
     """
-    file = existing(path)
-    identity = _identity(file)
+    file, status = existing(path)
+    identity = _identity(file, status)
     with open_recording(file) as opened:
         span = _span(file, opened, identity, start, duration)
         if span.count > BLOCK * span.rate:

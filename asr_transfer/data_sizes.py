@@ -93,22 +93,25 @@ class DataSize:
         return max(1.0, self.declared / self.held)
 
 
-def data_size(file: Path) -> DataSize | None:
+def data_size(stream: BinaryIO) -> DataSize | None:
     """Return what a header says; None for a file of another kind or without data.
+
+    Args:
+        stream: the file, open at any place; it is moved in.
 
     Raises:
         OSError: the file cannot be read.
     """
-    with file.open("rb") as stream:
-        head = stream.read(12)
-        if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:] == b"WAVE":
-            return _of_wav(stream, head[:4])
-        if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
-            return _of_aiff(stream)
-        if head[:4] in (b".snd", b"dns."):
-            return _of_au(stream, ">" if head[:4] == b".snd" else "<")
-        if head[:4] == b"caff":
-            return _of_caf(stream)
+    stream.seek(0)
+    head = stream.read(12)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:] == b"WAVE":
+        return _of_wav(stream, head[:4])
+    if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
+        return _of_aiff(stream)
+    if head[:4] in (b".snd", b"dns."):
+        return _of_au(stream, ">" if head[:4] == b".snd" else "<")
+    if head[:4] == b"caff":
+        return _of_caf(stream)
     return None
 
 
@@ -195,8 +198,12 @@ def _of_caf(stream: BinaryIO) -> DataSize | None:
     return None
 
 
-def continues(file: Path, size: DataSize) -> bool:
+def continues(stream: BinaryIO, size: DataSize) -> bool:
     """Whether samples go on behind the data that the header declares: no chunk, tag, padding or silence stands there.
+
+    Args:
+        stream: the file, open at any place; it is moved in.
+        size: what its header says.
 
     Raises:
         OSError: the file cannot be read.
@@ -204,15 +211,14 @@ def continues(file: Path, size: DataSize) -> bool:
     rest = size.held - size.declared
     if rest <= max(16, _PADDING * size.rate):
         return False
-    with file.open("rb") as stream:
-        for begin in (size.declared, size.declared + size.declared % 2):
-            stream.seek(size.begin + begin)
-            if _is_chunk(stream.read(12), size.held - begin, size.chunk):
-                return False
-        stream.seek(size.begin + size.declared)
-        first = stream.read(min(rest, _LOOK))
-        stream.seek(-min(rest, _LOOK), io.SEEK_END)
-        return any(first) or any(stream.read(_LOOK))
+    for begin in (size.declared, size.declared + size.declared % 2):
+        stream.seek(size.begin + begin)
+        if _is_chunk(stream.read(12), size.held - begin, size.chunk):
+            return False
+    stream.seek(size.begin + size.declared)
+    first = stream.read(min(rest, _LOOK))
+    stream.seek(-min(rest, _LOOK), io.SEEK_END)
+    return any(first) or any(stream.read(_LOOK))
 
 
 def _is_chunk(head: bytes, rest: int, kind: str) -> bool:

@@ -57,8 +57,8 @@ def unreadable(suffix: str) -> str:
     return f"{suffix} needs a decoder; install it with `{decoder.INSTALL}`, or convert to WAV or FLAC"
 
 
-def existing(path: str | Path) -> Path:
-    """Return a recording's path, asked for once of the file system.
+def existing(path: str | Path) -> tuple[Path, os.stat_result]:
+    """Return a recording's path, and what the file system, which is asked once, says of it.
 
     Raises:
         DataError: it is a folder, missing, empty, or in a folder that may not be looked into.
@@ -76,7 +76,7 @@ def existing(path: str | Path) -> Path:
         raise DataError(f"{file}: there is no such audio file; correct the path in the manifest or the command.")
     if status.st_size == 0:
         raise DataError(f"{file}: the file is empty (0 bytes); record it again or leave it out.")
-    return file
+    return file, status
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def open_recording(file: Path) -> Iterator[Opened]:
     try:
         with file.open("rb") as stream:
             head = stream.read(1024)
-        size = data_sizes.data_size(file)
-        mend = size is not None and (size.is_unreadable or data_sizes.continues(file, size))
+            size = data_sizes.data_size(stream)
+            mend = size is not None and (size.is_unreadable or data_sizes.continues(stream, size))
     except OSError as error:
         raise DataError(unreadable_file(file, error, "give an audio file")) from None
     require_no_text(file, head)
