@@ -63,15 +63,17 @@ WORKERS ?= 2
 mutants: $(VENV)/.ready
 	$(BIN)/python -m tests.mutants --workers $(WORKERS)
 
+# All that docs/speed.md measures, with few rounds: a quarter of an hour on two cores. The page has the whole commands.
 benchmark: $(VENV)/.ready
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/step_profile.py
-	$(BIN)/python benchmarks/adaptation.py --sharing false
-	$(BIN)/python benchmarks/choosing.py --kinds '[digits,sentences]'
-	$(BIN)/python benchmarks/scoring.py
-	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/training.py --rounds 2 --steps 3
+	$(BIN)/python benchmarks/step_profile.py --quick true
+	$(BIN)/python benchmarks/adaptation.py --methods '[full, first-layers, kld, lhuc]' --auto false --sharing false
+	$(BIN)/python benchmarks/choosing.py --kinds '[digits]'
 	$(BIN)/python benchmarks/transcribing.py --rounds 1
-	$(BIN)/python benchmarks/beam.py
+	$(BIN)/python benchmarks/beam.py --rounds 1
+	$(BIN)/python benchmarks/corpora.py --files 100 --utterances 5000
+	$(BIN)/python benchmarks/images.py --count 1
+	$(BIN)/python benchmarks/scoring.py --rounds 1
 
 # Pictures of a report for the docs; needs the packages chromium and chromium-driver. RUNS=<run folders> for real ones.
 screenshots: $(VENV)/.ready

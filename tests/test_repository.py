@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonargparse
 import pytest
 import yaml
 
@@ -114,6 +115,11 @@ def commands(text: str) -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
+def accept(words: list[str]) -> None:
+    """Parse the options of a benchmark as it does itself, and refuse those that it does not know."""
+    jsonargparse.auto_parser(load(ROOT / words[0]).main, as_positional=False).parse_args(words[1:])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_command_of_a_page_is_known_and_accepted(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -133,6 +139,8 @@ def test_every_command_of_a_page_is_known_and_accepted(
         elif words[0].endswith("python") and words[1].startswith("recipes/"):
             recipe = load(ROOT / words[1])
             assert recipe.script(recipe.Recipe, lambda settings: None, words[2:]) == 0, command
+        elif words[0].endswith("python") and words[1].startswith("benchmarks/"):
+            accept(words[1:])
         elif words[0].endswith("python"):
             assert (ROOT / words[1]).is_file(), command
         else:
@@ -165,6 +173,16 @@ def test_the_readmes_three_commands_adapt_a_fetched_model_to_ones_own_voice(
         assert main(words + fewer * (words[0] == "adapt")) == 0, line
     assert "new.wav\t" in capsys.readouterr().out
     assert "Base model: whisper-tiny" in (tmp_path / "my_voice" / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_make_measures_is_known_and_accepted() -> None:
+    planned = subprocess.run(["make", "-n", "benchmark"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    measured = [shlex.split(line)[1:] for line in planned.splitlines() if "benchmarks/" in line]
+    for words in measured:
+        accept(words)
+    with pytest.raises(SystemExit):
+        accept([*measured[0], "--roundz", "2"])
+    assert len(measured) > 5
 
 
 def test_the_declared_pythons_are_those_that_ci_runs() -> None:
