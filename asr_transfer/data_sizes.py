@@ -203,7 +203,7 @@ def continues(stream: BinaryIO, size: DataSize) -> bool:
 
     Args:
         stream: the file, open at any place; it is moved in.
-        size: what its header says.
+        size: sizes by its header.
 
     Raises:
         OSError: the file cannot be read.
