@@ -1,33 +1,28 @@
 """Says how likely the speech of several speakers is, each under an adapter of his own, in shared passes of the model.
 
 A few short recordings leave most of a layer's time to its start, so that the speech of many speakers costs little more
-than that of one. Each speaker's parameters are searched for on their own, as if alone: the searches run side by side,
-and the losses that they ask for at the same time are computed together.
+than that of one.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Thread
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood, most_likely_under
+from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood
 from asr_transfer.data.batching import Batch, cut
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
 from asr_transfer.errors import TrainingError
 from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.adapters.many_speakers import ManyLhuc
 from asr_transfer.models.speaker_space import flat, names_of, parts_of
-
-Slopes = Callable[[Mapping[int, torch.Tensor]], dict[int, tuple[float, torch.Tensor]]]
-"""A function from the (values,) that some searches try, by number, to each one's loss and its (values,) derivatives."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +38,10 @@ class Own:
     recordings: Sequence[Batch]
 
 
-class AdaptersTogether:
+class Likelihoods(Protocol):
     """Losses of speakers' speech, each under his own adapter, the negative log-likelihood in nats of all he says.
 
-    The model is frozen and in evaluation mode. Scales of hidden units (`lhuc`) are computed with all speakers in shared
-    batches; adapters of other kinds change matrices, which rows of a batch share, and are computed speaker by speaker.
-
-    Args:
-        owns: speech of each speaker, by one model.
-        spec: the adapter.
-        device: device to compute on.
+    The model is frozen and in evaluation mode.
 
     Attributes:
         shapes: shapes of the adapter's parameters by their names within it, in the order of the vector.
@@ -60,21 +49,62 @@ class AdaptersTogether:
         frames: output frames of each speaker's speech.
     """
 
+    shapes: dict[str, tuple[int, ...]]
+    start: torch.Tensor
+    frames: list[int]
+
+    def losses(self, tried: Mapping[int, torch.Tensor]) -> dict[int, float]:
+        """Return the losses of some speakers under the (values,) parameters that each has here."""
+        ...
+
+    def slopes(self, tried: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
+        """Return the losses as `losses` does, each with its (values,) derivatives, in float64.
+
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+        ...
+
+
+def likelihoods(owns: Sequence[Own], spec: AdapterSpec, device: torch.device | str = "cpu") -> Likelihoods:
+    """Return the losses of speakers' speech under adapters.
+
+    Scales of hidden units (`lhuc`) are computed with all speakers in shared batches; adapters of other kinds change
+    matrices, which rows of a batch share, and are computed speaker by speaker.
+
+    Args:
+        owns: speech of each speaker, by one model.
+        spec: the adapter.
+        device: device to compute on.
+    """
+    return SharedBatches(owns, spec, device) if spec.kind == ManyLhuc.kind else OneByOne(owns, spec, device)
+
+
+class OneByOne:
+    """Losses that are computed speaker by speaker; see `Likelihoods`, and `likelihoods` for the arguments."""
+
     def __init__(self, owns: Sequence[Own], spec: AdapterSpec, device: torch.device | str = "cpu") -> None:
-        self._owns = owns
-        self._alone: list[AdapterLikelihood] = []
-        if spec.kind != ManyLhuc.kind:
-            for own in owns:
-                batches = [joined([own.recordings[n] for n in part]) for part in _parts(own.recordings)]
-                alone = (
-                    self._alone[0].hearing(own.source.head, batches, device)
-                    if self._alone
-                    else AdapterLikelihood(own.source, spec, batches, device)
-                )
-                self._alone.append(alone)
-            self.shapes, self.start = self._alone[0].shapes, self._alone[0].start
-            self.frames = [one.frames for one in self._alone]
-            return
+        batches = [[joined([own.recordings[n] for n in part]) for part in _parts(own.recordings)] for own in owns]
+        first = AdapterLikelihood(owns[0].source, spec, batches[0], device)
+        others = zip(owns[1:], batches[1:], strict=True)
+        self._speakers = [first, *(first.hearing(own.source.head, heard, device) for own, heard in others)]
+        self.shapes, self.start = first.shapes, first.start
+        self.frames = [one.frames for one in self._speakers]
+
+    def losses(self, tried: Mapping[int, torch.Tensor]) -> dict[int, float]:
+        """See `Likelihoods.losses`."""
+        return {number: self._speakers[number].loss(vector) for number, vector in tried.items()}
+
+    def slopes(self, tried: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
+        """See `Likelihoods.slopes`."""
+        return {number: self._speakers[number].slope(vector) for number, vector in tried.items()}
+
+
+class SharedBatches:
+    """Losses of all speakers in batches that they share; see `Likelihoods`, and `likelihoods` for the arguments."""
+
+    def __init__(self, owns: Sequence[Own], spec: AdapterSpec, device: torch.device | str = "cpu") -> None:
+        self._owns, self._device = owns, device
         self._model = copy.deepcopy(owns[0].source.model).to(device).eval().requires_grad_(False)
         self._many = ManyLhuc(self._model, torch.tensor([len(owns) - 1])).requires_grad_(False)
         named = names_of(spec, self._many.own(0))
@@ -83,13 +113,10 @@ class AdaptersTogether:
         # The places' own order is the model's, that of the vector the alphabet's.
         places = [f"{place.path}.r" for place in self._many.places]
         self._order = [places.index(name) for name in self.shapes]
-        self._device = device
         self.frames = [sum(self._model.frames(_length(row)) for row in own.recordings) for own in owns]
 
     def losses(self, tried: Mapping[int, torch.Tensor]) -> dict[int, float]:
-        """Return the losses of some speakers under the (values,) parameters that each has here."""
-        if self._alone:
-            return {number: self._alone[number].loss(vector) for number, vector in tried.items()}
+        """See `Likelihoods.losses`."""
         self._set(tried)
         found = dict.fromkeys(tried, 0.0)
         with torch.no_grad():
@@ -99,13 +126,7 @@ class AdaptersTogether:
         return found
 
     def slopes(self, tried: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
-        """Return the losses as `losses` does, each with its (values,) derivatives, in float64.
-
-        Raises:
-            TrainingError: a loss is not finite.
-        """
-        if self._alone:
-            return {number: self._alone[number].slope(vector) for number, vector in tried.items()}
+        """See `Likelihoods.slopes`."""
         self._set(tried)
         found = dict.fromkeys(tried, 0.0)
         parameters = list(self._many.r)
@@ -182,57 +203,3 @@ def _parts(rows: Sequence[Batch]) -> list[list[int]]:
     """Return the numbers of the rows of each batch, rows of similar length together, the longest first."""
     lengths = np.array([_length(row) for row in rows])
     return [part.tolist() for part in cut(np.argsort(-lengths, kind="stable"), lengths, BATCH_FRAMES)]
-
-
-def most_likely_of_each(slopes: Slopes, widths: Sequence[torch.Tensor], prior: float, steps: int) -> list[torch.Tensor]:
-    """Return what `most_likely_under` does for each speaker, all searches side by side.
-
-    Args:
-        slopes: function that computes what several searches ask for at once; it is called in this thread alone.
-        widths: deviations of the Gaussian of each search, in float64.
-        prior: weight of the Gaussians.
-        steps: greatest number of steps of each search.
-    """
-    asked: SimpleQueue[tuple[int, torch.Tensor | None]] = SimpleQueue()
-    answers = [SimpleQueue[tuple[float, torch.Tensor] | None]() for _ in widths]
-    found: dict[int, torch.Tensor] = {}
-    failed: list[Exception] = []
-
-    def search(number: int) -> None:
-        def slope(vector: torch.Tensor) -> tuple[float, torch.Tensor]:
-            asked.put((number, vector))
-            if (answer := answers[number].get()) is None:
-                raise _CalledOff
-            return answer
-
-        try:
-            found[number] = most_likely_under(slope, widths[number], prior, steps)
-        except Exception as error:
-            failed.append(error)
-        asked.put((number, None))
-
-    for number in range(len(widths)):
-        Thread(target=search, args=(number,), daemon=True).start()
-    running, waiting = set(range(len(widths))), dict[int, torch.Tensor]()
-    try:
-        while running:
-            while len(waiting) < len(running):
-                number, vector = asked.get()
-                if vector is None:
-                    running.discard(number)
-                else:
-                    waiting[number] = vector
-            computed = slopes(dict(sorted(waiting.items()))) if waiting else {}
-            waiting.clear()
-            for number, answer in computed.items():
-                answers[number].put(answer)
-    finally:
-        for number in running:
-            answers[number].put(None)
-    if failed:
-        raise failed[0]
-    return [found[number] for number in range(len(widths))]
-
-
-class _CalledOff(Exception):
-    """Ends a search whose answer will not come."""

@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from asr_transfer.adaptation.adapters_together import AdaptersTogether, Own, most_likely_of_each
+from asr_transfer.adaptation.adapters_together import Own, likelihoods
 from asr_transfer.adaptation.named_speakers import LEAST_RECORDINGS, LEAST_SPEAKERS, by_voice, too_few
 from asr_transfer.adaptation.settings import MethodSettings
+from asr_transfer.adaptation.side_by_side import most_likely_of_each
 from asr_transfer.adaptation.speaker_weights import ITERATIONS
 from asr_transfer.config import ProfileKind, SpecAugmentConfig
 from asr_transfer.data.features import FeatureStore
@@ -137,7 +138,7 @@ def profiles_of(
     for speaker in speakers.values():
         data, random = speaker.spoken.masked(MASKS), torch.Generator().manual_seed(seed)
         owns.append(Own(speaker.source, [data.collate([item], random) for item in range(len(data))]))
-    likelihood = AdaptersTogether(owns, spec, device)
+    likelihood = likelihoods(owns, spec, device)
     start = likelihood.start
     widths = torch.full_like(start, WIDTHS[spec.kind])
     with Work("profiles of training speakers", 2 * STEPS, "step") as work:
@@ -232,7 +233,7 @@ def gains_of(cases: Sequence[tuple[SpeakerSpace, Speaker]], device: torch.device
     if not tried:
         return {0: 0.0}
     spec = cases[0][0].spec
-    first = AdaptersTogether([firsts[case] for case, _ in tried], spec, device)
+    first = likelihoods([firsts[case] for case, _ in tried], spec, device)
     with Work("number of their directions", 2 * ITERATIONS, "step") as work:
 
         def slopes(weights: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
@@ -246,7 +247,7 @@ def gains_of(cases: Sequence[tuple[SpeakerSpace, Speaker]], device: torch.device
 
         widths = [cases[case][0].deviations[:count].double() for case, count in tried]
         weights = most_likely_of_each(slopes, widths, MethodSettings().prior, ITERATIONS)
-    rest = AdaptersTogether(rests, spec, device)
+    rest = likelihoods(rests, spec, device)
     means = rest.losses({case: space.vector(torch.zeros(0)) for case, (space, _) in enumerate(cases)})
     gains = {0: 0.0}
     for count in dict.fromkeys(count for _, count in tried):

@@ -1,16 +1,12 @@
-"""Speakers whose speech shares batches have the losses, slopes and likeliest adapters that each has alone."""
+"""Speakers whose speech shares batches have the losses and slopes that each has alone."""
 
 from __future__ import annotations
-
-import threading
-from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 import torch
 
-from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood, most_likely_under
-from asr_transfer.adaptation.adapters_together import AdaptersTogether, Own, joined, most_likely_of_each
+from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood
+from asr_transfer.adaptation.adapters_together import Own, joined, likelihoods
 from asr_transfer.config import FeatureConfig, ModelConfig
 from asr_transfer.data.batching import Batch
 from asr_transfer.data.speech import Spoken
@@ -63,7 +59,7 @@ def test_losses_and_slopes_are_those_of_each_alone(speech: Speech, encoder: str,
     first, second = rows_of(source, speech)
     spec = AdapterSpec(kind, 2 if kind == "lora" else 0)
     owns = [Own(source, first), Own(other, second), Own(source, second)]
-    together = AdaptersTogether(owns, spec)
+    together = likelihoods(owns, spec)
     tried = tried_by(len(together.start), 3)
     del tried[0]
     slopes, losses = together.slopes(tried), together.losses(tried)
@@ -81,7 +77,7 @@ def test_losses_and_slopes_are_those_of_each_alone(speech: Speech, encoder: str,
 def test_no_effect_is_the_model_itself(speech: Speech) -> None:
     source = make_source("tdnn")
     first, second = rows_of(source, speech)
-    together = AdaptersTogether([Own(source, first), Own(source, second)], AdapterSpec("lhuc", 0))
+    together = likelihoods([Own(source, first), Own(source, second)], AdapterSpec("lhuc", 0))
     found = together.losses({0: together.start, 1: together.start})
     for number, rows in enumerate((first, second)):
         alone = AdapterLikelihood(source, AdapterSpec("lhuc", 0), [joined(rows)])
@@ -90,62 +86,12 @@ def test_no_effect_is_the_model_itself(speech: Speech) -> None:
 
 def test_what_is_not_finite_is_refused(speech: Speech) -> None:
     source = make_source("tdnn")
-    together = AdaptersTogether([Own(source, rows_of(source, speech)[0])], AdapterSpec("lhuc", 0))
+    together = likelihoods([Own(source, rows_of(source, speech)[0])], AdapterSpec("lhuc", 0))
     with pytest.raises(TrainingError, match="not finite"):
         together.slopes({0: torch.full_like(together.start, float("nan"))})
 
 
-@pytest.mark.parametrize("prior", [1.0, 30.0, float("inf")])
-def test_searches_side_by_side_find_what_each_finds_alone(speech: Speech, prior: float) -> None:
-    source = make_source("tdnn")
-    spec = AdapterSpec("lhuc", 0)
-    parts = rows_of(source, speech)
-    together = AdaptersTogether([Own(source, rows) for rows in parts], spec)
-    # One search is over fewer values than the other, and one is over none, so that they end at different times.
-    widths = [torch.full_like(together.start, 0.3), torch.zeros(0, dtype=torch.float64)]
-    asked: list[list[int]] = []
-
-    def slopes(tried: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
-        asked.append(list(tried))
-        assert threading.current_thread() is threading.main_thread()
-        return together.slopes(tried)
-
-    found, none = most_likely_of_each(slopes, widths, prior, 4)
-    assert len(none) == 0 and all(numbers == [0] for numbers in asked)
-    first, second = most_likely_of_each(together.slopes, [widths[0], widths[0] / 3], prior, 4)
-    for vector, width, rows in ((found, 0.3, parts[0]), (first, 0.3, parts[0]), (second, 0.1, parts[1])):
-        alone = AdapterLikelihood(source, spec, [joined(rows)])
-        wanted = most_likely_under(alone.slope, torch.full_like(together.start, width), prior, 4)
-        torch.testing.assert_close(vector, wanted, rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize("error", [TrainingError("so it is"), KeyboardInterrupt()])
-def test_a_failure_ends_all_searches(error: BaseException) -> None:
-    before = set(threading.enumerate())
-    calls = []
-
-    def slopes(tried: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
-        calls.append(len(tried))
-        if len(calls) == 2:
-            raise error
-        return {number: (float(vector.square().sum()) + 1, 2 * vector + 1) for number, vector in tried.items()}
-
-    with pytest.raises(type(error)):
-        most_likely_of_each(slopes, [torch.ones(3, dtype=torch.float64)] * 5, 1.0, 8)
-    for thread in set(threading.enumerate()) - before:
-        thread.join(10)
-    assert set(threading.enumerate()) <= before and calls == [5, 5]
-
-
-def test_a_search_that_fails_is_told_and_the_others_end() -> None:
-    def slopes(tried: Mapping[int, torch.Tensor]) -> dict[int, tuple[float, torch.Tensor]]:
-        return {number: (1.0, torch.ones(2 if number else 5, dtype=torch.float64)) for number in tried}
-
-    with pytest.raises(RuntimeError, match="must match the size"):
-        most_likely_of_each(slopes, [torch.ones(2, dtype=torch.float64)] * 3, 1.0, 4)
-
-
-def test_joined_recordings_are_the_batch_of_them(speech: Speech, tmp_path: Path) -> None:
+def test_joined_recordings_are_the_batch_of_them(speech: Speech) -> None:
     spoken = Spoken(speech.own, speech.store).spelled(Tokens(LETTERS))
     rows, whole = [spoken.collate([n]) for n in range(len(spoken))], spoken.collate(range(len(spoken)))
     made = joined(rows)

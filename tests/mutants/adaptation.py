@@ -329,10 +329,10 @@ MUTANTS = (
     ),
     Mutant(
         "searches-swap-answers",
-        f"{ROOM}/adapters_together.py",
+        f"{ROOM}/side_by_side.py",
         "        for number, answer in computed.items():",
         "        for number, answer in zip(computed, reversed(computed.values())):",
         "a search gets another speaker's loss",
-        ("tests/adaptation/test_adapters_together.py",),
+        ("tests/adaptation/test_side_by_side.py",),
     ),
 )

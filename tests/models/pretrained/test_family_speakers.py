@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood
-from asr_transfer.adaptation.adapters_together import AdaptersTogether, Own
+from asr_transfer.adaptation.adapters_together import Own, likelihoods
 from asr_transfer.data.speech import Spoken
 from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.training.learnable import learnable
@@ -25,7 +25,7 @@ def test_losses_and_slopes_are_those_of_each_alone(family: str, tmp_path: Path) 
         spoken, _ = learnable(Spoken(own, speech.store).spelled(source.tokens), source.model)
         owns.append(Own(source, [spoken.collate([item]) for item in range(len(spoken))]))
     spec = AdapterSpec("lhuc", 0)
-    together = AdaptersTogether(owns, spec)
+    together = likelihoods(owns, spec)
     random = torch.Generator().manual_seed(1)
     tried = {n: 0.2 * torch.randn(len(together.start), generator=random, dtype=torch.float64) for n in range(2)}
     found = together.slopes(tried)
