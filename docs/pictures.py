@@ -7,7 +7,6 @@ like depends on the version of matplotlib, what it shows on the records alone.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from asr_transfer.experiments.languages import curve
 from asr_transfer.experiments.rates import experiment as rates
 from asr_transfer.experiments.speakers.calibrated import calibration_plot
 from asr_transfer.experiments.speakers.foretold import Foretold, Measured
+from asr_transfer.plain import to_json
 from asr_transfer.textfiles import read_text, write_text
 from docs.records import CORPORA, RESULTS, ROOT, record
 
@@ -37,7 +37,7 @@ class Picture:
 
     def checksum(self) -> str:
         """Return a checksum of what the records say that it shows."""
-        shown = json.dumps([record(name)["scores"] for name in self.records], sort_keys=True)
+        shown = to_json([record(name)["scores"] for name in self.records])
         return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
     def made_from(self) -> str:
