@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo base base-whisper test smoke lint types imports packages unit evidence mutants benchmark screenshots clean
 
 demo: $(VENV)/.ready
-	@echo "about six minutes on two cores, twice as long without AVX-512; a table at the end shows what each way of adapting gained and cost"
+	@echo "about six minutes on two cores, a quarter of an hour without AVX-512; a table at the end shows what each way of adapting gained and cost"
 	$(BIN)/python recipes/speaker_adaptation/run.py --config recipes/speaker_adaptation/hparams/synthetic.yaml \
 		--config recipes/speaker_adaptation/hparams/synthetic_demo.yaml --out runs/demo --overwrite
 
@@ -63,7 +63,7 @@ WORKERS ?= 2
 mutants: $(VENV)/.ready
 	$(BIN)/python -m tests.mutants --workers $(WORKERS)
 
-# All that docs/speed.md measures, with few rounds: a quarter of an hour on two cores. The page has the whole commands.
+# Most of what docs/speed.md measures, with few rounds: a quarter of an hour on two cores. The page has the whole commands.
 benchmark: $(VENV)/.ready
 	$(BIN)/python benchmarks/training.py --rounds 2 --steps 3
 	$(BIN)/python benchmarks/step_profile.py --quick true

@@ -88,8 +88,7 @@ class AdapterLikelihood:
                 total += float(loss.detach())
         for parameter in self._parameters:
             parameter.requires_grad_(False)
-        if not np.isfinite(total):
-            raise TrainingError("the loss of a speaker's recordings is not finite; look for damaged ones.")
+        require_finite([total])
         return total, flat(sums).cpu()
 
     @torch.no_grad()
@@ -110,6 +109,16 @@ class AdapterLikelihood:
         chances = self._model.head(self._head)(hidden).log_softmax(-1).transpose(0, 1)
         loss = functional.ctc_loss(chances, batch.targets, lengths, batch.target_lengths, reduction="sum")
         return loss, int(lengths.sum())
+
+
+def require_finite(losses: Sequence[float]) -> None:
+    """Refuse losses of speakers' recordings of which one is not finite.
+
+    Raises:
+        TrainingError: one is not.
+    """
+    if not np.isfinite(losses).all():
+        raise TrainingError("the loss of a speaker's recordings is not finite; look for damaged ones.")
 
 
 def most_likely_under(

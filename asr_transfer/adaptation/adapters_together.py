@@ -16,10 +16,9 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood
+from asr_transfer.adaptation.adapter_likelihood import AdapterLikelihood, require_finite
 from asr_transfer.data.batching import Batch, cut
 from asr_transfer.decoding.recogniser import BATCH_FRAMES, Recogniser
-from asr_transfer.errors import TrainingError
 from asr_transfer.models.adapters import AdapterSpec
 from asr_transfer.models.adapters.many_speakers import ManyLhuc
 from asr_transfer.models.speaker_space import flat, names_of, parts_of
@@ -140,8 +139,7 @@ class SharedBatches:
                 for number, loss in zip(numbers, losses.tolist(), strict=True):
                     found[number] += loss
         self._many.requires_grad_(False)
-        if not np.isfinite(list(found.values())).all():
-            raise TrainingError("the loss of a speaker's recordings is not finite; look for damaged ones.")
+        require_finite(list(found.values()))
         return {
             number: (loss, torch.cat([sums[place][number] for place in self._order]).cpu())
             for number, loss in found.items()

@@ -241,7 +241,7 @@ def gains_of(cases: Sequence[tuple[SpeakerSpace, Speaker]], device: torch.device
             spaces = {number: cases[tried[number][0]][0] for number in weights}
             found = first.slopes({number: spaces[number].vector(own) for number, own in weights.items()})
             return {
-                number: (loss, spaces[number].directions[: len(weights[number])].double() @ slope)
+                number: (loss, spaces[number].along(slope, len(weights[number])))
                 for number, (loss, slope) in found.items()
             }
 

@@ -126,7 +126,7 @@ class Likelihood:
     def slope(self, weights: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Return the loss and its (directions,) derivatives by the weights, in float64."""
         loss, whole = self._adapter.slope(self.space.vector(weights))
-        return loss, self.space.directions[: len(weights)].double() @ whole
+        return loss, self.space.along(whole, len(weights))
 
 
 def describe_speaker(

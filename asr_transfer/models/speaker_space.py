@@ -75,6 +75,15 @@ class SpeakerSpace:
         directions = self.directions[: len(weights)].double()
         return self.mean.double() + weights.double() @ directions
 
+    def along(self, derivatives: torch.Tensor, count: int) -> torch.Tensor:
+        """Return derivatives by the weights of the first directions, in float64.
+
+        Args:
+            derivatives: (values,) derivatives by a profile's values, in float64.
+            count: number of directions.
+        """
+        return self.directions[:count].double() @ derivatives
+
     def profile(self, weights: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the profile of some weights as the adapter's parameters by their names in a model, in float64."""
         parts = parts_of(self.vector(weights), list(self.shapes.values()))

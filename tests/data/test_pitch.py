@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from asr_transfer.data.pitch import HIGHEST, LOWEST, pitch_of
+from tests.real_runs import ROOT
 
 RATE = 16_000
 
@@ -78,3 +80,13 @@ def test_a_voice_is_measured_without_code_made_by_numba() -> None:
     )
     done = subprocess.run([sys.executable, "-c", measuring], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["150", "False"]
+
+
+def test_of_librosa_only_what_is_not_made_by_numba_is_used() -> None:
+    """Of these functions none runs such code; look through a further one before it is added."""
+    used = set()
+    for file in (ROOT / "asr_transfer").rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "from librosa" not in text, file
+        used.update(re.findall(r"\blibrosa\.([\w.]+)", re.sub(r'"[^"\n]*"', "", text)))
+    assert used == {"feature.melspectrogram", "power_to_db"}
