@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -108,11 +109,14 @@ def _whole(file: Path, sound: soundfile.SoundFile, span: _Span) -> np.ndarray:
         remark(span.oddity, str(file))
     (mono,) = resampled([mono], span.rate, SAMPLE_RATE)
     if len(mono) < MIN_SAMPLES:
-        raise DataError(
-            f"{file}: {1000 * len(mono) / SAMPLE_RATE:.0f} ms of audio is shorter than one analysis window "
-            f"({1000 * MIN_SAMPLES // SAMPLE_RATE} ms); leave it out."
-        )
+        raise DataError(f"{file}: {below_window(len(mono))}; leave it out.")
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def below_window(samples: float) -> str:
+    """Say that so many samples at `SAMPLE_RATE`, fewer than `MIN_SAMPLES`, are too few; rounded down, as 24.9 ms."""
+    ms = math.floor(10_000 * samples / SAMPLE_RATE) / 10
+    return f"{ms:g} ms of audio is shorter than one analysis window ({1000 * MIN_SAMPLES // SAMPLE_RATE} ms)"
 
 
 def blocks(path: str | Path, start: float | None = None, duration: float | None = None) -> Iterator[np.ndarray]:

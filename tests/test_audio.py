@@ -153,6 +153,8 @@ def test_shorter_than_one_window(tmp_path: Path, make_audio: MakeAudio) -> None:
     assert len(audio.read(make_audio(tmp_path / "just.wav", seconds=0.025))) == audio.MIN_SAMPLES
     with pytest.raises(DataError, match=r"20 ms of audio is shorter than one analysis window \(25 ms\)"):
         audio.read(make_audio(tmp_path / "short.wav", seconds=0.02))
+    with pytest.raises(DataError, match=r"24\.9 ms of audio is shorter than one analysis window \(25 ms\)"):
+        audio.read(make_audio(tmp_path / "one_less.wav", seconds=399 / 16_000))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -12,7 +12,7 @@ import numpy as np
 from asr_transfer.adaptation.answers import Answers, Floats, answers, shares_of
 from asr_transfer.adaptation.frozen_layers import Shared
 from asr_transfer.adaptation.ladder import WORST, Candidate, Rung, judgements
-from asr_transfer.adaptation.loss_of_others import Loss, costly, rise
+from asr_transfer.adaptation.loss_of_others import Loss, costly, mean_abroad, rise
 from asr_transfer.adaptation.own_statistics import normalised_as, statistics_of
 from asr_transfer.adaptation.settings import ChoiceConfig
 from asr_transfer.adaptation.warp import unwarped, warp_of
@@ -149,6 +149,15 @@ class Judge:
         if lost is not None and lost.risen - self._doubt * (lost.error or 0.0) > choice.tolerance:
             return f"others would be {100 * lost.risen:.1f} points worse, more than {100 * choice.tolerance:g}"
         return costly(entry.abroad.get(strength, {}), choice.tolerance)
+
+    def is_loss(self, entry: Entry, strength: float) -> bool:
+        """Return whether others, or other languages on average, lose anything beyond chance by an entry at a strength.
+
+        What is not known is no loss.
+        """
+        known = [entry.lost[strength]] if strength in entry.lost else []
+        known += [mean_abroad(entry.abroad[strength])] if entry.abroad.get(strength) else []
+        return any(lost.risen > self._doubt * (lost.error or 0.0) for lost in known)
 
     def best(self, entry: Entry, choice: ChoiceConfig) -> Rung:
         """Return an entry at its best strength, preferring those that do not forget too much.

@@ -290,8 +290,9 @@ def _defect(utterance: Utterance, tolerance: float) -> str | None:
     wrong = abs(end - info.duration) > tolerance if whole else end > info.duration + tolerance
     if wrong:
         return f"{utterance.audio}: the manifest says it ends at {end:.2f} s but the file lasts {info.duration:.2f} s"
-    if utterance.duration * audio.SAMPLE_RATE < audio.MIN_SAMPLES:
-        return f"{utterance.audio}: {1000 * utterance.duration:.0f} ms is shorter than one analysis window"
+    samples = utterance.duration * audio.SAMPLE_RATE
+    if samples < audio.MIN_SAMPLES:
+        return f"{utterance.audio}: {audio.below_window(samples)}"
     return None
 
 

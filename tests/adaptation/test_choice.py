@@ -18,8 +18,9 @@ from asr_transfer.adaptation.adapt import Adapted, adapt
 from asr_transfer.adaptation.answers import answers
 from asr_transfer.adaptation.checks import held_out_folds
 from asr_transfer.adaptation.choice import Choice, _decide, adapt_by_choice, candidates, choose, expectation
-from asr_transfer.adaptation.judge import Judge
+from asr_transfer.adaptation.judge import Entry, Judge
 from asr_transfer.adaptation.ladder import Candidate, Rung
+from asr_transfer.adaptation.loss_of_others import Loss
 from asr_transfer.adaptation.methods import default_learning_rate
 from asr_transfer.adaptation.settings import AdaptConfig, ChoiceConfig
 from asr_transfer.adaptation.verdicts import KNOWN
@@ -267,13 +268,43 @@ def test_of_one_recording_the_usual_is_taken_where_source_speech_holds_the_rest(
     # Others decide how far it goes, and whether.
     none = replace(choice, tolerance=-1.0)
     assert adapt_by_choice(world.source, Spoken(one, world.store), CONFIG, none, **given)[1].method == "none"
-    rate = replace(CONFIG, learning_rate=found.learning_rate)
-    once = adapt(world.source, Spoken(one, world.store), "full+replay", rate, source_speech=given["source_speech"])
-    judge = Judge(world.source, Spoken(one, world.store), given["judged"])
-    risen = {strength: judge.forgetting(once.at_strength(strength)) for strength in choice.strengths}
-    middle = replace(choice, tolerance=(risen[0.5] + risen[1.0]) / 2)
-    expected = 0.5 if risen[0.5] < risen[1.0] else 1.0
-    assert adapt_by_choice(world.source, Spoken(one, world.store), CONFIG, middle, **given)[1].strength == expected
+
+
+@pytest.mark.parametrize(("points", "taken"), [(0.4, True), (0.6, False)])
+def test_of_one_recording_the_usual_is_taken_where_others_lose_nothing_beyond_chance(
+    world: World, monkeypatch: pytest.MonkeyPatch, points: float, taken: bool
+) -> None:
+    """What is tolerated of a choice that was seen to help is too much of one that was not."""
+
+    def lose(judge: Judge, entry: Entry, strength: float, model: Recogniser, depth: int = 0) -> None:
+        entry.lost[strength] = Loss(points / 100, 0.5 / 100)
+
+    monkeypatch.setattr(Judge, "listen_to_others", lose)
+    choice = replace(CHOICE, with_source=("full+replay",), rates=(3.0,))
+    source, judged, one = world.train[::4], world.train[2::4], Spoken(world.own[:1], world.store)
+    given: dict[str, Any] = {"source_speech": Spoken(source, world.store), "judged": Spoken(judged, world.store)}
+    adapted, found = adapt_by_choice(world.source, one, CONFIG, choice, **given)
+    assert found.method == ("full+replay" if taken else "none")
+    assert torch.equal(_outputs(adapted.recogniser, world), _outputs(world.source, world)) != taken
+
+
+def test_of_one_recording_others_are_asked_about_the_training_that_is_done_at_last(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[torch.Tensor] = []
+    listen = Judge.listen_to_others
+
+    def listened(judge: Judge, entry: Entry, strength: float, model: Recogniser, depth: int = 0) -> None:
+        listen(judge, entry, strength, model, 0)
+        asked.append(_outputs(model, world))
+        entry.lost[strength] = Loss(0.0, 0.0)
+
+    monkeypatch.setattr(Judge, "listen_to_others", listened)
+    choice = replace(CHOICE, with_source=("full+replay",), rates=(3.0,))
+    source, judged, one = world.train[::4], world.train[2::4], Spoken(world.own[:1], world.store)
+    given: dict[str, Any] = {"source_speech": Spoken(source, world.store), "judged": Spoken(judged, world.store)}
+    adapted, _ = adapt_by_choice(world.source, one, CONFIG, choice, **given)
+    assert len(asked) == 1 and torch.equal(asked[0], _outputs(adapted.recogniser, world))
 
 
 def test_a_candidate_that_ruins_the_source_is_refused_and_says_so(world: World) -> None:

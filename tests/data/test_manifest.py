@@ -196,7 +196,7 @@ def test_validate_keeps_what_is_sound_and_names_the_rest(tmp_path: Path, make_au
     assert "says it ends at 1.10 s but the file lasts 1.00 s" in reasons["long"]
     assert "says it ends at 0.90 s" in reasons["brief"]
     assert "says it ends at 1.30 s" in reasons["beyond"]
-    assert "10 ms is shorter than one analysis window" in reasons["tiny"]
+    assert "10 ms of audio is shorter than one analysis window" in reasons["tiny"]
 
 
 def test_validate_refuses_a_repeated_id(tmp_path: Path, make_audio: MakeAudio) -> None:

@@ -168,6 +168,14 @@ MUTANTS = (
         ("tests/adaptation/test_choice.py",),
     ),
     Mutant(
+        "unseen-gains-may-cost-others",
+        f"{ROOM}/choice.py",
+        "if not (judge.refusal(entry, strength, choice) or judge.is_loss(entry, strength)):",
+        "if not judge.refusal(entry, strength, choice):",
+        "of one recording a choice is taken that makes others, and so mostly the speaker, worse",
+        ("tests/adaptation/test_choice.py",),
+    ),
+    Mutant(
         "the-speaker-is-among-the-others",
         f"{ROOM}/kept.py",
         "if rest := [u for u in judged.utterances if u.speaker not in speakers]:",
