@@ -62,6 +62,8 @@ class Judge:
         shared: results that trainings compute once.
         abroad: errors on other languages, as `check` has them, by the head that listens.
         doubt: standard errors by which what others lose must pass what is tolerated.
+        whole_from: character error rate of the source model on others from which the whole tolerance holds; below it,
+            less is tolerated in proportion.
     """
 
     def __init__(
@@ -72,12 +74,13 @@ class Judge:
         shared: Shared | None = None,
         abroad: Mapping[str, Spoken] | None = None,
         doubt: float = 0.0,
+        whole_from: float = 0.0,
     ) -> None:
         self._parts = {OWN: own.spelled(source.tokens), CHECK: check.spelled(source.tokens)}
         self._parts |= {head: part.spelled(source.tokens_for(head)) for head, part in (abroad or {}).items()}
         self._abroad = tuple(abroad or ())
         self._shared = shared or Shared(source, own.store)
-        self._factor, self._doubt = warp_of(source.model), doubt
+        self._factor, self._doubt, self._whole_from = warp_of(source.model), doubt, whole_from
         self._statistics = {name: tensor.clone() for name, tensor in statistics_of(source.model)}
         self._data: dict[tuple[str, int], Spoken] = {}
         self._before = self._answers(source, OWN)
@@ -146,9 +149,17 @@ class Judge:
     def refusal(self, entry: Entry, strength: float, choice: ChoiceConfig) -> str:
         """Return why others lose too much by an entry at a strength, as far as that is known; else nothing."""
         lost = entry.lost.get(strength)
-        if lost is not None and lost.risen - self._doubt * (lost.error or 0.0) > choice.tolerance:
-            return f"others would be {100 * lost.risen:.1f} points worse, more than {100 * choice.tolerance:g}"
+        if lost is not None:
+            risen, most = lost.risen - self._doubt * (lost.error or 0.0), self._tolerated(choice)
+            if risen > most:
+                return f"others would be {100 * lost.risen:.1f} points worse, more than {100 * most:.2g}"
         return costly(entry.abroad.get(strength, {}), choice.tolerance)
+
+    def _tolerated(self, choice: ChoiceConfig) -> float:
+        """Return the greatest rise of others' character error rate, by how many errors the source model makes."""
+        before = self._judged_before[CHECK]
+        own = float(before.errors.sum() + 1) / float(before.units.sum())  # one more, for no error of few is not none
+        return choice.tolerance * min(1.0, own / self._whole_from) if self._whole_from else choice.tolerance
 
     def is_loss(self, entry: Entry, strength: float) -> bool:
         """Return whether others, or other languages on average, lose anything beyond chance by an entry at a strength.

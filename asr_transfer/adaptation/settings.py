@@ -137,7 +137,8 @@ class ChoiceConfig(Ranged, section="choice"):
             forgotten.
         refit_speeds: speed copies of the recordings in that training; none for those of the trials.
         judged: number of held-out utterances after which no more folds are run.
-        tolerance: greatest rise of the character error rate on source speech that the model was not trained on.
+        tolerance: greatest rise of the character error rate on source speech that the model was not trained on; of a
+            model that was trained here and makes fewer than 5 % errors there, less in proportion.
         check_seconds: greatest amount of such speech that the trials are judged on; what was adapted at last is judged
             on all of it.
         confidences: least confidences, from 0 to 1, of the model's own texts that are tried for recordings without

@@ -327,6 +327,22 @@ def test_a_candidate_that_ruins_the_source_is_refused_and_says_so(world: World) 
     assert [bool(rung.refused) for rung in both.ladder] == [rung.method == "full" for rung in both.ladder]
 
 
+def test_of_a_model_with_few_errors_others_may_lose_less(world: World) -> None:
+    judged = Spoken(world.train[2::4], world.store)
+    before = answers(world.source, judged.spelled(world.source.tokens), range(len(judged)))
+    rate = float(before.errors.sum() + 1) / float(before.units.sum())
+    own, choice = Spoken(world.own, world.store), replace(CHOICE, tolerance=0.01)
+    # Where the whole tolerance begins, in times of the own rate; points that others lose; whether that is refused.
+    for begins, points, refused in ((0.5, 0.9, False), (0.5, 1.1, True), (4, 0.2, False), (4, 0.3, True)):
+        judge = Judge(world.source, own, judged, whole_from=begins * rate)
+        entry = Entry(Candidate("full", 1e-3), lost={1.0: Loss(points / 100, None)})
+        told = judge.refusal(entry, 1.0, choice)
+        assert bool(told) == refused
+        assert not told or told.endswith(f"{points} points worse, more than {1 if begins < 1 else 0.25}")
+    entry = Entry(Candidate("full", 1e-3), lost={1.0: Loss(0.009, None)})
+    assert not Judge(world.source, own, judged).refusal(entry, 1.0, choice)
+
+
 def test_what_is_tried_is_told_by_candidate_and_fold(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
 

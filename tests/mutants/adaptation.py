@@ -162,9 +162,17 @@ MUTANTS = (
     Mutant(
         "tolerance-in-points",
         f"{ROOM}/judge.py",
-        "lost.risen - self._doubt * (lost.error or 0.0) > choice.tolerance:",
-        "lost.risen - self._doubt * (lost.error or 0.0) > 100 * choice.tolerance:",
+        "if risen > most:",
+        "if risen > 100 * most:",
         "a candidate may make others a hundred times worse than is tolerated",
+        ("tests/adaptation/test_choice.py",),
+    ),
+    Mutant(
+        "a-point-of-loss-is-tolerated-of-every-model",
+        f"{ROOM}/judge.py",
+        "choice.tolerance * min(1.0, own / self._whole_from)",
+        "choice.tolerance * max(1.0, own / self._whole_from)",
+        "a model with one character in a hundred wrong may make twice as many errors on others",
         ("tests/adaptation/test_choice.py",),
     ),
     Mutant(
