@@ -152,7 +152,7 @@ class Judge:
         if lost is not None:
             risen, most = lost.risen - self._doubt * (lost.error or 0.0), self._tolerated(choice)
             if risen > most:
-                return f"others would be {100 * lost.risen:.1f} points worse, more than {100 * most:.2g}"
+                return f"others would be {100 * lost.risen:.1f} points worse, more than {round(100 * most, 2):g}"
         return costly(entry.abroad.get(strength, {}), choice.tolerance)
 
     def _tolerated(self, choice: ChoiceConfig) -> float:
