@@ -51,7 +51,8 @@ def capped(hypotheses: Sequence[Hypothesis], profile: str = DEFAULT) -> Capped:
     >>> capped([one, two]).over, capped([one, two]).cer
     (1, 0.3)
     """
-    words, characters = align(hypotheses, "word", profile), align(hypotheses, "character", profile)
+    words = align(hypotheses, "word", profile)
+    characters = words.by_character()
     over = int((characters.errors[characters.scored] > characters.reference[characters.scored]).sum())
     return Capped(_rate(words), _rate(characters), over, int(characters.scored.sum()))
 

@@ -146,7 +146,7 @@ def read_predictions(path: Path) -> list[Prediction]:
             values.append(str(value))
         if not (values[0] and values[1]):
             raise DataError(f"{where}: `{'class' if values[0] else 'id'}` is empty; write the predictions again.")
-        once(seen, values[0], where, "item")
+        once(seen, values[0], path, number, "item")
         found.append(Prediction(*values))
     if not found:
         raise DataError(f"{path}: holds no predictions; write them again.")

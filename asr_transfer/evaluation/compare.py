@@ -304,7 +304,7 @@ def _entry(system: System, profile: str) -> Entry:
     words = align(system.utterances, "word", profile)
     characters = None
     if find_profile(profile).spaced:
-        characters = align(system.utterances, "character", profile).counts()
+        characters = words.by_character().counts()
     method, amount = _target(system)
     others, forgetting = _others(system)
     return Entry(

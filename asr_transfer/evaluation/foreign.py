@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from asr_transfer.errors import DataError
 from asr_transfer.evaluation.scoring import Hypothesis
@@ -59,7 +59,7 @@ def read_speechbrain(path: Path) -> Results:
         if not header:
             continue
         name = header["id"]
-        once(seen, name, f"{path} line {number}")
+        once(seen, name, path, number)
         rows = [[unit.strip() for unit in row.split(_SEPARATOR)] if row else [] for row in lines[number : number + 3]]
         words = [[unit for unit in row if unit not in ("", _GAP)] for row in rows]
         if len(rows) < 3 or len({len(row) for row in rows}) > 1 or len(words[0]) != int(header["units"]):
@@ -100,7 +100,7 @@ def read_nemo(path: Path) -> Results:
         name = stem
         if not unique and not entry.get("id"):
             name = entry["audio_filepath"] + (f"@{entry['offset']}" if entry.get("offset") else "")
-        once(seen, name, f"{path} line {number}")
+        once(seen, name, path, number)
         recognised = entry.get("pred_text")
         if recognised is None:
             result.missing.append(name)
@@ -118,6 +118,9 @@ def read_nemo(path: Path) -> Results:
     return result
 
 
+_KEYS = ("id", "speaker", "language", "reference", "hypothesis")
+
+
 def read_hypotheses(path: Path) -> Results:
     """Read the `hypotheses.jsonl` of a run folder; a `hypothesis` of null, or none, is missing.
 
@@ -126,22 +129,25 @@ def read_hypotheses(path: Path) -> Results:
     """
     result, seen = Results(), dict[str, int]()
     for number, entry in json_lines(path):
-        where = f"{path} line {number}"
-        for key in ("id", "speaker", "language", "reference"):
-            if key not in entry:
-                raise DataError(f"{where}: the key '{key}' is missing; score the run again.")
-        recognised = entry.get("hypothesis")
-        if recognised is None:
-            result.missing.append(str(entry["id"]))
-        values = [*(entry[key] for key in ("id", "speaker", "language", "reference")), recognised or ""]
-        for key, value in zip(("id", "speaker", "language", "reference", "hypothesis"), values, strict=True):
+        values = []
+        for key in _KEYS:
+            value = entry.get(key)
+            if value is None and key == "hypothesis":
+                value = ""
             if not isinstance(value, str):
-                raise DataError(f"{where}: `{key}` must be text, got {value!r}; score the run again.")
-        once(seen, values[0], where)
+                raise DataError(f"{path} line {number}: {_wrong(key, entry)}; score the run again.")
+            values.append(value)
+        if entry.get("hypothesis") is None:
+            result.missing.append(values[0])
+        once(seen, values[0], path, number)
         result.utterances.append(Hypothesis(*values))
     if not result.utterances:
         raise DataError(f"{path}: holds no hypotheses; score the run again.")
     return result
+
+
+def _wrong(key: str, entry: dict[str, Any]) -> str:
+    return f"`{key}` must be text, got {entry[key]!r}" if key in entry else f"the key '{key}' is missing"
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -170,21 +176,30 @@ def listed(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def once(seen: dict[str, int], name: str, where: str, what: str = "utterance") -> None:
+def once(
+    seen: dict[str, int],
+    name: str,
+    path: Path,
+    number: int,
+    what: str = "utterance",
+    part: Literal["line", "segment"] = "line",
+) -> None:
     """Note the place of an id, and refuse one that was used before.
 
     Args:
         seen: numbers of the lines by id.
         name: id of an utterance.
-        where: its place, which ends in the number of the line.
+        path: the file that it is read from.
+        number: place in the file.
         what: word for what has the id.
+        part: word for what is counted.
 
     Raises:
         DataError: the id was used before.
     """
-    number = int(where.rsplit(" ", 1)[1])
     if name in seen:
         raise DataError(
-            f"{where}: the id '{name}' was already used on line {seen[name]}; give every {what} its own id."
+            f"{path} {part} {number}: the id '{name}' was already used on {part} {seen[name]}; give every {what} its "
+            "own id."
         )
     seen[name] = number

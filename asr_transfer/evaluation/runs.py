@@ -187,9 +187,7 @@ def same_utterances(systems: Sequence[System], intersect: bool = False) -> list[
         result.append(
             replace(
                 system,
-                utterances=[
-                    replace(table[name], speaker=known[name][0], language=known[name][1]) for name in common
-                ],
+                utterances=[_told(table[name], *known[name]) for name in common],
                 audio={name: path for name, path in system.audio.items() if name in kept},
                 missing=missing,
                 notes=notes + ([_missing_note(missing)] if missing else []),
@@ -299,8 +297,19 @@ def _utterances(place: Path, changed: int) -> tuple[Utterance, ...]:
         return ()
 
 
+def _told(utterance: Hypothesis, speaker: str, language: str) -> Hypothesis:
+    """Return an utterance as of that speaker and language."""
+    if utterance.speaker == speaker and utterance.language == language:
+        return utterance
+    return replace(utterance, speaker=speaker, language=language)
+
+
 def _agreed(name: str, found: Sequence[tuple[System, Hypothesis]], profile: str) -> tuple[str, str]:
     """Return an utterance's speaker and language; raise where systems contradict each other."""
+    said = {(utterance.reference, utterance.speaker, utterance.language) for _, utterance in found}
+    if len(said) == 1:
+        ((_, speaker, language),) = said
+        return speaker, language
     result = []
     for kind in ("reference", "speaker", "language"):
         values: dict[str, System] = {}

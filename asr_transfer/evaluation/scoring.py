@@ -198,6 +198,18 @@ class Alignments:
         parts = (self.reference, self.substitutions, self.deletions, self.insertions)
         return Counts(*(int(part[chosen].sum()) for part in parts))
 
+    def by_character(self) -> Alignments:
+        """Return the texts, which are aligned by word, aligned by character: as `align` does that."""
+        if not find_profile(self.profile).spaced:
+            return self  # whose words are characters
+        pairs = list(zip(self.references, self.hypotheses, strict=True))
+        first = [list(" ".join(words)) for words in self.references]
+        second = [
+            units if words == heard else list(" ".join(heard))
+            for units, (words, heard) in zip(first, pairs, strict=True)
+        ]
+        return _aligned(first, second, "character", self.profile, (self.ids, self.speakers, self.languages))
+
     @cached_property
     def _bounds(self) -> list[int]:
         """Where each utterance's chunks begin, and the end of the last."""
@@ -286,9 +298,7 @@ def score(
         ConfigError: the profile is not known.
         DataError: the three differ in length.
     """
-    return _score(
-        _align(references, hypotheses, "word", profile, _named(references, languages)), references, hypotheses
-    )
+    return _score(_align(references, hypotheses, "word", profile, _named(references, languages)))
 
 
 def phone_counts(references: Sequence[str], hypotheses: Sequence[str]) -> Counts:
@@ -312,7 +322,7 @@ def write_scores(folder: Path, hypotheses: Sequence[Hypothesis], profile: str = 
     """
     references, texts = [h.reference for h in hypotheses], [h.hypothesis for h in hypotheses]
     words = _align(references, texts, "word", profile, _names(hypotheses))
-    total = _score(words, references, texts)
+    total = _score(words)
     lines = [to_json(h) for h in hypotheses]
     textfiles.write_text(folder / "hypotheses.jsonl", "".join(f"{line}\n" for line in lines))
     head = f"{total}\nnormalisation: {profile} ({find_profile(profile).summary})\n"
@@ -353,23 +363,49 @@ def _align(
     if len(languages) != count:
         raise DataError(f"{count} references but {len(languages)} languages; give one for each utterance.")
     first = [tokens(text, unit, profile, own) for text, own in zip(references, languages, strict=True)]
-    second = [tokens(text, unit, profile, own) for text, own in zip(hypotheses, languages, strict=True)]
-    output = jiwer.process_words([""] * count, [""] * count, _Given(first), _Given(second))
-    values = (
-        (row, _CODES[c.type], c.ref_start_idx, c.ref_end_idx, c.hyp_start_idx, c.hyp_end_idx)
-        for row, chunks in enumerate(output.alignments)
-        for c in chunks
-    )
-    total = sum(map(len, output.alignments))
-    chunks = np.fromiter(chain.from_iterable(values), np.int64, 6 * total).reshape(total, 6)
+    second = [
+        units if heard == said else tokens(heard, unit, profile, own)
+        for units, said, heard, own in zip(first, references, hypotheses, languages, strict=True)
+    ]
+    return _aligned(first, second, unit, profile, (ids, speakers, languages))
+
+
+def _aligned(
+    references: list[list[str]], hypotheses: list[list[str]], unit: Unit, profile: str, names: _Names
+) -> Alignments:
+    count = len(references)
+    chunks = _chunks(references, hypotheses)
     # The longer side of a chunk is its number of errors: deletions have no hypothesis, insertions no reference.
     sizes = np.maximum(chunks[:, 3] - chunks[:, 2], chunks[:, 5] - chunks[:, 4])
     # One bin per operation and utterance.
     table = np.bincount(chunks[:, 1] * count + chunks[:, 0], sizes, 4 * count).astype(np.int64).reshape(4, count)
     return Alignments(
-        unit, profile, ids, speakers, languages, first, second, chunks,
+        unit, profile, *names, references, hypotheses, chunks,
         reference=table[:3].sum(0), substitutions=table[1], deletions=table[2], insertions=table[3],
     )  # fmt: skip
+
+
+def _chunks(references: list[list[str]], hypotheses: list[list[str]]) -> Integers:
+    """Return jiwer's alignment as `Alignments.chunks`; what was recognised without error needs none."""
+    pairs = list(zip(references, hypotheses, strict=True))
+    wrong = [row for row, (units, heard) in enumerate(pairs) if units != heard]
+    right = [row for row, (units, heard) in enumerate(pairs) if units and units == heard]
+    blank = [""] * len(wrong)
+    output = jiwer.process_words(
+        blank, blank, _Given([references[row] for row in wrong]), _Given([hypotheses[row] for row in wrong])
+    )
+    values = (
+        (row, _CODES[c.type], c.ref_start_idx, c.ref_end_idx, c.hyp_start_idx, c.hyp_end_idx)
+        for row, chunks in zip(wrong, output.alignments, strict=True)
+        for c in chunks
+    )
+    total = sum(map(len, output.alignments))
+    differing = np.fromiter(chain.from_iterable(values), np.int64, 6 * total).reshape(total, 6)
+    same = np.zeros((len(right), 6), np.int64)
+    same[:, 0], same[:, 1] = right, _CODES["equal"]
+    same[:, 3] = same[:, 5] = [len(references[row]) for row in right]
+    chunks = np.concatenate([differing, same])
+    return np.asarray(chunks[np.argsort(chunks[:, 0], kind="stable")])
 
 
 def _names(hypotheses: Sequence[Hypothesis]) -> _Names:
@@ -382,18 +418,11 @@ def _named(references: Sequence[str], languages: Sequence[str] | None = None) ->
     return tuple(map(str, range(len(references)))), nobody, nobody if languages is None else tuple(languages)
 
 
-def _score(words: Alignments, references: Sequence[str], hypotheses: Sequence[str]) -> Score:
+def _score(words: Alignments) -> Score:
     scored = words.scored
-    characters = (
-        _align(references, hypotheses, "character", words.profile, (words.ids, words.speakers, words.languages)).counts(
-            scored
-        )
-        if find_profile(words.profile).spaced
-        else words.counts()
-    )
     return Score(
         words.counts(),
-        characters,
+        words.by_character().counts(),
         int(scored.sum()),
         int((~scored).sum()),
         int(words.insertions[~scored].sum()),

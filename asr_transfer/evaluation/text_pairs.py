@@ -164,7 +164,7 @@ def _table(file: _File) -> dict[str, Said]:
     every = read(file.path, file.lines)
     places = [number for number, line in enumerate(file.lines, start=1) if not is_comment(line)]
     for one, number in zip(every, places, strict=True):
-        once(seen, one.name, f"{file.path} line {number}")
+        once(seen, one.name, file.path, number)
     return {one.name: one for one in every}
 
 
@@ -173,7 +173,7 @@ def _kaldi(path: Path, lines: Sequence[str]) -> dict[str, str]:
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if parts := words_of(line):
-            once(seen, parts[0], f"{path} line {number}")
+            once(seen, parts[0], path, number)
             result[parts[0]] = " ".join(parts[1:])
     return result
 
@@ -231,7 +231,7 @@ def _by_time(reference: _File, hypothesis: _File) -> Results:
             outside += 1
     seen: dict[str, int] = {}
     for number, segment in enumerate(segments, start=1):
-        once(seen, segment.name, f"{reference.path} segment {number}")
+        once(seen, segment.name, reference.path, number, part="segment")
     kept = [segment for segment in segments if not segment.ignored]
     if not kept:
         raise DataError(f"{reference.path}: all of it is marked as not to be scored; give another reference.")

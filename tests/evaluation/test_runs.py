@@ -140,6 +140,13 @@ GOOD = '{"id": "u", "speaker": "s", "language": "en", "reference": "a", "hypothe
         (_write("hypotheses.jsonl", GOOD + "7\n"), r"hypotheses.jsonl line 2: must be a JSON object"),
         (_write("hypotheses.jsonl", '{"id": "u"}'), r"hypotheses.jsonl line 1: the key 'speaker' is missing"),
         (_write("hypotheses.jsonl", GOOD.replace('"s"', "5")), r"hypotheses.jsonl line 1: `speaker` must be text"),
+        (
+            _write(
+                "hypotheses.jsonl",
+                GOOD + '{"id": "v", "speaker": "", "language": "", "reference": "a", "hypothesis": 0}',
+            ),
+            r"hypotheses.jsonl line 2: `hypothesis` must be text, got 0",
+        ),
         (_write("hypotheses.jsonl", "\n"), r"hypotheses.jsonl: holds no hypotheses"),
         (lambda f: (f / "hypotheses.jsonl").write_bytes(b"\xff"), r"hypotheses.jsonl line 1: is not UTF-8 text"),
         (lambda f: (f / "hypotheses.jsonl").unlink(), r"holds neither hypotheses.jsonl nor systems"),

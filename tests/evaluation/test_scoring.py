@@ -117,6 +117,8 @@ def test_ten_thousand_random_pairs_agree_with_jiwer(many: tuple[list[str], list[
         assert tuple(int(part[row]) for part in parts) == expected
     total = jiwer.process_words(references, hypotheses)
     assert found.counts().rate == pytest.approx(total.wer, abs=1e-12)
+    spans = [(c.ref_start_idx, c.ref_end_idx, c.hyp_start_idx, c.hyp_end_idx) for row in total.alignments for c in row]
+    assert list(map(tuple, found.chunks[:, 2:].tolist())) == spans
     assert score(references, hypotheses).cer == pytest.approx(jiwer.cer(references, hypotheses), abs=1e-12)
 
 
@@ -138,6 +140,18 @@ def test_an_alignment_spells_both_texts_and_its_errors(many: tuple[list[str], li
         assert [h for _, _, h in pairs if h is not None] == hypotheses[row].split()
         assert sum(operation != "equal" for operation, _, _ in pairs) == found.errors[row]
         assert all((operation == "equal") == (r == h) for operation, r, h in pairs)
+
+
+@pytest.mark.parametrize("profile", ["none", "basic", "mandarin"])
+def test_texts_aligned_by_word_are_aligned_by_character_as_the_texts_themselves(profile: str) -> None:
+    random = np.random.default_rng(3)
+    references, hypotheses = _texts(random, 300, 0), _texts(random, 300, 0)
+    hypotheses[::2] = [text.replace("e", "E.") for text in references[::2]]
+    hypotheses[::3] = references[::3]
+    rows = _rows(list(zip(references, hypotheses, strict=True)))
+    found, expected = align(rows, "word", profile).by_character(), align(rows, "character", profile)
+    assert (found.references, found.hypotheses) == (expected.references, expected.hypotheses)
+    assert np.array_equal(found.chunks, expected.chunks) and found.counts() == expected.counts()
 
 
 def test_the_readable_alignment_is_jiwers(many: tuple[list[str], list[str], Alignments]) -> None:
