@@ -17,6 +17,9 @@ T = TypeVar("T")
 _WORDS: frozenset[type] = frozenset({str, bool, type(None), int})
 """Types of values that are plain already, in JSON too; tables are full of them, and are looked over at once."""
 _SCALARS: frozenset[type] = _WORDS | {float}
+_KEYS: frozenset[type] = frozenset({str})
+_JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False}
+_COMPACT = json.JSONEncoder(**_JSON)
 
 
 def to_plain(value: Any) -> Any:
@@ -51,7 +54,16 @@ def to_json(value: Any, indent: int | None = None) -> str:
     >>> to_json({"wer": float("nan"), "errors": 2})
     '{"wer": null, "errors": 2}'
     """
-    return json.dumps(_without_nan(to_plain(value)), indent=indent, ensure_ascii=False, allow_nan=False)
+    if not _is_line(value):
+        value = _without_nan(to_plain(value))
+    return _COMPACT.encode(value) if indent is None else json.dumps(value, **_JSON, indent=indent)
+
+
+def _is_line(value: Any) -> bool:
+    """Return whether a value can be written as it is, as nearly every line of a manifest or of hypotheses can."""
+    if type(value) is not dict or not _only(_KEYS, value) or not _only(_SCALARS, value.values()):
+        return False
+    return all(math.isfinite(item) for item in value.values() if type(item) is float)
 
 
 def spelled_infinity(value: Any) -> Any:

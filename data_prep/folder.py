@@ -229,7 +229,7 @@ def find_table(recordings: Recordings, transcripts: Path | None) -> Path | None:
     if len(tables) > 1:
         names = ", ".join(file.name for file in tables)
         raise DataError(f"{root}: holds several tables ({names}); name the one to read with `--transcripts`.")
-    if tables and any(text_file(file) for file in recordings.files):
+    if tables and recordings.texts and any(text_file(file) for file in recordings.files):
         raise DataError(
             f"{root}: holds {tables[0].name} and also .txt files beside recordings; name the table with "
             "`--transcripts` to use it, or move it away to use the .txt files."

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from asr_transfer import audio, recording_file
+from asr_transfer.data.manifest import without_links
 from asr_transfer.errors import DataError, one_line
 from asr_transfer.progress import tracked
 from asr_transfer.remarks import held_back, remark
@@ -66,7 +67,8 @@ class Recordings:
     _index: dict[str, list[Path]] = field(default_factory=dict)
     _names: dict[Path, str] = field(default_factory=dict)
     _keys: dict[Path, str] = field(default_factory=dict)
-    _real: dict[Path, Path] = field(default_factory=dict)
+    _real: dict[Path, str] = field(default_factory=dict)
+    _folders: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for file in walk(self.root):
@@ -78,7 +80,9 @@ class Recordings:
             if suffix not in recording_file.SUFFIXES + recording_file.DECODER_SUFFIXES:
                 continue
             (self.files if recording_file.readable(suffix) else self.undecodable).append(file)
-            whole, bare = relative.as_posix(), relative.with_suffix("").as_posix()
+            whole = relative.as_posix()
+            bare = whole.removesuffix(file.suffix)
+            self._names[file], self._keys[file] = whole, composed(bare)
             for key in {composed(name) for name in (whole, bare, file.name, file.stem)}:
                 self._index.setdefault(key, []).append(file)
         self.files.sort(key=lambda file: file.suffix.lower() in recording_file.DECODER_SUFFIXES)
@@ -95,10 +99,10 @@ class Recordings:
             self._keys[file] = composed(Path(self.name(file)).with_suffix("").as_posix())
         return self._keys[file]
 
-    def real(self, file: Path) -> Path:
+    def real(self, file: Path) -> str:
         """Return the path without links, which two names of one recording share."""
         if file not in self._real:
-            self._real[file] = file.resolve()
+            self._real[file] = without_links(os.path.abspath(file), self._folders)
         return self._real[file]
 
     def find(self, name: str, beside: Path) -> Path | str:

@@ -80,7 +80,7 @@ def rows_of_table(table: Path, recordings: Recordings, report: Report) -> list[R
         if isinstance(found, str):
             report.drop(f"{value['file']} (line {number})", found)
             continue
-        for kind, key in (("recording", str(recordings.real(found))), ("id", value.get("id", ""))):
+        for kind, key in (("recording", recordings.real(found)), ("id", value.get("id", ""))):
             if key and line_of.setdefault((kind, key), number) != number:
                 what = value["file" if kind == "recording" else "id"]
                 raise DataError(

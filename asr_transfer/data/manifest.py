@@ -182,7 +182,7 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
         entry, where = _to_json(utterance, folder, known), f"utterance '{one_line(utterance.id)}'"
         lines.append(to_json(entry) + "\n")
         # What is written is accepted by every command.
-        _parse_line(lines[-1], where, folder, labelled=bool(utterance.text))
+        _accepted(entry, where, folder, labelled=bool(utterance.text))
         if not names_language(entry["language"]) or _is_taken(entry["language"]):
             raise DataError(
                 f"{where}: its language '{entry['language']}' is not a code such as en, cmn or pt-BR; give the "
@@ -327,6 +327,11 @@ def _parse_line(line: str, where: str, folder: Path, labelled: bool = True) -> U
         ) from None
     if not isinstance(entry, dict):
         raise DataError(f"{where}: must be a JSON object with the keys {', '.join(_REQUIRED)}.")
+    return _accepted(entry, where, folder, labelled)
+
+
+def _accepted(entry: dict[str, Any], where: str, folder: Path, labelled: bool) -> Utterance:
+    """Return the utterance that an object of a manifest stands for; refuse what is wrong with it."""
     for key in entry:
         if key not in _KEYS:
             raise DataError(f"{where}: unknown key '{key}'.{nearest_hint(key, _KEYS)}")
@@ -398,7 +403,7 @@ def _parse_phones(value: Any, where: str) -> tuple[PhoneSegment, ...] | None:
     return phones
 
 
-def _without_links(path: str, known: dict[str, str]) -> str:
+def without_links(path: str, known: dict[str, str]) -> str:
     """Return what a path stands for; what its folder stands for is asked once, and kept in `known`."""
     folder, name = os.path.split(path)
     if name in ("", ".", ".."):
@@ -410,7 +415,7 @@ def _without_links(path: str, known: dict[str, str]) -> str:
 
 
 def _to_json(utterance: Utterance, folder: Path, known: dict[str, str]) -> dict[str, Any]:
-    path = _without_links(utterance.audio, known)
+    path = without_links(utterance.audio, known)
     inside = os.path.join(folder, "")
     entry: dict[str, Any] = {
         "id": one_line(utterance.id),
