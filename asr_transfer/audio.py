@@ -116,7 +116,8 @@ def _whole(file: Path, sound: soundfile.SoundFile, span: _Span) -> np.ndarray:
 def below_window(samples: float) -> str:
     """Say that so many samples at `SAMPLE_RATE`, fewer than `MIN_SAMPLES`, are too few; rounded down, as 24.9 ms."""
     ms = math.floor(10_000 * samples / SAMPLE_RATE) / 10
-    return f"{ms:g} ms of audio is shorter than one analysis window ({1000 * MIN_SAMPLES // SAMPLE_RATE} ms)"
+    held = f"{ms:g} ms" if ms else "less than 0.1 ms"
+    return f"{held} of audio is shorter than one analysis window ({1000 * MIN_SAMPLES // SAMPLE_RATE} ms)"
 
 
 def blocks(path: str | Path, start: float | None = None, duration: float | None = None) -> Iterator[np.ndarray]:

@@ -155,6 +155,8 @@ def test_shorter_than_one_window(tmp_path: Path, make_audio: MakeAudio) -> None:
         audio.read(make_audio(tmp_path / "short.wav", seconds=0.02))
     with pytest.raises(DataError, match=r"24\.9 ms of audio is shorter than one analysis window \(25 ms\)"):
         audio.read(make_audio(tmp_path / "one_less.wav", seconds=399 / 16_000))
+    with pytest.raises(DataError, match=r"less than 0\.1 ms of audio is shorter than one analysis window"):
+        audio.read(make_audio(tmp_path / "one.wav", seconds=1 / 16_000))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
