@@ -62,13 +62,13 @@ def keep_speakers(
             f"{folder}: is a published model, which stays as it was published; teach or train a model from it first."
         )
     require_writable_folder(folder)
-    recogniser = Recogniser.load(folder, heads_in(folder)[0])
+    recogniser = Recogniser.load(folder, heads_in(folder)[0], speakers=False)
     if adapter_specs(recogniser.model):
         raise ModelError(
             f"{folder}: is adapted to a speaker already; take the model that it was adapted from, for other profiles "
             "would go on from that one."
         )
-    before = recogniser.model.speakers
+    before = _kept(folder, overwrite)
     if before is not None and not overwrite:
         raise ModelError(
             f"{folder / FILE}: holds directions of {len(before.speakers)} training speakers already, and profiles that "
@@ -87,6 +87,20 @@ def keep_speakers(
         say(
             f"{folder / FILE}: profiles that are weights of the directions before can no longer be used; make them anew"
         )
+
+
+def _kept(folder: Path, overwrite: bool) -> SpeakerSpace | None:
+    """Return what a model has of its speakers' profiles; nothing of what is damaged, where that is to be replaced."""
+    from asr_transfer.models.speaker_space import FILE, SpeakerSpace
+
+    if not (folder / FILE).is_file():
+        return None
+    try:
+        return SpeakerSpace.load(folder / FILE)
+    except ModelError:
+        if overwrite:
+            return None
+        raise
 
 
 def put_beside(folder: Path, space: SpeakerSpace) -> int:

@@ -122,7 +122,13 @@ class Recogniser:
             self.decode = WordDecoder(self.lexicon, self.tokens)
 
     @classmethod
-    def load(cls, folder: str | Path, head: str | None = None, criterion: Criterion | None = None) -> Recogniser:
+    def load(
+        cls,
+        folder: str | Path,
+        head: str | None = None,
+        criterion: Criterion | None = None,
+        speakers: bool = True,
+    ) -> Recogniser:
         """Read a model folder, the `model` folder of a run folder, or a pretrained model of another house.
 
         Args:
@@ -130,6 +136,7 @@ class Recogniser:
             head: name of the head; may be left out when there is one.
             criterion: loss by which a pretrained model shall be trained, for which an encoder without a head is taken
                 too; None takes it as it was published.
+            speakers: whether to read what its training speakers' profiles have in common, too.
 
         Raises:
             ModelError: the folder is no model, is damaged, the head must be named, or a pretrained model has none.
@@ -137,7 +144,7 @@ class Recogniser:
         path = model_folder(folder)
         if is_foreign(path):
             return cls._of_pretrained(path, head, criterion)
-        model = load_model(path)
+        model = load_model(path, speakers)
         names = model.head_names()
         if not names:
             raise ModelError(f"{path}: the model has no head; copy the model again.")

@@ -78,13 +78,20 @@ def save_model(
         ) from error
 
 
-def load_model(folder: str | Path) -> SpeechModel:
+def load_model(folder: str | Path, speakers: bool = True) -> SpeechModel:
     """Read a folder of a model of speech, in evaluation mode on the CPU; see `load_any`.
+
+    Args:
+        folder: folder of the model.
+        speakers: whether to read what its training speakers' profiles have in common, where it has that.
 
     Raises:
         ModelError: as there, or the model listens to no speech.
     """
-    return require_speech(load_any(folder), str(Path(folder) / "config.yaml"))
+    model = require_speech(load_any(folder), str(Path(folder) / "config.yaml"))
+    if speakers and (file := Path(folder) / SPEAKERS).is_file():
+        model.speakers = SpeakerSpace.load(file)
+    return model
 
 
 def load_any(folder: str | Path) -> Model:
@@ -105,8 +112,6 @@ def load_any(folder: str | Path) -> Model:
         reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
         raise ModelError(f"{file}: is damaged ({reason}); copy the model again.") from None
     load_weights(model, read_weights(path / "model.safetensors"), str(path))
-    if isinstance(model, SpeechModel) and (path / SPEAKERS).is_file():
-        model.speakers = SpeakerSpace.load(path / SPEAKERS)
     return model.eval()
 
 

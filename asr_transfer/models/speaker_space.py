@@ -21,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 
 from asr_transfer.errors import AsrTransferError, ModelError
 from asr_transfer.models.adapters import PREFIX, AdapterSpec, adapter_specs, add_adapter, specs_from_plain
+from asr_transfer.models.configuration import readable
 from asr_transfer.models.contract import SpeechModel
-from asr_transfer.models.weight_files import checksum, read_weights
+from asr_transfer.models.weight_files import checksum
 
 FILE = "speakers.safetensors"
 """Its name in a model folder."""
@@ -128,10 +129,12 @@ class SpeakerSpace:
         """Read it.
 
         Raises:
-            ModelError: it is damaged.
+            ModelError: it is damaged, or may not be read.
         """
-        tensors = read_weights(file)
+        with readable(file), file.open("rb"):  # the library calls whatever it may not read missing
+            pass
         try:
+            tensors = safetensors.torch.load_file(file)
             with safe_open(file, "pt") as opened:
                 facts = json.loads((opened.metadata() or {})["facts"])
             if facts["format"] != FORMAT:
@@ -146,8 +149,8 @@ class SpeakerSpace:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, AsrTransferError) as error:
             reason = " ".join(str(error).split())
             raise ModelError(
-                f"{file}: is damaged ({reason}); copy the model again, make it anew with {MAKING}, or remove it to do "
-                "without."
+                f"{file}: is damaged ({reason}); copy the model again, make it anew with {MAKING} and "
+                "--overwrite true, or remove it to do without."
             ) from None
         return found
 

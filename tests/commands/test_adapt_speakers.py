@@ -164,17 +164,23 @@ def test_directions_of_other_weights_are_refused_or_left_out(model: Path, voice:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda text: text[:-40], "is cut off or no safetensors file"),
+        (lambda text: text[:-40], "is damaged"),
         (lambda text: text.replace(b"lhuc", b"lhuX"), "is damaged"),
     ],
 )
-def test_a_damaged_file_is_named(damage: object, reason: str, model: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_and_can_be_made_anew(
+    damage: object, reason: str, model: Path, speakers: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(model, folder)
     (folder / FILE).write_bytes(damage((folder / FILE).read_bytes()))  # type: ignore[operator]
     with pytest.raises(Exception, match=reason) as caught:
         Recogniser.load(folder)
     assert str(folder / FILE) in str(caught.value) and "\n" not in str(caught.value)
+    command = ("profile", "speakers", "--model", folder, "--data", speakers, "--device", "cpu")
+    assert "--overwrite true" in refused(*command)
+    assert run(*command, "--overwrite", "true") == 0
+    assert (folder / FILE).read_bytes() == (model / FILE).read_bytes()
 
 
 def test_directions_are_replaced_only_where_that_is_asked_for(
