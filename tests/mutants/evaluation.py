@@ -24,6 +24,14 @@ MUTANTS = (
         ("tests/evaluation/test_scoring.py",),
     ),
     Mutant(
+        "what-is-right-stands-behind-what-is-wrong",
+        f"{ROOM}/scoring.py",
+        'return np.asarray(chunks[np.argsort(chunks[:, 0], kind="stable")])',
+        "return np.asarray(chunks)",
+        "alignments of utterances without an error are shown for others",
+        ("tests/evaluation/test_scoring.py",),
+    ),
+    Mutant(
         "spaces-are-no-characters",
         f"{ROOM}/normalisation.py",
         'return words if unit == "word" else list(" ".join(words))',
