@@ -39,11 +39,11 @@ class Place:
     """Where an utterance's recording is.
 
     Attributes:
-        file: Audio file.
+        file: Path of the audio file.
         span: Start and end in seconds within it; None is all of it.
     """
 
-    file: Path
+    file: str
     span: tuple[float, float] | None
 
 
@@ -155,7 +155,7 @@ def places(compared: Compared) -> dict[int, Place]:
         spans = {**{name: span for name, span in entry.system.spans.items() if name not in known}, **spans}
         known = {**entry.system.audio, **known}
     ids = compared.base.words.ids
-    return {n: Place(Path(known[name]), spans.get(name)) for n, name in enumerate(ids) if name in known}
+    return {n: Place(known[name], spans.get(name)) for n, name in enumerate(ids) if name in known}
 
 
 def recordings(compared: Compared, mode: AudioMode, folder: Path) -> tuple[dict[int, str], list[str]]:
@@ -201,7 +201,7 @@ def links(files: Mapping[int, Place], folder: Path) -> dict[int, str]:
     home, ways = os.path.realpath(folder), dict[str, str]()
     found = {}
     for n, place in files.items():
-        file = os.path.realpath(place.file) if place.file.is_symlink() else str(place.file)
+        file = os.path.realpath(place.file) if os.path.islink(place.file) else place.file
         parent, name = os.path.split(file)
         if parent not in ways:  # many recordings lie in few folders
             ways[parent] = Path(os.path.relpath(os.path.realpath(parent), home)).as_posix()

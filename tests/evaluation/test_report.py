@@ -152,7 +152,7 @@ def test_recordings_are_linked_beside_the_page(recipe: Path, tmp_path: Path) -> 
     for address in linked.values():
         assert address.startswith("../") and "#" not in address
         assert (tmp_path / "out" / unquote(address)).resolve().is_file()
-    place = listing.Place(tmp_path / "a b#?<c>.wav", None)
+    place = listing.Place(str(tmp_path / "a b#?<c>.wav"), None)
     assert listing.links({3: place}, tmp_path) == {3: "./a%20b%23%3F%3Cc%3E.wav"}
 
 

@@ -51,7 +51,7 @@ def test_long_recordings_and_silence_give_small_pictures() -> None:
 def test_the_worst_utterances_have_pictures_once(tmp_path: Path) -> None:
     compared = compare_folder(write_recipe(tmp_path / "demo", utterances(24), recordings=True))
     worst = listing.worst_first(compared.focus)
-    gone = listing.places(compared)[worst[1]].file
+    gone = Path(listing.places(compared)[worst[1]].file)
     gone.unlink()
     page = write_report(tmp_path / "out", compared, "link", "x").read_text(encoding="utf-8")
     shown = [int(n) for n in re.findall(PICTURE, page)]
