@@ -102,7 +102,7 @@ class Recordings:
     def real(self, file: Path) -> str:
         """Return the path without links, which two names of one recording share."""
         if file not in self._real:
-            self._real[file] = without_links(os.path.abspath(file), self._folders)
+            self._real[file] = without_links(str(file), self._folders)
         return self._real[file]
 
     def find(self, name: str, beside: Path) -> Path | str:

@@ -44,3 +44,8 @@ def test_names_are_paths_below_the_folder_and_links_are_seen_through(tmp_path: P
         assert [recordings.name(own) for own in sorted(recordings.files)] == ["a/one.v2.wav", "two.wav"]
         assert [recordings.key(own) for own in sorted(recordings.files)] == ["a/one.v2", "two"]
         assert {recordings.real(own) for own in recordings.files} == {str(file.resolve())}
+    os.symlink(tmp_path / "all" / "a", tmp_path / "all" / "b")
+    (tmp_path / "all" / "three.wav").write_bytes(b"")
+    for name in ("b/one.v2.wav", "b/../three.wav", "./a/../b/one.v2.wav"):
+        other = tmp_path / "all" / name
+        assert recordings.real(other) == str(other.resolve())
